@@ -1,0 +1,1 @@
+"""The screening line: transactions in, flags out. Only :mod:`screening.web` knows Flask."""

@@ -1,0 +1,130 @@
+"""One root for everything that a user or an operator can mend.
+
+Every :class:`ScreeningError` says *what* is wrong, *where*, and what to do about it (*remedy*). One handler in
+:mod:`screening.web` turns it into a page or an ``application/problem+json`` body; the command line prints it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class CellProblem:
+    """One cell, row or column of an input that can't be used.
+
+    ``row`` counts data rows from 1 (the header is not a row); ``line`` counts lines of the file from 1, or is
+    ``None`` where the format has no lines. ``value`` is a shortened excerpt that is safe to show: never a card number.
+    """
+
+    problem: str
+    column: str | None = None
+    row: int | None = None
+    line: int | None = None
+    value: str | None = None
+
+    def __str__(self) -> str:
+        place = [f"row {self.row}" if self.row else "", f"column {self.column}" if self.column else ""]
+        where = ", ".join(part for part in place if part)
+        return f"{where}: {self.problem}" if where else self.problem
+
+
+@dataclass
+class ScreeningError(Exception):
+    """What is wrong, where, and what to do. ``status`` is the HTTP status it is answered with."""
+
+    what: str
+    where: str | None = None
+    remedy: str | None = None
+    problems: list[CellProblem] = field(default_factory=list)
+    problem_count: int = 0
+    """How many cells or rows are wrong in all; ``problems`` holds the first few."""
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "This can't be used as it is"
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.what, self.where and f"({self.where})", self.remedy) if part)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as plain JSON types, to be kept with a failed screening."""
+        return {
+            "title": self.title,
+            "status": self.status,
+            "what": self.what,
+            "where": self.where,
+            "remedy": self.remedy,
+            "problems": [asdict(problem) for problem in self.problems],
+            "problem_count": max(self.problem_count, len(self.problems)),
+        }
+
+
+class BadSetting(ScreeningError):
+    """An environment variable holds a value that can't be used: the start stops."""
+
+    status = 500
+    title = "A setting is wrong"
+
+
+class BadArtefact(ScreeningError):
+    """A model or vectorizer file is missing, damaged, unsafe, or doesn't belong to the other: the start stops."""
+
+    status = 503
+    title = "The detector can't be loaded"
+
+
+class NotReady(ScreeningError):
+    """A part that the answer needs is not there at the moment."""
+
+    status = 503
+    title = "Not ready"
+
+
+class StorageFull(ScreeningError):
+    """The disk is full: nothing was changed."""
+
+    status = 507
+    title = "No room left on the server"
+
+
+class BadFile(ScreeningError):
+    """An uploaded file can't be screened."""
+
+    status = 400
+    title = "This file can't be screened"
+
+
+class UnsupportedKind(BadFile):
+    """An uploaded file is of a kind that is not read here."""
+
+    status = 415
+    title = "This kind of file isn't read here"
+
+
+class TooLarge(BadFile):
+    """An uploaded file is larger than allowed, or unpacks to more than allowed."""
+
+    status = 413
+    title = "This file is too large"
+
+
+class BadTransaction(ScreeningError):
+    """A transaction given as JSON lacks a column or holds something that isn't a finite number."""
+
+    status = 422
+    title = "This transaction can't be scored"
+
+
+class NotFound(ScreeningError):
+    """What was asked for doesn't exist, or belongs to somebody else (the answer is the same)."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(ScreeningError):
+    """The request contradicts what is there (a taken name, the last admin)."""
+
+    status = 409
+    title = "This can't be done now"

@@ -1,0 +1,173 @@
+"""Settings from the environment. A value that can't be used stops the start with one clear line."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from screening.errors import BadSetting
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parent.parent
+SECRET_BYTES = 32  # a shorter key is easier to guess than the signatures that it protects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that the operator can set; CONTRACT names and defaults. ``max_upload`` is in bytes."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    secret_key: str = ""
+    users_file: Path = ROOT / "users.txt"
+    instance: Path = ROOT / "instance"
+    database_url: str = ""
+    threshold: float = 0.8
+    signup_open: bool = True
+    password_min_length: int = 12
+    max_upload: int = 1024 * 2**20
+    cookie_secure: bool | None = None
+    """``None``: decided by each request (on when it came by https)."""
+    trusted_proxies: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ()
+    model_file: Path = ROOT / "model.h5"
+    vectorizer_file: Path = ROOT / "vectorizer.pkl"
+    idle_minutes: int = 15
+    workers: int = 2
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment.
+
+        Raises:
+            BadSetting: a variable holds something else than its kind; the message names it.
+        """
+        read = _Reader(os.environ if environ is None else environ)
+        instance = read("INSTANCE_PATH", _path, ROOT / "instance")
+        return cls(
+            host=read("HOST", _text, "127.0.0.1"),
+            port=read("PORT", _whole(1, 65535), 5000),
+            secret_key=read("SECRET_KEY", _secret, ""),
+            users_file=read("USERS_FILE", _path, ROOT / "users.txt"),
+            instance=instance,
+            database_url=read("DATABASE_URL", _text, f"sqlite:///{instance / 'screening.sqlite3'}"),
+            threshold=read("FRAUD_THRESHOLD", _probability, 0.8),
+            signup_open=read("SIGNUP", _choice(open=True, closed=False), True),
+            password_min_length=read("PASSWORD_MIN_LENGTH", _whole(8, 128), 12),
+            max_upload=read("MAX_UPLOAD_MB", _whole(1, 1_000_000), 1024) * 2**20,
+            cookie_secure=read("COOKIE_SECURE", _switch, None),
+            trusted_proxies=read("TRUSTED_PROXIES", _networks, ()),
+            trusted_hosts=read("TRUSTED_HOSTS", _names, ()),
+            model_file=read("MODEL_FILE", _path, ROOT / "model.h5"),
+            vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
+            idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
+            workers=read("WORKERS", _whole(1, 64), 2),
+        )
+
+    @property
+    def is_default_pair(self) -> bool:
+        """Whether the model and vectorizer are the two at the root, which must match their card."""
+        return (self.model_file, self.vectorizer_file) == (ROOT / "model.h5", ROOT / "vectorizer.pkl")
+
+
+def secret_key(settings: Settings) -> str:
+    """The given key, or one that is generated once and kept (mode 0600) below the instance folder.
+
+    Two processes that start at once agree: whoever links its file first wins and the other reads it.
+    """
+    if settings.secret_key:
+        return settings.secret_key
+    kept = settings.instance / "secret_key"
+    if not kept.exists():
+        draft = kept.with_name(f"secret_key.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(SECRET_BYTES), encoding="ascii")
+        try:
+            os.link(draft, kept)
+        except FileExistsError:
+            pass  # another process was first; its key is as good
+        finally:
+            draft.unlink()
+    return kept.read_text(encoding="ascii").strip()
+
+
+class _Reader:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def __call__(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        raw = self._environ.get(name, "").strip()
+        if not raw:
+            return default
+        try:
+            return parse(raw)
+        except ValueError as problem:
+            shown = "" if name == "SECRET_KEY" else f" is {raw!r}, which"
+            raise BadSetting(f"{name}{shown} {problem}.", remedy=f"Set {name} to such a value or unset it.") from None
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _path(raw: str) -> Path:
+    return Path(raw).expanduser().resolve()
+
+
+def _secret(raw: str) -> str:
+    if len(raw.encode()) < SECRET_BYTES:
+        raise ValueError(f"must be at least {SECRET_BYTES} bytes long")
+    return raw
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not raw.isascii() or not raw.isdigit() or not low <= int(raw) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def _probability(raw: str) -> float:
+    message = "must be a probability above 0 and at most 1, as 0.8"
+    try:
+        value = float(raw)
+    except ValueError:
+        raise ValueError(message) from None
+    if not 0 < value <= 1:
+        raise ValueError(message)
+    return value
+
+
+def _choice(**options: bool) -> Callable[[str], bool]:
+    def parse(raw: str) -> bool:
+        if raw.lower() not in options:
+            raise ValueError(f"must be one of {', '.join(options)}")
+        return options[raw.lower()]
+
+    return parse
+
+
+def _switch(raw: str) -> bool | None:
+    known = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
+    if raw.lower() not in known:
+        raise ValueError("must be on or off")
+    return known[raw.lower()]
+
+
+def _networks(raw: str) -> tuple[str, ...]:
+    """Addresses or networks of proxies, separated by commas: ``10.0.0.1, 192.168.0.0/16``."""
+    try:
+        return tuple(str(ipaddress.ip_network(part.strip(), strict=False)) for part in raw.split(","))
+    except ValueError:
+        raise ValueError("must be IP addresses or networks separated by commas") from None
+
+
+def _names(raw: str) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in raw.split(",") if part.strip())
