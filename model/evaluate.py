@@ -1,0 +1,143 @@
+"""Weighted measures of a detector: ranking, flagged rows, reliability, and paired bootstraps.
+
+Every function takes ``label`` (0 or 1), ``score`` (higher is more suspect) and ``weight`` (what a row stands for), all
+of shape (rows,). A ``score`` may be a probability or any increasing function of it, except where the text says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+BIN_EDGES = (0.0, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average precision, area under the ROC curve, recall at 0.1 % and at 1 % false positives."""
+
+    average_precision: float
+    auc: float
+    recall_at_0_1_percent_fpr: float
+    recall_at_1_percent_fpr: float
+
+
+def ranking(label: Labels, score: Floats, weight: Floats) -> Ranking:
+    """All ranking measures at once."""
+    return Ranking(
+        float(average_precision_score(label, score, sample_weight=weight)),
+        float(roc_auc_score(label, score, sample_weight=weight)),
+        recall_at_fpr(label, score, weight, 0.001),
+        recall_at_fpr(label, score, weight, 0.01),
+    )
+
+
+def rates(label: Labels, score: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
+    """False positive rate, recall and precision at each distinct score, from the highest down."""
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    fraud = np.cumsum((weight * (label == 1))[order])[last]
+    false = np.cumsum((weight * (label == 0))[order])[last]
+    return false / false[-1], fraud / fraud[-1], fraud / (fraud + false)
+
+
+def recall_at_fpr(label: Labels, score: Floats, weight: Floats, rate: float) -> float:
+    """The largest recall that can be had with at most ``rate`` of the legitimate weight flagged."""
+    false, recall, _ = rates(label, score, weight)
+    allowed = recall[false <= rate]
+    return float(allowed.max()) if len(allowed) else 0.0
+
+
+def flagged(label: Labels, probability: Floats, weight: Floats, threshold: float) -> dict[str, float]:
+    """Precision and recall of the rows at or above a threshold; precision is 1 when none is flagged."""
+    over = probability >= threshold
+    caught, false = weight[over & (label == 1)].sum(), weight[over & (label == 0)].sum()
+    return {
+        "threshold": threshold,
+        "precision": float(caught / (caught + false)) if caught + false else 1.0,
+        "recall": float(caught / weight[label == 1].sum()),
+        "false_positive_rate": float(false / weight[label == 0].sum()),
+        "rows_flagged": int(over.sum()),
+    }
+
+
+def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict[str, float | int | bool]]:
+    """Per bin: mean probability, observed share of fraud, and its 95 % Clopper-Pearson interval.
+
+    A bin's rows have unequal weights, so the interval is that of the effective sample size (Kish: (sum w)^2 / sum w^2).
+    """
+    found: list[dict[str, float | int | bool]] = []
+    which = np.clip(np.searchsorted(BIN_EDGES, probability, side="right") - 1, 0, len(BIN_EDGES) - 2)
+    for number in range(len(BIN_EDGES) - 1):
+        inside = which == number
+        if not inside.any():
+            continue
+        w, y, p = weight[inside], label[inside], probability[inside]
+        observed, mean = float((w * y).sum() / w.sum()), float((w * p).sum() / w.sum())
+        low, high = _interval(observed, float(w.sum() ** 2 / (w**2).sum()))
+        found.append(
+            {
+                "from": BIN_EDGES[number], "to": BIN_EDGES[number + 1], "rows": int(inside.sum()),
+                "frauds": int(y.sum()), "mean_probability": mean, "observed": observed,
+                "low": low, "high": high, "covers": bool(low <= mean <= high),
+            }
+        )  # fmt: skip
+    return found
+
+
+def _interval(share: float, size: float) -> tuple[float, float]:
+    hits = share * size
+    low = float(beta.ppf(0.025, hits, size - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(0.975, hits + 1, size - hits)) if hits < size else 1.0
+    return low, high
+
+
+def bootstrap_ranking(
+    label: Labels, score: Floats, weight: Floats, *, draws: int = 500, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals of the ranking measures over the test rows, resampled within each class."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        rows = resample(label, generator)
+        found.append(list(asdict(ranking(label[rows], score[rows], weight[rows])).values()))
+    low, high = np.quantile(found, (0.025, 0.975), axis=0)
+    names = Ranking.__dataclass_fields__
+    return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
+
+
+def resample(label: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Row numbers drawn with replacement, as many of each class as there are."""
+    return np.concatenate([generator.choice(rows, len(rows)) for rows in (np.flatnonzero(label == c) for c in (0, 1))])
+
+
+def curves(label: Labels, score: Floats, weight: Floats, points: int = 60) -> dict[str, list[list[float]]]:
+    """Points of the precision-recall curve ([recall, precision]) and the ROC curve ([false positive rate, recall])."""
+    false, recall, precision = rates(label, score, weight)
+    even = np.unique(np.searchsorted(recall, np.linspace(recall[0], 1.0, points)).clip(0, len(recall) - 1))
+    wide = np.unique(np.searchsorted(false, np.r_[0, np.logspace(-5, 0, points - 1)]).clip(0, len(false) - 1))
+    return {
+        "precision_recall": [[round(float(recall[i]), 4), round(float(precision[i]), 4)] for i in even],
+        "roc": [[round(float(false[i]), 6), round(float(recall[i]), 4)] for i in wide],
+    }
+
+
+def report(label: Labels, probability: Floats, weight: Floats, threshold: float, **extra: Any) -> dict[str, Any]:
+    """Everything the card says about one set of test rows."""
+    return {
+        **extra,
+        "rows": len(label),
+        "frauds": int(label.sum()),
+        **asdict(ranking(label, probability, weight)),
+        "interval_95": {name: list(pair) for name, pair in bootstrap_ranking(label, probability, weight).items()},
+        "flagged": flagged(label, probability, weight, threshold),
+        "reliability": reliability(label, probability, weight),
+        "curves": curves(label, probability, weight),
+    }

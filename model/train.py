@@ -1,0 +1,135 @@
+"""Trains the detector ``card``: ``python -m model.train FILE`` writes model.h5, vectorizer.pkl and model/card.json.
+
+The file is the public creditcard.csv, or a sample of it with the columns ``uniform`` and ``copies``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibrate import Calibration, fit_calibration
+from model.card import THRESHOLD, make_card, write_card
+from model.clean import TRUE_PRIOR, TrainingFile, read_training_file
+from model.evaluate import report
+from model.network import Layer, Recipe, apply, build, signed_log, train_members
+from model.splits import Split, folds, windows
+
+Floats = NDArray[np.float64]
+Say = Callable[[str], None]
+VECTORIZER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained net before calibration: the scaler, and the members that give logits."""
+
+    scaler: Any
+    members: list[list[Layer]]
+
+    def logits(self, values: Floats) -> Floats:
+        """Uncalibrated logits (rows,) of rows in contract order."""
+        hidden = apply(signed_log(values.shape[1]), self.scaler.transform(values))
+        return np.asarray(np.mean([apply(member, hidden)[:, 0] for member in self.members], axis=0))
+
+
+def fit(file: TrainingFile, recipe: Recipe, seed: int) -> Fitted:
+    """Scale and train; rows outside the uniform sample are learned from too."""
+    from sklearn.preprocessing import RobustScaler
+
+    scaler = RobustScaler().fit(file.values[file.weight > 0])
+    hidden = apply(signed_log(file.values.shape[1]), scaler.transform(file.values))
+    return Fitted(scaler, train_members(hidden, file.label, recipe, seed))
+
+
+def measure(file: TrainingFile, recipe: Recipe, seed: int, say: Say) -> tuple[dict[str, Any], Calibration]:
+    """Train on each window and fold, and measure; gives the metrics and the calibration of the final net."""
+    found: dict[str, Any] = {"windows": [], "folds": {}}
+    held_out = np.full(len(file), np.nan)
+    for split in folds(file, seed):
+        say(f"training on {split.name}")
+        held_out[split.test] = _logits(file, split, recipe, seed)
+    rows = np.flatnonzero(~np.isnan(held_out))
+    label, weight = file.label[rows], file.weight[rows]
+    probability = _cross_calibrated(file, held_out, seed)[rows]
+    found["folds"] = report(label, probability, weight, THRESHOLD)
+    for split in windows(file):
+        say(f"training on the time {split.name}")
+        logit = _logits(file, split, recipe, seed)
+        past = rows[file.time[rows] < file.time[split.test].min()]
+        calibration = fit_calibration(held_out[past], file.label[past], file.weight[past], TRUE_PRIOR)
+        test = file.rows(split.test)
+        found["windows"].append(report(test.label, calibration(logit), test.weight, THRESHOLD, name=split.name))
+    return found, fit_calibration(held_out[rows], label, weight, TRUE_PRIOR)
+
+
+def _logits(file: TrainingFile, split: Split, recipe: Recipe, seed: int) -> Floats:
+    return fit(file.rows(split.train), recipe, seed).logits(file.values[split.test])
+
+
+def _cross_calibrated(file: TrainingFile, logit: Floats, seed: int) -> Floats:
+    """Each fold's probabilities from a calibration that was fitted on the other folds."""
+    probability = np.full(len(logit), np.nan)
+    for split in folds(file, seed):
+        others = split.train[~np.isnan(logit[split.train])]
+        calibration = fit_calibration(logit[others], file.label[others], file.weight[others], TRUE_PRIOR)
+        probability[split.test] = calibration(logit[split.test])
+    return probability
+
+
+def write_artefacts(
+    file: TrainingFile, fitted: Fitted, calibration: Calibration, metrics: dict[str, Any], seed: int, folder: Path
+) -> None:
+    """Write model.h5, vectorizer.pkl and model/card.json below ``folder``."""
+    import joblib
+
+    columns = list(file.contract.columns)
+    net = build(len(columns), signed_log(len(columns)), fitted.members, calibration.slope, calibration.shift)
+    net.save(folder / "model.h5")
+    vectorizer = {
+        "version": VECTORIZER_VERSION,
+        "columns": columns,
+        "robust_scaler": fitted.scaler,
+        "time_min": float(file.time.min()),
+        "time_max": float(file.time.max()),
+    }
+    joblib.dump(vectorizer, folder / "vectorizer.pkl")
+    (folder / "model").mkdir(exist_ok=True)
+    card = make_card(file, folder / "model.h5", folder / "vectorizer.pkl", metrics=metrics, seed=seed)
+    write_card(folder / "model" / "card.json", card)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(), help="folder that gets the files (default: here)")
+    options = parser.parse_args(arguments)
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - started:5.0f} s] {text}", file=sys.stderr, flush=True)
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    file, recipe = read_training_file(options.file), Recipe()
+    say(f"{len(file)} rows, {int(file.label.sum())} of them fraud")
+    metrics, calibration = measure(file, recipe, options.seed, say)
+    say("training on everything")
+    write_artefacts(file, fit(file, recipe, options.seed), calibration, metrics, options.seed, options.out)
+    mean = np.mean([window["average_precision"] for window in metrics["windows"]])
+    say(f"average precision: windows {mean:.3f}, folds {metrics['folds']['average_precision']:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
