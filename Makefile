@@ -1,0 +1,54 @@
+# Everything a reader of the README can run. Each target brings what it needs and does nothing twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
+DATA ?= creditcard.csv
+
+.PHONY: run test lint bench train lock clean
+
+run: $(VENV)/.run
+	@exec $(BIN)/python app.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.train
+	$(BIN)/python -m benchmarks
+
+# DATA: the public creditcard.csv (Kaggle, mlg-ulb/creditcardfraud), or a Parquet file with the same columns
+train: $(VENV)/.train
+	$(BIN)/python -m model.train $(DATA)
+
+lock: $(VENV)/.test
+	$(BIN)/python -m pip -q install uv
+	for part in run test train; do \
+	  out=requirements/$$part.txt; test $$part = run && out=requirements.txt; \
+	  $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --custom-compile-command "make lock" requirements/$$part.in -o $$out -q; \
+	done
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt | $(VENV)/bin/python
+	@echo "Installing the pinned requirements; the first time takes a minute or two."
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.run
+	$(PIP) -r requirements/test.txt
+	@touch $@
+
+$(VENV)/.train: requirements/train.txt $(VENV)/.test
+	$(PIP) -r requirements/train.txt
+	@touch $@
