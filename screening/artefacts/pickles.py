@@ -1,0 +1,114 @@
+"""Opens a joblib dump without running any of it.
+
+Unpickling calls whatever the file names, so a file may name only what a scaler is made of. scikit-learn's scaler and
+joblib's array wrapper are read into plain records here: neither library is imported, and neither's code sees the file.
+The layout of array data (a wrapper, a byte that tells the padding, the padding, the numbers) is that of joblib >= 0.10.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+from typing import Any, ClassVar
+
+import numpy as np
+
+from screening.errors import BadArtefact
+
+PLAIN_DUMP = b"\x80"  # how pickles begin (protocol 2 and later); compressed dumps begin otherwise
+
+
+class ScalerRecord:
+    """The state of a pickled ``RobustScaler``: its attributes as they were written, and no behaviour."""
+
+
+class _ArrayRecord:
+    """The state of a ``joblib.numpy_pickle.NumpyArrayWrapper``; the numbers follow it in the file."""
+
+    shape: tuple[int, ...]
+    order: str
+    dtype: np.dtype[Any]
+    numpy_array_alignment_bytes: int | None = None  # absent before joblib 1.2
+
+    def read(self, source: io.BytesIO) -> Any:
+        if self.dtype.hasobject:  # a nested pickle, as the names of the columns: held to the same rules
+            return _Restricted(source).load()
+        if self.numpy_array_alignment_bytes is not None:
+            source.read(source.read(1)[0])
+        count = math.prod(self.shape)
+        data = source.read(count * self.dtype.itemsize)
+        return np.frombuffer(data, dtype=self.dtype, count=count).reshape(self.shape, order=self._order()).copy()
+
+    def _order(self) -> Any:
+        return "F" if self.order == "F" else "C"
+
+
+_RECONSTRUCT = np.zeros(1).__reduce__()[0]  # type: ignore[index]
+_SCALAR = np.float64(0).__reduce__()[0]  # type: ignore[index]
+_BUFFER = np.zeros(1).__reduce_ex__(5)[0]  # type: ignore[index]
+
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("sklearn.preprocessing._data", "RobustScaler"): ScalerRecord,
+    ("sklearn.preprocessing.data", "RobustScaler"): ScalerRecord,
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"): _ArrayRecord,
+    ("collections", "OrderedDict"): dict,
+    ("builtins", "dict"): dict,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    **{("numpy", name): getattr(np, name) for name in ("float64", "float32", "int64", "int32")},
+    **{(f"{core}.multiarray", "_reconstruct"): _RECONSTRUCT for core in ("numpy.core", "numpy._core")},
+    **{(f"{core}.multiarray", "scalar"): _SCALAR for core in ("numpy.core", "numpy._core")},
+    **{(f"{core}.numeric", "_frombuffer"): _BUFFER for core in ("numpy.core", "numpy._core")},
+}
+"""All that a file may name, and what is used for it."""
+
+_STATEFUL = (ScalerRecord, _ArrayRecord, np.ndarray, np.dtype)
+
+
+class _Restricted(pickle._Unpickler):  # type: ignore[name-defined,misc]  # noqa: SLF001  joblib's arrays need BUILD
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def __init__(self, source: io.BytesIO) -> None:
+        super().__init__(source)
+        self._source = source
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise _Forbidden(f"{module}.{name}")
+        return ALLOWED[module, name]
+
+    def load_build(self) -> None:
+        if not isinstance(self.stack[-2], _STATEFUL):
+            raise pickle.UnpicklingError("state for something that has none")
+        super().load_build()
+        if isinstance(self.stack[-1], _ArrayRecord):
+            self.stack.append(self.stack.pop().read(self._source))
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+class _Forbidden(Exception):
+    pass
+
+
+def open_dump(data: bytes, name: str) -> Any:
+    """What a plain (not compressed) joblib dump holds: dicts, lists, numbers, text, arrays and :class:`ScalerRecord`.
+
+    Raises:
+        BadArtefact: it is compressed, damaged, or names anything outside :data:`ALLOWED`; nothing was executed.
+    """
+    if not data.startswith(PLAIN_DUMP):
+        raise BadArtefact(
+            f"{name} isn't a plain joblib dump (a compressed one isn't opened either).",
+            remedy="Write it with joblib.dump(..., compress=0).",
+        )
+    try:
+        return _Restricted(io.BytesIO(data)).load()
+    except _Forbidden as forbidden:
+        raise BadArtefact(
+            f"{name} is unsafe: it wants to use {forbidden}, which no vectorizer needs. Nothing of it was run.",
+            remedy="Use a vectorizer of your own training; don't open this file with joblib or pickle.",
+        ) from None
+    except Exception as problem:  # noqa: BLE001  a damaged pickle fails in any way whatever
+        raise BadArtefact(f"{name} is damaged or cut off ({type(problem).__name__}).") from None

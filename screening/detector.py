@@ -1,0 +1,189 @@
+"""A detector: a net, a vectorizer and a card that belong together, loaded, checked, and ready to score."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.artefacts.files import Artefact, check_contract, check_hashes, fingerprint, read_artefact, read_card
+from screening.compiler import compiled
+from screening.errors import BadArtefact, BadTransaction, CellProblem, NotFound
+from screening.schema import ColumnContract, Transactions
+from screening.scorer import Scorer
+from screening.settings import ROOT, Settings
+from screening.vectorizer import Vectorizer, open_vectorizer
+
+DEFAULT = "card"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """Scores transactions of one column contract. Immutable, and safe to use from several threads."""
+
+    name: str
+    contract: ColumnContract
+    fingerprint: str
+    """SHA-256, hex, over both files' hashes and the contract."""
+    card: dict[str, Any] | None
+    warnings: list[str]
+    """What an operator should know: an identity scaler, assumed columns, a missing card."""
+    model_sha256: str
+    vectorizer_sha256: str
+    typical: dict[str, tuple[float, float]]
+    """For each column the range of the middle half of legitimate transactions."""
+    vectorizer: Vectorizer = field(repr=False)
+    scorer: Scorer = field(repr=False)
+
+    def probabilities(self, transactions: Transactions) -> NDArray[np.float32]:
+        """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+
+        Raises:
+            BadFile: a column of the contract is missing.
+            BadTransaction: a value can't be scored; names row and column.
+        """
+        result = self.scorer.probabilities(self.vectorizer.matrix(transactions))
+        if len(result) and not 0 <= result.min() <= result.max() <= 1:
+            row = int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
+            raise BadTransaction(
+                f"Row {row} is too extreme: the net gives no probability for it.",
+                where=f"row {row}",
+                remedy="Correct or remove this row; nothing was scored.",
+                problems=[CellProblem("is too extreme to be scored", row=row)],
+            )
+        return result
+
+
+def load_detector(name: str, model_file: Path, vectorizer_file: Path, card_file: Path | None, cache: Path) -> Detector:
+    """Load a detector; the first time its net is compiled into ``cache``, which takes some ten seconds.
+
+    Args:
+        name: what the detector is called on pages and in the API.
+        model_file: the Keras HDF5 net.
+        vectorizer_file: the joblib dump with the RobustScaler.
+        card_file: the card that ties both together, or ``None`` for files without one.
+        cache: a folder for compiled nets.
+
+    Raises:
+        BadArtefact: a file is missing, damaged or unsafe, or they don't belong together.
+    """
+    model, dump = read_artefact(model_file), read_artefact(vectorizer_file)
+    card = None if card_file is None else read_card(card_file)
+    if card is not None:
+        check_hashes(card, model, dump)
+    vectorizer = open_vectorizer(dump.data, dump.path.name)
+    mark = fingerprint(model, dump, vectorizer.contract)
+    if card is not None and card_file is not None:
+        check_contract(card, vectorizer.contract, mark, card_file)
+    scorer = _scorer(model, vectorizer, cache)
+    warnings = list(vectorizer.warnings)
+    if card is None:
+        warnings.append("There is no card for these files: how good they are isn't known, nor whether they are a pair.")
+    for warning in warnings:
+        log.warning("Detector %s: %s", name, warning)
+    return Detector(
+        name=name,
+        contract=vectorizer.contract,
+        fingerprint=mark,
+        card=card,
+        warnings=warnings,
+        model_sha256=model.sha256,
+        vectorizer_sha256=dump.sha256,
+        typical=_typical(vectorizer, card),
+        vectorizer=vectorizer,
+        scorer=scorer,
+    )
+
+
+def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
+    net = compiled(model, cache)
+    if net.inputs != len(vectorizer.contract.columns):
+        raise BadArtefact(
+            f"{model.path.name} takes {net.inputs} inputs, but the vectorizer makes {len(vectorizer.contract.columns)}.",
+            where=str(model.path),
+            remedy="Use the model and the vectorizer of one training run.",
+        )
+    return Scorer(net)
+
+
+def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:
+    """Quartiles from the card, or centre ± half the scale (the scaler's scale is the distance of the quartiles)."""
+    known = (card or {}).get("columns") or {}
+    found = {}
+    for name, centre, scale in zip(vectorizer.contract.columns, vectorizer.centre, vectorizer.scale, strict=True):
+        marks = known.get(name) or {}
+        low, high = marks.get("q25", centre - scale / 2), marks.get("q75", centre + scale / 2)
+        if name in (vectorizer.contract.time, vectorizer.contract.amount):
+            low = max(low, 0.0)
+        found[name] = (float(low), float(high))
+    return found
+
+
+class Detectors:
+    """The detectors of this installation: the pair at the root, the shipped ones, and those that users trained.
+
+    Each is loaded when first asked for and then kept; the default one when the registry is made, so that a bad pair
+    stops the start.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the default detector.
+
+        Raises:
+            BadArtefact: it can't be loaded; the message says why in one line.
+        """
+        self._cache = settings.instance / "compiled"
+        self._folders = (ROOT / "model" / "detectors", settings.instance / "detectors")
+        self._lock = threading.Lock()
+        self.default = load_default(settings)
+        """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
+        self._loaded = {self.default.name: self.default}
+
+    def names(self) -> list[str]:
+        """The default detector's name, then the others in alphabetical order."""
+        found = {path.parent.name for folder in self._folders for path in folder.glob("*/model.h5")}
+        return [self.default.name, *sorted(found - {self.default.name})]
+
+    def get(self, name: str | None = None) -> Detector:
+        """The detector of this name; without one the default.
+
+        Raises:
+            NotFound: there is none.
+            BadArtefact: there is one, which can't be loaded.
+        """
+        wanted = name or self.default.name
+        found = self._loaded.get(wanted)
+        if found:
+            return found
+        if wanted not in self.names():
+            raise NotFound(
+                f"There is no detector {wanted[:60]!r}.", remedy=f"These are there: {', '.join(self.names())}."
+            )
+        with self._lock:  # one thread loads, the others wait for it
+            if wanted not in self._loaded:
+                self._loaded[wanted] = self._load(wanted)
+            return self._loaded[wanted]
+
+    def _load(self, name: str) -> Detector:
+        folder = next(folder / name for folder in self._folders if (folder / name / "model.h5").is_file())
+        return load_detector(
+            name, folder / "model.h5", folder / "vectorizer.pkl", folder / "card.json", self._cache
+        )
+
+
+def load_default(settings: Settings) -> Detector:
+    """The detector of the settings' pair: the one at the root must match its card, other files need none.
+
+    Raises:
+        BadArtefact: it can't be loaded.
+    """
+    card = ROOT / "model" / "card.json" if settings.is_default_pair else None
+    return load_detector(
+        DEFAULT, settings.model_file, settings.vectorizer_file, card, settings.instance / "compiled"
+    )

@@ -1,0 +1,80 @@
+"""Runs a compiled net: rows of scaled numbers in, probabilities out."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from screening.compiler import CompiledNet
+
+Rows = NDArray[np.float32]
+SMALL = 512  # up to so many rows the calls of 64 are quicker than one padded call of 1,024
+
+
+class Scorer:
+    """A net that scores. Safe to use from several threads: each has interpreters of its own, made when first needed.
+
+    A call never changes the shape of a tensor: there is one interpreter for one row, one for 64 and one for 1,024
+    rows, and the last call of a batch is padded. A row's probability doesn't depend on its neighbours.
+    """
+
+    def __init__(self, net: CompiledNet, threads: int = 1) -> None:
+        """``threads``: cores for one call. More than one gains nothing for nets of this size (benchmarks/one_row.py)."""
+        self.inputs = net.inputs
+        self._net = net
+        self._threads = threads
+        self._local = threading.local()
+
+    def probabilities(self, rows: Rows) -> NDArray[np.float32]:
+        """The net's output for ``rows`` (n, inputs), shape (n,); what isn't finite comes out as the net makes it."""
+        count = len(rows)
+        if count == 1:
+            return self._runner(1).run(rows)
+        result = np.empty(count, np.float32)
+        start = 0
+        while start < count:
+            runner = self._runner(self._size(count - start))
+            stop = min(start + runner.size, count)
+            result[start:stop] = runner.run(rows[start:stop])
+            start = stop
+        return result
+
+    def _size(self, left: int) -> int:
+        single, small, large = sorted(self._net.flatbuffers)
+        if left <= 4:  # noqa: PLR2004  so many single calls cost less than one of 64
+            return single
+        return small if left <= SMALL else large
+
+    def _runner(self, size: int) -> _Runner:
+        runners: dict[int, _Runner] = self._local.__dict__.setdefault("runners", {})
+        if size not in runners:
+            runners[size] = _Runner(self._net.flatbuffers[size], size, self.inputs, self._threads)
+        return runners[size]
+
+
+class _Runner:
+    """One interpreter of a fixed number of rows."""
+
+    def __init__(self, flatbuffer: bytes, size: int, inputs: int, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.size = size
+        self._interpreter: Any = Interpreter(model_content=flatbuffer, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._padded = np.zeros((size, inputs), np.float32)
+
+    def run(self, rows: Rows) -> NDArray[np.float32]:
+        count = len(rows)
+        if count < self.size:
+            self._padded[:count] = rows
+            rows = self._padded
+        self._interpreter.set_tensor(self._input, rows)
+        self._interpreter.invoke()
+        made: NDArray[np.float32] = self._interpreter.get_tensor(self._output)
+        return made[:count, 0]

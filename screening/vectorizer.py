@@ -1,0 +1,162 @@
+"""The one owner of column order and scaling: named transactions in, the net's input matrix out.
+
+The old project trained in one column order and served another, through a scaler that did nothing. So names decide,
+here and nowhere else, and what the scaler does is looked at when it is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.artefacts.pickles import ScalerRecord, open_dump
+from screening.errors import BadArtefact, BadTransaction, CellProblem
+from screening.schema import CARD, ColumnContract, Matrix, Transactions
+
+BLOCK = 8192  # rows at a time: the working set stays in the processor's cache
+LARGEST = float(np.finfo(np.float32).max)
+SHOWN = 10
+READ_WITH = "1.9"
+"""The scikit-learn whose RobustScaler was compared with this reading of its state (tests/screening)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vectorizer:
+    """``(value - centre) / scale`` for each column of the contract; ``centre`` and ``scale`` are float64 (k,)."""
+
+    contract: ColumnContract
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    warnings: tuple[str, ...] = ()
+
+    def matrix(self, transactions: Transactions) -> NDArray[np.float32]:
+        """The net's input, float32 (rows, k), scaled in float64 as in training.
+
+        Raises:
+            BadFile: a column of the contract is missing.
+            BadTransaction: a value isn't finite, or is too large for float32; names row (from 1) and column. A net
+                would score it all the same, with 0.5 or less, and hide a fraud.
+        """
+        values = self.select(transactions)
+        result = np.empty(values.shape, np.float32)
+        for start in range(0, len(values), BLOCK):
+            block = values[start : start + BLOCK]
+            part = result[start : start + BLOCK]
+            with np.errstate(over="ignore", invalid="ignore"):
+                scaled = block - self.centre
+                scaled /= self.scale
+                part[:] = scaled
+            # NaN goes through min and max, and no comparison with it holds
+            if not (part.min() >= -LARGEST and part.max() <= LARGEST and block.min() >= -LARGEST and block.max() <= LARGEST):
+                raise self._unusable(values)
+        return result
+
+    def select(self, transactions: Transactions) -> Matrix:
+        """The contract's columns, float64 (rows, k), in the net's order; no copy when they are so already."""
+        if transactions.columns == self.contract.columns:
+            return transactions.values
+        places = self.contract.match(transactions.columns)
+        return transactions.values[:, [places[name] for name in self.contract.columns]]
+
+    def _unusable(self, values: Matrix) -> BadTransaction:
+        with np.errstate(all="ignore"):
+            small = np.abs((values - self.centre) / self.scale) <= LARGEST
+            bad = np.argwhere(~(small & (np.abs(values) <= LARGEST)))
+        problems = [
+            CellProblem(
+                "isn't a number" if np.isnan(values[row, place]) else "is too large to be scored",
+                column=self.contract.columns[place],
+                row=int(row) + 1,
+                value=f"{values[row, place]:.4g}",
+            )
+            for row, place in bad[:SHOWN]
+        ]
+        first = problems[0]
+        return BadTransaction(
+            f"{first.column} in row {first.row} {first.problem} ({first.value}).",
+            where=f"row {first.row}, column {first.column}",
+            remedy="Give a finite number in every column; nothing was scored.",
+            problems=problems,
+            problem_count=len(bad),
+        )
+
+
+def open_vectorizer(data: bytes, name: str) -> Vectorizer:
+    """Read a vectorizer file: the old project's dict, or this project's, which also names its columns.
+
+    Raises:
+        BadArtefact: unsafe, damaged, without a RobustScaler, or a scaler that doesn't fit its columns.
+    """
+    content = open_dump(data, name)
+    scaler = content.get("robust_scaler") if isinstance(content, dict) else None
+    if not isinstance(scaler, ScalerRecord):
+        raise BadArtefact(
+            f"{name} holds no RobustScaler.", remedy='Dump a dict {"robust_scaler": ..., "columns": [...]}.'
+        )
+    state = vars(scaler)
+    columns, warnings = _columns(content, state, name)
+    centre, scale = (_numbers(state, part, len(columns), name) for part in ("center_", "scale_"))
+    if not (scale > 0).all():
+        column = columns[int(np.argmin(scale > 0))]
+        raise BadArtefact(f"{name} is unusable: its scale for {column} is {scale[columns.index(column)]:g}.")
+    if not centre.any() and (scale == 1).all():
+        warnings.append(
+            f"The scaler in {name} changes nothing (centre 0, scale 1 in every column): the net sees raw amounts and "
+            "times, so its probabilities can't be trusted. Train again, or bring the scaler of the training."
+        )
+    written = str(state.get("_sklearn_version", "an unknown version"))[:20]
+    if not written.startswith(READ_WITH):
+        warnings.append(
+            f"{name} was written by scikit-learn {written}, this project reads {READ_WITH} (scikit-learn itself would "
+            "give an InconsistentVersionWarning). Only centre and scale are read, which mean the same in both."
+        )
+    return Vectorizer(_contract(content, columns), centre, scale, tuple(warnings))
+
+
+def _columns(content: dict[Any, Any], state: dict[str, Any], name: str) -> tuple[tuple[str, ...], list[str]]:
+    """The names of the scaler's columns: as the file says, as the scaler was fitted, or the old project's."""
+    count = state.get("n_features_in_")
+    given, fitted = content.get("columns"), state.get("feature_names_in_")
+    if given is None and fitted is None and count != len(CARD.columns):
+        raise BadArtefact(
+            f"{name} doesn't name its columns, and its scaler has {count} of them, not {len(CARD.columns)}.",
+            remedy='Dump a dict with "columns": [...] beside "robust_scaler".',
+        )
+    source = given if given is not None else fitted if fitted is not None else CARD.columns
+    columns = tuple(str(column) for column in source)
+    if len(set(columns)) != len(columns) or not columns:
+        raise BadArtefact(f"{name} names no columns, or one of them twice.")
+    if len(columns) != count:
+        raise BadArtefact(f"{name} names {len(columns)} columns, but its scaler has {count}.")
+    if given is not None and fitted is not None and tuple(map(str, fitted)) != columns:
+        raise BadArtefact(f"{name} contradicts itself: its scaler was fitted on columns in another order.")
+    assumed = [f"{name} doesn't name its columns; Time, V1 to V28, Amount were assumed, in this order."]
+    return columns, assumed if given is None and fitted is None else []
+
+
+def _numbers(state: dict[str, Any], part: str, count: int, name: str) -> NDArray[np.float64]:
+    """``center_`` or ``scale_``; without it (``with_centering=False``) what changes nothing."""
+    given = state.get(part)
+    try:
+        numbers = np.full(count, float(part == "scale_")) if given is None else np.array(given, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise BadArtefact(f"{name} is unusable: its scaler's {part} isn't {count} finite numbers.")
+    return numbers
+
+
+def _contract(content: dict[Any, Any], columns: tuple[str, ...]) -> ColumnContract:
+    """The contract with the parts that the file names, or those of the card columns that are there."""
+    if columns == CARD.columns:
+        return CARD
+    parts = {part: content.get(part) for part in ("label", "time", "amount")}
+    for part, usual in (("time", CARD.time), ("amount", CARD.amount)):
+        if part not in content and usual in columns:
+            parts[part] = usual
+    if "label" not in content:
+        parts["label"] = CARD.label
+    return ColumnContract(columns, **{part: None if value is None else str(value) for part, value in parts.items()})
