@@ -1,0 +1,200 @@
+"""A text table as batches, in one pass: whatever its size, a few blocks of it are in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.errors import BadFile, ScreeningError
+from screening.intake import cards, dialect, streams
+from screening.intake.batch import Batch, Limits
+from screening.intake.numbers import masked
+from screening.intake.parse import Layout, Parsed, exact, prepared, sampled
+from screening.intake.problems import Tally
+from screening.intake.records import Block, blocks, ends, first_end
+from screening.intake.requote import with_commas
+from screening.schema import ColumnContract, Transactions
+
+Choose = Callable[[list[str]], ColumnContract]
+AHEAD = 2
+"""Blocks that are read and parsed ahead of the one that is being scored."""
+LINES = 1
+
+
+@dataclass(slots=True)
+class Opened:
+    """A table whose header has been read: ``pieces`` is what follows it, in UTF-8 or bytes that contain ASCII."""
+
+    pieces: Iterator[bytes]
+    layout: Layout
+    header: bytes
+    offset: int
+    copied: bool
+    line: int
+
+
+def open_table(raw: Iterator[bytes], choose: Choose, *, copied: bool) -> Opened:
+    """Read the header and let ``choose`` pick the contract by it.
+
+    Raises:
+        BadFile: there is no header, or nothing but one, or it can't be used.
+    """
+    head = next(raw, b"")
+    if not head:
+        raise BadFile("The file is empty: it holds no bytes at all.", remedy="Export it again and send that.")
+    encoding = dialect.encoding(head)
+    raw = chain([head], raw)
+    if encoding not in {"utf-8", "utf-8-sig"}:
+        raw, copied = streams.as_utf8(raw, encoding), True
+        head = next(raw, b"")
+        raw = chain([head], raw)
+    if b"\n" not in head and b"\r" in head:
+        raw, copied = streams.newlines(raw), True
+    return _after_header(raw, choose, copied=copied)
+
+
+def _after_header(raw: Iterator[bytes], choose: Choose, *, copied: bool) -> Opened:
+    head = next(raw, b"")
+    mark = len(b"\xef\xbb\xbf") if head.startswith(b"\xef\xbb\xbf") else 0
+    if not head[mark:].strip():
+        raise BadFile("The file is empty: it holds only white space.", remedy="Export it again and send that.")
+    skipped, delimiter = dialect.preamble(head[mark:])
+    start = mark + skipped
+    stop = start + first_end(head[start:])
+    first = head[start:stop]
+    table = dialect.read_header(first, delimiter or dialect.delimiter_of(first))
+    layout = _layout(table, choose)
+    copied = copied or layout.delimiter != "," or bool(skipped)
+    line = 1 + head.count(b"\n", 0, stop)
+    return Opened(chain([head[stop:]], raw), layout, first, stop, copied, line)
+
+
+def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
+    try:
+        contract = choose(table.header)
+        places = contract.match(table.header)
+    except ScreeningError as problem:
+        problem.what = masked(problem.what)  # a file without a header may show a card number where names should be
+        raise
+    label = places.get(contract.label) if contract.label else None
+    positions = tuple(places[name] for name in contract.columns)
+    return Layout(contract, tuple(table.header), positions, label, table.delimiter)
+
+
+def read_table(opened: Opened, canonical: Path, limits: Limits, *, set_aside: bool, lines: bool = True) -> Iterator[Batch]:
+    """The batches of an opened table; a canonical copy of it is written to ``canonical`` when ``opened.copied``.
+
+    Raises:
+        BadFile: at the end of the file, with all that is wrong with it; at once where nothing after it can be read.
+    """
+    reader = _Reader(opened, limits, set_aside=set_aside, lines=lines)
+    if not opened.copied:
+        yield from reader.batches(None)
+        return
+    with canonical.open("wb") as copy:
+        yield from reader.batches(copy)
+
+
+class _Reader:
+    def __init__(self, opened: Opened, limits: Limits, *, set_aside: bool, lines: bool) -> None:
+        self._opened, self._limits, self._layout = opened, limits, opened.layout
+        self._tally = Tally(limits, set_aside=set_aside, lines=lines)
+        self._row, self._line, self._offset = 1, opened.line, opened.offset
+        self._text = streams.Text()
+        self._label_used = self._layout.label is not None
+        known = {*self._layout.positions, self._layout.label}
+        self._cards = cards.CardNumbers(
+            self._layout.header, [at for at in range(len(self._layout.header)) if at not in known]
+        )
+        self._decimal_known = self._layout.delimiter == ","
+
+    def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
+        if copy:
+            header = _canonical_header(self._opened)
+            self._offset = len(header)
+            copy.write(header)
+        for block, stops, parsed in self._parsed():
+            if batch := self._batch(block, stops, parsed, copy):
+                yield batch
+        self._tally.finish(self._row - 1)
+
+    def _parsed(self) -> Iterator[tuple[Block, NDArray[np.int64], Parsed | None]]:
+        """Blocks in their order, parsed in a thread while the caller scores the one before."""
+        waiting: deque[tuple[Block, Future[tuple[NDArray[np.int64], Parsed | None]]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="intake") as pool:
+            for block in blocks(self._opened.pieces, self._limits):
+                self._learn_decimal(block)
+                waiting.append((block, pool.submit(prepared, block, self._layout)))
+                if len(waiting) > AHEAD:
+                    done, future = waiting.popleft()
+                    yield done, *future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, *future.result()
+
+    def _learn_decimal(self, block: Block) -> None:
+        if self._decimal_known:
+            return
+        mark = dialect.decimal_mark(block.data)
+        if mark:
+            self._layout = replace(self._layout, decimal=mark)
+            self._decimal_known = True
+
+    def _batch(
+        self, block: Block, stops: NDArray[np.int64], parsed: Parsed | None, copy: BinaryIO | None
+    ) -> Batch | None:
+        self._tally.check_block(block, stops, self._row, self._line)
+        self._text.check(block.data, self._row)
+        if parsed is None:
+            parsed = exact(block, stops, self._layout, self._row, self._line)
+        if self._cards:
+            self._cards.look(sampled(block.data, stops, self._layout.delimiter, cards.SAMPLE))
+        self._tally.add(parsed)
+        first_row, offsets = self._row, self._place(block, stops, copy)
+        self._row += len(stops)
+        self._line += block.data.count(b"\n")
+        if self._tally.refused:
+            return None
+        notes = self._note_labels(parsed)
+        return Batch(
+            first_row=first_row,
+            transactions=Transactions(self._layout.contract.columns, parsed.values),
+            labels=parsed.labels if self._label_used else None,
+            offsets=offsets,
+            copied=self._opened.copied,
+            bad=parsed.bad,
+            problems=self._tally.shown(parsed),
+            notes=notes,
+        )
+
+    def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:
+        """Where the block's records begin in the canonical file, which is written here if it is a copy."""
+        data = block.data
+        if copy and not self._tally.refused:
+            data = with_commas(data, self._layout.delimiter)
+            copy.write(data)
+            stops = stops if data is block.data else ends(data)
+        offsets = np.empty(len(stops), np.int64)
+        offsets[0], offsets[1:] = self._offset, stops[:-1] + self._offset
+        self._offset += len(data)
+        return offsets
+
+    def _note_labels(self, parsed: Parsed) -> list[str]:
+        if not self._label_used or parsed.labels is not None:
+            return []
+        self._label_used = False
+        name = self._layout.header[self._layout.label or 0].strip()
+        return [f"Column {name} holds something else than 0, 1 and blanks: it isn't used to judge the flags."]
+
+
+def _canonical_header(opened: Opened) -> bytes:
+    header = with_commas(opened.header, opened.layout.delimiter).removeprefix(b"\xef\xbb\xbf")
+    return header if header.endswith(b"\n") else header + b"\n"

@@ -1,0 +1,142 @@
+"""How a text table is written: its encoding, its delimiter, its decimal mark, its header."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from screening.errors import BadFile
+from screening.intake.numbers import NUMBER
+from screening.intake.streams import SINGLE_BYTE
+
+DELIMITERS = (",", ";", "\t")
+_BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_SEP = re.compile(rb'"?sep=(.)"?[ ,;\t]*\r?\n?', re.IGNORECASE)
+_COMMA_DECIMAL = re.compile(rb'(?:^|[;\t\n"]) *[+-]?\d*,\d+(?:[eE][+-]?\d+)? *(?=[;\t\r\n"]|$)')
+_POINT_DECIMAL = re.compile(rb'(?:^|[;\t\n"]) *[+-]?\d*\.\d+(?:[eE][+-]?\d+)? *(?=[;\t\r\n"]|$)')
+_SEEN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """``delimiter`` is one ASCII character; ``header`` the cells of the first record, as they stand."""
+
+    delimiter: str
+    header: list[str]
+
+
+def encoding(head: bytes) -> str:
+    """``utf-8``, ``utf-8-sig``, ``utf-16``, ``utf-16-le``, ``utf-16-be`` or ``cp1252``, from the first block of a file.
+
+    Raises:
+        BadFile: NUL bytes, or an encoding that isn't read.
+    """
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            if name == "utf-32":
+                raise BadFile("The file is UTF-32 text, which isn't read here.", remedy="Save it as CSV UTF-8.")
+            return name
+    if b"\0" in head[: 2 * _SEEN]:
+        even, odd = head[0 : 2 * _SEEN : 2], head[1 : 2 * _SEEN : 2]
+        if not any(odd) and all(even):
+            return "utf-16-le"
+        if not any(even) and all(odd):
+            return "utf-16-be"
+        raise BadFile("The file holds NUL bytes: it isn't a text table.", remedy="Export it again as CSV UTF-8.")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return SINGLE_BYTE
+    return "utf-8"
+
+
+def preamble(head: bytes) -> tuple[int, str | None]:
+    """How many bytes of a ``sep=;`` line stand before the header, and the delimiter that it names.
+
+    Raises:
+        BadFile: a comment or an empty line stands first, or ``sep=`` names a delimiter that isn't read.
+    """
+    first = head.split(b"\n", 1)[0].rstrip(b"\r")
+    if first.lstrip(b' "').startswith(b"#"):
+        raise BadFile(
+            "The first line is a comment (it starts with #).",
+            where="line 1",
+            remedy="Remove the lines above the header: the first line must name the columns.",
+        )
+    if not first.strip(b" "):
+        raise BadFile("The first line is empty.", where="line 1", remedy="The first line must name the columns.")
+    found = _SEP.match(head)
+    if not found:
+        return 0, None
+    delimiter = found[1].decode("latin-1")
+    if delimiter not in DELIMITERS:
+        raise BadFile(
+            "The first line (sep=) names a delimiter that isn't read here.",
+            where="line 1",
+            remedy="Use a comma, a semicolon or a tab.",
+        )
+    return found.end(), delimiter
+
+
+def delimiter_of(first: bytes) -> str:
+    """The delimiter that stands most often in the header, outside quotes; a comma when none does."""
+    codes = np.frombuffer(first, np.uint8)
+    outside = codes[np.cumsum(codes == ord('"')) % 2 == 0]
+    counts = {mark: int(np.count_nonzero(outside == ord(mark))) for mark in (*DELIMITERS, "|")}
+    best = max(counts, key=lambda mark: counts[mark])
+    if best == "|":
+        raise BadFile(
+            "The columns are separated by |.", where="line 1", remedy="Save with commas, semicolons or tabs instead."
+        )
+    return best if counts[best] else ","
+
+
+def cells(record: str, delimiter: str) -> list[str]:
+    """The cells of one record.
+
+    Raises:
+        csv.Error: a carriage return or a quotation mark where none can be.
+    """
+    return next(csv.reader([record], delimiter=delimiter, strict=True), [])
+
+
+def read_header(first: bytes, delimiter: str) -> Dialect:
+    """The dialect of a file whose first record is ``first`` (UTF-8).
+
+    Raises:
+        BadFile: the record can't be a header.
+    """
+    try:
+        header = cells(first.decode().removeprefix("\ufeff"), delimiter)
+    except (csv.Error, UnicodeDecodeError):
+        raise BadFile(
+            "The header can't be read: a quotation mark stands inside a name, or a stray carriage return.",
+            where="line 1",
+            remedy="Put names that hold quotation marks into quotes and double the marks.",
+        ) from None
+    named = [name for name in header if name.strip()]
+    if not named:
+        raise BadFile("The header names no column.", where="line 1", remedy="The first line must name the columns.")
+    if all(NUMBER.fullmatch(name.replace(",", ".")) for name in named):
+        raise BadFile(
+            "The file has no header: its first line holds numbers only.",
+            where="line 1",
+            remedy="Put the names of the columns on the first line.",
+        )
+    return Dialect(delimiter, header)
+
+
+def decimal_mark(block: bytes) -> str | None:
+    """The decimal mark of the numbers in a block without commas between cells; ``None`` while none shows."""
+    if b"," not in block and b"." not in block:
+        return None
+    commas, points = (sum(1 for _ in mark.finditer(block)) for mark in (_COMMA_DECIMAL, _POINT_DECIMAL))
+    if not commas and not points:
+        return None
+    return "," if commas > points else "."

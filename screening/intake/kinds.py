@@ -1,0 +1,109 @@
+"""What a file is: by its name *and* its first bytes. One that belies its name is refused."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from screening.errors import BadFile, UnsupportedKind
+
+READ = ".csv, .csv.gz, .xlsx, .xls or .parquet"
+
+
+class Kind(StrEnum):
+    """The kinds that are read."""
+
+    CSV = "csv"
+    CSV_GZ = "csv.gz"
+    XLSX = "xlsx"
+    XLS = "xls"
+    PARQUET = "parquet"
+
+    @property
+    def streams(self) -> bool:
+        """Whether rows can be read before the file is complete."""
+        return self in (Kind.CSV, Kind.CSV_GZ)
+
+
+_ENDINGS = {
+    ".csv.gz": Kind.CSV_GZ,
+    ".tsv.gz": Kind.CSV_GZ,
+    ".txt.gz": Kind.CSV_GZ,
+    ".csv": Kind.CSV,
+    ".tsv": Kind.CSV,
+    ".txt": Kind.CSV,
+    ".xlsx": Kind.XLSX,
+    ".xlsm": Kind.XLSX,
+    ".xls": Kind.XLS,
+    ".parquet": Kind.PARQUET,
+}
+_NAMES = {
+    Kind.CSV: "a text table",
+    Kind.CSV_GZ: "a gzip file",
+    Kind.XLSX: "an Excel workbook (.xlsx)",
+    Kind.XLS: "an old Excel workbook (.xls)",
+    Kind.PARQUET: "a Parquet file",
+}
+_CONTAINERS = {b"PK\x03\x04": Kind.XLSX, b"PK\x05\x06": Kind.XLSX, b"PAR1": Kind.PARQUET, b"\x1f\x8b": Kind.CSV_GZ}
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_FOREIGN = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"%PDF", "a PDF document"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90", "a program"),
+    (b"SQLite format 3", "a SQLite database"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"Obj\x01", "an Avro file"),
+)
+_OLD_XLS = (b"\x09\x08", b"\x09\x04", b"\x09\x02", b"\x09\x00")  # BIFF 2 to 5 without a container
+_MARKUP = re.compile(rb"\s*(?:<!doctype|<html|<\?xml|<table|<script|<svg)", re.IGNORECASE)
+_JSON = re.compile(rb'\s*(?:\{\s*"|\[\s*[\{\[])')
+
+
+def identify(filename: str, head: bytes) -> Kind:
+    """The kind of a file, from its name's ending and its first bytes (a few hundred are enough).
+
+    Raises:
+        UnsupportedKind: the ending is none that is read here.
+        BadFile: the content is something else than the ending says; ``what`` names what it looks like.
+    """
+    name = filename.strip().lower()
+    kind = next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
+    if kind is None:
+        ending = re.search(r"\.[a-z0-9]{1,8}$", name)
+        what = f"Files that end in {ending[0]} aren't read here." if ending else "The file's name has no known ending."
+        raise UnsupportedKind(what, remedy=f"Send a {READ} file.")
+    if not head:
+        raise BadFile("The file is empty: it holds no bytes at all.", remedy="Export it again and send that.")
+    seen = _looks_like(head)
+    if seen != kind and not (seen == Kind.XLS and kind == Kind.XLSX):
+        words = _NAMES[seen] if isinstance(seen, Kind) else seen
+        raise BadFile(
+            f"The name says {_NAMES[kind]}, but the content is {words}.",
+            remedy=f"Send it under its true ending, or export it as {READ}.",
+        )
+    return kind
+
+
+def _looks_like(head: bytes) -> Kind | str:
+    for magic, kind in _CONTAINERS.items():
+        if head.startswith(magic):
+            return kind
+    if head.startswith(_OLE) or head.startswith(_OLD_XLS):
+        return Kind.XLS
+    for magic, words in _FOREIGN:
+        if head.startswith(magic):
+            return words
+    if _MARKUP.match(head):
+        return "a web page or XML"
+    if _JSON.match(head):
+        return "JSON"
+    return Kind.CSV

@@ -1,0 +1,109 @@
+"""Where records begin and end. Quotation marks are counted, so a newline inside a cell ends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.intake.batch import Limits
+
+QUOTE, NEWLINE, RETURN = ord('"'), ord("\n"), ord("\r")
+BLANK = b" \r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole records, as bytes. ``overlong`` marks what never came to an end within the longest record."""
+
+    data: bytes
+    overlong: bool = False
+    last: bool = False
+
+    @property
+    def unclosed(self) -> bool:
+        """Whether a quotation mark is opened in it and not closed."""
+        return self.data.count(b'"') % 2 == 1
+
+
+def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
+    """Pieces of a file cut anew at the ends of records. Empty lines at the end of the file are dropped."""
+    rest = b""
+    for piece in pieces:
+        data = rest + piece if rest else piece
+        cut = _last_end(data)
+        if cut:
+            yield Block(data[:cut])
+            rest = data[cut:]
+        else:
+            rest = data
+        if len(rest) > limits.record and len(rest.rstrip(BLANK)) > limits.record:
+            yield Block(rest, overlong=True)
+            return
+    if rest.strip(BLANK):
+        yield Block(_without_blank_end(rest), last=True)
+
+
+def ends(data: bytes) -> NDArray[np.int64]:
+    """Where each record ends: one past its newline, or the end of ``data`` for a last one without. Shape (records,)."""
+    codes = np.frombuffer(data, np.uint8)
+    found = np.flatnonzero(codes == NEWLINE) + 1
+    if b'"' in data:
+        found = found[_quotes_before(codes, found) % 2 == 0]
+    if not len(found) or found[-1] < len(data):
+        found = np.append(found, len(data))
+    return found
+
+
+def first_end(data: bytes) -> int:
+    """Where the first record ends; the length of ``data`` when it doesn't."""
+    at = -1
+    while True:
+        at = data.find(b"\n", at + 1)
+        if at < 0:
+            return len(data)
+        if data.count(b'"', 0, at) % 2 == 0:
+            return at + 1
+
+
+def stray_quote(data: bytes, delimiter: str) -> int | None:
+    """Where the first quotation mark stands that neither opens, closes nor is doubled in a quoted cell; else ``None``.
+
+    Without such a mark, counting tells inside from outside exactly; with one, nothing after it is certain.
+    """
+    if b'"' not in data:
+        return None
+    codes = np.frombuffer(data, np.uint8)
+    at = np.flatnonzero(codes == QUOTE)
+    edges = np.array([ord(delimiter), NEWLINE, RETURN, QUOTE], np.uint8)
+    opening, closing = at[0::2], at[1::2]
+    before, after = codes[np.maximum(opening - 1, 0)], codes[np.minimum(closing + 1, len(codes) - 1)]
+    wrong_open = opening[~np.isin(before, edges) & (opening > 0)]
+    wrong_close = closing[~np.isin(after, edges) & (closing < len(codes) - 1)]
+    found = np.concatenate([wrong_open, wrong_close])
+    return int(found.min()) if len(found) else None
+
+
+def _quotes_before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.searchsorted(np.flatnonzero(codes == QUOTE), at)
+
+
+def _last_end(data: bytes) -> int:
+    """Where the last complete record ends that has more than blanks after the one before; 0 when none does."""
+    cut = data.rfind(b"\n") + 1
+    if cut and b'"' in data:
+        found = ends(data)
+        found = found[: -1 if data[-1] != NEWLINE or data.count(b'"') % 2 else None]
+        cut = int(found[-1]) if len(found) else 0
+    if not cut:
+        return 0
+    solid = len(data[:cut].rstrip(BLANK)) if data[max(cut - 3, 0) : cut].strip(BLANK) == b"" else cut - 1
+    return data.find(b"\n", solid, cut) + 1 if solid else 0
+
+
+def _without_blank_end(data: bytes) -> bytes:
+    solid = len(data.rstrip(BLANK))
+    end = data.find(b"\n", solid)
+    return data if end < 0 else data[: end + 1]

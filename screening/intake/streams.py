@@ -1,0 +1,144 @@
+"""The bytes on their way in: pieces of a stream, unpacked and turned into UTF-8 as they come."""
+
+from __future__ import annotations
+
+import codecs
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from screening.errors import BadFile, TooLarge
+from screening.intake.batch import MEGABYTE, Limits
+
+GZIP_WINDOW = 31  # zlib's number for "expect a gzip head"
+SINGLE_BYTE = "cp1252"
+
+
+def pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """The stream in pieces of exactly ``size`` bytes, the last one shorter; short reads are put together."""
+    while True:
+        piece = stream.read(size)
+        if not piece:
+            return
+        if len(piece) < size:
+            parts, have = [piece], len(piece)
+            while have < size and (more := stream.read(size - have)):
+                parts.append(more)
+                have += len(more)
+            piece = b"".join(parts)
+        yield piece
+
+
+def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+    """What a gzip file holds, in pieces of at most ``limits.block`` bytes.
+
+    Raises:
+        BadFile: the file is damaged, cut off, or grows by more than ``limits.ratio`` (a bomb).
+        TooLarge: it unpacks to more than ``limits.unpacked``.
+    """
+    machine = zlib.decompressobj(GZIP_WINDOW)
+    taken = given = 0
+    for piece in packed:
+        taken += len(piece)
+        data = piece
+        while data:
+            try:
+                text = machine.decompress(data, limits.block)
+            except zlib.error:
+                raise BadFile("The gzip file is damaged.", remedy="Pack it again and send that.") from None
+            given += len(text)
+            check_growth(taken, given, limits)
+            if text:
+                yield text
+            data = machine.unconsumed_tail
+            if machine.eof:  # a gzip file may hold several members, one after the other; zeros may pad it
+                data = machine.unused_data.lstrip(b"\0")
+                machine = zlib.decompressobj(GZIP_WINDOW) if data else machine
+    if not machine.eof:
+        raise BadFile("The gzip file is cut off: its end is missing.", remedy="Send the whole file again.")
+
+
+def check_growth(packed: int, given: int, limits: Limits) -> None:
+    """Refuse what unpacks to too much, before it is read any further."""
+    if given > limits.ratio_from and given > limits.ratio * max(packed, 1):
+        raise BadFile(
+            f"The file unpacks to more than {limits.ratio} times its size, as a zip bomb does.",
+            remedy="Send it unpacked, as .csv.",
+        )
+    if given > limits.unpacked:
+        raise TooLarge(
+            f"The file unpacks to more than {limits.unpacked // MEGABYTE} MB.",
+            remedy="Split it, or send it unpacked, as .csv.",
+        )
+
+
+def as_utf8(raw: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Pieces in ``encoding`` turned into UTF-8; a byte order mark is dropped.
+
+    Raises:
+        BadFile: bytes that the encoding doesn't have.
+    """
+    if encoding == SINGLE_BYTE:
+        for piece in raw:
+            yield single_byte(piece).encode()
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for piece in raw:
+            yield decoder.decode(piece).encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError:
+        raise BadFile(
+            f"The file begins as {encoding.upper()} text but holds bytes that can't be, or is cut off.",
+            remedy="Save it again as CSV UTF-8.",
+        ) from None
+
+
+def single_byte(data: bytes) -> str:
+    """Text in Windows-1252, the usual superset of Latin-1; in Latin-1 proper where that has no sign for a byte."""
+    try:
+        return data.decode(SINGLE_BYTE)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def readable(data: bytes) -> str:
+    """Bytes of a canonical file as text: UTF-8, or a single-byte encoding where it can't be that."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return single_byte(data)
+
+
+def newlines(raw: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines that end in a lone carriage return (an old Mac's) given the newline that all else here expects."""
+    for piece in raw:
+        yield piece.replace(b"\r", b"\n")
+
+
+class Text:
+    """Watches over the encoding of a file that is not copied: UTF-8 throughout, or a single-byte one throughout."""
+
+    def __init__(self) -> None:
+        self._utf8 = False
+
+    def check(self, data: bytes, row: int) -> None:
+        """Look at the next block, whose first record is data row ``row``.
+
+        Raises:
+            BadFile: the file was UTF-8 so far and this block is not.
+        """
+        if data.isascii():
+            return
+        try:
+            data.decode()
+        except UnicodeDecodeError as problem:
+            if self._utf8:
+                at = row + data.count(b"\n", 0, problem.start)
+                raise BadFile(
+                    "The file begins as UTF-8 text but holds bytes that aren't.",
+                    where=f"near row {at}",
+                    remedy="Save it again as CSV UTF-8.",
+                ) from None
+        else:
+            self._utf8 = True
