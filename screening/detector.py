@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from screening.artefacts.files import Artefact, check_contract, check_hashes, fingerprint, read_artefact, read_card
 from screening.compiler import compiled
-from screening.errors import BadArtefact, BadTransaction, CellProblem, NotFound
+from screening.errors import BadArtefact, BadFile, BadTransaction, CellProblem, NotFound
 from screening.schema import ColumnContract, Transactions
 from screening.scorer import Scorer
 from screening.settings import ROOT, Settings
@@ -169,6 +170,30 @@ class Detectors:
             if wanted not in self._loaded:
                 self._loaded[wanted] = self._load(wanted)
             return self._loaded[wanted]
+
+    def all(self) -> list[Detector]:
+        """Every detector, the default one first."""
+        return [self.get(name) for name in self.names()]
+
+    def choose(self, header: Sequence[str], wanted: str | None = None) -> Detector:
+        """The detector for a file with this header: the wanted one, or the first whose columns are all there.
+
+        Raises:
+            NotFound: the wanted one doesn't exist.
+            BadFile: columns are missing or stand twice; with nothing wanted, by the default detector's contract.
+        """
+        if wanted is not None:
+            found = self.get(wanted)
+            found.contract.match(header)
+            return found
+        for detector in self.all():
+            try:
+                detector.contract.match(header)
+            except BadFile:
+                continue
+            return detector
+        self.default.contract.match(header)
+        return self.default
 
     def _load(self, name: str) -> Detector:
         folder = next(folder / name for folder in self._folders if (folder / name / "model.h5").is_file())

@@ -1,0 +1,32 @@
+"""The composition root: ``python app.py`` serves pages and works on screenings; ``flask --app app`` is the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from flask import Flask
+
+from screening.errors import ScreeningError
+
+
+def create_app() -> Flask:
+    """The app with settings from the environment."""
+    from screening.web import create_app as build  # noqa: PLC0415 -- the server's parent process stays small
+
+    return build()
+
+
+def main() -> int:
+    """Serve until told to stop. Returns the exit status."""
+    from screening import serve  # noqa: PLC0415 -- as above
+    from screening.settings import Settings  # noqa: PLC0415
+
+    try:
+        return serve.run(Settings.from_environ())
+    except ScreeningError as problem:
+        print(f"fraud-screening can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

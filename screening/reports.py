@@ -1,0 +1,144 @@
+"""Exports of a screening: every row with its score, the flagged rows with their reasons, a workbook."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from screening.history import Screening
+from screening.intake import append_columns, header_of, read_records
+from screening.outcome import Outcome
+
+ROWS_AT_ONCE = 2000
+MOST_SHEET_ROWS = 1_000_000  # a worksheet ends at 1,048,576
+NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*\Z", re.ASCII)
+ADDED = ("fraud_probability", "flagged")
+
+
+def scores_csv(_screening: Screening, found: Outcome) -> Iterator[bytes]:
+    """Every input row in input order, its columns untouched, then ``fraud_probability`` and ``flagged``.
+
+    Rows that were set aside have both empty. Text that a spreadsheet would run as a formula gets a leading ``'``.
+    """
+    return append_columns(found.canonical, found.offsets, {ADDED[0]: _texts(found), ADDED[1]: _flags(found)})
+
+
+def _texts(found: Outcome) -> np.ndarray[Any, Any]:
+    """Nine significant digits bring every float32 back exactly."""
+    return np.array(["" if np.isnan(p) else format(p, ".9g") for p in found.probability.tolist()], dtype=object)
+
+
+def _flags(found: Outcome) -> np.ndarray[Any, Any]:
+    words = np.where(found.flagged, "true", "false").astype(object)
+    words[np.isnan(found.probability)] = ""
+    return words
+
+
+def flagged_csv(_screening: Screening, found: Outcome) -> Iterator[bytes]:
+    """The flagged rows, most probable first: row number, probability, reasons, then the file's own columns."""
+    header = header_of(found.canonical)
+    yield _csv([["row", "fraud_probability", "reasons", *(safe(name) for name in header)]])
+    chosen = found.strongest(len(found.probability))
+    for begin in range(0, len(chosen), ROWS_AT_ONCE):
+        yield _csv(
+            [number + 1, format(float(found.probability[number]), ".9g"), _joined(found, number), *map(safe, record)]
+            for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
+        )
+
+
+def workbook(screening: Screening, found: Outcome) -> Iterator[bytes]:
+    """Two sheets: a summary with what proves it, and the flagged rows with their reasons."""
+    import xlsxwriter  # noqa: PLC0415 -- only this export needs it
+
+    out = io.BytesIO()
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "in_memory": True}
+    with xlsxwriter.Workbook(out, options) as book:
+        _summary_sheet(book, screening, found)
+        _flagged_sheet(book, found)
+    yield out.getvalue()
+
+
+def _summary_sheet(book: Any, screening: Screening, found: Outcome) -> None:
+    sheet = book.add_worksheet("Summary")
+    sheet.set_column(0, 0, 28)
+    sheet.set_column(1, 1, 70)
+    bold = book.add_format({"bold": True})
+    for line, (name, value) in enumerate(_summary(screening, found)):
+        sheet.write_string(line, 0, name, bold)
+        (sheet.write_number if isinstance(value, int | float) else sheet.write_string)(line, 1, value)
+
+
+def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
+    yield "File", screening.filename
+    yield "File SHA-256", screening.sha256 or ""
+    yield "Screened (UTC)", f"{screening.finished:%Y-%m-%d %H:%M:%S}" if screening.finished else ""
+    yield "Detector", screening.detector or ""
+    yield "Detector fingerprint", screening.fingerprint or ""
+    yield "Threshold", screening.threshold
+    yield "Rows", screening.rows
+    yield "Flagged", screening.flagged
+    yield "Legitimate", screening.legitimate
+    yield "Set aside (not scored)", screening.set_aside
+    if found.amount is not None:
+        yield "Amount flagged", round(float(np.nansum(found.amount[found.flagged])), 2)
+    for name, value in (screening.quality or {}).items():
+        if value is not None:
+            yield name.replace("_", " ").capitalize(), value
+
+
+def _flagged_sheet(book: Any, found: Outcome) -> None:
+    sheet = book.add_worksheet("Flagged rows")
+    bold = book.add_format({"bold": True, "bottom": 1})
+    percent = book.add_format({"num_format": "0.0000"})
+    sheet.freeze_panes(1, 2)
+    sheet.set_column(2, 2, 80)
+    for place, name in enumerate(["Row", "Fraud probability", "Reasons", *header_of(found.canonical)]):
+        sheet.write_string(0, place, name, bold)
+    line = 0
+    chosen = found.strongest(MOST_SHEET_ROWS)
+    for begin in range(0, len(chosen), ROWS_AT_ONCE):
+        for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE]):
+            line += 1
+            sheet.write_number(line, 0, number + 1)
+            sheet.write_number(line, 1, float(found.probability[number]), percent)
+            sheet.write_string(line, 2, _joined(found, number))
+            for place, cell in enumerate(record, start=3):
+                _write_cell(sheet, line, place, cell)
+
+
+def _write_cell(sheet: Any, line: int, place: int, cell: str) -> None:
+    """Numbers stay numbers; everything else is text, whatever it begins with."""
+    whole_and_long = cell.strip().lstrip("+-").isdigit() and len(cell) > EXACT_DIGITS
+    if NUMBER.match(cell) and "," not in cell and not whole_and_long:
+        sheet.write_number(line, place, float(cell))
+    else:
+        sheet.write_string(line, place, CONTROL.sub("\ufffd", cell)[:32_767])
+
+
+EXACT_DIGITS = 15  # a longer whole number (an account, a reference) would lose its last digits in a sheet
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def _records(found: Outcome, numbers: np.ndarray[Any, Any]) -> Iterator[tuple[int, list[str]]]:
+    wanted = [int(number) for number in numbers]
+    return zip(wanted, read_records(found.canonical, found.offsets, wanted), strict=True)
+
+
+def _joined(found: Outcome, number: int) -> str:
+    return "; ".join(found.reasons.get(number, []))
+
+
+def _csv(lines: Any) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue().encode()
+
+
+def safe(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: numbers stay as they are."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.match(cell) else cell

@@ -1,0 +1,100 @@
+"""One command starts the web server and the job worker together, watches both, and stops both."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from screening.database import Database
+from screening.detector import Detectors
+from screening.settings import ROOT, Settings
+from screening.users import UserStore
+
+log = logging.getLogger("screening.serve")
+
+THREADS = 64
+"""Requests that one process serves at once; a slow sender occupies one, and it costs little while it waits."""
+RESTART_SECONDS = 1.0
+STOP_SECONDS = 15
+
+
+def run(settings: Settings) -> int:
+    """Check everything, then serve until SIGTERM or SIGINT.
+
+    Raises:
+        ScreeningError: something the start needs is wrong; nothing was started.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    prepare(settings)
+    helper = _WorkerProcess()
+    helper.start()
+    try:
+        Granian(
+            "app:create_app",
+            factory=True,
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.WSGI,
+            workers=settings.workers,
+            blocking_threads=THREADS,
+            backlog=1024,
+            respawn_failed_workers=True,
+            workers_kill_timeout=STOP_SECONDS,
+            working_dir=ROOT,
+            websockets=False,
+            process_name="fraud-screening",
+            log_enabled=True,
+            log_level="warning",
+        ).serve()
+    finally:
+        helper.stop()
+    return 0
+
+
+def prepare(settings: Settings) -> None:
+    """What has to be right before anything is served: detectors, the accounts file, the store.
+
+    The nets are compiled here, once, so that no web process has to wait for it.
+    """
+    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Detectors(settings)
+    UserStore(settings.users_file).prepare()
+    Database(settings.database_url).create_tables()
+    print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201
+
+
+class _WorkerProcess:
+    """The job worker as a process of its own: its memory and its crashes are not the pages'."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_alive, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _keep_alive(self) -> None:
+        while not self._stopping.is_set():
+            self._process = subprocess.Popen([sys.executable, "-m", "screening.work"], cwd=ROOT, env=os.environ)  # noqa: S603
+            status = self._process.wait()
+            if not self._stopping.is_set():
+                log.error("the job worker ended with status %s and is started again", status)
+                time.sleep(RESTART_SECONDS)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # what it held is freed when the next one starts

@@ -1,0 +1,117 @@
+"""Where the files of a screening lie, and how one process reads what another is still writing.
+
+``<instance>/screenings/<id>/input`` grows while the upload arrives; the empty file ``whole`` beside it says that
+nothing more will come. (A rename would say the same, but Windows refuses to rename a file that somebody reads.)
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from pathlib import Path
+
+POLL_SECONDS = 0.004
+SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been left
+
+
+class Abandoned(Exception):  # noqa: N818 -- not an error: the sender left, so there is nothing to screen
+    """The sender left before the file was whole."""
+
+
+class Folder:
+    """The files of one screening."""
+
+    def __init__(self, instance: Path, screening_id: str) -> None:
+        self.path = instance / "screenings" / screening_id
+        self.input = self.path / "input"
+        self.whole = self.path / "whole"
+        self.canonical = self.path / "canonical.csv"
+
+    def create(self) -> None:
+        """Make the folder with an empty file that begins to grow, for the app's own user only."""
+        self.path.mkdir(mode=0o700, parents=True)
+        self.input.touch(mode=0o600)
+
+    def complete(self) -> None:
+        """The upload is whole."""
+        self.whole.touch()
+
+    def remove(self) -> None:
+        """Delete all of it. Gone already is as good."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def wait_until_whole(self) -> None:
+        """Wait for an upload that is still arriving.
+
+        Raises:
+            Abandoned: it never became whole.
+        """
+        with self.open() as stream:
+            stream.seek_end()
+
+    def open(self) -> GrowingFile:
+        """A stream that ends where the upload ends, not where it is at the moment.
+
+        Raises:
+            Abandoned: the sender left.
+        """
+        try:
+            return GrowingFile(self, self.input.open("rb", buffering=0))
+        except FileNotFoundError:
+            raise Abandoned from None
+
+
+class GrowingFile(io.RawIOBase):
+    """Reads a file that another process is still writing; ``read`` waits for more until it is whole."""
+
+    def __init__(self, folder: Folder, stream: io.FileIO) -> None:
+        self._folder = folder
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while True:
+            whole = self._folder.whole.exists()  # looked at before reading: what is read after that is all
+            count = self._stream.readinto(buffer)
+            if count or whole:
+                return int(count)
+            if time.monotonic() > deadline or not self._folder.input.exists():
+                raise Abandoned
+            time.sleep(POLL_SECONDS)
+
+    def seek_end(self) -> None:
+        """Wait until the file is whole."""
+        scrap = bytearray(1 << 20)
+        while self.readinto(scrap):
+            pass
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class Doorbell:
+    """Wakes the worker within milliseconds without a broker: it looks at one file's change time."""
+
+    def __init__(self, instance: Path) -> None:
+        self._file = instance / "doorbell"
+        self._file.touch()
+        self._seen = 0
+
+    def ring(self) -> None:
+        """Say that there is work."""
+        self._file.touch()
+
+    def wait(self, seconds: float) -> None:
+        """Return when it rang since the last call, or after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            changed = self._file.stat().st_mtime_ns
+            if changed != self._seen:
+                self._seen = changed
+                return
+            time.sleep(0.01)

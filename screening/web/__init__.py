@@ -1,0 +1,47 @@
+"""The only room that knows Flask: puts the pages together and lends them what they work with."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+
+from screening import settings as environment
+from screening.database import Database
+from screening.detector import Detectors
+from screening.history import History
+from screening.settings import ROOT, Settings
+from screening.spool import Doorbell
+from screening.users import UserStore
+from screening.web import admin, api, auth, cli_users, errors, guard, health, pages, results, sessions, uploads, view
+from screening.web.services import Services
+
+log = logging.getLogger("screening")
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The app, ready to serve.
+
+    Raises:
+        BadSetting, BadArtefact, NotReady: the start stops; the message is one line that says what to do.
+    """
+    settings = settings or Settings.from_environ()
+    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    app = Flask("screening", root_path=str(ROOT), template_folder="templates", static_folder="static")
+    app.config.update(SECRET_KEY=environment.secret_key(settings))
+    database = Database(settings.database_url)
+    database.create_tables()
+    app.extensions["screening"] = Services(
+        settings=settings,
+        database=database,
+        users=UserStore(settings.users_file),
+        detectors=Detectors(settings),
+        history=History(database),
+        doorbell=Doorbell(settings.instance),
+    )
+    for part in (errors, guard, sessions, view):
+        part.init_app(app)
+    for room in (pages, auth, uploads, results, api, health, admin):
+        app.register_blueprint(room.blueprint)
+    app.cli.add_command(cli_users.users)
+    return app

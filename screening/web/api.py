@@ -1,0 +1,94 @@
+"""The data API: one transaction or many, scored at once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from flask_login import login_required
+
+import utils
+from screening import flags, reasons
+from screening.detector import Detector
+from screening.errors import BadTransaction
+from screening.schema import Transactions
+from screening.web.services import services
+
+blueprint = Blueprint("api", __name__)
+MOST_TRANSACTIONS = 10_000
+
+
+@blueprint.post("/detect_fraud")
+@login_required
+def detect_fraud() -> Response:
+    """Score ``transaction`` (one object) or ``transactions`` (a list of objects)."""
+    body = _body()
+    detector = _detector(body)
+    if "transactions" in body:
+        given = body["transactions"]
+        if not isinstance(given, list) or not 0 < len(given) <= MOST_TRANSACTIONS:
+            raise BadTransaction(f"“transactions” must be a list of 1 to {MOST_TRANSACTIONS} objects.")
+        return jsonify({"results": _score(given, detector)})
+    if not isinstance(body.get("transaction"), dict):
+        raise BadTransaction(
+            "The body has neither “transaction” nor “transactions”.",
+            remedy='Send {"transaction": {"Time": 0, "V1": 0.1, …, "Amount": 12.5}}.',
+        )
+    return jsonify(_score([body["transaction"]], detector)[0])
+
+
+def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
+    transactions = utils.as_transactions(given, detector.contract)
+    probabilities = utils.get_probabilities(transactions, detector)
+    threshold = services().settings.threshold
+    flagged = flags.flag(probabilities, threshold)
+    explained = iter(reasons.explain(detector, Transactions(transactions.columns, transactions.values[flagged])))
+    return [
+        {
+            "fraud": bool(flag),
+            "fraud_probability": float(probability),
+            "threshold": threshold,
+            "detector": detector.name,
+            "reasons": [reason.text for reason in next(explained)] if flag else [],
+        }
+        for probability, flag in zip(probabilities, flagged, strict=True)
+    ]
+
+
+def _detector(body: dict[str, Any]) -> Detector:
+    name = body.get("detector")
+    if name is not None and not isinstance(name, str):
+        raise BadTransaction("“detector” must be the name of a detector.")
+    detectors = services().detectors
+    return detectors.default if name is None else detectors.get(name)
+
+
+def _body() -> dict[str, Any]:
+    """The JSON object, strictly: no NaN, no key twice, no nesting that ends the parser."""
+    try:
+        body = json.loads(
+            request.get_data(), parse_constant=_no_constant, object_pairs_hook=_once, parse_int=_short_int
+        )
+    except (ValueError, RecursionError) as problem:
+        raise BadTransaction(f"The body is not usable JSON: {str(problem)[:100]}.") from None
+    if not isinstance(body, dict):
+        raise BadTransaction("The body must be a JSON object.")
+    return body
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _short_int(digits: str) -> int:
+    if len(digits) > 40:  # noqa: PLR2004 -- beyond float32 anyway, and int() takes quadratic time
+        raise ValueError("a whole number has more than 40 digits")
+    return int(digits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found

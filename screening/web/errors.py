@@ -1,0 +1,103 @@
+"""One handler for everything that goes wrong: a page for people, problem+json (RFC 9457) for programs."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from screening.errors import ScreeningError, StorageFull
+
+log = logging.getLogger("screening.web")
+API_PATHS = ("/detect_fraud", "/summary", "/fraud_", "/openapi.json", "/healthz", "/readyz", "/metrics")
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error in one form."""
+    app.register_error_handler(ScreeningError, _screening_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OSError, _os_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def wants_json() -> bool:
+    """Whether the caller is a program."""
+    if request.path.startswith(API_PATHS) or request.path.endswith(".json") or request.is_json:
+        return True
+    accepted = request.accept_mimetypes
+    return accepted["application/json"] > accepted["text/html"]
+
+
+def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
+    """The error as a page or as JSON. ``problem`` is :meth:`ScreeningError.as_dict`."""
+    status = int(problem["status"])
+    if wants_json():
+        response = jsonify(
+            {
+                "type": "about:blank",
+                "title": problem["title"],
+                "status": status,
+                "detail": " ".join(filter(None, (problem["what"], problem["remedy"]))),
+                "instance": request.path,
+                "request_id": g.get("request_id"),
+                "errors": problem["problems"],
+                "error_count": problem["problem_count"],
+            }
+        )
+        response.mimetype = "application/problem+json"
+        return response, status
+    return render_template("error.html", **problem, request_id=g.get("request_id")), status
+
+
+def _screening_error(error: ScreeningError) -> tuple[Response | str, int]:
+    return answer(error.as_dict())
+
+
+def _http_error(error: HTTPException) -> Any:
+    if error.code is None or error.code < HTTPStatus.BAD_REQUEST or error.response is not None:
+        return error
+    described = {
+        "title": error.name,
+        "status": error.code,
+        "what": REMARKS.get(error.code, (error.description or "", None))[0],
+        "where": None,
+        "remedy": REMARKS.get(error.code, ("", None))[1],
+        "problems": [],
+        "problem_count": 0,
+    }
+    body, status = answer(described)
+    response = Response(body) if isinstance(body, str) else body
+    response.status_code = status
+    for name, value in error.get_headers(request.environ):
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _os_error(error: OSError) -> tuple[Response | str, int]:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = StorageFull("The server's disk is full; nothing was changed.", remedy="Tell the operator; try later.")
+        return answer(full.as_dict())
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> tuple[Response | str, int]:
+    log.error("request %s failed", g.get("request_id"), exc_info=error)
+    problem = ScreeningError(
+        "Something went wrong here, and it was written to the log.",
+        remedy="Try once more. If it happens again, tell the operator the request number below.",
+    ).as_dict()
+    return answer({**problem, "status": 500, "title": "An error on the server"})
+
+
+REMARKS: dict[int, tuple[str, str | None]] = {
+    403: ("Your role doesn't allow this.", "Ask an administrator if you need it."),
+    404: ("There is nothing at this address.", "Go back to the start page."),
+    405: ("This address doesn't take that kind of request.", None),
+    413: ("What was sent is larger than this server takes.", "Send less, or ask the operator to raise MAX_UPLOAD_MB."),
+    429: ("There were too many requests from your address.", "Wait a little and try again."),
+}

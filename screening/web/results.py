@@ -1,0 +1,260 @@
+"""The results pages: one's screenings, one screening, its rows page by page, and its exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import numpy as np
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from flask_login import current_user, login_required
+
+from screening import quality, reports
+from screening.detector import Detector
+from screening.errors import NotReady, ScreeningError
+from screening.history import DONE, OPEN_STATES, Screening
+from screening.intake import header_of, read_records
+from screening.outcome import Filter, Outcome, SortKey
+from screening.spool import Folder
+from screening.web import audit
+from screening.web.services import services
+from screening.web.view import RowsView, RowView, TrialView
+
+blueprint = Blueprint("results", __name__, url_prefix="/results")
+
+PAGE_ROWS = 50
+FIRST_FLAGGED = 50
+LIST_ROWS = 25
+FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_amount")
+DIAL = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+@blueprint.get("")
+@login_required
+def index() -> str:
+    """This user's screenings, latest first."""
+    page = _page_number()
+    history = services().history
+    shown = history.of(current_user.username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
+    pages = -(-history.count(current_user.username) // LIST_ROWS)
+    return render_template("results.html", screenings=shown, page=page, pages=max(pages, 1))
+
+
+@blueprint.get("/<screening_id>")
+@login_required
+def show(screening_id: str) -> str:
+    """One screening: counts, flagged rows first, then any page of all rows."""
+    screening = _mine(screening_id)
+    if screening.state != DONE:
+        return render_template("result.html", screening=screening)
+    found = _outcome(screening)
+    return render_template(
+        "result.html",
+        screening=screening,
+        detector=_detector(screening),
+        flagged_rows=_rows(found, found.strongest(FIRST_FLAGGED)),
+        histogram=found.histogram(),
+        quality=screening.quality,
+        problems=found.meta["set_aside"],
+        dial=[(threshold, found.flagged_at(threshold)) for threshold in DIAL],
+        listing=_listing(found),
+    )
+
+
+@blueprint.get("/<screening_id>/rows")
+@login_required
+def rows(screening_id: str) -> str:
+    """A page of all rows, sorted and filtered, as a fragment (or a whole page without JavaScript)."""
+    screening = _done(screening_id)
+    return render_template("_rows.html", screening=screening, listing=_listing(_outcome(screening)))
+
+
+@blueprint.get("/<screening_id>/progress")
+@login_required
+def progress(screening_id: str) -> Any:
+    """How far a screening has come; asks the page to load again once it has ended."""
+    screening = _mine(screening_id)
+    response = Response(render_template("_progress.html", screening=screening))
+    if screening.state not in OPEN_STATES:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+@blueprint.get("/<screening_id>/threshold")
+@login_required
+def threshold(screening_id: str) -> str:
+    """How many rows another threshold would flag. The screening itself keeps its own."""
+    screening = _done(screening_id)
+    value = min(max(_number("value") or screening.threshold, 0.0), 1.0)
+    found = _outcome(screening)
+    trial = TrialView(**found.trial(value))
+    return render_template("_threshold.html", screening=screening, trial=trial, quality=_quality_at(found, value))
+
+
+@blueprint.get("/<screening_id>.json")
+@login_required
+def as_json(screening_id: str) -> Response:
+    """The state of a screening for programs."""
+    screening = _mine(screening_id)
+    return jsonify(
+        {
+            "id": screening.id,
+            "detector": screening.detector or screening.wanted_detector,
+            "rows": screening.rows,
+            "flagged": screening.flagged,
+            "threshold": screening.threshold,
+            "state": "running" if screening.state in OPEN_STATES else screening.state,
+            "progress": screening.progress,
+            "error": screening.error,
+        }
+    )
+
+
+@blueprint.get("/<screening_id>/scores.csv")
+@login_required
+def scores(screening_id: str) -> Response:
+    """Every row in input order, its columns untouched, then probability and flag."""
+    return _export(screening_id, "scores.csv", "text/csv; charset=utf-8", reports.scores_csv)
+
+
+@blueprint.get("/<screening_id>/flagged.csv")
+@login_required
+def flagged_csv(screening_id: str) -> Response:
+    """The flagged rows, most probable first, with their reasons."""
+    return _export(screening_id, "flagged.csv", "text/csv; charset=utf-8", reports.flagged_csv)
+
+
+@blueprint.get("/<screening_id>/report.xlsx")
+@login_required
+def report(screening_id: str) -> Response:
+    """A workbook: summary, flagged rows with reasons."""
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    return _export(screening_id, "report.xlsx", kind, reports.workbook)
+
+
+@blueprint.post("/<screening_id>/delete")
+@login_required
+def delete(screening_id: str) -> Any:
+    """Forget a screening and its files."""
+    screening = _mine(screening_id)
+    services().history.remove(screening.id)
+    Folder(services().settings.instance, screening.id).remove()
+    audit.record("screening_deleted", screening=screening.id)
+    return redirect(url_for("results.index"), HTTPStatus.SEE_OTHER)
+
+
+def _mine(screening_id: str) -> Screening:
+    return services().history.owned(screening_id, current_user.username)
+
+
+def _done(screening_id: str) -> Screening:
+    screening = _mine(screening_id)
+    if screening.state != DONE:
+        raise NotReady("This screening has no result yet.", remedy="Wait until it is done.")
+    return screening
+
+
+def _detector(screening: Screening) -> Detector | None:
+    """The detector that scored it, if it is still there and still the same."""
+    for detector in services().detectors.all():
+        if detector.fingerprint == screening.fingerprint:
+            return detector
+    return None
+
+
+def _outcome(screening: Screening) -> Outcome:
+    return Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+
+
+def _export(screening_id: str, name: str, kind: str, write: Any) -> Response:
+    screening = _done(screening_id)
+    body: Iterator[bytes] = write(screening, _outcome(screening))
+    audit.record("export", screening=screening.id, name=name, sha256=screening.sha256)
+    stem = screening.filename.split(".")[0] or "screening"
+    response = Response(body, content_type=kind)
+    response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-{name}")
+    return response
+
+
+def _listing(found: Outcome) -> RowsView:
+    """The page of rows that the query asks for, and what the page needs to ask for another."""
+    chosen = _filter()
+    selected = found.select(chosen)
+    pages = max(-(-len(selected) // PAGE_ROWS), 1)
+    page = min(_page_number(), pages)
+    shown = selected[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    return RowsView(
+        rows=_rows(found, shown),
+        page=page,
+        pages=pages,
+        total=len(selected),
+        first=(page - 1) * PAGE_ROWS + 1 if len(shown) else 0,
+        sort=chosen.sort,
+        order="desc" if chosen.descending else "asc",
+        filters={name: request.args[name] for name in FILTERS if request.args.get(name)},
+    )
+
+
+def _rows(found: Outcome, numbers: Sequence[int] | np.ndarray[Any, Any]) -> list[RowView]:
+    header = header_of(found.canonical)
+    records = read_records(found.canonical, found.offsets, [int(number) for number in numbers])
+    return [
+        _row(found, int(number), dict(zip(header, record, strict=False)))
+        for number, record in zip(numbers, records, strict=True)
+    ]
+
+
+def _row(found: Outcome, number: int, cells: dict[str, str]) -> RowView:
+    probability = float(found.probability[number])
+    return RowView(
+        row=number + 1,
+        probability=None if np.isnan(probability) else probability,
+        flagged=bool(found.flagged[number]),
+        amount=_at(found.amount, number),
+        time=_at(found.time, number),
+        label=None if found.label is None or found.label[number] < 0 else int(found.label[number]),
+        reasons=found.reasons.get(number, []),
+        cells=cells,
+    )
+
+
+def _at(values: np.ndarray[Any, Any] | None, number: int) -> float | None:
+    return None if values is None or np.isnan(values[number]) else float(values[number])
+
+
+def _quality_at(found: Outcome, value: float) -> Any:
+    if found.label is None:
+        return None
+    return quality.measure(found.label, found.probability, found.probability >= np.float32(value), found.amount)
+
+
+def _filter() -> Filter:
+    sort = request.args.get("sort", "row")
+    return Filter(
+        sort=cast("SortKey", sort) if sort in ("row", "probability", "amount", "time") else "row",
+        descending=request.args.get("order") == "desc",
+        flagged=request.args.get("flagged") == "1",
+        min_probability=_number("min_probability"),
+        max_probability=_number("max_probability"),
+        min_amount=_number("min_amount"),
+        max_amount=_number("max_amount"),
+    )
+
+
+def _number(name: str) -> float | None:
+    raw = request.args.get(name, "").strip().replace(",", ".")
+    if not raw:
+        return None
+    try:
+        value = float(raw)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise ScreeningError(f"“{raw[:40]}” is not a number.", where=name.replace("_", " "), remedy="Write it as 12.5.")
+    return value
+
+
+def _page_number() -> int:
+    raw = request.args.get("page", "1")
+    return max(int(raw), 1) if raw.isascii() and raw.isdigit() and len(raw) < 9 else 1  # noqa: PLR2004

@@ -1,0 +1,173 @@
+"""The upload page: a file in, a screening out."""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask_login import current_user, login_required
+from werkzeug.sansio.multipart import Event
+
+from screening.errors import BadFile, ScreeningError
+from screening.history import DONE, FAILED, OPEN_STATES, Request, new_id
+from screening.intake import identify
+from screening.spool import Folder
+from screening.web import audit, errors, guard
+from screening.web.receive import Body, Form, first_bytes, read_fields, store
+from screening.web.services import services
+
+blueprint = Blueprint("uploads", __name__)
+
+HEAD_BYTES = 4096  # enough to know a file's kind
+FORM_BYTES = 64 * 1024  # what the form adds around the file
+WAIT_SECONDS = 60.0
+POLL_SECONDS = 0.005
+
+
+@blueprint.get("/upload")
+@login_required
+def upload() -> str:
+    """The form."""
+    return _page()
+
+
+@blueprint.post("/upload")
+@login_required
+def receive() -> Any:
+    """Take a file; answer once it is screened, or after a while with its address while it still runs.
+
+    A program that sends ``Accept: application/json`` gets JSON; ``Prefer: wait=N`` says how many seconds to wait.
+    """
+    try:
+        screening_id = _receive(iter(Body(request, services().settings.max_upload + FORM_BYTES)))
+        state = _wait(screening_id, _patience())
+        if state == FAILED:
+            _refuse(screening_id)
+    except ScreeningError as problem:
+        return _refused(problem.as_dict())
+    location = url_for("results.show", screening_id=screening_id)
+    if not errors.wants_json():
+        return redirect(location, HTTPStatus.SEE_OTHER)
+    body = jsonify({"id": screening_id, "location": location, "state": state})
+    return body, HTTPStatus.CREATED if state == DONE else HTTPStatus.ACCEPTED, {"Location": location}
+
+
+def _receive(events: Iterator[Event]) -> str:
+    form = read_fields(events)
+    guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
+    if not form.filename:
+        raise BadFile("No file was chosen.", remedy="Choose a file, then send it.")
+    head, more = first_bytes(events, HEAD_BYTES)
+    filename = _plain(form.filename)
+    wish = _wish(form, filename, identify(filename, head))
+    screening_id = new_id()
+    folder = Folder(services().settings.instance, screening_id)
+    folder.create()
+    services().history.begin(screening_id, wish)
+    services().doorbell.ring()
+    _store(screening_id, folder, head, events if more else None, filename)
+    return screening_id
+
+
+def _wish(form: Form, filename: str, kind: str) -> Request:
+    wanted = form.fields.get("detector") or None
+    if wanted is not None:
+        services().detectors.get(wanted)  # an unknown name is refused before the file is kept
+    return Request(
+        owner=current_user.username,
+        filename=filename,
+        kind=kind,
+        detector=wanted,
+        set_aside_bad=form.fields.get("set_aside") == "1",
+        threshold=services().settings.threshold,
+    )
+
+
+def _store(screening_id: str, folder: Folder, head: bytes, events: Iterator[Event] | None, filename: str) -> None:
+    history = services().history
+    try:
+        size, sha256 = store(head, events, folder, lambda: history.touch(screening_id))
+    except BaseException:  # the sender left, sent too much, or the disk is full: nothing may stay
+        history.remove(screening_id)
+        folder.remove()
+        raise
+    history.received(screening_id, size, sha256)
+    folder.complete()
+    audit.record("upload", screening=screening_id, filename=filename, size=size, sha256=sha256)
+
+
+def _wait(screening_id: str, seconds: float) -> str | None:
+    """Wait until the screening has ended, at most so long; returns its state."""
+    deadline = time.monotonic() + seconds
+    while (state := services().history.state(screening_id)) in OPEN_STATES and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return state
+
+
+def _patience() -> float:
+    wanted = re.search(r"(?:^|[,;\s])wait=(\d{1,3})\b", request.headers.get("Prefer", ""))
+    return min(float(wanted[1]), WAIT_SECONDS) if wanted else WAIT_SECONDS
+
+
+def _refuse(screening_id: str) -> None:
+    """A file that is refused at once leaves nothing behind; one that failed through our fault stays in the list.
+
+    Raises:
+        Refused: always; it is what the worker found.
+    """
+    screening = services().history.get(screening_id)
+    found = (screening and screening.error) or {}
+    if found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
+        services().history.remove(screening_id)
+        Folder(services().settings.instance, screening_id).remove()
+    raise Refused(found)
+
+
+class Refused(ScreeningError):
+    """What the worker found, as it was kept."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        super().__init__(found.get("what", "The screening failed."), found.get("where"), found.get("remedy"))
+        self._found = found
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), **self._found}
+
+
+def _refused(problem: dict[str, Any]) -> Any:
+    audit.record("upload_refused", status=problem["status"], reason=problem["what"])
+    if errors.wants_json():
+        return errors.answer(problem)
+    return _page(problem), problem["status"]
+
+
+def _page(error: dict[str, Any] | None = None) -> str:
+    mine = services()
+    return render_template(
+        "upload.html",
+        error=error,
+        detectors=mine.detectors.all(),
+        max_upload_mb=mine.settings.max_upload // 2**20,
+        threshold=mine.settings.threshold,
+    )
+
+
+def _plain(name: str) -> str:
+    """A file's own name: no folders of the sender's machine, no control characters, at most 120 characters.
+
+    It is only shown and logged; on the disk the file has a name of ours.
+    """
+    last = PurePosixPath(PureWindowsPath(name).name).name
+    clean = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip()
+    if len(clean) > 120:  # noqa: PLR2004 -- as said above
+        stem, dot, ending = clean.rpartition(".")
+        clean = f"{stem[:100]}…{dot}{ending[-15:]}"
+    return clean or "unnamed"
+
+

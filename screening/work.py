@@ -1,0 +1,32 @@
+"""The job worker's entry: ``python -m screening.work``. The server starts it; it may also run alone."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from screening.database import Database
+from screening.detector import Detectors
+from screening.errors import ScreeningError
+from screening.history import History
+from screening.settings import Settings
+from screening.worker import Worker
+
+
+def main() -> int:
+    """Work until told to stop. Returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings.from_environ()
+        settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = Database(settings.database_url)
+        database.create_tables()
+        Worker(settings, History(database), Detectors(settings)).run()
+    except ScreeningError as problem:
+        print(f"the job worker can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

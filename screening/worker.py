@@ -1,0 +1,184 @@
+"""The worker: takes screenings that wait, one at a time, and finishes them or says why not."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from types import FrameType
+
+from screening.detector import Detectors
+from screening.errors import ScreeningError
+from screening.history import DONE, FAILED, History, Screening
+from screening.intake import Kind
+from screening.pipeline import Found, screen
+from screening.settings import Settings
+from screening.spool import Abandoned, Doorbell, Folder
+
+log = logging.getLogger("screening.worker")
+RENEW_SECONDS = 5.0
+IDLE_SECONDS = 1.0
+PROGRESS_SECONDS = 0.3
+
+
+class Taken(Exception):  # noqa: N818 -- not an error: the row was removed or went to another worker
+    """The screening isn't ours any more."""
+
+
+class Stopping(Exception):  # noqa: N818 -- the order to stop came in the middle of a file
+    """The worker was told to stop; the screening goes back to those that wait."""
+
+
+class Worker:
+    """Holds a slot: its name is the same after a restart, so what a dead predecessor held is freed at once."""
+
+    def __init__(self, settings: Settings, history: History, detectors: Detectors, slot: str = "worker-0") -> None:
+        self._settings = settings
+        self._history = history
+        self._detectors = detectors
+        self._slot = slot
+        self._bell = Doorbell(settings.instance)
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Work until told to stop (SIGTERM, SIGINT)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._history.release(self._slot)
+        self.clear_orphans()
+        while not self._stop.is_set():
+            if not self.work_once():
+                self._tidy()
+                self._bell.wait(IDLE_SECONDS)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def work_once(self) -> bool:
+        """Do one screening; ``False`` when none waits."""
+        screening = self._history.claim(self._slot)
+        if screening is None:
+            return False
+        with _Lease(self._history, screening.id, self._slot):
+            self._work(screening)
+        return True
+
+    def _work(self, screening: Screening) -> None:
+        folder = Folder(self._settings.instance, screening.id)
+        started = time.monotonic()
+        try:
+            found = self._screen(screening, folder)
+        except Abandoned:
+            self._lost(screening, folder)
+        except Taken:
+            log.info("screening %s was removed while it ran", screening.id)
+        except Stopping:
+            self._history.release(self._slot, in_order=True)
+        except ScreeningError as problem:
+            self._finish(screening, started, state=FAILED, error=problem.as_dict())
+        except Exception:
+            log.exception("screening %s failed", screening.id)
+            self._finish(screening, started, state=FAILED, error=_unexpected(screening.id).as_dict())
+        else:
+            self._finish(screening, started, state=DONE, error=None, **_values(found))
+
+    def _screen(self, screening: Screening, folder: Folder) -> Found:
+        kind = Kind(screening.kind)
+        if not kind.streams:
+            folder.wait_until_whole()
+        report = _Progress(self._history, screening, self._slot, self._stop)
+        return screen(
+            folder,
+            kind,
+            self._detectors,
+            wanted=screening.wanted_detector,
+            set_aside=screening.set_aside_bad,
+            threshold=screening.threshold,
+            on_batch=report,
+        )
+
+    def _finish(self, screening: Screening, started: float, **outcome: object) -> None:
+        outcome["seconds"] = round(time.monotonic() - started, 3)
+        if not self._history.finish(screening.id, self._slot, **outcome):
+            log.info("screening %s was removed before it was finished", screening.id)
+
+    def _lost(self, screening: Screening, folder: Folder) -> None:
+        """The sender left: forget it. Accepted but not on the disk: say so. Accepted and whole: go on."""
+        current = self._history.get(screening.id)
+        if current is None or current.size is None:
+            self._history.remove(screening.id)
+            folder.remove()
+        elif folder.input.exists() and folder.input.stat().st_size == current.size:
+            folder.complete()  # the server died between writing the row and marking the file
+            self._history.release(self._slot)
+        else:
+            gone = ScreeningError("The uploaded file is not whole on the disk any more.", remedy="Send it again.")
+            self._history.finish(screening.id, self._slot, state=FAILED, error=gone.as_dict())
+
+    def _tidy(self) -> None:
+        for screening_id in self._history.give_up():
+            Folder(self._settings.instance, screening_id).remove()
+
+    def clear_orphans(self) -> None:
+        """Remove folders that belong to no screening: a server that died between two steps leaves them."""
+        kept = self._settings.instance / "screenings"
+        known = self._history.ids()
+        for path in kept.iterdir() if kept.exists() else ():
+            old = time.time() - path.stat().st_mtime > 60  # noqa: PLR2004 -- a younger one may not have its row yet
+            if old and path.name not in known:
+                Folder(self._settings.instance, path.name).remove()
+
+
+class _Lease:
+    """Renews the lease in the background, since one slow step must not look like a death."""
+
+    def __init__(self, history: History, screening_id: str, slot: str) -> None:
+        self._renew = lambda: history.renew(screening_id, slot)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._done.wait(RENEW_SECONDS):
+            self._renew()
+
+
+class _Progress:
+    """Writes progress down a few times a second, and notices when the work is no longer wanted."""
+
+    def __init__(self, history: History, screening: Screening, slot: str, stop: threading.Event) -> None:
+        self._history = history
+        self._id, self._slot, self._stop = screening.id, slot, stop
+        self._size = screening.size
+        self._next = time.monotonic() + PROGRESS_SECONDS
+
+    def __call__(self, done: int) -> None:
+        if self._stop.is_set():
+            raise Stopping
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + PROGRESS_SECONDS
+        if self._size is None:
+            current = self._history.get(self._id)
+            self._size = current and current.size
+        progress = min(done / self._size, 0.99) if self._size else 0.0
+        if not self._history.renew(self._id, self._slot, progress):
+            raise Taken
+
+
+def _values(found: Found) -> dict[str, object]:
+    return {name: getattr(found, name) for name in found.__slots__}
+
+
+def _unexpected(screening_id: str) -> ScreeningError:
+    return ScreeningError(
+        "Something went wrong here while the file was screened; the file isn't to blame as far as is known.",
+        remedy=f"Try once more. If it happens again, tell the operator this number: {screening_id}.",
+    )
