@@ -24,7 +24,7 @@ from screening.artefacts.files import Artefact
 from screening.errors import BadArtefact
 
 COMPILER_VERSION = 1
-SIZES = (1, 64, 1024)
+SIZES = (1, 16, 256)
 """Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
 SECONDS = 300
 ROOT = Path(__file__).resolve().parent.parent
