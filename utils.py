@@ -59,7 +59,9 @@ def as_transactions(given: Any, contract: ColumnContract) -> Transactions:
         return from_frame(given, contract)
     if isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
         return from_mappings(given, contract)
-    raise BadTransaction(f"A {type(given).__name__} holds no transactions.", remedy="Give a mapping or a list of them.")
+    raise BadTransaction(
+        f"A {type(given).__name__} holds no transactions.", remedy="Give a mapping or a list of them."
+    )
 
 
 @cache

@@ -1,134 +1,27 @@
-"""Compiles a Keras .h5 once into LiteRT flatbuffers, in a process of its own, and keeps them by the file's hash.
+"""Compiles a Keras .h5 into LiteRT flatbuffers: ``python -m screening.compiler FOLDER NAME``.
 
-TensorFlow holds about 700 MB and takes seconds to import, so only that process (``python -m screening.compiler``)
-imports it, and ends. What it leaves in the cache is small, quick and all that a web process reads.
+Run by :mod:`screening.compiled` and nowhere imported: here TensorFlow is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from screening.artefacts.files import Artefact
+import numpy as np
+
+from screening.artefacts.nets import check_net
+from screening.compiled import SIZES, package_version
 from screening.errors import BadArtefact
+from screening.scorer import CompiledNet, Scorer
 
-COMPILER_VERSION = 1
-SIZES = (1, 16, 256)
-"""Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
-SECONDS = 300
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledNet:
-    """A net that can be run by LiteRT: one flatbuffer for each of :data:`SIZES`, and its number of inputs."""
-
-    flatbuffers: dict[int, bytes]
-    inputs: int
-
-
-def compiled(model: Artefact, cache: Path) -> CompiledNet:
-    """The compiled form of a net, from the cache or made now (some ten seconds).
-
-    Raises:
-        BadArtefact: the net is unsafe, damaged, no probability, or can't be compiled.
-    """
-    key = _key(model)
-    found = _read(cache / key)
-    if found:
-        return found
-    cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / f"{key}.lock"):  # a second process that starts now waits and finds the first one's work
-        found = _read(cache / key)
-        if not found:
-            _compile(model, cache, key)
-            found = _read(cache / key)
-    if not found:
-        raise BadArtefact(f"The compiled form of {model.path.name} can't be kept.", where=str(cache))
-    return found
-
-
-def _key(model: Artefact) -> str:
-    parts = [model.sha256, str(COMPILER_VERSION), *(_version(name) for name in ("keras", "ai-edge-litert"))]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
-
-
-def _read(folder: Path) -> CompiledNet | None:
-    """What is kept, or ``None`` when nothing is or any byte of it changed."""
-    try:
-        meta = json.loads((folder / "meta.json").read_bytes())
-        flatbuffers = {size: (folder / f"net-{size}.tflite").read_bytes() for size in SIZES}
-        whole = all(hashlib.sha256(data).hexdigest() == meta["sha256"][str(size)] for size, data in flatbuffers.items())
-        return CompiledNet(flatbuffers, int(meta["inputs"])) if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _compile(model: Artefact, cache: Path, key: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="compile-", dir=cache) as draft:
-        folder = Path(draft) / "net"
-        folder.mkdir()
-        (folder / "model.h5").write_bytes(model.data)  # the bytes that were hashed, not the file again
-        _run(folder, model)
-        (folder / "model.h5").unlink()
-        shutil.rmtree(cache / key, ignore_errors=True)  # what was there is damaged
-        folder.rename(cache / key)
-
-
-def _run(folder: Path, model: Artefact) -> None:
-    """Run the compiler's process; its error is raised here with the same words."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMPDIR") if name in os.environ}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    keras = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": str(folder.parent / "keras")}
-    command = [sys.executable, "-m", "screening.compiler", str(folder), model.path.name]
-    try:
-        done = subprocess.run(  # noqa: S603  our own module, with our own arguments
-            command, cwd=ROOT, env=kept | quiet | keras, capture_output=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise BadArtefact(f"{model.path.name} took more than {SECONDS} s to compile.", where=str(model.path)) from None
-    if done.returncode == 0:
-        return
-    try:
-        told = json.loads((folder / "error.json").read_bytes())
-    except (OSError, ValueError):
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        told = {"what": f"{model.path.name} can't be compiled (exit {done.returncode}): {''.join(last)[:200]}"}
-    raise BadArtefact(str(told["what"]), where=str(model.path), remedy=told.get("remedy"))
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time; where the system has no such lock, both compile and the later one's work stays."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-# What follows runs in the compiler's own process.
+DIFFERENCE = 1e-5
+"""How far a compiled probability may be from Keras' own."""
 
 
 def main(arguments: list[str]) -> int:
@@ -144,8 +37,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _convert(data: bytes, folder: Path, name: str) -> dict[str, Any]:
-    from screening.artefacts.nets import check_net
-
     check_net(data, name)
     net = _load(folder / "model.h5", name)
     inputs = _inputs(net, name)
@@ -156,12 +47,11 @@ def _convert(data: bytes, folder: Path, name: str) -> dict[str, Any]:
         hashes[size] = hashlib.sha256(flatbuffer).hexdigest()
     flatbuffers = {size: (folder / f"net-{size}.tflite").read_bytes() for size in SIZES}
     difference = _verify(net, CompiledNet(flatbuffers, inputs), name)
-    return {"inputs": inputs, "sha256": hashes, "difference": difference, "keras": _version("keras")}
+    return {"inputs": inputs, "sha256": hashes, "difference": difference, "keras": package_version("keras")}
 
 
 def _load(path: Path, name: str) -> Any:
-    import keras
-
+    keras: Any = importlib.import_module("keras")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as problem:  # noqa: BLE001  Keras raises whatever it meets
@@ -180,15 +70,14 @@ def _inputs(net: Any, name: str) -> int:
 
 
 def _flatbuffer(net: Any, rows: int, inputs: int, name: str) -> bytes:
-    from unittest.mock import patch
-
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
+    tf: Any = importlib.import_module("tensorflow")
+    constants: Any = importlib.import_module("tensorflow.python.framework.convert_to_constants")
     # Keras adds the bias of a packed layer of width 1 in a layout ("channels first") that LiteRT only knows for images.
     with patch.object(tf.nn, "bias_add", _bias_add):
-        call = tf.function(lambda row: net(row, training=False), input_signature=[tf.TensorSpec((rows, inputs))])
-        frozen = convert_variables_to_constants_v2(call.get_concrete_function())
+        call = tf.function(
+            lambda row: net(row, training=False), input_signature=[tf.TensorSpec((rows, inputs))]
+        )
+        frozen = constants.convert_variables_to_constants_v2(call.get_concrete_function())
     try:
         return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
     except Exception as problem:  # noqa: BLE001  the converter has no exception of its own that is public
@@ -197,8 +86,7 @@ def _flatbuffer(net: Any, rows: int, inputs: int, name: str) -> bytes:
 
 
 def _bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> Any:
-    import tensorflow as tf
-
+    tf: Any = importlib.import_module("tensorflow")
     if data_format and data_format.startswith("NC"):
         bias = tf.reshape(bias, (-1, *[1] * (len(value.shape) - 2)))
     return tf.add(value, bias, name=name)
@@ -210,10 +98,6 @@ def _verify(net: Any, result: CompiledNet, name: str) -> float:
     Raises:
         BadArtefact: the output leaves [0, 1] or isn't a number, or the two disagree by more than 1e-5.
     """
-    import numpy as np
-
-    from screening.scorer import Scorer
-
     random = np.random.default_rng(0)
     spread = np.repeat([0.5, 2.0, 10.0, 1000.0], 512)[:, None]
     rows = (random.standard_normal((2048, result.inputs)) * spread).astype(np.float32)
@@ -225,11 +109,13 @@ def _verify(net: Any, result: CompiledNet, name: str) -> float:
             remedy="Its last layer needs one unit with a sigmoid.",
         )
     scorer = Scorer(result)
-    alone = np.concatenate([scorer.probabilities(rows[place : place + 1]) for place in range(0, len(rows), 8)])
+    alone = np.concatenate(
+        [scorer.probabilities(rows[place : place + 1]) for place in range(0, len(rows), 8)]
+    )
     difference = float(
         max(np.abs(scorer.probabilities(rows) - expected).max(), np.abs(alone - expected[::8]).max())
     )
-    if difference > 1e-5:  # noqa: PLR2004  what the contract of scoring allows
+    if difference > DIFFERENCE:
         raise BadArtefact(f"{name} compiles to another net: its probabilities differ by {difference:.2g}.")
     return difference
 

@@ -12,8 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.artefacts.files import Artefact, check_contract, check_hashes, fingerprint, read_artefact, read_card
-from screening.compiler import compiled
+from screening.artefacts.files import (
+    Artefact,
+    check_contract,
+    check_hashes,
+    fingerprint,
+    read_artefact,
+    read_card,
+)
+from screening.compiled import compiled
 from screening.errors import BadArtefact, BadFile, BadTransaction, CellProblem, NotFound
 from screening.schema import ColumnContract, Transactions
 from screening.scorer import Scorer
@@ -61,7 +68,9 @@ class Detector:
         return result
 
 
-def load_detector(name: str, model_file: Path, vectorizer_file: Path, card_file: Path | None, cache: Path) -> Detector:
+def load_detector(
+    name: str, model_file: Path, vectorizer_file: Path, card_file: Path | None, cache: Path
+) -> Detector:
     """Load a detector; the first time its net is compiled into ``cache``, which takes some ten seconds.
 
     Args:
@@ -85,7 +94,9 @@ def load_detector(name: str, model_file: Path, vectorizer_file: Path, card_file:
     scorer = _scorer(model, vectorizer, cache)
     warnings = list(vectorizer.warnings)
     if card is None:
-        warnings.append("There is no card for these files: how good they are isn't known, nor whether they are a pair.")
+        warnings.append(
+            "There is no card for these files: how good they are isn't known, nor whether they are a pair."
+        )
     for warning in warnings:
         log.warning("Detector %s: %s", name, warning)
     return Detector(
@@ -117,7 +128,9 @@ def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, t
     """Quartiles from the card, or centre ± half the scale (the scaler's scale is the distance of the quartiles)."""
     known = (card or {}).get("columns") or {}
     found = {}
-    for name, centre, scale in zip(vectorizer.contract.columns, vectorizer.centre, vectorizer.scale, strict=True):
+    for name, centre, scale in zip(
+        vectorizer.contract.columns, vectorizer.centre, vectorizer.scale, strict=True
+    ):
         marks = known.get(name) or {}
         low, high = marks.get("q25", centre - scale / 2), marks.get("q75", centre + scale / 2)
         if name in (vectorizer.contract.time, vectorizer.contract.amount):
@@ -164,7 +177,8 @@ class Detectors:
             return found
         if wanted not in self.names():
             raise NotFound(
-                f"There is no detector {wanted[:60]!r}.", remedy=f"These are there: {', '.join(self.names())}."
+                f"There is no detector {wanted[:60]!r}.",
+                remedy=f"These are there: {', '.join(self.names())}.",
             )
         with self._lock:  # one thread loads, the others wait for it
             if wanted not in self._loaded:

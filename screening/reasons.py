@@ -76,9 +76,14 @@ def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.log(inside / (1 - inside))
 
 
-def _reasons(detector: Detector, values: NDArray[np.float64], effects: NDArray[np.float64], top: int) -> list[Reason]:
+def _reasons(
+    detector: Detector, values: NDArray[np.float64], effects: NDArray[np.float64], top: int
+) -> list[Reason]:
     strongest = [place for place in np.argsort(-effects, kind="stable")[:top] if effects[place] > 0]
-    return [_reason(detector, detector.contract.columns[place], values[place], effects[place]) for place in strongest]
+    return [
+        _reason(detector, detector.contract.columns[place], values[place], effects[place])
+        for place in strongest
+    ]
 
 
 def _reason(detector: Detector, column: str, value: float, effect: float) -> Reason:
@@ -89,7 +94,13 @@ def _reason(detector: Detector, column: str, value: float, effect: float) -> Rea
 def _text(detector: Detector, column: str, value: float) -> str:
     """As "V14 is −9.53, far below the usual −0.43 to 0.49"."""
     low, high = detector.typical[column]
-    show = _clock if column == detector.contract.time else _money if column == detector.contract.amount else _number
+    show = (
+        _clock
+        if column == detector.contract.time
+        else _money
+        if column == detector.contract.amount
+        else _number
+    )
     shown = f"{column} is {show(value)}"
     if column == detector.contract.time:
         shown += " after the first payment"

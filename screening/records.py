@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import groupby
 from numbers import Real
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from screening.schema import ColumnContract, Matrix, Transactions
 PLAIN = frozenset((float, int))
 SHOWN = 10
 EXCERPT = 20
+NUMBERS: Any = (Real, Decimal)
+KINDS = {
+    str: "text, not a number",
+    bool: "true or false, not a number",
+    list: "a list, not a number",
+    dict: "an object, not a number",
+}
+BOOLEANS: Any = (bool, np.bool_)
 CARD_DIGITS = 12
 """Text with so many digits may be a card number, and isn't repeated in a message."""
 
@@ -99,7 +107,11 @@ def _match(names: tuple[str, ...], contract: ColumnContract) -> tuple[int, ...]:
 def _places(names: tuple[str, ...], contract: ColumnContract, row: int | None) -> tuple[int, ...]:
     try:
         # long headers aren't remembered: what callers send mustn't fill the memory
-        return _match(names, contract) if len(names) <= 4 * len(contract.columns) else _match.__wrapped__(names, contract)
+        return (
+            _match(names, contract)
+            if len(names) <= 4 * len(contract.columns)
+            else _match.__wrapped__(names, contract)
+        )
     except BadFile as problem:
         columns = [str(cell.column) for cell in problem.problems]
         many = "Columns" if len(columns) > 1 else "Column"
@@ -121,24 +133,24 @@ def _numbers(values: tuple[Any, ...], contract: ColumnContract, row: int) -> tup
         except BadTransaction as problem:
             problems.extend(problem.problems)
     if problems:
-        _refuse(problems)
+        raise _refusal(problems)
     return tuple(found)
 
 
 def _number(value: Any, name: str, row: int) -> float:
     """A real number as a float. Booleans and text aren't: ``"1,5"`` and ``"٣"`` mean different things to different readers."""
-    if isinstance(value, (Real, Decimal)) and not isinstance(value, (bool, np.bool_)):
-        try:
+    try:
+        if isinstance(value, NUMBERS) and not isinstance(value, BOOLEANS):
             return float(value)
-        except (OverflowError, ValueError):
-            _refuse([CellProblem("is too large to be scored", column=name, row=row)])
-    kind = "isn't a number" if isinstance(value, str) else "is missing" if value is None else f"is a {type(value).__name__}, not a number"
-    _refuse([CellProblem(kind, column=name, row=row, value=_excerpt(value))])
+        problem = "is missing" if value is None else f"is {KINDS.get(type(value), 'not a number')}"
+    except (OverflowError, ValueError):
+        problem = "is too large to be scored"
+    raise _refusal([CellProblem(problem, column=name, row=row, value=_excerpt(value))])
 
 
-def _refuse(problems: list[CellProblem]) -> NoReturn:
+def _refusal(problems: list[CellProblem]) -> BadTransaction:
     first = problems[0]
-    raise BadTransaction(
+    return BadTransaction(
         f"{first.column} in row {first.row} {first.problem}" + (f" ({first.value})." if first.value else "."),
         where=f"row {first.row}, column {first.column}",
         remedy="Give a finite number, without quotes, in every column; nothing was scored.",

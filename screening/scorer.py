@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from screening.compiler import CompiledNet
-
 Rows = NDArray[np.float32]
 SINGLES = 4  # up to so many rows single calls are quicker than one padded call of 16 (5 µs against 21 µs)
-SMALL = 160  # and up to so many the calls of 16 are quicker than one padded call of 256 (21 µs against 240 µs)
+SMALL = (
+    160  # and up to so many the calls of 16 are quicker than one padded call of 256 (21 µs against 240 µs)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledNet:
+    """A net that LiteRT can run: a flatbuffer for each number of rows of one call, and the number of inputs."""
+
+    flatbuffers: dict[int, bytes]
+    inputs: int
 
 
 class Scorer:
@@ -61,10 +70,9 @@ class _Runner:
     """One interpreter of a fixed number of rows."""
 
     def __init__(self, flatbuffer: bytes, size: int, inputs: int, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
+        litert: Any = importlib.import_module("ai_edge_litert.interpreter")
         self.size = size
-        self._interpreter: Any = Interpreter(model_content=flatbuffer, num_threads=threads)
+        self._interpreter: Any = litert.Interpreter(model_content=flatbuffer, num_threads=threads)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]

@@ -50,7 +50,12 @@ class Vectorizer:
                 scaled /= self.scale
                 part[:] = scaled
             # NaN goes through min and max, and no comparison with it holds
-            if not (part.min() >= -LARGEST and part.max() <= LARGEST and block.min() >= -LARGEST and block.max() <= LARGEST):
+            if not (
+                part.min() >= -LARGEST
+                and part.max() <= LARGEST
+                and block.min() >= -LARGEST
+                and block.max() <= LARGEST
+            ):
                 raise self._unusable(values)
         return result
 
@@ -153,10 +158,10 @@ def _contract(content: dict[Any, Any], columns: tuple[str, ...]) -> ColumnContra
     """The contract with the parts that the file names, or those of the card columns that are there."""
     if columns == CARD.columns:
         return CARD
-    parts = {part: content.get(part) for part in ("label", "time", "amount")}
-    for part, usual in (("time", CARD.time), ("amount", CARD.amount)):
-        if part not in content and usual in columns:
-            parts[part] = usual
-    if "label" not in content:
-        parts["label"] = CARD.label
-    return ColumnContract(columns, **{part: None if value is None else str(value) for part, value in parts.items()})
+    parts = {"label": CARD.label} | {
+        part: usual for part, usual in (("time", CARD.time), ("amount", CARD.amount)) if usual in columns
+    }
+    parts |= {part: content[part] for part in ("label", "time", "amount") if part in content}
+    return ColumnContract(
+        columns, **{part: None if value is None else str(value) for part, value in parts.items()}
+    )

@@ -33,8 +33,12 @@ def read_artefact(path: Path) -> Artefact:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as problem:
-        reason = "is missing" if isinstance(problem, FileNotFoundError) else f"can't be read: {problem.strerror}"
-        raise BadArtefact(f"{path.name} {reason}.", where=str(path), remedy="Put the file back in its place.") from None
+        reason = (
+            "is missing" if isinstance(problem, FileNotFoundError) else f"can't be read: {problem.strerror}"
+        )
+        raise BadArtefact(
+            f"{path.name} {reason}.", where=str(path), remedy="Put the file back in its place."
+        ) from None
     if not data:
         raise BadArtefact(f"{path.name} is {'empty' if not size else 'too large'}.", where=str(path))
     return Artefact(path, data, hashlib.sha256(data).hexdigest())

@@ -6,6 +6,7 @@ is fixed keeps that out, whatever a later Keras would accept. Used in the compil
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Iterator
@@ -18,19 +19,51 @@ MODELS = {"Sequential", "Functional", "Model"}
 LAYERS = {
     *("InputLayer", "Dense", "EinsumDense", "BatchNormalization", "LayerNormalization", "UnitNormalization"),
     *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Identity", "Normalization", "Rescaling"),
-    *("Dropout", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization", "SpatialDropout1D"),
+    *(
+        "Dropout",
+        "GaussianNoise",
+        "GaussianDropout",
+        "AlphaDropout",
+        "ActivityRegularization",
+        "SpatialDropout1D",
+    ),
     *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"),
     *("Flatten", "Reshape", "Permute", "RepeatVector", "Conv1D", "DepthwiseConv1D", "SeparableConv1D"),
     *("GlobalAveragePooling1D", "GlobalMaxPooling1D", "AveragePooling1D", "MaxPooling1D", "Embedding"),
     *("LSTM", "GRU", "SimpleRNN", "MultiHeadAttention", "Attention"),
 }
 OBJECTS = {
-    *("DTypePolicy", "Policy", "Zeros", "Ones", "Constant", "Identity", "Orthogonal", "OrthogonalInitializer"),
-    *("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "VarianceScaling"),
+    *(
+        "DTypePolicy",
+        "Policy",
+        "Zeros",
+        "Ones",
+        "Constant",
+        "Identity",
+        "Orthogonal",
+        "OrthogonalInitializer",
+    ),
+    *(
+        "GlorotUniform",
+        "GlorotNormal",
+        "HeUniform",
+        "HeNormal",
+        "LecunUniform",
+        "LecunNormal",
+        "VarianceScaling",
+    ),
     *("RandomNormal", "RandomUniform", "TruncatedNormal", "L1", "L2", "L1L2"),
     *("MaxNorm", "NonNeg", "UnitNorm", "MinMaxNorm", "__tuple__", "__keras_tensor__", "TypedDict"),
 }
-MODULES = (None, "keras", "builtins", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
+MODULES = (
+    None,
+    "keras",
+    "builtins",
+    "keras.layers",
+    "keras.initializers",
+    "keras.regularizers",
+    "keras.constraints",
+)
 KERAS_MODULES = (*MODULES, "keras.models", "keras.src.models.functional", "keras.src.models.sequential")
 MAX_DEPTH = 64
 
@@ -56,8 +89,7 @@ def check_net(data: bytes, name: str) -> None:
 
 
 def _configuration(data: bytes, name: str) -> dict[str, Any]:
-    import h5py  # only here: the web process never needs it
-
+    h5py: Any = importlib.import_module("h5py")  # late: the web process never needs it
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             raw = file.attrs.get("model_config")
@@ -69,7 +101,9 @@ def _configuration(data: bytes, name: str) -> dict[str, Any]:
     except (OSError, ValueError, RuntimeError, KeyError, RecursionError) as problem:
         raise BadArtefact(f"{name} is damaged or cut off: {str(problem)[:120]}.") from None
     if not isinstance(config, dict) or weights is None:
-        raise BadArtefact(f"{name} holds no Keras model.", remedy='Save the whole net with model.save("model.h5").')
+        raise BadArtefact(
+            f"{name} holds no Keras model.", remedy='Save the whole net with model.save("model.h5").'
+        )
     return config
 
 

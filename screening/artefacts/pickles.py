@@ -38,15 +38,17 @@ class _ArrayRecord:
             source.read(source.read(1)[0])
         count = math.prod(self.shape)
         data = source.read(count * self.dtype.itemsize)
-        return np.frombuffer(data, dtype=self.dtype, count=count).reshape(self.shape, order=self._order()).copy()
+        return (
+            np.frombuffer(data, dtype=self.dtype, count=count).reshape(self.shape, order=self._order()).copy()
+        )
 
     def _order(self) -> Any:
         return "F" if self.order == "F" else "C"
 
 
-_RECONSTRUCT = np.zeros(1).__reduce__()[0]  # type: ignore[index]
-_SCALAR = np.float64(0).__reduce__()[0]  # type: ignore[index]
-_BUFFER = np.zeros(1).__reduce_ex__(5)[0]  # type: ignore[index]
+_RECONSTRUCT = np.zeros(1).__reduce__()[0]
+_SCALAR = np.float64(0).__reduce__()[0]
+_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
 
 ALLOWED: dict[tuple[str, str], Any] = {
     ("sklearn.preprocessing._data", "RobustScaler"): ScalerRecord,
@@ -66,8 +68,11 @@ ALLOWED: dict[tuple[str, str], Any] = {
 _STATEFUL = (ScalerRecord, _ArrayRecord, np.ndarray, np.dtype)
 
 
-class _Restricted(pickle._Unpickler):  # type: ignore[name-defined,misc]  # noqa: SLF001  joblib's arrays need BUILD
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]  # noqa: SLF001
+_Base: Any = vars(pickle)["_Unpickler"]  # the one in Python: the one in C can't be told to watch BUILD
+
+
+class _Restricted(_Base):  # type: ignore[misc]
+    dispatch: ClassVar[dict[int, Any]] = dict(_Base.dispatch)
 
     def __init__(self, source: io.BytesIO) -> None:
         super().__init__(source)
@@ -75,7 +80,7 @@ class _Restricted(pickle._Unpickler):  # type: ignore[name-defined,misc]  # noqa
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
-            raise _Forbidden(f"{module}.{name}")
+            raise _ForbiddenError(f"{module}.{name}")
         return ALLOWED[module, name]
 
     def load_build(self) -> None:
@@ -88,7 +93,7 @@ class _Restricted(pickle._Unpickler):  # type: ignore[name-defined,misc]  # noqa
     dispatch[pickle.BUILD[0]] = load_build
 
 
-class _Forbidden(Exception):
+class _ForbiddenError(Exception):
     pass
 
 
@@ -105,7 +110,7 @@ def open_dump(data: bytes, name: str) -> Any:
         )
     try:
         return _Restricted(io.BytesIO(data)).load()
-    except _Forbidden as forbidden:
+    except _ForbiddenError as forbidden:
         raise BadArtefact(
             f"{name} is unsafe: it wants to use {forbidden}, which no vectorizer needs. Nothing of it was run.",
             remedy="Use a vectorizer of your own training; don't open this file with joblib or pickle.",
