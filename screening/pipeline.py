@@ -79,9 +79,10 @@ def screen(
         return chosen[0].contract
 
     collected = _Collected()
+    on_batch(0)
     with folder.open() as stream:
-        on_batch(0)
-        for batch in open_transactions(stream, kind, choose, set_aside=set_aside, canonical=folder.canonical):
+        source = stream if kind.streams else folder.input
+        for batch in open_transactions(source, kind, choose, set_aside=set_aside, canonical=folder.canonical):
             _score(batch, chosen[0], threshold, collected)
             on_batch(int(batch.offsets[-1]) if len(batch.offsets) else 0)
     return _conclude(folder, chosen[0], threshold, collected)

@@ -25,18 +25,20 @@ def scores_csv(_screening: Screening, found: Outcome) -> Iterator[bytes]:
 
     Rows that were set aside have both empty. Text that a spreadsheet would run as a formula gets a leading ``'``.
     """
-    return append_columns(found.canonical, found.offsets, {ADDED[0]: _texts(found), ADDED[1]: _flags(found)})
+    return append_columns(found.canonical, {ADDED[0]: _texts(found), ADDED[1]: _flags(found)})
 
 
-def _texts(found: Outcome) -> np.ndarray[Any, Any]:
-    """Nine significant digits bring every float32 back exactly."""
-    return np.array(["" if np.isnan(p) else format(p, ".9g") for p in found.probability.tolist()], dtype=object)
+def _texts(found: Outcome) -> Iterator[str]:
+    """Nine significant digits bring every float32 back exactly; NaN, which a row set aside has, is blank."""
+    return ("" if value != value else format(value, ".9g") for value in found.probability.tolist())  # noqa: PLR0124
 
 
-def _flags(found: Outcome) -> np.ndarray[Any, Any]:
-    words = np.where(found.flagged, "true", "false").astype(object)
-    words[np.isnan(found.probability)] = ""
-    return words
+def _flags(found: Outcome) -> Iterator[str]:
+    scored = np.isfinite(found.probability).tolist()
+    return (
+        ("true" if flag else "false") if known else ""
+        for flag, known in zip(found.flagged.tolist(), scored, strict=True)
+    )
 
 
 def flagged_csv(_screening: Screening, found: Outcome) -> Iterator[bytes]:

@@ -99,7 +99,8 @@ class Doorbell:
 
     def __init__(self, instance: Path) -> None:
         self._file = instance / "doorbell"
-        self._file.touch()
+        if not self._file.exists():
+            self._file.touch()
         self._seen = 0
 
     def ring(self) -> None:

@@ -45,6 +45,10 @@ class Worker:
         """Work until told to stop (SIGTERM, SIGINT)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        self.loop()
+
+    def loop(self) -> None:
+        """Work until :meth:`stop` is called; what a dead predecessor of this slot held is freed first."""
         self._history.release(self._slot)
         self.clear_orphans()
         while not self._stop.is_set():
@@ -53,6 +57,10 @@ class Worker:
                 self._bell.wait(IDLE_SECONDS)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop after the batch in hand; what isn't finished goes back to those that wait."""
         self._stop.set()
 
     def work_once(self) -> bool:

@@ -1,0 +1,112 @@
+"""The app as it is served, on a folder of its own, with a real worker beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from screening.settings import ROOT, Settings
+from screening.web import create_app
+from screening.web.services import Services
+from screening.worker import Worker
+
+PASSWORD = "a long river of words 7"
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiling a net takes seconds; all tests share what was compiled."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, compiled: Path) -> Settings:
+    instance = tmp_path / "instance"
+    instance.mkdir()
+    (instance / "compiled").symlink_to(compiled)
+    users = tmp_path / "users.txt"
+    users.write_text("# accounts\n", encoding="utf-8")
+    return Settings(
+        instance=instance,
+        users_file=users,
+        database_url=f"sqlite:///{instance / 'screening.sqlite3'}",
+        secret_key="k" * 32,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    built = create_app(settings)
+    yield built
+    services: Services = built.extensions["screening"]
+    services.database.engine.dispose()
+
+
+@pytest.fixture
+def services(app: Flask) -> Services:
+    found: Services = app.extensions["screening"]
+    return found
+
+
+@pytest.fixture
+def worker(settings: Settings, services: Services) -> Iterator[Worker]:
+    """The real worker, in a thread instead of a process."""
+    working = Worker(settings, services.history, services.detectors)
+    thread = threading.Thread(target=working.loop)
+    thread.start()
+    yield working
+    working.stop()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+
+
+class Person:
+    """Somebody with a browser: keeps cookies and sends the token of the page, as a browser does."""
+
+    def __init__(self, app: Flask, name: str) -> None:
+        self.name = name
+        self.client: FlaskClient = app.test_client()
+
+    def token(self, page: str = "/login") -> str:
+        text = self.client.get(page).get_data(as_text=True)
+        return text.split('name="csrf_token"', 1)[1].split('value="', 1)[1].split('"', 1)[0]
+
+    def post(self, url: str, page: str = "/login", **fields: Any) -> Any:
+        return self.client.post(
+            url, data={"csrf_token": self.token(page), **fields}, content_type="multipart/form-data"
+        )
+
+    def sign_up(self, password: str = PASSWORD) -> Person:
+        answer = self.post("/signup", "/signup", username=self.name, email=f"{self.name}@bank.example", password=password)
+        assert answer.status_code == 303, answer.get_data(as_text=True)
+        return self
+
+    def log_in(self, password: str = PASSWORD) -> Person:
+        answer = self.post("/login", username=self.name, password=password)
+        assert answer.status_code == 303, answer.get_data(as_text=True)
+        return self
+
+    def upload(self, content: bytes, filename: str = "payments.csv", **fields: Any) -> Any:
+        """Send a file through the form, its token first, as the page has it."""
+        from io import BytesIO
+
+        data = {"csrf_token": self.token("/upload"), **fields, "file": (BytesIO(content), filename)}
+        return self.client.post("/upload", data=data, content_type="multipart/form-data")
+
+
+@pytest.fixture
+def analyst(app: Flask) -> Person:
+    """A logged-in person without special rights (the first account of all is another's, who is admin)."""
+    Person(app, "first").sign_up()
+    return Person(app, "ana").sign_up().log_in()
+
+
+@pytest.fixture
+def sample() -> bytes:
+    return (ROOT / "transactions_data.csv").read_bytes()
