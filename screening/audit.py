@@ -1,0 +1,83 @@
+"""The audit log: one JSON line for each thing that somebody may have to account for.
+
+A line is written by a single ``write`` to a file that is open for appending, so that lines of several processes never
+mix. What must never be in a log is taken out here, whoever calls: secrets by their field's name, card numbers by
+their form.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("screening.audit")
+
+SECRET_FIELDS = re.compile(r"password|passwd|secret|cookie|token|authorization|api_?key|hash$", re.IGNORECASE)
+FINGERPRINT_FIELDS = ("sha256", "model_sha256", "fingerprint", "request_id", "screening")
+DIGITS = re.compile(r"\d(?:[ .\-]?\d){11,}")
+"""Twelve digits or more, also in groups: the shortest card numbers have twelve."""
+HEX = re.compile(r"[0-9a-f-]{16,128}")
+MOST_TEXT = 500
+
+
+class AuditLog:
+    """Appends to ``<instance>/log/audit.jsonl``, mode 0600."""
+
+    def __init__(self, instance: Path) -> None:
+        self.path = instance / "log" / "audit.jsonl"
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Write one line: UTC time, event, and the fields, cleaned.
+
+        A log that can't be written is reported to the operator's log; the act itself goes on.
+        """
+        line = {"time": datetime.now(UTC).isoformat(timespec="microseconds"), "event": event}
+        line |= {name: _clean(name, value) for name, value in fields.items()}
+        text = json.dumps(line, ensure_ascii=True, default=str)
+        log.info("%s", text)
+        try:
+            self._append(text.encode("ascii") + b"\n")
+        except OSError as problem:
+            log.error("the audit log can't be written: %s", problem.strerror)  # noqa: TRY400
+
+    def _append(self, line: bytes) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(handle, line if _ends_whole(handle) else b"\n" + line)
+        finally:
+            os.close(handle)
+
+
+def mask_numbers(text: str) -> str:
+    """Text in which twelve digits or more in a row are replaced, so that no card number is shown or kept."""
+    return DIGITS.sub("[digits]", text)
+
+
+def _ends_whole(handle: int) -> bool:
+    """Whether the last line is whole: when the disk was full in the middle of it, it must not swallow the next."""
+    size = os.fstat(handle).st_size
+    return size == 0 or sys.platform == "win32" or os.pread(handle, 1, size - 1) == b"\n"
+
+
+def _clean(name: str, value: Any) -> Any:
+    if SECRET_FIELDS.search(name) and name not in FINGERPRINT_FIELDS:
+        return "[withheld]"
+    if isinstance(value, dict):
+        return {str(key): _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(name, inner) for inner in value]
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 10**11 else mask_numbers(str(value))
+    text = str(value)
+    if name in FINGERPRINT_FIELDS and HEX.fullmatch(text):
+        return text  # a digest may well hold twelve decimal digits in a row
+    return mask_numbers(text[: 2 * MOST_TEXT])[:MOST_TEXT]

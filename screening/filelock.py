@@ -1,0 +1,139 @@
+"""Writing a small file so that no reader and no crash ever sees half of it.
+
+A lock file *beside* the file is held across processes: a lock on the file itself is lost when ``os.replace`` puts
+another file in its place, and then accounts get lost (142 of 200 in a trial).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from screening.errors import NotReady, StorageFull
+
+WAIT_SECONDS = 20.0
+POLL_SECONDS = 0.003
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MODE = 0o600
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FileFull(StorageFull):
+    """The disk is full: the file is byte for byte as before."""
+
+    status = 503
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of ``path`` against all threads and processes; the kernel frees it when a process dies.
+
+    Raises:
+        NotReady: another process holds it for too long, or the folder can't be written.
+        FileFull: there is no room for the lock file.
+    """
+    beside = path.with_name(path.name + ".lock")
+    with _explained(path):
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)
+    try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                _try_lock(handle)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise NotReady(f"{path.name} is locked by another process.", remedy="Try again.") from None
+                time.sleep(POLL_SECONDS)
+        yield
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put ``data`` in the place of ``path``: the old bytes or the new ones, never a part. Call it under the lock.
+
+    The owner stays; the mode becomes 0600. When this returns, the new bytes are on the disk.
+
+    Raises:
+        FileFull: nothing was changed.
+        NotReady: the folder or the owner doesn't allow it; nothing was changed.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    with _explained(path):
+        try:
+            _write(draft, data, path)
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def clear_drafts(path: Path) -> int:
+    """Remove what a killed writer left beside ``path``; returns how many. Call it under the lock."""
+    drafts = list(path.parent.glob(f".{path.name}.*.tmp"))
+    for draft in drafts:
+        draft.unlink(missing_ok=True)
+    return len(drafts)
+
+
+def _write(draft: Path, data: bytes, like: Path) -> None:
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
+    try:
+        if sys.platform != "win32":
+            kept = like.stat()
+            if (kept.st_uid, kept.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(handle, kept.st_uid, kept.st_gid)
+            os.fchmod(handle, MODE)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in FULL:
+            raise FileFull(
+                f"There is no room to write {path.name}; nothing was changed.",
+                remedy="The operator must make room on the disk; then try again.",
+            ) from problem
+        raise NotReady(
+            f"{path.name} can't be written: {problem.strerror}.",
+            where=str(path),
+            remedy="The server's user must own the file and be allowed to write in its folder "
+            "(in a container, mount the folder and not the single file).",
+        ) from problem

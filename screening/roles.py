@@ -1,0 +1,19 @@
+"""Who may do what. A role is a set of permissions; pages ask for a permission, never for a role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PERMISSIONS: Mapping[str, frozenset[str]] = {
+    "analyst": frozenset({"see", "screen", "review"}),
+    "manager": frozenset({"see", "screen", "review", "decide"}),
+    "auditor": frozenset({"see", "audit"}),
+    "admin": frozenset({"see", "screen", "review", "decide", "audit", "manage_users", "admin"}),
+}
+"""``see`` one's own screenings, ``screen`` files and delete screenings, ``review`` alerts, ``decide`` on thresholds
+and detectors, read the ``audit`` log, ``manage_users``. ``admin`` is the administrator's links."""
+
+
+def allows(role: str, permission: str) -> bool:
+    """Whether a role has a permission. An unknown role or permission is refused."""
+    return permission in PERMISSIONS.get(role, frozenset())

@@ -1,0 +1,203 @@
+"""Signing up, logging in and out, changing one's password."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+
+from screening.errors import NotReady, ScreeningError, StorageFull
+from screening.lockout import FAILED_LOGINS, SIGN_UPS, Lockout, Throttle, TooMany
+from screening.usersfile import NAME
+from screening.web import audit, sessions
+from screening.web.services import services
+from screening.web.sessions import require, user
+
+blueprint = Blueprint("auth", __name__)
+
+
+class WrongLogin(ScreeningError):
+    """Unknown, wrong, disabled or locked: the answer is the same."""
+
+    status = 401
+    title = "That didn't work"
+
+
+class SignupClosed(ScreeningError):
+    """``SIGNUP=closed``."""
+
+    status = 403
+    title = "Signing up is closed"
+
+
+@blueprint.get("/signup")
+def signup() -> Any:
+    """The form."""
+    return _signup_page(None)
+
+
+@blueprint.post("/signup")
+def create() -> Any:
+    """Make an account; the first becomes admin."""
+    try:
+        if not services().settings.signup_open:
+            raise SignupClosed("Accounts are made by the administrator here.", remedy="Ask the administrator.")
+        _sign_up()
+    except (NotReady, StorageFull):
+        raise
+    except ScreeningError as problem:
+        return _signup_page(problem)
+    flash("The account was made. Log in with it.")
+    return redirect(url_for("auth.login"), HTTPStatus.SEE_OTHER)
+
+
+def _sign_up() -> None:
+    form, mine = request.form, services()
+    throttle, address = Throttle(mine.database), request.remote_addr or ""
+    throttle.require_room(SIGN_UPS, address)
+    mine.users.check_new(form.get("username", ""), form.get("email", ""), form.get("password", ""))
+    throttle.count(SIGN_UPS, address)  # also when the name turns out to be taken: that is how names are guessed
+    account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
+    audit.record("signup", user=account.username, role=account.role)
+
+
+def _signup_page(error: ScreeningError | None) -> Any:
+    mine = services()
+    page = render_template(
+        "signup.html",
+        form=_echo("username", "email"),
+        error=error,
+        first=mine.users.is_empty(),
+        open=mine.settings.signup_open,
+        password_min_length=mine.settings.password_min_length,
+    )
+    return _answer(page, error)
+
+
+@blueprint.get("/login")
+def login() -> Any:
+    """The form."""
+    return _login_page(None)
+
+
+@blueprint.post("/login")
+def enter() -> Any:
+    """Begin a session, or say that it didn't work; never why."""
+    mine = services()
+    username, password = request.form.get("username", ""), request.form.get("password", "")
+    throttle, address = Throttle(mine.database), request.remote_addr or ""
+    try:
+        throttle.require_room(FAILED_LOGINS, address)
+        account = mine.users.verify(username, password)
+        verdict = Lockout(mine.database).settle(username, fits=account is not None)
+        if account is None or not verdict.allowed:
+            throttle.count(FAILED_LOGINS, address)
+            _record_failure(username, locked_now=verdict.locked_now, was_locked=verdict.was_locked)
+            raise WrongLogin(
+                "The username or the password is wrong, or the account is closed for now.",
+                remedy="Try again. After ten failures an account stays locked for 30 minutes.",
+            )
+    except (WrongLogin, TooMany) as problem:
+        return _login_page(problem)
+    sessions.begin(account)
+    audit.record("login")
+    return redirect(safe_target(_next()), HTTPStatus.SEE_OTHER)
+
+
+def _record_failure(username: str, *, locked_now: bool, was_locked: bool) -> None:
+    shown = shown_name(username)
+    audit.record("login_failed", user=shown, locked=was_locked or locked_now)
+    if locked_now:
+        audit.record("account_locked", user=shown)
+
+
+def _login_page(error: ScreeningError | None) -> Any:
+    page = render_template("login.html", form=_echo("username"), error=error, next=_next())
+    return _answer(page, error)
+
+
+@blueprint.get("/signin")
+def signin() -> Any:
+    """The old address of the login page."""
+    return redirect(url_for("auth.login", next=_next() or None), HTTPStatus.MOVED_PERMANENTLY)
+
+
+@blueprint.post("/logout")
+def logout() -> Any:
+    """End the session, here and on the server."""
+    audit.record("logout")
+    sessions.end()
+    return redirect(url_for("auth.login"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/account")
+@require("see")
+def account() -> Any:
+    """Who I am, and the form to change the password."""
+    return _account_page(None)
+
+
+@blueprint.post("/account")
+@require("see")
+def change_password() -> Any:
+    """Change the password; every other session of the account ends."""
+    mine = services()
+    username = user().username
+    try:
+        fits = mine.users.verify(username, request.form.get("current_password", "")) is not None
+        if not Lockout(mine.database).settle(username, fits=fits).allowed:
+            audit.record("password_refused")
+            raise WrongLogin("The present password is wrong.", where="current_password", remedy="Type it again.")
+        changed = mine.users.set_password(username, request.form.get("new_password", ""))
+    except (NotReady, StorageFull):
+        raise
+    except ScreeningError as problem:
+        return _account_page(problem)
+    sessions.store().end_all(username)
+    sessions.begin(changed)
+    audit.record("password_changed", account=username)
+    flash("The password was changed. Every other session of this account has ended.")
+    return redirect(url_for("auth.account"), HTTPStatus.SEE_OTHER)
+
+
+def _account_page(error: ScreeningError | None) -> Any:
+    page = render_template(
+        "account.html", error=error, password_min_length=services().settings.password_min_length
+    )
+    return _answer(page, error)
+
+
+def _answer(page: str, error: ScreeningError | None) -> Response:
+    answer = Response(page, status=error.status if error else HTTPStatus.OK, mimetype="text/html")
+    if isinstance(error, TooMany):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _echo(*names: str) -> dict[str, str]:
+    """What was typed, but never a password."""
+    return {name: request.form.get(name, "") for name in names}
+
+
+def _next() -> str:
+    return request.form.get("next") or request.args.get("next") or ""
+
+
+def safe_target(wanted: str) -> str:
+    """Where to go after the login: a path of this server, or the upload page.
+
+    Browsers drop tabs and line ends in an address and read a backslash as a slash, so that anything but a plain path
+    could lead elsewhere.
+    """
+    if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", wanted):
+        return wanted
+    return url_for("uploads.upload")
+
+
+def shown_name(username: str) -> str:
+    """A name that failed to log in, as the log may keep it: not when it looks like a password typed too early."""
+    if NAME.fullmatch(username) or len(username) < 8 or not username.isprintable():  # noqa: PLR2004
+        return username[:64]
+    return f"(no username, {len(username)} characters)"

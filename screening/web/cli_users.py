@@ -1,0 +1,111 @@
+"""``flask --app app users …``: accounts from the command line."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from screening import passwords
+from screening.errors import ScreeningError
+from screening.lockout import Lockout
+from screening.users import ROLES, Account
+from screening.web import audit
+from screening.web.services import services
+from screening.web.sessions import store
+
+users = AppGroup("users", help="Add, list and change accounts.")
+
+
+def _plainly(command: Callable[..., None]) -> Callable[..., None]:
+    """Errors that somebody can mend are one line, not a traceback."""
+
+    @functools.wraps(command)
+    def plain(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except ScreeningError as problem:
+            raise click.ClickException(str(problem)) from None
+
+    return plain
+
+
+@users.command("add")
+@click.argument("username")
+@click.argument("email")
+@click.option("--role", type=click.Choice(ROLES), help="Without it: admin for the first account, analyst after it.")
+@_plainly
+def add(username: str, email: str, role: str | None) -> None:
+    """Make an account; the password is asked for, or read from standard input."""
+    _record("signup", services().users.add(username, email, _password(), role))
+
+
+@users.command("list")
+@_plainly
+def show() -> None:
+    """All accounts, and the lines of users.txt that can't be used."""
+    for account in services().users.accounts():
+        state = "active" if account.active else "disabled"
+        click.echo(f"{account.username}\t{account.email}\t{account.role}\t{state}")
+    for problem in services().users.problems():
+        click.echo(f"{services().users.path.name}, {problem}", err=True)
+
+
+@users.command("disable")
+@click.argument("username")
+@_plainly
+def disable(username: str) -> None:
+    """Close an account; its sessions end."""
+    _record("state_changed", services().users.set_state(username, active=False))
+
+
+@users.command("enable")
+@click.argument("username")
+@_plainly
+def enable(username: str) -> None:
+    """Open an account again; a lock after failed logins ends too."""
+    account = services().users.set_state(username, active=True)
+    Lockout(services().database).unlock(account.username)
+    _record("state_changed", account)
+
+
+@users.command("password")
+@click.argument("username")
+@click.option("--generate", is_flag=True, help="Make a random one and show it once.")
+@_plainly
+def password(username: str, generate: bool) -> None:
+    """Give another password; the account's sessions end."""
+    new = passwords.one_time() if generate else _password()
+    account = services().users.set_password(username, new)
+    Lockout(services().database).unlock(account.username)
+    _record("password_reset", account)
+    if generate:
+        click.echo(new)
+
+
+@users.command("role")
+@click.argument("username")
+@click.argument("role", type=click.Choice(ROLES))
+@_plainly
+def role(username: str, role: str) -> None:
+    """Give another role; the account has to log in again."""
+    _record("role_changed", services().users.set_role(username, role))
+
+
+def _record(event: str, account: Account) -> None:
+    state = "active" if account.active else "disabled"
+    if event != "signup":
+        store().end_all(account.username)
+    audit.record(event, user=f"{getpass.getuser()} (command line)", account=account.username, role=account.role, state=state)
+    click.echo(f"{account.username}: {account.role}, {state}")
+
+
+def _password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -1,0 +1,62 @@
+"""Headers that every answer carries, and the number of the request.
+
+They are set outside of Flask: whatever goes wrong inside, a 500 has them too.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from werkzeug.datastructures import Headers
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+REQUEST_ID = "screening.request_id"
+NO_STORE = "screening.no_store"
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; base-uri 'none'; object-src 'none'; "
+    "frame-ancestors 'none'; form-action 'self'"
+)
+ALWAYS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""A page may set its own value instead (a dashboard that needs a wider policy)."""
+HSTS = "max-age=31536000; includeSubDomains"
+
+
+class SecurityHeaders:
+    """Numbers each request (``environ["screening.request_id"]``) and completes the headers of each answer."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[REQUEST_ID] = secrets.token_hex(8)
+
+        def start(
+            status: str, given: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+        ) -> Callable[[bytes], object]:
+            headers = Headers(given)
+            _complete(headers, environ)
+            return start_response(status, headers.to_wsgi_list(), exc_info)
+
+        return self._app(environ, start)
+
+
+def _complete(headers: Headers, environ: WSGIEnvironment) -> None:
+    for name, value in ALWAYS.items():
+        headers.setdefault(name, value)
+    headers["X-Request-ID"] = environ[REQUEST_ID]
+    if environ["wsgi.url_scheme"] == "https":
+        headers["Strict-Transport-Security"] = HSTS
+    if environ.get(NO_STORE):
+        headers["Cache-Control"] = "no-store"

@@ -1,0 +1,76 @@
+"""Whose request it is when a proxy stands in front: forwarded headers count only when a known proxy sent them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+FORWARDED = ("FOR", "PROTO", "HOST", "PORT", "PREFIX")
+
+
+class TrustedProxies:
+    """Takes client address, scheme and host from ``X-Forwarded-*`` when the sender is in ``networks``.
+
+    Of the addresses the right-most that is no proxy of ours counts: what stands left of it was sent by the client
+    and may be invented. From anybody else the headers are removed, so that nothing behind can believe them.
+    """
+
+    def __init__(self, app: WSGIApplication, networks: Sequence[str]) -> None:
+        self._app = app
+        self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        sender = _address(environ.get("REMOTE_ADDR", ""))
+        given = {name: environ.pop(f"HTTP_X_FORWARDED_{name}", "") for name in FORWARDED}
+        environ.pop("HTTP_FORWARDED", None)
+        if sender is not None:
+            environ["REMOTE_ADDR"] = str(sender)
+            if self._trusts(sender):
+                environ["REMOTE_ADDR"] = str(self._client(sender, given["FOR"]))
+                _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
+        return self._app(environ, start_response)
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+    def _client(self, sender: Address, chain: str) -> Address:
+        client = sender
+        for part in reversed(chain.split(",")):
+            hop = _address(part)
+            if hop is None:
+                break
+            client = hop
+            if not self._trusts(hop):
+                break
+        return client
+
+
+def _take_scheme_and_host(environ: WSGIEnvironment, scheme: str, host: str) -> None:
+    if scheme in ("http", "https"):
+        environ["wsgi.url_scheme"] = scheme
+    if host:
+        environ["HTTP_HOST"] = host
+
+
+def _last(value: str) -> str:
+    return value.rpartition(",")[2].strip()
+
+
+def _address(text: str) -> Address | None:
+    """An address as proxies write it, perhaps with a port; an IPv4 address mapped into IPv6 is the IPv4 one."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed
