@@ -34,11 +34,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["screening"] = Services(
         settings=settings,
         database=database,
-        users=UserStore(settings.users_file),
+        users=UserStore(settings.users_file, minimum_length=settings.password_min_length),
         detectors=Detectors(settings),
         history=History(database),
         doorbell=Doorbell(settings.instance),
     )
+    app.extensions["screening"].users.prepare()
     for part in (errors, guard, sessions, view):
         part.init_app(app)
     for room in (pages, auth, uploads, results, api, health, admin):
