@@ -1,0 +1,231 @@
+"""A detector's card as the pages show it: figures with their spread, tests, curves, training data.
+
+A card may lack anything (files of another make have none at all); what isn't there isn't shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from screening.detector import Detector
+from screening.web import charts, words
+
+PRECISION_RECALL = "Precision against recall"
+ROC = "Receiver operating characteristic (ROC)"
+RELIABILITY = "Reliability"
+TRAINING_TERMS = (("Data", "description"), ("Credit", "credit"), ("Source", "source"), ("Licence", "licence"))
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measure: what it is, how high, how sure, and what it means."""
+
+    name: str
+    text: str
+    remark: str
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestView:
+    """One test of the detector on rows that it was not trained on."""
+
+    name: str
+    frauds: int | None
+    average_precision: float | None
+    interval: tuple[float, float] | None
+    auc: float | None
+    recall_at_low_fpr: float | None
+    precision: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurveView:
+    """A chart with its words and its numbers."""
+
+    title: str
+    description: str
+    axes: tuple[str, str]
+    chart: charts.Curve
+    heads: tuple[str, ...]
+    table: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """What the pages show of a card; everything may be empty."""
+
+    summary: str = ""
+    description: str = ""
+    figures: tuple[Figure, ...] = ()
+    figures_source: str = ""
+    tests: tuple[TestView, ...] = ()
+    curves: tuple[CurveView, ...] = ()
+    training: tuple[tuple[str, str], ...] = ()
+    libraries: str = ""
+    threshold: float | None = None
+
+
+def describe(detector: Detector) -> CardView:
+    """The card of a detector, ready to be shown."""
+    card = detector.card
+    if not card:
+        return CardView()
+    metrics = card.get("metrics") or {}
+    windows, folds = metrics.get("windows") or [], metrics.get("folds") or {}
+    training = card.get("training_data") or {}
+    return CardView(
+        summary=_summary(windows or [folds]),
+        description=training.get("description", ""),
+        figures=tuple(_figures(windows, folds)),
+        figures_source=_source(windows),
+        tests=tuple(_test(one) for one in [*windows, *([{"name": "folds", **folds}] if folds else [])]),
+        curves=tuple(_curves(folds)),
+        training=tuple(_training(training, card)),
+        libraries=", ".join(f"{name} {version}" for name, version in (card.get("libraries") or {}).items()),
+        threshold=card.get("threshold"),
+    )
+
+
+def _mean(tests: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [test[name] for test in tests if test.get(name) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _summary(tests: Sequence[Mapping[str, Any]]) -> str:
+    precision = _mean(tests, "average_precision")
+    if precision is None:
+        return ""
+    auc = words.figure(_mean(tests, "auc"))
+    return f"average precision {words.figure(precision)}, AUC {auc} on later payments"
+
+
+def _source(windows: Sequence[Mapping[str, Any]]) -> str:
+    if not windows:
+        return "From folds of the training data"
+    return f"Mean of {len(windows)} windows of time, each tested on payments later than the training data"
+
+
+def _figures(windows: Sequence[Mapping[str, Any]], folds: Mapping[str, Any]) -> list[Figure]:
+    tests = windows or ([folds] if folds else [])
+    if _mean(tests, "average_precision") is None:
+        return []
+    flagged = folds.get("flagged") or {}
+    found = [
+        Figure(
+            "Average precision (AP)",
+            words.figure(_mean(tests, "average_precision")),
+            _spread(tests, "average_precision"),
+            "The mean precision over all thresholds; 1 is best, guessing gives the share of fraud.",
+        ),
+        Figure(
+            "AUC",
+            words.figure(_mean(tests, "auc")),
+            _spread(tests, "auc"),
+            "Area under the ROC curve: how often a fraud scores above a legitimate payment.",
+        ),
+        Figure(
+            "Recall at 0.1 % false positives",
+            words.percent(_mean(tests, "recall_at_0_1_percent_fpr")),
+            "of the fraud is found",
+            "When one legitimate payment in a thousand is flagged by mistake.",
+        ),
+    ]
+    if flagged:
+        threshold = words.plain(flagged.get("threshold"))
+        found += [
+            Figure(
+                f"Precision at {threshold}",
+                words.percent(flagged.get("precision")),
+                "of the flagged rows are fraud",
+                "In the folds.",
+            ),
+            Figure(
+                f"Recall at {threshold}",
+                words.percent(flagged.get("recall")),
+                "of the fraud is flagged",
+                "In the folds.",
+            ),
+        ]
+    return found
+
+
+def _spread(tests: Sequence[Mapping[str, Any]], name: str) -> str:
+    values = [test[name] for test in tests if test.get(name) is not None]
+    return f"{words.figure(min(values))} to {words.figure(max(values))}" if len(values) > 1 else ""
+
+
+def _test(test: Mapping[str, Any]) -> TestView:
+    interval = (test.get("interval_95") or {}).get("average_precision")
+    flagged = test.get("flagged") or {}
+    return TestView(
+        name=str(test.get("name", "")),
+        frauds=test.get("frauds"),
+        average_precision=test.get("average_precision"),
+        interval=(interval[0], interval[1]) if interval else None,
+        auc=test.get("auc"),
+        recall_at_low_fpr=test.get("recall_at_0_1_percent_fpr"),
+        precision=flagged.get("precision"),
+        recall=flagged.get("recall"),
+    )
+
+
+def _curves(folds: Mapping[str, Any]) -> list[CurveView]:
+    drawn = folds.get("curves") or {}
+    found = []
+    if drawn.get("precision_recall"):
+        points = drawn["precision_recall"]
+        text = "How pure the flagged rows are as more of the fraud is caught. The higher, the better."
+        axes = ("recall", "precision")
+        found.append(_curve(PRECISION_RECALL, text, axes, charts.precision_recall(points), points))
+    if drawn.get("roc"):
+        points = drawn["roc"]
+        text = "Fraud caught against legitimate payments flagged by mistake. The dashed line is guessing."
+        axes = ("false positive rate", "recall")
+        found.append(_curve(ROC, text, axes, charts.roc(points), points))
+    if folds.get("reliability"):
+        found.append(_reliability(folds["reliability"]))
+    return found
+
+
+def _curve(
+    title: str, text: str, axes: tuple[str, str], chart: charts.Curve, points: Sequence[Sequence[float]]
+) -> CurveView:
+    table = tuple((words.plain(x), words.figure(y)) for x, y in points)
+    return CurveView(title, text, axes, chart, axes, table)
+
+
+def _reliability(bins: Sequence[dict[str, float]]) -> CurveView:
+    text = (
+        "What was said against what was seen, 95 % intervals, logit scale. On the dashed line, said is seen."
+    )
+    table = tuple(
+        (
+            words.percent(one["mean_probability"], 2),
+            words.percent(one["observed"], 2),
+            f"{words.percent(one['low'], 2)} to {words.percent(one['high'], 2)}",
+            words.number(one.get("rows")),
+        )
+        for one in bins
+    )
+    heads = ("said", "seen", "95 % interval", "rows")
+    axes = ("mean probability", "share of fraud")
+    return CurveView(RELIABILITY, text, axes, charts.reliability(bins), heads, table)
+
+
+def _training(training: Mapping[str, Any], card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = [(word, str(training[name])) for word, name in TRAINING_TERMS if training.get(name)]
+    if training.get("rows") is not None:
+        frauds = words.number(training.get("frauds"))
+        found.append(("Rows", f"{words.number(training['rows'])}, {frauds} of them fraud"))
+    if training.get("time_max") is not None:
+        span = f"{words.clock(training.get('time_min'))} to {words.clock(training['time_max'])}"
+        found.append(("Time covered", span))
+    if card.get("prior") is not None:
+        found.append(("Share of fraud that the probabilities are for", words.percent(card["prior"], 3)))
+    if training.get("sha256"):
+        found.append(("File's SHA-256", str(training["sha256"])))
+    return found

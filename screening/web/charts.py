@@ -1,0 +1,192 @@
+"""The geometry of charts, worked out on the server: templates write it down as inline SVG, attributes only.
+
+Every chart is drawn in its own units (``width`` by ``height`` of the ``viewBox``) and scales with its column.
+Colours are the style sheet's business, so that dark and light are both designed. Each chart carries the
+numbers that it was made from, for the table beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 560.0, 220.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 38.0
+SQUARE = 300.0
+GAP = 1.0
+LARGEST_DECADE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark of an axis: where it stands and what it says."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One rectangle; ``kind`` is ``flagged`` or ``legitimate``."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One mark, with the ends of its interval when it has one."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The inner rectangle of a chart and its axes."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Rows by probability, counts on a log scale."""
+
+    frame: Frame
+    bars: tuple[Bar, ...]
+    threshold_x: float
+    table: tuple[tuple[str, int, int], ...]
+    """Range in words, rows, flagged rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line in a frame, or points with intervals; ``diagonal`` says whether the diagonal means something."""
+
+    frame: Frame
+    path: str
+    points: tuple[Point, ...]
+    diagonal: bool
+
+
+def histogram(bins: Sequence[tuple[float, float, int, int]], threshold: float) -> Histogram:
+    """Bars of (low, high, rows, flagged rows).
+
+    The scale is logarithmic: one bar of 284,000 beside bars of 5 would leave nothing to see of the 5. A bin
+    that holds the threshold is drawn as two bars, left and right of it, each with its own count.
+    """
+    decades = max(1, math.ceil(math.log10(max((rows for _, _, rows, _ in bins), default=1) + 1)))
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+
+    def x(value: float) -> float:
+        return LEFT + value * (right - LEFT)
+
+    def y(count: float) -> float:
+        return bottom - math.log10(count + 1) / decades * (bottom - TOP)
+
+    def bar(low: float, high: float, count: int, kind: str) -> Bar:
+        left, top, width = x(low) + GAP, y(count), x(high) - x(low) - 2 * GAP
+        title = f"{_range(low, high)}: {count:,} {kind}"
+        return Bar(_round(left), _round(top), _round(width), _round(bottom - top), kind, title)
+
+    bars: list[Bar] = []
+    for low, high, rows, flagged in bins:
+        split = low < threshold < high
+        if rows > flagged:
+            bars.append(bar(low, threshold if split else high, rows - flagged, "legitimate"))
+        if flagged:
+            bars.append(bar(threshold if split else low, high, flagged, "flagged"))
+    ticks = (0, *(10**decade for decade in range(min(decades, LARGEST_DECADE) + 1)))
+    frame = Frame(
+        WIDTH, HEIGHT, LEFT, right, TOP, bottom,
+        tuple(Tick(_round(x(step / 5)), f"{step / 5:.1f}") for step in range(6)),
+        tuple(Tick(_round(y(count)), f"{count:,}") for count in ticks if count != 1),
+    )  # fmt: skip
+    table = tuple((_range(low, high), rows, flagged) for low, high, rows, flagged in bins)
+    return Histogram(frame, tuple(bars), _round(x(threshold)), table)
+
+
+def precision_recall(points: Sequence[Sequence[float]]) -> Curve:
+    """The curve of [recall, precision] points."""
+    frame = _square(_even(), _even())
+    return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=False)
+
+
+def roc(points: Sequence[Sequence[float]]) -> Curve:
+    """The curve of [false positive rate, recall] points; the diagonal is a detector that guesses."""
+    frame = _square(_even(), _even())
+    return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=True)
+
+
+def reliability(bins: Sequence[dict[str, float]]) -> Curve:
+    """Observed share of fraud against mean probability, with 95 % intervals, on logit axes.
+
+    Most of the bins lie below 1 %: on a linear axis they would sit on one another in the corner.
+    """
+    marks = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99)
+    scale = tuple((_logit_place(mark), f"{mark * 100:g} %") for mark in marks)
+    frame = _square(scale, scale)
+    points = []
+    for one in bins:
+        x, y = _place(frame, _logit_place(one["mean_probability"]), _logit_place(one["observed"]))
+        _, low = _place(frame, 0, _logit_place(one["low"]))
+        _, high = _place(frame, 0, _logit_place(one["high"]))
+        seen = f"{one['observed']:.2%} ({one['low']:.2%} to {one['high']:.2%})"
+        title = f"said {one['mean_probability']:.2%}, seen {seen}"
+        points.append(Point(x, y, low, high, title))
+    return Curve(frame, "", tuple(points), diagonal=True)
+
+
+def share_width(value: float | None, full: float = 100.0) -> float:
+    """The length of a bar that stands for a share of 0..1."""
+    return 0.0 if value is None or not math.isfinite(value) else _round(min(max(value, 0.0), 1.0) * full)
+
+
+def _logit_place(value: float) -> float:
+    """Where a probability stands on a logit axis from 0.0001 to 0.9999, as 0..1."""
+    edge = math.log(0.9999 / 0.0001)
+    inside = min(max(value, 0.0001), 0.9999)
+    return (math.log(inside / (1 - inside)) + edge) / (2 * edge)
+
+
+def _even() -> tuple[tuple[float, str], ...]:
+    return tuple((step / 5, f"{step / 5:.1f}") for step in range(6))
+
+
+def _square(x_scale: Sequence[tuple[float, str]], y_scale: Sequence[tuple[float, str]]) -> Frame:
+    frame = Frame(SQUARE, SQUARE, LEFT, SQUARE - RIGHT, TOP, SQUARE - BOTTOM, (), ())
+    x_ticks = tuple(Tick(_place(frame, value, 0)[0], text) for value, text in x_scale)
+    y_ticks = tuple(Tick(_place(frame, 0, value)[1], text) for value, text in y_scale)
+    return Frame(SQUARE, SQUARE, LEFT, SQUARE - RIGHT, TOP, SQUARE - BOTTOM, x_ticks, y_ticks)
+
+
+def _place(frame: Frame, x: float, y: float) -> tuple[float, float]:
+    across = frame.left + x * (frame.right - frame.left)
+    return _round(across), _round(frame.bottom - y * (frame.bottom - frame.top))
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{'L' if number else 'M'}{x:g} {y:g}" for number, (x, y) in enumerate(points))
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.2f} to {high:.2f}"
+
+
+def _round(value: float) -> float:
+    return round(value, 2)

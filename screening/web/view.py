@@ -1,0 +1,154 @@
+"""What templates are given: the dataclasses of their contexts, and the words, charts and links that all use.
+
+Templates do no arithmetic. Whatever must be worked out for a page is a property here, a filter in
+:mod:`screening.web.words` or a chart in :mod:`screening.web.charts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, current_app, request
+
+from screening.web import cards, charts, words
+
+NAVIGATION = (
+    ("uploads.upload", "Screen a file", "screen"),
+    ("results.index", "Results", None),
+    ("review.index", "Review", "review"),
+    ("dashboard.index", "Dashboard", None),
+    ("pages.status", "Detector", None),
+    ("admin.users", "Accounts", "manage_users"),
+)
+"""Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowView:
+    """One transaction of a screening. ``probability`` is ``None`` for a row that was set aside."""
+
+    row: int
+    """Counted from 1, the header not counted."""
+    probability: float | None
+    flagged: bool
+    amount: float | None = None
+    time: float | None = None
+    label: int | None = None
+    reasons: Sequence[str] = ()
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """``flagged``, ``legitimate`` or ``set-aside``: also the name of the CSS class and of the shape."""
+        if self.probability is None:
+            return "set-aside"
+        return "flagged" if self.flagged else "legitimate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsView:
+    """One page of all rows, with what is needed to ask for another."""
+
+    rows: Sequence[RowView]
+    page: int
+    pages: int
+    total: int
+    """How many rows pass the filter."""
+    first: int
+    """The place of the first row shown among those that pass, from 1; 0 when there is none."""
+    sort: str = "row"
+    order: str = "asc"
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """The given filter fields as text: flagged, min_probability, max_probability, min_amount, max_amount."""
+
+    @property
+    def last(self) -> int:
+        """The place of the last row shown."""
+        return self.first + len(self.rows) - 1 if self.rows else 0
+
+    @property
+    def turns(self) -> tuple[tuple[str, int | None], ...]:
+        """The links of the pager: word, and the page, or ``None`` where there is none to go to."""
+        return turns(self.page, self.pages)
+
+    def query(self, **changes: object) -> dict[str, object]:
+        """The query of a link that keeps filter and order but for ``changes``."""
+        asked: dict[str, object] = {"sort": self.sort, "order": self.order, "page": self.page, **self.filters}
+        return {name: value for name, value in {**asked, **changes}.items() if value not in (None, "")}
+
+    def sorted_by(self, column: str) -> dict[str, object]:
+        """The query of a column's heading: sort by it, or the other way round if it is sorted so."""
+        first = "asc" if column in ("row", "time") else "desc"
+        other = "desc" if self.order == "asc" else "asc"
+        return self.query(sort=column, order=other if column == self.sort else first, page=1)
+
+    def aria_sort(self, column: str) -> str:
+        """The value of a heading's ``aria-sort``."""
+        if column != self.sort:
+            return "none"
+        return "descending" if self.order == "desc" else "ascending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialView:
+    """What another threshold would flag. Expected figures come from the probabilities, not from labels."""
+
+    value: float
+    flagged: int
+    rows: int
+    """Rows that were scored."""
+    expected_precision: float | None = None
+    """Mean probability of the rows that would be flagged: the share of them that is expected to be fraud."""
+    expected_recall: float | None = None
+    """Expected fraud among the flagged rows over expected fraud among all."""
+
+    @property
+    def share(self) -> float:
+        """Flagged rows over scored rows."""
+        return words.share(self.flagged, self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    """One link of the navigation."""
+
+    endpoint: str
+    word: str
+    current: bool
+
+
+def turns(page: int, pages: int) -> tuple[tuple[str, int | None], ...]:
+    """The links of a pager: word, and the page, or ``None`` where there is none to go to."""
+    back, on = page > 1, page < pages
+    return (
+        ("First", 1 if back else None),
+        ("Previous", page - 1 if back else None),
+        ("Next", page + 1 if on else None),
+        ("Last", pages if on else None),
+    )
+
+
+def navigation() -> list[NavigationItem]:
+    """The links that this app has."""
+    known = current_app.view_functions
+    here = (request.endpoint or "").partition(".")[0]
+    return [
+        NavigationItem(endpoint, word, current=endpoint.partition(".")[0] == here)
+        for endpoint, word, permission in NAVIGATION
+        if endpoint in known and _may(permission)
+    ]
+
+
+def _may(permission: str | None) -> bool:
+    may: Any = current_app.jinja_env.globals.get("may")
+    return permission is None or (may is not None and bool(may(permission)))
+
+
+def init_app(app: Flask) -> None:
+    """Teach the app's templates the words, the charts and the navigation."""
+    environment = app.jinja_env
+    environment.filters.update({one.__name__: one for one in words.FILTERS})
+    environment.globals.update(charts=charts, describe=cards.describe, navigation=navigation, turns=turns)
+    environment.trim_blocks = environment.lstrip_blocks = True
