@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
-from flask_login import current_user, login_required
 
 from screening import quality, reports
 from screening.detector import Detector
@@ -19,6 +18,7 @@ from screening.outcome import Filter, Outcome, SortKey
 from screening.spool import Folder
 from screening.web import audit
 from screening.web.services import services
+from screening.web.sessions import require, user
 from screening.web.view import RowsView, RowView, TrialView
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
@@ -27,22 +27,21 @@ PAGE_ROWS = 50
 FIRST_FLAGGED = 50
 LIST_ROWS = 25
 FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_amount")
-DIAL = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 @blueprint.get("")
-@login_required
+@require("see")
 def index() -> str:
     """This user's screenings, latest first."""
     page = _page_number()
     history = services().history
-    shown = history.of(current_user.username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
-    pages = -(-history.count(current_user.username) // LIST_ROWS)
+    shown = history.of(user().username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
+    pages = -(-history.count(user().username) // LIST_ROWS)
     return render_template("results.html", screenings=shown, page=page, pages=max(pages, 1))
 
 
 @blueprint.get("/<screening_id>")
-@login_required
+@require("see")
 def show(screening_id: str) -> str:
     """One screening: counts, flagged rows first, then any page of all rows."""
     screening = _mine(screening_id)
@@ -57,13 +56,14 @@ def show(screening_id: str) -> str:
         histogram=found.histogram(),
         quality=screening.quality,
         problems=found.meta["set_aside"],
-        dial=[(threshold, found.flagged_at(threshold)) for threshold in DIAL],
+        own=TrialView(**found.trial(screening.threshold)),
+        trial=TrialView(**found.trial(_trial_value(screening))),
         listing=_listing(found),
     )
 
 
 @blueprint.get("/<screening_id>/rows")
-@login_required
+@require("see")
 def rows(screening_id: str) -> str:
     """A page of all rows, sorted and filtered, as a fragment (or a whole page without JavaScript)."""
     screening = _done(screening_id)
@@ -71,7 +71,7 @@ def rows(screening_id: str) -> str:
 
 
 @blueprint.get("/<screening_id>/progress")
-@login_required
+@require("see")
 def progress(screening_id: str) -> Any:
     """How far a screening has come; asks the page to load again once it has ended."""
     screening = _mine(screening_id)
@@ -82,18 +82,18 @@ def progress(screening_id: str) -> Any:
 
 
 @blueprint.get("/<screening_id>/threshold")
-@login_required
+@require("see")
 def threshold(screening_id: str) -> str:
     """How many rows another threshold would flag. The screening itself keeps its own."""
     screening = _done(screening_id)
-    value = min(max(_number("value") or screening.threshold, 0.0), 1.0)
+    value = _trial_value(screening)
     found = _outcome(screening)
     trial = TrialView(**found.trial(value))
     return render_template("_threshold.html", screening=screening, trial=trial, quality=_quality_at(found, value))
 
 
 @blueprint.get("/<screening_id>.json")
-@login_required
+@require("see")
 def as_json(screening_id: str) -> Response:
     """The state of a screening for programs."""
     screening = _mine(screening_id)
@@ -112,21 +112,21 @@ def as_json(screening_id: str) -> Response:
 
 
 @blueprint.get("/<screening_id>/scores.csv")
-@login_required
+@require("see")
 def scores(screening_id: str) -> Response:
     """Every row in input order, its columns untouched, then probability and flag."""
     return _export(screening_id, "scores.csv", "text/csv; charset=utf-8", reports.scores_csv)
 
 
 @blueprint.get("/<screening_id>/flagged.csv")
-@login_required
+@require("see")
 def flagged_csv(screening_id: str) -> Response:
     """The flagged rows, most probable first, with their reasons."""
     return _export(screening_id, "flagged.csv", "text/csv; charset=utf-8", reports.flagged_csv)
 
 
 @blueprint.get("/<screening_id>/report.xlsx")
-@login_required
+@require("see")
 def report(screening_id: str) -> Response:
     """A workbook: summary, flagged rows with reasons."""
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -134,7 +134,7 @@ def report(screening_id: str) -> Response:
 
 
 @blueprint.post("/<screening_id>/delete")
-@login_required
+@require("screen")
 def delete(screening_id: str) -> Any:
     """Forget a screening and its files."""
     screening = _mine(screening_id)
@@ -145,7 +145,7 @@ def delete(screening_id: str) -> Any:
 
 
 def _mine(screening_id: str) -> Screening:
-    return services().history.owned(screening_id, current_user.username)
+    return services().history.owned(screening_id, user().username)
 
 
 def _done(screening_id: str) -> Screening:
@@ -221,6 +221,12 @@ def _row(found: Outcome, number: int, cells: dict[str, str]) -> RowView:
 
 def _at(values: np.ndarray[Any, Any] | None, number: int) -> float | None:
     return None if values is None or np.isnan(values[number]) else float(values[number])
+
+
+def _trial_value(screening: Screening) -> float:
+    """The threshold that the query asks to try; its own when it asks for none."""
+    value = _number("value")
+    return screening.threshold if value is None else min(max(value, 0.0), 1.0)
 
 
 def _quality_at(found: Outcome, value: float) -> Any:
