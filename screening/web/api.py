@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from flask_login import login_required
 
 import utils
 from screening import flags, reasons
@@ -14,13 +13,14 @@ from screening.detector import Detector
 from screening.errors import BadTransaction
 from screening.schema import Transactions
 from screening.web.services import services
+from screening.web.sessions import require
 
 blueprint = Blueprint("api", __name__)
 MOST_TRANSACTIONS = 10_000
 
 
 @blueprint.post("/detect_fraud")
-@login_required
+@require("screen")
 def detect_fraud() -> Response:
     """Score ``transaction`` (one object) or ``transactions`` (a list of objects)."""
     body = _body()

@@ -11,7 +11,6 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
-from flask_login import current_user, login_required
 from werkzeug.sansio.multipart import Event
 
 from screening.errors import BadFile, ScreeningError
@@ -21,6 +20,7 @@ from screening.spool import Folder
 from screening.web import audit, errors, guard
 from screening.web.receive import Body, Form, first_bytes, read_fields, store
 from screening.web.services import services
+from screening.web.sessions import require, user
 
 blueprint = Blueprint("uploads", __name__)
 
@@ -31,14 +31,15 @@ POLL_SECONDS = 0.005
 
 
 @blueprint.get("/upload")
-@login_required
+@require("screen")
 def upload() -> str:
     """The form."""
     return _page()
 
 
 @blueprint.post("/upload")
-@login_required
+@require("screen")
+@guard.streams
 def receive() -> Any:
     """Take a file; answer once it is screened, or after a while with its address while it still runs.
 
@@ -80,7 +81,7 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
     if wanted is not None:
         services().detectors.get(wanted)  # an unknown name is refused before the file is kept
     return Request(
-        owner=current_user.username,
+        owner=user().username,
         filename=filename,
         kind=kind,
         detector=wanted,
