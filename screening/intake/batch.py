@@ -17,7 +17,7 @@ MEGABYTE = 2**20
 class Limits:
     """The bounds of reading one file; sizes in bytes. They bound memory whatever the size of the file."""
 
-    block: int = 4 * MEGABYTE
+    block: int = 2 * MEGABYTE
     """How much is read and parsed at once."""
     record: int = 128 * 1024
     """The longest row. Also the longest cell that Python's csv module takes by default."""

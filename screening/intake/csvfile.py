@@ -26,7 +26,6 @@ from screening.schema import ColumnContract, Transactions
 Choose = Callable[[list[str]], ColumnContract]
 AHEAD = 2
 """Blocks that are read and parsed ahead of the one that is being scored."""
-LINES = 1
 
 
 @dataclass(slots=True)
@@ -41,8 +40,8 @@ class Opened:
     line: int
 
 
-def open_table(raw: Iterator[bytes], choose: Choose, *, copied: bool) -> Opened:
-    """Read the header and let ``choose`` pick the contract by it.
+def open_table(raw: Iterator[bytes], choose: Choose, *, copied: bool, delimiter: str | None = None) -> Opened:
+    """Read the header and let ``choose`` pick the contract by it. The delimiter is found out if it isn't given.
 
     Raises:
         BadFile: there is no header, or nothing but one, or it can't be used.
@@ -58,19 +57,21 @@ def open_table(raw: Iterator[bytes], choose: Choose, *, copied: bool) -> Opened:
         raw = chain([head], raw)
     if b"\n" not in head and b"\r" in head:
         raw, copied = streams.newlines(raw), True
-    return _after_header(raw, choose, copied=copied)
+    return _after_header(raw, choose, delimiter, copied=copied)
 
 
-def _after_header(raw: Iterator[bytes], choose: Choose, *, copied: bool) -> Opened:
+def _after_header(raw: Iterator[bytes], choose: Choose, known: str | None, *, copied: bool) -> Opened:
     head = next(raw, b"")
     mark = len(b"\xef\xbb\xbf") if head.startswith(b"\xef\xbb\xbf") else 0
     if not head[mark:].strip():
-        raise BadFile("The file is empty: it holds only white space.", remedy="Export it again and send that.")
+        raise BadFile(
+            "The file is empty: it holds only white space.", remedy="Export it again and send that."
+        )
     skipped, delimiter = dialect.preamble(head[mark:])
     start = mark + skipped
     stop = start + first_end(head[start:])
     first = head[start:stop]
-    table = dialect.read_header(first, delimiter or dialect.delimiter_of(first))
+    table = dialect.read_header(first, known or delimiter or dialect.delimiter_of(first))
     layout = _layout(table, choose)
     copied = copied or layout.delimiter != "," or bool(skipped)
     line = 1 + head.count(b"\n", 0, stop)
@@ -82,25 +83,29 @@ def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
         contract = choose(table.header)
         places = contract.match(table.header)
     except ScreeningError as problem:
-        problem.what = masked(problem.what)  # a file without a header may show a card number where names should be
+        problem.what = masked(
+            problem.what
+        )  # a file without a header may show a card number where names should be
         raise
     label = places.get(contract.label) if contract.label else None
     positions = tuple(places[name] for name in contract.columns)
     return Layout(contract, tuple(table.header), positions, label, table.delimiter)
 
 
-def read_table(opened: Opened, canonical: Path, limits: Limits, *, set_aside: bool, lines: bool = True) -> Iterator[Batch]:
-    """The batches of an opened table; a canonical copy of it is written to ``canonical`` when ``opened.copied``.
+def read_table(
+    opened: Opened, copy: Path | None, limits: Limits, *, set_aside: bool, lines: bool = True
+) -> Iterator[Batch]:
+    """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 
     Raises:
         BadFile: at the end of the file, with all that is wrong with it; at once where nothing after it can be read.
     """
     reader = _Reader(opened, limits, set_aside=set_aside, lines=lines)
-    if not opened.copied:
+    if copy is None:
         yield from reader.batches(None)
         return
-    with canonical.open("wb") as copy:
-        yield from reader.batches(copy)
+    with copy.open("wb") as out:
+        yield from reader.batches(out)
 
 
 class _Reader:
@@ -160,7 +165,7 @@ class _Reader:
         self._tally.add(parsed)
         first_row, offsets = self._row, self._place(block, stops, copy)
         self._row += len(stops)
-        self._line += block.data.count(b"\n")
+        self._line += block.data.count(b"\n") if block.quotes else len(stops)
         if self._tally.refused:
             return None
         notes = self._note_labels(parsed)
@@ -181,7 +186,7 @@ class _Reader:
         if copy and not self._tally.refused:
             data = with_commas(data, self._layout.delimiter)
             copy.write(data)
-            stops = stops if data is block.data else ends(data)
+            stops = stops if data is block.data else ends(data, quoted=b'"' in data)
         offsets = np.empty(len(stops), np.int64)
         offsets[0], offsets[1:] = self._offset, stops[:-1] + self._offset
         self._offset += len(data)

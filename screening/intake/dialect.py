@@ -40,7 +40,9 @@ def encoding(head: bytes) -> str:
     for mark, name in _BOMS:
         if head.startswith(mark):
             if name == "utf-32":
-                raise BadFile("The file is UTF-32 text, which isn't read here.", remedy="Save it as CSV UTF-8.")
+                raise BadFile(
+                    "The file is UTF-32 text, which isn't read here.", remedy="Save it as CSV UTF-8."
+                )
             return name
     if b"\0" in head[: 2 * _SEEN]:
         even, odd = head[0 : 2 * _SEEN : 2], head[1 : 2 * _SEEN : 2]
@@ -48,7 +50,9 @@ def encoding(head: bytes) -> str:
             return "utf-16-le"
         if not any(even) and all(odd):
             return "utf-16-be"
-        raise BadFile("The file holds NUL bytes: it isn't a text table.", remedy="Export it again as CSV UTF-8.")
+        raise BadFile(
+            "The file holds NUL bytes: it isn't a text table.", remedy="Export it again as CSV UTF-8."
+        )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
@@ -70,7 +74,9 @@ def preamble(head: bytes) -> tuple[int, str | None]:
             remedy="Remove the lines above the header: the first line must name the columns.",
         )
     if not first.strip(b" "):
-        raise BadFile("The first line is empty.", where="line 1", remedy="The first line must name the columns.")
+        raise BadFile(
+            "The first line is empty.", where="line 1", remedy="The first line must name the columns."
+        )
     found = _SEP.match(head)
     if not found:
         return 0, None
@@ -92,7 +98,9 @@ def delimiter_of(first: bytes) -> str:
     best = max(counts, key=lambda mark: counts[mark])
     if best == "|":
         raise BadFile(
-            "The columns are separated by |.", where="line 1", remedy="Save with commas, semicolons or tabs instead."
+            "The columns are separated by |.",
+            where="line 1",
+            remedy="Save with commas, semicolons or tabs instead.",
         )
     return best if counts[best] else ","
 
@@ -122,7 +130,9 @@ def read_header(first: bytes, delimiter: str) -> Dialect:
         ) from None
     named = [name for name in header if name.strip()]
     if not named:
-        raise BadFile("The header names no column.", where="line 1", remedy="The first line must name the columns.")
+        raise BadFile(
+            "The header names no column.", where="line 1", remedy="The first line must name the columns."
+        )
     if all(NUMBER.fullmatch(name.replace(",", ".")) for name in named):
         raise BadFile(
             "The file has no header: its first line holds numbers only.",

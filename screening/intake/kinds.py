@@ -44,7 +44,12 @@ _NAMES = {
     Kind.XLS: "an old Excel workbook (.xls)",
     Kind.PARQUET: "a Parquet file",
 }
-_CONTAINERS = {b"PK\x03\x04": Kind.XLSX, b"PK\x05\x06": Kind.XLSX, b"PAR1": Kind.PARQUET, b"\x1f\x8b": Kind.CSV_GZ}
+_CONTAINERS = {
+    b"PK\x03\x04": Kind.XLSX,
+    b"PK\x05\x06": Kind.XLSX,
+    b"PAR1": Kind.PARQUET,
+    b"\x1f\x8b": Kind.CSV_GZ,
+}
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _FOREIGN = (
     (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
@@ -79,7 +84,11 @@ def identify(filename: str, head: bytes) -> Kind:
     kind = next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
     if kind is None:
         ending = re.search(r"\.[a-z0-9]{1,8}$", name)
-        what = f"Files that end in {ending[0]} aren't read here." if ending else "The file's name has no known ending."
+        what = (
+            f"Files that end in {ending[0]} aren't read here."
+            if ending
+            else "The file's name has no known ending."
+        )
         raise UnsupportedKind(what, remedy=f"Send a {READ} file.")
     if not head:
         raise BadFile("The file is empty: it holds no bytes at all.", remedy="Export it again and send that.")

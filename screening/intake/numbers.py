@@ -20,13 +20,25 @@ ZERO, ONE, BLANK = 0, 1, -1
 # The first that fits explains a text that is no number.
 _KINDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII), "has thousands separators; write 1234.5"),
-    (re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+", re.ASCII), "has thousands separators; write 1234.5 or 1234,5"),
-    (re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII), "has a decimal comma where the file uses points"),
-    (re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?", re.ASCII), "has a decimal point where the file uses commas"),
+    (
+        re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+", re.ASCII),
+        "has thousands separators; write 1234.5 or 1234,5",
+    ),
+    (
+        re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII),
+        "has a decimal comma where the file uses points",
+    ),
+    (
+        re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?", re.ASCII),
+        "has a decimal point where the file uses commas",
+    ),
     (re.compile(r"[+-]?[\d_]+(?:\.[\d_]*)?", re.ASCII), "has an underscore between its digits"),
     (re.compile(r"[+-]?0[xX][0-9a-fA-F]+"), "is a hexadecimal number"),
     (re.compile(r"[+-]?[\d.,]+\s*%", re.ASCII), "is a percentage; write it as a plain number"),
-    (re.compile(r"[+-]?\s*(?:[$€£¥₹]|[A-Z]{3})\s*[+-]?[\d.,]+"), "has a currency sign; write the plain number"),
+    (
+        re.compile(r"[+-]?\s*(?:[$€£¥₹]|[A-Z]{3})\s*[+-]?[\d.,]+"),
+        "has a currency sign; write the plain number",
+    ),
     (re.compile(r"[+-]?[\d.,]+\s*(?:[$€£¥₹]|[A-Z]{3})"), "has a currency sign; write the plain number"),
     (re.compile(r"\([\d.,]+\)", re.ASCII), "is in brackets; write a negative number with a minus"),
     (re.compile(r"(?:true|false|yes|no)", re.IGNORECASE), "is a yes or no, not a number"),

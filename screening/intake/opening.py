@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from screening.intake import streams
 from screening.intake.batch import Batch, Limits
+from screening.intake.converting import convert
 from screening.intake.csvfile import Choose, open_table, read_table
 from screening.intake.kinds import Kind
 
@@ -30,24 +31,44 @@ def open_transactions(
         kind: what it is, from :func:`screening.intake.identify`.
         choose: picks the contract by the header as it is read, or raises BadFile.
         set_aside: whether rows with cells that can't be used are marked ``bad`` and listed; else they refuse the file.
-        canonical: where a canonical copy (UTF-8, commas, one header) is written if the file isn't one itself.
+        canonical: where a canonical copy (UTF-8, commas, one header) is written if the file isn't one itself. It is
+            removed when the file is refused or the iterator is closed before its end.
         limits: the bounds.
 
     Raises:
         BadFile: the file can't be screened. It may come after batches: then those count for nothing.
     """
-    if isinstance(source, Path):
-        with source.open("rb") as stream:
-            yield from _from_stream(stream, kind, choose, set_aside=set_aside, canonical=canonical, limits=limits)
-        return
-    yield from _from_stream(source, kind, choose, set_aside=set_aside, canonical=canonical, limits=limits)
+    done = False
+    try:
+        if not kind.streams:
+            yield from _converted(source, kind, choose, canonical, limits, set_aside=set_aside)
+        elif isinstance(source, Path):
+            with source.open("rb") as stream:
+                yield from _streamed(stream, kind, choose, canonical, limits, set_aside=set_aside)
+        else:
+            yield from _streamed(source, kind, choose, canonical, limits, set_aside=set_aside)
+        done = True
+    finally:
+        if not done:
+            canonical.unlink(missing_ok=True)
 
 
-def _from_stream(
-    stream: BinaryIO, kind: Kind, choose: Choose, *, set_aside: bool, canonical: Path, limits: Limits
+def _streamed(
+    stream: BinaryIO, kind: Kind, choose: Choose, canonical: Path, limits: Limits, *, set_aside: bool
 ) -> Iterator[Batch]:
     raw = streams.pieces(stream, limits.block)
     if kind is Kind.CSV_GZ:
         raw = streams.unpacked(raw, limits)
     opened = open_table(raw, choose, copied=kind is Kind.CSV_GZ)
-    yield from read_table(opened, canonical, limits, set_aside=set_aside)
+    yield from read_table(opened, canonical if opened.copied else None, limits, set_aside=set_aside)
+
+
+def _converted(
+    source: BinaryIO | Path, kind: Kind, choose: Choose, canonical: Path, limits: Limits, *, set_aside: bool
+) -> Iterator[Batch]:
+    if not isinstance(source, Path):
+        raise TypeError(f"A {kind} file is read from a path: it must be complete.")
+    convert(source.resolve(), kind, canonical.resolve(), limits)
+    with canonical.open("rb") as stream:
+        opened = open_table(streams.pieces(stream, limits.block), choose, copied=True, delimiter=",")
+        yield from read_table(opened, None, limits, set_aside=set_aside, lines=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,15 +13,12 @@ from numpy.typing import NDArray
 
 from screening.intake.batch import Limits
 from screening.intake.dialect import cells
-from screening.intake.numbers import NUMBER, NUMBER_WITH_COMMA
-from screening.intake.records import blocks, ends, first_end
+from screening.intake.formulas import safe, without_formulas
+from screening.intake.records import NEWLINE, RETURN, blocks, ends, first_end
 from screening.intake.streams import pieces, readable
 
 BOM = b"\xef\xbb\xbf"
 LIMITS = Limits()
-_NUMERIC = b"0123456789.,eE+-\r\n \""
-_FLAT = bytes.maketrans(b"123456789.", b"0" * 10)
-_FORMULA = re.compile(r"[ ]*[=+\-@\t\r]")
 
 
 def header_of(canonical: Path) -> list[str]:
@@ -64,64 +60,27 @@ def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Ite
         file.seek(len(_header(canonical)))
         for block in blocks(pieces(file, LIMITS.block), LIMITS):
             data = without_formulas(_utf8(block.data))
-            stops = ends(data).tolist()
-            tails = [",".join(texts).encode() for texts in islice(added, len(stops))]
-            yield _joined(data, stops, tails)
+            stops = ends(data, quoted=b'"' in data)
+            yield _joined(data, stops, [",".join(texts) for texts in islice(added, len(stops))])
 
 
-def without_formulas(data: bytes) -> bytes:
-    """Whole records with an apostrophe before each cell that is no number and begins as a formula does."""
-    if not data.translate(None, _NUMERIC):
-        flat = data.translate(_FLAT)
-        if b"0+" not in flat and b"0-" not in flat and b"--" not in flat:
-            return data
-    return _protected(data) if _suspicious(data) else data
+def _joined(data: bytes, stops: NDArray[np.int64], tails: list[str]) -> bytes:
+    """Records with a tail put before the end of each line.
 
-
-def _suspicious(data: bytes) -> bool:
-    return bool(_CANDIDATE.search(data))
-
-
-_CANDIDATE = re.compile(
-    rb'(?:^|[,\n])"?[ ]*(?:[=@\t\r](?!\n)|[+-](?!(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*"?(?:[,\r\n]|\Z)))'
-)
-
-
-def _protected(data: bytes) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    start = 0
-    for stop in ends(data).tolist():
-        record = data[start:stop].decode()
-        row = cells(record.rstrip("\r\n"), ",")
-        safe = [_safe(cell) for cell in row]
-        if safe == row:
-            out.write(record)
-        else:
-            writer.writerow(safe)
-        start = stop
-    return out.getvalue().encode()
-
-
-def _safe(cell: str) -> str:
-    if _FORMULA.match(cell) and not NUMBER.fullmatch(cell) and not NUMBER_WITH_COMMA.fullmatch(cell):
-        return "'" + cell
-    return cell
-
-
-def _joined(data: bytes, stops: list[int], tails: list[bytes]) -> bytes:
-    parts = []
-    start = 0
-    crlf = data.find(b"\r\n") >= 0
-    for stop, tail in zip(stops, tails, strict=True):
-        record = data[start:stop]
-        start = stop
-        if crlf and record.endswith(b"\r\n"):
-            parts.append(record[:-2] + b"," + tail + b"\r\n")
-        elif record.endswith(b"\n"):
-            parts.append(record[:-1] + b"," + tail + b"\n")
-        else:
-            parts.append(record + b"," + tail + b"\n")
+    Raises:
+        ValueError: there are fewer tails than records.
+    """
+    codes = np.frombuffer(data, np.uint8)
+    closed = codes[stops - 1] == NEWLINE
+    returns = closed & (codes[np.maximum(stops - 2, 0)] == RETURN)
+    bodies = stops - closed - returns
+    end = "\r\n" if returns.any() else "\n"
+    starts = [0, *stops[:-1].tolist()]
+    parts = [
+        part
+        for start, stop, tail in zip(starts, bodies.tolist(), tails, strict=True)
+        for part in (data[start:stop], f",{tail}{end}".encode())
+    ]
     return b"".join(parts)
 
 
@@ -140,12 +99,12 @@ def _new_header(header: bytes, added: list[str]) -> bytes:
         if name.strip().casefold() in {each.casefold() for each in added}:
             new = next(each for each in _candidates(name.strip()) if each.casefold() not in taken)
             taken.add(new.casefold())
-        renamed.append(_safe(new))
+        renamed.append(safe(new))
     if renamed != names:
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerow(renamed)
         header = out.getvalue().encode()
-    return _joined(header, [len(header)], [",".join(added).encode()])
+    return _joined(header, np.array([len(header)]), [",".join(added)])
 
 
 def _candidates(name: str) -> Iterator[str]:

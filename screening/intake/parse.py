@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from screening.errors import CellProblem
 from screening.intake import numbers
 from screening.intake.dialect import cells
-from screening.intake.records import Block, ends, stray_quote
+from screening.intake.records import Block, stray_quote
 from screening.schema import ColumnContract, Matrix, normalise
 
 KEPT_PER_ROW = 3
@@ -54,8 +55,8 @@ class Parsed:
 
 def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | None:
     """All of a block at once, or ``None`` when anything in it is off."""
-    import pyarrow as pa  # noqa: PLC0415  a heavy import, paid by the first upload and not by the start
-    from pyarrow import csv as arrow  # noqa: PLC0415
+    pa: Any = import_module("pyarrow")  # a heavy import, paid by the first upload and not by the start
+    arrow: Any = import_module("pyarrow.csv")
 
     names = [str(number) for number in range(len(layout.header))]
     types: dict[str, Any] = {names[at]: pa.float64() for at in layout.positions}
@@ -64,9 +65,11 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     try:
         table = arrow.read_csv(
             pa.BufferReader(block.data),
-            read_options=arrow.ReadOptions(column_names=names, block_size=len(block.data) + 1, use_threads=False),
+            read_options=arrow.ReadOptions(
+                column_names=names, block_size=len(block.data) + 1, use_threads=False
+            ),
             parse_options=arrow.ParseOptions(
-                delimiter=layout.delimiter, newlines_in_values=b'"' in block.data, ignore_empty_lines=False
+                delimiter=layout.delimiter, newlines_in_values=block.quotes > 0, ignore_empty_lines=False
             ),
             convert_options=arrow.ConvertOptions(
                 column_types=types,
@@ -81,7 +84,7 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
         return None
     values = np.empty((table.num_rows, len(layout.positions)))
     for index in range(len(layout.positions)):
-        values[:, index] = table.column(index).to_numpy()
+        values[:, index] = table.column(index).combine_chunks().to_numpy()
     if not _usable(values):
         return None
     labels = None if layout.label is None else _labels(table.column(len(layout.positions)))
@@ -91,12 +94,14 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
 def exact(block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int, first_line: int) -> Parsed:
     """A block cell by cell. Rows that can't be used are NaN and marked ``bad``; the problems say why."""
     reader = _Exact(layout, first_row, first_line, len(stops))
-    stray = stray_quote(block.data, layout.delimiter)
+    stray = stray_quote(block.data, layout.delimiter) if block.quotes else None
     start = 0
     for index, stop in enumerate(stops.tolist()):
         record = block.data[start:stop]
         if stray is not None and stray < stop:
-            reader.broken_at(index, "has a quotation mark in the middle of a cell; put the cell in quotes and double it")
+            reader.broken_at(
+                index, "has a quotation mark in the middle of a cell; put the cell in quotes and double it"
+            )
             reader.parsed.hopeless = True
             break
         last = block.last and stop == len(block.data) and not record.endswith(b"\n")
@@ -207,8 +212,10 @@ class _Exact:
 
 def prepared(block: Block, layout: Layout) -> tuple[NDArray[np.int64], Parsed | None]:
     """The ends of a block's records, and its numbers if the fast way takes it."""
-    stops = ends(block.data)
-    if block.overlong or b"\0" in block.data or stray_quote(block.data, layout.delimiter) is not None:
+    stops = block.ends()
+    if block.overlong or b"\0" in block.data:
+        return stops, None
+    if block.quotes and stray_quote(block.data, layout.delimiter) is not None:
         return stops, None
     return stops, fast(block, stops, layout)
 

@@ -35,7 +35,11 @@ class Tally:
         """
         starts = np.concatenate([[0], stops[:-1]])
         if block.overlong or block.unclosed:
-            self._stop(_endless(block, self._limits), row + len(stops) - 1, line + block.data.count(b"\n", 0, int(starts[-1])))
+            self._stop(
+                _endless(block, self._limits),
+                row + len(stops) - 1,
+                line + block.data.count(b"\n", 0, int(starts[-1])),
+            )
         if b"\0" in block.data:
             index = int(np.searchsorted(stops, block.data.index(b"\0"), side="right"))
             self._stop("holds NUL bytes: the file is damaged or isn't text", row + index, None)
@@ -60,7 +64,9 @@ class Tally:
         """A block's problems; without lines where the file that was sent has none."""
         if self._lines:
             return parsed.problems
-        return [CellProblem(each.problem, each.column, each.row, None, each.value) for each in parsed.problems]
+        return [
+            CellProblem(each.problem, each.column, each.row, None, each.value) for each in parsed.problems
+        ]
 
     def finish(self, rows: int) -> None:
         """The end of the file.
@@ -70,7 +76,9 @@ class Tally:
         """
         if not rows:
             raise BadFile(
-                "The file has a header but no rows.", where="after line 1", remedy="Send a file with transactions."
+                "The file has a header but no rows.",
+                where="after line 1",
+                remedy="Send a file with transactions.",
             )
         if self.refused:
             raise self._error()

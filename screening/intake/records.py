@@ -19,13 +19,19 @@ class Block:
     """Whole records, as bytes. ``overlong`` marks what never came to an end within the longest record."""
 
     data: bytes
+    quotes: int
+    """How many quotation marks are in it."""
     overlong: bool = False
     last: bool = False
 
     @property
     def unclosed(self) -> bool:
         """Whether a quotation mark is opened in it and not closed."""
-        return self.data.count(b'"') % 2 == 1
+        return self.quotes % 2 == 1
+
+    def ends(self) -> NDArray[np.int64]:
+        """Where each record ends: see :func:`ends`."""
+        return ends(self.data, quoted=self.quotes > 0)
 
 
 def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
@@ -33,24 +39,24 @@ def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
     rest = b""
     for piece in pieces:
         data = rest + piece if rest else piece
-        cut = _last_end(data)
+        quotes = data.count(b'"')
+        cut = _last_end(data, quotes)
+        rest = data[cut:]
         if cut:
-            yield Block(data[:cut])
-            rest = data[cut:]
-        else:
-            rest = data
-        if len(rest) > limits.record and len(rest.rstrip(BLANK)) > limits.record:
-            yield Block(rest, overlong=True)
+            yield Block(data[:cut], quotes - rest.count(b'"'))
+        if len(rest) > limits.record:
+            yield Block(rest, rest.count(b'"'), overlong=True)
             return
     if rest.strip(BLANK):
-        yield Block(_without_blank_end(rest), last=True)
+        rest = _without_blank_end(rest)
+        yield Block(rest, rest.count(b'"'), last=True)
 
 
-def ends(data: bytes) -> NDArray[np.int64]:
+def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
     """Where each record ends: one past its newline, or the end of ``data`` for a last one without. Shape (records,)."""
     codes = np.frombuffer(data, np.uint8)
     found = np.flatnonzero(codes == NEWLINE) + 1
-    if b'"' in data:
+    if quoted:
         found = found[_quotes_before(codes, found) % 2 == 0]
     if not len(found) or found[-1] < len(data):
         found = np.append(found, len(data))
@@ -73,8 +79,6 @@ def stray_quote(data: bytes, delimiter: str) -> int | None:
 
     Without such a mark, counting tells inside from outside exactly; with one, nothing after it is certain.
     """
-    if b'"' not in data:
-        return None
     codes = np.frombuffer(data, np.uint8)
     at = np.flatnonzero(codes == QUOTE)
     edges = np.array([ord(delimiter), NEWLINE, RETURN, QUOTE], np.uint8)
@@ -90,12 +94,12 @@ def _quotes_before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[n
     return np.searchsorted(np.flatnonzero(codes == QUOTE), at)
 
 
-def _last_end(data: bytes) -> int:
+def _last_end(data: bytes, quotes: int) -> int:
     """Where the last complete record ends that has more than blanks after the one before; 0 when none does."""
     cut = data.rfind(b"\n") + 1
-    if cut and b'"' in data:
-        found = ends(data)
-        found = found[: -1 if data[-1] != NEWLINE or data.count(b'"') % 2 else None]
+    if cut and quotes:
+        found = ends(data, quoted=True)
+        found = found[: -1 if data[-1] != NEWLINE or quotes % 2 else None]
         cut = int(found[-1]) if len(found) else 0
     if not cut:
         return 0

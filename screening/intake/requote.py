@@ -24,7 +24,9 @@ def with_commas(data: bytes, delimiter: str) -> bytes:
     borders = np.flatnonzero(between | ((codes == NEWLINE) & outside))
     commas = np.flatnonzero((codes == COMMA) & outside)
     cell = np.unique(np.searchsorted(borders, commas))
-    starts = np.where(cell > 0, borders[np.maximum(cell - 1, 0)] + 1, 0) if len(borders) else np.zeros_like(cell)
+    starts = (
+        np.where(cell > 0, borders[np.maximum(cell - 1, 0)] + 1, 0) if len(borders) else np.zeros_like(cell)
+    )
     stops = np.append(borders, len(codes))[cell]
     stops = stops - (codes[np.maximum(stops - 1, 0)] == RETURN)
     changed = codes.copy()

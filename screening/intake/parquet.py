@@ -1,0 +1,56 @@
+"""Parquet as canonical CSV. Runs in the converter's process only."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from screening.errors import BadFile
+
+ROWS = 16_384
+_DAMAGED = "The Parquet file is damaged or cut off."
+
+
+def to_csv(source: Path, target: Path) -> None:
+    """Write the rows of a Parquet file as CSV; numbers so that they read back exactly.
+
+    Raises:
+        BadFile: it is damaged, or a column holds lists, structures or bytes.
+    """
+    pa: Any = import_module("pyarrow")
+    csv: Any = import_module("pyarrow.csv")
+    parquet: Any = import_module("pyarrow.parquet")
+
+    try:
+        file = parquet.ParquetFile(source)
+        schema = pa.schema([(field.name, _written(field, pa)) for field in file.schema_arrow])
+        if not len(schema):
+            raise BadFile("The Parquet file has no columns.", remedy="Send a file with transactions.")
+        options = csv.WriteOptions(quoting_style="needed")
+        with target.open("wb") as out, csv.CSVWriter(out, schema, write_options=options) as writer:
+            for batch in file.iter_batches(ROWS):
+                columns = [
+                    column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)
+                ]
+                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise
+        raise BadFile(_DAMAGED, remedy="Write it again and send that.") from problem
+
+
+def _written(field: Any, pa: Any) -> Any:
+    """The type that a column is written as: numbers stay numbers, other plain things become text."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        raise BadFile(
+            f"Column {field.name[:60]} holds lists, structures or bytes.",
+            where=f"column {field.name[:60]}",
+            remedy="Leave the column out, or write it as text.",
+        )
+    if pa.types.is_float16(kind) or pa.types.is_float32(kind):
+        return pa.float64()  # written with all the digits that the stored number has
+    if pa.types.is_integer(kind) or pa.types.is_float64(kind) or pa.types.is_boolean(kind):
+        return kind
+    return pa.string()

@@ -1,0 +1,110 @@
+"""Excel workbooks as canonical CSV. Runs in the converter's process only."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from screening.errors import BadFile
+from screening.intake.batch import Limits
+from screening.intake.kinds import Kind
+from screening.intake.zipped import check_workbook
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+WHOLE = 2**53
+"""Up to here a float holds each whole number: it is written without the point that Excel doesn't show."""
+
+
+def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
+    """Write the one sheet with data as CSV; numbers so that they read back exactly.
+
+    Raises:
+        BadFile: it is damaged, encrypted, no workbook, has no sheet or several with data, or formulas without values.
+        TooLarge: it unpacks to more than ``limits`` allow.
+    """
+    if kind is Kind.XLSX:
+        _check_container(source)
+        check_workbook(source, limits)
+    import python_calamine  # noqa: PLC0415
+
+    try:
+        book = python_calamine.CalamineWorkbook.from_path(str(source))
+        sheets = [
+            sheet.name
+            for sheet in book.sheets_metadata
+            if sheet.typ is python_calamine.SheetTypeEnum.WorkSheet
+        ]
+        filled = [(name, sheet) for name in sheets if (sheet := book.get_sheet_by_name(name)).height]
+    except python_calamine.PasswordError:
+        raise _encrypted() from None
+    except (python_calamine.CalamineError, OSError, ValueError, KeyError) as problem:
+        raise BadFile(
+            "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
+        ) from problem
+    if len(filled) != 1:
+        raise _not_one([name for name, _ in filled])
+    with target.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(_rows(filled[0][1].iter_rows()))
+
+
+def _rows(rows: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """Rows as they are written; empty ones at the end (left by formats or deleted cells) are not."""
+    empty: list[list[Any]] = []
+    for row in rows:
+        written = [_written(cell) for cell in row]
+        if any(cell != "" for cell in written):
+            yield from empty
+            empty.clear()
+            yield written
+        elif len(empty) < WHOLE:
+            empty.append([""] * len(row))
+
+
+def _written(cell: Any) -> Any:
+    if type(cell) is float:
+        return (
+            int(cell) if -WHOLE < cell < WHOLE and cell == int(cell) else cell
+        )  # csv writes floats by repr: exact
+    if type(cell) is bool:
+        return "true" if cell else "false"
+    if isinstance(cell, (datetime, date, time)):
+        return cell.isoformat()
+    return str(cell) if isinstance(cell, timedelta) else cell
+
+
+def _check_container(source: Path) -> None:
+    with source.open("rb") as file:
+        if not file.read(len(_OLE)).startswith(_OLE):
+            return
+        before = b""
+        while piece := file.read(2**20):
+            if _ENCRYPTED in before + piece:
+                raise _encrypted()
+            before = piece[-len(_ENCRYPTED) :]
+    raise BadFile(
+        "The name says an Excel workbook (.xlsx), but the content is an old Excel workbook (.xls).",
+        remedy="Send it under its true ending, .xls.",
+    )
+
+
+def _encrypted() -> BadFile:
+    return BadFile(
+        "The workbook is encrypted with a password.", remedy="Remove the password in Excel and send it again."
+    )
+
+
+def _not_one(names: list[str]) -> BadFile:
+    if not names:
+        return BadFile(
+            "The workbook has no sheet with data.", remedy="Send one sheet with a header and transactions."
+        )
+    shown = ", ".join(name[:40] for name in names[:5])
+    return BadFile(
+        f"The workbook has {len(names)} sheets with data: {shown}.",
+        where=f"sheet {names[1][:40]}",
+        remedy="Keep the one with the transactions (look for hidden sheets too), or save it as .csv.",
+    )

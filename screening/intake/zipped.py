@@ -1,0 +1,95 @@
+"""What an .xlsx file is made of, looked at before any parser gets it: sizes, entities, formulas without values."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from screening.errors import BadFile
+from screening.intake.batch import MEGABYTE, Limits
+from screening.intake.streams import check_growth
+
+ENTRIES = 10_000
+OVERLAP = 4096
+"""Kept from one piece for the next, so that what is looked for is found across their border."""
+_FORBIDDEN = re.compile(rb"<!(?:DOCTYPE|ENTITY)")
+_SHEET = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
+_UNCALCULATED = re.compile(
+    rb"<c\b([^>]*)>\s*(?:<f\b[^>]*/>|<f\b[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>"
+)
+_PLACE = re.compile(rb'\br="([A-Z]{1,3}[0-9]{1,7})"')
+
+
+def check_workbook(source: Path, limits: Limits) -> None:
+    """Refuse an .xlsx that is no workbook, unpacks to too much, or holds what no spreadsheet writes.
+
+    Raises:
+        BadFile: what and why.
+        TooLarge: it unpacks to more than ``limits.unpacked``.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive:
+            entries = archive.infolist()
+            _check_list(entries, source.stat().st_size, limits)
+            for entry in entries:
+                if entry.filename.lower().endswith((".xml", ".rels")):
+                    _check_entry(archive, entry)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError):
+        raise BadFile(
+            "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
+        ) from None
+
+
+def _check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> None:
+    check_growth(packed, sum(entry.file_size for entry in entries), limits)
+    names = {entry.filename.lower() for entry in entries}
+    if len(names) != len(entries) or len(entries) > ENTRIES:
+        raise BadFile(
+            "The workbook holds entries twice or too many of them.", remedy="Save it again in Excel."
+        )
+    if any(entry.flag_bits & 1 for entry in entries):
+        raise BadFile(
+            "The workbook is encrypted with a password.", remedy="Remove the password and send it again."
+        )
+    if "xl/workbook.xml" not in names:
+        raise BadFile(
+            "The file is a zip archive without an Excel workbook in it.",
+            remedy="Save it as .xlsx or .csv and send that.",
+        )
+
+
+def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    is_sheet = bool(_SHEET.fullmatch(entry.filename))
+    for text in _overlapping(archive, entry):
+        if _FORBIDDEN.search(text) or text.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise BadFile(
+                "The workbook holds XML entities or an encoding that no spreadsheet writes.",
+                remedy="Open it in Excel, save it again, and send that.",
+            )
+        if is_sheet and b"<f" in text:
+            _check_formulas(text)
+
+
+def _check_formulas(text: bytes) -> None:
+    for found in _UNCALCULATED.finditer(text):
+        if b't="str"' in found[1]:  # a formula whose value is the empty text
+            continue
+        place = _PLACE.search(found[1])
+        cell = place[1].decode() if place else "unknown"
+        raise BadFile(
+            f"The workbook holds formulas without values; the first is in cell {cell}.",
+            where=f"cell {cell}",
+            remedy="Open it in Excel and save it, which stores the values, or save it as .csv.",
+        )
+
+
+def _overlapping(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """An entry in pieces that overlap. Reading to its end also checks its true size and its checksum."""
+    with archive.open(entry) as file:
+        before = b""
+        while piece := file.read(MEGABYTE):
+            yield before + piece
+            before = piece[-OVERLAP:]
