@@ -60,7 +60,9 @@ def locked(path: Path) -> Iterator[None]:
                 break
             except OSError:
                 if time.monotonic() > deadline:
-                    raise NotReady(f"{path.name} is locked by another process.", remedy="Try again.") from None
+                    raise NotReady(
+                        f"{path.name} is locked by another process.", remedy="Try again."
+                    ) from None
                 time.sleep(POLL_SECONDS)
         yield
     finally:
@@ -80,7 +82,7 @@ def replace_file(path: Path, data: bytes) -> None:
     with _explained(path):
         try:
             _write(draft, data, path)
-            os.replace(draft, path)
+            draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise

@@ -183,7 +183,9 @@ def _is_name(password: str, names: Iterable[str]) -> bool:
     """Whether nothing but digits and signs is left of a password once a name is taken out of it."""
     words = {_letters_and_digits(part) for name in names for part in (name, name.split("@")[0])}
     plain = _letters_and_digits(password)
-    return any(word and not re.search(r"[^\W\d_]", plain.replace(word, "")) for word in {*words, *PRODUCT_WORDS})
+    return any(
+        word and not re.search(r"[^\W\d_]", plain.replace(word, "")) for word in {*words, *PRODUCT_WORDS}
+    )
 
 
 def _letters_and_digits(text: str) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy import CursorResult, Float, String, Text, delete, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.database import Base, Database
-from screening.usersfile import Account
+from screening.userstext import Account
 
 LONGEST_SECONDS = 12 * 3600.0
 TOUCH_SECONDS = 20.0
@@ -63,7 +63,9 @@ class SessionStore:
         clock: seconds since 1970.
     """
 
-    def __init__(self, database: Database, idle_seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, idle_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
         self._database = database
         self._idle = idle_seconds
         self._clock = clock

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from screening import passwords
 from screening.errors import Conflict, NotFound, NotReady, ScreeningError, StorageFull
-from screening.filelock import clear_drafts, locked, replace_file
-from screening.usersfile import NAME, ROLES, Account, BadLine, UsersText
+from screening.usersfile import UsersFile
+from screening.userstext import EMAIL, MOST_EMAIL, NAME, ROLES, Account, BadLine, Line, UsersText
 
 __all__ = ["ROLES", "Account", "BadAccount", "BadLine", "TakenAccount", "UserStore"]
 
 log = logging.getLogger("screening.accounts")
-EMAIL = re.compile(
-    r"[A-Za-z0-9!$%&'*+/=?^_{|}~-]+(?:\.[A-Za-z0-9!$%&'*+/=?^_{|}~-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
-)
-MOST_EMAIL = 254  # RFC 5321, 4.5.3.1.3
-FRESH_SECONDS = 2.0
-"""A file changed so lately may change again within the same tick of the file system's clock."""
 
 
 class BadAccount(ScreeningError):
@@ -40,15 +29,6 @@ class TakenAccount(Conflict):
     title = "This account can't be made"
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    stamp: tuple[int, ...]
-    data: bytes
-    text: UsersText
-    by_name: dict[str, Account]
-    read_at: float
-
-
 class UserStore:
     """All accounts. Every call looks whether the file has changed, so that edits by hand take effect at once.
 
@@ -58,38 +38,38 @@ class UserStore:
         minimum_length: fewest characters of a new password.
     """
 
-    def __init__(self, path: Path, *, hasher: passwords.Hasher | None = None, minimum_length: int = 12) -> None:
-        self.path = path.resolve()
+    def __init__(
+        self, path: Path, *, hasher: passwords.Hasher | None = None, minimum_length: int = 12
+    ) -> None:
+        self._file = UsersFile(path)
         self.hasher = hasher or passwords.Hasher()
         self.minimum_length = minimum_length
-        self._reading = threading.Lock()
-        self._kept: _Kept | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._file.path
 
     def prepare(self) -> None:
         """At the start: clear what a killed writer left, and hash passwords that stand in the clear.
 
-        A file that is missing or can't be written is logged, not raised: the app starts and says it is not ready.
+        A file that is missing or can't be written is logged, not raised: the app starts and says it isn't ready.
         """
         try:
-            kept = self._load()
-            with locked(self.path):
-                clear_drafts(self.path)
-            hashed = {
-                line.raw: line.with_account(
-                    replace(line.account, password_hash=self.hasher.hash(line.account.password_hash))
-                )
-                for line in kept.text.lines
-                if line.bare and line.account is not None
-            }
-            if hashed:
-                self._rewrite(lambda text: replace(text, lines=tuple(hashed.get(line.raw, line) for line in text.lines)))
+            bare = [line for line in self._file.read().text.lines if line.bare and line.account is not None]
+            self._file.tidy()
+            if bare:
+                hashed = {line.raw: self._hashed(line) for line in bare}
+                self._file.change(lambda text: text.replacing(hashed))
                 log.warning("%d passwords in the clear were hashed in %s", len(hashed), self.path.name)
-            elif os.name == "posix" and self.path.stat().st_mode & 0o077:
-                self.path.chmod(0o600)
         except (NotReady, StorageFull) as problem:
             log.error("%s", problem)  # noqa: TRY400 -- the sentence says it all
-        except PermissionError:
-            log.warning("%s can be read by other users of this machine; make it 0600", self.path.name)
+
+    def _hashed(self, line: Line) -> Line:
+        if line.account is None:
+            return line
+        password_hash = self.hasher.hash(line.account.password_hash)
+        return line.with_account(replace(line.account, password_hash=password_hash))
 
     def require_ready(self) -> None:
         """Let pass when the file can be read.
@@ -97,7 +77,7 @@ class UserStore:
         Raises:
             NotReady: the file is missing or can't be read.
         """
-        self._load()
+        self._file.read()
 
     def accounts(self) -> tuple[Account, ...]:
         """Accounts in the order of the file.
@@ -105,19 +85,19 @@ class UserStore:
         Raises:
             NotReady: the file is missing or can't be read.
         """
-        return self._load().text.accounts
+        return self._file.read().text.accounts
 
     def problems(self) -> tuple[BadLine, ...]:
         """Lines of the file that can't be used."""
-        return self._load().text.problems
+        return self._file.read().text.problems
 
     def is_empty(self) -> bool:
         """Whether the next account to sign up is the first one, and so becomes admin."""
-        return self._load().text.is_empty
+        return self._file.read().text.is_empty
 
     def get(self, username: str) -> Account | None:
         """The account of this name, compared without case."""
-        return self._load().by_name.get(username.casefold())
+        return self._file.read().by_name.get(username.casefold())
 
     def by_email(self, email: str) -> Account | None:
         """The first account with this address, compared without case."""
@@ -139,7 +119,7 @@ class UserStore:
             NotReady, FileFull: nothing was written.
         """
         self.check_new(username, email, password, role)
-        self._refuse_taken(self._load().text, username, email)
+        self._refuse_taken(self._file.read().text, username, email)
         password_hash = self.hasher.hash(password)
         made: list[Account] = []
 
@@ -149,7 +129,7 @@ class UserStore:
             made.append(Account(username, email, password_hash, given))
             return text.adding(made[0])
 
-        self._rewrite(adding)
+        self._file.change(adding)
         return made[0]
 
     def verify(self, username: str, password: str) -> Account | None:
@@ -213,14 +193,19 @@ class UserStore:
                 remedy="Take 1 to 64 letters (A to Z), digits and . _ - beginning with a letter, a digit or _.",
             )
         if len(email) > MOST_EMAIL or not EMAIL.fullmatch(email):
-            raise BadAccount("This isn't an e-mail address.", where="email", remedy="Example: name@bank.example")
+            raise BadAccount(
+                "This isn't an e-mail address.", where="email", remedy="Example: name@bank.example"
+            )
         if role is not None and role not in ROLES:
             raise BadAccount("There is no such role.", where="role", remedy=f"Roles: {', '.join(ROLES)}.")
         passwords.check_new(password, minimum=self.minimum_length, names=(username, email))
 
     def _refuse_taken(self, text: UsersText, username: str, email: str) -> None:
         for account in text.accounts:
-            if account.username.casefold() == username.casefold() or account.email.casefold() == email.casefold():
+            if (
+                account.username.casefold() == username.casefold()
+                or account.email.casefold() == email.casefold()
+            ):
                 raise TakenAccount(
                     "An account can't be made with this username and address.",
                     remedy="If you have an account, log in; otherwise choose another username or address.",
@@ -231,9 +216,11 @@ class UserStore:
         try:
             return self._change(
                 account.username,
-                lambda kept: replace(kept, password_hash=better)
-                if kept.password_hash == account.password_hash
-                else kept,
+                lambda kept: (
+                    replace(kept, password_hash=better)
+                    if kept.password_hash == account.password_hash
+                    else kept
+                ),
             )
         except (NotReady, StorageFull) as problem:
             log.warning("the weak hash of %s was not made anew: %s", account.username, problem)
@@ -250,11 +237,13 @@ class UserStore:
 
         def changing(text: UsersText) -> UsersText:
             wanted = username.casefold()
-            before = next((account for account in text.accounts if account.username.casefold() == wanted), None)
+            before = next(
+                (account for account in text.accounts if account.username.casefold() == wanted), None
+            )
             if before is None:
                 raise NotFound("There is no such account.")
             changed.append(change(before))
-            after = text.changing(changed)
+            after = text.changing(changed[0])
             if _admins(text) and not _admins(after):
                 raise Conflict(
                     f"{before.username} is the last administrator.",
@@ -262,53 +251,8 @@ class UserStore:
                 )
             return text if changed[0] == before else after
 
-        self._rewrite(changing)
+        self._file.change(changing)
         return changed[0]
-
-    def _rewrite(self, change: Callable[[UsersText], UsersText]) -> None:
-        with locked(self.path):
-            data = self._read()
-            new = bytes(change(UsersText.parse(data)))
-            if new != data:
-                replace_file(self.path, new)
-
-    def _read(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except OSError as problem:
-            raise NotReady(
-                f"The accounts can't be read: {problem.strerror}.",
-                where=self.path.name,
-                remedy="The operator must put the file back, or make an empty one to begin anew.",
-            ) from problem
-
-    def _load(self) -> _Kept:
-        kept = self._kept
-        try:
-            found = self.path.stat()
-        except OSError:
-            self._kept = None
-            self._read()  # says why
-            raise
-        stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
-        if kept is not None and kept.stamp == stamp and kept.read_at - found.st_mtime > FRESH_SECONDS:
-            return kept
-        with self._reading:
-            now = time.time()
-            data = self._read()
-            if kept is not None and kept.data == data:
-                kept = replace(kept, stamp=stamp, read_at=now)
-            else:
-                kept = _kept(stamp, data, now)
-                for problem in kept.text.problems:
-                    log.warning("%s, %s", self.path.name, problem)
-            self._kept = kept
-            return kept
-
-
-def _kept(stamp: tuple[int, ...], data: bytes, now: float) -> _Kept:
-    text = UsersText.parse(data)
-    return _Kept(stamp, data, text, {account.username.casefold(): account for account in text.accounts}, now)
 
 
 def _admins(text: UsersText) -> int:

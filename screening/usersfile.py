@@ -1,175 +1,108 @@
-"""The text of users.txt: one account a line, everything else of the file kept as its owner wrote it.
-
-A line is ``username,email,password_hash[,role[,state]]``. Lines are handled as bytes, so that line ends, a byte order
-mark and comments in any encoding come back unchanged.
-"""
+"""``users.txt`` on the disk: read anew when it changes, rewritten by one process at a time."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-ROLES = ("analyst", "manager", "auditor", "admin")
-STATES = ("active", "disabled")
-BOM = b"\xef\xbb\xbf"
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_EMAIL_LENIENT = re.compile(r"[^\s@,]+@[^\s@,]+")
-_HASH = re.compile(
-    r"[a-z][a-z0-9_-]*(?::[^$]*)?\$[^$]*\$.+"  # werkzeug's method$salt$hash
-    r"|(?:scrypt|pbkdf2|argon2(?:id|i|d)?|bcrypt|sha1|sha256|sha512|md5)[:$].*"  # a damaged one of a known method
-    r"|\$[0-9a-z-]+\$.*|\{[A-Za-z0-9-]+\}.*"  # crypt(3), LDAP
-)
-_COMMENT = re.compile(r"\s+#.*")
+from screening.errors import NotReady
+from screening.filelock import MODE, clear_drafts, locked, replace_file
+from screening.userstext import Account, UsersText
 
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who may sign in. ``password_hash`` is one string of werkzeug's form."""
-
-    username: str
-    email: str
-    password_hash: str = field(repr=False)
-    role: str = "analyst"
-    active: bool = True
+log = logging.getLogger("screening.accounts")
+FRESH_SECONDS = 2.0
+"""A file changed so lately may change again within the same tick of the file system's clock."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line with its own ending; an account, a problem, or neither (blank, comment)."""
+class Reading:
+    """What the file held when it was last read."""
 
-    raw: bytes
-    account: Account | None = None
-    problem: str | None = None
-    bare: bool = False
-    """The third field is a password in the clear, as the old project kept it."""
-    comment: str = ""
-
-    def with_account(self, account: Account) -> Line:
-        """The line written anew; its comment and its line end stay."""
-        ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
-        return Line(write(account, self.comment).encode() + ending, account, comment=self.comment)
+    data: bytes
+    text: UsersText
+    by_name: dict[str, Account]
+    stamp: tuple[int, ...]
+    at: float
 
 
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that can't be used, by its number counted from 1. It is never quoted: it may hold a password."""
+class UsersFile:
+    """The file. An edit by hand is seen by the next :meth:`read`."""
 
-    number: int
-    problem: str
+    def __init__(self, path: Path) -> None:
+        self.path = (
+            path.resolve()
+        )  # a link is followed once: the lock and the drafts lie beside the file itself
+        self._turn = threading.Lock()
+        self._last: Reading | None = None
 
-    def __str__(self) -> str:
-        return f"line {self.number}: {self.problem}"
+    def read(self) -> Reading:
+        """The file as it is now; from memory when it hasn't changed.
 
+        Raises:
+            NotReady: it is missing or can't be read.
+        """
+        last = self._last
+        try:
+            found = self.path.stat()
+        except OSError as problem:
+            self._last = None
+            raise _unreadable(self.path, problem) from problem
+        stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        if last is not None and last.stamp == stamp and last.at - found.st_mtime > FRESH_SECONDS:
+            return last
+        with self._turn:
+            now, data = time.time(), self._bytes()
+            if last is not None and last.data == data:
+                self._last = replace(last, stamp=stamp, at=now)
+            else:
+                text = UsersText.parse(data)
+                names = {account.username.casefold(): account for account in text.accounts}
+                self._last = Reading(data, text, names, stamp, now)
+                for bad in text.problems:
+                    log.warning("%s, %s", self.path.name, bad)
+            return self._last
 
-@dataclass(frozen=True, slots=True)
-class UsersText:
-    """The whole file."""
+    def change(self, change: Callable[[UsersText], UsersText]) -> None:
+        """Rewrite the file under its lock; when this returns, the change is on the disk.
 
-    lines: tuple[Line, ...]
-    bom: bool = False
+        Raises:
+            NotReady, FileFull: nothing was changed.
+        """
+        with locked(self.path):
+            data = self._bytes()
+            new = bytes(change(UsersText.parse(data)))
+            if new != data:
+                replace_file(self.path, new)
 
-    @classmethod
-    def parse(cls, data: bytes) -> UsersText:
-        """Read the bytes of a file; never fails, a line that can't be used carries its problem."""
-        body = data.removeprefix(BOM)
-        seen: dict[str, int] = {}
-        lines = []
-        for number, raw in enumerate(_split(body), start=1):
-            line = _parse_line(raw)
-            if line.account is not None:
-                first = seen.setdefault(line.account.username.casefold(), number)
-                if first != number:
-                    line = Line(raw, problem=f"the username already stands on line {first}")
-            lines.append(line)
-        return cls(tuple(lines), bom=len(body) != len(data))
+    def tidy(self) -> None:
+        """Clear what a killed writer left, and hide the file from other users of the machine.
 
-    def __bytes__(self) -> bytes:
-        return (BOM if self.bom else b"") + b"".join(line.raw for line in self.lines)
+        Raises:
+            NotReady: the folder can't be written.
+        """
+        with locked(self.path):
+            clear_drafts(self.path)
+            if sys.platform != "win32" and self.path.stat().st_mode & 0o077:
+                try:
+                    self.path.chmod(MODE)
+                except PermissionError:
+                    log.warning("%s can be read by other users of this machine; make it 0600", self.path.name)
 
-    @property
-    def accounts(self) -> tuple[Account, ...]:
-        """Accounts in the order of the file."""
-        return tuple(line.account for line in self.lines if line.account is not None)
-
-    @property
-    def problems(self) -> tuple[BadLine, ...]:
-        """Lines that can't be used."""
-        return tuple(BadLine(n, line.problem) for n, line in enumerate(self.lines, start=1) if line.problem)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody stands in it. A file of bad lines is not empty: its first sign-up must not become admin."""
-        return not any(line.account or line.problem for line in self.lines)
-
-    def adding(self, account: Account) -> UsersText:
-        """With one line more at the end, in the line ends that the file uses."""
-        ending = next((b"\r\n" for line in self.lines if line.raw.endswith(b"\r\n")), b"\n")
-        lines = list(self.lines)
-        if lines and not lines[-1].raw.endswith(b"\n"):
-            lines[-1] = replace(lines[-1], raw=lines[-1].raw + ending)
-        return replace(self, lines=(*lines, Line(write(account).encode() + ending, account)))
-
-    def changing(self, accounts: Iterable[Account]) -> UsersText:
-        """With the lines of these usernames written anew."""
-        new = {account.username: account for account in accounts}
-        return replace(
-            self,
-            lines=tuple(
-                line.with_account(new[line.account.username])
-                if line.account is not None and line.account.username in new
-                else line
-                for line in self.lines
-            ),
-        )
+    def _bytes(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as problem:
+            raise _unreadable(self.path, problem) from problem
 
 
-def write(account: Account, comment: str = "") -> str:
-    """One line without its end. Role and state are always written, so that nobody has to know the defaults."""
-    state = "active" if account.active else "disabled"
-    return f"{account.username},{account.email},{account.password_hash},{account.role},{state}{comment}"
-
-
-def _split(body: bytes) -> list[bytes]:
-    """Lines end at LF only: a lone CR is no line end for the other readers of this file."""
-    return [part for part in re.split(rb"(?<=\n)", body) if part]
-
-
-def _parse_line(raw: bytes) -> Line:
-    try:
-        text = raw.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        blank = raw.strip().startswith(b"#")
-        return Line(raw) if blank else Line(raw, problem="isn't UTF-8 text")
-    if not text.strip() or text.lstrip().startswith("#"):
-        return Line(raw)
-    found = _COMMENT.search(text)
-    fields = [part.strip() for part in (text[: found.start()] if found else text).split(",")]
-    problem = _problem(text, fields)
-    if problem:
-        return Line(raw, problem=problem)
-    bare = len(fields) == 3 and not _HASH.fullmatch(fields[2])  # noqa: PLR2004 -- the old format
-    if bare and found:
-        return Line(raw, problem="a password in the clear before a '#': it can't be told where it ends")
-    role = fields[3].lower() if len(fields) > 3 and fields[3] else "analyst"  # noqa: PLR2004
-    active = len(fields) < 5 or fields[4].lower() != "disabled"  # noqa: PLR2004
-    account = Account(fields[0], fields[1], fields[2], role, active)
-    return Line(raw, account, bare=bare, comment=found[0] if found else "")
-
-
-def _problem(text: str, fields: list[str]) -> str | None:
-    if any(ord(sign) < 32 and sign != "\t" for sign in text):  # noqa: PLR2004 -- control characters
-        return "holds a control character"
-    if not 3 <= len(fields) <= 5:  # noqa: PLR2004
-        return f"has {len(fields)} fields; 3 to 5 are needed: username,email,password_hash,role,state"
-    if not NAME.fullmatch(fields[0]):
-        return "the username may have ASCII letters, digits and . _ - only"
-    if not _EMAIL_LENIENT.fullmatch(fields[1]):
-        return "the second field isn't an e-mail address"
-    if not fields[2]:
-        return "there is no password"
-    if len(fields) > 3 and fields[3] and fields[3].lower() not in ROLES:  # noqa: PLR2004
-        return f"the role must be one of {', '.join(ROLES)}"
-    if len(fields) > 4 and fields[4] and fields[4].lower() not in STATES:  # noqa: PLR2004
-        return f"the state must be one of {', '.join(STATES)}"
-    return None
+def _unreadable(path: Path, problem: OSError) -> NotReady:
+    return NotReady(
+        f"The accounts can't be read: {problem.strerror}.",
+        where=path.name,
+        remedy="The operator must put the file back, or make an empty one to begin anew.",
+    )

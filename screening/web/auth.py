@@ -10,7 +10,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 
 from screening.errors import NotReady, ScreeningError, StorageFull
 from screening.lockout import FAILED_LOGINS, SIGN_UPS, Lockout, Throttle, TooMany
-from screening.usersfile import NAME
+from screening.userstext import NAME, Account
 from screening.web import audit, sessions
 from screening.web.services import services
 from screening.web.sessions import require, user
@@ -43,7 +43,9 @@ def create() -> Any:
     """Make an account; the first becomes admin."""
     try:
         if not services().settings.signup_open:
-            raise SignupClosed("Accounts are made by the administrator here.", remedy="Ask the administrator.")
+            raise SignupClosed(
+                "Accounts are made by the administrator here.", remedy="Ask the administrator."
+            )
         _sign_up()
     except (NotReady, StorageFull):
         raise
@@ -58,7 +60,9 @@ def _sign_up() -> None:
     throttle, address = Throttle(mine.database), request.remote_addr or ""
     throttle.require_room(SIGN_UPS, address)
     mine.users.check_new(form.get("username", ""), form.get("email", ""), form.get("password", ""))
-    throttle.count(SIGN_UPS, address)  # also when the name turns out to be taken: that is how names are guessed
+    throttle.count(
+        SIGN_UPS, address
+    )  # also when the name turns out to be taken: that is how names are guessed
     account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
     audit.record("signup", user=account.username, role=account.role)
 
@@ -85,25 +89,29 @@ def login() -> Any:
 @blueprint.post("/login")
 def enter() -> Any:
     """Begin a session, or say that it didn't work; never why."""
-    mine = services()
-    username, password = request.form.get("username", ""), request.form.get("password", "")
-    throttle, address = Throttle(mine.database), request.remote_addr or ""
     try:
-        throttle.require_room(FAILED_LOGINS, address)
-        account = mine.users.verify(username, password)
-        verdict = Lockout(mine.database).settle(username, fits=account is not None)
-        if account is None or not verdict.allowed:
-            throttle.count(FAILED_LOGINS, address)
-            _record_failure(username, locked_now=verdict.locked_now, was_locked=verdict.was_locked)
-            raise WrongLogin(
-                "The username or the password is wrong, or the account is closed for now.",
-                remedy="Try again. After ten failures an account stays locked for 30 minutes.",
-            )
+        account = _identified()
     except (WrongLogin, TooMany) as problem:
         return _login_page(problem)
     sessions.begin(account)
-    audit.record("login")
+    audit.record("login", user=account.username)
     return redirect(safe_target(_next()), HTTPStatus.SEE_OTHER)
+
+
+def _identified() -> Account:
+    mine, throttle, address = services(), Throttle(services().database), request.remote_addr or ""
+    username, password = request.form.get("username", ""), request.form.get("password", "")
+    throttle.require_room(FAILED_LOGINS, address)
+    account = mine.users.verify(username, password)
+    verdict = Lockout(mine.database).settle(username, fits=account is not None)
+    if account is not None and verdict.allowed:
+        return account
+    throttle.count(FAILED_LOGINS, address)
+    _record_failure(username, locked_now=verdict.locked_now, was_locked=verdict.was_locked)
+    raise WrongLogin(
+        "The username or the password is wrong, or the account is closed for now.",
+        remedy="Try again. After ten failures an account stays locked for 30 minutes.",
+    )
 
 
 def _record_failure(username: str, *, locked_now: bool, was_locked: bool) -> None:
@@ -149,7 +157,9 @@ def change_password() -> Any:
         fits = mine.users.verify(username, request.form.get("current_password", "")) is not None
         if not Lockout(mine.database).settle(username, fits=fits).allowed:
             audit.record("password_refused")
-            raise WrongLogin("The present password is wrong.", where="current_password", remedy="Type it again.")
+            raise WrongLogin(
+                "The present password is wrong.", where="current_password", remedy="Type it again."
+            )
         changed = mine.users.set_password(username, request.form.get("new_password", ""))
     except (NotReady, StorageFull):
         raise

@@ -38,7 +38,9 @@ def _plainly(command: Callable[..., None]) -> Callable[..., None]:
 @users.command("add")
 @click.argument("username")
 @click.argument("email")
-@click.option("--role", type=click.Choice(ROLES), help="Without it: admin for the first account, analyst after it.")
+@click.option(
+    "--role", type=click.Choice(ROLES), help="Without it: admin for the first account, analyst after it."
+)
 @_plainly
 def add(username: str, email: str, role: str | None) -> None:
     """Make an account; the password is asked for, or read from standard input."""
@@ -101,7 +103,13 @@ def _record(event: str, account: Account) -> None:
     state = "active" if account.active else "disabled"
     if event != "signup":
         store().end_all(account.username)
-    audit.record(event, user=f"{getpass.getuser()} (command line)", account=account.username, role=account.role, state=state)
+    audit.record(
+        event,
+        user=f"{getpass.getuser()} (command line)",
+        account=account.username,
+        role=account.role,
+        state=state,
+    )
     click.echo(f"{account.username}: {account.role}, {state}")
 
 

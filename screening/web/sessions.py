@@ -215,7 +215,9 @@ def _set_cookie(response: Response, name: str, value: str) -> None:
 def _require_store() -> None:
     """A session that can't be read isn't a visitor's: 503, and the cookie stays as it is."""
     if cast("WebSession", session).unreadable:
-        raise NotReady("Sessions can't be read at the moment.", remedy="Try again; tell the operator if it stays so.")
+        raise NotReady(
+            "Sessions can't be read at the moment.", remedy="Try again; tell the operator if it stays so."
+        )
 
 
 def _load_user(username: str) -> User | None:
