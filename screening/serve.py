@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import threading
-import time
 
 from granian import Granian
 from granian.constants import Interfaces
+from granian.log import LogLevels
 
 from screening.database import Database
 from screening.detector import Detectors
@@ -33,8 +32,7 @@ def run(settings: Settings) -> int:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     prepare(settings)
-    helper = _WorkerProcess()
-    helper.start()
+    worker = _WorkerProcess()
     try:
         Granian(
             "app:create_app",
@@ -49,12 +47,10 @@ def run(settings: Settings) -> int:
             workers_kill_timeout=STOP_SECONDS,
             working_dir=ROOT,
             websockets=False,
-            process_name="fraud-screening",
-            log_enabled=True,
-            log_level="warning",
+            log_level=LogLevels.error,
         ).serve()
     finally:
-        helper.stop()
+        worker.stop()
     return 0
 
 
@@ -75,24 +71,25 @@ class _WorkerProcess:
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = self._begin()
         self._thread = threading.Thread(target=self._keep_alive, daemon=True)
-
-    def start(self) -> None:
         self._thread.start()
 
+    @staticmethod
+    def _begin() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "screening.work", "--with-parent"], cwd=ROOT)  # noqa: S603
+
     def _keep_alive(self) -> None:
-        while not self._stopping.is_set():
-            self._process = subprocess.Popen([sys.executable, "-m", "screening.work"], cwd=ROOT, env=os.environ)  # noqa: S603
+        while True:
             status = self._process.wait()
-            if not self._stopping.is_set():
-                log.error("the job worker ended with status %s and is started again", status)
-                time.sleep(RESTART_SECONDS)
+            if self._stopping.wait(RESTART_SECONDS):
+                return
+            log.error("the job worker ended with status %s and is started again", status)
+            self._process = self._begin()
 
     def stop(self) -> None:
+        """Let it put its work down, and make sure that it is gone."""
         self._stopping.set()
-        if self._process is None:
-            return
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)

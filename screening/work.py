@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
+import time
 
 from screening.database import Database
 from screening.detector import Detectors
@@ -11,6 +14,13 @@ from screening.errors import ScreeningError
 from screening.history import History
 from screening.settings import Settings
 from screening.worker import Worker
+
+
+def _stop_with(parent: int, worker: Worker) -> None:
+    """A server that was killed can't stop its worker; two workers of one slot must not run at once."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    worker.stop()
 
 
 def main() -> int:
@@ -21,7 +31,10 @@ def main() -> int:
         settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = Database(settings.database_url)
         database.create_tables()
-        Worker(settings, History(database), Detectors(settings)).run()
+        worker = Worker(settings, History(database), Detectors(settings))
+        if "--with-parent" in sys.argv:
+            threading.Thread(target=_stop_with, args=(os.getppid(), worker), daemon=True).start()
+        worker.run()
     except ScreeningError as problem:
         print(f"the job worker can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
         return 1
