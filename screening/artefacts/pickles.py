@@ -50,12 +50,21 @@ _RECONSTRUCT = np.zeros(1).__reduce__()[0]
 _SCALAR = np.float64(0).__reduce__()[0]
 _BUFFER = np.zeros(1).__reduce_ex__(5)[0]
 
+
+def _encode(text: str, coding: str = "latin1") -> bytes:
+    """How protocol 2 writes bytes; older joblib writes names of columns so."""
+    if coding != "latin1":
+        raise pickle.UnpicklingError("bytes in an unknown coding")
+    return text.encode("latin1")
+
+
 ALLOWED: dict[tuple[str, str], Any] = {
     ("sklearn.preprocessing._data", "RobustScaler"): ScalerRecord,
     ("sklearn.preprocessing.data", "RobustScaler"): ScalerRecord,
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _ArrayRecord,
     ("collections", "OrderedDict"): dict,
     ("builtins", "dict"): dict,
+    ("_codecs", "encode"): _encode,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     **{("numpy", name): getattr(np, name) for name in ("float64", "float32", "int64", "int32")},

@@ -1,0 +1,30 @@
+"""Small detectors, built once for all tests of the line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from screening.detector import Detector
+from tests.artefact_factory import build_nets, tiny_detector
+
+
+@pytest.fixture(scope="session")
+def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with nets (good, narrow, linear, two, lambda, custom .h5) and their compiled forms below ``cache``."""
+    return build_nets(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def said(nets: Path) -> dict[str, str]:
+    """What the compiler said of each net; nothing when it was content."""
+    found: dict[str, str] = json.loads((nets / "said.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    """A detector of the card columns with a small packed net of random weights."""
+    return tiny_detector(tmp_path_factory.getbasetemp())

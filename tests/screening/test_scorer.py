@@ -1,0 +1,96 @@
+"""The compiled net gives Keras' numbers, whatever the number of rows of a call."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from screening.artefacts.files import read_artefact
+from screening.compiled import _key, _read, compiled
+from screening.detector import Detector
+from screening.errors import BadArtefact
+from tests.artefact_factory import CENTRE, SCALE, random_rows
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    return ((random_rows() - CENTRE) / SCALE).astype(np.float32)
+
+
+def test_probabilities_are_those_of_keras_on_10000_rows(tiny: Detector, nets: Path, rows: np.ndarray) -> None:
+    expected = np.load(nets / "predicted.npy")
+    assert 0.05 < expected.std()
+    assert np.abs(tiny.scorer.probabilities(rows) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 15, 16, 17, 160, 161, 255, 256, 257, 513, 1000])
+def test_a_batch_of_any_size_gives_what_single_rows_give(count: int, tiny: Detector, rows: np.ndarray) -> None:
+    alone = [tiny.scorer.probabilities(rows[place : place + 1])[0] for place in range(count)]
+    together = tiny.scorer.probabilities(rows[:count])
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-7)
+
+
+def test_results_stay_when_the_next_call_comes(tiny: Detector, rows: np.ndarray) -> None:
+    first = tiny.scorer.probabilities(rows[:1])
+    kept = first.copy()
+    tiny.scorer.probabilities(rows[1:2])
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_threads_score_side_by_side(tiny: Detector, rows: np.ndarray) -> None:
+    expected = tiny.scorer.probabilities(rows)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(tiny.scorer.probabilities, [rows] * 8):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("linear", "which is no probability"), ("two", r"output of shape \(None, 2\)")]
+)
+def test_a_net_that_gives_no_probability_is_refused(name: str, told: str, said: dict[str, str]) -> None:
+    assert re.search(told, said[name])
+
+
+@pytest.fixture
+def damaged(nets: Path, tmp_path: Path):
+    """A copy of the cache with one changed byte in the file of this name."""
+
+    def spoil(name: str) -> Path:
+        place = tmp_path / _key(read_artefact(nets / "good.h5"))
+        shutil.copytree(nets / "cache" / place.name, place)
+        data = bytearray((place / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (place / name).write_bytes(data)
+        return place
+
+    return spoil
+
+
+@pytest.mark.parametrize("name", ["net-1.tflite", "net-16.tflite", "net-256.tflite"])
+def test_a_damaged_cache_is_not_used(name: str, damaged) -> None:
+    assert _read(damaged(name)) is None
+
+
+def test_a_damaged_cache_is_made_anew_by_whoever_is_first(damaged, nets: Path, tmp_path: Path) -> None:
+    place = damaged("net-1.tflite")
+    artefact = read_artefact(nets / "good.h5")
+    with ThreadPoolExecutor(2) as pool, patch.object(subprocess, "run", wraps=subprocess.run) as run:
+        nets_made = list(pool.map(lambda _: compiled(artefact, tmp_path), range(2)))
+    assert run.call_count == 1
+    assert nets_made[0] == nets_made[1]
+    assert sorted(path.name for path in place.iterdir()) == ["meta.json", *(f"net-{n}.tflite" for n in (1, 16, 256))]
+
+
+def test_the_compilers_error_comes_back_in_one_line(nets: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadArtefact, match=r"^lambda\.h5 is unsafe: it holds a 'Lambda'"):
+        compiled(read_artefact(nets / "lambda.h5"), tmp_path)
+    assert not (nets / "marker").exists()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
