@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +23,7 @@ from screening.intake.requote import with_commas
 from screening.schema import ColumnContract, Transactions
 
 Choose = Callable[[list[str]], ColumnContract]
+BOM = b"\xef\xbb\xbf"
 AHEAD = 2
 """Blocks that are read and parsed ahead of the one that is being scored."""
 
@@ -40,42 +40,49 @@ class Opened:
     line: int
 
 
-def open_table(raw: Iterator[bytes], choose: Choose, *, copied: bool, delimiter: str | None = None) -> Opened:
-    """Read the header and let ``choose`` pick the contract by it. The delimiter is found out if it isn't given.
+def open_table(
+    raw: Iterator[bytes], choose: Choose, limits: Limits, *, copied: bool, delimiter: str | None = None
+) -> Opened:
+    """Read the header and let ``choose`` pick the contract. The delimiter is found out if it isn't given.
 
     Raises:
-        BadFile: there is no header, or nothing but one, or it can't be used.
+        BadFile: there is no header, or it can't be used.
     """
-    head = next(raw, b"")
+    head, raw = streams.with_head(raw, limits.record, limits.block)
     if not head:
         raise BadFile("The file is empty: it holds no bytes at all.", remedy="Export it again and send that.")
     encoding = dialect.encoding(head)
-    raw = chain([head], raw)
     if encoding not in {"utf-8", "utf-8-sig"}:
-        raw, copied = streams.as_utf8(raw, encoding), True
-        head = next(raw, b"")
-        raw = chain([head], raw)
+        copied = True
+        head, raw = streams.with_head(streams.as_utf8(raw, encoding), limits.record, limits.block)
     if b"\n" not in head and b"\r" in head:
-        raw, copied = streams.newlines(raw), True
-    return _after_header(raw, choose, delimiter, copied=copied)
-
-
-def _after_header(raw: Iterator[bytes], choose: Choose, known: str | None, *, copied: bool) -> Opened:
-    head = next(raw, b"")
-    mark = len(b"\xef\xbb\xbf") if head.startswith(b"\xef\xbb\xbf") else 0
+        copied = True
+        head, raw = streams.with_head(streams.newlines(raw), limits.record, limits.block)
+    mark = len(BOM) if head.startswith(BOM) else 0
     if not head[mark:].strip():
-        raise BadFile(
-            "The file is empty: it holds only white space.", remedy="Export it again and send that."
-        )
-    skipped, delimiter = dialect.preamble(head[mark:])
+        raise BadFile("The file is empty: it holds only white space.", remedy="Export it again and send that.")
+    skipped, named = dialect.preamble(head[mark:])
     start = mark + skipped
     stop = start + first_end(head[start:])
+    if stop - start > limits.record:
+        raise BadFile(
+            f"The header is longer than {limits.record // 1024} kB, or a quotation mark in it is never closed.",
+            where="line 1",
+            remedy="The first line must name the columns.",
+        )
     first = head[start:stop]
-    table = dialect.read_header(first, known or delimiter or dialect.delimiter_of(first))
+    table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
     layout = _layout(table, choose)
     copied = copied or layout.delimiter != "," or bool(skipped)
-    line = 1 + head.count(b"\n", 0, stop)
-    return Opened(chain([head[stop:]], raw), layout, first, stop, copied, line)
+    return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop))
+
+
+def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """The pieces without the first ``count`` bytes."""
+    for piece in raw:
+        if count < len(piece):
+            yield piece[count:] if count else piece
+        count = max(count - len(piece), 0)
 
 
 def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
@@ -201,5 +208,5 @@ class _Reader:
 
 
 def _canonical_header(opened: Opened) -> bytes:
-    header = with_commas(opened.header, opened.layout.delimiter).removeprefix(b"\xef\xbb\xbf")
+    header = with_commas(opened.header, opened.layout.delimiter).removeprefix(BOM)
     return header if header.endswith(b"\n") else header + b"\n"

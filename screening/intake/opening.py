@@ -59,7 +59,7 @@ def _streamed(
     raw = streams.pieces(stream, limits.block)
     if kind is Kind.CSV_GZ:
         raw = streams.unpacked(raw, limits)
-    opened = open_table(raw, choose, copied=kind is Kind.CSV_GZ)
+    opened = open_table(raw, choose, limits, copied=kind is Kind.CSV_GZ)
     yield from read_table(opened, canonical if opened.copied else None, limits, set_aside=set_aside)
 
 
@@ -70,5 +70,5 @@ def _converted(
         raise TypeError(f"A {kind} file is read from a path: it must be complete.")
     convert(source.resolve(), kind, canonical.resolve(), limits)
     with canonical.open("rb") as stream:
-        opened = open_table(streams.pieces(stream, limits.block), choose, copied=True, delimiter=",")
+        opened = open_table(streams.pieces(stream, limits.block), choose, limits, copied=True, delimiter=",")
         yield from read_table(opened, None, limits, set_aside=set_aside, lines=False)

@@ -101,10 +101,15 @@ def _last_end(data: bytes, quotes: int) -> int:
         found = ends(data, quoted=True)
         found = found[: -1 if data[-1] != NEWLINE or quotes % 2 else None]
         cut = int(found[-1]) if len(found) else 0
-    if not cut:
-        return 0
-    solid = len(data[:cut].rstrip(BLANK)) if data[max(cut - 3, 0) : cut].strip(BLANK) == b"" else cut - 1
+    solid = _solid(data, cut)
     return data.find(b"\n", solid, cut) + 1 if solid else 0
+
+
+def _solid(data: bytes, cut: int) -> int:
+    """How much of ``data[:cut]`` is left without blanks and empty lines at its end; only the end is looked at first."""
+    near = max(cut - 64, 0)
+    end = len(data[near:cut].rstrip(BLANK))
+    return near + end if end else len(data[:near].rstrip(BLANK))
 
 
 def _without_blank_end(data: bytes) -> bytes:

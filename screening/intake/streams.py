@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import io
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO
 
 from screening.errors import BadFile, TooLarge
@@ -27,6 +29,16 @@ def pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
                 have += len(more)
             piece = b"".join(parts)
         yield piece
+
+
+def with_head(raw: Iterator[bytes], least: int, size: int) -> tuple[bytes, Iterator[bytes]]:
+    """The first ``least`` bytes or more (all, when there are fewer), and the whole again in pieces of ``size``."""
+    head = b""
+    for piece in raw:
+        head += piece
+        if len(head) >= least:
+            break
+    return head, chain(pieces(io.BytesIO(head), size), raw)
 
 
 def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:

@@ -1,0 +1,113 @@
+"""Generated tables in the card schema, written and read in any way that a test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from intake_tables import lines, numbers
+
+from screening.errors import BadFile, CellProblem
+from screening.intake import Batch, Limits, append_columns, identify, open_transactions, read_records
+from screening.schema import CARD, ColumnContract
+
+@dataclass
+class Outcome:
+    """All that came of reading one file."""
+
+    values: np.ndarray
+    labels: np.ndarray | None
+    bad: np.ndarray
+    offsets: np.ndarray
+    canonical: Path
+    copied: bool
+    problems: list[CellProblem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+
+    def records(self) -> list[list[str]]:
+        return read_records(self.canonical, self.offsets, range(len(self.offsets)))
+
+    def exported(self, **columns: list[str]) -> str:
+        return b"".join(append_columns(self.canonical, columns)).decode()
+
+
+@pytest.fixture
+def table() -> np.ndarray:
+    return numbers(12)
+
+
+@pytest.fixture
+def cells(table: np.ndarray) -> list[list[str]]:
+    return lines(table)
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Outcome]:
+    """Reads bytes as a file of a name, all the way; a refusal leaves no copy behind."""
+
+    def run(
+        data: bytes | str,
+        name: str = "transactions.csv",
+        *,
+        set_aside: bool = False,
+        limits: Limits | None = None,
+        contract: ColumnContract = CARD,
+    ) -> Outcome:
+        raw = data.encode() if isinstance(data, str) else data
+        upload, copy = tmp_path / "upload", tmp_path / "copy"
+        upload.write_bytes(raw)
+        kind = identify(name, raw[:512])
+        source = upload.open("rb") if kind.streams else upload
+        try:
+            batches = list(
+                open_transactions(
+                    source,
+                    kind,
+                    lambda header: contract,
+                    set_aside=set_aside,
+                    canonical=copy,
+                    limits=limits or Limits(),
+                )
+            )
+        except BadFile:
+            assert not copy.exists()
+            raise
+        finally:
+            if kind.streams:
+                source.close()
+        return _outcome(batches, copy if batches[0].copied else upload)
+
+    return run
+
+
+@pytest.fixture
+def refused(read: Callable[..., Outcome]) -> Callable[..., BadFile]:
+    """Reads like ``read`` and hands back the error that it must end in."""
+
+    def run(data: bytes | str, *args: object, **named: object) -> BadFile:
+        with pytest.raises(BadFile) as caught:
+            read(data, *args, **named)
+        assert caught.value.what
+        assert caught.value.remedy
+        return caught.value
+
+    return run
+
+
+def _outcome(batches: list[Batch], canonical: Path) -> Outcome:
+    labels = [batch.labels for batch in batches]
+    return Outcome(
+        values=np.concatenate([batch.transactions.values for batch in batches]),
+        labels=None if any(part is None for part in labels) else np.concatenate(labels),
+        bad=np.concatenate([batch.bad for batch in batches]),
+        offsets=np.concatenate([batch.offsets for batch in batches]),
+        canonical=canonical,
+        copied=batches[0].copied,
+        problems=[problem for batch in batches for problem in batch.problems],
+        notes=[note for batch in batches for note in batch.notes],
+        batches=batches,
+    )
