@@ -1,0 +1,379 @@
+"""Text tables that are refused, or whose rows are set aside: by row, line and column, with the reason in words."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+
+import numpy as np
+import pytest
+from intake_tables import NAMES, lines, numbers, text
+
+from screening.errors import TooLarge, UnsupportedKind
+from screening.intake import Limits, identify
+from screening.intake.numbers import explain, number
+
+AT = NAMES.index("V7")
+
+
+def spoiled(cells, value, row=5, column=AT):
+    """The table with one cell replaced; quoted where it must be."""
+    cells[row][column] = f'"{value}"' if any(mark in value for mark in ',"\n') else value
+    return text(cells)
+
+
+@pytest.mark.security(18)
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "no bytes"),
+        (b"  \r\n \n", "white space"),
+        (b"\xef\xbb\xbf", "white space"),
+        (text([NAMES]), "header but no rows"),
+        (text([NAMES]).strip(), "header but no rows"),
+        (text(lines(numbers(3))[1:]), "no header"),
+        (text([["V1", "V2"], ["1", "2"]]), "missing"),
+        ("# made by a tool\n" + text(lines(numbers(2))), "comment"),
+        ("\n" + text(lines(numbers(2))), "first line is empty"),
+        ("sep=|\n" + text(lines(numbers(2)), "|"), "delimiter"),
+        (text(lines(numbers(2)), "|"), "separated by |"),
+        (text([NAMES]) + "\n\n", "header but no rows"),
+        (text([["", ""], ["1", "2"]]), "names no column"),
+        ('"Time,V1\n1,2\n', "can't be read"),
+    ],
+)
+def test_a_file_without_a_table_is_refused(refused, data, words):
+    assert words in refused(data).what
+
+
+@pytest.mark.security(18)
+def test_a_missing_and_a_double_column_are_named(refused, cells):
+    at = NAMES.index("V9")
+    error = refused(text([row[:at] + row[at + 1 :] for row in cells]))
+    assert [problem.column for problem in error.problems] == ["V9"]
+    error = refused(text([[*row, row[at]] for row in cells]))
+    assert [problem.column for problem in error.problems] == ["V9"]
+    assert "more than once" in error.what
+
+
+@pytest.mark.security(18)
+def test_a_card_number_where_the_names_should_be_is_not_shown(refused, cells):
+    error = refused("4111111111111111,shop\n" + text(cells))
+    assert "4111" not in str(error)
+
+
+@pytest.mark.security(20)
+@pytest.mark.parametrize("block", [64, 4096])
+def test_a_trailing_comma_on_every_row_is_refused_and_shifts_nothing(refused, cells, block):
+    error = refused(text([cells[0], *[[*row, ""] for row in cells[1:]]]), limits=Limits(block=block))
+    assert error.problem_count == 12
+    assert [problem.row for problem in error.problems] == list(range(1, 13))
+    assert error.problems[0].problem == "has 32 cells, the header has 31 (it ends in a delimiter)"
+
+
+@pytest.mark.security(20)
+@pytest.mark.parametrize("set_aside", [False, True])
+def test_a_row_too_long_or_too_short_refuses_the_file_by_its_number(refused, cells, set_aside):
+    cells[3].append("7")
+    cells[8].pop()
+    error = refused(text(cells), set_aside=set_aside)
+    assert [(problem.row, problem.line, problem.problem) for problem in error.problems] == [
+        (3, 4, "has 32 cells, the header has 31"),
+        (8, 9, "has 30 cells, the header has 31"),
+    ]
+
+
+def test_an_empty_line_between_rows_is_refused(refused, cells):
+    error = refused(text(cells[:4]) + "\n" + text(cells[4:]))
+    assert [(problem.row, problem.line, problem.problem) for problem in error.problems] == [(4, 5, "is an empty line")]
+
+
+def test_a_file_cut_in_mid_row_is_refused(refused, cells):
+    error = refused(text(cells)[:-60], limits=Limits(block=1000))
+    assert error.problems[0].row == 12
+    assert "cut off" in error.problems[0].problem
+
+
+NOT_NUMBERS = {
+    "1,234.5": "thousands",
+    "1.234,5": "thousands",
+    "1,5": "decimal comma",
+    "$12": "currency",
+    "12 €": "currency",
+    "USD 12": "currency",
+    "12%": "percentage",
+    "(12)": "brackets",
+    "": "empty",
+    "   ": "empty",
+    "NA": "missing",
+    "n/a": "missing",
+    "NaN": "missing",
+    "-nan": "not a number",
+    "null": "missing",
+    "inf": "infinite",
+    "-Infinity": "infinite",
+    "1e400": "too large",
+    "1e39": "too large",
+    "-3.1e38": "too large",
+    "1_000": "underscore",
+    "١٢": "digits other than",
+    "１２": "digits other than",
+    "−1": "typographic minus",
+    "TRUE": "yes or no",
+    "false": "yes or no",
+    "0x1F": "hexadecimal",
+    "2024-01-31": "date",
+    "31.01.2024": "date",
+    "1/2/24": "date",
+    "12:30": "time of day",
+    "1e": "not a number",
+    "--1": "not a number",
+    "1 2": "not a number",
+    ".": "missing",
+    "abc": "not a number",
+    "1d5": "not a number",
+    "=1+1": "not a number",
+}
+
+
+@pytest.mark.security(21)
+@pytest.mark.parametrize(("value", "words"), NOT_NUMBERS.items())
+def test_a_text_that_is_no_number_is_named_with_its_row_and_column(refused, read, cells, value, words):
+    data = spoiled(cells, value)
+    error = refused(data)
+    (problem,) = error.problems
+    assert (problem.row, problem.line, problem.column) == (5, 6, "V7")
+    assert words in problem.problem
+    assert problem.value == value
+    assert error.problem_count == 1
+    assert "set" not in error.what
+    assert "score the good rows" in error.remedy
+    outcome = read(data, set_aside=True)
+    assert outcome.bad.tolist() == [row == 5 for row in range(1, 13)]
+    assert np.isnan(outcome.values[4]).all()
+    assert np.isfinite(np.delete(outcome.values, 4, axis=0)).all()
+    assert [(each.row, each.column) for each in outcome.problems] == [(5, "V7")]
+
+
+@pytest.mark.parametrize("value", [" 1 ", "+1", "1.", "1e0", "1E+0", "01", '"1"', "\t1", "1.000", "100e-2", "0.1e1"])
+def test_the_plain_ways_to_write_a_number_are_taken(read, cells, value):
+    cells[5][AT] = value
+    assert read(text(cells)).values[4, AT] == 1
+
+
+@pytest.mark.security(21)
+@pytest.mark.parametrize("value", ["1.5", "1.234,5", "1_000", "1,5,5"])
+def test_a_decimal_point_among_decimal_commas_is_refused(refused, cells, value):
+    rows = [[cell.replace(".", ",") for cell in row] for row in cells]
+    rows[5][AT] = value
+    error = refused(text(rows, ";"))
+    assert [(problem.row, problem.column) for problem in error.problems] == [(5, "V7")]
+
+
+def test_the_fast_and_the_exact_way_agree_on_what_a_number_is(read, cells):
+    for value in NOT_NUMBERS:
+        assert number(value) is None
+        assert explain(value)
+    outcome = read(spoiled(cells, "abc"), set_aside=True)
+    whole = read(spoiled(cells, "0.5"))
+    np.testing.assert_array_equal(np.delete(outcome.values, 4, 0), np.delete(whole.values, 4, 0))
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("limits", [Limits(), Limits(block=500)])
+def test_a_repeated_header_and_a_total_are_one_problem_each(refused, read, limits):
+    cells = lines(numbers(10))
+    cells.insert(6, list(NAMES))
+    cells.append(["Total", *[""] * 28, "1234.5", ""])
+    cells.append([""] * 31)
+    error = refused(text(cells), limits=limits)
+    assert [(problem.row, problem.problem) for problem in error.problems] == [
+        (6, "repeats the header"),
+        (12, "looks like a total, not a transaction"),
+        (13, "is empty: all its cells are blank"),
+    ]
+    assert error.problem_count == 3
+    assert read(text(cells), set_aside=True, limits=limits).bad.sum() == 3
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("set_aside", [False, True])
+def test_nul_bytes_are_refused(refused, cells, set_aside):
+    wide = text([[*row, "note"] for row in cells])
+    error = refused(wide[:-3] + "\0" + wide[-2:], set_aside=set_aside)
+    assert error.problems[0].row == 12
+    assert "NUL" in error.problems[0].problem
+    assert "NUL" in refused(b"Time\0\0,V1\n1,2\n").what
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("block", [600, 2**21])
+def test_a_quote_that_is_never_closed_is_refused_by_the_row_that_opens_it(refused, block):
+    cells = lines(numbers(600))
+    cells[7][AT] = '"1.5'
+    error = refused(text(cells), limits=Limits(block=block))
+    assert error.problems[-1].row == 7
+    assert error.problems[-1].line == 8
+    assert "never closed" in error.problems[-1].problem
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("value", ['5" pipe', '"a"b', 'a""', ' "a"'])
+def test_a_quote_in_the_middle_of_a_cell_is_refused(refused, cells, value):
+    wide = [[*row, "x"] for row in cells]
+    wide[4][-1] = value
+    error = refused(text(wide))
+    assert error.problems[0].row == 4
+    assert "quotation mark" in error.problems[0].problem
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("size", [200_000, 10_000_000])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_huge_field_is_refused_by_its_row(refused, cells, size, quote):
+    wide = [[*row, "x"] for row in cells]
+    wide[3][-1] = f"{quote}{'x' * size}{quote}"
+    error = refused(text(wide))
+    assert error.problems[0].row == 3
+    assert "longer than 128 kB" in error.problems[0].problem or "never closed" in error.problems[0].problem
+
+
+def test_a_stray_carriage_return_is_refused(refused, cells):
+    wide = [[*row, "x"] for row in cells]
+    wide[6][-1] = "a\rb"
+    assert refused(text(wide)).problems[0].row == 6
+
+
+def test_all_problems_are_counted_and_the_first_twenty_shown(refused):
+    cells = lines(numbers(400))
+    for row in range(100, 300):
+        cells[row][AT] = cells[row][AT + 1] = "x"
+    error = refused(text(cells), limits=Limits(block=5000))
+    assert error.problem_count == 400
+    assert "400 problems" in error.what
+    assert len(error.problems) == 20
+    assert str(error.problems[0]) == "row 100, column V7: is not a number"
+
+
+def test_counting_stops_at_a_bound(refused):
+    cells = lines(numbers(200))
+    for row in cells[1:]:
+        row[AT] = "x"
+    error = refused(text(cells), limits=Limits(block=5000, counted=50))
+    assert "more than 50 problems" in error.what
+
+
+def test_a_file_without_one_good_row_is_refused_even_when_bad_rows_are_set_aside(refused, cells):
+    for row in cells[1:]:
+        row[AT] = ""
+    assert "No row" in refused(text(cells), set_aside=True).what
+
+
+@pytest.mark.security(23)
+@pytest.mark.parametrize(
+    ("name", "head", "words"),
+    [
+        ("x.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"),
+        ("x.csv", b"PK\x03\x04rest", "an Excel workbook"),
+        ("x.csv", b"\x1f\x8b\x08\0", "a gzip file"),
+        ("x.csv", b"PAR1\x15\x04", "a Parquet file"),
+        ("x.csv", b"<html><table>", "a web page"),
+        ("x.csv", b'{"transactions": [', "JSON"),
+        ("x.csv", b"%PDF-1.7", "a PDF document"),
+        ("x.xlsx", b"Time,V1\n1,2\n", "a text table"),
+        ("x.xls", b"<html><table>", "a web page"),
+        ("x.parquet", b"Time,V1\n", "a text table"),
+        ("x.csv.gz", b"Time,V1\n", "a text table"),
+        ("x.xls", b"PK\x03\x04rest", "an Excel workbook (.xlsx)"),
+    ],
+)
+def test_content_that_belies_the_name_is_refused_by_what_it_is(name, head, words):
+    with pytest.raises(Exception, match="content is") as caught:
+        identify(name, head)
+    assert caught.value.status == 400
+    assert words in caught.value.what
+
+
+@pytest.mark.security(23, 25)
+@pytest.mark.parametrize("name", ["x.exe", "x.pdf", "x", "", ".gz", "x.csv.exe", "a" * 300, "<script>", "x.json"])
+def test_other_endings_are_unsupported(name):
+    with pytest.raises(UnsupportedKind) as caught:
+        identify(name, b"Time,V1\n")
+    assert caught.value.status == 415
+
+
+@pytest.mark.security(25)
+@pytest.mark.parametrize("name", ["../../x.csv", "<script>.CSV", "a" * 300 + ".csv", "C:\\x\\y.csv", " x.csv "])
+def test_odd_names_with_a_known_ending_are_read_by_their_content_only(name):
+    assert identify(name, b"Time,V1\n") == "csv"
+
+
+def luhn(stem: str) -> str:
+    """``stem`` with the check digit that makes it pass."""
+    total = sum(
+        sum(divmod(int(digit) * (2 if at % 2 == 0 else 1), 10)) for at, digit in enumerate(reversed(stem))
+    )
+    return stem + str(-total % 10)
+
+
+CARDS = [luhn(f"4{at:014d}") for at in range(12)]
+
+
+@pytest.mark.security(25)
+@pytest.mark.parametrize("form", ["{}", "'{}", '"{}"', "{0[0]}{0[1]}{0[2]}{0[3]} {0[4]}{0[5]}{0[6]}{0[7]}-{0[8]}{0[9]}{0[10]}{0[11]} {0[12]}{0[13]}{0[14]}{0[15]}"])
+@pytest.mark.parametrize("set_aside", [False, True])
+def test_a_column_of_card_numbers_is_refused_and_not_a_digit_shown(refused, cells, form, set_aside):
+    wide = [[*row, "card" if at == 0 else form.format(CARDS[at - 1])] for at, row in enumerate(cells)]
+    error = refused(text(wide), set_aside=set_aside)
+    assert "Column card" in error.what
+    shown = str(error.as_dict())
+    assert not any(card[:6] in shown or card[-4:] in shown for card in CARDS)
+
+
+@pytest.mark.security(25)
+def test_long_numbers_that_are_no_cards_are_kept(read, table, cells):
+    rng = np.random.default_rng(3)
+    wide = [[*row, "id" if at == 0 else str(rng.integers(10**15, 10**16))] for at, row in enumerate(cells)]
+    assert len(read(text(wide)).values) == 12
+
+
+@pytest.mark.security(25, 33)
+def test_a_card_number_in_a_wrong_place_is_masked_in_the_error(refused, cells):
+    error = refused(spoiled(cells, f"card {CARDS[3]} stolen"))
+    assert CARDS[3][:12] not in str(error.as_dict())
+    assert error.problems[0].value == "card •••• stolen"
+    assert "4000" not in str(refused(spoiled(cells, CARDS[3][:4] + " " + CARDS[3][4:])).as_dict())
+
+
+@pytest.mark.security(24)
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked_to_its_end(refused, cells):
+    head = text([[*row, "x" * 50] for row in cells]).encode()
+    bomb = gzip.compress(head + b"0," * 2_000_000)
+    limits = Limits(ratio_from=2**20, unpacked=2**30)
+    assert "50 times its size" in refused(bomb, "x.csv.gz", limits=limits).what
+
+
+@pytest.mark.security(24)
+def test_a_gzip_file_that_unpacks_to_more_than_allowed_is_too_large(refused, cells):
+    noise = io.StringIO()
+    csv.writer(noise, lineterminator="\n").writerows([[*row, os.urandom(20).hex()] for row in cells])
+    error = refused(gzip.compress(noise.getvalue().encode()), "x.csv.gz", limits=Limits(unpacked=4000))
+    assert isinstance(error, TooLarge)
+    assert error.status == 413
+
+
+@pytest.mark.parametrize("cut", [20, 200, 1000])
+def test_a_truncated_or_damaged_gzip_is_refused(refused, cells, cut):
+    packed = gzip.compress(text(cells).encode())
+    assert "cut off" in refused(packed[:-cut], "x.csv.gz").what
+    assert "gzip" in refused(packed[:cut] + b"\xff\xff\xff" + packed[cut + 3 :], "x.csv.gz").what
+
+
+@pytest.mark.security(27)
+@pytest.mark.parametrize("value", ["NaN", "nan", "NAN", "nan(1)", "inf", "+Inf", "1e999"])
+def test_no_value_that_is_not_finite_gets_past_the_intake(read, cells, value):
+    outcome = read(spoiled(cells, value), set_aside=True)
+    assert outcome.bad[4]
+    assert np.isfinite(outcome.values[~outcome.bad].astype(np.float32)).all()
