@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+import screening.web  # noqa: F401 -- declares every table
+from screening.database import HEAD, Base, Database
+from screening.errors import BadSetting
+
+
+def made(path: Path) -> Database:
+    database = Database(f"sqlite:///{path}")
+    database.create_tables()
+    return database
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_declares(tmp_path: Path) -> None:
+    database = made(tmp_path / "a.sqlite3")
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    database.engine.dispose()
+
+
+def test_the_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", "screening:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_what_was_kept_stays_when_the_app_starts_again(tmp_path: Path) -> None:
+    first = made(tmp_path / "a.sqlite3")
+    with first.write() as session:
+        session.execute(text("INSERT INTO counters (key, count, until) VALUES ('a', 7, 1.0)"))
+    first.engine.dispose()
+    second = made(tmp_path / "a.sqlite3")
+    with second.read() as session:
+        assert session.scalar(text("SELECT count FROM counters")) == 7
+    second.engine.dispose()
+
+
+def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path) -> None:
+    program = "import sys; from screening.database import Database; Database(sys.argv[1]).create_tables()"
+    url = f"sqlite:///{tmp_path / 'a.sqlite3'}"
+    started = [subprocess.Popen([sys.executable, "-c", program, url]) for _ in range(4)]
+    assert [each.wait(timeout=60) for each in started] == [0, 0, 0, 0]
+
+
+def test_a_url_that_names_no_database_is_refused_aloud() -> None:
+    with pytest.raises(BadSetting, match="DATABASE_URL"):
+        Database("mysterious://somewhere")
