@@ -71,8 +71,9 @@ class Hasher:
 
         A hash that can't be read fits nothing, and the log says so.
         """
-        fits = kept is not None and self._check(kept, password, whose)
-        if not fits and (kept is None or _method(kept) != self.method):
+        # HMAC fills its key up with NULs, so that a NUL at the end would not count
+        fits = kept is not None and "\0" not in password and self._check(kept, password, whose)
+        if not fits and (kept is None or "\0" in password or _method(kept) != self.method):
             self._check(self._nobody, password, whose)
         return fits
 
@@ -117,8 +118,10 @@ def check_new(password: str, *, minimum: int, names: Iterable[str] = ()) -> None
         raise WeakPassword(
             f"The password has {len(password)} characters; at most {MAX_LENGTH} are taken.", where="password"
         )
-    if any(unicodedata.category(sign) == "Cs" for sign in password):
-        raise WeakPassword("The password holds half a character.", where="password", remedy="Type it anew.")
+    if any(sign == "\0" or unicodedata.category(sign) == "Cs" for sign in password):
+        raise WeakPassword(
+            "The password holds a sign that can't be kept.", where="password", remedy="Type it anew."
+        )
     if is_common(password):
         raise WeakPassword(
             "This password, or one very like it, is on the lists that guessers try first.",
@@ -146,7 +149,7 @@ def is_common(password: str) -> bool:
     if forms & _common():
         return True
     joined = _letters_and_digits(plain)
-    if len(set(plain)) <= FEW_SIGNS or len(_period(joined)) <= FEW_SIGNS:
+    if len(set(plain)) <= FEW_SIGNS or 0 < len(_period(joined)) <= FEW_SIGNS:
         return True
     single = re.sub(r"(.)\1+", r"\1", joined)
     return any(_only_runs(form) for form in (joined, single)) or (
@@ -181,11 +184,10 @@ def _core(text: str) -> str:
 
 def _is_name(password: str, names: Iterable[str]) -> bool:
     """Whether nothing but digits and signs is left of a password once a name is taken out of it."""
-    words = {_letters_and_digits(part) for name in names for part in (name, name.split("@")[0])}
+    parts = (_letters_and_digits(part) for name in names for part in (name, name.split("@")[0]))
     plain = _letters_and_digits(password)
-    return any(
-        word and not re.search(r"[^\W\d_]", plain.replace(word, "")) for word in {*words, *PRODUCT_WORDS}
-    )
+    words = [word for word in (*parts, *PRODUCT_WORDS) if word and word in plain]
+    return any(not re.search(r"[^\W\d_]", plain.replace(word, "")) for word in words)
 
 
 def _letters_and_digits(text: str) -> str:
