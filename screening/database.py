@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -18,6 +18,8 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from screening.errors import BadSetting, NotReady
 
 BUSY_SECONDS = 20
+HEAD = "0001"
+"""The newest version in :mod:`screening.migrations`; a test holds that the two agree."""
 
 
 class Base(DeclarativeBase):
@@ -31,19 +33,37 @@ class Database:
         self.engine = _engine(url)
 
     def create_tables(self) -> None:
-        """Make what is missing.
+        """Bring the tables to the present version; two processes may do it at once.
 
         Raises:
             NotReady: the file is not a database or can't be opened; it is left as it is.
         """
         try:
-            Base.metadata.create_all(self.engine)
+            if self._version() != HEAD:
+                self._migrate()
         except DatabaseError as problem:
             raise NotReady(
                 f"The database can't be used: {problem.orig}.",
                 where=self.engine.url.render_as_string(hide_password=True),
                 remedy="Restore it from a backup, or set DATABASE_URL to another; the file was left untouched.",
             ) from problem
+
+    def _version(self) -> str | None:
+        with self.engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+    def _migrate(self) -> None:
+        from alembic import command  # noqa: PLC0415 -- only a new or old store needs it
+        from alembic.config import Config  # noqa: PLC0415
+
+        config = Config()
+        config.set_main_option("script_location", "screening:migrations")
+        config.set_main_option("path_separator", "os")
+        with self.engine.execution_options(writes=True).begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
