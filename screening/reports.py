@@ -20,7 +20,7 @@ NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*\Z", re.A
 ADDED = ("fraud_probability", "flagged")
 
 
-def scores_csv(_screening: Screening, found: Outcome) -> Iterator[bytes]:
+def scores_csv(found: Outcome) -> Iterator[bytes]:
     """Every input row in input order, its columns untouched, then ``fraud_probability`` and ``flagged``.
 
     Rows that were set aside have both empty. Text that a spreadsheet would run as a formula gets a leading ``'``.
@@ -41,7 +41,7 @@ def _flags(found: Outcome) -> Iterator[str]:
     )
 
 
-def flagged_csv(_screening: Screening, found: Outcome) -> Iterator[bytes]:
+def flagged_csv(found: Outcome) -> Iterator[bytes]:
     """The flagged rows, most probable first: row number, probability, reasons, then the file's own columns."""
     header = header_of(found.canonical)
     yield _csv([["row", "fraud_probability", "reasons", *(safe(name) for name in header)]])
@@ -53,7 +53,7 @@ def flagged_csv(_screening: Screening, found: Outcome) -> Iterator[bytes]:
         )
 
 
-def workbook(screening: Screening, found: Outcome) -> Iterator[bytes]:
+def workbook(found: Outcome, screening: Screening) -> Iterator[bytes]:
     """Two sheets: a summary with what proves it, and the flagged rows with their reasons."""
     import xlsxwriter  # noqa: PLC0415 -- only this export needs it
 

@@ -13,7 +13,7 @@ from screening.history import History
 from screening.settings import ROOT, Settings
 from screening.spool import Doorbell
 from screening.users import UserStore
-from screening.web import admin, api, auth, cli_users, errors, guard, health, pages, results, sessions, uploads, view
+from screening.web import admin, api, auth, cli, cli_users, errors, guard, health, pages, results, sessions, uploads, view
 from screening.web.services import Services
 
 log = logging.getLogger("screening")
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         doorbell=Doorbell(settings.instance),
     )
     app.extensions["screening"].users.prepare()
-    for part in (errors, guard, sessions, view):
+    for part in (errors, guard, sessions, view, cli):
         part.init_app(app)
     for room in (pages, auth, uploads, results, api, health, admin):
         app.register_blueprint(room.blueprint)

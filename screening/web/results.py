@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -23,6 +23,8 @@ from screening.web.view import RowsView, RowView, TrialView
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
 
+CSV = "text/csv; charset=utf-8"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PAGE_ROWS = 50
 FIRST_FLAGGED = 50
 LIST_ROWS = 25
@@ -115,22 +117,21 @@ def as_json(screening_id: str) -> Response:
 @require("see")
 def scores(screening_id: str) -> Response:
     """Every row in input order, its columns untouched, then probability and flag."""
-    return _export(screening_id, "scores.csv", "text/csv; charset=utf-8", reports.scores_csv)
+    return _export(screening_id, "scores.csv", CSV, lambda _, found: reports.scores_csv(found))
 
 
 @blueprint.get("/<screening_id>/flagged.csv")
 @require("see")
 def flagged_csv(screening_id: str) -> Response:
     """The flagged rows, most probable first, with their reasons."""
-    return _export(screening_id, "flagged.csv", "text/csv; charset=utf-8", reports.flagged_csv)
+    return _export(screening_id, "flagged.csv", CSV, lambda _, found: reports.flagged_csv(found))
 
 
 @blueprint.get("/<screening_id>/report.xlsx")
 @require("see")
 def report(screening_id: str) -> Response:
     """A workbook: summary, flagged rows with reasons."""
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    return _export(screening_id, "report.xlsx", kind, reports.workbook)
+    return _export(screening_id, "report.xlsx", XLSX, lambda screening, found: reports.workbook(found, screening))
 
 
 @blueprint.post("/<screening_id>/delete")
@@ -167,9 +168,11 @@ def _outcome(screening: Screening) -> Outcome:
     return Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
 
 
-def _export(screening_id: str, name: str, kind: str, write: Any) -> Response:
+def _export(
+    screening_id: str, name: str, kind: str, write: Callable[[Screening, Outcome], Iterator[bytes]]
+) -> Response:
     screening = _done(screening_id)
-    body: Iterator[bytes] = write(screening, _outcome(screening))
+    body = write(screening, _outcome(screening))
     audit.record("export", screening=screening.id, name=name, sha256=screening.sha256)
     stem = screening.filename.split(".")[0] or "screening"
     response = Response(body, content_type=kind)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from flask import Flask
+
+from screening.settings import ROOT
+
+
+def run(app: Flask, *words: str):
+    return app.test_cli_runner().invoke(args=list(words))
+
+
+def test_a_file_is_screened_as_the_page_would(app: Flask, tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+    result = run(app, "screen", str(ROOT / "transactions_data.csv"), "-o", str(out))
+    scores = pd.read_csv(out)
+
+    assert result.exit_code == 0, result.output
+    assert len(scores) == 200
+    assert f"{scores['flagged'].sum()} flagged" in result.output
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_broken_file_says_where_and_writes_nothing(app: Flask, tmp_path: Path) -> None:
+    lines = (ROOT / "transactions_data.csv").read_text().splitlines()
+    lines[3] = "x" + lines[3]
+    broken = tmp_path / "broken.csv"
+    broken.write_text("\n".join(lines))
+    out = tmp_path / "scores.csv"
+    result = run(app, "screen", str(broken), "-o", str(out))
+
+    assert result.exit_code == 1
+    assert "row 3" in result.output
+    assert "Time" in result.output
+    assert not out.exists()
+    assert list(app.extensions["screening"].settings.instance.glob("tmp*")) == []
+
+
+def test_bad_rows_can_be_set_aside(app: Flask, tmp_path: Path) -> None:
+    lines = (ROOT / "transactions_data.csv").read_text().splitlines()
+    lines[3] = "x" + lines[3]
+    broken = tmp_path / "broken.csv"
+    broken.write_text("\n".join(lines))
+    result = run(app, "screen", str(broken), "--set-aside")
+    assert result.exit_code == 0
+    assert "1 set aside" in result.output
+
+
+def test_detectors_are_listed_and_shown(app: Flask) -> None:
+    assert run(app, "detectors", "list").output.startswith("card\t30 columns\t")
+    shown = json.loads(run(app, "detectors", "show", "card").output)
+    assert shown["contract"]["columns"][0] == "Time"
+    assert run(app, "detectors", "show", "nobody").exit_code == 1
+
+
+@pytest.mark.parametrize("words", [("--help",), ("users", "--help"), ("screen", "--help"), ("detectors", "--help")])
+def test_every_command_explains_itself(app: Flask, words: tuple[str, ...]) -> None:
+    assert run(app, *words).exit_code == 0
