@@ -29,11 +29,12 @@ def get_probabilities(
 ) -> NDArray[np.float32]:
     """The probability of fraud of each transaction, float32 (n,), in the order given.
 
-    Column names decide, without case and surrounding spaces; the order of columns and columns that the detector
-    doesn't know play no part. One mapping is one transaction: the answer then has one element.
+    Column names decide, without case and surrounding spaces; the order of columns and columns that the
+    detector doesn't know play no part. One mapping is one transaction: the answer then has one element.
 
     Args:
-        transactions: a batch from the intake, a pandas DataFrame, a mapping of column to number, or several of them.
+        transactions: a batch from the intake, a pandas DataFrame, a mapping of column to number, or several
+            of them.
         detector: what scores; by default the pair that the environment names, or the one at the root.
 
     Raises:

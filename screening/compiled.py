@@ -1,7 +1,8 @@
-"""Keeps the compiled form of nets, by the hash of their file; has what isn't there compiled in a process of its own.
+"""Keeps the compiled form of nets, by the hash of their file; has what isn't there compiled in a process of
+its own.
 
-TensorFlow holds about 700 MB and takes seconds to import, so only that process (:mod:`screening.compiler`) imports it,
-and ends. What it leaves in the cache is small, quick, and all that a web process reads.
+TensorFlow holds about 700 MB and takes seconds to import, so only that process (:mod:`screening.compiler`)
+imports it, and ends. What it leaves in the cache is small, quick, and all that a web process reads.
 """
 
 from __future__ import annotations
@@ -39,12 +40,19 @@ def compiled(model: Artefact, cache: Path) -> CompiledNet:
     found = _read(cache / key)
     if found:
         return found
-    cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / f"{key}.lock"):  # a second process waits, and finds the first one's work
-        found = _read(cache / key)
-        if not found:
-            _compile(model, cache, key)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _lock(cache / f"{key}.lock"):  # a second process waits, and finds the first one's work
             found = _read(cache / key)
+            if not found:
+                _compile(model, cache, key)
+                found = _read(cache / key)
+    except OSError as problem:
+        raise BadArtefact(
+            f"The compiled form of {model.path.name} can't be kept: {problem.strerror}.",
+            where=str(cache),
+            remedy="The server's user needs a folder there that can be written, with some room on the disk.",
+        ) from None
     if not found:
         raise BadArtefact(f"The compiled form of {model.path.name} can't be kept.", where=str(cache))
     return found
@@ -124,7 +132,7 @@ def _run(folder: Path, model: Artefact) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time; where the system has no such lock, both compile and the later one's work stays."""
+    """Held by one process at a time; where the system has no such lock, both compile."""
     try:
         import fcntl  # noqa: PLC0415  Windows has none
     except ImportError:

@@ -72,7 +72,7 @@ def _inputs(net: Any, name: str) -> int:
 def _flatbuffer(net: Any, rows: int, inputs: int, name: str) -> bytes:
     tf: Any = importlib.import_module("tensorflow")
     constants: Any = importlib.import_module("tensorflow.python.framework.convert_to_constants")
-    # Keras adds the bias of a packed layer of width 1 in a layout ("channels first") that LiteRT only knows for images.
+    # Keras adds the bias of a packed layer of width 1 "channels first", which LiteRT only knows for images
     with patch.object(tf.nn, "bias_add", _bias_add):
         call = tf.function(
             lambda row: net(row, training=False), input_signature=[tf.TensorSpec((rows, inputs))]

@@ -115,9 +115,10 @@ def load_detector(
 
 def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
     net = compiled(model, cache)
-    if net.inputs != len(vectorizer.contract.columns):
+    width = len(vectorizer.contract.columns)
+    if net.inputs != width:
         raise BadArtefact(
-            f"{model.path.name} takes {net.inputs} inputs, but the vectorizer makes {len(vectorizer.contract.columns)}.",
+            f"{model.path.name} takes {net.inputs} inputs, but the vectorizer makes {width}.",
             where=str(model.path),
             remedy="Use the model and the vectorizer of one training run.",
         )
@@ -125,7 +126,7 @@ def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
 
 
 def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:
-    """Quartiles from the card, or centre ± half the scale (the scaler's scale is the distance of the quartiles)."""
+    """Quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
     known = (card or {}).get("columns") or {}
     found = {}
     for name, centre, scale in zip(
@@ -140,10 +141,11 @@ def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, t
 
 
 class Detectors:
-    """The detectors of this installation: the pair at the root, the shipped ones, and those that users trained.
+    """The detectors of this installation: the pair at the root, the shipped ones, and those that users
+    trained.
 
-    Each is loaded when first asked for and then kept; the default one when the registry is made, so that a bad pair
-    stops the start.
+    Each is loaded when first asked for and then kept; the default one when the registry is made, so that a
+    bad pair stops the start.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -194,7 +196,8 @@ class Detectors:
 
         Raises:
             NotFound: the wanted one doesn't exist.
-            BadFile: columns are missing or stand twice; with nothing wanted, by the default detector's contract.
+            BadFile: columns are missing or stand twice; with nothing wanted, by the default detector's
+                contract.
         """
         if wanted is not None:
             found = self.get(wanted)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 def flag(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
     """Which rows are flagged, bool (n,): ``probability >= threshold``, both in float32.
 
-    The net answers in float32, where 0.8 is 0.800000011920929. Compared with the float64 0.8, the float32 just below
-    it (0.79999995) stays unflagged either way, but a threshold such as 0.7 would let a row pass whose probability is
-    shown as 0.7, since float32 0.7 is 0.699999988079071. So the threshold is rounded to float32 first: a row whose
-    probability is the threshold is flagged, for every threshold. Nothing else is rounded: the old project rounded the
-    probability before it compared, so that 0.804 was not flagged.
+    The net answers in float32, where 0.8 is 0.800000011920929. Compared with the float64 0.8, the float32
+    just below it (0.79999995) stays unflagged either way, but a threshold such as 0.7 would let a row pass
+    whose probability is shown as 0.7, since float32 0.7 is 0.699999988079071. So the threshold is rounded to
+    float32 first: a row whose probability is the threshold is flagged, for every threshold. Nothing else is
+    rounded: the old project rounded the probability before it compared, so that 0.804 was not flagged.
     """
     return np.asarray(probabilities, np.float32) >= np.float32(threshold)

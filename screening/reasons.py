@@ -1,4 +1,4 @@
-"""Says in words why a transaction was flagged: which columns moved the probability away from a typical payment's."""
+"""Says in words why a transaction was flagged: the columns that make it unlike a typical payment."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ class Reason:
 
 
 def explain(detector: Detector, transactions: Transactions, top: int = 3) -> list[list[Reason]]:
-    """The strongest reasons that raise each row's probability, strongest first; at most ``top``, perhaps none.
+    """The strongest reasons that raise each row's probability, strongest first; at most ``top``, perhaps
+    none.
 
-    A column's effect is the mean of two: how far the logit falls when the row's value is replaced by the typical one,
-    and how far it rises when a typical payment gets the row's value. These are the two ends of the Shapley value's
-    average over all orders of columns (Shapley 1953; Lundberg and Lee 2017). Taking away alone finds nothing where
-    two columns say the same, since either is enough without the other; adding alone overlooks what counts only
-    together with the rest. Typical is the scaler's centre, the median of the training data.
+    A column's effect is the mean of two: how far the logit falls when the row's value is replaced by the
+    typical one, and how far it rises when a typical payment gets the row's value. These are the two ends of
+    the Shapley value's average over all orders of columns (Shapley 1953; Lundberg and Lee 2017). Taking away
+    alone finds nothing where two columns say the same, since either is enough without the other; adding alone
+    overlooks what counts only together with the rest. Typical is the scaler's centre, the median of the
+    training data.
 
     The cost is bounded: 2 k + 1 rows through the net for each row of k columns. Give the flagged rows only.
 
@@ -55,7 +57,7 @@ def explain(detector: Detector, transactions: Transactions, top: int = 3) -> lis
 
 
 def _effects(detector: Detector, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The effect of each column of each row on the logit, (n, k); the typical payment is all zeros when scaled."""
+    """The effect of each column of each row on the logit, (n, k); scaled, a typical payment is all zeros."""
     count, columns = rows.shape
     every = np.arange(columns)
     without = np.repeat(rows[:, None, :], columns, axis=1)

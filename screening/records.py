@@ -1,4 +1,4 @@
-"""Turns what Python callers have (mappings, data frames) into :class:`Transactions`. Only numbers are numbers."""
+"""Turns what Python callers have (mappings, data frames) into :class:`Transactions`."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _numbers(values: tuple[Any, ...], contract: ColumnContract, row: int) -> tup
 
 
 def _number(value: Any, name: str, row: int) -> float:
-    """A real number as a float. Booleans and text aren't: ``"1,5"`` and ``"٣"`` mean different things to different readers."""
+    """A real number as a float. Text isn't one: ``"1,5"`` means different things to different readers."""
     try:
         if isinstance(value, NUMBERS) and not isinstance(value, BOOLEANS):
             return float(value)

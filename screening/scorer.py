@@ -19,28 +19,30 @@ SMALL = (
 
 @dataclass(frozen=True, slots=True)
 class CompiledNet:
-    """A net that LiteRT can run: a flatbuffer for each number of rows of one call, and the number of inputs."""
+    """A net that LiteRT can run: a flatbuffer for each number of rows of a call, and how many inputs."""
 
     flatbuffers: dict[int, bytes]
     inputs: int
 
 
 class Scorer:
-    """A net that scores. Safe to use from several threads: each has interpreters of its own, made when first needed.
+    """A net that scores. Safe to use from several threads: each has interpreters of its own, made when first
+    needed.
 
-    A call never changes the shape of a tensor: there is one interpreter for one row, one for 16 and one for 256
-    rows (larger ones gain nothing), and the last call of a batch is padded. A row's probability doesn't depend on its neighbours.
+    A call never changes the shape of a tensor: there is one interpreter for one row, one for 16 and one for
+    256 rows (larger ones gain nothing), and the last call of a batch is padded. A row's probability doesn't
+    depend on its neighbours.
     """
 
     def __init__(self, net: CompiledNet, threads: int = 1) -> None:
-        """``threads``: cores for one call. More than one gains nothing for nets of this size; let threads score batches side by side."""
+        """``threads``: cores for one call; more gain nothing for small nets, batches side by side do."""
         self.inputs = net.inputs
         self._net = net
         self._threads = threads
         self._local = threading.local()
 
     def probabilities(self, rows: Rows) -> NDArray[np.float32]:
-        """The net's output for ``rows`` (n, inputs), shape (n,); what isn't finite comes out as the net makes it."""
+        """The net's output for ``rows`` (n, inputs), shape (n,), unchecked."""
         count = len(rows)
         if count == 1:
             return self._runner(1).run(rows)

@@ -1,7 +1,7 @@
 """The one owner of column order and scaling: named transactions in, the net's input matrix out.
 
-The old project trained in one column order and served another, through a scaler that did nothing. So names decide,
-here and nowhere else, and what the scaler does is looked at when it is loaded.
+The old project trained in one column order and served another, through a scaler that did nothing. So names
+decide, here and nowhere else, and what the scaler does is looked at when it is loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ READ_WITH = "1.9"
 
 @dataclass(frozen=True, slots=True)
 class Vectorizer:
-    """``(value - centre) / scale`` for each column of the contract; ``centre`` and ``scale`` are float64 (k,)."""
+    """``(value - centre) / scale`` for each column; ``centre`` and ``scale`` are float64 (k,)."""
 
     contract: ColumnContract
     centre: NDArray[np.float64]
@@ -37,8 +37,8 @@ class Vectorizer:
 
         Raises:
             BadFile: a column of the contract is missing.
-            BadTransaction: a value isn't finite, or is too large for float32; names row (from 1) and column. A net
-                would score it all the same, with 0.5 or less, and hide a fraud.
+            BadTransaction: a value isn't finite, or is too large for float32; names row (from 1) and column.
+                A net would score it all the same, with 0.5 or less, and hide a fraud.
         """
         values = self.select(transactions)
         result = np.empty(values.shape, np.float32)
@@ -109,14 +109,16 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
         raise BadArtefact(f"{name} is unusable: its scale for {column} is {scale[columns.index(column)]:g}.")
     if not centre.any() and (scale == 1).all():
         warnings.append(
-            f"The scaler in {name} changes nothing (centre 0, scale 1 in every column): the net sees raw amounts and "
-            "times, so its probabilities can't be trusted. Train again, or bring the scaler of the training."
+            f"The scaler in {name} changes nothing (centre 0, scale 1 in every column): the net sees raw "
+            "amounts and times, so its probabilities can't be trusted. Train again, or bring the scaler of "
+            "the training."
         )
     written = str(state.get("_sklearn_version", "an unknown version"))[:20]
     if not written.startswith(READ_WITH):
         warnings.append(
-            f"{name} was written by scikit-learn {written}, this project reads {READ_WITH} (scikit-learn itself would "
-            "give an InconsistentVersionWarning). Only centre and scale are read, which mean the same in both."
+            f"{name} was written by scikit-learn {written}, this project reads {READ_WITH} (scikit-learn "
+            "itself would give an InconsistentVersionWarning). Only centre and scale are read, which mean the "
+            "same in both."
         )
     return Vectorizer(_contract(content, columns), centre, scale, tuple(warnings))
 

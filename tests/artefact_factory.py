@@ -1,7 +1,7 @@
 """Makes small nets and vectorizers for tests: good, old, broken and hostile ones.
 
-Nets are built and compiled by running this file, so that TensorFlow stays out of the tests' own process and is
-imported once: ``python -m tests.artefact_factory FOLDER``.
+Nets are built and compiled by running this file, so that TensorFlow stays out of the tests' own process and
+is imported once: ``python -m tests.artefact_factory FOLDER``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCALE = np.linspace(0.5, 70, WIDTH)
 
 @cache
 def build_nets(base: Path) -> Path:
-    """Write the nets of :func:`_nets`, what Keras predicts with ``good``, a vectorizer, and compiled forms; once."""
+    """Write the nets of :func:`_nets`, Keras' predictions of ``good``, a vectorizer, compiled forms; once."""
     folder = base / "nets"
     folder.mkdir()
     command = [sys.executable, "-m", "tests.artefact_factory", str(folder)]
@@ -53,7 +53,7 @@ def random_rows(rows: int = ROWS, seed: int = 0) -> np.ndarray:
 
 def fitted_scaler(width: int = WIDTH, centre: Any = None, scale: Any = None, names: Any = None) -> Any:
     """A scikit-learn RobustScaler with the given numbers."""
-    from sklearn.preprocessing import RobustScaler
+    from sklearn.preprocessing import RobustScaler  # noqa: PLC0415
 
     scaler = RobustScaler()
     scaler.center_ = np.asarray(CENTRE[:width] if centre is None else centre, np.float64)
@@ -66,8 +66,8 @@ def fitted_scaler(width: int = WIDTH, centre: Any = None, scale: Any = None, nam
 
 def write_vectorizer(path: Path, *, scaler: Any = None, written_by: str | None = None, **more: Any) -> Path:
     """Dump a vectorizer dict with joblib; ``written_by`` an older scikit-learn when given."""
-    import joblib
-    import sklearn.base
+    import joblib  # noqa: PLC0415
+    import sklearn.base  # noqa: PLC0415
 
     content = {"robust_scaler": scaler or fitted_scaler(), "time_min": 0.0, "time_max": 172792.0, **more}
     with patch.object(sklearn.base, "__version__", written_by or sklearn.base.__version__):
@@ -76,8 +76,8 @@ def write_vectorizer(path: Path, *, scaler: Any = None, written_by: str | None =
 
 
 def write_keras_2_12(path: Path, units: int = 4) -> dict[str, np.ndarray]:
-    """A Dense-BatchNormalization-Dense net in the HDF5 layout of Keras 2.12, byte by byte ours; gives its weights."""
-    import h5py
+    """A Dense-BatchNormalization-Dense net in the HDF5 layout of Keras 2.12; returns its weights."""
+    import h5py  # noqa: PLC0415
 
     random = np.random.default_rng(7)
     weights = {
@@ -91,7 +91,9 @@ def write_keras_2_12(path: Path, units: int = 4) -> dict[str, np.ndarray]:
         "dense_1/bias:0": random.normal(-1, 0.1, 1),
     }
     with h5py.File(path, "w") as file:
-        file.attrs.update(keras_version="2.12.0", backend="tensorflow", model_config=json.dumps(_old_config(units)))
+        file.attrs.update(
+            keras_version="2.12.0", backend="tensorflow", model_config=json.dumps(_old_config(units))
+        )
         group = file.create_group("model_weights")
         group.attrs.update(keras_version="2.12.0", backend="tensorflow")
         layers = ("dense", "batch_normalization", "dense_1")
@@ -111,14 +113,39 @@ def _old_config(units: int) -> dict[str, Any]:
     zeros, ones = {"class_name": "Zeros", "config": {}}, {"class_name": "Ones", "config": {}}
 
     def dense(name: str, width: int, activation: str, **more: Any) -> dict[str, Any]:
-        config = {"name": name, "trainable": True, "dtype": "float32", **more, "units": width, "use_bias": True}
+        config = {
+            "name": name,
+            "trainable": True,
+            "dtype": "float32",
+            **more,
+            "units": width,
+            "use_bias": True,
+        }
         config |= {"activation": activation, "bias_initializer": zeros, "kernel_regularizer": None}
         config |= {"kernel_initializer": {"class_name": "GlorotUniform", "config": {"seed": None}}}
         return {"class_name": "Dense", "config": config}
 
-    entry = {"batch_input_shape": shape, "dtype": "float32", "sparse": False, "ragged": False, "name": "dense_input"}
-    norm = {"name": "batch_normalization", "trainable": True, "dtype": "float32", "axis": [1], "momentum": 0.99}
-    norm |= {"epsilon": 0.001, "center": True, "scale": True, "beta_initializer": zeros, "gamma_initializer": ones}
+    entry = {
+        "batch_input_shape": shape,
+        "dtype": "float32",
+        "sparse": False,
+        "ragged": False,
+        "name": "dense_input",
+    }
+    norm = {
+        "name": "batch_normalization",
+        "trainable": True,
+        "dtype": "float32",
+        "axis": [1],
+        "momentum": 0.99,
+    }
+    norm |= {
+        "epsilon": 0.001,
+        "center": True,
+        "scale": True,
+        "beta_initializer": zeros,
+        "gamma_initializer": ones,
+    }
     layers = [
         {"class_name": "InputLayer", "config": entry},
         dense("dense", units, "relu", batch_input_shape=shape),
@@ -130,7 +157,7 @@ def _old_config(units: int) -> dict[str, Any]:
 
 def _nets(folder: Path) -> dict[str, Any]:
     """The nets by name; ``good`` is the only one that a detector may have."""
-    import keras
+    import keras  # noqa: PLC0415
 
     layers = keras.layers
     keras.utils.set_random_seed(3)
@@ -138,7 +165,9 @@ def _nets(folder: Path) -> dict[str, Any]:
     packed = layers.EinsumDense("bi,kij->bkj", output_shape=(4, 16), bias_axes="kj", activation="relu")(entry)
     heads = layers.EinsumDense("bki,kij->bkj", output_shape=(4, 1), bias_axes="kj")(packed)
     joined = layers.BatchNormalization()(layers.Flatten()(heads))
-    good = keras.Model(entry, layers.Dense(1, activation="sigmoid", bias_initializer=keras.initializers.Constant(-1))(joined))
+    good = keras.Model(
+        entry, layers.Dense(1, activation="sigmoid", bias_initializer=keras.initializers.Constant(-1))(joined)
+    )
 
     @keras.saving.register_keras_serializable(package="theirs")
     class Odd(layers.Layer):
@@ -155,16 +184,18 @@ def _nets(folder: Path) -> dict[str, Any]:
         "narrow": plain(WIDTH - 1, layers.Dense(1, activation="sigmoid")),
         "linear": plain(WIDTH, layers.Dense(1)),
         "two": plain(WIDTH, layers.Dense(2, activation="softmax")),
-        "lambda": plain(WIDTH, layers.Lambda(lambda x: (__import__("pathlib").Path(marker).touch(), x)[1]), sigmoid),
+        "lambda": plain(
+            WIDTH, layers.Lambda(lambda x: (__import__("pathlib").Path(marker).touch(), x)[1]), sigmoid
+        ),
         "custom": plain(WIDTH, Odd(), sigmoid),
     }
 
 
 def main(folder: Path) -> None:
     """Build, predict, compile; what the compiler says of each net is kept in ``said.json``."""
-    from screening.artefacts.files import read_artefact
-    from screening.compiled import _key
-    from screening.compiler import main as compiler
+    from screening.artefacts.files import read_artefact  # noqa: PLC0415
+    from screening.compiled import _key  # noqa: PLC0415
+    from screening.compiler import main as compiler  # noqa: PLC0415
 
     said = {}
     for name, net in _nets(folder).items():

@@ -42,7 +42,9 @@ def test_names_may_have_any_case_order_and_spaces_and_company(row, tiny: Detecto
 
 def test_mappings_may_each_have_their_own_order(row, tiny: Detector, expected: float) -> None:
     other = {name: row[name] for name in reversed(row)}
-    assert get_probabilities([row, other, {**row, "x": None}], tiny) == pytest.approx([expected] * 3, abs=1e-7)
+    assert get_probabilities([row, other, {**row, "x": None}], tiny) == pytest.approx(
+        [expected] * 3, abs=1e-7
+    )
     assert get_probabilities([], tiny).shape == (0,)
 
 

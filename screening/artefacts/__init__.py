@@ -1,1 +1,1 @@
-"""Opens the files of a detector safely: each is read once, its hash is compared, and only then is it looked into."""
+"""Opens the files of a detector safely: read once, hash compared, and only then looked into."""

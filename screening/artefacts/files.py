@@ -16,7 +16,7 @@ MAX_BYTES = 256 * 2**20  # far above any net that answers in time; a wrong path 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """The bytes of one file, read once: what was hashed is what is used, whatever happens to the file meanwhile."""
+    """The bytes of one file, read once: what was hashed is what is used, even if the file changes."""
 
     path: Path
     data: bytes

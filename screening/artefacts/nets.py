@@ -1,7 +1,8 @@
 """Looks into a Keras HDF5 file before Keras does: whether it is whole, and made of built-in layers only.
 
-Loading a ``Lambda`` or a registered custom layer runs code of the file's author; an allow-list of layers whose meaning
-is fixed keeps that out, whatever a later Keras would accept. Used in the compiler's own process only.
+Loading a ``Lambda`` or a registered custom layer runs code of the file's author; an allow-list of layers
+whose meaning is fixed keeps that out, whatever a later Keras would accept. Used in the compiler's own process
+only.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _configuration(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _refuse_links(_: str, item: Any) -> None:
-    """Weights stand in the file itself: a data set that points to another file could read any file of the server."""
+    """A data set that points to another file could read any file of the server."""
     if getattr(item, "external", None) or getattr(item, "is_virtual", False):
         raise ValueError("its weights point to another file")
 

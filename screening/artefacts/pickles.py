@@ -1,8 +1,9 @@
 """Opens a joblib dump without running any of it.
 
-Unpickling calls whatever the file names, so a file may name only what a scaler is made of. scikit-learn's scaler and
-joblib's array wrapper are read into plain records here: neither library is imported, and neither's code sees the file.
-The layout of array data (a wrapper, a byte that tells the padding, the padding, the numbers) is that of joblib >= 0.10.
+Unpickling calls whatever the file names, so a file may name only what a scaler is made of. scikit-learn's
+scaler and joblib's array wrapper are read into plain records here: neither library is imported, and neither's
+code sees the file. The layout of array data (a wrapper, a byte that tells the padding, the padding, the
+numbers) is that of joblib >= 0.10.
 """
 
 from __future__ import annotations
@@ -107,10 +108,12 @@ class _ForbiddenError(Exception):
 
 
 def open_dump(data: bytes, name: str) -> Any:
-    """What a plain (not compressed) joblib dump holds: dicts, lists, numbers, text, arrays and :class:`ScalerRecord`.
+    """What a plain (not compressed) joblib dump holds: dicts, lists, numbers, text, arrays and
+    :class:`ScalerRecord`.
 
     Raises:
-        BadArtefact: it is compressed, damaged, or names anything outside :data:`ALLOWED`; nothing was executed.
+        BadArtefact: it is compressed, damaged, or names anything outside :data:`ALLOWED`; nothing was
+            executed.
     """
     if not data.startswith(PLAIN_DUMP):
         raise BadArtefact(
@@ -121,7 +124,7 @@ def open_dump(data: bytes, name: str) -> Any:
         return _Restricted(io.BytesIO(data)).load()
     except _ForbiddenError as forbidden:
         raise BadArtefact(
-            f"{name} is unsafe: it wants to use {forbidden}, which no vectorizer needs. Nothing of it was run.",
+            f"{name} is unsafe: it asks for {forbidden}, which no vectorizer needs. Nothing of it was run.",
             remedy="Use a vectorizer of your own training; don't open this file with joblib or pickle.",
         ) from None
     except Exception as problem:  # noqa: BLE001  a damaged pickle fails in any way whatever

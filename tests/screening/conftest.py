@@ -13,7 +13,7 @@ from tests.artefact_factory import build_nets, tiny_detector
 
 @pytest.fixture(scope="session")
 def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with nets (good, narrow, linear, two, lambda, custom .h5) and their compiled forms below ``cache``."""
+    """A folder with nets (good, narrow, linear, two, lambda, custom .h5); compiled forms below ``cache``."""
     return build_nets(tmp_path_factory.getbasetemp())
 
 

@@ -70,9 +70,14 @@ def test_a_pair_that_matches_its_card_loads_without_a_warning(pair: Path, nets: 
 
 @pytest.mark.security(28)
 @pytest.mark.parametrize("name", ["model.h5", "vectorizer.pkl"])
-def test_one_flipped_bit_anywhere_stops_the_start_before_the_file_is_opened(name: str, pair: Path, nets: Path) -> None:
+def test_one_flipped_bit_anywhere_stops_the_start_before_the_file_is_opened(
+    name: str, pair: Path, nets: Path
+) -> None:
     whole = (pair / name).read_bytes()
-    with patch("screening.detector.open_vectorizer") as opened, patch("screening.detector.compiled") as compiling:
+    with (
+        patch("screening.detector.open_vectorizer") as opened,
+        patch("screening.detector.compiled") as compiling,
+    ):
         for place in np.linspace(0, len(whole) - 1, 60).astype(int):
             spoil(pair / name, place)
             with pytest.raises(BadArtefact, match="isn't the file that its card describes"):
@@ -86,14 +91,18 @@ def test_one_flipped_bit_anywhere_stops_the_start_before_the_file_is_opened(name
 @pytest.mark.parametrize("change", ["fingerprint", "contract", "model_sha256", "vectorizer_sha256"])
 def test_a_card_that_tells_of_other_files_stops_the_start(change: str, pair: Path, nets: Path) -> None:
     card = json.loads((pair / "card.json").read_text())
-    card[change] = {**card[change], "columns": card[change]["columns"][::-1]} if change == "contract" else "0" * 64
+    card[change] = (
+        {**card[change], "columns": card[change]["columns"][::-1]} if change == "contract" else "0" * 64
+    )
     (pair / "card.json").write_text(json.dumps(card))
     with pytest.raises(BadArtefact):
         load(pair, nets)
 
 
 @pytest.mark.security(28)
-def test_what_is_hashed_is_what_is_used_even_if_the_file_changes_meanwhile(tmp_path: Path, nets: Path) -> None:
+def test_what_is_hashed_is_what_is_used_even_if_the_file_changes_meanwhile(
+    tmp_path: Path, nets: Path
+) -> None:
     path = tmp_path / "model.h5"
     path.write_bytes((nets / "good.h5").read_bytes())
     artefact = read_artefact(path)
@@ -122,7 +131,15 @@ def test_a_command_hidden_in_the_nested_pickle_of_an_object_array_is_refused(tmp
 
 @pytest.mark.security(29)
 @pytest.mark.parametrize(
-    "name", [b"builtins\neval", b"posix\nsystem", b"subprocess\nPopen", b"numpy\nload", b"joblib\nload", b"numpy\nfromfile"]
+    "name",
+    [
+        b"builtins\neval",
+        b"posix\nsystem",
+        b"subprocess\nPopen",
+        b"numpy\nload",
+        b"joblib\nload",
+        b"numpy\nfromfile",
+    ],
 )
 def test_a_global_outside_the_list_is_named(name: bytes) -> None:
     with pytest.raises(BadArtefact, match=name.decode().replace("\n", r"\.")):
@@ -139,7 +156,9 @@ def test_state_is_given_to_records_only() -> None:
 
 @pytest.mark.security(29)
 @pytest.mark.parametrize("name", ["lambda", "custom"])
-def test_a_net_with_code_in_it_is_refused_before_keras_sees_it(name: str, nets: Path, said: dict[str, str]) -> None:
+def test_a_net_with_code_in_it_is_refused_before_keras_sees_it(
+    name: str, nets: Path, said: dict[str, str]
+) -> None:
     assert "is unsafe" in said[name]
     assert not (nets / "marker").exists()
     with pytest.raises(BadArtefact, match=r"unsafe.*(Lambda|theirs>Odd)"):

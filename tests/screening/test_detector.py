@@ -17,7 +17,15 @@ from screening.errors import BadArtefact, BadTransaction, NotFound
 from screening.flags import flag
 from screening.schema import CARD, Transactions
 from screening.settings import ROOT, Settings
-from tests.artefact_factory import CENTRE, SCALE, WIDTH, fitted_scaler, random_rows, write_keras_2_12, write_vectorizer
+from tests.artefact_factory import (
+    CENTRE,
+    SCALE,
+    WIDTH,
+    fitted_scaler,
+    random_rows,
+    write_keras_2_12,
+    write_vectorizer,
+)
 
 LINES = hypothesis_settings(max_examples=40, deadline=None)
 
@@ -34,7 +42,7 @@ def by_hand(weights: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
-    """The old project's pair: Keras 2.12, scikit-learn 1.2; compiled by the real compiler in its own process."""
+    """The old project's pair: Keras 2.12, scikit-learn 1.2; compiled by the real compiler."""
     folder = tmp_path_factory.mktemp("old")
     weights = write_keras_2_12(folder / "model.h5")
     write_vectorizer(folder / "vectorizer.pkl", written_by="1.2.2")
@@ -50,7 +58,9 @@ def test_the_old_projects_pair_scores_as_its_arithmetic_by_hand(old) -> None:
     assert np.abs(detector.probabilities(Transactions(CARD.columns, rows)) - expected).max() < 1e-5
     assert detector.contract == CARD
     assert detector.card is None
-    assert all(part in " ".join(detector.warnings) for part in ("assumed", "InconsistentVersionWarning", "no card"))
+    assert all(
+        part in " ".join(detector.warnings) for part in ("assumed", "InconsistentVersionWarning", "no card")
+    )
 
 
 def test_an_identity_scaler_is_a_warning_on_the_detector_and_in_the_log(
@@ -70,7 +80,9 @@ def test_a_net_of_another_width_stops_the_start(nets: Path) -> None:
         load_detector("x", nets / "narrow.h5", nets / "vectorizer.pkl", None, nets / "cache")
 
 
-def test_the_typical_range_is_the_middle_half_and_never_below_zero_for_time_and_amount(tiny: Detector) -> None:
+def test_the_typical_range_is_the_middle_half_and_never_below_zero_for_time_and_amount(
+    tiny: Detector,
+) -> None:
     assert tiny.typical["V1"] == pytest.approx((CENTRE[1] - SCALE[1] / 2, CENTRE[1] + SCALE[1] / 2))
     assert tiny.typical["Amount"][0] == 0
     assert tiny.typical["Time"][0] == 0
@@ -81,7 +93,9 @@ ROWS = st.integers(1, 40).flatmap(lambda rows: st.tuples(st.just(rows), st.integ
 
 @LINES
 @given(ROWS, st.permutations(range(WIDTH)), st.integers(0, WIDTH))
-def test_shuffled_and_extra_columns_do_not_move_a_probability(tiny: Detector, rows, order, place: int) -> None:
+def test_shuffled_and_extra_columns_do_not_move_a_probability(
+    tiny: Detector, rows, order, place: int
+) -> None:
     values = random_rows(*rows)
     names = [CARD.columns[column] for column in order]
     names.insert(place, "merchant")

@@ -40,8 +40,13 @@ def test_golden_rows_have_the_same_probability_and_flag_by_every_way(tiny: Detec
         "batch": get_probabilities(Transactions(CARD.columns, rows), tiny),
         "frame": get_probabilities(pd.DataFrame(rows, columns=CARD.columns)[list(CARD.columns[::-1])], tiny),
         "list": get_probabilities([dict(zip(CARD.columns, row, strict=True)) for row in rows.tolist()], tiny),
-        "text": get_probabilities(Transactions(CARD.columns, np.array([[float(repr(v)) for v in row] for row in rows.tolist()])), tiny),
-        "one": np.concatenate([get_probabilities(dict(zip(CARD.columns, row, strict=True)), tiny) for row in rows.tolist()]),
+        "text": get_probabilities(
+            Transactions(CARD.columns, np.array([[float(repr(v)) for v in row] for row in rows.tolist()])),
+            tiny,
+        ),
+        "one": np.concatenate(
+            [get_probabilities(dict(zip(CARD.columns, row, strict=True)), tiny) for row in rows.tolist()]
+        ),
     }
     for threshold in (0.8, float(JUST_BELOW), float(ways["batch"][0])):
         for way, found in ways.items():

@@ -26,12 +26,14 @@ def rows() -> np.ndarray:
 
 def test_probabilities_are_those_of_keras_on_10000_rows(tiny: Detector, nets: Path, rows: np.ndarray) -> None:
     expected = np.load(nets / "predicted.npy")
-    assert 0.05 < expected.std()
+    assert expected.std() > 0.05
     assert np.abs(tiny.scorer.probabilities(rows) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 15, 16, 17, 160, 161, 255, 256, 257, 513, 1000])
-def test_a_batch_of_any_size_gives_what_single_rows_give(count: int, tiny: Detector, rows: np.ndarray) -> None:
+def test_a_batch_of_any_size_gives_what_single_rows_give(
+    count: int, tiny: Detector, rows: np.ndarray
+) -> None:
     alone = [tiny.scorer.probabilities(rows[place : place + 1])[0] for place in range(count)]
     together = tiny.scorer.probabilities(rows[:count])
     assert together.dtype == np.float32
@@ -86,7 +88,10 @@ def test_a_damaged_cache_is_made_anew_by_whoever_is_first(damaged, nets: Path, t
         nets_made = list(pool.map(lambda _: compiled(artefact, tmp_path), range(2)))
     assert run.call_count == 1
     assert nets_made[0] == nets_made[1]
-    assert sorted(path.name for path in place.iterdir()) == ["meta.json", *(f"net-{n}.tflite" for n in (1, 16, 256))]
+    assert sorted(path.name for path in place.iterdir()) == [
+        "meta.json",
+        *(f"net-{n}.tflite" for n in (1, 16, 256)),
+    ]
 
 
 def test_the_compilers_error_comes_back_in_one_line(nets: Path, tmp_path: Path) -> None:
@@ -94,3 +99,9 @@ def test_the_compilers_error_comes_back_in_one_line(nets: Path, tmp_path: Path) 
         compiled(read_artefact(nets / "lambda.h5"), tmp_path)
     assert not (nets / "marker").exists()
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_written_is_told_of(nets: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadArtefact, match=r"good\.h5 can't be kept"):
+        compiled(read_artefact(nets / "good.h5"), tmp_path / "file" / "compiled")

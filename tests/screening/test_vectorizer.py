@@ -24,7 +24,7 @@ def opened(tmp_path: Path):
 
 def test_it_scales_exactly_as_scikit_learn_does(tmp_path: Path) -> None:
     rows = random_rows(500)
-    from sklearn.preprocessing import RobustScaler
+    from sklearn.preprocessing import RobustScaler  # noqa: PLC0415
 
     scaler = RobustScaler().fit(rows)
     joblib.dump({"robust_scaler": scaler, "columns": list(CARD.columns)}, tmp_path / "v.pkl")
@@ -53,7 +53,12 @@ def test_a_scaler_that_was_fitted_on_a_frame_knows_its_columns(opened) -> None:
 
 def test_a_file_may_name_its_own_columns_and_parts(opened) -> None:
     vectorizer = opened(scaler=fitted_scaler(2), columns=["a", "b"], label="fraud", amount="b")
-    assert vectorizer.contract.as_dict() == {"columns": ["a", "b"], "label": "fraud", "time": None, "amount": "b"}
+    assert vectorizer.contract.as_dict() == {
+        "columns": ["a", "b"],
+        "label": "fraud",
+        "time": None,
+        "amount": "b",
+    }
 
 
 def test_a_scaler_without_centring_or_scaling_counts_as_zero_and_one(opened) -> None:
@@ -96,7 +101,9 @@ def test_columns_are_taken_by_name_whatever_their_order_case_and_company() -> No
     shuffled = np.random.default_rng(1).permutation(WIDTH)
     names = tuple(f" {CARD.columns[place].upper()} " for place in shuffled)
     given = Transactions(("note", *names), np.column_stack([np.full(20, np.nan), rows[:, shuffled]]))
-    np.testing.assert_array_equal(vectorizer.matrix(given), vectorizer.matrix(Transactions(CARD.columns, rows)))
+    np.testing.assert_array_equal(
+        vectorizer.matrix(given), vectorizer.matrix(Transactions(CARD.columns, rows))
+    )
 
 
 def test_a_missing_column_is_named() -> None:
@@ -127,4 +134,7 @@ def test_a_large_value_is_refused_even_where_scaling_would_make_it_small() -> No
 
 
 def test_no_rows_make_an_empty_matrix() -> None:
-    assert Vectorizer(CARD, CENTRE, SCALE).matrix(Transactions(CARD.columns, np.empty((0, 30)))).shape == (0, 30)
+    assert Vectorizer(CARD, CENTRE, SCALE).matrix(Transactions(CARD.columns, np.empty((0, 30)))).shape == (
+        0,
+        30,
+    )
