@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from screening.intake.dialect import cells
 from screening.intake.numbers import NUMBER, NUMBER_WITH_COMMA
-from screening.intake.records import ends
+from screening.intake.records import NEWLINE, QUOTE, RETURN, ends
 
 _FORMULA = re.compile(r"[ ]*[=+\-@\t\r]")
 _NUMERIC = b'0123456789.,eE+-\r\n "'
@@ -26,19 +26,24 @@ def _table(chars: bytes) -> NDArray[np.bool_]:
     return table
 
 
-_SIGNS = (ord("+"), ord("-"))
 _BEGINS = _table(b',\n" ')
+_DIGITS = _table(b"0123456789")
+_DIGITS_POINT = _table(b"0123456789.")
+_DIGITS_SIGNS = _table(b"0123456789+-")
 _EXPONENT = _table(b"eE")
-_DIGIT = _table(b"0123456789.")
 _STARTERS = _table(b"=@\t\r+-")
 _IN_NUMBER = _table(b"0123456789.eE+- ")
-_ENDS = _table(b',\r\n"')
+_IN_QUOTED = _table(b"0123456789.,eE+- ")
+_ENDS = _table(b",\r\n")
 
 
 def without_formulas(data: bytes) -> bytes:
-    """Whole records (UTF-8, commas) with an apostrophe before each cell that begins as a formula and is no number."""
+    """Whole records (UTF-8, commas) with an apostrophe before each cell that begins as a formula and is no number.
+
+    What is left as it is and begins with a sign holds digits, points and exponents only: nothing that computes.
+    """
     codes = np.frombuffer(data, np.uint8)
-    only_numeric = not data.translate(None, _NUMERIC)
+    only_numeric = not data.translate(None, _NUMERIC) and b'""' not in data
     clear = _signs_fit(codes) if only_numeric else _starts_fit(codes)
     return data if clear else _protected(data)
 
@@ -50,45 +55,75 @@ def safe(cell: str) -> str:
     return cell
 
 
+def _signs(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.flatnonzero((codes == ord("+")) | (codes == ord("-")))
+
+
+def _exponents(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.flatnonzero((codes | 0x20) == ord("e"))
+
+
+def _before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The characters before; a newline before the first."""
+    return np.where(at > 0, codes[np.maximum(at - 1, 0)], np.uint8(NEWLINE))
+
+
+def _after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The characters after; a newline after the last."""
+    last = len(codes) - 1
+    return np.where(at < last, codes[np.minimum(at + 1, last)], np.uint8(NEWLINE))
+
+
 def _signs_fit(codes: NDArray[np.uint8]) -> bool:
     """Whether each sign begins a number or an exponent, in a block of nothing but the characters of numbers."""
-    at = np.flatnonzero((codes == _SIGNS[0]) | (codes == _SIGNS[1]))
-    return _each_fits(codes, at)
+    at = _signs(codes)
+    before = _before(codes, at)
+    fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[_after(codes, at)]
+    return bool(fit.all()) and _exponents_fit(codes, _exponents(codes))
 
 
-def _each_fits(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
-    before = codes[np.maximum(at - 1, 0)]
-    after = codes[np.minimum(at + 1, len(codes) - 1)]
-    begins = (_BEGINS[before] | (at == 0)) & _DIGIT[after]
-    return bool((begins | _EXPONENT[before]).all())
+def _exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
+    return bool((_DIGITS_POINT[_before(codes, at)] & _DIGITS_SIGNS[_after(codes, at)]).all())
 
 
 def _starts_fit(codes: NDArray[np.uint8]) -> bool:
     """Whether no cell of a block begins as a formula, numbers apart."""
     at = np.flatnonzero(_STARTERS[codes])
-    begins = _BEGINS[codes[np.maximum(at - 1, 0)]] | (at == 0)
-    following = codes[np.minimum(at + 1, len(codes) - 1)]
-    at = at[begins & ~((codes[at] == ord("\r")) & (following == ord("\n")))]
-    found = codes[at]
-    if (
-        not ((found == _SIGNS[0]) | (found == _SIGNS[1])).all()
-        or not _DIGIT[codes[np.minimum(at + 1, len(codes) - 1)]].all()
-    ):
-        return False
-    return _run_to_the_end(codes, at)
+    at = at[_BEGINS[_before(codes, at)]]
+    at = at[(codes[at] != RETURN) | (_after(codes, at) != NEWLINE)]
+    signed = (codes[at] == ord("+")) | (codes[at] == ord("-"))
+    return bool((signed & _DIGITS[_after(codes, at)]).all()) and _runs_fit(codes, at)
 
 
-def _run_to_the_end(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
-    """Whether what begins with a sign at ``starts`` is a number to the end of its cell, with signs in exponents only."""
-    foreign = np.append(np.flatnonzero(~_IN_NUMBER[codes]), len(codes))
-    stops = foreign[np.searchsorted(foreign, starts)]
-    if not (_ENDS[codes[np.minimum(stops, len(codes) - 1)]] | (stops == len(codes))).all():
+def _runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
+    """Whether what begins with a sign at ``starts`` goes on as a number to the end of its cell.
+
+    In a quoted cell a comma may be part of it (``"-1,5"``), and only the closing mark ends it.
+    """
+    before = _before(codes, starts)
+    quoted = before == QUOTE
+    if (before == ord(" ")).any() and (codes == QUOTE).any():
+        return False  # a quoted cell or not: let the slow way see
+    stops = np.where(quoted, _next(codes, starts, _IN_QUOTED), _next(codes, starts, _IN_NUMBER))
+    ended = _ENDS[_after(codes, stops - 1)]
+    closed = (_after(codes, stops - 1) == QUOTE) & _ENDS[_after(codes, stops)]
+    if not np.where(quoted, closed, ended).all():
         return False
-    signs = np.flatnonzero((codes == _SIGNS[0]) | (codes == _SIGNS[1]))
-    inner = signs[np.searchsorted(starts, signs, side="right") > 0]
-    owner = np.searchsorted(starts, inner, side="right") - 1
-    inner = inner[(inner > starts[owner]) & (inner < stops[owner])] if len(starts) else inner
-    return bool(_EXPONENT[codes[inner - 1]].all())
+    inner = _within(_signs(codes), starts, stops)
+    fit = _EXPONENT[_before(codes, inner)] & _DIGITS[_after(codes, inner)]
+    return bool(fit.all()) and _exponents_fit(codes, _within(_exponents(codes), starts, stops))
+
+
+def _next(codes: NDArray[np.uint8], at: NDArray[np.int64], inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where the first character after each of ``at`` stands that is not one of ``inside``."""
+    foreign = np.append(np.flatnonzero(~inside[codes]), len(codes))
+    return foreign[np.searchsorted(foreign, at)]
+
+
+def _within(at: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of ``at`` that stand inside a run, its first character apart."""
+    run = np.searchsorted(starts, at) - 1
+    return at[(run >= 0) & (at < stops[np.maximum(run, 0)])]
 
 
 def _protected(data: bytes) -> bytes:

@@ -1,0 +1,126 @@
+"""Any table, written in any way that is accepted, comes back with the same numbers and the same cells."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from screening.errors import BadFile
+from screening.intake import Kind, Limits, append_columns, open_transactions, read_records
+from screening.intake.formulas import without_formulas
+from screening.intake.numbers import NUMBER, number
+from screening.schema import ColumnContract
+
+CONTRACT = ColumnContract(("Time", "A", "Amount"), label="Class", time="Time", amount="Amount")
+SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+NUMBERS = st.floats(-1e30, 1e30, allow_nan=False).map(float)
+TEXTS = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=8) | st.sampled_from(
+    ["a,b", 'say "x"', "two\nlines", "semi;colon", "tab\there", "", " x ", "=1+1", "-3", "end\r\nof"]
+)
+
+
+@st.composite
+def tables(draw):
+    rows = draw(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, st.sampled_from([0, 1]), TEXTS), min_size=1, max_size=12))
+    return {
+        "rows": rows,
+        "order": draw(st.permutations(range(5))),
+        "delimiter": draw(st.sampled_from(",;\t")),
+        "decimal": draw(st.booleans()),
+        "encoding": draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"])),
+        "end": draw(st.sampled_from(["\n", "\r\n"])),
+        "quoting": draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])),
+        "pad": draw(st.sampled_from(["", " "])),
+        "case": draw(st.sampled_from([str.upper, str.lower, str.title])),
+        "block": draw(st.sampled_from([3, 50, 400, 2**21])),
+        "gzip": draw(st.booleans()),
+    }
+
+
+def written(table) -> tuple[bytes, list[list[str]]]:
+    """The table as a file, and its cells."""
+    comma = table["decimal"] and table["delimiter"] != ","
+
+    def cell(value):
+        shown = repr(value).replace(".", ",") if comma else repr(value)
+        return f"{table['pad']}{shown}"
+
+    cells = [[*map(cell, row[:3]), str(row[3]), row[4]] for row in table["rows"]]
+    header = [f"{table['pad']}{table['case'](name)}" for name in ("Time", "A", "Amount", "Class", "Note")]
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=table["delimiter"], lineterminator=table["end"], quoting=table["quoting"])
+    ordered = [[row[at] for at in table["order"]] for row in [header, *cells]]
+    writer.writerows(ordered)
+    raw = out.getvalue().encode(table["encoding"], "replace")
+    return (gzip.compress(raw) if table["gzip"] else raw), ordered[1:]
+
+
+@given(tables())
+@SLOW
+def test_a_table_written_in_any_accepted_way_comes_back_the_same(tmp_path: Path, table):
+    data, cells = written(table)
+    upload, copy = tmp_path / "upload", tmp_path / "copy"
+    upload.write_bytes(data)
+    batches = list(
+        open_transactions(
+            upload,
+            Kind.CSV_GZ if table["gzip"] else Kind.CSV,
+            lambda header: CONTRACT,
+            canonical=copy,
+            limits=Limits(block=table["block"]),
+        )
+    )
+    values = np.concatenate([batch.transactions.values for batch in batches])
+    np.testing.assert_array_equal(values, np.array([row[:3] for row in table["rows"]]))
+    assert np.concatenate([batch.labels for batch in batches]).tolist() == [row[3] for row in table["rows"]]
+    canonical = copy if batches[0].copied else upload
+    offsets = np.concatenate([batch.offsets for batch in batches])
+    assert read_records(canonical, offsets, range(len(offsets))) == cells
+    exported = b"".join(append_columns(canonical, {"p": [str(at) for at in range(len(cells))]})).decode("utf-8-sig")
+    back = list(csv.reader(io.StringIO(exported, newline="")))
+    assert [row[-1] for row in back] == ["p", *map(str, range(len(cells)))]
+    for row, cells_in in zip(back[1:], cells, strict=True):
+        assert [cell.removeprefix("'") for cell in row[:-1]] == [cell.removeprefix("'") for cell in cells_in]
+
+
+@given(st.text(st.sampled_from("0123456789.,eE+-_ nainfx\t٣−"), max_size=8))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_read_as_a_number_is_one_by_the_grammar(tmp_path: Path, cell):
+    upload = tmp_path / "upload"
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([["Time", "A", "Amount"], ["1", cell, "2"], ["3", "4", "5"]])
+    upload.write_bytes(out.getvalue().encode())
+    want = number(cell)
+    assert (want is not None) == (bool(NUMBER.fullmatch(cell)) and abs(float(cell)) <= 3e38)
+    try:
+        (batch,) = open_transactions(upload, Kind.CSV, lambda header: CONTRACT, canonical=tmp_path / "copy")
+    except BadFile as error:
+        assert want is None
+        assert [(each.row, each.column) for each in error.problems] == [(1, "A")]
+    else:
+        assert batch.transactions.values[0, 1] == want
+
+
+HARMLESS = re.compile(r" *[+-]\d[\d. ]*(?:[eE][+-]?\d[\d., ]*|, *[+-]?\d*)*[\d., ]*")
+"""Begins with a sign and holds nothing that computes: a number, or what no spreadsheet can make anything of."""
+
+
+@given(st.lists(st.text(st.sampled_from("=+-@\t0129.,eE A*'\"\n"), max_size=7), min_size=1, max_size=4))
+@settings(max_examples=1500, deadline=None)
+def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells):
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([["1", *cells], ["-2.5e-3", *cells]])
+    back = csv.reader(io.StringIO(without_formulas(out.getvalue().encode()).decode()))
+    for row in back:
+        for before, after in zip(cells, row[1:], strict=True):
+            if before.lstrip(" ")[:1] in tuple("=+-@\t") and not NUMBER.fullmatch(before):
+                assert after == "'" + before or (after == before and HARMLESS.fullmatch(before))
+            else:
+                assert after == before

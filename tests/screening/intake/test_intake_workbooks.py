@@ -1,0 +1,274 @@
+"""Workbooks and Parquet files: read by a confined process, or refused for what they are."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from intake_tables import NAMES, numbers
+from pyarrow import parquet
+from xlsxwriter import Workbook
+
+from screening.errors import TooLarge
+from screening.intake import Limits, header_of
+
+
+def workbook(*sheets, names=None):
+    """An .xlsx with these sheets, each a list of rows."""
+    out = io.BytesIO()
+    with Workbook(out, {"in_memory": True}) as book:
+        for at, rows in enumerate(sheets):
+            sheet = book.add_worksheet(names[at] if names else None)
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+    return out.getvalue()
+
+
+def rows_of(table):
+    return [NAMES, *table.tolist()]
+
+
+def with_entry(data, name, change):
+    """The archive with one entry changed (or added)."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            new.writestr(entry.filename, change(content) if entry.filename == name else content)
+        if name not in old.namelist():
+            new.writestr(name, change(b""))
+    return out.getvalue()
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+@pytest.fixture
+def exact():
+    """Numbers that Excel's 16 digits hold exactly."""
+    return np.round(numbers(12), 6)
+
+
+def test_a_workbook_gives_the_same_values(read, exact):
+    outcome = read(workbook(rows_of(exact), []), "t.xlsx")
+    np.testing.assert_array_equal(outcome.values, exact[:, :-1])
+    np.testing.assert_array_equal(outcome.labels, exact[:, -1])
+    assert outcome.copied
+    assert outcome.records()[2][0] == "2"
+    assert header_of(outcome.canonical) == NAMES
+
+
+def test_old_workbooks_are_read(read, exact):
+    outcome = read(old_workbook(rows_of(exact)), "t.xls")
+    np.testing.assert_array_equal(outcome.values, exact[:, :-1])
+
+
+def test_a_parquet_file_gives_the_same_values_to_the_last_bit(read, table):
+    columns = {name: table[:, at] for at, name in enumerate(NAMES)}
+    columns["V3"] = table[:, 3].astype(np.float32)
+    columns["shop"] = pa.array(["a, b", None, '"c"', *["d"] * 9]).dictionary_encode()
+    columns["when"] = pa.array([dt.datetime(2024, 1, 31, 12, tzinfo=dt.UTC)] * 12)
+    out = io.BytesIO()
+    parquet.write_table(pa.table(columns), out)
+    outcome = read(out.getvalue(), "t.parquet")
+    want = table[:, :-1].copy()
+    want[:, 3] = want[:, 3].astype(np.float32)
+    np.testing.assert_array_equal(outcome.values, want)
+    assert [row[31] for row in outcome.records()[:3]] == ["a, b", "", '"c"']
+
+
+def test_a_null_in_a_parquet_number_is_named_by_row_and_column(refused, table):
+    columns = {name: pa.array(table[:, at]) for at, name in enumerate(NAMES)}
+    columns["V7"] = pa.array([None if at == 4 else 1.0 for at in range(12)])
+    columns["V8"] = pa.array([float("nan") if at == 6 else 1.0 for at in range(12)])
+    out = io.BytesIO()
+    parquet.write_table(pa.table(columns), out)
+    error = refused(out.getvalue(), "t.parquet")
+    assert [(each.row, each.column, each.line) for each in error.problems] == [(5, "V7", None), (7, "V8", None)]
+
+
+def test_lists_and_damage_in_a_parquet_file_are_refused(refused, table):
+    columns = {name: table[:, at] for at, name in enumerate(NAMES)}
+    out = io.BytesIO()
+    parquet.write_table(pa.table({**columns, "parts": pa.array([[1, 2]] * 12)}), out)
+    assert "Column parts" in refused(out.getvalue(), "t.parquet").what
+    assert "damaged" in refused(out.getvalue()[:-50], "t.parquet").what
+    assert "damaged" in refused(b"PAR1" + b"\xff" * 500, "t.parquet").what
+
+
+def test_what_is_no_number_in_a_workbook_is_named_by_row_and_column(refused, read, exact):
+    rows = rows_of(exact)
+    rows[3][7], rows[4][7], rows[5][7], rows[6][7] = "x", True, None, "2024-01-31"
+    data = workbook(rows)
+    error = refused(data, "t.xlsx")
+    assert [(each.row, each.column, each.problem) for each in error.problems] == [
+        (3, "V7", "is not a number"),
+        (4, "V7", "is a yes or no, not a number"),
+        (5, "V7", "is empty"),
+        (6, "V7", "is a date, not a number"),
+    ]
+    assert read(data, "t.xlsx", set_aside=True).bad.sum() == 4
+
+
+def test_a_date_in_a_number_column_is_refused(refused, exact):
+    out = io.BytesIO()
+    with Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows_of(exact)):
+            sheet.write_row(number, 0, row)
+        sheet.write_datetime(3, 7, dt.datetime(2024, 1, 31), book.add_format({"num_format": "yyyy-mm-dd"}))
+    (problem,) = refused(out.getvalue(), "t.xlsx").problems
+    assert (problem.row, problem.column, problem.problem) == (3, "V7", "is a date, not a number")
+
+
+@pytest.mark.security(23)
+def test_two_sheets_with_data_are_refused_by_name(refused, exact):
+    error = refused(workbook(rows_of(exact), rows_of(exact), names=["January", "February"]), "t.xlsx")
+    assert "January, February" in error.what
+    assert "no sheet with data" in refused(workbook([]), "t.xlsx").what
+
+
+@pytest.mark.security(23)
+def test_truncated_and_foreign_archives_are_refused(refused, exact):
+    data = workbook(rows_of(exact))
+    assert "damaged" in refused(data[:-100], "t.xlsx").what
+    assert "damaged" in refused(data[:900], "t.xlsx").what
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    assert "without an Excel workbook" in refused(out.getvalue(), "t.xlsx").what
+
+
+@pytest.mark.security(23)
+def test_an_encrypted_workbook_is_refused_as_such(refused):
+    container = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 1016 + "EncryptedPackage".encode("utf-16-le") + b"\0" * 4000
+    assert "encrypted" in refused(container, "t.xlsx").what
+
+
+@pytest.mark.security(23)
+def test_formulas_without_values_are_refused_by_their_cell(refused, read, exact):
+    data = workbook(rows_of(exact))
+
+    def formula(value):
+        def change(xml):
+            at = xml.index(b'<c r="C5"')
+            return xml[:at] + b'<c r="C5"><f>1+1</f>' + value + b"</c>" + xml[xml.index(b"</c>", at) + 4 :]
+
+        return with_entry(data, SHEET, change)
+
+    for value in (b"", b"<v></v>", b"<v/>"):
+        error = refused(formula(value), "t.xlsx")
+        assert error.where == "cell C5"
+        assert "formulas without values" in error.what
+    assert read(formula(b"<v>2</v>"), "t.xlsx").values[3, 2] == 2
+
+
+@pytest.mark.security(23)
+def test_a_bogus_dimension_is_no_matter(read, exact):
+    def change(xml):
+        start = xml.index(b"<dimension")
+        return xml[:start] + b'<dimension ref="A1:XFD1048576"/>' + xml[xml.index(b"/>", start) + 2 :]
+
+    outcome = read(with_entry(workbook(rows_of(exact)), SHEET, change), "t.xlsx")
+    np.testing.assert_array_equal(outcome.values, exact[:, :-1])
+
+
+@pytest.mark.security(23, 24)
+def test_a_cell_in_the_far_corner_costs_the_child_its_memory_and_nobody_else(refused, exact):
+    def change(xml):
+        return xml.replace(b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>')
+
+    limits = Limits(child_memory=2**29, child_seconds=30)
+    error = refused(with_entry(workbook(rows_of(exact)), SHEET, change), "t.xlsx", limits=limits)
+    assert error.status == 400
+
+
+@pytest.mark.security(24)
+def test_one_giant_string_in_a_small_workbook_is_refused(refused, exact):
+    rows = rows_of(exact)
+    rows[1] = [*rows[1], "text"]
+
+    def change(xml):
+        return xml.replace(b"<t>text</t>", b"<t>" + b"x" * 600_000_000 + b"</t>")
+
+    bomb = with_entry(workbook(rows), "xl/sharedStrings.xml", change)
+    assert len(bomb) < 700_000
+    assert "50 times its size" in refused(bomb, "t.xlsx").what
+
+
+@pytest.mark.security(24)
+def test_sizes_that_the_archive_lies_about_are_found_out(refused, exact):
+    data = workbook(rows_of(exact))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        size = archive.getinfo(SHEET).file_size
+    assert "damaged" in refused(data.replace(struct.pack("<I", size), struct.pack("<I", 100)), "t.xlsx").what
+
+
+@pytest.mark.security(24)
+def test_more_than_may_be_unpacked_is_too_large(refused, exact):
+    error = refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(unpacked=5000))
+    assert isinstance(error, TooLarge)
+
+
+@pytest.mark.security(24)
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<!DOCTYPE a [<!ENTITY b "lol"><!ENTITY c "&b;&b;&b;&b;&b;&b;">]>',
+        '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>',
+    ],
+)
+def test_xml_entities_are_refused(refused, exact, head):
+    def change(xml):
+        start = xml.index(b"?>") + 2
+        return xml[:start] + b" " * 3_000_000 + head.encode() + xml[start:]
+
+    assert "XML entities" in refused(with_entry(workbook(rows_of(exact)), SHEET, change), "t.xlsx").what
+
+
+def test_what_takes_too_long_is_ended(refused, exact):
+    assert "more than 0 seconds" in refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(child_seconds=0.01)).what
+
+
+def old_workbook(rows):
+    """An .xls of one sheet: a BIFF 5 stream in a compound file."""
+    begin = record(0x0809, struct.pack("<HHHH", 0x0500, 0x0005, 0, 0))
+    name = record(0x0085, struct.pack("<IHB", len(begin) + 4 + 13 + 4, 0, 6) + b"Sheet1")
+    sheet = [record(0x0809, struct.pack("<HHHH", 0x0500, 0x0010, 0, 0))]
+    sheet.append(record(0x0200, struct.pack("<HHHHH", 0, len(rows), 0, len(rows[0]), 0)))
+    for y, row in enumerate(rows):
+        for x, cell in enumerate(row):
+            if isinstance(cell, str):
+                sheet.append(record(0x0204, struct.pack("<HHHH", y, x, 0, len(cell)) + cell.encode()))
+            else:
+                sheet.append(record(0x0203, struct.pack("<HHHd", y, x, 0, cell)))
+    return compound(b"".join([begin, name, record(0x000A), *sheet, record(0x000A)]))
+
+
+def record(kind, body=b""):
+    return struct.pack("<HH", kind, len(body)) + body
+
+
+def compound(stream):
+    """A compound file (MS-CFB, version 3): a table of sectors, a directory, and the stream ``Book``."""
+    stream += b"\0" * (max(4096, -(-len(stream) // 512) * 512) - len(stream))
+    count = len(stream) // 512
+    end, free, table = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD
+    chain = [table, end, *range(3, count + 2), end]
+    chain += [free] * (128 - len(chain))
+    head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 16 + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6)
+    head += b"\0" * 6 + struct.pack("<9I", 0, 1, 1, 0, 4096, end, 0, end, 0) + struct.pack("<109I", 0, *[free] * 108)
+
+    def entry(name, kind, child, start, size):
+        letters = name.encode("utf-16-le") + b"\0\0" if name else b""
+        body = letters.ljust(64, b"\0") + struct.pack("<HBBIII", len(letters), kind, 1, free, free, child)
+        return body + b"\0" * 36 + struct.pack("<IQ", start, size)
+
+    unused = entry("", 0, free, 0, 0)
+    directory = entry("Root Entry", 5, 1, end, 0) + entry("Book", 2, free, 2, len(stream)) + unused * 2
+    return head + struct.pack("<128I", *chain) + directory + stream
