@@ -39,6 +39,7 @@ def get_probabilities(
 
     Raises:
         BadTransaction: a column is missing, or a value isn't a finite number; names row (from 1) and column.
+        BadFile: a column of a batch from the intake is missing.
         BadArtefact: the default detector can't be loaded.
     """
     detector = detector or default_detector()

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +28,18 @@ COMPILER_VERSION = 1
 SIZES = (1, 16, 256)
 """Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
 SECONDS = 300
+PASSED_ON = (
+    "PATH",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "HOME",
+    "USERPROFILE",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+)
+"""What the compiler's process gets of the environment: no key, no address of a database."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -90,6 +103,9 @@ def _read(folder: Path) -> CompiledNet | None:
 
 
 def _compile(model: Artefact, cache: Path, key: str) -> None:
+    for left in cache.glob("compile-*"):  # of a process that was killed
+        if time.time() - left.stat().st_mtime > 2 * SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=cache) as draft:
         folder = Path(draft) / "net"
         folder.mkdir()
@@ -102,11 +118,7 @@ def _compile(model: Artefact, cache: Path, key: str) -> None:
 
 def _run(folder: Path, model: Artefact) -> None:
     """Run the compiler's process; its error is raised here with the same words."""
-    kept = {
-        name: os.environ[name]
-        for name in ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMPDIR")
-        if name in os.environ
-    }
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
     keras = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": str(folder.parent / "keras")}
     command = [sys.executable, "-m", "screening.compiler", str(folder), model.path.name]

@@ -141,8 +141,7 @@ def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, t
 
 
 class Detectors:
-    """The detectors of this installation: the pair at the root, the shipped ones, and those that users
-    trained.
+    """The detectors of this installation: the pair at the root, shipped ones, and those that users trained.
 
     Each is loaded when first asked for and then kept; the default one when the registry is made, so that a
     bad pair stops the start.
@@ -188,8 +187,14 @@ class Detectors:
             return self._loaded[wanted]
 
     def all(self) -> list[Detector]:
-        """Every detector, the default one first."""
-        return [self.get(name) for name in self.names()]
+        """Every detector that can be loaded, the default one first; of others the log tells why not."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.get(name))
+            except BadArtefact as problem:  # one user's broken detector mustn't stop the others' work
+                log.error("Detector %s can't be loaded: %s", name, problem)  # noqa: TRY400
+        return found
 
     def choose(self, header: Sequence[str], wanted: str | None = None) -> Detector:
         """The detector for a file with this header: the wanted one, or the first whose columns are all there.

@@ -117,8 +117,8 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
     if not written.startswith(READ_WITH):
         warnings.append(
             f"{name} was written by scikit-learn {written}, this project reads {READ_WITH} (scikit-learn "
-            "itself would give an InconsistentVersionWarning). Only centre and scale are read, which mean the "
-            "same in both."
+            "itself would give an InconsistentVersionWarning). Only centre and scale are read, which mean "
+            "the same in both."
         )
     return Vectorizer(_contract(content, columns), centre, scale, tuple(warnings))
 

@@ -155,6 +155,8 @@ def test_the_registry_has_the_default_pair_and_those_in_folders(elsewhere: Setti
     assert "shop" in detectors.names()
     with pytest.raises(BadArtefact, match=r"vectorizer\.pkl is missing"):
         detectors.get("shop")
+    assert detectors.all() == [detectors.default]
+    assert detectors.choose(CARD.columns) is detectors.default
 
 
 @pytest.mark.parametrize("name", ["other", "../card", "x" * 500])
