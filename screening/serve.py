@@ -13,6 +13,7 @@ from granian.log import LogLevels
 
 from screening.database import Database
 from screening.detector import Detectors
+from screening.logs import begin_logging
 from screening.settings import ROOT, Settings
 from screening.users import UserStore
 
@@ -30,7 +31,7 @@ def run(settings: Settings) -> int:
     Raises:
         ScreeningError: something the start needs is wrong; nothing was started.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    begin_logging()
     prepare(settings)
     worker = _WorkerProcess()
     try:

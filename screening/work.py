@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -12,6 +11,7 @@ from screening.database import Database
 from screening.detector import Detectors
 from screening.errors import ScreeningError
 from screening.history import History
+from screening.logs import begin_logging
 from screening.settings import Settings
 from screening.worker import Worker
 
@@ -25,7 +25,7 @@ def _stop_with(parent: int, worker: Worker) -> None:
 
 def main() -> int:
     """Work until told to stop. Returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    begin_logging()
     try:
         settings = Settings.from_environ()
         settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)

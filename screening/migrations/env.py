@@ -5,6 +5,9 @@ from alembic import context
 from screening.database import Base
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite alters a table by making it anew
+    transactional_ddl=True,  # true for SQLite too, since the app begins its transactions itself
 )
 context.run_migrations()
