@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 560.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 38.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 24.0, 40.0
 SQUARE = 300.0
 GAP = 1.0
 LARGEST_DECADE = 12
@@ -115,7 +115,7 @@ def histogram(bins: Sequence[tuple[float, float, int, int]], threshold: float) -
     frame = Frame(
         WIDTH, HEIGHT, LEFT, right, TOP, bottom,
         tuple(Tick(_round(x(step / 5)), f"{step / 5:.1f}") for step in range(6)),
-        tuple(Tick(_round(y(count)), f"{count:,}") for count in ticks if count != 1),
+        tuple(Tick(_round(y(count)), _short(count)) for count in ticks if count != 1),
     )  # fmt: skip
     table = tuple((_range(low, high), rows, flagged) for low, high, rows, flagged in bins)
     return Histogram(frame, tuple(bars), _round(x(threshold)), table)
@@ -138,7 +138,7 @@ def reliability(bins: Sequence[dict[str, float]]) -> Curve:
 
     Most of the bins lie below 1 %: on a linear axis they would sit on one another in the corner.
     """
-    marks = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99)
+    marks = (0.001, 0.05, 0.5, 0.95, 0.999)
     scale = tuple((_logit_place(mark), f"{mark * 100:g} %") for mark in marks)
     frame = _square(scale, scale)
     points = []
@@ -186,6 +186,14 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 def _range(low: float, high: float) -> str:
     return f"{low:.2f} to {high:.2f}"
+
+
+def _short(count: int) -> str:
+    """A power of ten that fits beside an axis: ``100``, ``10k``, ``1M``."""
+    for size, unit in ((10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count // size:,}{unit}"
+    return str(count)
 
 
 def _round(value: float) -> float:

@@ -44,6 +44,9 @@ def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
                 "detail": " ".join(filter(None, (problem["what"], problem["remedy"]))),
                 "instance": request.path,
                 "request_id": g.get("request_id"),
+                "what": problem["what"],
+                "where": problem["where"],
+                "remedy": problem["remedy"],
                 "errors": problem["problems"],
                 "error_count": problem["problem_count"],
             }

@@ -26,7 +26,7 @@ blueprint = Blueprint("results", __name__, url_prefix="/results")
 CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PAGE_ROWS = 50
-FIRST_FLAGGED = 50
+FIRST_FLAGGED = 20
 LIST_ROWS = 25
 FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_amount")
 
@@ -60,6 +60,7 @@ def show(screening_id: str) -> str:
         problems=found.meta["set_aside"],
         own=TrialView(**found.trial(screening.threshold)),
         trial=TrialView(**found.trial(_trial_value(screening))),
+        trial_quality=_quality_at(found, _trial_value(screening)),
         listing=_listing(found),
     )
 
@@ -91,7 +92,7 @@ def threshold(screening_id: str) -> str:
     value = _trial_value(screening)
     found = _outcome(screening)
     trial = TrialView(**found.trial(value))
-    return render_template("_threshold.html", screening=screening, trial=trial, quality=_quality_at(found, value))
+    return render_template("_threshold.html", screening=screening, trial=trial, trial_quality=_quality_at(found, value))
 
 
 @blueprint.get("/<screening_id>.json")

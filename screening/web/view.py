@@ -14,6 +14,7 @@ from flask import Flask, current_app, request
 
 from screening.web import cards, charts, words
 
+PRODUCT = "Fraud Screening"
 NAVIGATION = (
     ("uploads.upload", "Screen a file", "screen"),
     ("results.index", "Results", None),
@@ -150,5 +151,7 @@ def init_app(app: Flask) -> None:
     """Teach the app's templates the words, the charts and the navigation."""
     environment = app.jinja_env
     environment.filters.update({one.__name__: one for one in words.FILTERS})
-    environment.globals.update(charts=charts, describe=cards.describe, navigation=navigation, turns=turns)
+    environment.globals.update(
+        charts=charts, describe=cards.describe, navigation=navigation, product=PRODUCT, turns=turns
+    )
     environment.trim_blocks = environment.lstrip_blocks = True

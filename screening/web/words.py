@@ -23,6 +23,16 @@ STATE_WORDS = {
     "done": "done",
     "failed": "failed",
 }
+FIELD_WORDS = {
+    "username": "Username",
+    "email": "E-mail address",
+    "password": "Password",
+    "current_password": "Present password",
+    "new_password": "New password",
+    "role": "Role",
+    "state": "State",
+    "file": "File",
+}
 LABEL_WORDS = {0: "legitimate", 1: "fraud"}
 
 
@@ -75,6 +85,14 @@ def plain(value: float | None) -> str:
 def figure(value: float | None, digits: int = 3) -> str:
     """A measure such as AUC with fixed decimals: ``0.857``."""
     return NOTHING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def reading(value: float | None) -> str:
+    """A value of a column with as many decimals as its size asks for: ``−0.952``, ``47,459``."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    digits = 3 if abs(value) < 100 else 0  # noqa: PLR2004 -- beyond it, decimals are noise
+    return f"{value:,.{digits}f}".replace("-", "−")
 
 
 def byte_size(value: float | None) -> str:
@@ -168,6 +186,11 @@ def label_word(label: int | None) -> str:
     return LABEL_WORDS.get(-1 if label is None else label, NOTHING)
 
 
+def place(where: str) -> str:
+    """Where an error is: the words on a field for its name, anything else as it is."""
+    return FIELD_WORDS.get(where, where)
+
+
 def columns_in_short(columns: Sequence[str]) -> str:
     """Names with their runs drawn together: ``Time, V1 to V28, Amount``."""
     runs: list[list[str]] = []
@@ -196,7 +219,8 @@ def _utc(when: datetime) -> datetime:
 
 
 FILTERS: tuple[Callable[..., Any], ...] = (
-    number, amount, percent, probability, plain, figure, byte_size, mebibytes, clock, duration, moment, iso,
-    ago, plural, out_of_hundred, short_hash, state_word, label_word, share, columns_in_short,
+    number, amount, percent, probability, plain, figure, reading, byte_size, mebibytes, clock, duration,
+    moment, iso, ago, plural, out_of_hundred, short_hash, state_word, label_word, share, place,
+    columns_in_short,
 )  # fmt: skip
 """Every filter; its name in templates is the function's."""

@@ -10,6 +10,7 @@ const bar = document.getElementById("sending-bar");
 const what = document.getElementById("sending-what");
 const howFar = document.getElementById("sending-how-far");
 const send = document.getElementById("send");
+const PATIENCE_S = 2;
 const plainNumber = new Intl.NumberFormat("en");
 
 const size = (bytes) => {
@@ -36,7 +37,7 @@ const take = (files) => {
 
 const cell = (row, text, isNumber) => {
   const td = row.insertCell();
-  td.textContent = text ?? "–";
+  td.textContent = text === "" ? "(empty)" : text ?? "–";
   if (isNumber) td.className = "number";
 };
 
@@ -60,11 +61,10 @@ const showError = (error) => {
   const panel = document.getElementById("error-template").content.cloneNode(true);
   for (const name of ["title", "what", "where", "remedy"]) {
     const place = panel.querySelector(`[data-of="${name}"]`);
-    const text = error[name] ?? (name === "what" ? error.detail : null);
-    if (text) place.textContent = text;
+    if (error[name]) place.textContent = error[name];
     else if (place.tagName === "DD") (place.previousElementSibling.remove(), place.remove());
   }
-  fillProblems(panel, error.problems ?? [], error.problem_count ?? 0);
+  fillProblems(panel, error.errors ?? [], error.error_count ?? 0);
   errors.replaceChildren(panel);
   errors.firstElementChild.focus();
 };
@@ -93,7 +93,8 @@ const onAnswer = (request) => {
   if (request.status >= 200 && request.status < 300 && answer.location) return location.assign(answer.location);
   setBusy(false);
   if (request.status === 401) return location.assign(form.dataset.login);
-  showError(request.status ? { title: "This file can't be screened", what: `The server answered ${request.status}.`, ...answer } : lost);
+  const said = answer.what ?? answer.detail ?? `The server answered ${request.status}.`;
+  showError(request.status ? { title: "This file can't be screened", ...answer, what: said } : lost);
 };
 
 const tooLarge = (file) => {
@@ -116,6 +117,7 @@ const submit = (event) => {
   request.open("POST", form.action);
   request.responseType = "json";
   request.setRequestHeader("Accept", "application/json");
+  request.setRequestHeader("Prefer", `wait=${PATIENCE_S}`); // beyond that, the result page shows how far it is
   request.setRequestHeader("X-CSRFToken", form.elements.csrf_token.value);
   request.upload.addEventListener("progress", onProgress);
   request.addEventListener("load", () => onAnswer(request));
