@@ -1,4 +1,4 @@
-"""The composition root: ``python app.py`` serves pages and works on screenings; ``flask --app app`` is the command line."""
+"""The composition root: ``python app.py`` serves and screens, ``flask --app app`` is the command line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from screening.errors import ScreeningError
 
 def create_app() -> Flask:
     """The app with settings from the environment."""
-    from screening.web import create_app as build  # noqa: PLC0415 -- the server's parent process stays small
+    from screening.web import create_app as build  # the server's parent process stays small
 
     return build()
 
 
 def main() -> int:
     """Serve until told to stop. Returns the exit status."""
-    from screening import serve  # noqa: PLC0415 -- as above
-    from screening.settings import Settings  # noqa: PLC0415
+    from screening import serve  # as above
+    from screening.settings import Settings
 
     try:
         return serve.run(Settings.from_environ())

@@ -52,11 +52,12 @@ class Database:
         with self.engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
-            return connection.scalar(text("SELECT version_num FROM alembic_version"))
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
 
     def _migrate(self) -> None:
-        from alembic import command  # noqa: PLC0415 -- only a new or old store needs it
-        from alembic.config import Config  # noqa: PLC0415
+        from alembic import command  # only a new or old store needs it
+        from alembic.config import Config
 
         config = Config()
         config.set_main_option("script_location", "screening:migrations")
@@ -95,7 +96,12 @@ def _engine(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN is a deferred one; _begin_sqlite says which
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "foreign_keys=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -12,7 +12,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, Index, Integer, String, delete, func, or_, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    String,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -147,7 +160,9 @@ class History:
         """
         screening = self.get(screening_id)
         if screening is None or screening.owner != owner:
-            raise NotFound("There is no such screening.", remedy="Look for it in the list of your screenings.")
+            raise NotFound(
+                "There is no such screening.", remedy="Look for it in the list of your screenings."
+            )
         return screening
 
     def of(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
@@ -180,7 +195,9 @@ class History:
 
     def claim(self, holder: str) -> Screening | None:
         """Take the oldest row that waits for work and hold it; ``None`` when there is none."""
-        free = or_(Screening.holder.is_(None), Screening.lease_until < _now())  # an upload's own lease has no holder
+        free = or_(
+            Screening.holder.is_(None), Screening.lease_until < _now()
+        )  # an upload's own lease has no holder
         query = (
             select(Screening)
             .where(Screening.state.in_(OPEN_STATES), free, Screening.attempts < MOST_ATTEMPTS)

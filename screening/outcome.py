@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.errors import NotFound
 from screening.spool import Folder
 
 SortKey = Literal["row", "probability", "amount", "time"]
@@ -30,7 +31,12 @@ class Filter:
     max_amount: float | None = None
 
 
-def save(folder: Folder, arrays: dict[str, NDArray[Any] | None], reasons: dict[int, list[str]], meta: dict[str, Any]) -> None:
+def save(
+    folder: Folder,
+    arrays: dict[str, NDArray[Any] | None],
+    reasons: dict[int, list[str]],
+    meta: dict[str, Any],
+) -> None:
     """Write what a screening found. ``reasons`` goes by row, counted from 0."""
     for name, array in arrays.items():
         if array is not None:
@@ -51,7 +57,12 @@ class Outcome:
         return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
 
     def _must(self, name: str) -> NDArray[Any]:
-        return np.load(self._folder.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        found = self._load(name)
+        if found is None:
+            raise NotFound(
+                "The files of this screening are gone from the disk.", remedy="Send the file again."
+            )
+        return found
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:
@@ -122,9 +133,7 @@ class Outcome:
         edges = np.linspace(0, 1, bins + 1)
         every, _ = np.histogram(scored, edges)
         flags, _ = np.histogram(scored[scored >= self._threshold], edges)
-        return [
-            (float(edges[i]), float(edges[i + 1]), int(every[i]), int(flags[i])) for i in range(bins)
-        ]
+        return [(float(edges[i]), float(edges[i + 1]), int(every[i]), int(flags[i])) for i in range(bins)]
 
     def flagged_at(self, threshold: float) -> int:
         """How many rows would be flagged at another threshold."""
@@ -143,5 +152,7 @@ class Outcome:
             "flagged": len(chosen),
             "rows": len(scored),
             "expected_precision": float(chosen.mean()) if len(chosen) else None,
-            "expected_recall": float(chosen.sum() / scored.sum()) if len(scored) and scored.sum() > 0 else None,
+            "expected_recall": float(chosen.sum() / scored.sum())
+            if len(scored) and scored.sum() > 0
+            else None,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def screen(
     collected = _Collected()
     on_batch(0)
     with folder.open() as stream:
-        source = stream if kind.streams else folder.input
+        source = cast("BinaryIO", stream) if kind.streams else folder.input
         for batch in open_transactions(source, kind, choose, set_aside=set_aside, canonical=folder.canonical):
             _score(batch, chosen[0], threshold, collected)
             on_batch(int(batch.offsets[-1]) if len(batch.offsets) else 0)
@@ -107,7 +107,10 @@ def _score(batch: Batch, detector: Detector, threshold: float, collected: _Colle
     collected.set_aside += int(batch.bad.sum())
     collected.notes.extend(note for note in batch.notes if note not in collected.notes)
     collected.problems.extend(batch.problems[: MOST_LISTED - len(collected.problems)])
-    for name, into in ((detector.contract.amount, collected.amount), (detector.contract.time, collected.time)):
+    for name, into in (
+        (detector.contract.amount, collected.amount),
+        (detector.contract.time, collected.time),
+    ):
         if name is not None:
             into.append(batch.transactions.column(name).copy())
     if batch.labels is not None:
@@ -139,7 +142,7 @@ def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _
     label = _joined(collected.label) if len(collected.label) == len(collected.probability) else None
     flagged = flags.flag(probability, threshold)
     measured = None if label is None else quality.measure(label, probability, flagged, amount)
-    arrays = {
+    arrays: dict[str, NDArray[Any] | None] = {
         "probability": probability,
         "offsets": np.concatenate(collected.offsets),
         "amount": amount,

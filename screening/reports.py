@@ -48,17 +48,27 @@ def flagged_csv(found: Outcome) -> Iterator[bytes]:
     chosen = found.strongest(len(found.probability))
     for begin in range(0, len(chosen), ROWS_AT_ONCE):
         yield _csv(
-            [number + 1, format(float(found.probability[number]), ".9g"), _joined(found, number), *map(safe, record)]
+            [
+                number + 1,
+                format(float(found.probability[number]), ".9g"),
+                _joined(found, number),
+                *map(safe, record),
+            ]
             for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
         )
 
 
 def workbook(found: Outcome, screening: Screening) -> Iterator[bytes]:
     """Two sheets: a summary with what proves it, and the flagged rows with their reasons."""
-    import xlsxwriter  # noqa: PLC0415 -- only this export needs it
+    import xlsxwriter  # only this export needs it
 
     out = io.BytesIO()
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "in_memory": True}
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "in_memory": True,
+    }
     with xlsxwriter.Workbook(out, options) as book:
         _summary_sheet(book, screening, found)
         _flagged_sheet(book, found)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from screening.errors import BadFile, CellProblem
 
 Matrix = NDArray[np.float64]
+SHOWN_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,15 @@ def _short(names: Sequence[str]) -> str:
 
 
 def _seen(header: Sequence[str]) -> str:
-    shown = ", ".join(str(name).strip()[:30] or "(no name)" for name in list(header)[:8])
-    more = f" and {len(header) - 8} more" if len(header) > 8 else ""
+    shown = ", ".join(str(name).strip()[:30] or "(no name)" for name in list(header)[:SHOWN_NAMES])
+    more = f" and {len(header) - SHOWN_NAMES} more" if len(header) > SHOWN_NAMES else ""
     return f"The file has: {shown}{more}." if header else "The file has no columns."
 
 
 CARD = ColumnContract(
-    columns=("Time", *(f"V{number}" for number in range(1, 29)), "Amount"), label="Class", time="Time", amount="Amount"
+    columns=("Time", *(f"V{number}" for number in range(1, 29)), "Amount"),
+    label="Class",
+    time="Time",
+    amount="Amount",
 )
 """The ULB card columns, in the order that the old project's notebook trained in."""

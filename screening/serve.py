@@ -78,7 +78,7 @@ class _WorkerProcess:
 
     @staticmethod
     def _begin() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "screening.work", "--with-parent"], cwd=ROOT)  # noqa: S603
+        return subprocess.Popen([sys.executable, "-m", "screening.work", "--with-parent"], cwd=ROOT)
 
     def _keep_alive(self) -> None:
         while True:

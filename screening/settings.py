@@ -108,7 +108,9 @@ class _Reader:
             return parse(raw)
         except ValueError as problem:
             shown = "" if name == "SECRET_KEY" else f" is {raw!r}, which"
-            raise BadSetting(f"{name}{shown} {problem}.", remedy=f"Set {name} to such a value or unset it.") from None
+            raise BadSetting(
+                f"{name}{shown} {problem}.", remedy=f"Set {name} to such a value or unset it."
+            ) from None
 
 
 def _text(raw: str) -> str:
@@ -155,7 +157,16 @@ def _choice(**options: bool) -> Callable[[str], bool]:
 
 
 def _switch(raw: str) -> bool | None:
-    known = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
+    known = {
+        "1": True,
+        "true": True,
+        "on": True,
+        "yes": True,
+        "0": False,
+        "false": False,
+        "off": False,
+        "no": False,
+    }
     if raw.lower() not in known:
         raise ValueError("must be on or off")
     return known[raw.lower()]

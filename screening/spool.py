@@ -15,7 +15,7 @@ POLL_SECONDS = 0.004
 SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been left
 
 
-class Abandoned(Exception):  # noqa: N818 -- not an error: the sender left, so there is nothing to screen
+class Abandoned(Exception):  # not an error: the sender left, so there is nothing to screen
     """The sender left before the file was whole."""
 
 

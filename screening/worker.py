@@ -22,18 +22,20 @@ IDLE_SECONDS = 1.0
 PROGRESS_SECONDS = 0.3
 
 
-class Taken(Exception):  # noqa: N818 -- not an error: the row was removed or went to another worker
+class Taken(Exception):  # not an error: the row was removed or went to another worker
     """The screening isn't ours any more."""
 
 
-class Stopping(Exception):  # noqa: N818 -- the order to stop came in the middle of a file
+class Stopping(Exception):  # the order to stop came in the middle of a file
     """The worker was told to stop; the screening goes back to those that wait."""
 
 
 class Worker:
     """Holds a slot: its name is the same after a restart, so what a dead predecessor held is freed at once."""
 
-    def __init__(self, settings: Settings, history: History, detectors: Detectors, slot: str = "worker-0") -> None:
+    def __init__(
+        self, settings: Settings, history: History, detectors: Detectors, slot: str = "worker-0"
+    ) -> None:
         self._settings = settings
         self._history = history
         self._detectors = detectors
@@ -121,7 +123,9 @@ class Worker:
             folder.complete()  # the server died between writing the row and marking the file
             self._history.release(self._slot)
         else:
-            gone = ScreeningError("The uploaded file is not whole on the disk any more.", remedy="Send it again.")
+            gone = ScreeningError(
+                "The uploaded file is not whole on the disk any more.", remedy="Send it again."
+            )
             self._history.finish(screening.id, self._slot, state=FAILED, error=gone.as_dict())
 
     def _tidy(self) -> None:
@@ -142,7 +146,7 @@ class _Lease:
     """Renews the lease in the background, since one slow step must not look like a death."""
 
     def __init__(self, history: History, screening_id: str, slot: str) -> None:
-        self._renew = lambda: history.renew(screening_id, slot)
+        self._history, self._id, self._slot = history, screening_id, slot
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
@@ -155,7 +159,7 @@ class _Lease:
 
     def _keep(self) -> None:
         while not self._done.wait(RENEW_SECONDS):
-            self._renew()
+            self._history.renew(self._id, self._slot)
 
 
 class _Progress:
@@ -175,7 +179,7 @@ class _Progress:
         self._next = time.monotonic() + PROGRESS_SECONDS
         if self._size is None:
             current = self._history.get(self._id)
-            self._size = current and current.size
+            self._size = None if current is None else current.size
         progress = min(done / self._size, 0.99) if self._size else 0.0
         if not self._history.renew(self._id, self._slot, progress):
             raise Taken

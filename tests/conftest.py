@@ -83,7 +83,9 @@ class Person:
         )
 
     def sign_up(self, password: str = PASSWORD) -> Person:
-        answer = self.post("/signup", "/signup", username=self.name, email=f"{self.name}@bank.example", password=password)
+        answer = self.post(
+            "/signup", "/signup", username=self.name, email=f"{self.name}@bank.example", password=password
+        )
         assert answer.status_code == 303, answer.get_data(as_text=True)
         return self
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import utils
-from screening.worker import Worker
 from screening.web.services import Services
+from screening.worker import Worker
 from tests.conftest import Person
 
 
@@ -60,19 +60,27 @@ def test_file_batch_and_api_give_the_same_probability(analyst: Person, done: str
     scores = pd.read_csv(io.BytesIO(analyst.client.get(f"/results/{done}/scores.csv").data))
     token = analyst.token("/upload")
     records = frame.to_dict("records")
-    batch = analyst.client.post("/detect_fraud", json={"transactions": records}, headers={"X-CSRFToken": token})
-    one = analyst.client.post("/detect_fraud", json={"transaction": records[0]}, headers={"X-CSRFToken": token})
+    batch = analyst.client.post(
+        "/detect_fraud", json={"transactions": records}, headers={"X-CSRFToken": token}
+    )
+    one = analyst.client.post(
+        "/detect_fraud", json={"transaction": records[0]}, headers={"X-CSRFToken": token}
+    )
 
     assert batch.status_code == one.status_code == 200
     answers = batch.get_json()["results"]
-    np.testing.assert_allclose([a["fraud_probability"] for a in answers], scores["fraud_probability"], atol=1e-6)
+    np.testing.assert_allclose(
+        [a["fraud_probability"] for a in answers], scores["fraud_probability"], atol=1e-6
+    )
     assert [a["fraud"] for a in answers] == scores["flagged"].tolist()
     assert one.get_json()["fraud_probability"] == pytest.approx(answers[0]["fraud_probability"], abs=1e-6)
     assert all(len(a["reasons"]) == (3 if a["fraud"] else 0) for a in answers)
 
 
 def test_the_flagged_rows_come_first_with_three_reasons_each(analyst: Person, done: str) -> None:
-    rows = list(csv.DictReader(io.StringIO(analyst.client.get(f"/results/{done}/flagged.csv").get_data(as_text=True))))
+    rows = list(
+        csv.DictReader(io.StringIO(analyst.client.get(f"/results/{done}/flagged.csv").get_data(as_text=True)))
+    )
     probabilities = [float(row["fraud_probability"]) for row in rows]
 
     assert probabilities == sorted(probabilities, reverse=True)
@@ -92,7 +100,9 @@ def test_the_workbook_opens_and_counts_what_the_page_counts(analyst: Person, don
     assert isinstance(book["Flagged rows"].cell(2, 4).value, int | float)
 
 
-def test_a_broken_cell_refuses_the_file_and_says_where(analyst: Person, worker: Worker, sample: bytes) -> None:
+def test_a_broken_cell_refuses_the_file_and_says_where(
+    analyst: Person, worker: Worker, sample: bytes
+) -> None:
     lines = sample.decode().splitlines()
     cells = lines[7].split(",")
     cells[3] = "oops"
@@ -116,11 +126,15 @@ def test_a_refused_file_leaves_no_history_and_no_file(
     assert list((services.settings.instance / "screenings").glob("*")) == []
 
 
-def test_rows_with_bad_cells_can_be_set_aside_and_are_listed(analyst: Person, worker: Worker, sample: bytes) -> None:
+def test_rows_with_bad_cells_can_be_set_aside_and_are_listed(
+    analyst: Person, worker: Worker, sample: bytes
+) -> None:
     lines = sample.decode().splitlines()
     lines[5] = "," + lines[5].split(",", 1)[1]
     done = screening_of(analyst.upload("\n".join(lines).encode(), set_aside="1"))
-    scores = list(csv.DictReader(io.StringIO(analyst.client.get(f"/results/{done}/scores.csv").get_data(as_text=True))))
+    scores = list(
+        csv.DictReader(io.StringIO(analyst.client.get(f"/results/{done}/scores.csv").get_data(as_text=True)))
+    )
     page = analyst.client.get(f"/results/{done}").get_data(as_text=True)
 
     assert len(scores) == 200
@@ -132,13 +146,24 @@ def test_rows_with_bad_cells_can_be_set_aside_and_are_listed(analyst: Person, wo
 @pytest.mark.security(13)
 def test_another_users_screening_does_not_exist(app, analyst: Person, done: str) -> None:
     eve = Person(app, "eve").sign_up().log_in()
-    for path in ("", ".json", "/rows", "/progress", "/threshold", "/scores.csv", "/flagged.csv", "/report.xlsx"):
+    for path in (
+        "",
+        ".json",
+        "/rows",
+        "/progress",
+        "/threshold",
+        "/scores.csv",
+        "/flagged.csv",
+        "/report.xlsx",
+    ):
         assert eve.client.get(f"/results/{done}{path}").status_code == 404, path
     assert eve.post(f"/results/{done}/delete", "/upload").status_code == 404
     assert analyst.client.get(f"/results/{done}").status_code == 200
 
 
-def test_columns_in_another_order_give_the_same_scores(analyst: Person, worker: Worker, done: str, sample: bytes) -> None:
+def test_columns_in_another_order_give_the_same_scores(
+    analyst: Person, worker: Worker, done: str, sample: bytes
+) -> None:
     frame = pd.read_csv(io.BytesIO(sample))
     shuffled = frame[frame.columns[::-1]].rename(columns=lambda name: f" {name.upper()} ")
     other = screening_of(analyst.upload(shuffled.to_csv(index=False).encode()))
@@ -149,7 +174,9 @@ def test_columns_in_another_order_give_the_same_scores(analyst: Person, worker: 
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
 
 
-def test_labels_are_measured_but_never_make_flags(analyst: Person, worker: Worker, done: str, sample: bytes) -> None:
+def test_labels_are_measured_but_never_make_flags(
+    analyst: Person, worker: Worker, done: str, sample: bytes
+) -> None:
     frame = pd.read_csv(io.BytesIO(sample))
     frame["Class"] = 1 - frame["Class"]
     turned = screening_of(analyst.upload(frame.to_csv(index=False).encode()))

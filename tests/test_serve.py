@@ -102,7 +102,10 @@ class Server:
 
     def workers(self) -> list[int]:
         found = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return [int(line.split()[0]) for line in found.stdout.splitlines() if "screening.work" in line]
 
@@ -150,7 +153,9 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-def test_the_whole_way_on_the_real_server_and_one_stop_for_all(server: Server, sample: bytes, tmp_path: Path) -> None:
+def test_the_whole_way_on_the_real_server_and_one_stop_for_all(
+    server: Server, sample: bytes, tmp_path: Path
+) -> None:
     server.log_in()
     status, headers, body = server.upload(sample)
     assert status == 303, body
@@ -168,7 +173,9 @@ def test_the_whole_way_on_the_real_server_and_one_stop_for_all(server: Server, s
 
 
 @pytest.mark.security(37)
-def test_a_worker_killed_in_the_middle_is_followed_by_another_that_finishes(server: Server, sample: bytes) -> None:
+def test_a_worker_killed_in_the_middle_is_followed_by_another_that_finishes(
+    server: Server, sample: bytes
+) -> None:
     server.log_in()
     [worker] = server.workers()
     os.kill(worker, signal.SIGSTOP)  # so that it surely is in the middle
@@ -181,7 +188,9 @@ def test_a_worker_killed_in_the_middle_is_followed_by_another_that_finishes(serv
 
 
 @pytest.mark.security(37)
-def test_a_server_killed_outright_loses_no_accepted_file(server: Server, sample: bytes, tmp_path: Path) -> None:
+def test_a_server_killed_outright_loses_no_accepted_file(
+    server: Server, sample: bytes, tmp_path: Path
+) -> None:
     server.log_in()
     os.kill(server.workers()[0], signal.SIGSTOP)
     status, headers, _ = server.upload(many_rows(sample, 20_000), wait=0)
@@ -200,7 +209,9 @@ def test_a_server_killed_outright_loses_no_accepted_file(server: Server, sample:
 
 
 @pytest.mark.security(26)
-def test_a_sender_that_leaves_in_the_middle_leaves_nothing(server: Server, sample: bytes, tmp_path: Path) -> None:
+def test_a_sender_that_leaves_in_the_middle_leaves_nothing(
+    server: Server, sample: bytes, tmp_path: Path
+) -> None:
     server.log_in()
     token = server.token("/upload")
     head = (
@@ -212,7 +223,8 @@ def test_a_sender_that_leaves_in_the_middle_leaves_nothing(server: Server, sampl
     with socket.create_connection(("127.0.0.1", server.port)) as line:
         line.sendall(
             f"POST /upload HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\nContent-Length: {len(body) + 500}\r\n"
-            "Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode() + body
+            "Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode()
+            + body
         )
         time.sleep(0.5)
     deadline = time.monotonic() + 20
@@ -251,8 +263,8 @@ def test_a_damaged_model_stops_the_start_with_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "model.h5"
     broken.write_bytes((ROOT / "model.h5").read_bytes()[:5000])
     ended = subprocess.run(
-        [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, "MODEL_FILE": str(broken), "INSTANCE_PATH": str(tmp_path)},
-        capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "app.py"], cwd=ROOT,
+        env={**os.environ, "MODEL_FILE": str(broken), "INSTANCE_PATH": str(tmp_path)}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == 1
     assert "model.h5" in ended.stderr.strip().splitlines()[-1]

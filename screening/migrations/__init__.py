@@ -1,1 +1,1 @@
-"""The store's tables, version by version (Alembic). A new one needs ``HEAD`` in :mod:`screening.database` raised too."""
+"""The store's tables, version by version (Alembic). A new one also raises ``HEAD`` in :mod:`screening.database`."""

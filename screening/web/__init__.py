@@ -13,7 +13,21 @@ from screening.history import History
 from screening.settings import ROOT, Settings
 from screening.spool import Doorbell
 from screening.users import UserStore
-from screening.web import admin, api, auth, cli, cli_users, errors, guard, health, pages, results, sessions, uploads, view
+from screening.web import (
+    admin,
+    api,
+    auth,
+    cli,
+    cli_users,
+    errors,
+    guard,
+    health,
+    pages,
+    results,
+    sessions,
+    uploads,
+    view,
+)
 from screening.web.services import Services
 
 log = logging.getLogger("screening")

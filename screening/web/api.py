@@ -43,7 +43,9 @@ def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
     probabilities = utils.get_probabilities(transactions, detector)
     threshold = services().settings.threshold
     flagged = flags.flag(probabilities, threshold)
-    explained = iter(reasons.explain(detector, Transactions(transactions.columns, transactions.values[flagged])))
+    explained = iter(
+        reasons.explain(detector, Transactions(transactions.columns, transactions.values[flagged]))
+    )
     return [
         {
             "fraud": bool(flag),

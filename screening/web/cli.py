@@ -53,7 +53,9 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command("screen")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write scores.csv here.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write scores.csv here."
+)
 @click.option("--detector", help="Use this detector instead of the one that the header picks.")
 @click.option("--set-aside", is_flag=True, help="Score the good rows and list the bad ones.")
 @with_appcontext

@@ -83,7 +83,9 @@ def _http_error(error: HTTPException) -> Any:
 
 def _os_error(error: OSError) -> tuple[Response | str, int]:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = StorageFull("The server's disk is full; nothing was changed.", remedy="Tell the operator; try later.")
+        full = StorageFull(
+            "The server's disk is full; nothing was changed.", remedy="Tell the operator; try later."
+        )
         return answer(full.as_dict())
     return _unexpected(error)
 
@@ -101,6 +103,9 @@ REMARKS: dict[int, tuple[str, str | None]] = {
     403: ("Your role doesn't allow this.", "Ask an administrator if you need it."),
     404: ("There is nothing at this address.", "Go back to the start page."),
     405: ("This address doesn't take that kind of request.", None),
-    413: ("What was sent is larger than this server takes.", "Send less, or ask the operator to raise MAX_UPLOAD_MB."),
+    413: (
+        "What was sent is larger than this server takes.",
+        "Send less, or ask the operator to raise MAX_UPLOAD_MB.",
+    ),
     429: ("There were too many requests from your address.", "Wait a little and try again."),
 }

@@ -20,7 +20,10 @@ def index() -> str:
 def sample() -> Response:
     """The generated sample file."""
     return send_file(
-        ROOT / "transactions_data.csv", mimetype="text/csv", as_attachment=True, download_name="transactions_data.csv"
+        ROOT / "transactions_data.csv",
+        mimetype="text/csv",
+        as_attachment=True,
+        download_name="transactions_data.csv",
     )
 
 

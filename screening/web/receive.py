@@ -120,7 +120,9 @@ def first_bytes(events: Iterator[Event], count: int) -> tuple[bytes, bool]:
     return bytes(head), True
 
 
-def store(head: bytes, events: Iterator[Event] | None, folder: Folder, alive: Callable[[], None]) -> tuple[int, str]:
+def store(
+    head: bytes, events: Iterator[Event] | None, folder: Folder, alive: Callable[[], None]
+) -> tuple[int, str]:
     """Write the file as it arrives; returns its size in bytes and its SHA-256.
 
     ``alive`` is called every few seconds while it arrives.

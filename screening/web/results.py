@@ -92,7 +92,9 @@ def threshold(screening_id: str) -> str:
     value = _trial_value(screening)
     found = _outcome(screening)
     trial = TrialView(**found.trial(value))
-    return render_template("_threshold.html", screening=screening, trial=trial, trial_quality=_quality_at(found, value))
+    return render_template(
+        "_threshold.html", screening=screening, trial=trial, trial_quality=_quality_at(found, value)
+    )
 
 
 @blueprint.get("/<screening_id>.json")
@@ -132,7 +134,9 @@ def flagged_csv(screening_id: str) -> Response:
 @require("see")
 def report(screening_id: str) -> Response:
     """A workbook: summary, flagged rows with reasons."""
-    return _export(screening_id, "report.xlsx", XLSX, lambda screening, found: reports.workbook(found, screening))
+    return _export(
+        screening_id, "report.xlsx", XLSX, lambda screening, found: reports.workbook(found, screening)
+    )
 
 
 @blueprint.post("/<screening_id>/delete")
@@ -236,7 +240,9 @@ def _trial_value(screening: Screening) -> float:
 def _quality_at(found: Outcome, value: float) -> Any:
     if found.label is None:
         return None
-    return quality.measure(found.label, found.probability, found.probability >= np.float32(value), found.amount)
+    return quality.measure(
+        found.label, found.probability, found.probability >= np.float32(value), found.amount
+    )
 
 
 def _filter() -> Filter:
@@ -261,7 +267,9 @@ def _number(name: str) -> float | None:
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
-        raise ScreeningError(f"“{raw[:40]}” is not a number.", where=name.replace("_", " "), remedy="Write it as 12.5.")
+        raise ScreeningError(
+            f"“{raw[:40]}” is not a number.", where=name.replace("_", " "), remedy="Write it as 12.5."
+        )
     return value
 
 

@@ -90,7 +90,9 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
     )
 
 
-def _store(screening_id: str, folder: Folder, head: bytes, events: Iterator[Event] | None, filename: str) -> None:
+def _store(
+    screening_id: str, folder: Folder, head: bytes, events: Iterator[Event] | None, filename: str
+) -> None:
     history = services().history
     try:
         size, sha256 = store(head, events, folder, lambda: history.touch(screening_id))
@@ -170,5 +172,3 @@ def _plain(name: str) -> str:
         stem, dot, ending = clean.rpartition(".")
         clean = f"{stem[:100]}…{dot}{ending[-15:]}"
     return clean or "unnamed"
-
-

@@ -122,7 +122,9 @@ def test_a_file_that_kills_its_worker_again_and_again_is_given_up_and_shown(hist
     assert "stopped 3 times" in screening.error["what"]
 
 
-def test_an_upload_that_stopped_arriving_is_forgotten(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_stopped_arriving_is_forgotten(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = received(history)
     monkeypatch.setattr(module, "LEASE", timedelta(seconds=-1))
     made = begun(history)

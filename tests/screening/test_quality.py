@@ -17,7 +17,12 @@ def test_a_confusion_matrix_by_hand() -> None:
     labels, p = arrays([1, 1, 0, 0, 1], [0.9, 0.2, 0.85, 0.1, 0.8])
     found = measure(labels, p, p >= np.float32(0.8), np.array([10.0, 20, 30, 40, 50]))
     assert found is not None
-    assert (found.true_positives, found.false_positives, found.false_negatives, found.true_negatives) == (2, 1, 1, 1)
+    assert (found.true_positives, found.false_positives, found.false_negatives, found.true_negatives) == (
+        2,
+        1,
+        1,
+        1,
+    )
     assert found.precision == pytest.approx(2 / 3)
     assert found.recall == pytest.approx(2 / 3)
     assert (found.caught_amount, found.missed_amount, found.false_alarm_amount) == (60, 20, 30)
@@ -27,7 +32,12 @@ def test_rows_without_label_or_score_do_not_count() -> None:
     labels, p = arrays([1, -1, 0, 1], [0.9, 0.9, 0.1, np.nan])
     found = measure(labels, p, p >= np.float32(0.8))
     assert found is not None
-    assert (found.true_positives, found.false_negatives, found.true_negatives, found.unlabelled) == (1, 0, 1, 1)
+    assert (found.true_positives, found.false_negatives, found.true_negatives, found.unlabelled) == (
+        1,
+        0,
+        1,
+        1,
+    )
 
 
 def test_nothing_labelled_gives_nothing() -> None:

@@ -57,6 +57,8 @@ def test_detectors_are_listed_and_shown(app: Flask) -> None:
     assert run(app, "detectors", "show", "nobody").exit_code == 1
 
 
-@pytest.mark.parametrize("words", [("--help",), ("users", "--help"), ("screen", "--help"), ("detectors", "--help")])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("users", "--help"), ("screen", "--help"), ("detectors", "--help")]
+)
 def test_every_command_explains_itself(app: Flask, words: tuple[str, ...]) -> None:
     assert run(app, *words).exit_code == 0
