@@ -21,7 +21,7 @@ from screening.artefacts.files import (
     read_card,
 )
 from screening.compiled import compiled
-from screening.errors import BadArtefact, BadFile, BadTransaction, CellProblem, NotFound
+from screening.errors import BadArtefact, BadFile, BadTransaction, CellProblem, NotFound, NotReady
 from screening.schema import ColumnContract, Transactions
 from screening.scorer import Scorer
 from screening.settings import ROOT, Settings
@@ -159,6 +159,23 @@ class Detectors:
         self.default = load_default(settings)
         """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
         self._loaded = {self.default.name: self.default}
+        self._files = {path: _stamp(path) for path in (settings.model_file, settings.vectorizer_file)}
+
+    def require_ready(self) -> None:
+        """Check that the default detector's files are still those that were loaded.
+
+        Raises:
+            NotReady: one is gone or was changed: what serves now is not what the next start would serve.
+        """
+        for path, stamp in self._files.items():
+            if _stamp(path) != stamp:
+                state = "was changed" if path.exists() else "is gone"
+                log.error("%s %s since it was loaded", path, state)
+                raise NotReady(
+                    f"{path.name} {state} since it was loaded.",
+                    where=str(path),
+                    remedy="Put the right file there and start the server again.",
+                )
 
     def names(self) -> list[str]:
         """The default detector's name, then the others in alphabetical order."""
@@ -222,6 +239,14 @@ class Detectors:
         return load_detector(
             name, folder / "model.h5", folder / "vectorizer.pkl", folder / "card.json", self._cache
         )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def load_default(settings: Settings) -> Detector:

@@ -20,6 +20,7 @@ def alive() -> Response:
 def ready() -> Response:
     """All that scoring needs is there; otherwise 503 and what is missing (by the error handler)."""
     mine = services()
+    mine.detectors.require_ready()
     mine.users.require_ready()
     with mine.database.read() as session:
         session.execute(text("SELECT 1"))
