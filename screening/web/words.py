@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 NOTHING = "–"
+PERCENT = "\u00a0%"
 DAY = 86_400
 DIGITS = 4
 BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -47,15 +48,17 @@ def amount(value: float | None) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share (0..1) as ``4.2 %``; what isn't nought or all never reads so."""
+    """A share (0..1) as ``4.2 %``, with a space that doesn't break; what isn't nought or all never reads so."""
     if value is None or not math.isfinite(value):
         return NOTHING
+    if value in (0, 1):
+        return f"{value * 100:.0f}{PERCENT}"
     least = 10.0**-digits
     if 0 < value * 100 < least / 2:
-        return f"< {least:.{digits}f} %"
+        return f"< {least:.{digits}f}{PERCENT}"
     if 100 - least / 2 < value * 100 < 100:  # noqa: PLR2004 -- per cent
-        return f"> {100 - least:.{digits}f} %"
-    return f"{value * 100:.{digits}f} %"
+        return f"> {100 - least:.{digits}f}{PERCENT}"
+    return f"{value * 100:.{digits}f}{PERCENT}"
 
 
 def probability(value: float | None, threshold: float | None = None) -> str:
@@ -126,6 +129,8 @@ def duration(seconds: float | None) -> str:
     """How long something took: ``0.4 s``, ``2 min 5 s``."""
     if seconds is None:
         return NOTHING
+    if seconds < 0.1:  # noqa: PLR2004 -- would round to nothing
+        return "less than 0.1 s"
     if seconds < 60:  # noqa: PLR2004 -- seconds in a minute
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"

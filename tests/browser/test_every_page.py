@@ -1,0 +1,196 @@
+"""What holds for every page: its frame, its labels, its contrast, its width on a phone, its manners towards the policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from screening.settings import ROOT
+from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page, send
+
+OPEN = ("/", "/signup", "/login", "/status", "/detectors/card", "/nowhere")
+INSIDE = ("/upload", "/results", "RESULT", "/account", "/admin/users")
+EVERY = (*OPEN, *INSIDE)
+CONTRAST = (ROOT / "tests" / "browser" / "contrast.js").read_text(encoding="utf-8")
+NAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary')]
+  .filter((one) => one.checkVisibility())
+  .filter((one) => !(one.labels?.length || one.getAttribute('aria-label') || one.innerText?.trim()
+                     || one.getAttribute('aria-labelledby')))
+  .map((one) => one.outerHTML)"""
+WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+INLINE = """() => [...document.querySelectorAll('*')]
+  .flatMap((one) => [...one.attributes].filter((a) => a.name === 'style' || a.name.startsWith('on')))
+  .map((a) => a.ownerElement.outerHTML.slice(0, 100))
+  .concat([...document.querySelectorAll('style, script:not([src])')].map((one) => one.outerHTML.slice(0, 100)))"""
+
+
+@pytest.fixture(scope="module")
+def result(chromium: Any, site: Site, state: Any) -> str:
+    """The path of a result with labels and flagged rows."""
+    watched = new_page(chromium, site, storage_state=state)
+    send(watched, ROOT / "transactions_data.csv")
+    path: str = watched.page.url.removeprefix(site.url)
+    watched.page.context.close()
+    return path
+
+
+def visit(clerk: Watched, path: str, result: str) -> Any:
+    clerk.open(result if path == "RESULT" else path)
+    return clerk.page
+
+
+@pytest.mark.security(35)
+@pytest.mark.parametrize("path", EVERY)
+def test_no_page_has_inline_script_or_style_or_breaks_the_policy(clerk: Watched, path: str, result: str) -> None:
+    page = visit(clerk, path, result)
+    assert page.evaluate(INLINE) == []
+    clerk.check()
+
+
+@pytest.mark.security(35)
+def test_the_watch_itself_sees_a_breach_and_a_stranger(chromium: Any, site: Site) -> None:
+    watched = new_page(chromium, site)
+    watched.open("/")
+    watched.page.evaluate("document.body.setAttribute('style', 'color: red')")
+    watched.page.evaluate("document.body.append(Object.assign(new Image(), {src: 'http://stranger.example/x.png'}))")
+    watched.page.wait_for_timeout(300)
+    with pytest.raises(AssertionError, match=r"style-src|stranger"):
+        watched.check()
+    watched.page.context.close()
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_every_page_has_its_landmarks_one_heading_of_the_first_level_and_no_level_left_out(
+    clerk: Watched, path: str, result: str
+) -> None:
+    page = visit(clerk, path, result)
+    for role in ("banner", "main", "contentinfo", "navigation"):
+        assert page.get_by_role(role).count() >= 1, role
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map((one) => Number(one.tagName[1]))")
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert page.title() not in ("", "Fraud Screening")
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_whatever_can_be_used_has_a_name_and_no_id_stands_twice(clerk: Watched, path: str, result: str) -> None:
+    page = visit(clerk, path, result)
+    assert page.evaluate(NAMED) == []
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert len(ids) == len(set(ids))
+    referred = "[aria-labelledby], [aria-describedby]"
+    missing = page.evaluate(
+        f"""[...document.querySelectorAll('{referred}')].flatMap((one) =>
+        `${{one.getAttribute('aria-labelledby') ?? ''}} ${{one.getAttribute('aria-describedby') ?? ''}}`
+        .trim().split(/\\s+/)).filter((id) => !document.getElementById(id))"""
+    )
+    assert missing == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", EVERY)
+def test_text_stands_out_from_its_ground(clerk: Watched, path: str, result: str, theme: str) -> None:
+    """WCAG 2.2 AA: 4.5 to 1, or 3 to 1 for large text; from the computed colours."""
+    clerk.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page = visit(clerk, path, result)
+    assert page.locator("html").get_attribute("data-bs-theme") == theme, "without a choice the system decides"
+    assert page.evaluate(CONTRAST) == []
+    keep(clerk, f"{(path if path != 'RESULT' else 'result').strip('/').replace('/', '-') or 'landing'}-{theme}")
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_no_page_scrolls_sideways_on_a_phone(clerk: Watched, path: str, result: str) -> None:
+    clerk.page.set_viewport_size(PHONE)
+    page = visit(clerk, path, result)
+    assert page.evaluate(WIDE) <= 0
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate(WIDE) <= 0, "with everything unfolded"
+    keep(clerk, f"{(path if path != 'RESULT' else 'result').strip('/').replace('/', '-') or 'landing'}-phone")
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_nothing_moves_after_it_was_drawn(clerk: Watched, path: str, result: str) -> None:
+    clerk.page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => {"
+        "window.shift += one.value; })).observe({type: 'layout-shift', buffered: true});"
+    )
+    page = visit(clerk, path, result)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("window.shift") < 0.02
+
+
+def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) -> None:
+    page = clerk.page
+    clerk.open("/upload")
+    page.get_by_role("button", name="Dark").click()
+    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.add_init_script(
+        "document.addEventListener('DOMContentLoaded', () => {"
+        "window.first = getComputedStyle(document.body).backgroundColor; });"
+    )
+    clerk.open("/results")
+    assert page.evaluate("window.first") == dark
+    assert page.get_by_role("button", name="Dark").get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Light").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+
+
+def test_who_wants_less_motion_gets_none(clerk: Watched) -> None:
+    clerk.page.emulate_media(reduced_motion="reduce")
+    clerk.open("/upload")
+    moving = "[...document.querySelectorAll('*')].filter((one) => getComputedStyle(one).transitionDuration !== '0s').length"
+    assert clerk.page.evaluate(moving) == 0
+
+
+def test_the_way_to_the_result_can_be_gone_with_the_keyboard_alone(clerk: Watched) -> None:
+    page = clerk.page
+    page.set_viewport_size(DESK)
+    clerk.open("/upload")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip", "the first stop leads to the content"
+    assert page.locator(".skip").bounding_box()["y"] >= 0, "and is seen"
+    page.keyboard.press("Enter")
+    seen = walk(page, until="file", most=12)
+    page.set_input_files("#file", ROOT / "transactions_data.csv")  # the system's own dialogue
+    assert "set_aside" in seen
+    walk(page, until="send", most=3)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#flagged-title")
+    stops = walk(page, until="sort-row", most=60)
+    assert {"trial-range", "trial-value", "only-flagged", "min-probability"} <= set(stops)
+    walk(page, until="sort-probability", most=3)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#rows th[aria-sort=descending] #sort-probability")
+
+
+def walk(page: Any, *, until: str, most: int) -> list[str]:
+    """Press Tab until an element has the focus; every stop must be seen to have it."""
+    stops: list[str] = []
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        here = page.evaluate(
+            "(() => { const one = document.activeElement, style = getComputedStyle(one);"
+            "return [one.id, style.outlineStyle, parseFloat(style.outlineWidth)]; })()"
+        )
+        assert here[1] != "none", f"the focus isn't seen on {here[0] or page.evaluate('document.activeElement.outerHTML')}"
+        assert here[2] >= 1
+        stops.append(here[0])
+        if here[0] == until:
+            return stops
+    pytest.fail(f"{until} was not reached: {stops}")
+
+
+def test_the_menu_opens_and_closes_with_the_keyboard(clerk: Watched) -> None:
+    page = clerk.page
+    clerk.open("/upload")
+    page.focus("details.user summary")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Log out").wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    assert page.get_by_role("button", name="Log out").is_hidden()
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"

@@ -1,0 +1,246 @@
+"""From signing up to the downloads, as a clerk goes it in a browser."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from screening.settings import ROOT
+from tests.browser.conftest import Watched, keep, send, sign_up
+
+SAMPLE = ROOT / "transactions_data.csv"
+DROP = """async ([text, name]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([text], name, {type: "text/csv"}));
+  const box = document.getElementById("drop");
+  box.dispatchEvent(new DragEvent("dragover", {dataTransfer: data, bubbles: true, cancelable: true}));
+  const over = box.classList.contains("over");
+  box.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+  return over;
+}"""
+
+
+def count(page: Any, word: str) -> int:
+    """A figure of the strip of counts."""
+    shown = page.locator(".counts > div", has_text=word).locator("dd").inner_text()
+    return int(shown.split()[0].replace(",", ""))
+
+
+def broken(tmp_path: Path) -> Path:
+    """The sample with text for a number, an empty cell and an infinity."""
+    header, *rows = list(csv.reader(SAMPLE.open(encoding="utf-8")))
+    for row, column, value in ((3, "V4", "abc"), (10, "Amount", ""), (77, "V9", "inf")):
+        rows[row][header.index(column)] = value
+    file = tmp_path / "broken.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([header, *rows])
+    return file
+
+
+def test_a_new_clerk_signs_up_logs_in_sends_the_sample_and_reads_which_rows_are_fraud(browser: Watched) -> None:
+    sign_up(browser, "new.clerk")
+    send(browser, SAMPLE)
+    page = browser.page
+    assert re.search(r"/results/\w{32}$", page.url)
+    flagged = count(page, "Flagged")
+    assert count(page, "Transactions") == count(page, "Legitimate") + flagged == 200
+    rows = page.locator(".flagged-rows tbody tr")
+    assert rows.count() == flagged > 0
+    assert rows.first.locator(".reasons li").count() == 3
+    chances = [float(text.strip("<> ")) for text in page.locator(".flagged-rows .chance-value").all_inner_texts()]
+    assert chances == sorted(chances, reverse=True)
+    assert min(chances) >= 0.8
+
+
+def test_the_flagged_rows_and_the_downloads_are_above_the_fold(clerk: Watched) -> None:
+    send(clerk, SAMPLE)
+    keep(clerk, "result-light")
+    fold = 800
+    for selector in (".counts", ".flagged-rows tbody tr >> nth=2", ".downloads", ".next"):
+        box = clerk.page.locator(selector).bounding_box()
+        assert box["y"] + box["height"] <= fold, selector
+
+
+def test_a_dropped_file_is_taken_and_sent(clerk: Watched) -> None:
+    clerk.open("/upload")
+    page = clerk.page
+    assert page.evaluate(DROP, [SAMPLE.read_text(encoding="utf-8"), "dropped.csv"]), "the frame shows that it takes it"
+    assert "dropped.csv" in page.locator("#chosen").inner_text()
+    assert page.evaluate("document.activeElement.id") == "send"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#flagged-title")
+    assert "dropped.csv" in page.locator("h1").inner_text()
+
+
+def test_a_broken_file_is_explained_beside_the_form_and_can_be_scored_without_its_bad_rows(
+    clerk: Watched, tmp_path: Path
+) -> None:
+    page = clerk.page
+    clerk.open("/upload")
+    page.set_input_files("#file", broken(tmp_path))
+    page.click("#send")
+    page.wait_for_selector("#error")
+    assert page.evaluate("document.activeElement.id") == "error", "a screen reader is led to what is wrong"
+    assert page.locator("#error [data-of=remedy]").inner_text()
+    found = [row.split("\t")[:4] for row in page.locator("#error tbody tr").all_inner_texts()]
+    assert found == [["4", "5", "V4", "abc"], ["11", "12", "Amount", "(empty)"], ["78", "79", "V9", "inf"]]
+    keep(clerk, "broken-file")
+    page.check("#set_aside")
+    page.click("#send")
+    page.wait_for_selector("#flagged-title")
+    assert count(page, "Set aside") == 3
+    page.click("#set-aside summary")
+    assert page.locator("#set-aside li").count() == 3
+
+
+def test_a_missing_column_is_named(clerk: Watched, tmp_path: Path) -> None:
+    rows = list(csv.reader(SAMPLE.open(encoding="utf-8")))
+    without = rows[0].index("V14")
+    file = tmp_path / "narrow.csv"
+    file.write_text("\n".join(",".join(row[:without] + row[without + 1 :]) for row in rows), encoding="utf-8")
+    clerk.open("/upload")
+    clerk.page.set_input_files("#file", file)
+    clerk.page.click("#send")
+    clerk.page.wait_for_selector("#error")
+    assert "V14" in clerk.page.locator("#error").inner_text()
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_sent(clerk: Watched, tmp_path: Path) -> None:
+    file = tmp_path / "large.csv"
+    file.write_bytes(b"x" * (2 * 2**20 + 1))
+    clerk.open("/upload")
+    clerk.page.set_input_files("#file", file)
+    sent: list[str] = []
+    clerk.page.on("request", lambda request: sent.append(request.url))
+    clerk.page.click("#send")
+    clerk.page.wait_for_selector("#error")
+    assert "too large" in clerk.page.locator("#error").inner_text()
+    assert sent == []
+
+
+def test_a_lost_connection_is_said_and_the_form_is_free_again(clerk: Watched) -> None:
+    clerk.open("/upload")
+    clerk.page.set_input_files("#file", SAMPLE)
+    clerk.page.route("**/upload", lambda route: route.abort())
+    clerk.page.click("#send")
+    clerk.page.wait_for_selector("#error")
+    assert "Nothing was scored" in clerk.page.locator("#error").inner_text()
+    assert clerk.page.locator("#send").is_enabled()
+    assert clerk.page.locator("#sending").is_hidden()
+
+
+def test_all_rows_are_sorted_filtered_and_turned_without_loading_the_page_anew(clerk: Watched) -> None:
+    send(clerk, SAMPLE)
+    page = clerk.page
+    page.evaluate("window.same = true")
+    shown = page.locator("#rows .chance-value")
+    page.click("#sort-amount")
+    page.wait_for_selector("#rows th[aria-sort=descending] #sort-amount")
+    amounts = [float(text.replace(",", "")) for text in page.locator("#rows tbody td:nth-child(4)").all_inner_texts()]
+    assert amounts == sorted(amounts, reverse=True)
+    assert page.evaluate("document.activeElement.id") == "sort-amount", "the keyboard stays where it was"
+    flagged = count(page, "Flagged")
+    page.check("#only-flagged")
+    page.wait_for_function(f"document.querySelectorAll('#rows tbody tr').length === {flagged}")
+    page.fill("#min-probability", "0.9")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"document.querySelectorAll('#rows tbody tr').length < {flagged}")
+    assert all(float(text.strip("<> ")) >= 0.9 for text in shown.all_inner_texts())
+    page.uncheck("#only-flagged")
+    page.fill("#min-probability", "")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#turn-next")
+    page.click("#turn-next")
+    page.wait_for_function("document.querySelector('#rows [role=status]').innerText.startsWith('51 to 100')")
+    assert page.evaluate("window.same"), "the page itself was never loaded again"
+
+
+def test_a_filter_that_nothing_passes_says_how_to_go_back(clerk: Watched) -> None:
+    send(clerk, SAMPLE)
+    clerk.page.fill("#min-amount", "99999999")
+    clerk.page.keyboard.press("Enter")
+    clerk.page.get_by_role("link", name="Show all rows").click()
+    clerk.page.wait_for_selector("#rows tbody tr")
+
+
+def test_the_slider_shows_how_many_rows_another_threshold_would_flag(clerk: Watched) -> None:
+    send(clerk, SAMPLE)
+    page = clerk.page
+    before = count(page, "Flagged")
+    page.focus("#trial-range")
+    page.keyboard.press("Home")
+    page.wait_for_function("document.querySelector('#trial-answer dt').innerText.includes('0.01')")
+    least = int(page.locator("#trial-answer dd").first.inner_text().split()[0])
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelector('#trial-answer dt').innerText.includes('at 1 ')")
+    most = int(page.locator("#trial-answer dd").first.inner_text().split()[0])
+    assert least >= before >= most
+    assert page.input_value("#trial-value") == "1"
+    line, chart = page.locator("#trial-line"), page.locator("#histogram")
+    assert line.get_attribute("x1") == chart.get_attribute("data-right")
+    assert count(page, "Flagged") == before, "trying changes nothing"
+
+
+def test_scores_come_back_in_the_order_of_the_file_with_its_own_columns(clerk: Watched) -> None:
+    send(clerk, SAMPLE)
+    page = clerk.page
+    flagged = count(page, "Flagged")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="All rows with scores").click()
+    given = list(csv.DictReader(SAMPLE.open(encoding="utf-8")))
+    with Path(download.value.path()).open(encoding="utf-8-sig") as stream:
+        got = list(csv.DictReader(stream))
+    assert [{name: row[name] for name in given[0]} for row in got] == given
+    assert sum(row["flagged"] == "true" for row in got) == flagged
+
+
+@pytest.mark.parametrize("name", ["Flagged rows with reasons", "Report (Excel)"])
+def test_the_other_downloads_arrive(clerk: Watched, name: str) -> None:
+    send(clerk, SAMPLE)
+    with clerk.page.expect_download() as download:
+        clerk.page.get_by_role("link", name=name).click()
+    assert Path(download.value.path()).stat().st_size > 500
+
+
+def test_a_screening_stands_in_the_list_until_it_is_deleted(browser: Watched) -> None:
+    sign_up(browser, "tidy.clerk")
+    page = browser.page
+    browser.open("/results")
+    assert page.get_by_role("main").get_by_role("link", name="Screen a file").is_visible(), "an empty list says how"
+    send(browser, SAMPLE)
+    browser.open("/results")
+    page.get_by_role("main").get_by_role("link", name="transactions_data.csv").click()
+    page.wait_for_selector("#flagged-title")
+    page.get_by_text("Delete this screening").click()
+    page.get_by_role("button", name="Delete it").click()
+    page.wait_for_url("**/results")
+    assert page.get_by_text("Nothing screened yet").is_visible()
+
+
+def test_logging_out_ends_it(browser: Watched) -> None:
+    sign_up(browser, "leaving.clerk")
+    browser.page.click("details.user summary")
+    browser.page.get_by_role("button", name="Log out").click()
+    browser.page.wait_for_url("**/login")
+    browser.open("/results")
+    assert "/login" in browser.page.url
+
+
+def test_files_that_take_long_show_how_far_they_are_and_then_their_result(clerk: Watched) -> None:
+    """The page of a running screening asks again each second, and gives way to the result when it is done."""
+    send(clerk, SAMPLE)
+    result, page = clerk.page.url, clerk.page
+    body = clerk.page.request.get(result).text()
+    fragment = (
+        '<div id="progress" class="panel" hx-get="{0}/progress" hx-trigger="every 1s" hx-swap="outerHTML">'
+        '<progress max="1" value="0.4" aria-label="Scored"></progress></div>'
+    ).format(result)
+    main = re.compile(r'(<main[^>]*>).*?(</main>)', re.DOTALL)
+    page.route(result, lambda route: route.fulfill(content_type="text/html", body=main.sub(rf"\1{fragment}\2", body)), times=1)
+    page.goto(result)
+    assert page.locator("progress").is_visible()
+    page.wait_for_selector("#flagged-title")

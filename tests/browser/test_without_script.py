@@ -1,0 +1,65 @@
+"""The main way in a browser that runs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from screening.settings import ROOT
+from tests.browser.conftest import Site, Watched, new_page, sign_up
+
+SAMPLE = ROOT / "transactions_data.csv"
+
+
+@pytest.fixture(scope="module")
+def plain(chromium: Any, site: Site) -> Iterator[Watched]:
+    watched = new_page(chromium, site, java_script_enabled=False)
+    sign_up(watched, "plain.clerk")
+    yield watched
+    assert watched.faults == []
+    watched.page.context.close()
+
+
+def test_a_file_is_sent_and_its_flagged_rows_are_shown(plain: Watched) -> None:
+    plain.open("/upload")
+    plain.page.set_input_files("#file", SAMPLE)
+    plain.page.click("#send")
+    plain.page.wait_for_selector("#flagged-title")
+    assert plain.page.locator(".flagged-rows tbody tr").count() > 0
+
+
+def test_a_file_that_is_none_is_explained(plain: Watched) -> None:
+    plain.open("/upload")
+    plain.page.set_input_files("#file", {"name": "cat.csv", "mimeType": "text/csv", "buffer": b"\x89PNG\r\n\x1a\n" * 40})
+    plain.page.click("#send")
+    assert plain.page.locator("#error").inner_text()
+    assert plain.page.locator("#upload").is_visible()
+
+
+def test_rows_are_sorted_filtered_and_another_threshold_tried_by_links_and_forms(plain: Watched) -> None:
+    plain.open("/upload")
+    plain.page.set_input_files("#file", SAMPLE)
+    plain.page.click("#send")
+    page = plain.page
+    page.click("#sort-probability")
+    assert page.locator("#rows th[aria-sort=descending] #sort-probability").count() == 1
+    page.check("#only-flagged")
+    page.get_by_role("button", name="Filter").click()
+    assert page.locator("#rows tbody tr").count() == page.locator(".flagged-rows tbody tr").count()
+    assert page.locator("#trial-range").is_hidden(), "a slider that does nothing isn't shown"
+    page.fill("#trial-value", "0.05")
+    page.get_by_role("button", name="Show").click()
+    assert "0.05" in page.locator("#trial-answer dt").first.inner_text()
+
+
+def test_dark_follows_the_system(chromium: Any, site: Site) -> None:
+    grounds = set()
+    for scheme in ("light", "dark"):
+        watched = new_page(chromium, site, java_script_enabled=False, color_scheme=scheme)
+        watched.open("/")
+        watched.page.screenshot()
+        grounds.add(watched.page.locator("body").evaluate("(one) => getComputedStyle(one).backgroundColor"))
+        watched.page.context.close()
+    assert len(grounds) == 2
