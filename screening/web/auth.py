@@ -10,6 +10,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 
 from screening.errors import NotReady, ScreeningError, StorageFull
 from screening.lockout import FAILED_LOGINS, SIGN_UPS, Lockout, Throttle, TooMany
+from screening.roles import allows
 from screening.userstext import NAME, Account
 from screening.web import audit, sessions
 from screening.web.services import services
@@ -95,7 +96,7 @@ def enter() -> Any:
         return _login_page(problem)
     sessions.begin(account)
     audit.record("login", user=account.username)
-    return redirect(safe_target(_next()), HTTPStatus.SEE_OTHER)
+    return redirect(safe_target(_next(), account.role), HTTPStatus.SEE_OTHER)
 
 
 def _identified() -> Account:
@@ -195,15 +196,15 @@ def _next() -> str:
     return request.form.get("next") or request.args.get("next") or ""
 
 
-def safe_target(wanted: str) -> str:
-    """Where to go after the login: a path of this server, or the upload page.
+def safe_target(wanted: str, role: str) -> str:
+    """Where to go after the login: a path of this server, or the upload page (results, for who may not upload).
 
     Browsers drop tabs and line ends in an address and read a backslash as a slash, so that anything but a plain path
     could lead elsewhere.
     """
     if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", wanted):
         return wanted
-    return url_for("uploads.upload")
+    return url_for("uploads.upload" if allows(role, "screen") else "results.index")
 
 
 def shown_name(username: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
+from flask_login import current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect, validate_csrf
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from wtforms.validators import ValidationError
@@ -98,7 +99,14 @@ def _limit_body() -> None:
     """Refuse what is too long by its own account, and stop reading what turns out to be."""
     limit = _body_limit()
     request.max_content_length = limit
-    if request.content_length is not None and request.content_length > limit:
+    if request.content_length is not None:
+        too_long = request.content_length > limit
+    elif request.method in SAFE_METHODS or _is_streamed():
+        return
+    else:  # sent in chunks: werkzeug would cut a long form off at the limit and take what is left for the whole
+        request.max_content_length = limit + 1
+        too_long = len(request.get_data()) > limit
+    if too_long:
         raise RequestEntityTooLarge
 
 
@@ -113,10 +121,16 @@ def _check_token() -> None:
     """A token on every request that changes something, also on addresses that don't exist yet."""
     if request.method in SAFE_METHODS or request.endpoint is None:
         return
-    if request.endpoint in STREAMED or getattr(_view(), "streams", False):
+    if _is_streamed():
         return
+    if hasattr(_view(), "permission") and not current_user.is_authenticated:
+        return  # nobody's session can be misused; the view itself asks for a login
     sent = next(filter(None, map(request.headers.get, ("X-CSRFToken", "X-CSRF-Token"))), None)
     check_csrf(sent or request.form.get("csrf_token"))
+
+
+def _is_streamed() -> bool:
+    return request.endpoint in STREAMED or bool(getattr(_view(), "streams", False))
 
 
 def _view() -> Callable[..., Any] | None:

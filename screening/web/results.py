@@ -178,7 +178,9 @@ def _export(
 ) -> Response:
     screening = _done(screening_id)
     body = write(screening, _outcome(screening))
-    audit.record("export", screening=screening.id, name=name, sha256=screening.sha256)
+    audit.record(
+        "export", screening=screening.id, name=name, sha256=screening.sha256, fingerprint=screening.fingerprint
+    )
     stem = screening.filename.split(".")[0] or "screening"
     response = Response(body, content_type=kind)
     response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-{name}")

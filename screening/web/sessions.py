@@ -132,6 +132,7 @@ def require(permission: str) -> Callable[[View], View]:
                 abort(HTTPStatus.FORBIDDEN)
             return view(*args, **kwargs)
 
+        guarded.permission = permission  # type: ignore[attr-defined]
         return cast("View", guarded)
 
     return guard
@@ -228,8 +229,9 @@ def _load_user(username: str) -> User | None:
     except NotReady as problem:
         log.error("%s", problem)  # noqa: TRY400
         return None
-    proven = mine.found is None or (account is not None and mine.found.proof == proof_of(account))
-    return User(account) if account is not None and account.active and proven else None
+    if account is None or not account.active or mine.found is None or mine.found.proof != proof_of(account):
+        return None
+    return User(account)
 
 
 def _unauthorized() -> Any:

@@ -1,0 +1,59 @@
+"""A team of every role, written into users.txt as an operator would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from screening.passwords import Hasher
+from screening.settings import Settings
+from screening.userstext import Account, write
+from screening.web import create_app
+from tests.conftest import PASSWORD, Person
+
+TEAM = {"ada": "admin", "ana": "analyst", "mia": "manager", "otto": "auditor", "dora": "analyst"}
+"""Username and role; dora is disabled."""
+
+
+@pytest.fixture(scope="session")
+def real_hash() -> str:
+    """One hash as the app makes it: making it takes a while, checking it too."""
+    return Hasher().hash(PASSWORD)
+
+
+@pytest.fixture
+def team(app: Flask, settings: Settings, real_hash: str) -> dict[str, Account]:
+    """The accounts of TEAM, in the file of the app."""
+    accounts = {
+        name: Account(name, f"{name}@bank.example", real_hash, role, active=name != "dora")
+        for name, role in TEAM.items()
+    }
+    lines = "".join(write(account) + "\n" for account in accounts.values())
+    settings.users_file.write_text("# the team\n" + lines, encoding="utf-8")
+    return accounts
+
+
+@pytest.fixture
+def login(app: Flask, team: dict[str, Account]) -> Callable[[str], Person]:
+    """Logs one of the team in through the page."""
+    return lambda name: Person(app, name).log_in()
+
+
+@pytest.fixture
+def nobody(app: Flask) -> Person:
+    """A visitor."""
+    return Person(app, "nobody")
+
+
+@pytest.fixture
+def app_with(settings: Settings) -> Callable[..., Flask]:
+    """The same app with other settings."""
+
+    def build(**changes: Any) -> Flask:
+        return create_app(replace(settings, **changes))
+
+    return build

@@ -1,0 +1,111 @@
+"""Every route for everybody. A new route fails here until it has a line in the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from screening.settings import Settings
+from screening.sessions import SessionStore
+from screening.userstext import Account
+from screening.web.services import Services
+from tests.conftest import Person
+
+PEOPLE = ("anonymous", "analyst", "manager", "auditor", "admin", "disabled")
+NAMES = {"analyst": "ana", "manager": "mia", "auditor": "otto", "admin": "ada", "disabled": "dora"}
+
+# What a right request of each comes to, in the order of PEOPLE. 303 to the login page is written "login", a 401 for a
+# program 401; "open" is anything but a login, a 401 and a 403 (which of them, other tests say).
+ANYBODY = ("open",) * 6
+MEMBERS = ("login", "open", "open", "open", "open", "login")
+SCREENERS = ("login", "open", "open", 403, "open", "login")
+ADMINS = ("login", 403, 403, 403, "open", "login")
+
+MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
+    ("GET", "/static/<path:filename>"): ANYBODY,
+    ("GET", "/"): ANYBODY,
+    ("GET", "/sample.csv"): ANYBODY,
+    ("GET", "/status"): ANYBODY,
+    ("GET", "/detectors/<name>"): ANYBODY,
+    ("GET", "/healthz"): ANYBODY,
+    ("GET", "/readyz"): ANYBODY,
+    ("GET", "/signup"): ANYBODY,
+    ("POST", "/signup"): ANYBODY,
+    ("GET", "/login"): ANYBODY,
+    ("POST", "/login"): (401,) * 6,  # no name and no password in the request
+    ("GET", "/signin"): ANYBODY,
+    ("POST", "/logout"): ("login",) * 6,
+    ("GET", "/account"): MEMBERS,
+    ("POST", "/account"): ("login", 401, 401, 401, 401, "login"),  # no present password in the request
+    ("GET", "/upload"): SCREENERS,
+    ("POST", "/upload"): SCREENERS,
+    ("GET", "/results"): MEMBERS,
+    ("GET", "/results/<screening_id>"): MEMBERS,
+    ("GET", "/results/<screening_id>/rows"): MEMBERS,
+    ("GET", "/results/<screening_id>/progress"): MEMBERS,
+    ("GET", "/results/<screening_id>/threshold"): MEMBERS,
+    ("GET", "/results/<screening_id>.json"): (401, "open", "open", "open", "open", 401),
+    ("GET", "/results/<screening_id>/scores.csv"): MEMBERS,
+    ("GET", "/results/<screening_id>/flagged.csv"): MEMBERS,
+    ("GET", "/results/<screening_id>/report.xlsx"): MEMBERS,
+    ("POST", "/results/<screening_id>/delete"): SCREENERS,
+    ("POST", "/detect_fraud"): (401, "open", "open", 403, "open", 401),
+    ("GET", "/admin/users"): ADMINS,
+    ("POST", "/admin/users/<username>/role"): ADMINS,
+    ("POST", "/admin/users/<username>/state"): ADMINS,
+    ("POST", "/admin/users/<username>/password"): ADMINS,
+}
+
+
+@pytest.mark.security(12)
+def test_every_route_stands_in_the_matrix(app: Flask) -> None:
+    routes = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert routes == set(MATRIX)
+
+
+@pytest.mark.security(12)
+@pytest.mark.parametrize("who", PEOPLE)
+def test_everybody_gets_what_the_matrix_says(
+    app: Flask, who: str, team: dict[str, Account], services: Services, settings: Settings
+) -> None:
+    lines = settings.users_file.read_text("utf-8")
+    for (method, rule), expected in MATRIX.items():
+        settings.users_file.write_text(lines, encoding="utf-8")  # what the admin did is undone
+        person = _as(app, who, team, services)
+        url = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", lambda found: _value(found[1]), rule)
+        token = {} if method == "GET" else {"csrf_token": person.token("/login")}
+        answer = person.client.open(url, method=method, data=token, content_type="multipart/form-data")
+        assert _outcome(answer.status_code, answer.headers.get("Location", "")) == expected[PEOPLE.index(who)], (method, rule)
+
+
+def _as(app: Flask, who: str, team: dict[str, Account], services: Services) -> Person:
+    """A session as a login begins it (for the disabled one: as it was before)."""
+    person = Person(app, who)
+    if who != "anonymous":
+        store = SessionStore(services.database, 900)
+        person.client.set_cookie("session", store.begin(team[NAMES[who]], {"csrf_token": f"of {who}"}))
+    return person
+
+
+def _value(name: str) -> str:
+    return {"username": "ana", "filename": "css/app.css", "name": "card"}.get(name, "0123abcd")
+
+
+def _outcome(status: int, location: str) -> object:
+    if status == 303 and location.startswith("/login"):
+        return "login"
+    return status if status in (401, 403) else "open"
+
+
+@pytest.mark.security(12)
+def test_a_route_that_the_matrix_lacks_would_be_noticed(app: Flask, login: Callable[[str], Person]) -> None:
+    app.add_url_rule("/forgotten", view_func=lambda: "")
+    with pytest.raises(AssertionError):
+        test_every_route_stands_in_the_matrix(app)

@@ -1,0 +1,39 @@
+"""Users see their own screenings only; another's look as if they weren't there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from screening.web.services import Services
+from screening.worker import Worker
+from tests.conftest import Person
+
+
+@pytest.mark.security(13)
+def test_another_users_screening_and_its_exports_are_not_found(
+    app: Flask, login: Callable[[str], Person], services: Services, worker: Worker, sample: bytes
+) -> None:
+    owner = login("ana")
+    location = owner.upload(sample).headers["Location"]
+    screening_id = location.rsplit("/", 1)[1]
+    rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/results/")]
+    assert len(rules) >= 8
+    for name in ("mia", "otto", "ada"):
+        other = login(name)
+        token = other.token("/account")
+        for rule in rules:
+            method = "POST" if "POST" in (rule.methods or ()) else "GET"
+            fields = {"csrf_token": token} if method == "POST" else {}
+            theirs, nothing = (
+                other.client.open(re.sub("<[^>]+>", found, rule.rule), method=method, data=fields)
+                for found in (screening_id, "0" * len(screening_id))
+            )
+            assert theirs.status_code == nothing.status_code, (name, rule.rule)
+            assert theirs.status_code in ((403, 404) if name == "otto" else (404,)), (name, rule.rule)
+        assert screening_id not in other.client.get("/results").get_data(as_text=True)
+    assert owner.client.get(location).status_code == 200
+    assert screening_id in owner.client.get("/results").get_data(as_text=True)
