@@ -15,8 +15,7 @@ from screening.settings import ROOT, Settings
 from screening.web import create_app
 from screening.web.services import Services
 from screening.worker import Worker
-
-PASSWORD = "a long river of words 7"
+from tests.served import PASSWORD
 
 
 @pytest.fixture(scope="session")

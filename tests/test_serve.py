@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -17,116 +15,9 @@ from pathlib import Path
 import pytest
 
 from screening.settings import ROOT
-from tests.conftest import PASSWORD
+from tests.served import BOUNDARY, Server
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix; run `make test` there")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Server:
-    """`python app.py` on folders of its own."""
-
-    def __init__(self, folder: Path, compiled: Path, **environ: str) -> None:
-        self.folder = folder
-        self.port = free_port()
-        instance = folder / "instance"
-        if not instance.exists():
-            instance.mkdir()
-            (instance / "compiled").symlink_to(compiled)
-            (folder / "users.txt").write_text("# accounts\n", encoding="utf-8")
-        self.environ = {
-            **os.environ, "INSTANCE_PATH": str(instance), "USERS_FILE": str(folder / "users.txt"),
-            "PORT": str(self.port), "HOST": "127.0.0.1", **environ,
-        }  # fmt: skip
-        self.cookies: dict[str, str] = {}
-        self.log = (folder / "server.log").open("ab")
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=self.environ, stdout=self.log, stderr=self.log
-        )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
-            try:
-                if self.get("/healthz")[0] == 200:
-                    return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("the server did not answer within a minute")
-
-    def request(self, method: str, path: str, body=None, **headers: str):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
-        sent = {"Cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items()), **headers}
-        connection.request(method, path, body, sent)
-        answer = connection.getresponse()
-        content = answer.read()
-        for line in answer.headers.get_all("Set-Cookie") or []:
-            name, _, value = line.split(";", 1)[0].partition("=")
-            self.cookies[name] = value
-        connection.close()
-        return answer.status, answer.headers, content
-
-    def get(self, path: str):
-        return self.request("GET", path)
-
-    def token(self, page: str) -> str:
-        text = self.get(page)[2].decode()
-        return re.search(r'name="csrf_token"[^>]*value="([^"]+)"', text)[1]
-
-    def form(self, path: str, **fields: str):
-        from urllib.parse import urlencode
-
-        body = urlencode({"csrf_token": self.token(path), **fields})
-        return self.request("POST", path, body, **{"Content-Type": "application/x-www-form-urlencoded"})
-
-    def log_in(self) -> None:
-        assert self.form("/signup", username="ana", email="ana@bank.example", password=PASSWORD)[0] == 303
-        assert self.form("/login", username="ana", password=PASSWORD)[0] == 303
-
-    def upload(self, content: bytes, wait: int = 60):
-        boundary = "----a-boundary-of-the-test"
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n{self.token("/upload")}\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
-        )
-        body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
-        kind = f"multipart/form-data; boundary={boundary}"
-        return self.request("POST", "/upload", body, **{"Content-Type": kind, "Prefer": f"wait={wait}"})
-
-    def workers(self) -> list[int]:
-        found = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return [int(line.split()[0]) for line in found.stdout.splitlines() if "screening.work" in line]
-
-    def wait_for(self, screening: str, seconds: float = 60) -> dict:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            state = json.loads(self.get(f"/results/{screening}.json")[2])
-            if state["state"] != "running":
-                return state
-            time.sleep(0.1)
-        raise AssertionError(f"still running after {seconds} s: {state}")
-
-    def stop(self, how: int = signal.SIGTERM) -> None:
-        self.process.send_signal(how)
-        self.process.wait(timeout=40)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
 
 
 @pytest.fixture
@@ -213,22 +104,19 @@ def test_a_sender_that_leaves_in_the_middle_leaves_nothing(
     server: Server, sample: bytes, tmp_path: Path
 ) -> None:
     server.log_in()
-    token = server.token("/upload")
-    head = (
-        '--b\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n' + token + "\r\n"
-        '--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
-    ).encode()
-    body = head + many_rows(sample, 4_000)
+    body = server.form_body(many_rows(sample, 4_000))[:-500]
     cookie = "; ".join(f"{k}={v}" for k, v in server.cookies.items())
     with socket.create_connection(("127.0.0.1", server.port)) as line:
         line.sendall(
             f"POST /upload HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\nContent-Length: {len(body) + 500}\r\n"
-            "Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode()
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode()
             + body
         )
-        time.sleep(0.5)
-    deadline = time.monotonic() + 20
-    kept = tmp_path / "instance" / "screenings"
+        kept = tmp_path / "instance" / "screenings"
+        deadline = time.monotonic() + 20
+        while not list(kept.glob("*/input")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(kept.glob("*/input")), "the file never began to arrive"
     while list(kept.glob("*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert list(kept.glob("*")) == []
@@ -262,10 +150,16 @@ def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
 def test_a_damaged_model_stops_the_start_with_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "model.h5"
     broken.write_bytes((ROOT / "model.h5").read_bytes()[:5000])
+    environ = {**os.environ, "MODEL_FILE": str(broken), "INSTANCE_PATH": str(tmp_path)}
     ended = subprocess.run(
-        [sys.executable, "app.py"], cwd=ROOT,
-        env={**os.environ, "MODEL_FILE": str(broken), "INSTANCE_PATH": str(tmp_path)}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert ended.returncode == 1
     assert "model.h5" in ended.stderr.strip().splitlines()[-1]
     assert "Traceback" not in ended.stderr

@@ -1,0 +1,89 @@
+"""The main job, as a user meets it: upload 284,807 rows, see the flags. Beside it, in the same run, pandas.
+
+``python -m benchmarks.upload`` prints the seconds from the first byte sent to the result page read, the seconds that
+``pandas.read_csv`` takes for the same file, and their ratio pair by pair; then the memory of the web processes.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.files import card_file
+from screening.settings import ROOT
+from tests.served import Server
+
+PAIRS = 7
+
+
+def measure(pairs: int = PAIRS) -> dict[str, float]:
+    """Medians over ``pairs`` of upload and read in turn, after one of each that isn't counted."""
+    content = card_file().read_bytes()
+    cache = ROOT / "build" / "compiled"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder), cache)
+        try:
+            server.log_in()
+            found = [(_upload(server, content), _read()) for _ in range(pairs + 1)][1:]
+            memory = max(_resident(pid) for pid in _web_processes(server))
+        finally:
+            server.stop()
+            server.close()
+    ratios = [ours / theirs for ours, theirs in found]
+    return {
+        "upload_seconds": statistics.median(ours for ours, _ in found),
+        "read_csv_seconds": statistics.median(theirs for _, theirs in found),
+        "ratio": statistics.median(ratios),
+        "ratio_low": min(ratios),
+        "ratio_high": max(ratios),
+        "web_megabytes": memory,
+    }
+
+
+def _upload(server: Server, content: bytes) -> float:
+    body = server.form_body(content)
+    began = time.perf_counter()
+    status, headers, answer = server.post_form("/upload", body)
+    if status != 303:
+        raise RuntimeError(answer.decode()[:2000])
+    page = server.get(headers["Location"])
+    taken = time.perf_counter() - began
+    state = json.loads(server.get(headers["Location"] + ".json")[2])
+    if page[0] != 200 or state["state"] != "done" or not state["flagged"]:
+        raise RuntimeError(f"the upload was not screened: {state}")
+    return taken
+
+
+def _read() -> float:
+    began = time.perf_counter()
+    pd.read_csv(card_file())
+    return time.perf_counter() - began
+
+
+def _web_processes(server: Server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if int(pid) not in server.workers()]
+
+
+def _resident(pid: int) -> float:
+    """The most memory that a process has held (VmHWM), in MB of 10^6 bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def main() -> None:
+    """Print the table."""
+    for name, value in measure().items():
+        print(f"{name:20} {value:10.3f}")
+
+
+if __name__ == "__main__":
+    main()
