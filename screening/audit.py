@@ -1,7 +1,7 @@
 """The audit log: one JSON line for each thing that somebody may have to account for.
 
-A line is written by a single ``write`` to a file that is open for appending, so that lines of several processes never
-mix. What must never be in a log is taken out here, whoever calls: secrets by their field's name, card numbers by
+A line is written by a single ``write`` to a file that is open for appending and locked, so that lines of several
+processes never mix and a line cut off by a full disk doesn't swallow the next. What must never be in a log is taken out here, whoever calls: secrets by their field's name, card numbers by
 their form.
 """
 
@@ -50,9 +50,23 @@ class AuditLog:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
+            _lock(handle)
             os.write(handle, line if _ends_whole(handle) else b"\n" + line)
         finally:
             os.close(handle)
+
+
+if sys.platform == "win32":
+
+    def _lock(_handle: int) -> None:
+        """Appending is all that Windows promises here."""
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        """Until the handle is closed. A writer holds it for a fraction of a millisecond."""
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def mask_numbers(text: str) -> str:
@@ -61,7 +75,7 @@ def mask_numbers(text: str) -> str:
 
 
 def _ends_whole(handle: int) -> bool:
-    """Whether the last line is whole: when the disk was full in the middle of it, it must not swallow the next."""
+    """Whether the last line is whole; without the lock it may just be growing."""
     size = os.fstat(handle).st_size
     return size == 0 or sys.platform == "win32" or os.pread(handle, 1, size - 1) == b"\n"
 

@@ -167,8 +167,7 @@ class UserStore:
             BadAccount: there is no such role.
             Conflict: nobody would be admin any more.
         """
-        if role not in ROLES:
-            raise BadAccount("There is no such role.", where="role", remedy=f"Roles: {', '.join(ROLES)}.")
+        _check_role(role)
         return self._change(username, lambda kept: replace(kept, role=role))
 
     def set_state(self, username: str, *, active: bool) -> Account:
@@ -193,34 +192,24 @@ class UserStore:
                 remedy="Take 1 to 64 letters (A to Z), digits and . _ - beginning with a letter, a digit or _.",
             )
         if len(email) > MOST_EMAIL or not EMAIL.fullmatch(email):
-            raise BadAccount(
-                "This isn't an e-mail address.", where="email", remedy="Example: name@bank.example"
-            )
-        if role is not None and role not in ROLES:
-            raise BadAccount("There is no such role.", where="role", remedy=f"Roles: {', '.join(ROLES)}.")
+            raise BadAccount("This isn't an e-mail address.", "email", "Example: name@bank.example")
+        if role is not None:
+            _check_role(role)
         passwords.check_new(password, minimum=self.minimum_length, names=(username, email))
 
     def _refuse_taken(self, text: UsersText, username: str, email: str) -> None:
-        for account in text.accounts:
-            if (
-                account.username.casefold() == username.casefold()
-                or account.email.casefold() == email.casefold()
-            ):
-                raise TakenAccount(
-                    "An account can't be made with this username and address.",
-                    remedy="If you have an account, log in; otherwise choose another username or address.",
-                )
+        if text.holds(username, email):
+            raise TakenAccount(
+                "An account can't be made with this username and address.",
+                remedy="If you have an account, log in; otherwise choose another username or address.",
+            )
 
     def _upgraded(self, account: Account, password: str) -> Account:
         better = self.hasher.hash(password)
         try:
             return self._change(
                 account.username,
-                lambda kept: (
-                    replace(kept, password_hash=better)
-                    if kept.password_hash == account.password_hash
-                    else kept
-                ),
+                lambda kept: replace(kept, password_hash=better) if kept == account else kept,
             )
         except (NotReady, StorageFull) as problem:
             log.warning("the weak hash of %s was not made anew: %s", account.username, problem)
@@ -236,10 +225,7 @@ class UserStore:
         changed: list[Account] = []
 
         def changing(text: UsersText) -> UsersText:
-            wanted = username.casefold()
-            before = next(
-                (account for account in text.accounts if account.username.casefold() == wanted), None
-            )
+            before = text.find(username)
             if before is None:
                 raise NotFound("There is no such account.")
             changed.append(change(before))
@@ -257,3 +243,8 @@ class UserStore:
 
 def _admins(text: UsersText) -> int:
     return sum(account.active and account.role == "admin" for account in text.accounts)
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise BadAccount("There is no such role.", where="role", remedy=f"Roles: {', '.join(ROLES)}.")

@@ -108,6 +108,18 @@ class UsersText:
         """Whether nobody stands in it. A file of bad lines is not empty: its first sign-up must not become admin."""
         return not any(line.account or line.problem for line in self.lines)
 
+    def find(self, username: str) -> Account | None:
+        """The account of this name, compared without case."""
+        wanted = username.casefold()
+        return next((account for account in self.accounts if account.username.casefold() == wanted), None)
+
+    def holds(self, username: str, email: str) -> bool:
+        """Whether the name or the address has an account, compared without case."""
+        given = (username.casefold(), email.casefold())
+        return any(
+            given[0] == one.username.casefold() or given[1] == one.email.casefold() for one in self.accounts
+        )
+
     def adding(self, account: Account) -> UsersText:
         """With one line more at the end, in the line ends that the file uses."""
         ending = next((b"\r\n" for line in self.lines if line.raw.endswith(b"\r\n")), b"\n")

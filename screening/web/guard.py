@@ -7,6 +7,7 @@ themselves and hand it to :func:`check_csrf`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 FORM_BYTES = 1 << 20
 STREAMED = frozenset({"uploads.receive"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 csrf = CSRFProtect()
 
 
@@ -85,6 +87,8 @@ def _number() -> None:
 
 def _check_host() -> None:
     """Refuse a request to a name that isn't ours: links in pages and mails are made from it."""
+    if not HOST.fullmatch(request.environ.get("HTTP_HOST", "")):
+        raise BadRequest("The request names no host, more than one, or none that can be.")
     allowed = services().settings.trusted_hosts
     if allowed and _without_port(request.host) not in allowed:
         raise BadRequest("This server doesn't answer to that host name.")

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, redirect, request, session, url_for
+from flask import Flask, Request, Response, abort, current_app, redirect, request, session, url_for
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from itsdangerous import BadSignature
@@ -26,7 +26,7 @@ from screening.roles import allows
 from screening.sessions import Found, SessionStore, proof_of
 from screening.users import Account
 from screening.web import audit, errors
-from screening.web.services import services
+from screening.web.services import Services, services
 
 log = logging.getLogger("screening.accounts")
 View = TypeVar("View", bound=Callable[..., Any])
@@ -62,7 +62,7 @@ class WebSession(SecureCookieSession):
     found: Found | None = None
     begun = False
     unreadable = False
-    """The store didn't answer, so that nobody knows whose session it is."""
+    """The store didn't answer: nobody knows whose session it is."""
     sent = False
     """Whether the request brought a cookie."""
 
@@ -89,8 +89,7 @@ def user() -> User:
 
 def store() -> SessionStore:
     """The sessions of this app."""
-    mine = services()
-    return SessionStore(mine.database, mine.settings.idle_minutes * 60.0)
+    return _store_of(current_app)
 
 
 def begin(account: Account) -> None:
@@ -196,7 +195,7 @@ class _Interface(SessionInterface):
 
 
 def _store_of(app: Flask) -> SessionStore:
-    mine = app.extensions["screening"]
+    mine: Services = app.extensions["screening"]
     return SessionStore(mine.database, mine.settings.idle_minutes * 60.0)
 
 

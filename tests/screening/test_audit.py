@@ -41,7 +41,9 @@ def test_one_line_says_when_and_what(tmp_path: Path) -> None:
 
 
 @pytest.mark.security(33)
-@pytest.mark.parametrize("name", ["a\nb", 'a\r\n{"event": "login"}', "a\u2028b", "a\x85b", "\0", 'a"b\\', "😀"])
+@pytest.mark.parametrize(
+    "name", ["a\nb", 'a\r\n{"event": "login"}', "a\u2028b", "a\x85b", "\0", 'a"b\\', "😀"]
+)
 def test_a_name_with_a_newline_stays_one_line(tmp_path: Path, name: str) -> None:
     log = AuditLog(tmp_path)
     log.record("login_failed", user=name)
@@ -106,11 +108,15 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
         for number in range(200):
             log.record("export", user=sys.argv[2], number=number, text="x" * 450)
     """)
-    writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), f"w{n}"], cwd=ROOT) for n in range(4)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), f"w{n}"], cwd=ROOT) for n in range(4)
+    ]
     assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
     found = lines(AuditLog(tmp_path))
     assert len(found) == 800
-    assert {(line["user"], line["number"]) for line in found} == {(f"w{n}", i) for n in range(4) for i in range(200)}
+    assert {(line["user"], line["number"]) for line in found} == {
+        (f"w{n}", i) for n in range(4) for i in range(200)
+    }
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
@@ -122,7 +128,9 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
     assert json.loads(log.path.read_bytes().splitlines()[-1])["event"] == "logout"
 
 
-def test_a_log_that_cannot_be_written_is_told_to_the_operator(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_cannot_be_written_is_told_to_the_operator(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "log").write_text("a file where the folder should be")
     AuditLog(tmp_path).record("login", user="ada")
     assert "the audit log can't be written" in caplog.text

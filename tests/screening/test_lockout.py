@@ -100,7 +100,8 @@ def test_the_lock_holds_over_four_workers_and_a_restart(database: Database, url:
         print(sum(not lockout.settle("ada", fits=False).was_locked for _ in range(5)))
     """)
     workers = [
-        subprocess.Popen([sys.executable, "-c", script, url], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)
+        subprocess.Popen([sys.executable, "-c", script, url], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
     ]
     let_through = sum(int(worker.communicate(timeout=60)[0]) for worker in workers)
     assert let_through == 10

@@ -58,7 +58,9 @@ def test_twelve_and_128_characters_pass_and_129_do_not() -> None:
 
 
 @pytest.mark.security(2)
-@pytest.mark.parametrize("password", ["  spaces at both ends  ", "🦦🚲🌧️🥾🗻🧊🧵🪁🛶🏕️🌵🦔", "ключ от старой лодки", "тире — и…"])
+@pytest.mark.parametrize(
+    "password", ["  spaces at both ends  ", "🦦🚲🌧️🥾🗻🧊🧵🪁🛶🏕️🌵🦔", "ключ от старой лодки", "тире — и…"]
+)
 def test_spaces_emoji_and_other_scripts_are_taken(password: str) -> None:
     check_new(password, minimum=8)
     assert FAST.check(FAST.hash(password), password)
@@ -66,7 +68,10 @@ def test_spaces_emoji_and_other_scripts_are_taken(password: str) -> None:
 
 @pytest.mark.security(2)
 @settings(max_examples=40, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=128), st.data())
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=128),
+    st.data(),
+)
 def test_every_character_counts(password: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(password) - 1))
     other = password[:at] + ("x" if password[at] != "x" else "y") + password[at + 1 :]
@@ -92,10 +97,40 @@ def test_the_list_of_common_passwords_holds_three_thousand_that_are_long_enough_
 @pytest.mark.security(2)
 @pytest.mark.parametrize(
     "password",
-    """password1234 Password123! P@ssw0rd2026! passwordpassword 123456789012 098765432109 qwertyuiop12 qwerty123456
-    1q2w3e4r5t6y q1w2e3r4t5y6 1qaz2wsx3edc zaq12wsxcde3 qwe123qwe123 asdfghjkl123 aaaaaaaaaaaa abcabcabcabc 112233445566
-    iloveyou1234 letmein12345 Welcome2026!! trustno1trustno1 administrator changeme1234 christopher1 basketball12
-    unbelievable abcdefghijkl 147258369147 !!!monkey!!!! liverpool2025 monkeymonkey adminadmin123""".split(),
+    [
+        "password1234",
+        "Password123!",
+        "P@ssw0rd2026!",
+        "passwordpassword",
+        "123456789012",
+        "098765432109",
+        "qwertyuiop12",
+        "qwerty123456",
+        "1q2w3e4r5t6y",
+        "q1w2e3r4t5y6",
+        "1qaz2wsx3edc",
+        "zaq12wsxcde3",
+        "qwe123qwe123",
+        "asdfghjkl123",
+        "aaaaaaaaaaaa",
+        "abcabcabcabc",
+        "112233445566",
+        "iloveyou1234",
+        "letmein12345",
+        "Welcome2026!!",
+        "trustno1trustno1",
+        "administrator",
+        "changeme1234",
+        "christopher1",
+        "basketball12",
+        "unbelievable",
+        "abcdefghijkl",
+        "147258369147",
+        "!!!monkey!!!!",
+        "liverpool2025",
+        "monkeymonkey",
+        "adminadmin123",
+    ],
 )
 def test_what_guessers_try_first_is_refused(password: str) -> None:
     with pytest.raises(WeakPassword, match="guessers"):
@@ -121,7 +156,14 @@ def test_a_password_with_something_of_its_own_is_taken(password: str) -> None:
 @pytest.mark.security(2)
 @pytest.mark.parametrize(
     "password",
-    ["hamiltonia-hamiltonia", "Hamiltonia-12345", "m.hamilton-2026", "m.hamilton@bank.example", "fraudscreening", "Fraud Screening 1"],
+    [
+        "hamiltonia-hamiltonia",
+        "Hamiltonia-12345",
+        "m.hamilton-2026",
+        "m.hamilton@bank.example",
+        "fraudscreening",
+        "Fraud Screening 1",
+    ],
 )
 def test_the_username_the_address_and_the_product_are_refused(password: str) -> None:
     with pytest.raises(WeakPassword, match="name that anybody can see"):
@@ -131,9 +173,21 @@ def test_the_username_the_address_and_the_product_are_refused(password: str) -> 
 @pytest.mark.security(7)
 @pytest.mark.parametrize(
     "kept",
-    ["", "nonsense", "md5:x$y$z", "scrypt:0:8:1$salt$00", "scrypt:32768:8$salt$00", "scrypt:x:y:z$salt$00", "$$", "pbkdf2:$a$b",
-     "scrypt:1099511627776:8:1$salt$00", "pbkdf2:sha256:-1$salt$00", "pbkdf2:nothing:1$salt$00", "argon2$salt$00"],
-)  # fmt: skip
+    [
+        "",
+        "nonsense",
+        "md5:x$y$z",
+        "scrypt:0:8:1$salt$00",
+        "scrypt:32768:8$salt$00",
+        "scrypt:x:y:z$salt$00",
+        "$$",
+        "pbkdf2:$a$b",
+        "scrypt:1099511627776:8:1$salt$00",
+        "pbkdf2:sha256:-1$salt$00",
+        "pbkdf2:nothing:1$salt$00",
+        "argon2$salt$00",
+    ],
+)
 def test_a_malformed_hash_fits_nothing_and_is_logged(kept: str, caplog: pytest.LogCaptureFixture) -> None:
     assert not FAST.check(kept, "whatever it was", whose="mallory")
     for line in caplog.messages:

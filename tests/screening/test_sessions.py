@@ -51,7 +51,9 @@ def use(store: SessionStore, token: str) -> None:
 
 
 @pytest.mark.security(10)
-def test_a_token_has_256_random_bits_and_only_its_digest_is_kept(store: SessionStore, database: Database) -> None:
+def test_a_token_has_256_random_bits_and_only_its_digest_is_kept(
+    store: SessionStore, database: Database
+) -> None:
     tokens = {store.begin(ADA, {}) for _ in range(20)}
     assert len(tokens) == 20
     assert all(len(base64.urlsafe_b64decode(token + "=")) == 32 for token in tokens)

@@ -96,10 +96,14 @@ def test_sixty_kills_in_mid_write_lose_no_account_that_was_told(path: Path) -> N
     chance = random.Random(15)
     told: set[str] = set()
     for storm in range(20):
-        processes = [writer(path, [f"s{storm}w{number}n{count}" for count in range(400)]) for number in range(3)]
+        processes = [
+            writer(path, [f"s{storm}w{number}n{count}" for count in range(400)]) for number in range(3)
+        ]
         for process in processes:
             start(process)
-        lines = [process.stdout.readline().strip() for process in processes if process.stdout]  # all are at work
+        lines = [
+            process.stdout.readline().strip() for process in processes if process.stdout
+        ]  # all are at work
         told.update(lines)
         time.sleep(chance.uniform(0, 0.06))
         for process in processes:

@@ -25,14 +25,22 @@ def test_any_bytes_are_read_and_come_back_unchanged(data: bytes) -> None:
     assert bytes(UsersText.parse(data)) == data
 
 
-@given(st.lists(accounts, max_size=8, unique_by=lambda account: account.username.casefold()), st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(accounts, max_size=8, unique_by=lambda account: account.username.casefold()),
+    st.sampled_from(["\n", "\r\n"]),
+)
 def test_written_accounts_are_read_again(made: list[Account], ending: str) -> None:
     text = UsersText.parse("".join(write(account) + ending for account in made).encode())
     assert list(text.accounts) == made
     assert text.problems == ()
 
 
-@given(st.lists(st.sampled_from(["# note", "", "   ", "not a line", "ana,ana@bank.example," + HASH]), max_size=8), accounts)
+@given(
+    st.lists(
+        st.sampled_from(["# note", "", "   ", "not a line", "ana,ana@bank.example," + HASH]), max_size=8
+    ),
+    accounts,
+)
 def test_adding_changes_nothing_that_is_there(lines: list[str], account: Account) -> None:
     data = "\r\n".join(lines).encode()
     after = bytes(UsersText.parse(data).adding(account))
@@ -47,7 +55,9 @@ def test_a_byte_order_mark_crlf_blank_lines_and_comments_are_read_and_kept() -> 
     (ana,) = text.accounts
     assert (ana.username, ana.role, ana.active) == ("ana", "manager", True)
 
-    changed = bytes(text.changing(Account("ana", ana.email, HASH, "admin")).adding(Account("bo", "bo@x.example", HASH)))
+    changed = bytes(
+        text.changing(Account("ana", ana.email, HASH, "admin")).adding(Account("bo", "bo@x.example", HASH))
+    )
     assert changed.startswith(b"\xef\xbb\xbf# people\r\n\r\nana,")
     assert b",admin,active  # on leave\r\nbo," in changed
     assert changed.endswith(b"analyst,active\r\n")
@@ -72,7 +82,10 @@ def test_each_bad_line_is_reported_by_its_number_and_the_others_serve() -> None:
     ]
     text = UsersText.parse(b"\n".join(lines))
 
-    assert [(account.username, account.active) for account in text.accounts] == [("ana", True), ("ida", False)]
+    assert [(account.username, account.active) for account in text.accounts] == [
+        ("ana", True),
+        ("ida", False),
+    ]
     assert [problem.number for problem in text.problems] == [2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     assert "stands on line 3" in str(text.problems[7])
     assert not any("scrypt" in str(problem) for problem in text.problems)
@@ -87,7 +100,10 @@ def test_a_line_of_the_old_format_is_seen_as_such(bare: str) -> None:
 
 
 @pytest.mark.security(7)
-@pytest.mark.parametrize("damaged", ["scrypt:32768:8:3$nosecondpart", "rot13$salt$abc", "pbkdf2:sha256:1", "$2b$12$abc", "{SSHA}abc"])
+@pytest.mark.parametrize(
+    "damaged",
+    ["scrypt:32768:8:3$nosecondpart", "rot13$salt$abc", "pbkdf2:sha256:1", "$2b$12$abc", "{SSHA}abc"],
+)
 def test_a_damaged_hash_is_not_taken_for_a_password_in_the_clear(damaged: str) -> None:
     (line,) = UsersText.parse(f"ana,ana@bank.example,{damaged}\n".encode()).lines
     assert not line.bare

@@ -28,7 +28,9 @@ def test_accounts_and_bad_lines_are_shown(login: Callable[[str], Person], settin
 
 
 @pytest.mark.security(12)
-def test_a_new_role_holds_at_once_and_ends_the_accounts_sessions(login: Callable[[str], Person], services: Services) -> None:
+def test_a_new_role_holds_at_once_and_ends_the_accounts_sessions(
+    login: Callable[[str], Person], services: Services
+) -> None:
     admin, analyst = login("ada"), login("ana")
     assert admin.post(f"{PAGE}/ana/role", PAGE, role="manager").status_code == 303
     account = services.users.get("ana")
@@ -39,7 +41,9 @@ def test_a_new_role_holds_at_once_and_ends_the_accounts_sessions(login: Callable
 
 
 @pytest.mark.security(10)
-def test_a_disabled_account_is_out_at_once_and_can_come_back(app: Flask, login: Callable[[str], Person]) -> None:
+def test_a_disabled_account_is_out_at_once_and_can_come_back(
+    app: Flask, login: Callable[[str], Person]
+) -> None:
     admin, analyst = login("ada"), login("ana")
     admin.post(f"{PAGE}/ana/state", PAGE, state="disabled")
     assert analyst.client.get("/account").status_code == 303
@@ -50,7 +54,9 @@ def test_a_disabled_account_is_out_at_once_and_can_come_back(app: Flask, login: 
 
 
 @pytest.mark.security(10)
-def test_a_password_is_reset_shown_once_and_unlocks(app: Flask, login: Callable[[str], Person], settings: Settings) -> None:
+def test_a_password_is_reset_shown_once_and_unlocks(
+    app: Flask, login: Callable[[str], Person], settings: Settings
+) -> None:
     admin, analyst = login("ada"), login("ana")
     for _ in range(10):
         Person(app, "ana").post("/login", username="ana", password="not it")
@@ -67,7 +73,9 @@ def test_a_password_is_reset_shown_once_and_unlocks(app: Flask, login: Callable[
 
 @pytest.mark.security(13)
 @pytest.mark.parametrize(("act", "fields"), [("role", {"role": "analyst"}), ("state", {"state": "disabled"})])
-def test_the_last_admin_cannot_be_removed(login: Callable[[str], Person], services: Services, act: str, fields: dict[str, str]) -> None:
+def test_the_last_admin_cannot_be_removed(
+    login: Callable[[str], Person], services: Services, act: str, fields: dict[str, str]
+) -> None:
     admin = login("ada")
     answer = admin.post(f"{PAGE}/ada/{act}", PAGE, **fields)
     assert answer.status_code == 409
@@ -102,7 +110,9 @@ def test_what_makes_no_sense_changes_nothing(
 
 @pytest.mark.security(12)
 @pytest.mark.parametrize("name", ["ana", "mia", "otto"])
-def test_nobody_else_can_do_it(login: Callable[[str], Person], settings: Settings, name: str, team: dict[str, Account]) -> None:
+def test_nobody_else_can_do_it(
+    login: Callable[[str], Person], settings: Settings, name: str, team: dict[str, Account]
+) -> None:
     person = login(name)
     before = settings.users_file.read_bytes()
     assert person.client.get(PAGE).status_code == 403

@@ -27,7 +27,9 @@ def events(settings: Settings, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.security(33)
-def test_sign_up_login_failure_lock_and_logout_are_written(app: Flask, settings: Settings, team: dict[str, Account]) -> None:
+def test_sign_up_login_failure_lock_and_logout_are_written(
+    app: Flask, settings: Settings, team: dict[str, Account]
+) -> None:
     person = Person(app, "bo").sign_up()
     for _ in range(10):
         person.post("/login", username="ana", password="not the password")
@@ -48,21 +50,32 @@ def test_sign_up_login_failure_lock_and_logout_are_written(app: Flask, settings:
 
 
 @pytest.mark.security(33)
-def test_role_state_and_password_changes_and_refusals_are_written(login: Callable[[str], Person], settings: Settings) -> None:
+def test_role_state_and_password_changes_and_refusals_are_written(
+    login: Callable[[str], Person], settings: Settings
+) -> None:
     admin, analyst = login("ada"), login("ana")
     analyst.client.get("/admin/users")
     admin.post("/admin/users/mia/role", "/admin/users", role="auditor")
     admin.post("/admin/users/mia/state", "/admin/users", state="disabled")
     admin.post("/admin/users/otto/password", "/admin/users")
-    analyst.post("/account", "/account", current_password=PASSWORD, new_password="the other side of the river 8")
+    analyst.post(
+        "/account", "/account", current_password=PASSWORD, new_password="the other side of the river 8"
+    )
 
     (refused,) = events(settings, "forbidden")
     assert (refused["user"], refused["path"]) == ("ana", "/admin/users")
     (role,) = events(settings, "role_changed")
-    assert (role["user"], role["account"], role["before"], role["role"]) == ("ada", "mia", "manager", "auditor")
+    assert (role["user"], role["account"], role["before"], role["role"]) == (
+        "ada",
+        "mia",
+        "manager",
+        "auditor",
+    )
     (state,) = events(settings, "state_changed")
     assert (state["user"], state["account"], state["state"]) == ("ada", "mia", "disabled")
-    assert [(line["user"], line["account"]) for line in events(settings, "password_reset")] == [("ada", "otto")]
+    assert [(line["user"], line["account"]) for line in events(settings, "password_reset")] == [
+        ("ada", "otto")
+    ]
     assert [line["user"] for line in events(settings, "password_changed")] == ["ana"]
 
 
@@ -85,7 +98,9 @@ def test_upload_and_export_are_written_with_the_hashes_of_file_and_model(
 
 @pytest.mark.security(33)
 @pytest.mark.parametrize("name", ["a\nb", 'x\r\n{"event": "login", "user": "ada"}', "\u2028", "\0" * 9])
-def test_a_name_with_a_newline_is_one_line(app: Flask, settings: Settings, team: dict[str, Account], name: str) -> None:
+def test_a_name_with_a_newline_is_one_line(
+    app: Flask, settings: Settings, team: dict[str, Account], name: str
+) -> None:
     Person(app, "eve").post("/login", username=name, password="not it")
     (line,) = written(settings)
     assert line["event"] == "login_failed"
@@ -103,8 +118,19 @@ def test_no_secret_is_in_any_log_nor_anywhere_below_the_instance(
     person.log_in()
     kept = person.client.get_cookie("session")
     assert kept is not None
-    secrets = [PASSWORD, "seven wrong words", "typed too early", "the other side of", kept.value, early, "scrypt:", settings.secret_key]
-    person.post("/account", "/account", current_password=PASSWORD, new_password="the other side of the river 8")
+    secrets = [
+        PASSWORD,
+        "seven wrong words",
+        "typed too early",
+        "the other side of",
+        kept.value,
+        early,
+        "scrypt:",
+        settings.secret_key,
+    ]
+    person.post(
+        "/account", "/account", current_password=PASSWORD, new_password="the other side of the river 8"
+    )
     person.client.get("/results/4111111111111111")
     person.client.get("/admin/users?card=4111111111111111")
     secrets.append("4111111111111111")

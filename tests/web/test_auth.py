@@ -20,7 +20,9 @@ NEW_PASSWORD = "the other side of the river 8"
 
 
 def sign_up(person: Person, name: str, email: str | None = None, password: str = PASSWORD, **more: str):
-    return person.post("/signup", "/signup", username=name, email=email or f"{name}@bank.example", password=password, **more)
+    return person.post(
+        "/signup", "/signup", username=name, email=email or f"{name}@bank.example", password=password, **more
+    )
 
 
 def try_login(person: Person, name: str, password: str = PASSWORD, **more: str):
@@ -46,7 +48,9 @@ def test_the_first_account_is_told_that_it_becomes_admin(nobody: Person, setting
 
 
 @pytest.mark.security(13)
-def test_a_sign_up_that_asks_to_be_admin_is_an_analyst(nobody: Person, team: dict[str, Account], services: Services) -> None:
+def test_a_sign_up_that_asks_to_be_admin_is_an_analyst(
+    nobody: Person, team: dict[str, Account], services: Services
+) -> None:
     sign_up(nobody, "eve", role="admin", state="active")
     account = services.users.get("eve")
     assert account is not None
@@ -54,9 +58,15 @@ def test_a_sign_up_that_asks_to_be_admin_is_an_analyst(nobody: Person, team: dic
 
 
 @pytest.mark.security(4)
-def test_a_taken_name_and_a_taken_address_get_the_same_answer(nobody: Person, team: dict[str, Account]) -> None:
+def test_a_taken_name_and_a_taken_address_get_the_same_answer(
+    nobody: Person, team: dict[str, Account]
+) -> None:
     pages = []
-    for name, email in (("ada", "new@bank.example"), ("fresh", "ada@bank.example"), ("ADA", "Ada@Bank.example")):
+    for name, email in (
+        ("ada", "new@bank.example"),
+        ("fresh", "ada@bank.example"),
+        ("ADA", "Ada@Bank.example"),
+    ):
         answer = sign_up(nobody, name, email)
         assert answer.status_code == 409
         text = answer.get_data(as_text=True)
@@ -96,8 +106,23 @@ def test_a_password_that_is_not_taken_is_explained_on_the_page_and_never_repeate
 
 
 @pytest.mark.security(5)
-@pytest.mark.parametrize("name", ["ａｄａ", "аda", "a\u200bda", "a:b", "a,b", "a\r\nb,b@x.example,hash,admin", "a\0", "a\x85b", "a\u2028b"])
-def test_a_name_that_could_break_the_file_is_refused_on_the_page(nobody: Person, settings: Settings, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ａｄａ",
+        "аda",
+        "a\u200bda",
+        "a:b",
+        "a,b",
+        "a\r\nb,b@x.example,hash,admin",
+        "a\0",
+        "a\x85b",
+        "a\u2028b",
+    ],
+)
+def test_a_name_that_could_break_the_file_is_refused_on_the_page(
+    nobody: Person, settings: Settings, name: str
+) -> None:
     assert sign_up(nobody, name, "ada@bank.example").status_code == 400
     assert sign_up(nobody, "ada", name + "@bank.example").status_code == 400
     assert settings.users_file.read_text("utf-8") == "# accounts\n"
@@ -166,7 +191,12 @@ def test_they_take_the_same_time(services: Services, team: dict[str, Account]) -
     lockout = Lockout(services.database)
     for _ in range(10):
         lockout.settle("mia", fits=False)
-    kinds = {"wrong": ("ana", "not this"), "unknown": ("zoe", PASSWORD), "disabled": ("dora", PASSWORD), "locked": ("mia", PASSWORD)}
+    kinds = {
+        "wrong": ("ana", "not this"),
+        "unknown": ("zoe", PASSWORD),
+        "disabled": ("dora", PASSWORD),
+        "locked": ("mia", PASSWORD),
+    }
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(7):
         for kind, (name, password) in kinds.items():
@@ -178,7 +208,9 @@ def test_they_take_the_same_time(services: Services, team: dict[str, Account]) -
 
 
 @pytest.mark.security(6)
-def test_the_tenth_failure_locks_the_right_password_out(app: Flask, team: dict[str, Account], services: Services) -> None:
+def test_the_tenth_failure_locks_the_right_password_out(
+    app: Flask, team: dict[str, Account], services: Services
+) -> None:
     person = Person(app, "ana")
     assert [try_login(person, "ana", "not the password").status_code for _ in range(10)] == [401] * 10
     assert try_login(person, "ana").status_code == 401
@@ -195,7 +227,9 @@ def create_again(app: Flask) -> Flask:
 def test_a_malformed_hash_is_a_wrong_password_and_a_line_in_the_log(
     nobody: Person, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings.users_file.write_text("mallory,mallory@bank.example,rot13$salt$uryyb,analyst,active\n", encoding="utf-8")
+    settings.users_file.write_text(
+        "mallory,mallory@bank.example,rot13$salt$uryyb,analyst,active\n", encoding="utf-8"
+    )
     assert try_login(nobody, "mallory", "hello").status_code == 401
     assert "mallory" in caplog.text
     assert "hello" not in caplog.text
@@ -204,9 +238,26 @@ def test_a_malformed_hash_is_a_wrong_password_and_a_line_in_the_log(
 @pytest.mark.security(8)
 @pytest.mark.parametrize(
     "target",
-    ["https://e", "//e", " //e", "/\t/e", "/\\e", "https:e", "javascript:alert(1)", "\\\\e", "/\n/e", "///e", "e", "", "/é", "\t//e", "/ /e", "http:///e",
-     "/%09/e\r\nSet-Cookie: a=b"],
-)  # fmt: skip
+    [
+        "https://e",
+        "//e",
+        " //e",
+        "/\t/e",
+        "/\\e",
+        "https:e",
+        "javascript:alert(1)",
+        "\\\\e",
+        "/\n/e",
+        "///e",
+        "e",
+        "",
+        "/é",
+        "\t//e",
+        "/ /e",
+        "http:///e",
+        "/%09/e\r\nSet-Cookie: a=b",
+    ],
+)
 def test_a_login_never_leads_elsewhere(app: Flask, team: dict[str, Account], target: str) -> None:
     answer = try_login(Person(app, "ana"), "ana", next=target)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/upload")
@@ -235,7 +286,9 @@ def test_a_program_is_told_401_and_a_fragment_to_leave(nobody: Person) -> None:
     as_json = nobody.client.get("/results", headers={"Accept": "application/json"})
     assert as_json.status_code == 401
     assert as_json.mimetype == "application/problem+json"
-    fragment = nobody.client.get("/results/x/progress", headers={"HX-Request": "true", "HX-Current-URL": "http://localhost/results/x"})
+    fragment = nobody.client.get(
+        "/results/x/progress", headers={"HX-Request": "true", "HX-Current-URL": "http://localhost/results/x"}
+    )
     assert fragment.status_code == 401
     assert fragment.headers["HX-Redirect"] == "/login?next=/results/x"
 
@@ -259,11 +312,16 @@ def test_changing_the_password_needs_the_present_one(login: Callable[[str], Pers
 
 
 @pytest.mark.security(9)
-def test_the_present_password_cannot_be_guessed_from_within(login: Callable[[str], Person], app: Flask) -> None:
+def test_the_present_password_cannot_be_guessed_from_within(
+    login: Callable[[str], Person], app: Flask
+) -> None:
     person = login("ana")
     for _ in range(10):
         person.post("/account", "/account", current_password="not it", new_password=NEW_PASSWORD)
-    assert person.post("/account", "/account", current_password=PASSWORD, new_password=NEW_PASSWORD).status_code == 401
+    assert (
+        person.post("/account", "/account", current_password=PASSWORD, new_password=NEW_PASSWORD).status_code
+        == 401
+    )
 
 
 @pytest.mark.security(9)

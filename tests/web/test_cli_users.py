@@ -24,7 +24,10 @@ def test_an_account_is_added_with_the_password_from_standard_input(app: Flask, s
     assert (done.exit_code, done.output) == (0, "ada: admin, active\n")
     assert run(app, "add", "bo", "bo@bank.example", "--role", "auditor", typed=PASSWORD + "\n").exit_code == 0
     assert services.users.verify("ada", PASSWORD) is not None
-    assert run(app, "list").output == "ada\tada@bank.example\tadmin\tactive\nbo\tbo@bank.example\tauditor\tactive\n"
+    assert (
+        run(app, "list").output
+        == "ada\tada@bank.example\tadmin\tactive\nbo\tbo@bank.example\tauditor\tactive\n"
+    )
 
 
 @pytest.mark.security(2)
@@ -36,7 +39,9 @@ def test_a_weak_password_is_refused_in_one_line(app: Flask, services: Services, 
     assert services.users.accounts() == ()
 
 
-def test_disable_enable_and_role_hold_at_once(app: Flask, login: Callable[[str], Person], services: Services) -> None:
+def test_disable_enable_and_role_hold_at_once(
+    app: Flask, login: Callable[[str], Person], services: Services
+) -> None:
     person = login("ana")
     assert run(app, "disable", "ana").exit_code == 0
     assert person.client.get("/account").status_code == 303

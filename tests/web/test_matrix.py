@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from screening.settings import Settings
 from screening.sessions import SessionStore
+from screening.settings import Settings
 from screening.userstext import Account
 from screening.web.services import Services
 from tests.conftest import Person
@@ -82,7 +82,9 @@ def test_everybody_gets_what_the_matrix_says(
         url = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", lambda found: _value(found[1]), rule)
         token = {} if method == "GET" else {"csrf_token": person.token("/login")}
         answer = person.client.open(url, method=method, data=token, content_type="multipart/form-data")
-        assert _outcome(answer.status_code, answer.headers.get("Location", "")) == expected[PEOPLE.index(who)], (method, rule)
+        assert (
+            _outcome(answer.status_code, answer.headers.get("Location", "")) == expected[PEOPLE.index(who)]
+        ), (method, rule)
 
 
 def _as(app: Flask, who: str, team: dict[str, Account], services: Services) -> Person:

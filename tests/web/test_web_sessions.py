@@ -48,7 +48,9 @@ def test_the_cookie_of_a_plain_connection(app: Flask, team: dict[str, Account]) 
 def test_the_cookie_of_https_is_secure_and_bound_to_the_host(app: Flask, team: dict[str, Account]) -> None:
     client = app.test_client()
     page = client.get("/login", base_url="https://localhost")
-    assert re.match(r"__Host-session=~.*; Secure; HttpOnly; Path=/; SameSite=Lax$", page.headers["Set-Cookie"])
+    assert re.match(
+        r"__Host-session=~.*; Secure; HttpOnly; Path=/; SameSite=Lax$", page.headers["Set-Cookie"]
+    )
     token = re.search(r'name="csrf_token" value="([^"]+)"', page.get_data(as_text=True))
     assert token is not None
     fields = {"csrf_token": token[1], "username": "ana", "password": PASSWORD}
@@ -59,7 +61,9 @@ def test_the_cookie_of_https_is_secure_and_bound_to_the_host(app: Flask, team: d
 
 
 @pytest.mark.security(10)
-def test_a_cookie_without_the_prefix_is_no_session_on_https(app: Flask, login: Callable[[str], Person]) -> None:
+def test_a_cookie_without_the_prefix_is_no_session_on_https(
+    app: Flask, login: Callable[[str], Person]
+) -> None:
     stolen = cookie_of(login("ana"))
     client = app.test_client()
     client.set_cookie("session", stolen)
@@ -68,7 +72,9 @@ def test_a_cookie_without_the_prefix_is_no_session_on_https(app: Flask, login: C
 
 @pytest.mark.security(10)
 @pytest.mark.parametrize(("forced", "scheme", "secure"), [(True, "http", True), (False, "https", False)])
-def test_the_operator_can_force_the_cookie_either_way(app_with: Callable[..., Flask], forced: bool, scheme: str, secure: bool) -> None:
+def test_the_operator_can_force_the_cookie_either_way(
+    app_with: Callable[..., Flask], forced: bool, scheme: str, secure: bool
+) -> None:
     page = app_with(cookie_secure=forced).test_client().get("/login", base_url=f"{scheme}://localhost")
     assert ("Secure" in page.headers["Set-Cookie"]) is secure
 
@@ -100,7 +106,9 @@ def test_a_cookie_from_before_the_logout_is_worth_nothing(app: Flask, login: Cal
 
 @pytest.mark.security(10)
 @pytest.mark.parametrize("column", ["last_seen", "created"])
-def test_an_idle_or_old_session_is_over(login: Callable[[str], Person], services: Services, column: str) -> None:
+def test_an_idle_or_old_session_is_over(
+    login: Callable[[str], Person], services: Services, column: str
+) -> None:
     person = login("ana")
     assert is_in(person)
     seconds = 15 * 60 + 1 if column == "last_seen" else LONGEST_SECONDS + 1
@@ -110,7 +118,9 @@ def test_an_idle_or_old_session_is_over(login: Callable[[str], Person], services
 
 
 @pytest.mark.security(10)
-def test_a_session_in_use_is_kept_and_holds_over_a_restart(login: Callable[[str], Person], services: Services, settings: Settings) -> None:
+def test_a_session_in_use_is_kept_and_holds_over_a_restart(
+    login: Callable[[str], Person], services: Services, settings: Settings
+) -> None:
     person = login("ana")
     with services.database.write() as session:
         session.execute(update(SessionRow).values(last_seen=SessionRow.last_seen - 14 * 60))
@@ -127,7 +137,9 @@ def test_a_session_in_use_is_kept_and_holds_over_a_restart(login: Callable[[str]
     [
         pytest.param(lambda account: replace(account, active=False), id="disabled"),
         pytest.param(lambda account: replace(account, role="admin"), id="role"),
-        pytest.param(lambda account: replace(account, password_hash="scrypt:32768:8:3$salt$00"), id="password"),
+        pytest.param(
+            lambda account: replace(account, password_hash="scrypt:32768:8:3$salt$00"), id="password"
+        ),
     ],
 )
 def test_a_change_by_hand_ends_all_sessions_at_once(
@@ -147,7 +159,11 @@ def test_a_deleted_account_is_out_and_stays_out_when_somebody_takes_its_name(
     login: Callable[[str], Person], settings: Settings, nobody: Person
 ) -> None:
     person = login("ana")
-    kept = [line for line in settings.users_file.read_text("utf-8").splitlines(keepends=True) if not line.startswith("ana,")]
+    kept = [
+        line
+        for line in settings.users_file.read_text("utf-8").splitlines(keepends=True)
+        if not line.startswith("ana,")
+    ]
     settings.users_file.write_text("".join(kept), encoding="utf-8")
     assert not is_in(person)
     nobody.post("/signup", "/signup", username="ana", email="other@bank.example", password=PASSWORD)
@@ -155,7 +171,9 @@ def test_a_deleted_account_is_out_and_stays_out_when_somebody_takes_its_name(
 
 
 @pytest.mark.security(10)
-def test_a_changed_password_ends_the_other_sessions_and_renews_this_one(app: Flask, login: Callable[[str], Person]) -> None:
+def test_a_changed_password_ends_the_other_sessions_and_renews_this_one(
+    app: Flask, login: Callable[[str], Person]
+) -> None:
     here, there = login("ana"), login("ana")
     cookie = cookie_of(here)
     here.post("/account", "/account", current_password=PASSWORD, new_password="the other side of the river 8")
@@ -165,13 +183,17 @@ def test_a_changed_password_ends_the_other_sessions_and_renews_this_one(app: Fla
 
 
 @pytest.mark.security(10)
-@pytest.mark.parametrize("cookie", ["", "~", "~x.y.z", "x", "A" * 43, "~" + "A" * 200, "é", "\x01", "A" * 3900])
+@pytest.mark.parametrize(
+    "cookie", ["", "~", "~x.y.z", "x", "A" * 43, "~" + "A" * 200, "é", "\x01", "A" * 3900]
+)
 def test_an_invented_cookie_is_a_visitors(app: Flask, team: dict[str, Account], cookie: str) -> None:
     assert not replay(app, cookie)
 
 
 @pytest.mark.security(10)
-def test_a_visitors_cookie_cannot_name_an_account_even_when_it_is_signed(app: Flask, team: dict[str, Account]) -> None:
+def test_a_visitors_cookie_cannot_name_an_account_even_when_it_is_signed(
+    app: Flask, team: dict[str, Account]
+) -> None:
     signer = SecureCookieSessionInterface().get_signing_serializer(app)
     assert signer is not None
     assert not replay(app, "~" + str(signer.dumps({"_user_id": "ada", "_fresh": True})))
@@ -197,7 +219,9 @@ def test_a_page_without_a_form_gives_a_visitor_no_cookie(nobody: Person) -> None
     assert "Set-Cookie" not in nobody.client.get("/static/css/app.css").headers
 
 
-def test_a_store_that_does_not_answer_is_not_taken_for_a_logout(login: Callable[[str], Person], services: Services) -> None:
+def test_a_store_that_does_not_answer_is_not_taken_for_a_logout(
+    login: Callable[[str], Person], services: Services
+) -> None:
     person = login("ana")
     with services.database.write() as session:
         session.execute(update(SessionRow).values(last_seen=SessionRow.last_seen))
