@@ -67,10 +67,14 @@ def show(screening_id: str) -> str:
 
 @blueprint.get("/<screening_id>/rows")
 @require("see")
-def rows(screening_id: str) -> str:
-    """A page of all rows, sorted and filtered, as a fragment (or a whole page without JavaScript)."""
+def rows(screening_id: str) -> Response:
+    """A page of all rows, sorted and filtered, as a fragment; the address of the page around it follows."""
     screening = _done(screening_id)
-    return render_template("_rows.html", screening=screening, listing=_listing(_outcome(screening)))
+    listing = _listing(_outcome(screening))
+    response = Response(render_template("_rows.html", screening=screening, listing=listing))
+    query: dict[str, Any] = listing.query()
+    response.headers["HX-Replace-Url"] = url_for("results.show", screening_id=screening.id, **query)
+    return response
 
 
 @blueprint.get("/<screening_id>/progress")

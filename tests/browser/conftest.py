@@ -19,7 +19,9 @@ import pytest
 
 from screening.settings import ROOT
 
-WHY_NOT = "needs a chromium: `pip install playwright`, then `apt install chromium` or `playwright install chromium`"
+WHY_NOT = (
+    "needs a chromium: `pip install playwright`, then `apt install chromium` or `playwright install chromium`"
+)
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -66,7 +68,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Si
         "MAX_UPLOAD_MB": "2",
     }
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=surroundings, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=surroundings, stdout=log, stderr=log
+        )
         try:
             _wait(found, server)
             yield found
@@ -131,7 +135,9 @@ class Watched:
         page.on("console", self._hear)
         page.on(
             "request",
-            lambda request: request.url.startswith((home, "data:", "blob:")) or self.faults.append(request.url),
+            lambda request: (
+                request.url.startswith((home, "data:", "blob:")) or self.faults.append(request.url)
+            ),
         )
 
     def _hear(self, message: Any) -> None:

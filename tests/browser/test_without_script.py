@@ -32,7 +32,8 @@ def test_a_file_is_sent_and_its_flagged_rows_are_shown(plain: Watched) -> None:
 
 def test_a_file_that_is_none_is_explained(plain: Watched) -> None:
     plain.open("/upload")
-    plain.page.set_input_files("#file", {"name": "cat.csv", "mimeType": "text/csv", "buffer": b"\x89PNG\r\n\x1a\n" * 40})
+    cat = {"name": "cat.csv", "mimeType": "text/csv", "buffer": b"\x89PNG\r\n\x1a\n" * 40}
+    plain.page.set_input_files("#file", cat)
     plain.page.click("#send")
     assert plain.page.locator("#error").inner_text()
     assert plain.page.locator("#upload").is_visible()
