@@ -30,6 +30,7 @@ QUIET = (
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 PASSWORD = "quiet river stone 42"
 START_SECONDS = 90
+LARGEST_MB = 64
 LISTEN = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation",
@@ -65,7 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Si
         "INSTANCE_PATH": str(folder / "instance"),
         "USERS_FILE": str(folder / "users.txt"),
         "WORKERS": "1",
-        "MAX_UPLOAD_MB": "2",
+        "MAX_UPLOAD_MB": str(LARGEST_MB),
     }
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
@@ -157,8 +158,9 @@ def new_page(chromium: Any, site: Site, **options: Any) -> Watched:
 
 
 @pytest.fixture
-def browser(chromium: Any, site: Site) -> Iterator[Watched]:
+def browser(chromium: Any, site: Site, state: Any) -> Iterator[Watched]:
     """A visitor's page; whatever it did wrong fails the test at its end."""
+    del state  # the first account of all is the administrator's
     watched = new_page(chromium, site)
     yield watched
     watched.check()
@@ -192,6 +194,7 @@ def state(chromium: Any, site: Site) -> Any:
     watched = new_page(chromium, site)
     sign_up(watched, "first.clerk")
     send(watched, ROOT / "transactions_data.csv")
+    assert watched.page.get_by_role("link", name="Accounts").is_visible()
     watched.check()
     kept = watched.page.context.storage_state()
     watched.page.context.close()
