@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
+import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 
-from screening.detector import Detectors
+import utils
+from screening.detector import Detector, Detectors
 from screening.errors import ScreeningError
 from screening.history import DONE, FAILED, History, Screening
-from screening.intake import Kind
+from screening.intake import Kind, open_transactions
 from screening.pipeline import Found, screen
 from screening.settings import Settings
 from screening.spool import Abandoned, Doorbell, Folder
@@ -20,6 +25,10 @@ log = logging.getLogger("screening.worker")
 RENEW_SECONDS = 5.0
 IDLE_SECONDS = 1.0
 PROGRESS_SECONDS = 0.3
+WARM_ROWS = 600
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while another waits: parsing and scoring take turns often, and Python's
+5 ms would leave the other core idle each time."""
 
 
 class Taken(Exception):  # not an error: the row was removed or went to another worker
@@ -45,6 +54,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop (SIGTERM, SIGINT)."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.loop()
@@ -53,6 +63,7 @@ class Worker:
         """Work until :meth:`stop` is called; what a dead predecessor of this slot held is freed first."""
         self._history.release(self._slot)
         self.clear_orphans()
+        warm_up(self._detectors.default)
         while not self._stop.is_set():
             if not self.work_once():
                 self._tidy()
@@ -183,6 +194,19 @@ class _Progress:
         progress = min(done / self._size, 0.99) if self._size else 0.0
         if not self._history.renew(self._id, self._slot, progress):
             raise Taken
+
+
+def warm_up(detector: Detector) -> None:
+    """Screen a few rows of nothing, so that the first file of the day doesn't pay for imports and interpreters."""
+    header = ",".join(detector.contract.columns)
+    row = ",".join(repr(sum(detector.typical[name]) / 2) for name in detector.contract.columns)
+    stream = io.BytesIO("\n".join([header, *[row] * WARM_ROWS]).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        canonical = Path(folder) / "canonical.csv"
+        for batch in open_transactions(
+            stream, Kind.CSV, lambda _header: detector.contract, canonical=canonical
+        ):
+            utils.get_probabilities(batch.transactions, detector)
 
 
 def _values(found: Found) -> dict[str, object]:
