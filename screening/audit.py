@@ -1,8 +1,8 @@
 """The audit log: one JSON line for each thing that somebody may have to account for.
 
 A line is written by a single ``write`` to a file that is open for appending and locked, so that lines of several
-processes never mix and a line cut off by a full disk doesn't swallow the next. What must never be in a log is taken out here, whoever calls: secrets by their field's name, card numbers by
-their form.
+processes never mix and a line cut off by a full disk doesn't swallow the next. What must never be in a log is taken
+out here, whoever calls: secrets by their field's name, card numbers by their form.
 """
 
 from __future__ import annotations

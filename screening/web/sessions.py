@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, abort, current_app, redirect, request, session, url_for
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionInterface, SessionMixin
-from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from flask_login import LoginManager, UserMixin, current_user, login_user
 from itsdangerous import BadSignature
 from sqlalchemy.exc import DatabaseError
 
@@ -78,7 +78,7 @@ def init_app(app: Flask) -> None:
     manager.session_protection = None  # the proof in the store binds a session to its account
     manager.user_loader(_load_user)
     manager.unauthorized_handler(_unauthorized)
-    app.before_request(_require_store)
+    app.before_request(_settle)
     app.jinja_env.globals["may"] = may
 
 
@@ -104,9 +104,8 @@ def begin(account: Account) -> None:
 
 
 def end() -> None:
-    """Log out: the session's row goes, and the cookie with it."""
+    """Log out: the session's row goes, and the cookie with it; what is left is a visitor."""
     mine = cast("WebSession", session)
-    logout_user()
     if mine.token is not None:
         store().end(mine.token)
     mine.token = mine.found = None
@@ -212,12 +211,16 @@ def _set_cookie(response: Response, name: str, value: str) -> None:
     response.set_cookie(name, value, path="/", secure=name == SECURE_NAME, httponly=True, samesite="Lax")
 
 
-def _require_store() -> None:
-    """A session that can't be read isn't a visitor's: 503, and the cookie stays as it is."""
-    if cast("WebSession", session).unreadable:
-        raise NotReady(
-            "Sessions can't be read at the moment.", remedy="Try again; tell the operator if it stays so."
-        )
+def _settle() -> None:
+    """Know before the view who it is: a session that is over must not lend its form token to the page.
+
+    A session that can't be read isn't a visitor's: 503, and the cookie stays as it is.
+    """
+    mine = cast("WebSession", session)
+    if mine.unreadable:
+        raise NotReady("Sessions can't be read at the moment.", remedy="Try again, then tell the operator.")
+    if mine.token is not None:
+        current_user._get_current_object()  # noqa: SLF001 -- loads it
 
 
 def _load_user(username: str) -> User | None:
@@ -228,7 +231,10 @@ def _load_user(username: str) -> User | None:
     except NotReady as problem:
         log.error("%s", problem)  # noqa: TRY400
         return None
-    if account is None or not account.active or mine.found is None or mine.found.proof != proof_of(account):
+    if mine.token is None or mine.found is None:
+        return None
+    if account is None or not account.active or mine.found.proof != proof_of(account):
+        end()  # it must not come back when the account does
         return None
     return User(account)
 

@@ -340,7 +340,6 @@ def test_no_room_for_the_new_file_leaves_the_old_one_byte_for_byte(path: Path) -
     script = textwrap.dedent(f"""
         import resource, signal
         from pathlib import Path
-from typing import BinaryIO
         from screening.filelock import FileFull
         from screening.passwords import Hasher
         from screening.users import UserStore

@@ -155,6 +155,19 @@ def test_a_change_by_hand_ends_all_sessions_at_once(
 
 
 @pytest.mark.security(10)
+def test_a_session_of_a_disabled_account_does_not_come_back_with_it(
+    login: Callable[[str], Person], settings: Settings
+) -> None:
+    person = login("ana")
+    kept = settings.users_file.read_text("utf-8")
+    settings.users_file.write_text(kept.replace(",analyst,active", ",analyst,disabled"), encoding="utf-8")
+    assert not is_in(person)
+    settings.users_file.write_text(kept, encoding="utf-8")
+    assert not is_in(person)
+    assert is_in(person.log_in())  # the page's form works: its token is not the ended session's
+
+
+@pytest.mark.security(10)
 def test_a_deleted_account_is_out_and_stays_out_when_somebody_takes_its_name(
     login: Callable[[str], Person], settings: Settings, nobody: Person
 ) -> None:
