@@ -47,6 +47,14 @@ class RowView:
             return "set-aside"
         return "flagged" if self.flagged else "legitimate"
 
+    @property
+    def label_text(self) -> str:
+        """What the file's own label says of the row, and of the flag where they differ."""
+        said = words.label_word(self.label)
+        if self.probability is None or self.label not in (0, 1) or self.flagged == bool(self.label):
+            return said
+        return f"{said}, missed" if self.label else f"{said}, false alarm"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsView:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from screening.settings import ROOT
-from tests.browser.conftest import LARGEST_MB, WHY_NOT, Watched, keep, send, sign_up
+from tests.browser.conftest import LARGEST_MB, PASSWORD, WHY_NOT, Watched, keep, send, sign_up
 
 expect = pytest.importorskip("playwright.sync_api", reason=WHY_NOT).expect
 
@@ -261,3 +261,16 @@ def test_a_long_file_shows_how_far_it_is_and_gives_way_to_its_result(clerk: Watc
     keep(clerk, "progress")
     page.wait_for_selector("#flagged-title", timeout=60_000)
     assert count(page, "Transactions") == 200_000
+
+
+def test_a_session_that_ended_leads_to_the_login_and_back_to_the_same_rows(clerk: Watched) -> None:
+    send(clerk, SAMPLE)
+    page, result = clerk.page, clerk.page.url
+    page.context.clear_cookies()
+    page.click("#sort-amount")
+    page.wait_for_url("**/login?**")
+    assert page.locator("#rows").count() == 0, "the login page stands for itself, not inside the table"
+    page.fill("#username", "first.clerk")
+    page.fill("#password", PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{result}*")

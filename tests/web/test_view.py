@@ -29,6 +29,14 @@ def test_a_row_that_was_set_aside_is_neither_flagged_nor_legitimate() -> None:
     assert verdicts == ["set-aside", "flagged", "legitimate"]
 
 
+def test_a_label_says_where_the_flag_was_wrong() -> None:
+    texts = [
+        RowView(row=1, probability=0.5, flagged=flagged, label=label).label_text
+        for flagged, label in ((True, 1), (False, 1), (True, 0), (False, 0), (True, None))
+    ]
+    assert texts == ["fraud", "fraud, missed", "legitimate, false alarm", "legitimate", "–"]
+
+
 def test_a_heading_turns_the_order_round_and_goes_back_to_the_first_page() -> None:
     shown = listing(sort="amount", order="desc", filters={"flagged": "1", "min_amount": ""})
     assert shown.sorted_by("amount") == {"sort": "amount", "order": "asc", "page": 1, "flagged": "1"}
