@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
@@ -24,59 +25,6 @@ MOST_PARTS = 20
 ALIVE_SECONDS = 10.0
 
 
-class Body:
-    """The events of a multipart body, with its length checked at both ends.
-
-    Raises (while iterating):
-        RequestEntityTooLarge: more than ``limit`` bytes came, or are announced.
-        ClientDisconnected: it ended before the closing boundary or the announced length.
-    """
-
-    def __init__(self, request: Request, limit: int) -> None:
-        self._stream = request.environ["wsgi.input"]
-        self._announced = request.content_length
-        self._limit = limit
-        kind, options = parse_options_header(request.headers.get("Content-Type"))
-        if kind != "multipart/form-data" or not options.get("boundary"):
-            raise BadRequest("The form must be sent as multipart/form-data.")
-        if self._announced is not None and self._announced > limit:
-            raise RequestEntityTooLarge
-        self._decoder = MultipartDecoder(options["boundary"].encode(), max_parts=MOST_PARTS)
-        self._count = 0
-
-    def __iter__(self) -> Iterator[Event]:
-        while True:
-            try:
-                event = self._decoder.next_event()
-            except ValueError:  # the decoder's word for a body that isn't what its header says
-                raise BadRequest("The form's body is damaged.") from None
-            if isinstance(event, NeedData):
-                self._feed()
-            elif isinstance(event, Epilogue):
-                return
-            else:
-                yield event
-
-    def _feed(self) -> None:
-        left = READ_BYTES if self._announced is None else min(READ_BYTES, self._announced - self._count)
-        try:
-            chunk = self._stream.read(left) if left > 0 else b""
-        except OSError as problem:
-            raise ClientDisconnected from problem
-        if not chunk:
-            if self._announced is not None and self._count < self._announced:
-                raise ClientDisconnected
-            try:
-                self._decoder.receive_data(None)
-            except ValueError:
-                raise ClientDisconnected from None
-            return
-        self._count += len(chunk)
-        if self._count > self._limit:
-            raise RequestEntityTooLarge
-        self._decoder.receive_data(chunk)
-
-
 @dataclass(slots=True)
 class Form:
     """Fields that came before the file, and the file's own name once it has begun."""
@@ -85,62 +33,143 @@ class Form:
     filename: str | None = None
 
 
-def read_fields(events: Iterator[Event]) -> Form:
-    """Read up to the beginning of the part named ``file``; without one, ``filename`` stays ``None``."""
-    form = Form()
-    name: str | None = None
-    value = bytearray()
-    for event in events:
-        if isinstance(event, File):
-            if event.name == "file":
-                form.filename = event.filename
-                return form
-            name = None
-        elif isinstance(event, Field):
-            name, value = event.name, bytearray()
-        elif isinstance(event, Data) and name is not None:
-            value += event.data
-            if len(value) > MOST_FIELD_BYTES:
-                raise RequestEntityTooLarge
-            if not event.more_data:
-                form.fields[name] = value.decode("utf-8", "replace")
-    return form
+class Body:
+    """A multipart body in the order in which it comes: :meth:`fields`, then :meth:`content`, then :meth:`finish`.
+
+    Raises (from each):
+        RequestEntityTooLarge: more than ``limit`` bytes came, or are announced.
+        ClientDisconnected: it ended before the closing boundary or the announced length.
+        BadRequest: it isn't what its header says.
+    """
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._stream = request.environ["wsgi.input"]
+        self._announced = request.content_length
+        self._limit = limit
+        self._count = 0
+        kind, options = parse_options_header(request.headers.get("Content-Type"))
+        if kind != "multipart/form-data" or not options.get("boundary"):
+            raise BadRequest("The form must be sent as multipart/form-data.")
+        if self._announced is not None and self._announced > limit:
+            raise RequestEntityTooLarge
+        self._boundary = options["boundary"].encode()
+        self._decoder = MultipartDecoder(self._boundary, max_parts=MOST_PARTS)
+
+    def fields(self) -> Form:
+        """Read up to the beginning of the part named ``file``; without one, ``filename`` stays ``None``."""
+        form = Form()
+        name: str | None = None
+        value = bytearray()
+        for event in self._events():
+            if isinstance(event, File):
+                name = None
+                if event.name == "file":
+                    form.filename = event.filename
+                    break
+            elif isinstance(event, Field):
+                name, value = event.name, bytearray()
+            elif isinstance(event, Data) and name is not None:
+                value += event.data
+                if len(value) > MOST_FIELD_BYTES:
+                    raise RequestEntityTooLarge
+                if not event.more_data:
+                    form.fields[name] = value.decode("utf-8", "replace")
+        return form
+
+    def content(self) -> Iterator[bytes]:
+        """The content of the part that has just begun, as it comes.
+
+        The decoder would copy each piece and search all of it for the boundary; the boundary begins with a carriage
+        return, which most files don't have, and looking for one byte is ten times as fast.
+        """
+        for event in self._events():
+            if isinstance(event, Data):
+                yield bytes(event.data)
+                if not event.more_data:
+                    return
+            break
+        mark = b"\r\n--" + self._boundary
+        piece = bytes(self._decoder.buffer) or self._read()
+        while (found := _find(piece, mark)) < 0:
+            keep = piece.find(b"\r", max(len(piece) - len(mark) + 1, 0))
+            held = piece[keep:] if keep >= 0 else b""
+            yield piece[:keep] if held else piece
+            more = self._read()
+            if not more:
+                raise ClientDisconnected
+            piece = held + more
+        yield piece[:found]
+        self._decoder = MultipartDecoder(self._boundary, max_parts=MOST_PARTS)
+        self._decoder.receive_data(piece[found:])
+
+    def finish(self) -> None:
+        """Read what follows: the closing boundary must be seen, since a body without it was cut off."""
+        for _ in self._events():
+            pass
+
+    def _events(self) -> Iterator[Event]:
+        while True:
+            try:
+                event = self._decoder.next_event()
+            except ValueError:
+                raise self._damage() from None
+            if isinstance(event, Epilogue):
+                return
+            if isinstance(event, NeedData):
+                self._decoder.receive_data(self._read() or None)
+            else:
+                yield event
+
+    def _damage(self) -> BadRequest:
+        """What the decoder can't go on with: a body that ended too early, or one that is no form."""
+        return ClientDisconnected() if self._decoder.complete else BadRequest("The form's body is damaged.")
+
+    def _read(self) -> bytes:
+        """The next bytes; none at the end, which must be where it was announced."""
+        left = READ_BYTES if self._announced is None else min(READ_BYTES, self._announced - self._count)
+        try:
+            chunk: bytes = self._stream.read(left) if left > 0 else b""
+        except OSError as problem:
+            raise ClientDisconnected from problem
+        if left > 0 and not chunk and self._announced is not None:
+            raise ClientDisconnected
+        self._count += len(chunk)
+        if self._count > self._limit:
+            raise RequestEntityTooLarge
+        return chunk
 
 
-def first_bytes(events: Iterator[Event], count: int) -> tuple[bytes, bool]:
-    """At least ``count`` bytes of the file (fewer when it is shorter), and whether more follows."""
+def _find(piece: bytes, mark: bytes) -> int:
+    first = piece.find(b"\r")
+    return first if first < 0 else piece.find(mark, first)
+
+
+def first_bytes(content: Iterable[bytes], count: int) -> bytes:
+    """At least ``count`` bytes of the file, or all when it is shorter."""
     head = bytearray()
-    for event in events:
-        if isinstance(event, Data):
-            head += event.data
-            if not event.more_data:
-                return bytes(head), False
-            if len(head) >= count:
-                break
-    return bytes(head), True
+    for piece in content:
+        head += piece
+        if len(head) >= count:
+            break
+    return bytes(head)
 
 
 def store(
-    head: bytes, events: Iterator[Event] | None, folder: Folder, alive: Callable[[], None]
+    head: bytes, content: Iterable[bytes], folder: Folder, alive: Callable[[], None]
 ) -> tuple[int, str]:
     """Write the file as it arrives; returns its size in bytes and its SHA-256.
 
     ``alive`` is called every few seconds while it arrives.
     """
-    digest = hashlib.sha256(head)
-    size = len(head)
+    digest = hashlib.sha256()
+    size = 0
     due = time.monotonic() + ALIVE_SECONDS
     with folder.input.open("wb", buffering=0) as out:
-        out.write(head)
-        for event in events or ():
-            if not isinstance(event, Data):
-                break
-            out.write(event.data)
-            digest.update(event.data)
-            size += len(event.data)
+        for piece in chain((head,), content):
+            out.write(piece)
+            digest.update(piece)
+            size += len(piece)
             if time.monotonic() >= due:
                 alive()
                 due = time.monotonic() + ALIVE_SECONDS
-        for _ in events or ():
-            pass  # the closing boundary must be seen: a body that stops here was cut off
     return size, digest.hexdigest()

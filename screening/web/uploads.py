@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
-from werkzeug.sansio.multipart import Event
 
 from screening.errors import BadFile, ScreeningError
 from screening.history import DONE, FAILED, OPEN_STATES, Request, new_id
 from screening.intake import identify
 from screening.spool import Folder
 from screening.web import audit, errors, guard
-from screening.web.receive import Body, Form, first_bytes, read_fields, store
+from screening.web.receive import Body, Form, first_bytes, store
 from screening.web.services import services
 from screening.web.sessions import require, user
 
@@ -46,7 +44,7 @@ def receive() -> Any:
     A program that sends ``Accept: application/json`` gets JSON; ``Prefer: wait=N`` says how many seconds to wait.
     """
     try:
-        screening_id = _receive(iter(Body(request, services().settings.max_upload + FORM_BYTES)))
+        screening_id = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
         state = _wait(screening_id, _patience())
         if state == FAILED:
             _refuse(screening_id)
@@ -59,12 +57,13 @@ def receive() -> Any:
     return body, HTTPStatus.CREATED if state == DONE else HTTPStatus.ACCEPTED, {"Location": location}
 
 
-def _receive(events: Iterator[Event]) -> str:
-    form = read_fields(events)
+def _receive(body: Body) -> str:
+    form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
     if not form.filename:
         raise BadFile("No file was chosen.", remedy="Choose a file, then send it.")
-    head, more = first_bytes(events, HEAD_BYTES)
+    content = body.content()
+    head = first_bytes(content, HEAD_BYTES)
     filename = _plain(form.filename)
     wish = _wish(form, filename, identify(filename, head))
     screening_id = new_id()
@@ -72,7 +71,16 @@ def _receive(events: Iterator[Event]) -> str:
     folder.create()
     services().history.begin(screening_id, wish)
     services().doorbell.ring()
-    _store(screening_id, folder, head, events if more else None, filename)
+    try:
+        size, sha256 = store(head, content, folder, lambda: services().history.touch(screening_id))
+        body.finish()
+    except BaseException:  # the sender left, sent too much, or the disk is full: nothing may stay
+        services().history.remove(screening_id)
+        folder.remove()
+        raise
+    services().history.received(screening_id, size, sha256)
+    folder.complete()
+    audit.record("upload", screening=screening_id, filename=filename, size=size, sha256=sha256)
     return screening_id
 
 
@@ -88,21 +96,6 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
         set_aside_bad=form.fields.get("set_aside") == "1",
         threshold=services().settings.threshold,
     )
-
-
-def _store(
-    screening_id: str, folder: Folder, head: bytes, events: Iterator[Event] | None, filename: str
-) -> None:
-    history = services().history
-    try:
-        size, sha256 = store(head, events, folder, lambda: history.touch(screening_id))
-    except BaseException:  # the sender left, sent too much, or the disk is full: nothing may stay
-        history.remove(screening_id)
-        folder.remove()
-        raise
-    history.received(screening_id, size, sha256)
-    folder.complete()
-    audit.record("upload", screening=screening_id, filename=filename, size=size, sha256=sha256)
 
 
 def _wait(screening_id: str, seconds: float) -> str | None:
