@@ -69,6 +69,12 @@ def test_the_content_comes_through_byte_for_byte_wherever_the_pieces_end(
     assert received(body) == ({"csrf_token": "abc"}, content)
 
 
+def test_an_empty_file_may_share_its_line_break_with_the_boundary() -> None:
+    head, tail = form(b"").split(b'filename="a.csv"\r\n')
+    assert received(body_of(head + b'filename="a.csv"\r\n' + tail[2:]))[1] == b""
+    assert received(body_of(form(b"")))[1] == b""
+
+
 def test_fields_behind_the_file_are_read_over() -> None:
     later = b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="detector"\r\n\r\ncard\r\n'
     assert received(body_of(form(b"1,2\r\n3,4\r\n", later)))[1] == b"1,2\r\n3,4\r\n"
