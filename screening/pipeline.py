@@ -67,7 +67,7 @@ def screen(
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
-    ``on_batch`` is called with the number of bytes of the canonical file that are done, and may raise to stop.
+    ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
@@ -84,7 +84,7 @@ def screen(
         source = cast("BinaryIO", stream) if kind.streams else folder.input
         for batch in open_transactions(source, kind, choose, set_aside=set_aside, canonical=folder.canonical):
             _score(batch, chosen[0], threshold, collected)
-            on_batch(int(batch.offsets[-1]) if len(batch.offsets) else 0)
+            on_batch(stream.taken)
     return _conclude(folder, chosen[0], threshold, collected)
 
 

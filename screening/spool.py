@@ -68,6 +68,8 @@ class GrowingFile(io.RawIOBase):
     def __init__(self, folder: Folder, stream: io.FileIO) -> None:
         self._folder = folder
         self._stream = stream
+        self.taken = 0
+        """How many bytes were read so far."""
 
     def readable(self) -> bool:
         return True
@@ -78,7 +80,8 @@ class GrowingFile(io.RawIOBase):
             whole = self._folder.whole.exists()  # looked at before reading: what is read after that is all
             count = self._stream.readinto(buffer)
             if count or whole:
-                return int(count)
+                self.taken += count
+                return count
             if time.monotonic() > deadline or not self._folder.input.exists():
                 raise Abandoned
             time.sleep(POLL_SECONDS)
