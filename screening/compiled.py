@@ -146,7 +146,7 @@ def _run(folder: Path, model: Artefact) -> None:
 def _lock(path: Path) -> Iterator[None]:
     """Held by one process at a time; where the system has no such lock, both compile."""
     try:
-        import fcntl  # noqa: PLC0415  Windows has none
+        import fcntl
     except ImportError:
         yield
         return

@@ -53,7 +53,7 @@ def random_rows(rows: int = ROWS, seed: int = 0) -> np.ndarray:
 
 def fitted_scaler(width: int = WIDTH, centre: Any = None, scale: Any = None, names: Any = None) -> Any:
     """A scikit-learn RobustScaler with the given numbers."""
-    from sklearn.preprocessing import RobustScaler  # noqa: PLC0415
+    from sklearn.preprocessing import RobustScaler
 
     scaler = RobustScaler()
     scaler.center_ = np.asarray(CENTRE[:width] if centre is None else centre, np.float64)
@@ -66,8 +66,8 @@ def fitted_scaler(width: int = WIDTH, centre: Any = None, scale: Any = None, nam
 
 def write_vectorizer(path: Path, *, scaler: Any = None, written_by: str | None = None, **more: Any) -> Path:
     """Dump a vectorizer dict with joblib; ``written_by`` an older scikit-learn when given."""
-    import joblib  # noqa: PLC0415
-    import sklearn.base  # noqa: PLC0415
+    import joblib
+    import sklearn.base
 
     content = {"robust_scaler": scaler or fitted_scaler(), "time_min": 0.0, "time_max": 172792.0, **more}
     with patch.object(sklearn.base, "__version__", written_by or sklearn.base.__version__):
@@ -77,7 +77,7 @@ def write_vectorizer(path: Path, *, scaler: Any = None, written_by: str | None =
 
 def write_keras_2_12(path: Path, units: int = 4) -> dict[str, np.ndarray]:
     """A Dense-BatchNormalization-Dense net in the HDF5 layout of Keras 2.12; returns its weights."""
-    import h5py  # noqa: PLC0415
+    import h5py
 
     random = np.random.default_rng(7)
     weights = {
@@ -157,7 +157,7 @@ def _old_config(units: int) -> dict[str, Any]:
 
 def _nets(folder: Path) -> dict[str, Any]:
     """The nets by name; ``good`` is the only one that a detector may have."""
-    import keras  # noqa: PLC0415
+    import keras
 
     layers = keras.layers
     keras.utils.set_random_seed(3)
@@ -193,9 +193,9 @@ def _nets(folder: Path) -> dict[str, Any]:
 
 def main(folder: Path) -> None:
     """Build, predict, compile; what the compiler says of each net is kept in ``said.json``."""
-    from screening.artefacts.files import read_artefact  # noqa: PLC0415
-    from screening.compiled import _key  # noqa: PLC0415
-    from screening.compiler import main as compiler  # noqa: PLC0415
+    from screening.artefacts.files import read_artefact
+    from screening.compiled import _key
+    from screening.compiler import main as compiler
 
     said = {}
     for name, net in _nets(folder).items():

@@ -172,6 +172,6 @@ assert len(explain(detector, as_transactions(row, detector.contract))) == 1
 
 
 def test_scoring_and_explaining_import_nothing_heavy(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from tests.artefact_factory import build_nets  # noqa: PLC0415
+    from tests.artefact_factory import build_nets
 
     assert loaded_by(SCORING, str(build_nets(tmp_path_factory.getbasetemp()))) == []

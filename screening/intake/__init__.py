@@ -1,4 +1,4 @@
-"""Files of transactions in, checked batches of numbers out. Nothing is shifted, nothing is dropped in silence.
+"""Files of transactions in, checked batches of numbers out: nothing shifted, nothing dropped in silence.
 
 ``identify`` tells what a file is, ``open_transactions`` reads it, and ``read_records``, ``header_of`` and
 ``append_columns`` give its rows back as they were.

@@ -1,4 +1,4 @@
-"""What the intake hands on: batches of numbers with the places of their rows, and the bounds that it keeps."""
+"""What the intake hands on: batches of numbers with the places of their rows; and the bounds it keeps."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Limits:
 class Batch:
     """Some consecutive rows of a file, in its order.
 
-    ``first_row`` counts data rows from 1. ``offsets`` (int64) is where each row's record begins in the canonical file:
-    the upload itself, or its copy when ``copied`` is true. ``labels`` (int8) is 0, 1, or -1 for a blank; ``None`` from
-    any batch means that the file has no label that can be used. ``bad`` marks rows that are set aside: their values
-    are NaN, and ``problems`` says why. ``notes`` are remarks for the user that stop nothing.
+    ``first_row`` counts data rows from 1. ``offsets`` (int64) is where each row's record begins in the
+    canonical file: the upload itself, or its copy when ``copied`` is true. ``labels`` (int8) is 0, 1, or -1 for
+    a blank; ``None`` from any batch means that the file has no label that can be used. ``bad`` marks rows that
+    are set aside: their values are NaN, and ``problems`` says why. ``notes`` are remarks that stop nothing.
     """
 
     first_row: int

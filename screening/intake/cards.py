@@ -1,7 +1,7 @@
 """Payment card numbers don't belong in a screening file: a column of them is refused before it is kept.
 
 A number counts as a card's when it has 13 to 19 digits, begins as the networks' do and passes Luhn's check
-(ISO/IEC 7812-1, annex B). One in ten random numbers passes Luhn's check; a column does only when most of it does.
+(ISO/IEC 7812-1, annex B). One in ten random numbers passes it; a column counts only when most of it does.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class CardNumbers:
         """Take some rows into account.
 
         Raises:
-            BadFile: most of the filled cells of a column, so far, are card numbers. No digit of them is shown.
+            BadFile: most of the filled cells of a column, so far, are card numbers. No digit is shown.
         """
         for row in rows:
             for at in self._extra:

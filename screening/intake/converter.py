@@ -1,4 +1,4 @@
-"""The child process of :mod:`screening.intake.converting`: ``python -m screening.intake.converter`` with an order on stdin."""
+"""The child process of :mod:`screening.intake.converting`, run as a module with its order on stdin."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def main() -> int:
 
 def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> None:
     if kind is Kind.PARQUET:
-        from screening.intake import parquet  # noqa: PLC0415  only what the file needs is imported
+        from screening.intake import parquet
 
         parquet.to_csv(source, target)
     else:
-        from screening.intake import workbook  # noqa: PLC0415
+        from screening.intake import workbook
 
         workbook.to_csv(source, target, kind, limits)
 
@@ -51,7 +51,7 @@ def _refuse(problem: BadFile) -> int:
 
 def _confine(limits: Limits) -> None:
     try:
-        import resource  # noqa: PLC0415  not on Windows
+        import resource
     except ImportError:
         return
     seconds = int(limits.child_seconds) + 1

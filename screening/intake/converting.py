@@ -1,7 +1,7 @@
-"""Workbooks and Parquet files as canonical CSV, made in a process of its own that has a memory limit and a time limit.
+"""Workbooks and Parquet files as canonical CSV, made in a process with a memory limit and a time limit.
 
-The parsers of such formats allocate what a file tells them to. In a child the worst that a hostile file gets is the
-child's end; the web worker and the job worker don't notice.
+The parsers of such formats allocate what a file tells them to. In a child the worst that a hostile file gets is
+the child's end; the web worker and the job worker don't notice.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from pathlib import Path
 from screening.errors import BadFile, TooLarge
 from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.kinds import Kind
+from screening.intake.numbers import masked
 from screening.settings import ROOT
 
+SECRETS = ("SECRET_KEY", "DATABASE_URL")
+"""What a process that reads hostile files needn't know."""
 REFUSED = 3
 """The child's exit status when it has said on its standard output, as JSON, why the file is refused."""
 
@@ -31,12 +34,12 @@ def convert(source: Path, kind: Kind, target: Path, limits: Limits) -> None:
     """
     order = json.dumps({"source": str(source), "kind": kind, "target": str(target), "limits": asdict(limits)})
     try:
-        done = subprocess.run(  # noqa: S603  our own module; the file's name travels as data, not as an argument
+        done = subprocess.run(
             [sys.executable, "-m", "screening.intake.converter"],
             input=order.encode(),
             capture_output=True,
             cwd=ROOT,
-            env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"},
+            env={**_environment(), "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"},
             timeout=limits.child_seconds,
             check=False,
         )
@@ -47,9 +50,14 @@ def convert(source: Path, kind: Kind, target: Path, limits: Limits) -> None:
         ) from None
     if done.returncode == REFUSED:
         answer = json.loads(done.stdout)
+        answer["what"] = masked(answer["what"])
         raise (TooLarge if answer.pop("too_large") else BadFile)(**answer)
     if done.returncode:
         raise BadFile(
-            f"The file is damaged, or reading it takes more than {limits.child_memory // MEGABYTE} MB of memory.",
+            f"The file is damaged, or takes more than {limits.child_memory // MEGABYTE} MB of memory to read.",
             remedy="Save it as .csv and send that.",
         )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}

@@ -30,7 +30,7 @@ AHEAD = 2
 
 @dataclass(slots=True)
 class Opened:
-    """A table whose header has been read: ``pieces`` is what follows it, in UTF-8 or bytes that contain ASCII."""
+    """A table whose header has been read; ``pieces`` is what follows, in UTF-8 or a superset of ASCII."""
 
     pieces: Iterator[bytes]
     layout: Layout
@@ -60,13 +60,15 @@ def open_table(
         head, raw = streams.with_head(streams.newlines(raw), limits.record, limits.block)
     mark = len(BOM) if head.startswith(BOM) else 0
     if not head[mark:].strip():
-        raise BadFile("The file is empty: it holds only white space.", remedy="Export it again and send that.")
+        raise BadFile(
+            "The file is empty: it holds only white space.", remedy="Export it again and send that."
+        )
     skipped, named = dialect.preamble(head[mark:])
     start = mark + skipped
     stop = start + first_end(head[start:])
     if stop - start > limits.record:
         raise BadFile(
-            f"The header is longer than {limits.record // 1024} kB, or a quotation mark in it is never closed.",
+            f"The header is longer than {limits.record // 1024} kB, or a quotation mark in it isn't closed.",
             where="line 1",
             remedy="The first line must name the columns.",
         )
@@ -105,7 +107,7 @@ def read_table(
     """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 
     Raises:
-        BadFile: at the end of the file, with all that is wrong with it; at once where nothing after it can be read.
+        BadFile: at the end of the file, with all that is wrong; at once where nothing after it can be read.
     """
     reader = _Reader(opened, limits, set_aside=set_aside, lines=lines)
     if copy is None:

@@ -1,6 +1,6 @@
-"""Text that a spreadsheet would run as a formula (CWE-1236) is written with an apostrophe before it; numbers are not.
+"""Text that a spreadsheet would run as a formula (CWE-1236) gets an apostrophe before it; numbers do not.
 
-Almost all blocks hold nothing of the kind, so whole blocks are cleared at once and only the others are taken apart.
+Almost all blocks hold nothing of the kind: they are cleared whole, and only the others are taken apart.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _ENDS = _table(b",\r\n")
 
 
 def without_formulas(data: bytes) -> bytes:
-    """Whole records (UTF-8, commas) with an apostrophe before each cell that begins as a formula and is no number.
+    """Whole records (UTF-8, commas), an apostrophe before each cell that begins as a formula and is no number.
 
-    What is left as it is and begins with a sign holds digits, points and exponents only: nothing that computes.
+    What begins with a sign and is left as it is holds digits, marks and exponents only: nothing that computes.
     """
     codes = np.frombuffer(data, np.uint8)
     only_numeric = not data.translate(None, _NUMERIC) and b'""' not in data
@@ -75,7 +75,7 @@ def _after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]
 
 
 def _signs_fit(codes: NDArray[np.uint8]) -> bool:
-    """Whether each sign begins a number or an exponent, in a block of nothing but the characters of numbers."""
+    """Whether each sign begins a number or an exponent, in a block that holds characters of numbers only."""
     at = _signs(codes)
     before = _before(codes, at)
     fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[_after(codes, at)]
@@ -122,6 +122,8 @@ def _next(codes: NDArray[np.uint8], at: NDArray[np.int64], inside: NDArray[np.bo
 
 def _within(at: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
     """Those of ``at`` that stand inside a run, its first character apart."""
+    if not len(starts):
+        return starts
     run = np.searchsorted(starts, at) - 1
     return at[(run >= 0) & (at < stops[np.maximum(run, 0)])]
 

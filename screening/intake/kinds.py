@@ -28,12 +28,9 @@ class Kind(StrEnum):
 _ENDINGS = {
     ".csv.gz": Kind.CSV_GZ,
     ".tsv.gz": Kind.CSV_GZ,
-    ".txt.gz": Kind.CSV_GZ,
     ".csv": Kind.CSV,
     ".tsv": Kind.CSV,
-    ".txt": Kind.CSV,
     ".xlsx": Kind.XLSX,
-    ".xlsm": Kind.XLSX,
     ".xls": Kind.XLS,
     ".parquet": Kind.PARQUET,
 }

@@ -13,12 +13,12 @@ LARGEST = 3e38
 """The scorer works in float32, whose largest number is 3.4e38."""
 SHOWN = 40
 MISSING = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "-", "--", "?", "."})
-INFINITE = re.compile(r"[+-]?(?:inf|infinity|∞)", re.IGNORECASE)
-LONG_DIGITS = re.compile(r"\d(?:[ -]?\d){11,}")
+LONG_DIGITS = re.compile(r"\d(?:[ ._-]?\d){11,}")
 ZERO, ONE, BLANK = 0, 1, -1
 
 # The first that fits explains a text that is no number.
 _KINDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"[+-]?(?:inf|infinity|∞)", re.IGNORECASE), "is infinite"),
     (re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII), "has thousands separators; write 1234.5"),
     (
         re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+", re.ASCII),
@@ -63,14 +63,9 @@ def number(text: str, decimal: str = ".") -> float | None:
 def explain(text: str, decimal: str = ".") -> str:
     """What is wrong with a text that :func:`number` refuses, in words."""
     bare = text.strip()
-    if not bare:
-        return "is empty"
-    if bare.casefold() in MISSING:
-        return "is missing"
-    if INFINITE.fullmatch(bare):
-        return "is infinite"
-    pattern = NUMBER_WITH_COMMA if decimal == "," else NUMBER
-    if pattern.fullmatch(bare):
+    if not bare or bare.casefold() in MISSING:
+        return "is missing" if bare else "is empty"
+    if (NUMBER_WITH_COMMA if decimal == "," else NUMBER).fullmatch(bare):
         return "is too large (beyond 3e38)"
     for kind, words in _KINDS:
         if kind.fullmatch(bare):
@@ -81,7 +76,7 @@ def explain(text: str, decimal: str = ".") -> str:
 
 
 def excerpt(text: str) -> str:
-    """A short form of a cell that is safe to show and log: no control characters, no run of 12 or more digits."""
+    """A short form of a cell, safe to show and log: no control characters, no run of 12 or more digits."""
     shown = masked("".join(char if char.isprintable() else "·" for char in text[: SHOWN * 4]))
     return shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
 

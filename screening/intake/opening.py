@@ -30,9 +30,10 @@ def open_transactions(
         source: the file; a stream may still be growing (its ``read`` waits) if ``kind.streams``, else a path.
         kind: what it is, from :func:`screening.intake.identify`.
         choose: picks the contract by the header as it is read, or raises BadFile.
-        set_aside: whether rows with cells that can't be used are marked ``bad`` and listed; else they refuse the file.
-        canonical: where a canonical copy (UTF-8, commas, one header) is written if the file isn't one itself. It is
-            removed when the file is refused or the iterator is closed before its end.
+        set_aside: whether rows with cells that can't be used are marked ``bad`` and listed; else the file is
+            refused.
+        canonical: where a canonical copy (UTF-8, commas, one header) is written if the file isn't one itself.
+            It is removed when the file is refused or the iterator is closed before its end.
         limits: the bounds.
 
     Raises:

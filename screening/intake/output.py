@@ -1,4 +1,4 @@
-"""A screened file's rows given back as they were: single records for pages, the whole with columns added for exports."""
+"""A screened file's rows given back as they were: single records, or the whole with columns added."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def read_records(canonical: Path, offsets: NDArray[np.int64], rows: Sequence[int
 def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Iterator[bytes]:
     """The file with columns added at the right, as UTF-8 CSV in blocks; the other cells are untouched.
 
-    Text cells that a spreadsheet would run as a formula get an apostrophe before them. A column of the input whose
-    name is one of the added ones keeps its cells and is called ``<name>_input``.
+    Text cells that a spreadsheet would run as a formula get an apostrophe before them. A column of the input
+    whose name is one of the added ones keeps its cells and is called ``<name>_input``.
 
     Args:
         canonical: the upload itself, or its copy.

@@ -1,7 +1,7 @@
-"""A block of records as numbers. The fast way takes a block whole or not at all; the exact way finds what is wrong.
+"""A block of records as numbers. The fast way takes it whole or not at all; the exact way finds what is wrong.
 
-The fast way is Arrow's CSV reader: strict about the count of cells, correctly rounded, free of the interpreter's lock.
-What it takes is a subset of :data:`screening.intake.numbers.NUMBER` plus ``inf`` and ``nan``, which are caught after it.
+The fast way is Arrow's CSV reader: strict about the count of cells, correctly rounded, free of the interpreter's
+lock. It takes a subset of :data:`screening.intake.numbers.NUMBER`, and ``inf`` and ``nan``, caught after it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from screening.errors import CellProblem
 from screening.intake import numbers
 from screening.intake.dialect import cells
 from screening.intake.records import Block, stray_quote
+from screening.intake.streams import readable
 from screening.schema import ColumnContract, Matrix, normalise
 
 KEPT_PER_ROW = 3
@@ -40,7 +41,7 @@ class Layout:
 
 @dataclass(slots=True)
 class Parsed:
-    """One block as numbers: ``values`` (rows, columns), ``labels`` int8 (rows,) or ``None`` if not all are labels."""
+    """One block as numbers: ``values`` (rows, columns), ``labels`` (rows,) or ``None`` if not all are labels."""
 
     values: Matrix
     labels: NDArray[np.int8] | None
@@ -122,12 +123,9 @@ class _Exact:
 
     def take(self, index: int, record: bytes, *, cut_off: bool) -> None:
         try:
-            row = cells(record.decode().rstrip("\r\n"), self._layout.delimiter)
+            row = cells(readable(record).rstrip("\r\n"), self._layout.delimiter)
         except csv.Error:
             self.broken_at(index, "has a stray carriage return or quotation mark")
-        except UnicodeDecodeError:
-            row = cells(record.decode("latin-1").rstrip("\r\n"), self._layout.delimiter)
-            self._cells(index, row)
         else:
             wrong = self._count_of(row, record, cut_off=cut_off)
             if wrong:

@@ -94,7 +94,8 @@ class Tally:
     def _error(self, *, every: bool = False) -> BadFile:
         where = str(self._first[0]) if self._first else None
         over = "more than " if self._count > self._limits.counted else ""
-        count = f"{over}{min(self._count, self._limits.counted):,} {'problem' if self._count == 1 else 'problems'}"
+        noun = "problem" if self._count == 1 else "problems"
+        count = f"{over}{min(self._count, self._limits.counted):,} {noun}"
         if self._broken:
             what = f"The rows of this file can't be read safely ({count})."
             remedy = "Export the file again: each row needs as many cells as the header."

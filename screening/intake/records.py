@@ -53,7 +53,7 @@ def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
 
 
 def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
-    """Where each record ends: one past its newline, or the end of ``data`` for a last one without. Shape (records,)."""
+    """Where each record ends: past its newline, or the end of ``data`` for a last one without; (records,)."""
     codes = np.frombuffer(data, np.uint8)
     found = np.flatnonzero(codes == NEWLINE) + 1
     if quoted:
@@ -75,7 +75,7 @@ def first_end(data: bytes) -> int:
 
 
 def stray_quote(data: bytes, delimiter: str) -> int | None:
-    """Where the first quotation mark stands that neither opens, closes nor is doubled in a quoted cell; else ``None``.
+    """Where the first quotation mark stands that neither opens nor closes a cell nor is doubled; else ``None``.
 
     Without such a mark, counting tells inside from outside exactly; with one, nothing after it is certain.
     """
@@ -95,7 +95,7 @@ def _quotes_before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[n
 
 
 def _last_end(data: bytes, quotes: int) -> int:
-    """Where the last complete record ends that has more than blanks after the one before; 0 when none does."""
+    """Where the last complete record ends that is more than blanks; 0 when none does."""
     cut = data.rfind(b"\n") + 1
     if cut and quotes:
         found = ends(data, quoted=True)
@@ -106,7 +106,7 @@ def _last_end(data: bytes, quotes: int) -> int:
 
 
 def _solid(data: bytes, cut: int) -> int:
-    """How much of ``data[:cut]`` is left without blanks and empty lines at its end; only the end is looked at first."""
+    """How much of ``data[:cut]`` is left without blanks and empty lines at its end, which is looked at first."""
     near = max(cut - 64, 0)
     end = len(data[near:cut].rstrip(BLANK))
     return near + end if end else len(data[:near].rstrip(BLANK))

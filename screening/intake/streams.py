@@ -32,7 +32,7 @@ def pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def with_head(raw: Iterator[bytes], least: int, size: int) -> tuple[bytes, Iterator[bytes]]:
-    """The first ``least`` bytes or more (all, when there are fewer), and the whole again in pieces of ``size``."""
+    """The first ``least`` bytes or more (all, if there are fewer), and the whole again in pieces of ``size``."""
     head = b""
     for piece in raw:
         head += piece
@@ -107,7 +107,7 @@ def as_utf8(raw: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def single_byte(data: bytes) -> str:
-    """Text in Windows-1252, the usual superset of Latin-1; in Latin-1 proper where that has no sign for a byte."""
+    """Text in Windows-1252, the usual superset of Latin-1; in Latin-1 where that has no sign for a byte."""
     try:
         return data.decode(SINGLE_BYTE)
     except UnicodeDecodeError:
@@ -123,13 +123,13 @@ def readable(data: bytes) -> str:
 
 
 def newlines(raw: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines that end in a lone carriage return (an old Mac's) given the newline that all else here expects."""
+    """Lines that end in a lone carriage return (an old Mac's), given the newline that all else expects."""
     for piece in raw:
         yield piece.replace(b"\r", b"\n")
 
 
 class Text:
-    """Watches over the encoding of a file that is not copied: UTF-8 throughout, or a single-byte one throughout."""
+    """Watches over the encoding of a file that isn't copied: UTF-8 or a single-byte one, throughout."""
 
     def __init__(self) -> None:
         self._utf8 = False

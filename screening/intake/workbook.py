@@ -23,13 +23,14 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
     """Write the one sheet with data as CSV; numbers so that they read back exactly.
 
     Raises:
-        BadFile: it is damaged, encrypted, no workbook, has no sheet or several with data, or formulas without values.
+        BadFile: it is damaged, encrypted, no workbook, has no sheet or several with data, or formulas without
+            values.
         TooLarge: it unpacks to more than ``limits`` allow.
     """
     if kind is Kind.XLSX:
         _check_container(source)
         check_workbook(source, limits)
-    import python_calamine  # noqa: PLC0415
+    import python_calamine
 
     try:
         book = python_calamine.CalamineWorkbook.from_path(str(source))

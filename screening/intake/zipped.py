@@ -1,4 +1,4 @@
-"""What an .xlsx file is made of, looked at before any parser gets it: sizes, entities, formulas without values."""
+"""What an .xlsx file is made of, looked at before any parser gets it: sizes, entities, bare formulas."""
 
 from __future__ import annotations
 

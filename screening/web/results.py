@@ -183,7 +183,11 @@ def _export(
     screening = _done(screening_id)
     body = write(screening, _outcome(screening))
     audit.record(
-        "export", screening=screening.id, name=name, sha256=screening.sha256, fingerprint=screening.fingerprint
+        "export",
+        screening=screening.id,
+        name=name,
+        sha256=screening.sha256,
+        fingerprint=screening.fingerprint,
     )
     stem = screening.filename.split(".")[0] or "screening"
     response = Response(body, content_type=kind)

@@ -24,7 +24,7 @@ def opened(tmp_path: Path):
 
 def test_it_scales_exactly_as_scikit_learn_does(tmp_path: Path) -> None:
     rows = random_rows(500)
-    from sklearn.preprocessing import RobustScaler  # noqa: PLC0415
+    from sklearn.preprocessing import RobustScaler
 
     scaler = RobustScaler().fit(rows)
     joblib.dump({"robust_scaler": scaler, "columns": list(CARD.columns)}, tmp_path / "v.pkl")

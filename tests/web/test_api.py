@@ -22,7 +22,9 @@ def ask(person: Person, body, raw: bool = False):
     return person.client.post("/detect_fraud", data=body if raw else json.dumps(body), headers=headers)
 
 
-def test_one_transaction_gets_the_fields_of_the_contract(analyst: Person, transaction: dict[str, float]) -> None:
+def test_one_transaction_gets_the_fields_of_the_contract(
+    analyst: Person, transaction: dict[str, float]
+) -> None:
     answer = ask(analyst, {"transaction": transaction})
     found = answer.get_json()
     assert answer.status_code == 200
@@ -50,7 +52,20 @@ def test_every_missing_column_is_named(analyst: Person, transaction: dict[str, f
 @pytest.mark.security(36, 27)
 @pytest.mark.parametrize(
     "value",
-    ["NaN", "Infinity", "-Infinity", "1e999", '"12"', "true", "null", "[]", "{}", "1e39", "9" * 5000, '"NaN"'],
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        '"12"',
+        "true",
+        "null",
+        "[]",
+        "{}",
+        "1e39",
+        "9" * 5000,
+        '"NaN"',
+    ],
 )
 def test_what_is_no_finite_number_is_refused_by_name(
     analyst: Person, transaction: dict[str, float], value: str

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intake_tables import lines, numbers
 
 from screening.errors import BadFile, CellProblem
 from screening.intake import Batch, Limits, append_columns, identify, open_transactions, read_records
 from screening.schema import CARD, ColumnContract
+from tests.screening.intake.intake_tables import lines, numbers
+
 
 @dataclass
 class Outcome:

@@ -7,9 +7,9 @@ import io
 
 import numpy as np
 import pytest
-from intake_tables import lines, numbers, text
 
 from screening.intake import Limits, read_records
+from tests.screening.intake.intake_tables import lines, numbers, text
 
 
 def test_records_come_back_in_any_order(read, cells):
@@ -46,7 +46,9 @@ def test_columns_of_the_same_name_are_kept_under_another(read, cells):
 
 
 @pytest.mark.security(32)
-@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\tx", "=HYPERLINK(\"a\",\"b\")"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\tx", '=HYPERLINK("a","b")']
+)
 def test_text_cannot_become_a_formula_and_numbers_stay_numbers(read, cells, cell):
     wide = [[*row, "note"] for row in cells]
     quoted = '"' + cell.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Text tables that are refused, or whose rows are set aside: by row, line and column, with the reason in words."""
+"""Text tables that are refused, or whose rows are set aside: by row, line and column, with the reason."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import os
 
 import numpy as np
 import pytest
-from intake_tables import NAMES, lines, numbers, text
 
 from screening.errors import TooLarge, UnsupportedKind
 from screening.intake import Limits, identify
 from screening.intake.numbers import explain, number
+from tests.screening.intake.intake_tables import NAMES, lines, numbers, text
 
 AT = NAMES.index("V7")
 
@@ -87,7 +87,9 @@ def test_a_row_too_long_or_too_short_refuses_the_file_by_its_number(refused, cel
 
 def test_an_empty_line_between_rows_is_refused(refused, cells):
     error = refused(text(cells[:4]) + "\n" + text(cells[4:]))
-    assert [(problem.row, problem.line, problem.problem) for problem in error.problems] == [(4, 5, "is an empty line")]
+    assert [(problem.row, problem.line, problem.problem) for problem in error.problems] == [
+        (4, 5, "is an empty line")
+    ]
 
 
 def test_a_file_cut_in_mid_row_is_refused(refused, cells):
@@ -157,7 +159,9 @@ def test_a_text_that_is_no_number_is_named_with_its_row_and_column(refused, read
     assert [(each.row, each.column) for each in outcome.problems] == [(5, "V7")]
 
 
-@pytest.mark.parametrize("value", [" 1 ", "+1", "1.", "1e0", "1E+0", "01", '"1"', "\t1", "1.000", "100e-2", "0.1e1"])
+@pytest.mark.parametrize(
+    "value", [" 1 ", "+1", "1.", "1e0", "1E+0", "01", '"1"', "\t1", "1.000", "100e-2", "0.1e1"]
+)
 def test_the_plain_ways_to_write_a_number_are_taken(read, cells, value):
     cells[5][AT] = value
     assert read(text(cells)).values[4, AT] == 1
@@ -297,7 +301,9 @@ def test_content_that_belies_the_name_is_refused_by_what_it_is(name, head, words
 
 
 @pytest.mark.security(23, 25)
-@pytest.mark.parametrize("name", ["x.exe", "x.pdf", "x", "", ".gz", "x.csv.exe", "a" * 300, "<script>", "x.json"])
+@pytest.mark.parametrize(
+    "name", ["x.exe", "x.pdf", "x", "", ".gz", "x.csv.exe", "a" * 300, "<script>", "x.json"]
+)
 def test_other_endings_are_unsupported(name):
     with pytest.raises(UnsupportedKind) as caught:
         identify(name, b"Time,V1\n")
@@ -305,7 +311,9 @@ def test_other_endings_are_unsupported(name):
 
 
 @pytest.mark.security(25)
-@pytest.mark.parametrize("name", ["../../x.csv", "<script>.CSV", "a" * 300 + ".csv", "C:\\x\\y.csv", " x.csv "])
+@pytest.mark.parametrize(
+    "name", ["../../x.csv", "<script>.CSV", "a" * 300 + ".csv", "C:\\x\\y.csv", " x.csv "]
+)
 def test_odd_names_with_a_known_ending_are_read_by_their_content_only(name):
     assert identify(name, b"Time,V1\n") == "csv"
 
@@ -318,14 +326,27 @@ def luhn(stem: str) -> str:
     return stem + str(-total % 10)
 
 
+def written(card: str, form: str) -> str:
+    """A card number as a file may hold it: bare, quoted, or in groups of four."""
+    return " ".join(card[at : at + 4] for at in range(0, 16, 4)) if form == "grouped" else form.format(card)
+
+
 CARDS = [luhn(f"4{at:014d}") for at in range(12)]
 
 
 @pytest.mark.security(25)
-@pytest.mark.parametrize("form", ["{}", "'{}", '"{}"', "{0[0]}{0[1]}{0[2]}{0[3]} {0[4]}{0[5]}{0[6]}{0[7]}-{0[8]}{0[9]}{0[10]}{0[11]} {0[12]}{0[13]}{0[14]}{0[15]}"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "'{}",
+        '"{}"',
+        "grouped",
+    ],
+)
 @pytest.mark.parametrize("set_aside", [False, True])
 def test_a_column_of_card_numbers_is_refused_and_not_a_digit_shown(refused, cells, form, set_aside):
-    wide = [[*row, "card" if at == 0 else form.format(CARDS[at - 1])] for at, row in enumerate(cells)]
+    wide = [[*row, "card" if at == 0 else written(CARDS[at - 1], form)] for at, row in enumerate(cells)]
     error = refused(text(wide), set_aside=set_aside)
     assert "Column card" in error.what
     shown = str(error.as_dict())

@@ -6,10 +6,10 @@ import gzip
 
 import numpy as np
 import pytest
-from intake_tables import NAMES, lines, numbers, text
 
 from screening.intake import Limits, header_of
 from screening.schema import CARD
+from tests.screening.intake.intake_tables import NAMES, lines, numbers, text
 
 TINY = Limits(block=700)  # a row is about 600 bytes long: many blocks, most cut in the middle of a row
 
@@ -82,7 +82,9 @@ def test_decimal_commas_may_show_late(read):
 
 
 @pytest.mark.security(22)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"]
+)
 def test_the_usual_encodings_are_read(read, table, cells, encoding):
     wide = [[*row, "händler"] if at else [*row, "señal"] for at, row in enumerate(cells)]
     outcome = read(text(wide).encode(encoding), limits=TINY)
@@ -105,7 +107,9 @@ def test_latin_1_that_shows_only_after_the_first_block_is_read(read, table, cell
 @pytest.mark.security(22)
 def test_utf_8_that_breaks_off_is_refused(refused, cells):
     wide = [[*row, "é"] for row in cells]
-    error = refused(text(wide).encode() + b",".join([b"1"] * 31) + b",\xe9x\n", limits=Limits(block=700, record=1000))
+    error = refused(
+        text(wide).encode() + b",".join([b"1"] * 31) + b",\xe9x\n", limits=Limits(block=700, record=1000)
+    )
     assert "UTF-8" in error.what
     assert error.where == "near row 13"
 

@@ -10,12 +10,12 @@ import zipfile
 import numpy as np
 import pyarrow as pa
 import pytest
-from intake_tables import NAMES, numbers
 from pyarrow import parquet
 from xlsxwriter import Workbook
 
 from screening.errors import TooLarge
 from screening.intake import Limits, header_of
+from tests.screening.intake.intake_tables import NAMES, numbers
 
 
 def workbook(*sheets, names=None):
@@ -89,7 +89,10 @@ def test_a_null_in_a_parquet_number_is_named_by_row_and_column(refused, table):
     out = io.BytesIO()
     parquet.write_table(pa.table(columns), out)
     error = refused(out.getvalue(), "t.parquet")
-    assert [(each.row, each.column, each.line) for each in error.problems] == [(5, "V7", None), (7, "V8", None)]
+    assert [(each.row, each.column, each.line) for each in error.problems] == [
+        (5, "V7", None),
+        (7, "V8", None),
+    ]
 
 
 def test_lists_and_damage_in_a_parquet_file_are_refused(refused, table):
@@ -121,7 +124,7 @@ def test_a_date_in_a_number_column_is_refused(refused, exact):
         sheet = book.add_worksheet()
         for number, row in enumerate(rows_of(exact)):
             sheet.write_row(number, 0, row)
-        sheet.write_datetime(3, 7, dt.datetime(2024, 1, 31), book.add_format({"num_format": "yyyy-mm-dd"}))
+        sheet.write_datetime(3, 7, dt.date(2024, 1, 31), book.add_format({"num_format": "yyyy-mm-dd"}))
     (problem,) = refused(out.getvalue(), "t.xlsx").problems
     assert (problem.row, problem.column, problem.problem) == (3, "V7", "is a date, not a number")
 
@@ -146,7 +149,12 @@ def test_truncated_and_foreign_archives_are_refused(refused, exact):
 
 @pytest.mark.security(23)
 def test_an_encrypted_workbook_is_refused_as_such(refused):
-    container = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 1016 + "EncryptedPackage".encode("utf-16-le") + b"\0" * 4000
+    container = (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+        + b"\0" * 1016
+        + "EncryptedPackage".encode("utf-16-le")
+        + b"\0" * 4000
+    )
     assert "encrypted" in refused(container, "t.xlsx").what
 
 
@@ -181,7 +189,9 @@ def test_a_bogus_dimension_is_no_matter(read, exact):
 @pytest.mark.security(23, 24)
 def test_a_cell_in_the_far_corner_costs_the_child_its_memory_and_nobody_else(refused, exact):
     def change(xml):
-        return xml.replace(b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>')
+        return xml.replace(
+            b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+        )
 
     limits = Limits(child_memory=2**29, child_seconds=30)
     error = refused(with_entry(workbook(rows_of(exact)), SHEET, change), "t.xlsx", limits=limits)
@@ -232,7 +242,10 @@ def test_xml_entities_are_refused(refused, exact, head):
 
 
 def test_what_takes_too_long_is_ended(refused, exact):
-    assert "more than 0 seconds" in refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(child_seconds=0.01)).what
+    assert (
+        "more than 0 seconds"
+        in refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(child_seconds=0.01)).what
+    )
 
 
 def old_workbook(rows):
@@ -262,7 +275,11 @@ def compound(stream):
     chain = [table, end, *range(3, count + 2), end]
     chain += [free] * (128 - len(chain))
     head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 16 + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6)
-    head += b"\0" * 6 + struct.pack("<9I", 0, 1, 1, 0, 4096, end, 0, end, 0) + struct.pack("<109I", 0, *[free] * 108)
+    head += (
+        b"\0" * 6
+        + struct.pack("<9I", 0, 1, 1, 0, 4096, end, 0, end, 0)
+        + struct.pack("<109I", 0, *[free] * 108)
+    )
 
     def entry(name, kind, child, start, size):
         letters = name.encode("utf-16-le") + b"\0\0" if name else b""
