@@ -31,7 +31,9 @@ def column_statistics(file: TrainingFile) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name, column in zip(file.contract.columns, legitimate.T, strict=True):
         marks = {f"q{quantile * 100:02.0f}": float(np.quantile(column, quantile)) for quantile in QUANTILES}
-        found[name] = {key: round(value, 6) for key, value in {"min": column.min(), **marks, "max": column.max()}.items()}
+        found[name] = {
+            key: round(value, 6) for key, value in {"min": column.min(), **marks, "max": column.max()}.items()
+        }
     return found
 
 

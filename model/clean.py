@@ -67,21 +67,31 @@ def read_training_file(path: Path) -> TrainingFile:
     frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     found = CARD.match([str(name) for name in frame.columns])
     if CARD.label not in found:
-        raise BadFile(f"Column {CARD.label} is missing.", remedy="A training file says which rows were fraud (1) or not (0).")
+        raise BadFile(
+            f"Column {CARD.label} is missing.",
+            remedy="A training file says which rows were fraud (1) or not (0).",
+        )
     values = frame.iloc[:, [found[name] for name in CARD.columns]].to_numpy(np.float64)
     label = frame.iloc[:, found[str(CARD.label)]].to_numpy()
     _check(values, label)
     uniform = frame["uniform"].to_numpy(bool) if "uniform" in frame else np.ones(len(frame), bool)
     copies = frame["copies"].to_numpy(np.int64) if "copies" in frame else np.ones(len(frame), np.int64)
     order = np.argsort(values[:, 0], kind="stable")
-    parts = (part[order] for part in (values, label.astype(np.int64), uniform, copies, row_weights(label, uniform)))
+    parts = (
+        part[order]
+        for part in (values, label.astype(np.int64), uniform, copies, row_weights(label, uniform, copies))
+    )
     return _frauds_once(TrainingFile(*parts, file_sha256(path)))
 
 
-def row_weights(label: NDArray[np.int64], uniform: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What each row stands for in a metric: a fraud for itself, a legitimate row of a sample for 18.66, others for 0."""
+def row_weights(
+    label: NDArray[np.int64], uniform: NDArray[np.bool_], copies: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """How many rows of the full file each row stands for: a fraud for its copies, a legitimate row of a sample for
+    18.66, a row outside the uniform sample for none.
+    """
     legitimate = 1.0 if uniform.all() else UNIFORM_WEIGHT
-    return np.where(label == 1, 1.0, np.where(uniform, legitimate, 0.0))
+    return np.where(label == 1, copies, np.where(uniform, legitimate, 0.0)).astype(np.float64)
 
 
 def file_sha256(path: Path) -> str:
@@ -93,11 +103,16 @@ def file_sha256(path: Path) -> str:
 def _check(values: NDArray[np.float64], label: NDArray[np.int64]) -> None:
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
-        raise BadFile(f"Row {row + 1} has no usable number in column {CARD.columns[column]}.", remedy="Mend or leave out the row.")
+        raise BadFile(
+            f"Row {row + 1} has no usable number in column {CARD.columns[column]}.",
+            remedy="Mend or leave out the row.",
+        )
     if not np.isin(label, (0, 1)).all():
         raise BadFile(f"Column {CARD.label} holds other values than 0 and 1.")
     if min(int((label == 1).sum()), int((label == 0).sum())) < 10:
-        raise BadFile("There are fewer than 10 rows of one class.", remedy="Give a file with more labelled rows.")
+        raise BadFile(
+            "There are fewer than 10 rows of one class.", remedy="Give a file with more labelled rows."
+        )
 
 
 def _frauds_once(file: TrainingFile) -> TrainingFile:
@@ -108,4 +123,5 @@ def _frauds_once(file: TrainingFile) -> TrainingFile:
     copies[frauds[first]] = np.bincount(inverse.ravel(), weights=file.copies[frauds]).astype(np.int64)
     keep = file.label == 0
     keep[frauds[first]] = True
-    return replace(file, copies=copies).rows(keep)
+    weight = row_weights(file.label, file.uniform, copies)
+    return replace(file, copies=copies, weight=weight).rows(keep)

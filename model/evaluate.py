@@ -69,11 +69,13 @@ def flagged(label: Labels, probability: Floats, weight: Floats, threshold: float
 
 
 def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict[str, float | int | bool]]:
-    """Per bin: mean probability, observed share of fraud, and its 95 % Clopper-Pearson interval.
+    """Per bin: mean probability, observed share of fraud, and the 95 % interval of that share.
 
-    A bin's rows have unequal weights, so the interval is that of the effective sample size (Kish: (sum w)^2 / sum w^2).
+    The classes are sampled at different rates, so the Clopper-Pearson interval is that of the frauds among the bin's
+    *rows* (a binomial), carried over to the full file by the ratio of the weights: share = q / (q + ratio (1 - q)).
     """
     found: list[dict[str, float | int | bool]] = []
+    each = [float(weight[label == c].mean()) for c in (0, 1)]
     which = np.clip(np.searchsorted(BIN_EDGES, probability, side="right") - 1, 0, len(BIN_EDGES) - 2)
     for number in range(len(BIN_EDGES) - 1):
         inside = which == number
@@ -81,7 +83,8 @@ def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict
             continue
         w, y, p = weight[inside], label[inside], probability[inside]
         observed, mean = float((w * y).sum() / w.sum()), float((w * p).sum() / w.sum())
-        low, high = _interval(observed, float(w.sum() ** 2 / (w**2).sum()))
+        ratio = _mean_weight(weight, label == 0, inside) / _mean_weight(weight, label == 1, inside)
+        low, high = (q / (q + ratio * (1 - q)) for q in _interval(int(y.sum()), len(y)))
         found.append(
             {
                 "from": BIN_EDGES[number], "to": BIN_EDGES[number + 1], "rows": int(inside.sum()),
@@ -92,9 +95,14 @@ def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict
     return found
 
 
-def _interval(share: float, size: float) -> tuple[float, float]:
-    hits = share * size
-    low = float(beta.ppf(0.025, hits, size - hits + 1)) if hits > 0 else 0.0
+def _mean_weight(weight: Floats, of_class: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+    """Of the bin's rows of a class; of all its rows where the bin has none."""
+    return float(weight[of_class & inside].mean() if (of_class & inside).any() else weight[of_class].mean())
+
+
+def _interval(hits: int, size: int) -> tuple[float, float]:
+    """Clopper-Pearson, 95 %."""
+    low = float(beta.ppf(0.025, hits, size - hits + 1)) if hits else 0.0
     high = float(beta.ppf(0.975, hits + 1, size - hits)) if hits < size else 1.0
     return low, high
 
@@ -115,7 +123,9 @@ def bootstrap_ranking(
 
 def resample(label: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
     """Row numbers drawn with replacement, as many of each class as there are."""
-    return np.concatenate([generator.choice(rows, len(rows)) for rows in (np.flatnonzero(label == c) for c in (0, 1))])
+    return np.concatenate(
+        [generator.choice(rows, len(rows)) for rows in (np.flatnonzero(label == c) for c in (0, 1))]
+    )
 
 
 def curves(label: Labels, score: Floats, weight: Floats, points: int = 60) -> dict[str, list[list[float]]]:
@@ -129,15 +139,51 @@ def curves(label: Labels, score: Floats, weight: Floats, points: int = 60) -> di
     }
 
 
-def report(label: Labels, probability: Floats, weight: Floats, threshold: float, **extra: Any) -> dict[str, Any]:
+def mean_ranking(parts: list[tuple[Labels, Floats, Floats]], *, draws: int = 200) -> dict[str, Any]:
+    """The mean of each ranking measure over several tests (folds), with the interval of that mean.
+
+    Each part is (label, score, weight); scores of different parts come from different nets and aren't compared.
+    """
+    generator = np.random.default_rng(0)
+    sampled = []
+    for _ in range(draws):
+        once = []
+        for label, score, weight in parts:
+            rows = resample(label, generator)
+            once.append(list(asdict(ranking(label[rows], score[rows], weight[rows])).values()))
+        sampled.append(np.mean(once, axis=0))
+    low, high = np.quantile(sampled, (0.025, 0.975), axis=0)
+    mean = np.mean([list(asdict(ranking(*part)).values()) for part in parts], axis=0)
+    names = list(Ranking.__dataclass_fields__)
+    return {
+        **{name: float(value) for name, value in zip(names, mean, strict=True)},
+        "interval_95": {name: [float(a), float(b)] for name, a, b in zip(names, low, high, strict=True)},
+    }
+
+
+def at_prior(label: Labels, weight: Floats, prior: float) -> Floats:
+    """The weights with those of the frauds changed so that their share is ``prior``.
+
+    Frauds come in waves: one window has three times the share of another. A probability is meant at the prior of the
+    whole, so it is held against that.
+    """
+    fraud, other = weight[label == 1].sum(), weight[label == 0].sum()
+    return np.where(label == 1, weight * prior / (1 - prior) * other / fraud, weight)
+
+
+def report(
+    label: Labels, probability: Floats, weight: Floats, threshold: float, prior: float, **extra: Any
+) -> dict[str, Any]:
     """Everything the card says about one set of test rows."""
     return {
         **extra,
         "rows": len(label),
         "frauds": int(label.sum()),
         **asdict(ranking(label, probability, weight)),
-        "interval_95": {name: list(pair) for name, pair in bootstrap_ranking(label, probability, weight).items()},
+        "interval_95": {
+            name: list(pair) for name, pair in bootstrap_ranking(label, probability, weight).items()
+        },
         "flagged": flagged(label, probability, weight, threshold),
-        "reliability": reliability(label, probability, weight),
+        "reliability": reliability(label, probability, at_prior(label, weight, prior)),
         "curves": curves(label, probability, weight),
     }

@@ -60,7 +60,9 @@ def write_sample(path: Path, rows: list[list[str]]) -> None:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
 
-def _draw(part: dict[str, Any], levels: tuple[float, ...], rows: int, generator: np.random.Generator) -> Floats:
+def _draw(
+    part: dict[str, Any], levels: tuple[float, ...], rows: int, generator: np.random.Generator
+) -> Floats:
     """(rows, columns) drawn from a Gaussian copula with the given quantiles and correlations."""
     values, vectors = np.linalg.eigh(np.array(part["correlations"]))
     root = vectors * np.sqrt(np.clip(values, 0.0, None))

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from model.calibrate import Calibration, fit_calibration
 from model.card import THRESHOLD, make_card, write_card
 from model.clean import TRUE_PRIOR, TrainingFile, read_training_file
-from model.evaluate import report
-from model.network import Layer, Recipe, apply, build, signed_log, train_members
+from model.evaluate import mean_ranking, report
+from model.network import Branches, Recipe, apply, build, squash, train_members
 from model.splits import Split, folds, windows
+from model.trees import train_trees
+from screening.errors import ScreeningError
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
@@ -31,24 +33,26 @@ VECTORIZER_VERSION = 1
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained net before calibration: the scaler, and the members that give logits."""
+    """A trained net before calibration: the scaler, and the branches that give logits."""
 
     scaler: Any
-    members: list[list[Layer]]
+    branches: Branches
 
     def logits(self, values: Floats) -> Floats:
         """Uncalibrated logits (rows,) of rows in contract order."""
-        hidden = apply(signed_log(values.shape[1]), self.scaler.transform(values))
-        return np.asarray(np.mean([apply(member, hidden)[:, 0] for member in self.members], axis=0))
+        return self.branches.logits(self.scaler.transform(values))
 
 
 def fit(file: TrainingFile, recipe: Recipe, seed: int) -> Fitted:
-    """Scale and train; rows outside the uniform sample are learned from too."""
+    """Scale and train both branches; rows outside the uniform sample are learned from too."""
     from sklearn.preprocessing import RobustScaler
 
-    scaler = RobustScaler().fit(file.values[file.weight > 0])
-    hidden = apply(signed_log(file.values.shape[1]), scaler.transform(file.values))
-    return Fitted(scaler, train_members(hidden, file.label, recipe, seed))
+    usable = file.weight > 0
+    scaler = RobustScaler().fit(file.values[usable])
+    scaled = scaler.transform(file.values)
+    bend = squash(scaled[usable])
+    members = train_members(apply([bend], scaled), file.label, recipe, seed)
+    return Fitted(scaler, Branches(bend, members, train_trees(scaled, file.label, recipe.trees, seed)))
 
 
 def measure(file: TrainingFile, recipe: Recipe, seed: int, say: Say) -> tuple[dict[str, Any], Calibration]:
@@ -61,14 +65,17 @@ def measure(file: TrainingFile, recipe: Recipe, seed: int, say: Say) -> tuple[di
     rows = np.flatnonzero(~np.isnan(held_out))
     label, weight = file.label[rows], file.weight[rows]
     probability = _cross_calibrated(file, held_out, seed)[rows]
-    found["folds"] = report(label, probability, weight, THRESHOLD)
+    each = [(file.label[s.test], held_out[s.test], file.weight[s.test]) for s in folds(file, seed)]
+    found["folds"] = {**report(label, probability, weight, THRESHOLD, TRUE_PRIOR), **mean_ranking(each)}
     for split in windows(file):
         say(f"training on the time {split.name}")
         logit = _logits(file, split, recipe, seed)
         past = rows[file.time[rows] < file.time[split.test].min()]
         calibration = fit_calibration(held_out[past], file.label[past], file.weight[past], TRUE_PRIOR)
         test = file.rows(split.test)
-        found["windows"].append(report(test.label, calibration(logit), test.weight, THRESHOLD, name=split.name))
+        found["windows"].append(
+            report(test.label, calibration(logit), test.weight, THRESHOLD, TRUE_PRIOR, name=split.name)
+        )
     return found, fit_calibration(held_out[rows], label, weight, TRUE_PRIOR)
 
 
@@ -87,13 +94,18 @@ def _cross_calibrated(file: TrainingFile, logit: Floats, seed: int) -> Floats:
 
 
 def write_artefacts(
-    file: TrainingFile, fitted: Fitted, calibration: Calibration, metrics: dict[str, Any], seed: int, folder: Path
+    file: TrainingFile,
+    fitted: Fitted,
+    calibration: Calibration,
+    metrics: dict[str, Any],
+    seed: int,
+    folder: Path,
 ) -> None:
     """Write model.h5, vectorizer.pkl and model/card.json below ``folder``."""
     import joblib
 
     columns = list(file.contract.columns)
-    net = build(len(columns), signed_log(len(columns)), fitted.members, calibration.slope, calibration.shift)
+    net = build(fitted.branches, calibration)
     net.save(folder / "model.h5")
     vectorizer = {
         "version": VECTORIZER_VERSION,
@@ -114,6 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(), help="folder that gets the files (default: here)")
+    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--members", type=int, default=Recipe.members)
     options = parser.parse_args(arguments)
     started = time.monotonic()
 
@@ -121,13 +135,19 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"[{time.monotonic() - started:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    file, recipe = read_training_file(options.file), Recipe()
+    recipe = Recipe(epochs=options.epochs, members=options.members)
+    try:
+        file = read_training_file(options.file)
+    except (ScreeningError, OSError) as problem:
+        print(f"can't train on {options.file}: {problem}", file=sys.stderr)
+        return 1
     say(f"{len(file)} rows, {int(file.label.sum())} of them fraud")
     metrics, calibration = measure(file, recipe, options.seed, say)
     say("training on everything")
     write_artefacts(file, fit(file, recipe, options.seed), calibration, metrics, options.seed, options.out)
-    mean = np.mean([window["average_precision"] for window in metrics["windows"]])
-    say(f"average precision: windows {mean:.3f}, folds {metrics['folds']['average_precision']:.3f}")
+    ranks = [window["average_precision"] for window in metrics["windows"]]
+    later = f"windows {np.mean(ranks):.3f}, " if ranks else ""
+    say(f"average precision: {later}folds {metrics['folds']['average_precision']:.3f}")
     return 0
 
 
