@@ -1,0 +1,63 @@
+"""What the README says is true: its commands exist, its links lead somewhere, its figures are the results' own."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from screening.settings import ROOT
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "model" / "CARD.md",
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"`make ([a-z]+)", page.read_text(encoding="utf-8")))
+        assert named <= targets, f"{page.name} names {named - targets}"
+
+
+def test_every_module_that_is_named_as_a_command_exists() -> None:
+    for page in PAGES:
+        for module in re.findall(r"python -m ([a-z_.]+)", page.read_text(encoding="utf-8")):
+            if module.split(".")[0] in ("model", "screening", "benchmarks", "tests"):
+                path = ROOT / module.replace(".", "/")
+                assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), (
+                    f"{page.name}: {module}"
+                )
+
+
+def test_every_flask_command_that_is_named_exists(app) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in re.findall(r"flask --app app ([a-z]+)", text):
+        assert name in app.cli.commands
+
+
+def test_every_setting_is_documented() -> None:
+    source = (ROOT / "screening" / "settings.py").read_text(encoding="utf-8")
+    documented = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for name in re.findall(r'read\("([A-Z_]+)"', source):
+        assert f"`{name}`" in documented, name
+
+
+def test_the_readmes_model_figures_are_those_of_the_comparison() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "card_models.json").read_text())
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("*", "")
+    for name, row in found["mean_of_windows"]["models"].items():
+        shown = [f"{row[key]:.3f}" for key in ("average_precision", "auc", "recall_at_0_1_percent_fpr")]
+        line = next(line for line in text.splitlines() if line.startswith((f"| {name} |", f"| a {name} |")))
+        assert [cell.strip() for cell in line.split("|")[2:5]] == shown
