@@ -1,4 +1,4 @@
-"""Turns logits into probabilities at the true prior: p = sigmoid(shift + a rising, piecewise linear function of the logit).
+"""Turns logits into probabilities at the true prior: sigmoid(shift + a rising, piecewise linear function).
 
 Platt's straight line (Platt 1999) was too stiff here: it called rows of which all are fraud 0.4 to 0.9, because its
 slope has to serve the long tail of legitimate rows too. Two pieces keep it smooth and rising, and fold into the net as
@@ -16,8 +16,8 @@ from scipy.special import expit
 
 Floats = NDArray[np.float64]
 KNOTS = (0.15,)
-"""Where the line bends, as quantiles of the frauds' logits. One bend was best in the folds (tried: none, one at 0.1, 0.15
-or 0.2, two, three): more of them follow single legitimate rows, each of which stands for nineteen."""
+"""Where the line bends, as quantiles of the frauds' logits. One bend was best in the folds (tried: none, one
+at 0.1, 0.15 or 0.2, two, three): more of them follow single legitimate rows, each of which stands for nineteen."""
 LEAST_SLOPE = 0.1  # every piece rises, so that calibration never changes the order of two rows
 LOWEST = -64.0  # no logit of a trained net comes near; the line begins there
 RIDGE = 1e-3

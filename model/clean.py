@@ -118,7 +118,7 @@ def _check(values: NDArray[np.float64], label: NDArray[np.int64]) -> None:
 def _frauds_once(file: TrainingFile) -> TrainingFile:
     """Identical frauds are one event written several times: keep the first and count the others in ``copies``."""
     frauds = np.flatnonzero(file.label == 1)
-    _, first, inverse = np.unique(file.values[frauds], axis=0, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(file.values[frauds], axis=0, return_index=True, return_inverse=True)  # noqa: PD011
     copies = file.copies.copy()
     copies[frauds[first]] = np.bincount(inverse.ravel(), weights=file.copies[frauds]).astype(np.int64)
     keep = file.label == 0

@@ -1,9 +1,9 @@
 """The card net beside other models, on the same rows and weights: ``python -m model.compare FILE``.
 
-Three windows in time (learn from what is before, test on what is later) and five stratified folds. Windows are the honest
-measure: folds mix neighbours in time, and bursts of near-identical frauds flatter models that remember. It writes
-``benchmarks/results/card_models.json`` and prints a table. The interval is a paired bootstrap (95 %) of the net's average
-precision minus the best boosted tree's, over the test rows, resampled within each class.
+Three windows in time (learn from what is before, test on what is later) and five stratified folds. Windows are the
+honest measure: folds mix neighbours in time, and bursts of near-identical frauds flatter models that remember. It
+writes ``benchmarks/results/card_models.json`` and prints a table. The interval is a paired bootstrap (95 %) of the net's
+average precision minus the best boosted tree's, over the test rows, resampled within each class.
 """
 
 from __future__ import annotations
@@ -141,11 +141,10 @@ def _timed(name: str, file: TrainingFile, split: Split, seed: int) -> Floats:
 
 def _folds(file: TrainingFile, seed: int) -> dict[str, Any]:
     """The mean over the folds of each measure; scores of different folds aren't compared with one another."""
-    each = []
-    for split in folds(file, seed):
-        each.append(
-            _measured(file, split.name, split.test, {n: _timed(n, file, split, seed) for n in MODELS})
-        )
+    each = [
+        _measured(file, split.name, split.test, {n: _timed(n, file, split, seed) for n in MODELS})
+        for split in folds(file, seed)
+    ]
     models = {
         name: {
             key: float(np.mean([one["models"][name][key] for one in each])) for key in each[0]["models"][name]

@@ -75,7 +75,6 @@ def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict
     *rows* (a binomial), carried over to the full file by the ratio of the weights: share = q / (q + ratio (1 - q)).
     """
     found: list[dict[str, float | int | bool]] = []
-    each = [float(weight[label == c].mean()) for c in (0, 1)]
     which = np.clip(np.searchsorted(BIN_EDGES, probability, side="right") - 1, 0, len(BIN_EDGES) - 2)
     for number in range(len(BIN_EDGES) - 1):
         inside = which == number

@@ -6,7 +6,7 @@ Only dense and reshape layers, so that it saves as HDF5 without custom code and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ class Recipe:
     decay: float = 1.0
     dropout: float = 0.25
     smoothing: float = 0.01
-    trees: TreeRecipe = TreeRecipe()
+    trees: TreeRecipe = field(default_factory=TreeRecipe)
 
 
 def train_members(values: Floats, label: NDArray[np.int64], recipe: Recipe, seed: int) -> list[Member]:
@@ -136,9 +136,7 @@ def train_members(values: Floats, label: NDArray[np.int64], recipe: Recipe, seed
         optimizer, keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing)
     )
     shuffled = _Shuffled((REACH * values).astype(np.float32), label.astype(np.float32), recipe, seed)
-    net.fit(
-        shuffled.dataset(batches), epochs=recipe.epochs, steps_per_epoch=batches, shuffle=False, verbose=0
-    )
+    net.fit(shuffled.dataset(), epochs=recipe.epochs, steps_per_epoch=batches, shuffle=False, verbose=0)
     parts = [layer.get_weights() for layer in packed]
     kinds = ("relu", "relu", "linear")
     parts[0][0] = parts[0][0] * REACH
@@ -181,8 +179,8 @@ class _Shuffled:
     recipe: Recipe
     seed: int
 
-    def dataset(self, batches: int) -> Any:
-        """An endless dataset of ``batches`` batches an epoch."""
+    def dataset(self) -> Any:
+        """An endless dataset."""
         import tensorflow as tf
 
         k = self.recipe.members

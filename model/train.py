@@ -97,6 +97,7 @@ def write_artefacts(
     file: TrainingFile,
     fitted: Fitted,
     calibration: Calibration,
+    *,
     metrics: dict[str, Any],
     seed: int,
     folder: Path,
@@ -144,7 +145,14 @@ def main(arguments: list[str] | None = None) -> int:
     say(f"{len(file)} rows, {int(file.label.sum())} of them fraud")
     metrics, calibration = measure(file, recipe, options.seed, say)
     say("training on everything")
-    write_artefacts(file, fit(file, recipe, options.seed), calibration, metrics, options.seed, options.out)
+    write_artefacts(
+        file,
+        fit(file, recipe, options.seed),
+        calibration,
+        metrics=metrics,
+        seed=options.seed,
+        folder=options.out,
+    )
     ranks = [window["average_precision"] for window in metrics["windows"]]
     later = f"windows {np.mean(ranks):.3f}, " if ranks else ""
     say(f"average precision: {later}folds {metrics['folds']['average_precision']:.3f}")

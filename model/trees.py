@@ -2,7 +2,7 @@
 
 A tree of depth 3 asks 7 questions "is this column below that number?" and has 8 leaves. Two layers answer for all
 trees at once: a gate for each question, 6 for yes and 0 for no (relu6 with a steep slope), then for each leaf the and
-of the three answers on its path, relu(sum - 2), with one small matrix that all trees share. A sum of leaf values ends it.
+of the three answers on its path, relu(sum - 2), with one small matrix of all trees. Their leaf values are summed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TreeRecipe:
 class Trees:
     """``column`` and ``threshold`` (trees, 7): yes when the column is below. An unused gate has column -1: always yes.
 
-    Gates stand level by level, the yes branch first. ``leaf`` (trees, 8): logits to add; ``base``: where the sum starts.
+    Gates stand level by level, the yes branch first. ``leaf`` (trees, 8): logits to add to ``base``.
     """
 
     column: NDArray[np.int64]
@@ -79,7 +79,7 @@ def leaf_layer() -> tuple[Floats, Floats]:
 
 
 def train_trees(values: Floats, label: NDArray[np.int64], recipe: TreeRecipe, seed: int) -> Trees:
-    """Grow the trees on ``values`` (rows, inputs) as the net will see them; one thread, so that a seed means one result."""
+    """Grow the trees on ``values`` (rows, inputs) as the net will see them; one thread: a seed means one result."""
     from xgboost import XGBClassifier
 
     grown = XGBClassifier(

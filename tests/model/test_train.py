@@ -40,7 +40,9 @@ def card(trained: Path) -> dict[str, Any]:
 
 
 def test_the_fingerprint_ties_both_files_and_the_contract(trained: Path, card: dict[str, Any]) -> None:
-    hashes = [hashlib.sha256((trained / name).read_bytes()).hexdigest() for name in ("model.h5", "vectorizer.pkl")]
+    hashes = [
+        hashlib.sha256((trained / name).read_bytes()).hexdigest() for name in ("model.h5", "vectorizer.pkl")
+    ]
     assert hashes == [card["model_sha256"], card["vectorizer_sha256"]]
     canonical = json.dumps(card["contract"], sort_keys=True, separators=(",", ":"))
     assert card["fingerprint"] == hashlib.sha256(("".join(hashes) + canonical).encode()).hexdigest()

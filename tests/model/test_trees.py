@@ -68,7 +68,9 @@ def test_xgboost_and_the_layers_agree() -> None:
     generator = np.random.default_rng(2)
     values = generator.normal(size=(600, 6)).astype(np.float32)
     label = (values[:, 0] * values[:, 1] > 0.3).astype(np.int64)
-    grown = xgboost.XGBClassifier(n_estimators=20, max_depth=3, tree_method="hist", n_jobs=1).fit(values, label)
+    grown = xgboost.XGBClassifier(n_estimators=20, max_depth=3, tree_method="hist", n_jobs=1).fit(
+        values, label
+    )
     read = read_trees(grown.get_booster())
     margin = grown.predict(values, output_margin=True)
     base = float(margin[0] - read.logits(values[:1])[0])
