@@ -1,7 +1,7 @@
 """The card net beside other models, on the same rows and weights: ``python -m model.compare FILE``.
 
 Three windows in time (learn from what is before, test on what is later) and five stratified folds. Windows are the
-honest measure: folds mix neighbours in time, and bursts of near-identical frauds flatter models that remember. It
+honest measure: folds mix neighbours in time, and bursts of like frauds flatter models that remember. It
 writes ``benchmarks/results/card_models.json`` and prints a table. The interval is a paired bootstrap (95 %) of the net's
 average precision minus the best boosted tree's, over the test rows, resampled within each class.
 """
