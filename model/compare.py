@@ -2,7 +2,7 @@
 
 Three windows in time (learn from what is before, test on what is later) and five stratified folds. Windows are the
 honest measure: folds mix neighbours in time, and bursts of like frauds flatter models that remember. It
-writes ``benchmarks/results/card_models.json`` and prints a table. The interval is a paired bootstrap (95 %) of the net's
+writes ``benchmarks/results/card_models.json`` and prints a table; the interval is a paired 95 % bootstrap of the net's
 average precision minus the best boosted tree's, over the test rows, resampled within each class.
 """
 
