@@ -11,8 +11,10 @@ from screening.errors import ScreeningError
 
 def create_app() -> Flask:
     """The app with settings from the environment."""
+    from screening.parent import end_with_server
     from screening.web import create_app as build  # the server's parent process stays small
 
+    end_with_server()
     return build()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,8 +13,10 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from screening import parent
 from screening.database import Database
 from screening.detector import Detectors
+from screening.errors import BadSetting
 from screening.logs import begin_logging
 from screening.settings import ROOT, Settings
 from screening.users import UserStore
@@ -33,6 +37,7 @@ def run(settings: Settings) -> int:
     """
     begin_logging()
     prepare(settings)
+    os.environ[parent.SERVER] = str(os.getpid())
     worker = _WorkerProcess()
     try:
         Granian(
@@ -60,11 +65,33 @@ def prepare(settings: Settings) -> None:
 
     The nets are compiled here, once, so that no web process has to wait for it.
     """
+    _check_port(settings)
     settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     Detectors(settings)
     UserStore(settings.users_file).prepare()
     Database(settings.database_url).create_tables()
     print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201
+
+
+def _check_port(settings: Settings) -> None:
+    """The server's sockets may share a port: a second server would silently take half of the first one's requests.
+
+    Raises:
+        BadSetting: somebody else serves there, or it isn't ours to serve on.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind) as probe:
+            if os.name == "posix":  # elsewhere this would allow what it is to detect
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as problem:
+        raise BadSetting(
+            f"{settings.host}:{settings.port} can't be served: {problem.strerror or problem}.",
+            remedy="Stop what serves there, or set HOST and PORT to another address.",
+        ) from None
 
 
 class _WorkerProcess:
@@ -78,7 +105,7 @@ class _WorkerProcess:
 
     @staticmethod
     def _begin() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "screening.work", "--with-parent"], cwd=ROOT)
+        return subprocess.Popen([sys.executable, "-m", "screening.work"], cwd=ROOT)
 
     def _keep_alive(self) -> None:
         while True:

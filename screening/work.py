@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
-import time
 
+from screening import parent
 from screening.database import Database
 from screening.detector import Detectors
 from screening.errors import ScreeningError
@@ -14,13 +12,6 @@ from screening.history import History
 from screening.logs import begin_logging
 from screening.settings import Settings
 from screening.worker import Worker
-
-
-def _stop_with(parent: int, worker: Worker) -> None:
-    """A server that was killed can't stop its worker; two workers of one slot must not run at once."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    worker.stop()
 
 
 def main() -> int:
@@ -32,8 +23,7 @@ def main() -> int:
         database = Database(settings.database_url)
         database.create_tables()
         worker = Worker(settings, History(database), Detectors(settings))
-        if "--with-parent" in sys.argv:
-            threading.Thread(target=_stop_with, args=(os.getppid(), worker), daemon=True).start()
+        parent.when_server_gone(worker.stop)  # two workers of one slot must not run at once
         worker.run()
     except ScreeningError as problem:
         print(f"the job worker can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it

@@ -99,6 +99,31 @@ def test_a_server_killed_outright_loses_no_accepted_file(
     assert (state["state"], state["rows"]) == ("done", 20_000)
 
 
+@pytest.mark.security(37)
+def test_no_process_outlives_a_server_that_was_killed_outright(server: Server, tmp_path: Path) -> None:
+    assert len(processes_of(tmp_path)) >= 4
+    server.stop(signal.SIGKILL)
+    deadline = time.monotonic() + 15
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(tmp_path) == []
+
+
+def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server) -> None:
+    second = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=server.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert second.stderr.count("\n") == 1
+    assert str(server.port) in second.stderr
+
+
 @pytest.mark.security(26)
 def test_a_sender_that_leaves_in_the_middle_leaves_nothing(
     server: Server, sample: bytes, tmp_path: Path
