@@ -49,8 +49,13 @@ def test_the_first_account_is_admin_and_the_next_is_not(store: UserStore) -> Non
     assert not store.is_empty()
 
 
-def test_no_account_is_there_before_somebody_signs_up() -> None:
-    assert UserStore(ROOT / "users.txt").accounts() == ()
+def test_the_shipped_file_has_no_account(tmp_path: Path) -> None:
+    """What is committed, that is: whoever runs the app from a clone has accounts of their own in the working copy."""
+    shipped = subprocess.run(["git", "show", "HEAD:users.txt"], cwd=ROOT, capture_output=True, check=False)
+    if shipped.returncode:
+        pytest.skip("not a git clone: `git clone` the project to check what is committed")
+    (tmp_path / "users.txt").write_bytes(shipped.stdout)
+    assert UserStore(tmp_path / "users.txt").accounts() == ()
 
 
 def test_name_and_address_are_found_without_case(store: UserStore) -> None:
