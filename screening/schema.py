@@ -6,8 +6,9 @@ Names decide, never positions: the old project trained on one order and served a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -34,18 +35,125 @@ class Transactions:
         return self.values[:, self.columns.index(name)]
 
 
+class CellKind(StrEnum):
+    """What a column's cells are, and so which number stands for each."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    """A 53-bit code of the text: only equality means something."""
+    TIME = "time"
+    """Seconds since 1970."""
+    ADDRESS = "address"
+    """An IP address: IPv4 as a number, IPv6 as a negative code."""
+
+
+class Role(StrEnum):
+    """What a column is to a detector."""
+
+    LABEL = "label"
+    TIME = "time"
+    """When the transaction happened; one column at most."""
+    MOMENT = "moment"
+    """Another date, such as the sign-up."""
+    AMOUNT = "amount"
+    """One column at most."""
+    ENTITY = "entity"
+    """Who or what comes back: customer, card, terminal, device, address."""
+    CATEGORY = "category"
+    NUMBER = "number"
+    CARRY = "carry"
+    """An identifier that is handed through and plays no part."""
+    IGNORE = "ignore"
+
+
+UNUSED = (Role.LABEL, Role.CARRY, Role.IGNORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a file and what it is to a detector."""
+
+    name: str
+    role: Role
+    kind: CellKind = CellKind.NUMBER
+    optional: bool = False
+    """Whether its cells may be blank."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnContract:
-    """Which columns a detector needs, in the order that its net was trained in, and which play a part."""
+    """Which columns a detector needs, in the order that its net was trained in, and which play a part.
+
+    ``kinds`` and ``roles`` go along ``columns``; without them every column is a number. ``optional`` names the
+    columns whose cells may be blank.
+    """
 
     columns: tuple[str, ...]
     label: str | None = None
     time: str | None = None
     amount: str | None = None
+    kinds: tuple[CellKind, ...] = ()
+    roles: tuple[Role, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> ColumnContract:
+        """The contract of columns with roles; those that play no part are left out."""
+        used = [column for column in columns if column.role not in UNUSED]
+        first = {column.role: column.name for column in reversed(columns)}
+        return cls(
+            tuple(column.name for column in used),
+            label=first.get(Role.LABEL),
+            time=first.get(Role.TIME),
+            amount=first.get(Role.AMOUNT),
+            kinds=tuple(column.kind for column in used),
+            roles=tuple(column.role for column in used),
+            optional=tuple(column.name for column in used if column.optional),
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Whether every column is a number that must be there."""
+        return not self.optional and all(kind is CellKind.NUMBER for kind in self.kinds)
+
+    def parts(self) -> tuple[Column, ...]:
+        """The columns with their roles and kinds, in order."""
+        kinds = self.kinds or (CellKind.NUMBER,) * len(self.columns)
+        roles = self.roles or tuple(self._role(name) for name in self.columns)
+        return tuple(
+            Column(name, role, kind, name in self.optional)
+            for name, role, kind in zip(self.columns, roles, kinds, strict=True)
+        )
+
+    def _role(self, name: str) -> Role:
+        return {self.time: Role.TIME, self.amount: Role.AMOUNT}.get(name, Role.NUMBER)
 
     def as_dict(self) -> dict[str, Any]:
         """The contract as JSON types; hashed into the detector's fingerprint."""
-        return {"columns": list(self.columns), "label": self.label, "time": self.time, "amount": self.amount}
+        found = {"columns": list(self.columns), "label": self.label, "time": self.time, "amount": self.amount}
+        if self.roles:
+            found |= {"kinds": list(self.kinds), "roles": list(self.roles), "optional": list(self.optional)}
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> ColumnContract:
+        """The contract that :meth:`as_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it isn't one.
+        """
+        contract = cls(
+            tuple(map(str, found["columns"])),
+            **{
+                part: None if found[part] is None else str(found[part])
+                for part in ("label", "time", "amount")
+            },
+            kinds=tuple(map(CellKind, found.get("kinds", ()))),
+            roles=tuple(map(Role, found.get("roles", ()))),
+            optional=tuple(map(str, found.get("optional", ()))),
+        )
+        contract.parts()  # kinds and roles must be as many as the columns
+        return contract
 
     def match(self, header: Sequence[str]) -> dict[str, int]:
         """Where each contract column (and the label, when there) stands in ``header``.
