@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from screening.artefacts.files import (
 from screening.compiled import compiled
 from screening.errors import BadArtefact, BadFile, BadTransaction, CellProblem, NotFound, NotReady
 from screening.schema import ColumnContract, Transactions
-from screening.scorer import Scorer
+from screening.scorer import Rows, Scorer
 from screening.settings import ROOT, Settings
-from screening.vectorizer import Vectorizer, open_vectorizer
+from screening.vectorizer import NOTHING, Seen, Vectorizer, open_vectorizer
 
 DEFAULT = "card"
 log = logging.getLogger(__name__)
@@ -45,31 +46,55 @@ class Detector:
     model_sha256: str
     vectorizer_sha256: str
     typical: dict[str, tuple[float, float]]
-    """For each column the range of the middle half of legitimate transactions."""
+    """For each input of the net the range of the middle half of legitimate transactions."""
     vectorizer: Vectorizer = field(repr=False)
-    scorer: Scorer = field(repr=False)
+    scorer: Scorer | _Late = field(repr=False)
 
-    def probabilities(self, transactions: Transactions) -> NDArray[np.float32]:
+    def probabilities(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
         """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
 
         Raises:
             BadFile: a column of the contract is missing.
             BadTransaction: a value can't be scored; names row and column.
         """
-        result = self.scorer.probabilities(self.vectorizer.matrix(transactions))
-        if len(result) and not 0 <= result.min() <= result.max() <= 1:
-            row = int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
-            raise BadTransaction(
-                f"Row {row} is too extreme: the net gives no probability for it.",
-                where=f"row {row}",
-                remedy="Correct or remove this row; nothing was scored.",
-                problems=[CellProblem("is too extreme to be scored", row=row)],
-            )
-        return result
+        return _checked(self.scorer.probabilities(self.vectorizer.matrix(transactions, seen)))
+
+    def scored(
+        self, transactions: Transactions, seen: Seen = NOTHING
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
+        """Block by block in the order of the rows: the net's inputs before scaling, and the probabilities.
+
+        For files: the inputs of all rows are never there at once.
+
+        Raises:
+            BadFile, BadTransaction: as :meth:`probabilities`.
+        """
+        done = 0
+        for inputs in self.vectorizer.blocks(transactions, seen):
+            yield inputs, _checked(self.scorer.probabilities(self.vectorizer.scaled(inputs)), done)
+            done += len(inputs)
+
+
+def _checked(result: NDArray[np.float32], before: int = 0) -> NDArray[np.float32]:
+    if len(result) and not 0 <= result.min() <= result.max() <= 1:
+        row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
+        raise BadTransaction(
+            f"Row {row} is too extreme: the net gives no probability for it.",
+            where=f"row {row}",
+            remedy="Correct or remove this row; nothing was scored.",
+            problems=[CellProblem("is too extreme to be scored", row=row)],
+        )
+    return result
 
 
 def load_detector(
-    name: str, model_file: Path, vectorizer_file: Path, card_file: Path | None, cache: Path
+    name: str,
+    model_file: Path,
+    vectorizer_file: Path,
+    card_file: Path | None,
+    cache: Path,
+    *,
+    late: bool = False,
 ) -> Detector:
     """Load a detector; the first time its net is compiled into ``cache``, which takes some ten seconds.
 
@@ -79,6 +104,7 @@ def load_detector(
         vectorizer_file: the joblib dump with the RobustScaler.
         card_file: the card that ties both together, or ``None`` for files without one.
         cache: a folder for compiled nets.
+        late: whether the net is compiled only when it first scores, so that a page that lists detectors needn't wait.
 
     Raises:
         BadArtefact: a file is missing, damaged or unsafe, or they don't belong together.
@@ -91,7 +117,7 @@ def load_detector(
     mark = fingerprint(model, dump, vectorizer.contract)
     if card is not None and card_file is not None:
         check_contract(card, vectorizer.contract, mark, card_file)
-    scorer = _scorer(model, vectorizer, cache)
+    scorer = _Late(lambda: _scorer(model, vectorizer, cache)) if late else _scorer(model, vectorizer, cache)
     warnings = list(vectorizer.warnings)
     if card is None:
         warnings.append(
@@ -113,9 +139,22 @@ def load_detector(
     )
 
 
+class _Late:
+    """A scorer that is made when it is first needed, once."""
+
+    def __init__(self, make: Callable[[], Scorer]) -> None:
+        self._make = lru_cache(maxsize=1)(make)
+        self._lock = threading.Lock()
+
+    def probabilities(self, rows: Rows) -> NDArray[np.float32]:
+        with self._lock:
+            scorer = self._make()
+        return scorer.probabilities(rows)
+
+
 def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
     net = compiled(model, cache)
-    width = len(vectorizer.contract.columns)
+    width = len(vectorizer.inputs)
     if net.inputs != width:
         raise BadArtefact(
             f"{model.path.name} takes {net.inputs} inputs, but the vectorizer makes {width}.",
@@ -127,11 +166,9 @@ def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
 
 def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:
     """Quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
-    known = (card or {}).get("columns") or {}
+    known = (card or {}).get("columns" if vectorizer.definition is None else "features") or {}
     found = {}
-    for name, centre, scale in zip(
-        vectorizer.contract.columns, vectorizer.centre, vectorizer.scale, strict=True
-    ):
+    for name, centre, scale in zip(vectorizer.inputs, vectorizer.centre, vectorizer.scale, strict=True):
         marks = known.get(name) or {}
         low, high = marks.get("q25", centre - scale / 2), marks.get("q75", centre + scale / 2)
         if name in (vectorizer.contract.time, vectorizer.contract.amount):
@@ -158,7 +195,7 @@ class Detectors:
         self._lock = threading.Lock()
         self.default = load_default(settings)
         """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
-        self._loaded = {self.default.name: self.default}
+        self._loaded: dict[str, tuple[tuple[int, int] | None, Detector]] = {}
         self._files = {path: _stamp(path) for path in (settings.model_file, settings.vectorizer_file)}
 
     def require_ready(self) -> None:
@@ -190,18 +227,20 @@ class Detectors:
             BadArtefact: there is one, which can't be loaded.
         """
         wanted = name or self.default.name
-        found = self._loaded.get(wanted)
-        if found:
-            return found
+        if wanted == self.default.name:
+            return self.default
         if wanted not in self.names():
             raise NotFound(
                 f"There is no detector {wanted[:60]!r}.",
                 remedy=f"These are there: {', '.join(self.names())}.",
             )
+        folder = next(each / wanted for each in self._folders if (each / wanted / "model.h5").is_file())
+        stamp = _stamp(folder / "card.json")
         with self._lock:  # one thread loads, the others wait for it
-            if wanted not in self._loaded:
-                self._loaded[wanted] = self._load(wanted)
-            return self._loaded[wanted]
+            loaded = self._loaded.get(wanted)
+            if loaded is None or loaded[0] != stamp:  # removed and trained again under the same name
+                loaded = self._loaded[wanted] = stamp, self._load(wanted, folder)
+        return loaded[1]
 
     def all(self) -> list[Detector]:
         """Every detector that can be loaded, the default one first; of others the log tells why not."""
@@ -214,7 +253,8 @@ class Detectors:
         return found
 
     def choose(self, header: Sequence[str], wanted: str | None = None) -> Detector:
-        """The detector for a file with this header: the wanted one, or the first whose columns are all there.
+        """The detector for a file with this header: the wanted one, or of those whose columns are all there the one
+        that uses the most of them.
 
         Raises:
             NotFound: the wanted one doesn't exist.
@@ -225,20 +265,28 @@ class Detectors:
             found = self.get(wanted)
             found.contract.match(header)
             return found
-        for detector in self.all():
-            try:
-                detector.contract.match(header)
-            except BadFile:
-                continue
-            return detector
-        self.default.contract.match(header)
-        return self.default
+        fitting = [detector for detector in self.all() if _fits(detector, header)]
+        if not fitting:
+            self.default.contract.match(header)
+        return max(fitting, key=lambda detector: len(detector.contract.columns))
 
-    def _load(self, name: str) -> Detector:
-        folder = next(folder / name for folder in self._folders if (folder / name / "model.h5").is_file())
+    def _load(self, name: str, folder: Path) -> Detector:
         return load_detector(
-            name, folder / "model.h5", folder / "vectorizer.pkl", folder / "card.json", self._cache
+            name,
+            folder / "model.h5",
+            folder / "vectorizer.pkl",
+            folder / "card.json",
+            self._cache,
+            late=True,
         )
+
+
+def _fits(detector: Detector, header: Sequence[str]) -> bool:
+    try:
+        detector.contract.match(header)
+    except BadFile:
+        return False
+    return True
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -6,8 +6,9 @@ decide, here and nowhere else, and what the scaler does is looked at when it is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,11 @@ from screening.artefacts.pickles import ScalerRecord, open_dump
 from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.schema import CARD, ColumnContract, Matrix, Transactions
 
+if TYPE_CHECKING:
+    from screening.features import Definition, Past
+
 BLOCK = 8192  # rows at a time: the working set stays in the processor's cache
+BLOCK_FEATURES = 65_536
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 10
 READ_WITH = "1.9"
@@ -24,26 +29,78 @@ READ_WITH = "1.9"
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known besides the rows themselves; only features of earlier rows need it.
+
+    ``labels`` (rows,) int8 are those of the rows, -1 where unknown: one counts for later rows only, and only when the
+    definition's label delay has passed. ``past`` are rows that came before.
+    """
+
+    labels: NDArray[np.int8] | None = None
+    past: Past | None = None
+
+
+NOTHING = Seen()
+
+
+@dataclass(frozen=True, slots=True)
 class Vectorizer:
-    """``(value - centre) / scale`` for each column; ``centre`` and ``scale`` are float64 (k,)."""
+    """``(value - centre) / scale`` for each input of the net; ``centre`` and ``scale`` are float64 (inputs,)."""
 
     contract: ColumnContract
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
     warnings: tuple[str, ...] = ()
+    definition: Definition | None = None
+    """How the inputs are made of the columns; without one, the columns are the inputs."""
 
-    def matrix(self, transactions: Transactions) -> NDArray[np.float32]:
-        """The net's input, float32 (rows, k), scaled in float64 as in training.
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the net's inputs are called: the columns themselves, or the features made of them."""
+        return self.contract.columns if self.definition is None else self.definition.names
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a row's features tell of earlier rows, so that a file must be read whole before it is scored."""
+        return self.definition is not None and self.definition.looks_back
+
+    def matrix(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
+        """The net's input, float32 (rows, inputs), scaled in float64 as in training.
 
         Raises:
             BadFile: a column of the contract is missing.
             BadTransaction: a value isn't finite, or is too large for float32; names row (from 1) and column.
                 A net would score it all the same, with 0.5 or less, and hide a fraud.
         """
+        if self.definition is None:
+            return self.scaled(self.select(transactions))
+        parts = [self.scaled(block) for block in self.blocks(transactions, seen)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.inputs)), np.float32)
+
+    def blocks(self, transactions: Transactions, seen: Seen = NOTHING) -> Iterator[NDArray[Any]]:
+        """The net's inputs before scaling, (some rows, inputs), in the order of the rows.
+
+        Raises:
+            BadFile, BadTransaction: as :meth:`matrix`.
+        """
         values = self.select(transactions)
-        result = np.empty(values.shape, np.float32)
-        for start in range(0, len(values), BLOCK):
-            block = values[start : start + BLOCK]
+        if self.definition is None:
+            yield values
+            return
+        from screening.features import iterate
+
+        self._check_cells(values)
+        yield from iterate(self.definition, values, labels=seen.labels, past=seen.past, block=BLOCK_FEATURES)
+
+    def scaled(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """``(input - centre) / scale`` as float32, the same shape.
+
+        Raises:
+            BadTransaction: a value can't be used.
+        """
+        result = np.empty(inputs.shape, np.float32)
+        for start in range(0, len(inputs), BLOCK):
+            block = inputs[start : start + BLOCK]
             part = result[start : start + BLOCK]
             with np.errstate(over="ignore", invalid="ignore"):
                 scaled = block - self.centre
@@ -56,7 +113,7 @@ class Vectorizer:
                 and block.min() >= -LARGEST
                 and block.max() <= LARGEST
             ):
-                raise self._unusable(values)
+                raise self._unusable(inputs)
         return result
 
     def select(self, transactions: Transactions) -> Matrix:
@@ -73,19 +130,41 @@ class Vectorizer:
         problems = [
             CellProblem(
                 "isn't a number" if np.isnan(values[row, place]) else "is too large to be scored",
-                column=self.contract.columns[place],
+                column=self.inputs[place],
                 row=int(row) + 1,
                 value=f"{values[row, place]:.4g}",
             )
             for row, place in bad[:SHOWN]
         ]
+        return self._refusal(problems, len(bad))
+
+    def _check_cells(self, values: Matrix) -> None:
+        """Whether every cell that must be there is a number; features are made of nothing else."""
+        needed = np.array([not column.optional for column in self.contract.parts()])
+        with np.errstate(all="ignore"):
+            usable = (np.abs(values) <= LARGEST) | (np.isnan(values) & ~needed)
+        if usable.all():
+            return
+        bad = np.argwhere(~usable)
+        problems = [
+            CellProblem(
+                "is missing" if np.isnan(values[row, place]) else "is too large to be scored",
+                column=self.contract.columns[place],
+                row=int(row) + 1,
+            )
+            for row, place in bad[:SHOWN]
+        ]
+        raise self._refusal(problems, len(bad))
+
+    def _refusal(self, problems: list[CellProblem], count: int) -> BadTransaction:
         first = problems[0]
         return BadTransaction(
-            f"{first.column} in row {first.row} {first.problem} ({first.value}).",
+            f"{first.column} in row {first.row} {first.problem}"
+            + (f" ({first.value})." if first.value else "."),
             where=f"row {first.row}, column {first.column}",
             remedy="Give a finite number in every column; nothing was scored.",
             problems=problems,
-            problem_count=len(bad),
+            problem_count=count,
         )
 
 
@@ -102,7 +181,10 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
             f"{name} holds no RobustScaler.", remedy='Dump a dict {"robust_scaler": ..., "columns": [...]}.'
         )
     state = vars(scaler)
+    definition = _definition(content, name)
     columns, warnings = _columns(content, state, name)
+    if definition is not None and definition.names != columns:
+        raise BadArtefact(f"{name} contradicts itself: its scaler isn't of the features that it defines.")
     centre, scale = (_numbers(state, part, len(columns), name) for part in ("center_", "scale_"))
     if not (scale > 0).all():
         column = columns[int(np.argmin(scale > 0))]
@@ -120,7 +202,20 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
             "itself would give an InconsistentVersionWarning). Only centre and scale are read, which mean "
             "the same in both."
         )
-    return Vectorizer(_contract(content, columns), centre, scale, tuple(warnings))
+    contract = _contract(content, columns) if definition is None else definition.contract
+    return Vectorizer(contract, centre, scale, tuple(warnings), definition)
+
+
+def _definition(content: dict[Any, Any], name: str) -> Definition | None:
+    given = content.get("definition")
+    if given is None:
+        return None
+    from screening.features import Definition
+
+    try:
+        return Definition.from_dict(given)
+    except BadArtefact as problem:
+        raise BadArtefact(f"{name} is unusable: {problem.what}", remedy=problem.remedy) from None
 
 
 def _columns(content: dict[Any, Any], state: dict[str, Any], name: str) -> tuple[tuple[str, ...], list[str]]:
@@ -164,6 +259,7 @@ def _contract(content: dict[Any, Any], columns: tuple[str, ...]) -> ColumnContra
         part: usual for part, usual in (("time", CARD.time), ("amount", CARD.amount)) if usual in columns
     }
     parts |= {part: content[part] for part in ("label", "time", "amount") if part in content}
-    return ColumnContract(
-        columns, **{part: None if value is None else str(value) for part, value in parts.items()}
+    label, time, amount = (
+        None if parts.get(part) is None else str(parts[part]) for part in ("label", "time", "amount")
     )
+    return ColumnContract(columns, label, time, amount)

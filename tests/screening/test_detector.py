@@ -172,3 +172,23 @@ def test_the_shipped_pair_matches_its_card(settings: Settings) -> None:
     assert detector.card is not None
     assert detector.card["fingerprint"] == detector.fingerprint
     assert detector.warnings == []
+
+
+def test_a_late_detector_compiles_its_net_when_it_first_scores(nets: Path, tmp_path: Path) -> None:
+    files = nets / "good.h5", nets / "vectorizer.pkl", None
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    late = load_detector("late", *files, cache, late=True)
+    assert not list(cache.iterdir())
+    cache.rmdir()
+    cache.symlink_to(nets / "cache")
+    rows = Transactions(CARD.columns, random_rows(20))
+    at_once = load_detector("at once", *files, nets / "cache")
+    np.testing.assert_array_equal(late.probabilities(rows), at_once.probabilities(rows))
+
+
+def test_block_by_block_the_rows_get_the_same_probabilities(tiny: Detector) -> None:
+    rows = Transactions(CARD.columns, random_rows(300))
+    inputs, probabilities = zip(*tiny.scored(rows), strict=True)
+    np.testing.assert_array_equal(np.concatenate(inputs), rows.values)
+    np.testing.assert_array_equal(np.concatenate(probabilities), tiny.probabilities(rows))
