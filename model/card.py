@@ -63,7 +63,7 @@ def make_card(
         "threshold": THRESHOLD,
         "metrics": dict(metrics),
         "columns": column_statistics(file),
-        "libraries": _versions(),
+        "libraries": versions(),
         "seed": seed,
         "model_sha256": model_hash,
         "vectorizer_sha256": vectorizer_hash,
@@ -76,7 +76,8 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The libraries that had a hand in the training, and their versions."""
     found = {}
     for name in LIBRARIES:
         try:

@@ -171,16 +171,24 @@ def at_prior(label: Labels, weight: Floats, prior: float) -> Floats:
 
 
 def report(
-    label: Labels, probability: Floats, weight: Floats, threshold: float, prior: float, **extra: Any
+    label: Labels,
+    probability: Floats,
+    weight: Floats,
+    threshold: float,
+    prior: float,
+    *,
+    draws: int = 500,
+    **extra: Any,
 ) -> dict[str, Any]:
-    """Everything the card says about one set of test rows."""
+    """Everything the card says about one set of test rows; ``draws`` are those of the intervals' bootstrap."""
     return {
         **extra,
         "rows": len(label),
         "frauds": int(label.sum()),
         **asdict(ranking(label, probability, weight)),
         "interval_95": {
-            name: list(pair) for name, pair in bootstrap_ranking(label, probability, weight).items()
+            name: list(pair)
+            for name, pair in bootstrap_ranking(label, probability, weight, draws=draws).items()
         },
         "flagged": flagged(label, probability, weight, threshold),
         "reliability": reliability(label, probability, at_prior(label, weight, prior)),

@@ -13,10 +13,12 @@ import utils
 from screening import flags, outcome, quality, reasons
 from screening.errors import BadFile, BadTransaction, CellProblem
 from screening.intake import Kind, open_transactions
-from screening.schema import ColumnContract, Transactions
+from screening.schema import ColumnContract, Matrix, Transactions
 from screening.spool import Folder
+from screening.vectorizer import Seen
 
 if TYPE_CHECKING:
+    from screening.context import Context
     from screening.detector import Detector, Detectors
     from screening.intake import Batch
 
@@ -41,15 +43,20 @@ class Found:
 
 @dataclass(slots=True)
 class _Collected:
-    """What is kept of each batch: a few numbers a row, and the values of flagged rows for their reasons."""
+    """What is kept of each batch: a few numbers a row, and what the net saw of flagged rows, for their reasons.
+
+    ``values`` and ``bad`` are kept only for detectors that look back, which score when the last row is there.
+    """
 
     probability: list[NDArray[np.float32]] = field(default_factory=list)
+    values: list[Matrix] = field(default_factory=list)
+    bad: list[NDArray[np.bool_]] = field(default_factory=list)
     offsets: list[NDArray[np.int64]] = field(default_factory=list)
     amount: list[NDArray[np.float64]] = field(default_factory=list)
     time: list[NDArray[np.float64]] = field(default_factory=list)
     label: list[NDArray[np.int8]] = field(default_factory=list)
     suspect_rows: list[NDArray[np.int64]] = field(default_factory=list)
-    suspects: list[NDArray[np.float64]] = field(default_factory=list)
+    suspects: list[NDArray[Any]] = field(default_factory=list)
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
@@ -64,10 +71,13 @@ def screen(
     set_aside: bool,
     threshold: float,
     on_batch: Callable[[int], None],
+    context: Callable[[Detector], Context] | None = None,
+    remember: bool = False,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
-    ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop.
+    ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``context``
+    gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
@@ -83,9 +93,31 @@ def screen(
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input
         for batch in open_transactions(source, kind, choose, set_aside=set_aside, canonical=folder.canonical):
-            _score(batch, chosen[0], threshold, collected)
+            _keep(batch, chosen[0].contract, collected)
+            if chosen[0].vectorizer.looks_back:
+                collected.values.append(batch.transactions.values)
+                collected.bad.append(batch.bad)
+            else:
+                _score(batch, chosen[0], threshold, collected)
             on_batch(stream.taken)
+        if collected.values:
+            past = context(chosen[0]) if context else None
+            _score_whole(chosen[0], threshold, collected, past, lambda: on_batch(stream.taken))
+            if past is not None and remember:
+                past.remember(folder.path.name, *_good(collected))
     return _conclude(folder, chosen[0], threshold, collected)
+
+
+def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
+    collected.offsets.append(batch.offsets)
+    collected.set_aside += int(batch.bad.sum())
+    collected.notes.extend(note for note in batch.notes if note not in collected.notes)
+    collected.problems.extend(batch.problems[: MOST_LISTED - len(collected.problems)])
+    for name, into in ((contract.amount, collected.amount), (contract.time, collected.time)):
+        if name is not None:
+            into.append(batch.transactions.column(name).copy())
+    if batch.labels is not None:
+        collected.label.append(batch.labels)
 
 
 def _score(batch: Batch, detector: Detector, threshold: float, collected: _Collected) -> None:
@@ -94,41 +126,68 @@ def _score(batch: Batch, detector: Detector, threshold: float, collected: _Colle
     try:
         scored = utils.get_probabilities(transactions, detector)
     except BadTransaction as problem:
-        raise _in_file(problem, batch, good) from None
+        place = np.arange(len(batch.transactions)) if good is None else np.flatnonzero(good)
+        raise _in_file(problem, place + batch.first_row) from None
     probability = scored
     if good is not None:
         probability = np.full(len(batch.transactions), np.nan, dtype=np.float32)
         probability[good] = scored
     flagged = np.flatnonzero(flags.flag(probability, threshold))
     collected.probability.append(probability)
-    collected.offsets.append(batch.offsets)
     collected.suspect_rows.append(flagged + batch.first_row - 1)
-    collected.suspects.append(batch.transactions.values[flagged])
-    collected.set_aside += int(batch.bad.sum())
-    collected.notes.extend(note for note in batch.notes if note not in collected.notes)
-    collected.problems.extend(batch.problems[: MOST_LISTED - len(collected.problems)])
-    for name, into in (
-        (detector.contract.amount, collected.amount),
-        (detector.contract.time, collected.time),
-    ):
-        if name is not None:
-            into.append(batch.transactions.column(name).copy())
-    if batch.labels is not None:
-        collected.label.append(batch.labels)
+    suspects = Transactions(batch.transactions.columns, batch.transactions.values[flagged])
+    collected.suspects.extend(detector.vectorizer.blocks(suspects))
+
+
+def _score_whole(
+    detector: Detector,
+    threshold: float,
+    collected: _Collected,
+    context: Context | None,
+    still_wanted: Callable[[], None],
+) -> None:
+    """Score a file whose rows tell of each other, once all of them are there."""
+    values, labels = _good(collected)
+    place = np.flatnonzero(~np.concatenate(collected.bad))
+    past = context.past(values) if context else None
+    if past is not None:
+        collected.notes.append(f"{len(past.values):,} earlier rows were taken into account.")
+    probability = np.full(sum(map(len, collected.bad)), np.nan, np.float32)
+    collected.suspect_rows.append(place[:0])
+    done = 0
+    transactions = Transactions(detector.contract.columns, values)
+    try:
+        for inputs, scored in detector.scored(transactions, Seen(labels, past)):
+            rows = place[done : done + len(scored)]
+            probability[rows] = scored
+            flagged = flags.flag(scored, threshold)
+            collected.suspect_rows.append(rows[flagged])
+            collected.suspects.append(inputs[flagged])
+            done += len(scored)
+            still_wanted()
+    except BadTransaction as problem:
+        raise _in_file(problem, place + 1) from None
+    collected.probability.append(probability)
+
+
+def _good(collected: _Collected) -> tuple[Matrix, NDArray[np.int8] | None]:
+    """The rows that aren't set aside, and their labels if every batch has them."""
+    good = ~np.concatenate(collected.bad)
+    labels = np.concatenate(collected.label)[good] if len(collected.label) == len(collected.bad) else None
+    return np.concatenate(collected.values)[good], labels
 
 
 def _rows(transactions: Transactions, keep: NDArray[np.bool_]) -> Transactions:
     return Transactions(transactions.columns, transactions.values[keep])
 
 
-def _in_file(problem: BadTransaction, batch: Batch, good: NDArray[np.bool_] | None) -> BadFile:
-    """The scorer counts the rows it was given; the user counts the rows of the file."""
-    place = np.arange(len(batch.transactions)) if good is None else np.flatnonzero(good)
+def _in_file(problem: BadTransaction, rows: NDArray[np.int64]) -> BadFile:
+    """The scorer counts the rows it was given; the user counts the rows of the file: ``rows`` has their numbers."""
     moved = [
         CellProblem(
             found.problem,
             column=found.column,
-            row=None if found.row is None else int(batch.first_row + place[found.row - 1]),
+            row=None if found.row is None else int(rows[found.row - 1]),
             value=found.value,
         )
         for found in problem.problems
@@ -139,7 +198,7 @@ def _in_file(problem: BadTransaction, batch: Batch, good: NDArray[np.bool_] | No
 def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _Collected) -> Found:
     probability = np.concatenate(collected.probability)
     amount, time = _joined(collected.amount), _joined(collected.time)
-    label = _joined(collected.label) if len(collected.label) == len(collected.probability) else None
+    label = _joined(collected.label) if len(collected.label) == len(collected.offsets) else None
     flagged = flags.flag(probability, threshold)
     measured = None if label is None else quality.measure(label, probability, flagged, amount)
     arrays: dict[str, NDArray[Any] | None] = {
@@ -173,6 +232,6 @@ def _explained(
     strongest = np.argsort(-probability[rows], kind="stable")[:MOST_EXPLAINED]
     if not len(strongest):
         return
-    suspects = Transactions(detector.contract.columns, np.concatenate(collected.suspects)[strongest])
-    for row, found in zip(rows[strongest], reasons.explain(detector, suspects), strict=True):
+    suspects = np.concatenate(collected.suspects)[strongest]
+    for row, found in zip(rows[strongest], reasons.explain_inputs(detector, suspects), strict=True):
         yield int(row), [reason.text for reason in found]

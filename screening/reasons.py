@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.detector import Detector
 from screening.schema import Transactions
+
+if TYPE_CHECKING:
+    from screening.features import Feature
 
 ROWS = 256  # explained at a time: 60 variants a row of 30 columns, so that the working set stays below 10 MB
 FAR = 3.0  # widths of the typical range beyond which a value is called far off
@@ -30,46 +34,62 @@ class Reason:
 
 def explain(detector: Detector, transactions: Transactions, top: int = 3) -> list[list[Reason]]:
     """The strongest reasons that raise each row's probability, strongest first; at most ``top``, perhaps
-    none.
+    none. For detectors that look back the rows are taken as all there is: see :func:`explain_inputs`.
 
-    A column's effect is the mean of two: how far the logit falls when the row's value is replaced by the
+    Raises:
+        BadFile: a column is missing.
+        BadTransaction: a row can't be scored.
+    """
+    return [
+        found
+        for inputs in detector.vectorizer.blocks(transactions)
+        for found in explain_inputs(detector, inputs, top)
+    ]
+
+
+def explain_inputs(detector: Detector, inputs: NDArray[Any], top: int = 3) -> list[list[Reason]]:
+    """As :func:`explain`, of the net's inputs before scaling, (n, inputs), as :meth:`Detector.scored` gives them.
+
+    An input's effect is the mean of two: how far the logit falls when the row's value is replaced by the
     typical one, and how far it rises when a typical payment gets the row's value. These are the two ends of
-    the Shapley value's average over all orders of columns (Shapley 1953; Lundberg and Lee 2017). Taking away
-    alone finds nothing where two columns say the same, since either is enough without the other; adding alone
+    the Shapley value's average over all orders of inputs (Shapley 1953; Lundberg and Lee 2017). Taking away
+    alone finds nothing where two inputs say the same, since either is enough without the other; adding alone
     overlooks what counts only together with the rest. Typical is the scaler's centre, the median of the
-    training data.
+    training data. Inputs that say one thing together, as the levels of a category, are replaced together.
 
-    The cost is bounded: 2 k + 1 rows through the net for each row of k columns. Give the flagged rows only.
+    The cost is bounded: 2 k + 1 rows through the net for each row of k groups. Give the flagged rows only.
 
     Raises:
         BadTransaction: a row can't be scored.
     """
     found: list[list[Reason]] = []
-    scaled = detector.vectorizer.matrix(transactions)
-    values = detector.vectorizer.select(transactions)
+    scaled = detector.vectorizer.scaled(inputs)
+    groups = detector.vectorizer.groups
     for start in range(0, len(scaled), ROWS):
-        effects = _effects(detector, scaled[start : start + ROWS])
+        effects = _effects(detector, scaled[start : start + ROWS], groups)
         found.extend(
             _reasons(detector, row, effect, top)
-            for row, effect in zip(values[start : start + ROWS], effects, strict=True)
+            for row, effect in zip(inputs[start : start + ROWS], effects, strict=True)
         )
     return found
 
 
-def _effects(detector: Detector, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The effect of each column of each row on the logit, (n, k); scaled, a typical payment is all zeros."""
-    count, columns = rows.shape
-    every = np.arange(columns)
-    without = np.repeat(rows[:, None, :], columns, axis=1)
-    without[:, every, every] = 0
-    alone = np.zeros_like(without)
-    alone[:, every, every] = rows
-    typical = np.zeros((1, columns), np.float32)
-    variants = [rows, typical, without.reshape(-1, columns), alone.reshape(-1, columns)]
+def _effects(
+    detector: Detector, rows: NDArray[np.float32], groups: tuple[tuple[int, ...], ...]
+) -> NDArray[np.float64]:
+    """The effect of each group of inputs on the logit, (n, groups); scaled, a typical payment is all zeros."""
+    count, inputs = rows.shape
+    member = np.zeros((len(groups), inputs), bool)
+    for number, places in enumerate(groups):
+        member[number, list(places)] = True
+    without = np.where(member, np.float32(0), rows[:, None, :])
+    alone = np.where(member, rows[:, None, :], np.float32(0))
+    typical = np.zeros((1, inputs), np.float32)
+    variants = [rows, typical, without.reshape(-1, inputs), alone.reshape(-1, inputs)]
     probability = detector.scorer.probabilities(np.concatenate(variants))
     logit = _logit(probability)
     whole, base = logit[:count, None], logit[count]
-    removed, added = logit[count + 1 :].reshape(2, count, columns)
+    removed, added = logit[count + 1 :].reshape(2, count, len(groups))
     return ((whole - removed) + (added - base)) / 2
 
 
@@ -79,18 +99,25 @@ def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _reasons(
-    detector: Detector, values: NDArray[np.float64], effects: NDArray[np.float64], top: int
+    detector: Detector, inputs: NDArray[Any], effects: NDArray[np.float64], top: int
 ) -> list[Reason]:
     strongest = [place for place in np.argsort(-effects, kind="stable")[:top] if effects[place] > 0]
     return [
-        _reason(detector, detector.contract.columns[place], values[place], effects[place])
-        for place in strongest
+        _reason(detector, inputs, detector.vectorizer.groups[place], effects[place]) for place in strongest
     ]
 
 
-def _reason(detector: Detector, column: str, value: float, effect: float) -> Reason:
-    low, high = detector.typical[column]
-    return Reason(column, float(value), low, high, float(effect), _text(detector, column, float(value)))
+def _reason(detector: Detector, inputs: NDArray[Any], group: tuple[int, ...], effect: float) -> Reason:
+    definition = detector.vectorizer.definition
+    place = max(group, key=lambda each: abs(inputs[each]))
+    name, value = detector.vectorizer.inputs[place], float(inputs[place])
+    low, high = detector.typical[name]
+    text = (
+        _text(detector, name, value)
+        if definition is None
+        else _of_feature(definition.features[place], value, low, high)
+    )
+    return Reason(name, value, low, high, float(effect), text)
 
 
 def _text(detector: Detector, column: str, value: float) -> str:
@@ -109,8 +136,24 @@ def _text(detector: Detector, column: str, value: float) -> str:
     usual = f"the usual {show(low)} to {show(high)}"
     if low <= value <= high:
         return f"{shown}, within {usual}, but unusual together with the rest"
+    return f"{shown}, {_side(value, low, high)} {usual}"
+
+
+def _side(value: float, low: float, high: float) -> str:
     distance = (low - value if value < low else value - high) / max(high - low, 1e-12)
-    return f"{shown}, {'far ' if distance > FAR else ''}{'below' if value < low else 'above'} {usual}"
+    return f"{'far ' if distance > FAR else ''}{'below' if value < low else 'above'}"
+
+
+def _of_feature(feature: Feature, value: float, low: float, high: float) -> str:
+    """As "number of payments of the card in 1 day before is 14, far above the usual 0 to 2"."""
+    shown = feature.show(value)
+    if shown is None:  # a level of a category, or a yes: there is no more or less of it
+        return feature.words
+    said = f"{feature.words} is {shown}"
+    usual = f"the usual {feature.show(low)} to {feature.show(high)}"
+    if low <= value <= high:
+        return f"{said}, within {usual}, but unusual together with the rest"
+    return f"{said}, {_side(value, low, high)} {usual}"
 
 
 def _number(value: float) -> str:

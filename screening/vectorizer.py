@@ -60,6 +60,13 @@ class Vectorizer:
         return self.contract.columns if self.definition is None else self.definition.names
 
     @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Places of the inputs that say one thing together; each input is in one group."""
+        if self.definition is None:
+            return tuple((place,) for place in range(len(self.inputs)))
+        return self.definition.groups
+
+    @property
     def looks_back(self) -> bool:
         """Whether a row's features tell of earlier rows, so that a file must be read whole before it is scored."""
         return self.definition is not None and self.definition.looks_back
