@@ -192,7 +192,7 @@ class _Progress:
             current = self._history.get(self._id)
             self._size = None if current is None else current.size
         progress = min(done / self._size, 0.99) if self._size else 0.0
-        if not self._history.renew(self._id, self._slot, progress):
+        if not self._history.renew(self._id, self._slot, progress=progress):
             raise Taken
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from screening import history as module
+from screening import jobs as module
 from screening.database import Database
 from screening.errors import NotFound, NotReady
 from screening.history import DONE, FAILED, QUEUED, RECEIVING, RUNNING, History, Request, new_id
