@@ -1,7 +1,7 @@
 """Every figure of the README's table that needs no data but what is generated: ``make bench``.
 
 The card detector beside other models is a command of its own, since it needs the public data:
-``python -m model.compare FILE``.
+``python -m model.compare_card FILE``.
 """
 
 from __future__ import annotations
