@@ -1,4 +1,7 @@
-"""The job worker's entry: ``python -m screening.work``. The server starts it; it may also run alone."""
+"""The entry of the job process, ``python -m screening.work``: the worker, and the trainer beside it.
+
+The server starts it; it may also run alone.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from screening.errors import ScreeningError
 from screening.history import History
 from screening.logs import begin_logging
 from screening.settings import Settings
+from screening.trainer import Trainer
+from screening.trainings import Trainings
 from screening.worker import Worker
 
 
@@ -23,8 +28,14 @@ def main() -> int:
         database = Database(settings.database_url)
         database.create_tables()
         worker = Worker(settings, History(database), Detectors(settings))
+        trainer = Trainer(settings, Trainings(database))
         parent.when_server_gone(worker.stop)  # two workers of one slot must not run at once
-        worker.run()
+        trainer.start()
+        try:
+            worker.run()
+        finally:
+            trainer.stop()
+            trainer.join()
     except ScreeningError as problem:
         print(f"the job worker can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
         return 1

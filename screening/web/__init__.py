@@ -12,6 +12,7 @@ from screening.detector import Detectors
 from screening.history import History
 from screening.settings import ROOT, Settings
 from screening.spool import Doorbell
+from screening.trainings import Trainings
 from screening.users import UserStore
 from screening.web import (
     admin,
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         users=UserStore(settings.users_file, minimum_length=settings.password_min_length),
         detectors=Detectors(settings),
         history=History(database),
+        trainings=Trainings(database),
         doorbell=Doorbell(settings.instance),
     )
     app.extensions["screening"].users.prepare()

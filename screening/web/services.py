@@ -12,6 +12,7 @@ from screening.detector import Detectors
 from screening.history import History
 from screening.settings import Settings
 from screening.spool import Doorbell
+from screening.trainings import Trainings
 from screening.users import UserStore
 
 
@@ -24,6 +25,7 @@ class Services:
     users: UserStore
     detectors: Detectors
     history: History
+    trainings: Trainings
     doorbell: Doorbell
 
 
