@@ -16,7 +16,6 @@ from typing import Any
 
 from screening.settings import ROOT
 
-
 REFUSAL = {
     "title": "This file can't be screened",
     "status": 400,
