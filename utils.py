@@ -18,6 +18,7 @@ from screening.errors import BadTransaction
 from screening.records import from_frame, from_mapping, from_mappings
 from screening.schema import ColumnContract, Transactions
 from screening.settings import Settings
+from screening.vectorizer import NOTHING, Seen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def get_probabilities(
     transactions: Transactions | pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]],
     detector: Detector | None = None,
+    seen: Seen = NOTHING,
 ) -> NDArray[np.float32]:
     """The probability of fraud of each transaction, float32 (n,), in the order given.
 
@@ -36,6 +38,7 @@ def get_probabilities(
         transactions: a batch from the intake, a pandas DataFrame, a mapping of column to number, or several
             of them.
         detector: what scores; by default the pair that the environment names, or the one at the root.
+        seen: labels and earlier rows, for detectors whose features look back.
 
     Raises:
         BadTransaction: a column is missing, or a value isn't a finite number; names row (from 1) and column.
@@ -43,7 +46,7 @@ def get_probabilities(
         BadArtefact: the default detector can't be loaded.
     """
     detector = detector or default_detector()
-    return detector.probabilities(as_transactions(transactions, detector.contract))
+    return detector.probabilities(as_transactions(transactions, detector.contract), seen)
 
 
 def as_transactions(given: Any, contract: ColumnContract) -> Transactions:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import utils
+from screening.context import Context
 from screening.detector import Detector, Detectors
 from screening.errors import ScreeningError
 from screening.history import DONE, FAILED, History, Screening
@@ -117,6 +118,8 @@ class Worker:
             set_aside=screening.set_aside_bad,
             threshold=screening.threshold,
             on_batch=report,
+            context=lambda detector: Context(self._settings.instance, detector),
+            remember=True,
         )
 
     def _finish(self, screening: Screening, started: float, **outcome: object) -> None:

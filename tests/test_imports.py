@@ -21,6 +21,8 @@ LINE = {
         "artefacts",
         "compiled",
         "compiler",
+        "context",
+        "features",
         "vectorizer",
         "scorer",
         "detector",

@@ -16,6 +16,7 @@ from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 
 from screening import reports
+from screening.context import Context
 from screening.errors import ScreeningError
 from screening.intake import identify
 from screening.outcome import Outcome
@@ -77,6 +78,7 @@ def screen_file(file: Path, output: Path | None, detector: str | None, set_aside
             set_aside=set_aside,
             threshold=services().settings.threshold,
             on_batch=_silent,
+            context=lambda found: Context(services().settings.instance, found),
         )
         _say(found, Outcome(folder, services().settings.threshold))
         if output is not None:

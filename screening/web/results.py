@@ -10,6 +10,7 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
 from screening import quality, reports
+from screening.context import forget
 from screening.detector import Detector
 from screening.errors import NotReady, ScreeningError
 from screening.history import DONE, OPEN_STATES, Screening
@@ -150,6 +151,7 @@ def delete(screening_id: str) -> Any:
     screening = _mine(screening_id)
     services().history.remove(screening.id)
     Folder(services().settings.instance, screening.id).remove()
+    forget(services().settings.instance, screening.id)
     audit.record("screening_deleted", screening=screening.id)
     return redirect(url_for("results.index"), HTTPStatus.SEE_OTHER)
 

@@ -1,0 +1,180 @@
+"""Rows that a detector has seen, so that the next file is screened against what came before it.
+
+One file of arrays for each screening or training, below ``INSTANCE_PATH/context/<detector>``: removed with its
+screening, replaced when it runs again. Only numbers are kept: texts are there as codes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.detector import Detector
+from screening.schema import Matrix
+
+if TYPE_CHECKING:
+    from screening.features import Past
+
+log = logging.getLogger(__name__)
+MOST_ROWS = 5_000_000
+"""The latest rows that are looked at; a row of five columns takes 41 bytes."""
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
+Marks = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    values: Matrix
+    labels: NDArray[np.int8]
+    marks: Marks
+
+
+class Context:
+    """What one detector has seen. Safe across processes: a part appears and goes as a whole."""
+
+    def __init__(self, instance: Path, detector: Detector) -> None:
+        self._folder = instance / "context" / f"{detector.name}-{detector.fingerprint[:16]}"
+        self._definition = detector.vectorizer.definition
+
+    def remember(self, name: str, values: Matrix, labels: NDArray[np.int8] | None) -> None:
+        """Keep rows under a name; what was kept under it before is replaced.
+
+        Args:
+            name: the screening's id, or another short name.
+            values: float64 (rows, columns of the contract).
+            labels: int8 (rows,), -1 where unknown.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        known = np.full(len(values), -1, np.int8) if labels is None else labels
+        part = self._folder / f".{name}.part"
+        with part.open("wb") as out:
+            np.savez(out, values=values, labels=known)
+        part.replace(self._file(name))
+
+    def forget(self, name: str) -> None:
+        """Drop the rows that were kept under a name."""
+        self._file(name).unlink(missing_ok=True)
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes whenever what is remembered changes."""
+        return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in self._files())
+
+    def past(self, rows: Matrix | None = None) -> Past | None:
+        """What came before ``rows`` and may still count for them; ``None`` if there is nothing.
+
+        A row that stands in several files counts once, as often as in the one that has it most often, and with its
+        label if any of them knows it. Rows that are themselves among ``rows`` don't count: sending a file again
+        must not find its own rows in the past.
+        """
+        from screening.features import Past
+
+        parts = [part for path in self._files() if (part := self._read(path, rows))]
+        if not parts:
+            return None
+        values = np.concatenate([part.values for part in parts])
+        labels = np.concatenate([part.labels for part in parts])
+        marks = np.concatenate([part.marks for part in parts])
+        order = np.argsort(
+            labels < 0, kind="stable"
+        )  # those with a label first: unique keeps the first of each
+        _, first = np.unique(marks[order], return_index=True)
+        kept = order[first]
+        if rows is not None:
+            kept = kept[~np.isin(marks[kept], row_marks(rows))]
+        kept = self._latest(values, kept)
+        return Past(values[kept], labels[kept]) if len(kept) else None
+
+    def _read(self, path: Path, rows: Matrix | None) -> _Part | None:
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                values, labels = stored["values"], stored["labels"]
+        except FileNotFoundError:  # forgotten in this moment
+            return None
+        except (OSError, ValueError, KeyError):
+            log.exception("The remembered rows in %s can't be read and are left out", path)
+            return None
+        marks = row_marks(values)
+        keep = self._within(values, rows)
+        return _Part(values[keep], labels[keep], marks[keep])
+
+    def _within(self, values: Matrix, rows: Matrix | None) -> NDArray[Any]:
+        """The rows that can count for ``rows`` by their time."""
+        if self._definition is None or rows is None or not len(rows):
+            return np.ones(len(values), bool)
+        contract = self._definition.contract
+        if contract.time is None:
+            return np.ones(len(values), bool)
+        place = contract.columns.index(contract.time)
+        earliest = np.nanmin(rows[:, place]) - self._definition.horizon
+        return (values[:, place] >= earliest) & (values[:, place] < np.nanmax(rows[:, place]))
+
+    def _latest(self, values: Matrix, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+        """At most ``MOST_ROWS`` of them, the latest."""
+        contract = None if self._definition is None else self._definition.contract
+        if contract is None or contract.time is None or len(kept) <= MOST_ROWS:
+            return kept[-MOST_ROWS:]
+        log.warning("Only the latest %d of %d remembered rows are looked at", MOST_ROWS, len(kept))
+        times = values[kept, contract.columns.index(contract.time)]
+        return kept[np.argpartition(times, -MOST_ROWS)[-MOST_ROWS:]]
+
+    def _files(self) -> Iterator[Path]:
+        yield from sorted(self._folder.glob("*.npz"))
+
+    def _file(self, name: str) -> Path:
+        if not NAME.fullmatch(name):
+            raise ValueError("not a name of remembered rows")
+        return self._folder / f"{name}.npz"
+
+
+def forget(instance: Path, name: str) -> None:
+    """Drop what any detector keeps under a name."""
+    if NAME.fullmatch(name):
+        for path in (instance / "context").glob(f"*/{name}.npz"):
+            path.unlink(missing_ok=True)
+
+
+def drop(instance: Path, detector: str) -> None:
+    """Drop all that was kept for a detector of this name, whatever its fingerprint."""
+    if NAME.fullmatch(detector):
+        for folder in (instance / "context").glob(f"{detector}-{'[0-9a-f]' * 16}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def row_marks(values: Matrix) -> Marks:
+    """A 64-bit mark of each row (rows,): equal rows of one array get different marks by how often they came before,
+    and the same row in another array the same ones.
+    """
+    plain = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, and no minus zero
+    bits = np.ascontiguousarray(plain).view(np.uint64)
+    marks = np.full(len(values), ODD)
+    with np.errstate(over="ignore"):
+        for column in range(values.shape[1]):
+            marks = _mixed(marks ^ bits[:, column])
+        return _mixed(marks + _times_before(marks))
+
+
+def _mixed(marks: Marks) -> Marks:
+    marks = (marks ^ (marks >> np.uint64(32))) * ODD
+    return (marks ^ (marks >> np.uint64(29))) * ODD
+
+
+def _times_before(marks: Marks) -> Marks:
+    """How often each mark came before in the array."""
+    order = np.argsort(marks, kind="stable")
+    ordered = marks[order]
+    starts = (
+        np.r_[0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1] if len(marks) else np.zeros(0, np.int64)
+    )
+    counts = np.diff(np.r_[starts, len(marks)])
+    before = np.empty(len(marks), np.uint64)
+    before[order] = (np.arange(len(marks)) - np.repeat(starts, counts)).astype(np.uint64)
+    return before
