@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import PurePosixPath, PureWindowsPath
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
@@ -178,3 +180,16 @@ def store(
                 alive()
                 due = time.monotonic() + ALIVE_SECONDS
     return size, digest.hexdigest()
+
+
+def plain_name(name: str) -> str:
+    """A file's own name: no folders of the sender's machine, no control characters, at most 120 characters.
+
+    It is only shown and logged; on the disk the file has a name of ours.
+    """
+    last = PurePosixPath(PureWindowsPath(name).name).name
+    clean = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip()
+    if len(clean) > 120:  # noqa: PLR2004 -- as said above
+        stem, dot, ending = clean.rpartition(".")
+        clean = f"{stem[:100]}…{dot}{ending[-15:]}"
+    return clean or "unnamed"

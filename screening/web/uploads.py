@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-import unicodedata
 from http import HTTPStatus
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
@@ -16,7 +14,7 @@ from screening.history import DONE, FAILED, OPEN_STATES, Request, new_id
 from screening.intake import identify
 from screening.spool import Folder
 from screening.web import audit, errors, guard
-from screening.web.receive import Body, Form, first_bytes, store
+from screening.web.receive import Body, Form, first_bytes, plain_name, store
 from screening.web.services import services
 from screening.web.sessions import require, user
 
@@ -64,7 +62,7 @@ def _receive(body: Body) -> str:
         raise BadFile("No file was chosen.", remedy="Choose a file, then send it.")
     content = body.content()
     head = first_bytes(content, HEAD_BYTES)
-    filename = _plain(form.filename)
+    filename = plain_name(form.filename)
     wish = _wish(form, filename, identify(filename, head))
     screening_id = new_id()
     folder = Folder(services().settings.instance, screening_id)
@@ -152,16 +150,3 @@ def _page(error: dict[str, Any] | None = None) -> str:
         max_upload_mb=mine.settings.max_upload // 2**20,
         threshold=mine.settings.threshold,
     )
-
-
-def _plain(name: str) -> str:
-    """A file's own name: no folders of the sender's machine, no control characters, at most 120 characters.
-
-    It is only shown and logged; on the disk the file has a name of ours.
-    """
-    last = PurePosixPath(PureWindowsPath(name).name).name
-    clean = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip()
-    if len(clean) > 120:  # noqa: PLR2004 -- as said above
-        stem, dot, ending = clean.rpartition(".")
-        clean = f"{stem[:100]}…{dot}{ending[-15:]}"
-    return clean or "unnamed"
