@@ -1,0 +1,95 @@
+"""Makes features of rows: what lies before each of them, and what they say themselves.
+
+Only rows that are earlier by their time count: rows of the same time know nothing of each other, so that the order of the
+input can't matter. Labels count from their row's time plus the label delay on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.definition import Definition
+from screening.features.entities import fill_history
+from screening.features.matrix import Sheet
+from screening.features.past import Past
+from screening.features.rowwise import fill_rows
+from screening.features.timeline import Timeline
+from screening.schema import Matrix
+
+BLOCK = 65_536
+Labels = NDArray[np.int8]
+Features = NDArray[np.float32]
+
+
+def compute(
+    definition: Definition,
+    values: Matrix,
+    *,
+    labels: Labels | None = None,
+    past: Past | None = None,
+    start: int = 0,
+    stop: int | None = None,
+) -> Features:
+    """The features of rows, float32 (rows, features), finite, in the order of the rows.
+
+    Args:
+        definition: what the features are.
+        values: float64 (n, columns of the contract), in any order.
+        labels: int8 (n,), 1 for fraud, 0 for none, -1 where it isn't known; of all rows.
+        past: earlier rows that features may tell of but that aren't asked about.
+        start: the first row that is asked about; the others count as rows that have been seen, if they are earlier.
+        stop: the row after the last one.
+    """
+    stop = len(values) if stop is None else min(stop, len(values))
+    found = np.empty((max(stop - start, 0), len(definition.features)), np.float32)
+    done = 0
+    for sheet in _sheets(definition, values, labels, past, start, stop):
+        found[done : done + sheet.shape[1]] = sheet.T
+        done += sheet.shape[1]
+    return found
+
+
+def iterate(
+    definition: Definition,
+    values: Matrix,
+    *,
+    labels: Labels | None = None,
+    past: Past | None = None,
+    block: int = BLOCK,
+) -> Iterator[Features]:
+    """The features of all rows in blocks, float32 (``block`` rows or fewer, features), in the order of the rows.
+
+    Args:
+        definition: as for :func:`compute`, like the other arguments.
+        values: float64 (n, columns of the contract).
+        labels: int8 (n,).
+        past: earlier rows.
+        block: rows at a time.
+    """
+    for sheet in _sheets(definition, values, labels, past, 0, len(values)):
+        for start in range(0, sheet.shape[1], block):
+            yield np.ascontiguousarray(sheet[:, start : start + block].T)
+
+
+def _sheets(
+    definition: Definition, values: Matrix, labels: Labels | None, past: Past | None, start: int, stop: int
+) -> Iterator[Features]:
+    """The features of some rows, (features, rows), a part of the rows at a time."""
+    if not definition.looks_back:
+        for begin in range(start, stop, BLOCK):
+            yield _alone(definition, values[begin : min(begin + BLOCK, stop)]).cells
+        return
+    timeline = Timeline(definition, values, labels, past)
+    for begin, end, scene in timeline.chunks(start, stop):
+        sheet = _alone(definition, values[begin:end])
+        fill_history(definition, timeline, scene, sheet)
+        yield sheet.cells
+
+
+def _alone(definition: Definition, values: Matrix) -> Sheet:
+    sheet = Sheet(definition, len(values))
+    fill_rows(definition, values, sheet)
+    return sheet

@@ -1,0 +1,125 @@
+"""One input of a net: what it is called, what it is made of, and how its value is said to a person."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+PER = 10_000
+"""Frequencies are kept as ``log1p(share * PER) / log1p(PER)``: 0 for a level never seen, 1 for the only one."""
+
+
+class Shape(StrEnum):
+    """How a feature's number is made of the quantity that it stands for."""
+
+    PLAIN = "plain"
+    COUNT = "count"
+    """log1p of a count."""
+    AMOUNT = "amount"
+    """Signed log1p of an amount in units of ``scale``."""
+    DURATION = "duration"
+    """log1p of seconds; negative if the moment is still to come."""
+    RATIO = "ratio"
+    """The difference of two ``AMOUNT``: close to the logarithm of their ratio."""
+    SCORE = "score"
+    """asinh of standard deviations."""
+    SHARE = "share"
+    FREQUENCY = "frequency"
+    HOUR = "hour"
+    WEEKDAY = "weekday"
+    """0 is Monday."""
+    CYCLE = "cycle"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the matrix that :func:`screening.features.compute` returns."""
+
+    name: str
+    columns: tuple[str, ...]
+    """The columns of the file that it is made of, besides the time."""
+    words: str
+    """For a person, to be read before " is <value>"; a whole sentence where :meth:`show` says nothing."""
+    shape: Shape
+    key: tuple[str, ...]
+    """Which statistic, of which columns, over which window: what the engine looks for."""
+    topic: str = ""
+    """Features of one topic stand together and say one thing."""
+    unit: str = ""
+    scale: float = 1.0
+
+    def show(self, value: float) -> str | None:
+        """The value for a person, with its unit; ``None`` where the words say all."""
+        if self.shape in (Shape.CYCLE, Shape.FLAG):
+            return None
+        if self.shape is Shape.WEEKDAY:
+            return WEEKDAYS[int(round(value)) % 7]
+        if self.shape is Shape.HOUR:
+            minutes = int(round(value * 60)) % (24 * 60)
+            return f"{minutes // 60}:{minutes % 60:02d}"
+        if self.shape is Shape.DURATION:
+            seconds = math.copysign(_unlogged(value), value)
+            return duration(seconds) if seconds >= 0 else f"{duration(-seconds)} ahead"
+        return f"{self._quantity(value)} {self.unit}".strip()
+
+    def _quantity(self, value: float) -> str:
+        if self.shape is Shape.COUNT:
+            return f"{_unlogged(value):,.0f}"
+        if self.shape is Shape.AMOUNT:
+            return number(math.copysign(_unlogged(value), value) * self.scale)
+        if self.shape is Shape.RATIO:
+            return f"{number(math.exp(min(value, 80.0)))} times"
+        if self.shape is Shape.SCORE:
+            return f"{math.sinh(min(max(value, -80.0), 80.0)):.1f}"
+        if self.shape is Shape.SHARE:
+            return f"{100 * value:.3g} %"
+        if self.shape is Shape.FREQUENCY:
+            return f"{100 * math.expm1(value * math.log1p(PER)) / PER:.3g} %"
+        return number(value)
+
+
+def _unlogged(value: float) -> float:
+    return math.expm1(min(abs(value), 80.0))
+
+
+def number(value: float) -> str:
+    """A number of a few digits, without a power of ten where it can be read without."""
+    if value == 0 or not 1e-3 <= abs(value) < 1e15:
+        return f"{value:.3g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 0.1 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """As "2 h 5 min": the largest unit that fits and the next below it."""
+    if seconds >= 2 * DAY:
+        return f"{seconds / DAY:.0f} days"
+    if seconds >= HOUR:
+        hours, minutes = divmod(int(round(seconds / MINUTE)), 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if seconds >= MINUTE:
+        minutes, rest = divmod(int(round(seconds)), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{seconds:.0f} s"
+
+
+def window_name(seconds: float) -> str:
+    """As "7d", for the name of a feature."""
+    for size, sign in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size:.0f}{sign}"
+    return f"{seconds:g}s"
+
+
+def window_words(seconds: float) -> str:
+    """As "7 days", for a sentence."""
+    for size, sign in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
+        if seconds >= size and seconds % size == 0:
+            count = int(seconds // size)
+            return f"{count} {sign}s" if count > 1 else sign
+    return f"{seconds:g} seconds"

@@ -1,0 +1,101 @@
+"""All rows in the order of time, and the stretch of them that a chunk of rows can look back on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.definition import Definition
+from screening.features.past import Past
+from screening.schema import Matrix
+
+TICKS = 1e6
+"""Times are whole microseconds: whether a row lies within a window is never a question of rounding."""
+LATEST = 9e12
+LEAST_ROWS = 262_144
+"""Rows that are worked on at a time, at least; more when they look back on more."""
+LOOKED_BACK = 4
+"""Rows that are looked back on for each row of a chunk, at most: their cost is a tenth of a row's."""
+
+Places = NDArray[np.int64]
+
+
+def ticks(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Seconds as whole microseconds, the same shape; the far ends of time are cut off."""
+    return np.rint(np.clip(seconds, -LATEST, LATEST) * TICKS).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The rows that a chunk can look back on and those of the chunk itself, all (m,), in the order of time.
+
+    ``asked`` (q,) are the places of the chunk's rows here, ascending, ``targets`` (q,) where they stand in the chunk.
+    """
+
+    rows: Places
+    time: NDArray[np.int64]
+    asked: Places
+    targets: Places
+
+    def edges(self, seconds: float) -> Places:
+        """The first place whose time is that of each asked row less so many seconds, or later; (q,)."""
+        back = np.int64(round(seconds * TICKS))
+        return np.searchsorted(self.time, self.time[self.asked] - back).astype(np.int64)
+
+
+class Timeline:
+    """Past rows and the rows that are asked about, told apart only by who is asked."""
+
+    def __init__(
+        self, definition: Definition, values: Matrix, labels: NDArray[np.int8] | None, past: Past | None
+    ) -> None:
+        self._columns = definition.contract.columns
+        self._values = values
+        self._past = past
+        self._before = 0 if past is None else len(past)
+        self.labels = self._labels(labels)
+        self._clock = str(definition.contract.time)
+        time = self.column(self._clock)
+        order = np.argsort(time, kind="stable")
+        self._order = order[: np.count_nonzero(~np.isnan(time))]  # NaN is sorted to the end
+        self._time = ticks(time[self._order])
+        self._horizon = np.int64(round(definition.horizon * TICKS))
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One column of all rows, the past ones first."""
+        place = self._columns.index(name)
+        own = self._values[:, place]
+        return own if self._past is None else np.concatenate([self._past.values[:, place], own])
+
+    def _labels(self, labels: NDArray[np.int8] | None) -> NDArray[np.int8]:
+        own = np.full(len(self._values), -1, np.int8) if labels is None else np.asarray(labels, np.int8)
+        return own if self._past is None else np.concatenate([self._past.labels, own])
+
+    def chunks(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
+        """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
+        size = LEAST_ROWS
+        while start < stop:
+            end = min(start + size, stop)
+            low, high = self._reach(start, end)
+            if high - low > (LOOKED_BACK + 1) * size and end < stop:
+                size = (high - low) // LOOKED_BACK
+                continue
+            yield start, end, self._scene(start, end, low, high)
+            start = end
+
+    def _reach(self, start: int, end: int) -> tuple[int, int]:
+        """The places in time that count for some rows."""
+        own = self._values[start:end, self._columns.index(self._clock)]
+        own = ticks(own[~np.isnan(own)])
+        if not len(own):
+            return 0, 0
+        low = np.searchsorted(self._time, own.min() - self._horizon)
+        return int(low), int(np.searchsorted(self._time, own.max(), side="right"))
+
+    def _scene(self, start: int, end: int, low: int, high: int) -> Scene:
+        rows = self._order[low:high]
+        asked = np.flatnonzero((rows >= self._before + start) & (rows < self._before + end))
+        return Scene(rows, self._time[low:high], asked, rows[asked] - self._before - start)
