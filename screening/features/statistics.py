@@ -74,9 +74,10 @@ class Amounts:
     def scores(self, window: Window, units: Floats) -> Floats:
         """How many standard deviations ``units`` (p,) are from the mean; 0 where fewer than two rows are known."""
         count = np.maximum(window.count, 1)
-        mean = window.total(self._coarse) / COARSE / count
+        rough = window.total(self._coarse) / COARSE / count
         square = window.total(self._squares) / COARSE**2 / count
-        variance = np.maximum(square - mean * mean, 0.0) * count / np.maximum(count - 1, 1)
+        variance = np.maximum(square - rough * rough, 0.0) * count / np.maximum(count - 1, 1)
+        mean = self.total(window) / count
         least = 1.0 + FLOOR * np.abs(mean)
         found = (units - mean) / np.maximum(np.sqrt(variance), least)
         return np.where(window.count > 1, found, 0.0)

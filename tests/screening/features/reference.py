@@ -1,0 +1,195 @@
+"""Every feature once more, row by row in plain Python: slow, and with nothing of the engine in it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from screening.features import Definition
+from screening.schema import CellKind, Role
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One transaction; blanks are NaN, a label that isn't known is -1."""
+
+    cells: dict[str, float]
+    label: int
+
+    def ticks(self, name: str) -> int:
+        return round(self.cells[name] * 1e6)
+
+
+def rows_of(definition: Definition, values, labels) -> list[Row]:
+    names = definition.contract.columns
+    return [
+        Row(dict(zip(names, map(float, cells), strict=True)), int(label))
+        for cells, label in zip(values, labels, strict=True)
+    ]
+
+
+def slog(value: float) -> float:
+    return math.copysign(math.log1p(abs(value)), value)
+
+
+class Reference:
+    """What a feature is for one row, given all rows that there are."""
+
+    def __init__(self, definition: Definition, rows: list[Row]) -> None:
+        self.definition = definition
+        self.rows = rows
+        self.time = definition.contract.time
+        self.amount = definition.contract.amount
+
+    def features(self, row: Row) -> list[float]:
+        return [self.one(row, *feature.key) for feature in self.definition.features]
+
+    def one(self, row: Row, statistic: str, *names: str) -> float:
+        plain = getattr(self, f"of_{statistic.replace(' ', '_')}", None)
+        return float(plain(row, *names))
+
+    # the row by itself
+
+    def of_plain(self, row: Row, name: str) -> float:
+        value = row.cells[name]
+        return self.definition.fills[name] if math.isnan(value) else value
+
+    def of_missing(self, row: Row, name: str) -> bool:
+        return math.isnan(row.cells[name])
+
+    def of_log(self, row: Row, name: str) -> float:
+        return slog(self.of_plain(row, name) / self.definition.unit)
+
+    def of_hour(self, row: Row, name: str) -> float:
+        value = row.cells[name]
+        return 0.0 if math.isnan(value) else value % DAY / 3600
+
+    def of_sine(self, row: Row, name: str) -> float:
+        return 0.0 if math.isnan(row.cells[name]) else math.sin(2 * math.pi * self.of_hour(row, name) / 24)
+
+    def of_cosine(self, row: Row, name: str) -> float:
+        return 0.0 if math.isnan(row.cells[name]) else math.cos(2 * math.pi * self.of_hour(row, name) / 24)
+
+    def of_night(self, row: Row, name: str) -> bool:
+        return not math.isnan(row.cells[name]) and not 6 <= self.of_hour(row, name) < 22
+
+    def of_weekday(self, row: Row, name: str) -> float:
+        value = row.cells[name]
+        return 0.0 if math.isnan(value) else (value // DAY + 3) % 7
+
+    def of_weekend(self, row: Row, name: str) -> bool:
+        return self.of_weekday(row, name) >= 5
+
+    def of_since(self, row: Row, name: str) -> float:
+        since = row.cells[self.time] - row.cells[name]
+        return 0.0 if math.isnan(since) else slog(since)
+
+    def of_just(self, row: Row, name: str) -> bool:
+        return 0 <= row.cells[self.time] - row.cells[name] < 3600
+
+    def _rank(self, row: Row, name: str) -> int | None:
+        found = [level for level, _ in self.definition.levels[name]]
+        return found.index(row.cells[name]) if row.cells[name] in found else None
+
+    def of_level(self, row: Row, name: str, number: str) -> bool:
+        return self._rank(row, name) == int(number)
+
+    def of_other(self, row: Row, name: str) -> bool:
+        rank = self._rank(row, name)
+        return not math.isnan(row.cells[name]) and (rank is None or rank >= self.definition.shown[name])
+
+    def of_frequency(self, row: Row, name: str) -> float:
+        rank = self._rank(row, name)
+        share = 0.0 if rank is None else self.definition.levels[name][rank][1]
+        return math.log1p(share * 10_000) / math.log1p(10_000)
+
+    # what was before it
+
+    def before(self, row: Row, names: list[str], span: float, delay: float = 0.0) -> list[Row]:
+        """Earlier rows of the same entities whose time is within ``span`` of the row's less the delay."""
+        if any(math.isnan(row.cells[name]) for name in (*names, self.time)):
+            return []
+        until = row.ticks(self.time) - round(delay * 1e6)
+        since = until - round(span * 1e6)
+        return [
+            other
+            for other in self.rows
+            if all(other.cells[name] == row.cells[name] for name in names)
+            and not math.isnan(other.cells[self.time])
+            and since <= other.ticks(self.time) < until
+        ]
+
+    def of_last(self, row: Row, *names: str) -> float:
+        memory = self.definition.options.memory
+        times = [other.ticks(self.time) for other in self.before(row, list(names), memory)]
+        return math.log1p((row.ticks(self.time) - max(times)) / 1e6 if times else memory)
+
+    def of_new(self, row: Row, *names: str) -> bool:
+        return not self.before(row, list(names), self.definition.options.memory)
+
+    def of_count(self, row: Row, name: str, span: str) -> float:
+        return math.log1p(len(self.before(row, [name], float(span))))
+
+    def of_distinct(self, row: Row, name: str, partner: str, span: str) -> float:
+        seen = {other.cells[partner] for other in self.before(row, [name], float(span))}
+        return math.log1p(len({value for value in seen if not math.isnan(value)}))
+
+    def units(self, row: Row) -> float:
+        return self.of_plain(row, self.amount) / self.definition.unit
+
+    def past_units(self, row: Row, name: str, span: str) -> list[float]:
+        return [self.units(other) for other in self.before(row, [name], float(span))]
+
+    def _of(self, summary, row: Row, name: str, span: str) -> float:
+        past = self.past_units(row, name, span)
+        return slog(summary(past)) if past else 0.0
+
+    def of_sum(self, row: Row, name: str, span: str) -> float:
+        return self._of(math.fsum, row, name, span)
+
+    def of_mean(self, row: Row, name: str, span: str) -> float:
+        return self._of(statistics.fmean, row, name, span)
+
+    def of_median(self, row: Row, name: str, span: str) -> float:
+        return self._of(statistics.median, row, name, span)
+
+    def of_max(self, row: Row, name: str, span: str) -> float:
+        return self._of(max, row, name, span)
+
+    def _against(self, summary, row: Row, name: str, span: str) -> float:
+        past = self.past_units(row, name, span)
+        return slog(self.units(row)) - slog(summary(past)) if past else 0.0
+
+    def of_against_mean(self, row: Row, name: str, span: str) -> float:
+        return self._against(statistics.fmean, row, name, span)
+
+    def of_against_median(self, row: Row, name: str, span: str) -> float:
+        return self._against(statistics.median, row, name, span)
+
+    def of_against_max(self, row: Row, name: str, span: str) -> float:
+        return self._against(max, row, name, span)
+
+    def of_score(self, row: Row, name: str, span: str) -> float:
+        past = self.past_units(row, name, span)
+        if len(past) < 2:
+            return 0.0
+        mean = statistics.fmean(past)
+        deviation = max(statistics.stdev(past), 1.0 + 0.02 * abs(mean))
+        return math.asinh((self.units(row) - mean) / deviation)
+
+    def _known(self, row: Row, name: str, span: str) -> tuple[int, int]:
+        past = self.before(row, [name], float(span), self.definition.options.label_delay)
+        return sum(other.label == 1 for other in past), sum(other.label >= 0 for other in past)
+
+    def of_frauds(self, row: Row, name: str, span: str) -> float:
+        return math.log1p(self._known(row, name, span)[0])
+
+    def of_share(self, row: Row, name: str, span: str) -> float:
+        frauds, known = self._known(row, name, span)
+        return frauds / (known + self.definition.options.smoothing)
+
+
+PAYMENTS_KINDS = {Role.TIME: CellKind.TIME, Role.MOMENT: CellKind.TIME, Role.ENTITY: CellKind.TEXT}
