@@ -8,10 +8,11 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "analyst": frozenset({"see", "screen", "review"}),
     "manager": frozenset({"see", "screen", "review", "decide"}),
     "auditor": frozenset({"see", "audit"}),
-    "admin": frozenset({"see", "screen", "review", "decide", "audit", "manage_users", "admin"}),
+    "admin": frozenset({"see", "screen", "review", "decide", "audit", "train", "manage_users", "admin"}),
 }
 """``see`` one's own screenings, ``screen`` files and delete screenings, ``review`` alerts, ``decide`` on thresholds
-and detectors, read the ``audit`` log, ``manage_users``. ``admin`` is the administrator's links."""
+and detectors, read the ``audit`` log, ``train`` new detectors and remove them,
+``manage_users``. ``admin`` is the administrator's links."""
 
 
 def allows(role: str, permission: str) -> bool:

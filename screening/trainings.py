@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, Index, String, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from screening.database import Base
 from screening.errors import Conflict, NotFound, ScreeningError
@@ -130,29 +130,23 @@ class Trainings(Jobs[Training]):
             lease_until=lease_end(),
         )
         with self._database.write() as session:
-            busy = select(Training.id).where(Training.name == name, Training.state.in_(OPEN_STATES))
-            if session.scalar(busy) is not None:
-                raise Conflict(
-                    f"A detector {name} is being made already.",
-                    where="name",
-                    remedy="Choose another name, or cancel that training.",
-                )
+            _require_free(session, name, training_id)
             session.add(training)
 
     def received(self, training_id: str, size: int, sha256: str, options: Mapping[str, Any]) -> None:
-        """The whole file is here and its columns were guessed: now somebody chooses."""
-        with self._database.write() as session:
-            session.execute(
-                update(Training)
-                .where(Training.id == training_id)
-                .values(size=size, sha256=sha256, options=dict(options), state=CHOOSING, lease_until=None)
-            )
+        """The whole file is here: now somebody chooses what its columns are."""
+        arrived = {"size": size, "sha256": sha256, "state": CHOOSING, "lease_until": None}
+        self._change(training_id, (RECEIVING,), {**arrived, "options": dict(options)})
 
-    def order(self, training_id: str, options: Mapping[str, Any]) -> None:
+    def describe(self, training_id: str, options: Mapping[str, Any]) -> None:
+        """Note what was guessed of the columns."""
+        self._change(training_id, MENDABLE, {"options": dict(options)})
+
+    def order(self, training_id: str, name: str, options: Mapping[str, Any]) -> None:
         """Let the training wait for its turn.
 
         Raises:
-            Conflict: it isn't one that can be started.
+            Conflict: it isn't one that can be started, or a detector of this name is being made already.
         """
         fresh = {
             "attempts": 0,
@@ -162,25 +156,16 @@ class Trainings(Jobs[Training]):
             "finished": None,
             "started": None,
         }
-        with self._database.write() as session:
-            mendable = Training.id == training_id, Training.state.in_(MENDABLE)
-            changed = session.execute(
-                update(Training).where(*mendable).values(state=WAITING, options=dict(options), **fresh)
+        chosen = {"name": name, "options": dict(options), "state": WAITING}
+        if not self._change(training_id, MENDABLE, {**chosen, **fresh}, free=name):
+            raise Conflict(
+                "This training can't be started.", remedy="Look at its page: it runs, or has ended."
             )
-            if not changed.rowcount:  # type: ignore[attr-defined]
-                raise Conflict(
-                    "This training can't be started.", remedy="Look at its page: it runs, or has ended."
-                )
 
     def cancel(self, training_id: str) -> bool:
         """Call it off, whoever works on it; ``False`` when it has ended already."""
-        with self._database.write() as session:
-            changed = session.execute(
-                update(Training)
-                .where(Training.id == training_id, Training.state.in_(OPEN_STATES))
-                .values(state=CANCELLED, holder=None, lease_until=None, finished=now())
-            )
-            return bool(changed.rowcount)  # type: ignore[attr-defined]
+        ended = {"state": CANCELLED, "holder": None, "lease_until": None, "finished": now()}
+        return self._change(training_id, OPEN_STATES, ended)
 
     def found(self, training_id: str) -> Training:
         """The row.
@@ -203,11 +188,36 @@ class Trainings(Jobs[Training]):
         with self._database.read() as session:
             return set(session.scalars(select(Training.id).where(Training.state.in_(WITH_FILES))))
 
+    def _change(
+        self,
+        training_id: str,
+        states: tuple[str, ...],
+        values: Mapping[str, Any],
+        *,
+        free: str | None = None,
+    ) -> bool:
+        """Change the row if it is in one of the states, and the name ``free`` isn't another's."""
+        with self._database.write() as session:
+            if free is not None:
+                _require_free(session, free, training_id)
+            mine = update(Training).where(Training.id == training_id, Training.state.in_(states))
+            return bool(session.execute(mine.values(values)).rowcount)  # type: ignore[attr-defined]
+
     def _hopeless(self) -> ScreeningError:
         return GaveUp(
             f"The training was stopped {MOST_ATTEMPTS} times before its end: its process was killed, or the "
             "server was.",
             remedy="Mostly the memory ran out: train on fewer rows or columns, or on a larger machine.",
+        )
+
+
+def _require_free(session: Session, name: str, training_id: str) -> None:
+    others = Training.name == name, Training.state.in_(OPEN_STATES), Training.id != training_id
+    if session.scalar(select(Training.id).where(*others)) is not None:
+        raise Conflict(
+            f"A detector {name} is being made already.",
+            where="name",
+            remedy="Choose another name, or cancel that training.",
         )
 
 

@@ -18,14 +18,18 @@ from screening.web import (
     admin,
     api,
     auth,
+    choosing,
     cli,
+    cli_train,
     cli_users,
+    detectors,
     errors,
     guard,
     health,
     pages,
     results,
     sessions,
+    trainings,
     uploads,
     view,
 )
@@ -58,7 +62,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["screening"].users.prepare()
     for part in (errors, guard, sessions, view, cli):
         part.init_app(app)
-    for room in (pages, auth, uploads, results, api, health, admin):
+    for room in (pages, auth, uploads, results, api, health, admin, detectors, trainings, choosing):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(cli_users.users)
+    app.cli.add_command(cli_train.train)
     return app

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from screening.detector import Detector
+from screening.schema import CellKind, ColumnContract
 from screening.web import charts, words
+from screening.web.measures import Tested, mean
 
 PRECISION_RECALL = "Precision against recall"
 ROC = "Receiver operating characteristic (ROC)"
@@ -67,6 +69,11 @@ class CardView:
     training: tuple[tuple[str, str], ...] = ()
     libraries: str = ""
     threshold: float | None = None
+    average_precision: float | None = None
+    auc: float | None = None
+    measured_on: str = ""
+    rows: int | None = None
+    """How many rows it learned from."""
 
 
 def describe(detector: Detector) -> CardView:
@@ -74,62 +81,55 @@ def describe(detector: Detector) -> CardView:
     card = detector.card
     if not card:
         return CardView()
-    metrics = card.get("metrics") or {}
-    windows, folds = metrics.get("windows") or [], metrics.get("folds") or {}
+    tested = Tested.of(card.get("metrics") or {})
     training = card.get("training_data") or {}
     return CardView(
-        summary=_summary(windows or [folds]),
+        summary=_summary(tested),
         description=training.get("description", ""),
-        figures=tuple(_figures(windows, folds)),
-        figures_source=_source(windows),
-        tests=tuple(_test(one) for one in [*windows, *([{"name": "folds", **folds}] if folds else [])]),
-        curves=tuple(_curves(folds)),
-        training=tuple(_training(training, card)),
+        figures=tuple(_figures(tested)),
+        figures_source=tested.source,
+        tests=tuple(map(_test, tested.all)),
+        curves=tuple(_curves(tested.widest)),
+        training=tuple(_training(training, card, detector.contract)),
         libraries=", ".join(f"{name} {version}" for name, version in (card.get("libraries") or {}).items()),
         threshold=card.get("threshold"),
+        average_precision=mean(tested.honest, "average_precision"),
+        auc=mean(tested.honest, "auc"),
+        measured_on=tested.short,
+        rows=training.get("rows"),
     )
 
 
-def _mean(tests: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [test[name] for test in tests if test.get(name) is not None]
-    return sum(values) / len(values) if values else None
-
-
-def _summary(tests: Sequence[Mapping[str, Any]]) -> str:
-    precision = _mean(tests, "average_precision")
+def _summary(tested: Tested) -> str:
+    precision = mean(tested.honest, "average_precision")
     if precision is None:
         return ""
-    auc = words.figure(_mean(tests, "auc"))
-    return f"average precision {words.figure(precision)}, AUC {auc} on later payments"
+    auc = words.figure(mean(tested.honest, "auc"))
+    return f"average precision {words.figure(precision)}, AUC {auc} on {tested.short}"
 
 
-def _source(windows: Sequence[Mapping[str, Any]]) -> str:
-    if not windows:
-        return "From folds of the training data"
-    return f"Mean of {len(windows)} windows of time, each tested on payments later than the training data"
-
-
-def _figures(windows: Sequence[Mapping[str, Any]], folds: Mapping[str, Any]) -> list[Figure]:
-    tests = windows or ([folds] if folds else [])
-    if _mean(tests, "average_precision") is None:
+def _figures(tested: Tested) -> list[Figure]:
+    tests = tested.honest
+    if mean(tests, "average_precision") is None:
         return []
-    flagged = folds.get("flagged") or {}
+    flagged = tested.widest.get("flagged") or {}
+    where = "In the folds." if tested.widest is tested.folds else ""
     found = [
         Figure(
             "Average precision (AP)",
-            words.figure(_mean(tests, "average_precision")),
+            words.figure(mean(tests, "average_precision")),
             _spread(tests, "average_precision"),
             "The mean precision over all thresholds; 1 is best, guessing gives the share of fraud.",
         ),
         Figure(
             "AUC",
-            words.figure(_mean(tests, "auc")),
+            words.figure(mean(tests, "auc")),
             _spread(tests, "auc"),
             "Area under the ROC curve: how often a fraud scores above a legitimate payment.",
         ),
         Figure(
             "Recall at 0.1 % false positives",
-            words.percent(_mean(tests, "recall_at_0_1_percent_fpr")),
+            words.percent(mean(tests, "recall_at_0_1_percent_fpr")),
             "of the fraud is found",
             "When one legitimate payment in a thousand is flagged by mistake.",
         ),
@@ -141,13 +141,13 @@ def _figures(windows: Sequence[Mapping[str, Any]], folds: Mapping[str, Any]) -> 
                 f"Precision at {threshold}",
                 words.percent(flagged.get("precision")),
                 "of the flagged rows are fraud",
-                "In the folds.",
+                where,
             ),
             Figure(
                 f"Recall at {threshold}",
                 words.percent(flagged.get("recall")),
                 "of the fraud is flagged",
-                "In the folds.",
+                where,
             ),
         ]
     return found
@@ -155,7 +155,10 @@ def _figures(windows: Sequence[Mapping[str, Any]], folds: Mapping[str, Any]) -> 
 
 def _spread(tests: Sequence[Mapping[str, Any]], name: str) -> str:
     values = [test[name] for test in tests if test.get(name) is not None]
-    return f"{words.figure(min(values))} to {words.figure(max(values))}" if len(values) > 1 else ""
+    if len(values) > 1:
+        return f"{words.figure(min(values))} to {words.figure(max(values))}"
+    interval = (tests[0].get("interval_95") or {}).get(name)
+    return f"95 %: {words.figure(interval[0])} to {words.figure(interval[1])}" if interval else ""
 
 
 def _test(test: Mapping[str, Any]) -> TestView:
@@ -173,8 +176,8 @@ def _test(test: Mapping[str, Any]) -> TestView:
     )
 
 
-def _curves(folds: Mapping[str, Any]) -> list[CurveView]:
-    drawn = folds.get("curves") or {}
+def _curves(test: Mapping[str, Any]) -> list[CurveView]:
+    drawn = test.get("curves") or {}
     found = []
     if drawn.get("precision_recall"):
         points = drawn["precision_recall"]
@@ -186,8 +189,8 @@ def _curves(folds: Mapping[str, Any]) -> list[CurveView]:
         text = "Fraud caught against legitimate payments flagged by mistake. The dashed line is guessing."
         axes = ("false positive rate", "recall")
         found.append(_curve(ROC, text, axes, charts.roc(points), points))
-    if folds.get("reliability"):
-        found.append(_reliability(folds["reliability"]))
+    if test.get("reliability"):
+        found.append(_reliability(test["reliability"]))
     return found
 
 
@@ -216,13 +219,17 @@ def _reliability(bins: Sequence[dict[str, float]]) -> CurveView:
     return CurveView(RELIABILITY, text, axes, charts.reliability(bins), heads, table)
 
 
-def _training(training: Mapping[str, Any], card: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _training(
+    training: Mapping[str, Any], card: Mapping[str, Any], contract: ColumnContract
+) -> list[tuple[str, str]]:
     found = [(word, str(training[name])) for word, name in TRAINING_TERMS if training.get(name)]
     if training.get("rows") is not None:
         frauds = words.number(training.get("frauds"))
         found.append(("Rows", f"{words.number(training['rows'])}, {frauds} of them fraud"))
     if training.get("time_max") is not None:
-        span = f"{words.clock(training.get('time_min'))} to {words.clock(training['time_max'])}"
+        dated = any(one.name == contract.time and one.kind is CellKind.TIME for one in contract.parts())
+        show = words.day if dated else words.clock
+        span = f"{show(training.get('time_min'))} to {show(training['time_max'])}"
         found.append(("Time covered", span))
     if card.get("prior") is not None:
         found.append(("Share of fraud that the probabilities are for", words.percent(card["prior"], 3)))

@@ -33,7 +33,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 PLAIN_NAME, SECURE_NAME = "session", "__Host-session"
 VISITOR = "~"
 """The first sign of a visitor's cookie: no token of a session begins with it."""
-PASSIVE = frozenset({"results.progress"})
+PASSIVE = frozenset({"results.progress", "trainings.progress"})
 """Endpoints that a page asks by itself: they don't keep an idle session alive."""
 NOT_KEPT = frozenset({"_user_id", "_fresh", "_id", "_permanent", "_remember"})
 

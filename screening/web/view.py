@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, current_app, request
 
-from screening.web import cards, charts, words
+from screening.web import cards, charts, columns, detectors, words
 
 PRODUCT = "Fraud Screening"
 NAVIGATION = (
@@ -20,10 +20,11 @@ NAVIGATION = (
     ("results.index", "Results", None),
     ("review.index", "Review", "review"),
     ("dashboard.index", "Dashboard", None),
-    ("pages.status", "Detector", None),
+    ("detectors.index", "Detectors", None),
     ("admin.users", "Accounts", "manage_users"),
 )
 """Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
+PAGES_OF_DETECTORS, ROOMS_OF_DETECTORS = ("pages.detector",), ("trainings", "choosing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,7 @@ def navigation() -> list[NavigationItem]:
     """The links that this app has."""
     known = current_app.view_functions
     here = (request.endpoint or "").partition(".")[0]
+    here = "detectors" if request.endpoint in PAGES_OF_DETECTORS or here in ROOMS_OF_DETECTORS else here
     return [
         NavigationItem(endpoint, word, current=endpoint.partition(".")[0] == here)
         for endpoint, word, permission in NAVIGATION
@@ -158,8 +160,17 @@ def _may(permission: str | None) -> bool:
 def init_app(app: Flask) -> None:
     """Teach the app's templates the words, the charts and the navigation."""
     environment = app.jinja_env
-    environment.filters.update({one.__name__: one for one in words.FILTERS})
+    environment.filters.update({one.__name__: one for one in (*words.FILTERS, *columns.FILTERS)})
     environment.globals.update(
-        charts=charts, describe=cards.describe, navigation=navigation, product=PRODUCT, turns=turns
+        charts=charts,
+        columns_of=columns.columns_of,
+        describe=cards.describe,
+        features_of=columns.features_of,
+        is_own=detectors.is_own,
+        navigation=navigation,
+        product=PRODUCT,
+        sample_of=detectors.sample_of,
+        samples=detectors.samples,
+        turns=turns,
     )
     environment.trim_blocks = environment.lstrip_blocks = True

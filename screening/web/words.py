@@ -24,6 +24,15 @@ STATE_WORDS = {
     "done": "done",
     "failed": "failed",
 }
+TRAINING_WORDS = {
+    "receiving": "being sent",
+    "choosing": "columns to be chosen",
+    "waiting": "waiting",
+    "running": "being made",
+    "done": "done",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
 FIELD_WORDS = {
     "username": "Username",
     "email": "E-mail address",
@@ -33,6 +42,9 @@ FIELD_WORDS = {
     "role": "Role",
     "state": "State",
     "file": "File",
+    "name": "Name of the detector",
+    "label": "Label column",
+    "label_delay": "Days until a fraud is known",
 }
 LABEL_WORDS = {0: "legitimate", 1: "fraud"}
 
@@ -136,6 +148,11 @@ def duration(seconds: float | None) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
+def days(seconds: float | None) -> str:
+    """A span that was set in days: ``7 days``."""
+    return NOTHING if seconds is None else f"{seconds / DAY:g} {plural(seconds / DAY, 'day')}"
+
+
 def moment(when: datetime | None) -> str:
     """A point in time, UTC, to the minute: ``20 Nov 2026, 22:15 UTC``."""
     return NOTHING if when is None else f"{_utc(when):%-d %b %Y, %H:%M} UTC"
@@ -186,6 +203,21 @@ def state_word(state: str) -> str:
     return STATE_WORDS.get(state, state)
 
 
+def training_word(state: str) -> str:
+    """A training's state as a person says it."""
+    return TRAINING_WORDS.get(state, state)
+
+
+def day(seconds: float | None) -> str:
+    """Seconds since 1970 as a date: ``20 Nov 2026``."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%-d %b %Y}"
+    except (OverflowError, ValueError, OSError):
+        return reading(seconds)
+
+
 def label_word(label: int | None) -> str:
     """What a row's own label says; -1 and ``None`` are rows without one."""
     return LABEL_WORDS.get(-1 if label is None else label, NOTHING)
@@ -225,7 +257,8 @@ def _utc(when: datetime) -> datetime:
 
 FILTERS: tuple[Callable[..., Any], ...] = (
     number, amount, percent, probability, plain, figure, reading, byte_size, mebibytes, clock, duration,
-    moment, iso, ago, plural, out_of_hundred, short_hash, state_word, label_word, share, place,
+    moment, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, day, days,
+    label_word, share, place,
     columns_in_short,
 )  # fmt: skip
 """Every filter; its name in templates is the function's."""

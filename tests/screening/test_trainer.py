@@ -44,7 +44,7 @@ def order(settings: Settings, trainings: Trainings) -> Callable[..., str]:
         folder.input.write_text(word)
         trainings.begin(made, owner="ada", filename="a.csv", kind="csv", name=name)
         trainings.received(made, len(word), "ab" * 32, OPTIONS)
-        trainings.order(made, OPTIONS)
+        trainings.order(made, name, OPTIONS)
         return made
 
     return begun
@@ -124,7 +124,7 @@ def test_what_the_workshop_refuses_is_told_as_it_said_it_and_can_be_mended(
     folder = TrainingFolder(settings.instance, made)
     assert folder.input.exists(), "other columns may be chosen without sending the file again"
     folder.input.write_text("make")
-    trainings.order(made, OPTIONS)
+    trainings.order(made, "mine", OPTIONS)
     trainer.work_once()
     assert row(trainings, made).state == DONE
 
@@ -271,10 +271,10 @@ def test_a_training_that_runs_or_has_ended_cant_be_ordered_again(
 ) -> None:
     made = order("make")
     with pytest.raises(Conflict):
-        trainings.order(made, OPTIONS)
+        trainings.order(made, "mine", OPTIONS)
     trainer.work_once()
     with pytest.raises(Conflict):
-        trainings.order(made, OPTIONS)
+        trainings.order(made, "mine", OPTIONS)
 
 
 def test_folders_that_belong_to_nothing_are_removed_but_not_while_they_are_young(

@@ -1,0 +1,119 @@
+"""Columns, roles, features and the cleaning of a detector's data, in the words of its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from screening.detector import Detector
+from screening.schema import CellKind, Column, Role
+from screening.web import words
+
+ROLE_WORDS: Mapping[Role, tuple[str, str]] = {
+    Role.LABEL: ("label", "says which rows were fraud"),
+    Role.TIME: ("time", "when the transaction happened"),
+    Role.MOMENT: ("another date", "such as the sign-up"),
+    Role.AMOUNT: ("amount", "how much was paid"),
+    Role.ENTITY: ("who or what", "comes back: customer, card, terminal, device, address"),
+    Role.CATEGORY: ("category", "one of a few values"),
+    Role.NUMBER: ("number", "more or less of something"),
+    Role.CARRY: ("carry along", "an identifier that plays no part"),
+    Role.IGNORE: ("ignore", "plays no part"),
+}
+KIND_WORDS: Mapping[CellKind, str] = {
+    CellKind.NUMBER: "numbers",
+    CellKind.TEXT: "text",
+    CellKind.TIME: "dates and times",
+    CellKind.ADDRESS: "IP addresses",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnView:
+    """One column of a detector's contract."""
+
+    name: str
+    role: str
+    kind: str
+    optional: bool
+    usual: str
+    """The middle half of its values, or what is known of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """One input of the net that is made of columns."""
+
+    name: str
+    words: str
+    columns: str
+
+
+def role_word(role: Role | str) -> str:
+    """A role as a person says it."""
+    return ROLE_WORDS[Role(role)][0]
+
+
+def role_help(role: Role | str) -> str:
+    """What a role means."""
+    return ROLE_WORDS[Role(role)][1]
+
+
+def kind_word(kind: CellKind | str) -> str:
+    """What cells hold, as a person says it."""
+    return KIND_WORDS[CellKind(kind)]
+
+
+def columns_of(detector: Detector) -> list[ColumnView]:
+    """The columns that a detector needs."""
+    known: Mapping[str, Any] = (detector.card or {}).get("columns") or {}
+    return [
+        ColumnView(
+            column.name,
+            role_word(column.role),
+            kind_word(column.kind),
+            column.optional,
+            _usual(column, known.get(column.name) or {}, detector.typical.get(column.name)),
+        )
+        for column in detector.contract.parts()
+    ]
+
+
+def features_of(detector: Detector) -> list[FeatureView]:
+    """The features that a detector makes of its columns, in words; none where the columns are the inputs."""
+    definition = detector.vectorizer.definition
+    if definition is None:
+        return []
+    return [FeatureView(one.name, one.words, ", ".join(one.columns)) for one in definition.features]
+
+
+def _usual(column: Column, known: Mapping[str, Any], typical: tuple[float, float] | None) -> str:
+    if "levels" in known:
+        return _levels(known)
+    low, high = known.get("q25"), known.get("q75")
+    if low is None and len(known.get("deciles") or ()) == 11:  # noqa: PLR2004 -- from the least to the largest
+        deciles = known["deciles"]
+        low, high = (deciles[2] + deciles[3]) / 2, (deciles[7] + deciles[8]) / 2
+    if low is None and typical is not None:
+        low, high = typical
+    if low is None or high is None:
+        return words.NOTHING
+    show = words.day if column.kind is CellKind.TIME else words.reading
+    return f"{show(low)} to {show(high)}{_missing(known)}"
+
+
+def _levels(known: Mapping[str, Any]) -> str:
+    levels = known["levels"]
+    if not levels:
+        return words.NOTHING
+    count = f"{len(levels)} values" if not known.get("other") else f"more than {len(levels)} values"
+    return f"{count}, the most frequent in {words.percent(levels[0][1])} of the rows{_missing(known)}"
+
+
+def _missing(known: Mapping[str, Any]) -> str:
+    return f", {words.percent(known['missing'])} blank" if known.get("missing") else ""
+
+
+FILTERS = (role_word, role_help, kind_word)
+"""Filters of templates; each is called as its function."""
