@@ -14,6 +14,7 @@ import numpy as np
 
 from screening.errors import BadFile, BadTransaction, CellProblem
 from screening.schema import ColumnContract, Matrix, Transactions
+from screening.typed_records import read_mappings
 
 PLAIN = frozenset((float, int))
 SHOWN = 10
@@ -36,6 +37,8 @@ def from_mapping(given: Mapping[str, Any], contract: ColumnContract) -> Transact
     Raises:
         BadTransaction: a column is missing, stands twice, or isn't a finite number; names it.
     """
+    if not contract.plain:
+        return Transactions(contract.columns, read_mappings([given], contract))
     values = _pick(tuple(given), contract)(tuple(given.values()))
     if not PLAIN.issuperset(map(type, values)):
         values = _numbers(values, contract, 1)
@@ -51,6 +54,8 @@ def from_mappings(given: Sequence[Mapping[str, Any]], contract: ColumnContract) 
     Raises:
         BadTransaction: as :func:`from_mapping`.
     """
+    if not contract.plain:
+        return Transactions(contract.columns, read_mappings(given, contract))
     rows: list[tuple[Any, ...]] = []
     for names, group in groupby(given, key=_names):
         pick = _pick(names, contract, len(rows) + 1)
@@ -72,6 +77,9 @@ def from_frame(frame: Any, contract: ColumnContract) -> Transactions:
     Raises:
         BadTransaction: as :func:`from_mapping`.
     """
+    if not contract.plain:
+        cells = frame.astype(object).where(frame.notna(), None)
+        return from_mappings(cells.to_dict("records"), contract)
     places = _places(tuple(frame.columns), contract, None)
     values = np.empty((len(frame), len(contract.columns)), np.float64)
     for column, (name, place) in enumerate(zip(contract.columns, places, strict=True)):

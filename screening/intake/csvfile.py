@@ -20,10 +20,13 @@ from screening.intake.parse import Layout, Parsed, exact, prepared, sampled
 from screening.intake.problems import Tally
 from screening.intake.records import Block, blocks, ends, first_end
 from screening.intake.requote import with_commas
+from screening.intake.typed import readers_of, with_forms
 from screening.schema import ColumnContract, Transactions
 
 Choose = Callable[[list[str]], ColumnContract]
 BOM = b"\xef\xbb\xbf"
+FORM_ROWS = 2000
+"""Rows of the first block by which it is told how a file writes its dates."""
 AHEAD = 2
 """Blocks that are read and parsed ahead of the one that is being scored."""
 
@@ -98,7 +101,8 @@ def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
         raise
     label = places.get(contract.label) if contract.label else None
     positions = tuple(places[name] for name in contract.columns)
-    return Layout(contract, tuple(table.header), positions, label, table.delimiter)
+    readers = readers_of(contract)
+    return Layout(contract, tuple(table.header), positions, label, table.delimiter, readers=readers)
 
 
 def read_table(
@@ -129,6 +133,8 @@ class _Reader:
             self._layout.header, [at for at in range(len(self._layout.header)) if at not in known]
         )
         self._decimal_known = self._layout.delimiter == ","
+        self._notes: list[str] = []
+        self._forms_known = False
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
         if copy:
@@ -146,6 +152,7 @@ class _Reader:
         with ThreadPoolExecutor(1, thread_name_prefix="intake") as pool:
             for block in blocks(self._opened.pieces, self._limits):
                 self._learn_decimal(block)
+                self._learn_forms(block)
                 waiting.append((block, pool.submit(prepared, block, self._layout)))
                 if len(waiting) > AHEAD:
                     done, future = waiting.popleft()
@@ -159,8 +166,23 @@ class _Reader:
             return
         mark = dialect.decimal_mark(block.data)
         if mark:
-            self._layout = replace(self._layout, decimal=mark)
+            readers = self._layout.readers
+            if readers:
+                readers = tuple(replace(reader, decimal=mark) for reader in readers)
+            self._layout = replace(self._layout, decimal=mark, readers=readers)
             self._decimal_known = True
+
+    def _learn_forms(self, block: Block) -> None:
+        """How dates are written, from the first block: one form for the whole file."""
+        readers, layout = self._layout.readers, self._layout
+        if not readers or self._forms_known:
+            return
+        self._forms_known = True
+        rows = list(sampled(block.data, block.ends(), layout.delimiter, FORM_ROWS))
+        columns = [[row[at] for row in rows if len(row) > at] for at in layout.positions]
+        names = tuple(layout.header[at].strip() for at in layout.positions)
+        readers, self._notes = with_forms(readers, names, columns)
+        self._layout = replace(layout, readers=readers)
 
     def _batch(
         self, block: Block, stops: NDArray[np.int64], parsed: Parsed | None, copy: BinaryIO | None
@@ -177,7 +199,7 @@ class _Reader:
         self._line += block.data.count(b"\n") if block.quotes else len(stops)
         if self._tally.refused:
             return None
-        notes = self._note_labels(parsed)
+        notes = [*self._notes, *self._note_labels(parsed)]
         return Batch(
             first_row=first_row,
             transactions=Transactions(self._layout.contract.columns, parsed.values),

@@ -15,6 +15,15 @@ SHOWN = 40
 MISSING = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "-", "--", "?", "."})
 LONG_DIGITS = re.compile(r"\d(?:[ ._-]?\d){11,}")
 ZERO, ONE, BLANK = 0, 1, -1
+YES = frozenset(
+    {"true", "yes", "y", "t", "fraud", "fraudulent", "bad", "si", "sí", "ja", "oui", "betrug", "fraude"}
+)
+NO = frozenset(
+    {
+        *("false", "no", "n", "f", "legit", "legitimate", "genuine", "good", "ok", "normal", "not fraud"),
+        *("non-fraud", "nofraud", "nonfraud", "nein", "non", "legitim", "legitima", "legitime"),
+    }
+)
 
 # The first that fits explains a text that is no number.
 _KINDS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -91,7 +100,7 @@ def label(text: str) -> int | None:
     bare = text.strip().casefold()
     if not bare:
         return BLANK
-    if bare in {"true", "false"}:
-        return int(bare == "true")
+    if bare in YES or bare in NO:
+        return int(bare in YES)
     value = number(bare.replace(",", "."))
     return int(value) if value in (ZERO, ONE) else None

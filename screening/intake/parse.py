@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import CellProblem
-from screening.intake import numbers
+from screening.intake import numbers, typed
 from screening.intake.dialect import cells
 from screening.intake.records import Block, stray_quote
 from screening.intake.streams import readable
+from screening.intake.typed import CellReader
 from screening.schema import ColumnContract, Matrix, normalise
 
 KEPT_PER_ROW = 3
@@ -37,6 +38,8 @@ class Layout:
     label: int | None
     delimiter: str
     decimal: str = "."
+    readers: tuple[CellReader, ...] | None = None
+    """For contracts that aren't plain numbers: how each of the contract's columns is read."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,9 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
 
     names = [str(number) for number in range(len(layout.header))]
     types: dict[str, Any] = {names[at]: pa.float64() for at in layout.positions}
+    if layout.readers:
+        pairs = zip(layout.positions, layout.readers, strict=True)
+        types = {names[at]: typed.arrow_type(pa, reader) for at, reader in pairs}
     if layout.label is not None:
         types[names[layout.label]] = pa.dictionary(pa.int32(), pa.string())
     try:
@@ -75,7 +81,7 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
             convert_options=arrow.ConvertOptions(
                 column_types=types,
                 include_columns=list(types),
-                null_values=[],
+                null_values=sorted(typed.BLANKS) if layout.readers else [],
                 decimal_point=layout.decimal,
             ),
         )
@@ -83,13 +89,26 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
         return None
     if table.num_rows != len(stops):  # a lone carriage return ends a row for Arrow and not for us
         return None
-    values = np.empty((table.num_rows, len(layout.positions)))
-    for index in range(len(layout.positions)):
-        values[:, index] = table.column(index).combine_chunks().to_numpy()
-    if not _usable(values):
+    values = _numbers(table, layout)
+    if values is None:
         return None
     labels = None if layout.label is None else _labels(table.column(len(layout.positions)))
     return Parsed(values, labels, np.zeros(len(values), bool))
+
+
+def _numbers(table: Any, layout: Layout) -> Matrix | None:
+    """The contract's columns of an Arrow table, or ``None`` when one of its cells can't be used."""
+    values = np.empty((table.num_rows, len(layout.positions)))
+    if layout.readers is None:
+        for index in range(len(layout.positions)):
+            values[:, index] = table.column(index).combine_chunks().to_numpy()
+        return values if _usable(values) else None
+    for index, reader in enumerate(layout.readers):
+        column = typed.from_arrow(table.column(index), reader)
+        if column is None:
+            return None
+        values[:, index] = column
+    return values
 
 
 def exact(block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int, first_line: int) -> Parsed:
@@ -116,6 +135,7 @@ class _Exact:
         self._layout = layout
         self._row, self._line = first_row, first_line
         self._names = tuple(layout.header[at].strip() for at in layout.positions)
+        self._readers = layout.readers or (CellReader(decimal=layout.decimal),) * len(layout.positions)
         self._header = tuple(normalise(name) for name in layout.header)
         self._labels = np.full(rows, numbers.BLANK, np.int8)
         self._labels_fit = layout.label is not None
@@ -156,10 +176,9 @@ class _Exact:
 
     def _cells(self, index: int, row: Sequence[str]) -> None:
         values = self.parsed.values[index]
-        decimal = self._layout.decimal
         wrong = []
-        for at, position in enumerate(self._layout.positions):
-            value = numbers.number(row[position], decimal)
+        for at, (position, reader) in enumerate(zip(self._layout.positions, self._readers, strict=True)):
+            value = reader.read(row[position])
             if value is None:
                 wrong.append(at)
             else:
@@ -183,7 +202,7 @@ class _Exact:
             text = row[self._layout.positions[at]]
             self.parsed.problems.append(
                 CellProblem(
-                    numbers.explain(text, self._layout.decimal),
+                    self._readers[at].explain(text),
                     column=self._names[at],
                     row=self._row + index,
                     line=self._line,

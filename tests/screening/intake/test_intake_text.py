@@ -168,7 +168,7 @@ def test_the_label_may_be_missing_blank_or_written_as_words(read, cells, table, 
 
 
 def test_a_label_of_another_kind_is_ignored_with_a_note(read, cells):
-    cells[-1][-1] = "fraud"
+    cells[-1][-1] = "perhaps"
     outcome = read(text(cells), limits=TINY)
     assert outcome.labels is None
     assert len(outcome.notes) == 1
