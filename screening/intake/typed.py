@@ -97,13 +97,12 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
     if reader.kind is CellKind.NUMBER:
         if column.null_count and not reader.optional:
             return None
-        found = column.combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        found: Floats = column.combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
         usable = np.abs(found) <= numbers.LARGEST
-        return found if bool((usable | (np.isnan(found) & reader.optional)).all()) else None
+        return found if (usable | (np.isnan(found) & reader.optional)).all() else None
     parts = [_texts(chunk, reader) for chunk in column.chunks]
-    return (
-        None if any(part is None for part in parts) else np.concatenate([p for p in parts if p is not None])
-    )
+    read = [part for part in parts if part is not None]
+    return np.concatenate(read) if len(read) == len(parts) else None
 
 
 def _texts(chunk: Any, reader: CellReader) -> Floats | None:
@@ -111,7 +110,8 @@ def _texts(chunk: Any, reader: CellReader) -> Floats | None:
         known = [reader.read(text) for text in chunk.dictionary.to_pylist()]
         if None in known:
             return None
-        return np.array(known, np.float64)[chunk.indices.to_numpy()]
+        found: Floats = np.array(known, np.float64)[chunk.indices.to_numpy()]
+        return found
     texts = chunk.to_pylist()
     found = cells.codes(texts, reader.read)
     if np.isnan(found).any() and (not reader.optional or not all(map(blank, _at(texts, np.isnan(found))))):

@@ -73,18 +73,6 @@ def test_the_same_moment_in_many_hands(text: str) -> None:
         "1900-01-01",
         "9999-12-31",
         "yesterday",
-        "12",
-        "25:00",
-        "01/02/2026",
-        "1.1.26",
-    ]
-    and [
-        "",
-        "31.02.2026",
-        "2026-13-01",
-        "1900-01-01",
-        "9999-12-31",
-        "yesterday",
         "25:00",
         "01/02/2026",
         "1.1.26",
@@ -105,7 +93,7 @@ def test_a_column_tells_how_it_writes_its_days() -> None:
 
 
 @given(
-    st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2099, 12, 30)),
+    st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2099, 12, 30)),  # noqa: DTZ001
     st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
 )
 def test_iso_texts_come_back_to_the_second(moment: datetime, zone: timezone) -> None:
