@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from screening.errors import BadFile, Conflict, ScreeningError
+from screening.guess import guess_roles
 from screening.intake import Kind
 from screening.intake.numbers import masked
 from screening.intake.preview import preview
@@ -24,8 +25,8 @@ KINDS: Mapping[Role, tuple[CellKind, ...]] = {
     Role.TIME: (CellKind.TIME, CellKind.NUMBER),
     Role.MOMENT: (CellKind.TIME, CellKind.NUMBER),
     Role.AMOUNT: (CellKind.NUMBER,),
-    Role.ENTITY: (CellKind.TEXT, CellKind.ADDRESS, CellKind.NUMBER),
-    Role.CATEGORY: (CellKind.TEXT, CellKind.NUMBER),
+    Role.ENTITY: (CellKind.TEXT, CellKind.ADDRESS),
+    Role.CATEGORY: (CellKind.TEXT,),
     Role.NUMBER: (CellKind.NUMBER,),
     Role.CARRY: tuple(CellKind),
     Role.IGNORE: tuple(CellKind),
@@ -75,8 +76,6 @@ def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> 
     Raises:
         BadFile: it can't be read, or has no such column.
     """
-    from screening.guess import guess_roles
-
     header, rows = preview(path, kind, scratch=scratch)
     if len(header) > MOST_COLUMNS:
         raise BadFile(
@@ -136,9 +135,9 @@ def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Cho
 
 
 def fitted(column: Column, role: Role) -> Column:
-    """The column in another role, with a kind of cells that goes with it."""
+    """The column in another role, with a kind of cells that goes with it; the time is never blank."""
     kind = column.kind if column.kind in KINDS[role] else KINDS[role][0]
-    return replace(column, role=role, kind=kind)
+    return replace(column, role=role, kind=kind, optional=column.optional and role is not Role.TIME)
 
 
 def check_columns(columns: Sequence[Column]) -> None:
@@ -152,7 +151,7 @@ def check_columns(columns: Sequence[Column]) -> None:
         having = [column.name for column in columns if column.role is role]
         if len(having) > 1:
             raise BadColumns(
-                f"{' and '.join(having)} are all the {role}.",
+                f"{' and '.join(having)} can't all be the {role}.",
                 where=f"role {role}",
                 remedy="Only one column can be that.",
             )

@@ -40,7 +40,7 @@ class Refused(ScreeningError):
         self._found = dict(found)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), **self._found}
+        return {**super().as_dict(), **self._found, "title": self.title}
 
 
 class Killed(Exception):  # not an error of the file: the machine ended the process

@@ -141,11 +141,9 @@ def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
         role, kind = Role(form[f"role-{place}"]), CellKind(form[f"kind-{place}"])
     except (KeyError, ValueError):
         raise BadForm("The form isn't that of this file.", remedy="Open the page once more.") from None
-    column = replace(before.column, optional=f"blank-{place}" in form)
-    if kind is not column.kind:
-        column = replace(column, role=role, kind=kind)
-    elif role is not column.role:
-        column = fitted(column, role)
+    column = fitted(replace(before.column, optional=f"blank-{place}" in form), role)
+    if kind is not before.column.kind:
+        column = replace(column, kind=kind)
     same = (column.role, column.kind) == (before.column.role, before.column.kind)
     return replace(before, column=column, reason=before.reason if same else "chosen here")
 

@@ -21,7 +21,7 @@ from screening.trainings import TrainingFolder
 from screening.web import audit, words
 from screening.web.cli import plainly
 from screening.web.services import services
-from screening.workshop import Killed, Workshop
+from screening.workshop import WORKSHOP, Killed, Workshop
 
 TICK_SECONDS = 0.2
 STEPS = 1000
@@ -143,7 +143,7 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
     with tempfile.TemporaryDirectory(prefix="training-", dir=instance) as scratch:
         folder = TrainingFolder(Path(scratch), "command-line")
         folder.create()
-        with Workshop(folder, order) as workshop:
+        with Workshop(folder, order, WORKSHOP) as workshop:
             _watch(workshop)
             try:
                 done = workshop.result()

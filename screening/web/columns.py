@@ -15,7 +15,7 @@ ROLE_WORDS: Mapping[Role, tuple[str, str]] = {
     Role.TIME: ("time", "when the transaction happened"),
     Role.MOMENT: ("another date", "such as the sign-up"),
     Role.AMOUNT: ("amount", "how much was paid"),
-    Role.ENTITY: ("who or what", "comes back: customer, card, terminal, device, address"),
+    Role.ENTITY: ("entity", "who or what comes back: customer, card, terminal, device, address"),
     Role.CATEGORY: ("category", "one of a few values"),
     Role.NUMBER: ("number", "more or less of something"),
     Role.CARRY: ("carry along", "an identifier that plays no part"),

@@ -20,6 +20,7 @@ from screening.web.choosing import guess
 from screening.web.receive import Body, first_bytes, plain_name, store
 from screening.web.services import services
 from screening.web.sessions import require, user
+from screening.workshop import Refused
 
 blueprint = Blueprint("trainings", __name__)
 
@@ -46,6 +47,8 @@ def receive() -> Any:
     except ScreeningError as problem:
         audit.record("training_refused", status=problem.status, reason=problem.what)
         found = problem.as_dict()
+        if found["title"] == BadFile.title:
+            found["title"] = Refused.title
         return errors.answer(found) if errors.wants_json() else (_new_page(given, found), problem.status)
     location = url_for("choosing.columns", training_id=training_id)
     if not errors.wants_json():

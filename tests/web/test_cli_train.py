@@ -1,0 +1,190 @@
+"""``flask --app app train``, with a child process that speaks as the workshop does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from screening.settings import ROOT, Settings
+from screening.web import cli_train
+from tests.web.test_trainings import HEADER, table
+
+FAKE = "tests.fake_workshop"
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Path:
+    file = tmp_path / "Past Payments (2024).csv"
+    file.write_bytes(table())
+    return file
+
+
+@pytest.fixture
+def run(app: Flask, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cli_train, "WORKSHOP", FAKE)
+    return lambda *words: app.test_cli_runner().invoke(args=["train", *map(str, words)])
+
+
+def left(settings: Settings) -> list[str]:
+    """What a training has left that isn't a detector."""
+    return [path.name for path in settings.instance.glob("training*")]
+
+
+def test_one_command_makes_a_detector_and_shows_why_each_column_is_what_it_is(
+    run, past: Path, settings: Settings
+) -> None:
+    result = run(past, "--label", "IS_FRAUD")
+    assert result.exit_code == 0, result.output
+    lines = {line.split()[0]: line for line in result.output.splitlines() if line.split()}
+    assert "time" in lines["paid_at"].split()
+    assert "entity" in lines["card_id"].split()
+    assert "label" in lines["is_fraud"].split()
+    assert "10% Reading the file" in result.output
+    assert "0.980" in result.output
+    made = settings.instance / "detectors" / "past-payments-2024"
+    assert str(made) in result.output
+    assert (made / "card.json").exists()
+    assert left(settings) == []
+
+
+def test_roles_are_overruled_and_the_order_says_so(
+    run, past: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[dict[str, object]] = []
+    real = cli_train.Workshop
+    monkeypatch.setattr(
+        cli_train,
+        "Workshop",
+        lambda folder, order, module: orders.append(order) or real(folder, order, module),
+    )
+    words = [
+        "--label",
+        "is_fraud",
+        "--time",
+        "paid_at",
+        "--amount",
+        "amount",
+        "--entity",
+        "shop",
+        "--entity",
+        "card_id",
+    ]
+    more = [
+        "--role",
+        "amount=number",
+        "--name",
+        "mine",
+        "--label-delay",
+        "36h",
+        "--keep-leaks",
+        "--seed",
+        "7",
+    ]
+    result = run(past, *words, *more)
+    assert result.exit_code == 0, result.output
+    [order] = orders
+    assert {name: order[name] for name in ("name", "label", "label_delay", "keep_leaks", "seed")} == {
+        "name": "mine", "label": "is_fraud", "label_delay": 36 * 3600.0, "keep_leaks": True, "seed": 7,
+    }  # fmt: skip
+    roles = {column["name"]: column["role"] for column in order["columns"]}  # type: ignore[attr-defined]
+    assert roles == {
+        "paid_at": "time",
+        "card_id": "entity",
+        "amount": "amount",
+        "shop": "entity",
+        "is_fraud": "label",
+    }
+    assert order["instance"] == str(settings.instance), "the rows are the past of files to come"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("--label", "chargeback"), 1, "no column 'chargeback'"),
+        (("--label", "is_fraud", "--time", "nowhere"), 1, "no column 'nowhere'"),
+        (("--label", "is_fraud", "--name", "card"), 1, "already"),
+        (("--label", "is_fraud", "--name", "Ü"), 1, "can't be a detector's name"),
+        (("--label", "is_fraud", "--role", "shop=wizard"), 2, "COLUMN=ROLE"),
+        (("--label", "is_fraud", "--label-delay", "soon"), 2, "7d"),
+        ((), 2, "--label"),
+    ],
+)
+def test_what_is_wrong_is_said_plainly_and_nothing_is_left(
+    run, past: Path, settings: Settings, words: tuple[str, ...], status: int, said: str
+) -> None:
+    result = run(past, *words)
+    assert result.exit_code == status, result.output
+    assert said in result.output
+    assert "Traceback" not in result.output
+    assert left(settings) == []
+    assert not (settings.instance / "detectors").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("refuse", "There are 3 frauds."), ("crash", "went wrong"), ("die", "memory")]
+)
+def test_a_training_that_fails_says_why_with_status_one(
+    run, tmp_path: Path, settings: Settings, word: str, said: str
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(table(HEADER.replace("shop", word)))
+    result = run(file, "--label", "is_fraud")
+    assert result.exit_code == 1
+    assert said in result.output
+    assert left(settings) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"1,2\n3,4\n"])
+def test_a_file_that_is_no_table_is_refused(run, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(content)
+    result = run(file, "--label", "b")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+
+
+PROGRAM = f"""
+from screening.web import cli_train
+cli_train.WORKSHOP = {FAKE!r}
+from app import create_app
+create_app().cli.main(prog_name="flask")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix")
+def test_ctrl_c_leaves_nothing(tmp_path: Path, settings: Settings) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(table(HEADER.replace("shop", "wait")))
+    environ = {**os.environ, "INSTANCE_PATH": str(settings.instance), "USERS_FILE": str(settings.users_file)}
+    words = [sys.executable, "-c", PROGRAM, "train", str(file), "--label", "is_fraud"]
+    running = subprocess.Popen(words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 30
+    while not (pids := list(settings.instance.glob("training-*/trainings/*/scratch/pid"))):
+        assert time.monotonic() < deadline, "it never began"
+        time.sleep(0.05)
+    time.sleep(0.3)
+    child = int(pids[0].read_text())
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert b"Traceback" not in output
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert left(settings) == []
+    assert not (settings.instance / "detectors").exists()
+
+
+def test_the_audit_log_knows_who_made_it(run, past: Path, settings: Settings) -> None:
+    run(past, "--label", "is_fraud", "--name", "mine")
+    lines = (settings.instance / "log" / "audit.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    assert (last["event"], last["name"]) == ("training_done", "mine")
+    assert "command line" in last["user"]

@@ -1,0 +1,306 @@
+"""From the form to the detector, with a child process that speaks as the workshop does."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from screening.settings import Settings
+from screening.trainer import Trainer
+from screening.trainings import CHOOSING, DONE, FAILED, WAITING, Training, TrainingFolder
+from screening.web.services import Services
+from tests.conftest import Person
+
+HEADER = "paid_at,card_id,amount,shop,is_fraud"
+
+
+def table(header: str = HEADER, rows: int = 200) -> bytes:
+    lines = [
+        f"2024-03-{1 + row % 28:02d} {row % 24:02d}:15:00,c{row % 50},{10 + row % 13}.50,shop {row % 3},{int(row % 9 == 0)}"
+        for row in range(rows)
+    ]
+    return "\n".join([header, *lines, ""]).encode()
+
+
+class Admin:
+    """An administrator at the pages of a training."""
+
+    def __init__(self, person: Person, services: Services) -> None:
+        self.person, self.services = person, services
+
+    def send(self, content: bytes | None = None, **fields: str) -> Any:
+        file = (io.BytesIO(table() if content is None else content), fields.pop("filename", "past.csv"))
+        token = fields.pop("csrf_token", None) or self.person.token("/detectors/new")
+        data = {"csrf_token": token, "label": "is_fraud", "name": "shops", **fields, "file": file}
+        return self.person.client.post("/detectors/new", data=data, content_type="multipart/form-data")
+
+    def sent(self, content: bytes | None = None, **fields: str) -> str:
+        answer = self.send(content, **fields)
+        assert answer.status_code == 303, answer.get_data(as_text=True)
+        return str(answer.headers["Location"]).split("/")[2]
+
+    def start(self, training_id: str, **changes: str | None) -> Any:
+        page = self.person.client.get(f"/trainings/{training_id}/columns").get_data(as_text=True)
+        fields = {**form_of(page), **changes}
+        data = {name: value for name, value in fields.items() if value is not None}
+        return self.person.client.post(f"/trainings/{training_id}/columns", data=data)
+
+    def row(self, training_id: str) -> Training:
+        return self.services.trainings.found(training_id)
+
+
+def form_of(page: str) -> dict[str, str | None]:
+    """What a browser would send of the page's first form in the main part."""
+    form = page.split("<main", 1)[1].split("<form", 1)[1].split("</form>", 1)[0]
+    found: dict[str, str | None] = {}
+    for field in re.findall(r"<input[^>]*>", form):
+        given = dict(re.findall(r'(\w+)="([^"]*)"', field))
+        if given.get("type") != "checkbox" or " checked" in field:
+            found[given["name"]] = given["value"]
+    for name, options in re.findall(r'<select[^>]*name="([^"]+)".*?>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'value="([^"]+)" selected', options)
+        assert chosen, f"{name} has no choice"
+        found[name] = chosen[1]
+    return found
+
+
+@pytest.fixture
+def admin(login: Callable[[str], Person], services: Services) -> Admin:
+    return Admin(login("ada"), services)
+
+
+@pytest.fixture
+def trainer(settings: Settings, services: Services) -> Trainer:
+    return Trainer(settings, services.trainings, module="tests.fake_workshop")
+
+
+def test_a_labelled_file_becomes_a_detector(
+    admin: Admin, trainer: Trainer, settings: Settings, services: Services
+) -> None:
+    made = admin.sent()
+    assert admin.row(made).state == CHOOSING
+    page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
+    for said in ("paid_at", "shop 1", "2024-03-01", "What the columns are"):
+        assert said in page
+    answer = admin.start(made)
+    assert answer.headers["Location"] == f"/trainings/{made}"
+    waiting = admin.row(made)
+    assert waiting.state == WAITING
+    roles = {column["name"]: column["role"] for column in waiting.options["columns"]}
+    assert roles["is_fraud"] == "label"
+    assert roles["paid_at"] == "time"
+    assert roles["amount"] == "amount"
+    assert waiting.options["label_delay"] == 7 * 86_400
+    assert "Waiting for its turn" in admin.person.client.get(f"/trainings/{made}").get_data(as_text=True)
+
+    trainer.work_once()
+    assert admin.row(made).state == DONE
+    assert "shops" in services.detectors.names()
+    assert "shops is ready" in admin.person.client.get(f"/trainings/{made}").get_data(as_text=True)
+    assert admin.person.client.get("/detectors/shops").status_code == 200
+    fragment = admin.person.client.get(f"/trainings/{made}/progress")
+    assert fragment.headers["HX-Refresh"] == "true"
+
+
+def test_the_roles_can_be_overruled_and_a_kind_that_was_left_follows_its_role(admin: Admin) -> None:
+    made = admin.sent()
+    names = [column["name"] for column in admin.row(made).options["columns"]]
+    place = names.index("amount")
+    shop = names.index("shop")
+    answer = admin.start(
+        made,
+        **{
+            f"role-{place}": "category",
+            f"role-{shop}": "ignore",
+            f"blank-{place}": "1",
+            "label_delay": "1,5",
+        },
+    )
+    assert answer.status_code == 303
+    options = admin.row(made).options
+    chosen = {column["name"]: column for column in options["columns"]}
+    assert (chosen["amount"]["role"], chosen["amount"]["optional"]) == ("category", True)
+    assert chosen["amount"]["reason"] == "chosen here"
+    assert chosen["shop"]["role"] == "ignore"
+    assert options["label_delay"] == 1.5 * 86_400
+
+
+def test_the_options_reach_the_workshop_as_its_order(
+    admin: Admin, trainer: Trainer, settings: Settings
+) -> None:
+    made = admin.sent()
+    admin.start(made, keep_leaks="1", remember=None)
+    from screening.trainer import order_of
+
+    training = admin.row(made)
+    order = order_of(training, TrainingFolder(settings.instance, made), settings.instance)
+    assert (order["name"], order["label"], order["filename"]) == ("shops", "is_fraud", "past.csv")
+    assert order["keep_leaks"] is True
+    assert "instance" not in order, "what isn't to be remembered isn't"
+    assert {"name", "role", "kind", "optional"} <= set(order["columns"][0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"label_delay": "soon"}, 400, "no number of days"),
+        ({"name": "Big Name"}, 400, "can’t be|can&#39;t be"),
+        ({"name": "card"}, 409, "There is a detector card already"),
+        ({"name": "new"}, 400, "taken by a page"),
+        ({"role-0": "nonsense"}, 400, "isn&#39;t that of this file"),
+        ({"role-4": "ignore"}, 400, "No column says which rows were fraud"),
+        ({"role-0": "amount", "role-2": "amount"}, 400, "all be the amount"),
+    ],
+)
+def test_choices_that_dont_work_are_said_and_start_nothing(
+    admin: Admin, changes: dict[str, str], status: int, said: str
+) -> None:
+    made = admin.sent()
+    answer = admin.start(made, **changes)
+    assert answer.status_code == status
+    assert re.search(said, answer.get_data(as_text=True))
+    assert admin.row(made).state == CHOOSING
+
+
+def test_a_file_that_is_of_no_use_leaves_nothing_behind(admin: Admin, settings: Settings) -> None:
+    for content, fields, status in (
+        (b"", {}, 400),
+        (b"\x89PNG\r\n\x1a\n" * 40, {}, 400),
+        (table(), {"filename": "past.doc"}, 415),
+        (table(), {"label": "chargeback"}, 400),
+        (table(), {"label": ""}, 400),
+        (table(), {"name": "Ü"}, 400),
+        (table(), {"name": "card"}, 409),
+        (b"a,a\n1,2\n", {"label": "a"}, 400),
+    ):
+        answer = admin.send(content, **fields)
+        assert answer.status_code == status, (fields, answer.get_data(as_text=True))
+        assert "Train a detector" in answer.get_data(as_text=True), "the form is shown again"
+    assert list((settings.instance / "trainings").glob("*")) == []
+    assert admin.services.trainings.recent() == []
+
+
+def test_a_label_that_isnt_there_is_answered_with_the_names_that_are(admin: Admin) -> None:
+    text = admin.send(label="chargeback").get_data(as_text=True)
+    assert "no column &#39;chargeback&#39;" in text
+    assert "card_id" in text
+    assert "be screened" not in text
+
+
+def test_a_name_that_is_being_made_is_refused(admin: Admin) -> None:
+    admin.sent()
+    assert admin.send().status_code == 409
+    other = admin.sent(name="others")
+    assert admin.start(other, name="shops").status_code == 409
+
+
+@pytest.mark.security(11)
+def test_a_file_without_the_sessions_token_isnt_kept(admin: Admin, app: Flask, settings: Settings) -> None:
+    assert admin.send(csrf_token="made up").status_code == 400
+    assert not (settings.instance / "trainings").exists()
+
+
+@pytest.mark.security(26)
+def test_a_file_over_the_limit_is_refused_before_it_is_read(
+    app_with: Callable[..., Flask], nobody: Person
+) -> None:
+    app = app_with(max_upload=2**20)
+    answer = app.test_client().post(
+        "/detectors/new", data=b"x" * (2**20 + 2**17), content_type="multipart/form-data; boundary=b"
+    )
+    assert answer.status_code == 413
+
+
+def test_a_program_gets_the_address_as_json(admin: Admin) -> None:
+    data = {"csrf_token": admin.person.token("/detectors/new"), "label": "is_fraud", "name": "shops"}
+    answer = admin.person.client.post(
+        "/detectors/new",
+        data={**data, "file": (io.BytesIO(table()), "past.csv")},
+        headers={"Accept": "application/json"},
+    )
+    assert answer.status_code == 201
+    assert answer.get_json()["location"].endswith("/columns")
+
+
+def test_what_fails_says_why_and_can_be_tried_with_other_columns(admin: Admin, trainer: Trainer) -> None:
+    made = admin.sent(content=table("paid_at,card_id,amount,refuse,is_fraud"))
+    admin.start(made)
+    trainer.work_once()
+    assert admin.row(made).state == FAILED
+    text = admin.person.client.get(f"/trainings/{made}").get_data(as_text=True)
+    assert "There are 3 frauds." in text
+    assert "Change the columns and try again" in text
+    assert admin.start(made, name="others").status_code == 303
+    again = admin.row(made)
+    assert (again.state, again.error, again.name) == (WAITING, None, "others")
+
+
+def test_a_cancelled_training_is_gone_with_its_file(admin: Admin, settings: Settings) -> None:
+    made = admin.sent()
+    admin.start(made)
+    assert admin.person.post(f"/trainings/{made}/cancel").status_code == 303
+    assert not (settings.instance / "trainings" / made).exists()
+    assert "Cancelled" in admin.person.client.get(f"/trainings/{made}").get_data(as_text=True)
+    assert admin.person.client.get(f"/trainings/{made}/columns").status_code == 409
+    assert admin.person.post(f"/trainings/{made}/delete").status_code == 303
+    assert admin.person.client.get(f"/trainings/{made}").status_code == 404
+
+
+def test_what_was_sent_stands_in_the_list_until_it_is_deleted(admin: Admin, settings: Settings) -> None:
+    made = admin.sent()
+    assert "columns to be chosen" in admin.person.client.get("/detectors").get_data(as_text=True)
+    answer = admin.person.client.get(f"/trainings/{made}")
+    assert answer.headers["Location"].endswith(f"/trainings/{made}/columns")
+    admin.person.post(f"/trainings/{made}/delete")
+    assert not (settings.instance / "trainings" / made).exists()
+
+
+@pytest.mark.security(13)
+def test_for_everybody_else_there_are_no_trainings(admin: Admin, login: Callable[[str], Person]) -> None:
+    made = admin.sent()
+    for name in ("ana", "mia", "otto"):
+        person = login(name)
+        text = person.client.get("/detectors").get_data(as_text=True)
+        assert "past.csv" not in text
+        assert "Train" not in text.split("<main", 1)[1]
+        answers = {
+            person.client.get(path).status_code
+            for path in (f"/trainings/{made}", f"/trainings/{made}/columns", "/trainings/0123abcd")
+        }
+        assert answers == {403}, "also for one that doesn't exist"
+
+
+@pytest.mark.security(33)
+def test_each_act_is_in_the_audit_log(admin: Admin, trainer: Trainer, settings: Settings) -> None:
+    made = admin.sent()
+    admin.start(made)
+    trainer.work_once()
+    other = admin.sent(name="others")
+    admin.person.post(f"/trainings/{other}/cancel")
+    admin.person.post(f"/trainings/{other}/delete")
+    admin.send(label="none")
+    lines = [
+        json.loads(line) for line in (settings.instance / "log" / "audit.jsonl").read_text().splitlines()
+    ]
+    about = [line for line in lines if line["event"].startswith("training")]
+    assert [line["event"].removeprefix("training_") for line in about] == [
+        "upload", "started", "done", "upload", "cancelled", "deleted", "refused",
+    ]  # fmt: skip
+    assert {line["user"] for line in about} == {"ada"}
+    assert about[0]["sha256"] == about[2]["sha256"]
+
+
+@pytest.mark.security(25)
+def test_card_numbers_in_the_file_are_neither_shown_nor_kept_with_the_training(admin: Admin) -> None:
+    number = "4111111111111111"
+    content = table().replace(b"shop 1", number.encode())
+    made = admin.sent(content=content)
+    page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
+    assert number not in page
+    assert number not in json.dumps(admin.row(made).options)
