@@ -118,7 +118,7 @@ def test_roles_are_overruled_and_the_order_says_so(
     ],
 )
 def test_what_is_wrong_is_said_plainly_and_nothing_is_left(
-    run, past: Path, settings: Settings, words: tuple[str, ...], status: int, said: str
+    *, run, past: Path, settings: Settings, words: tuple[str, ...], status: int, said: str
 ) -> None:
     result = run(past, *words)
     assert result.exit_code == status, result.output

@@ -22,7 +22,8 @@ HEADER = "paid_at,card_id,amount,shop,is_fraud"
 
 def table(header: str = HEADER, rows: int = 200) -> bytes:
     lines = [
-        f"2024-03-{1 + row % 28:02d} {row % 24:02d}:15:00,c{row % 50},{10 + row % 13}.50,shop {row % 3},{int(row % 9 == 0)}"
+        f"2024-03-{1 + row % 28:02d} {row % 24:02d}:15:00,c{row % 50},{10 + row % 13}.50,shop {row % 3},"
+        f"{int(row % 9 == 0)}"
         for row in range(rows)
     ]
     return "\n".join([header, *lines, ""]).encode()

@@ -64,14 +64,16 @@ def test_a_file_with_a_header_alone_has_no_rows(tmp_path: Path) -> None:
     assert preview(written(tmp_path, "a.csv", b"a,b\n"), Kind.CSV) == (["a", "b"], [])
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"  \n", b"1,2\n3,4\n", b"# comment\na,b\n", b'a,b\n1,"' + b"x" * 300_000]
-)
-def test_what_is_no_table_is_refused_or_has_no_rows(tmp_path: Path, content: bytes) -> None:
-    try:
-        assert preview(written(tmp_path, "a.csv", content), Kind.CSV)[1] == []
-    except BadFile as problem:
-        assert problem.remedy
+@pytest.mark.parametrize("content", [b"", b"  \n", b"1,2\n3,4\n", b"# comment\na,b\n"])
+def test_what_is_no_table_is_refused_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(BadFile) as caught:
+        preview(written(tmp_path, "a.csv", content), Kind.CSV)
+    assert caught.value.remedy
+
+
+def test_a_quotation_mark_that_never_closes_gives_no_rows(tmp_path: Path) -> None:
+    file = written(tmp_path, "a.csv", b'a,b\n1,"' + b"x" * 300_000)
+    assert preview(file, Kind.CSV)[1] == []
 
 
 def test_a_large_file_of_long_rows_takes_bounded_memory(tmp_path: Path) -> None:
