@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibrate import Calibration
-from model.trees import GATES, LEAVES, TreeRecipe, Trees, leaf_layer
+from model.trees import TreeRecipe, Trees, leaf_layer
 
 Floats = NDArray[np.float64]
 GAINS = (1.7, 1.7, 0.5)
@@ -82,9 +82,9 @@ def _trees(trees: Trees, entry: Any) -> Any:
 
     count = len(trees.leaf)
     gates = _dense(Layer(*trees.gate_layer(entry.shape[1]), "relu6"), entry, "gates")
-    gates = keras.layers.Reshape((count, GATES), name="gates_by_tree")(gates)
-    leaves = _dense(Layer(*leaf_layer(), "relu"), gates, "leaves")
-    leaves = keras.layers.Reshape((count * LEAVES,), name="all_leaves")(leaves)
+    gates = keras.layers.Reshape((count, trees.gates), name="gates_by_tree")(gates)
+    leaves = _dense(Layer(*leaf_layer(trees.depth), "relu"), gates, "leaves")
+    leaves = keras.layers.Reshape((trees.leaf.size,), name="all_leaves")(leaves)
     return _dense(Layer(trees.leaf.reshape(-1, 1), np.zeros(1)), leaves, "trees")
 
 

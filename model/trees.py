@@ -2,7 +2,8 @@
 
 A tree of depth 3 asks 7 questions "is this column below that number?" and has 8 leaves. Two layers answer for all
 trees at once: a gate for each question, 6 for yes and 0 for no (relu6 with a steep slope), then for each leaf the and
-of the three answers on its path, relu(sum - 2), with one small matrix of all trees. Their leaf values are summed.
+of the three answers on its path, relu(sum - 2), with one small matrix of all trees. Their leaf values are summed. A
+tree of depth d has 2^d - 1 questions and 2^d leaves.
 """
 
 from __future__ import annotations
@@ -15,27 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-DEPTH, GATES, LEAVES = 3, 7, 8
 STEEP = float(2**20)
 """Slope of a gate: a power of two, so that 32-bit products are exact and a value at the threshold is a clean no."""
 
 
 @dataclass(frozen=True)
 class TreeRecipe:
-    """How the trees are grown: shallow and few, each from three columns in ten and seven rows in ten."""
+    """How the trees are grown: shallow and few, each from three columns in ten and seven rows in ten.
+
+    ``patience``: how many trees may bring nothing on held-out rows before growing stops.
+    """
 
     trees: int = 150
     rate: float = 0.1
     rows: float = 0.7
     columns: float = 0.3
     ridge: float = 3.0
+    depth: int = 3
+    threads: int = 1
+    patience: int = 30
 
 
 @dataclass(frozen=True)
 class Trees:
-    """``column`` and ``threshold`` (trees, 7): yes when the column is below. An unused gate has column -1: always yes.
-
-    Gates stand level by level, the yes branch first. ``leaf`` (trees, 8): logits to add to ``base``.
+    """``column`` and ``threshold`` (trees, gates): yes when the column is below. An unused gate has column -1: always
+    yes. Gates stand level by level, the yes branch first. ``leaf`` (trees, leaves): logits to add to ``base``.
     """
 
     column: NDArray[np.int64]
@@ -43,8 +48,18 @@ class Trees:
     leaf: Floats
     base: float
 
+    @property
+    def gates(self) -> int:
+        """Questions of a tree: 2^depth - 1."""
+        return self.column.shape[1]
+
+    @property
+    def depth(self) -> int:
+        """Questions on the way to a leaf."""
+        return self.gates.bit_length()
+
     def gate_layer(self, inputs: int) -> tuple[Floats, Floats]:
-        """Kernel (inputs, trees * 7) and bias of the gates."""
+        """Kernel (inputs, trees * gates) and bias of the gates."""
         column, threshold = self.column.ravel(), self.threshold.ravel()
         kernel, used = np.zeros((inputs, len(column))), np.flatnonzero(column >= 0)
         kernel[column[used], used] = -STEEP
@@ -59,17 +74,19 @@ class Trees:
         ):
             yes = (single[:, column] < threshold) | (column < 0)
             place = np.zeros(len(values), np.int64)
-            for _ in range(DEPTH):
+            for _ in range(self.depth):
                 place = 2 * place + 2 - yes[np.arange(len(values)), place]
-            total += leaf[place - GATES]
+            total += leaf[place - self.gates]
         return total
 
 
-def leaf_layer() -> tuple[Floats, Floats]:
-    """Kernel (7, 8) and bias of the leaves of any tree: 1 where all three answers on the path agree, else 0."""
-    kernel, bias = np.zeros((GATES, LEAVES)), np.full(LEAVES, 1.0 - DEPTH)
-    for leaf in range(LEAVES):
-        place = leaf + GATES
+def leaf_layer(depth: int) -> tuple[Floats, Floats]:
+    """Kernel (gates, leaves) and bias of the leaves of any tree: 1 where all answers on the path agree, else 0."""
+    leaves = 2**depth
+    gates = leaves - 1
+    kernel, bias = np.zeros((gates, leaves)), np.full(leaves, 1.0 - depth)
+    for leaf in range(leaves):
+        place = leaf + gates
         while place:
             parent, no = (place - 1) // 2, place % 2 == 0
             kernel[parent, leaf] = -1 / 6 if no else 1 / 6
@@ -78,24 +95,61 @@ def leaf_layer() -> tuple[Floats, Floats]:
     return kernel, bias
 
 
-def train_trees(values: Floats, label: NDArray[np.int64], recipe: TreeRecipe, seed: int) -> Trees:
+def train_trees(
+    values: NDArray[Any],
+    label: NDArray[np.int64],
+    recipe: TreeRecipe,
+    seed: int,
+    weight: Floats | None = None,
+) -> Trees:
     """Grow the trees on ``values`` (rows, inputs) as the net will see them; one thread: a seed means one result."""
-    from xgboost import XGBClassifier
-
-    grown = XGBClassifier(
-        n_estimators=recipe.trees, max_depth=DEPTH, learning_rate=recipe.rate, subsample=recipe.rows,
-        colsample_bytree=recipe.columns, reg_lambda=recipe.ridge, tree_method="hist", n_jobs=1, random_state=seed,
-    ).fit(values.astype(np.float32), label)  # fmt: skip
-    read = read_trees(grown.get_booster())
+    grown = _classifier(recipe, seed).fit(values.astype(np.float32), label, sample_weight=weight)
+    read = read_trees(grown.get_booster(), recipe.depth)
     margin = float(grown.predict(values[:1].astype(np.float32), output_margin=True)[0])
     return Trees(read.column, read.threshold, read.leaf, margin - float(read.logits(values[:1])[0]))
 
 
-def read_trees(booster: Any) -> Trees:
-    """The trees of an XGBoost booster with unnamed columns; ``base`` is left at 0."""
+def count_trees(
+    learned: tuple[NDArray[Any], NDArray[np.int64], Floats],
+    held: tuple[NDArray[Any], NDArray[np.int64], Floats],
+    recipe: TreeRecipe,
+    seed: int,
+) -> tuple[int, Floats]:
+    """How many trees still lower the log loss of held-out rows, and the logits that they give them.
+
+    Args:
+        learned: values (rows, inputs), labels and weights of the rows to learn from.
+        held: the same of the rows to test on.
+        recipe: ``recipe.trees`` is the most that are grown.
+        seed: of the drawing of rows and columns.
+    """
+    grown = _classifier(recipe, seed, early_stopping_rounds=recipe.patience)
+    grown.fit(
+        *learned[:2],
+        sample_weight=learned[2],
+        eval_set=[held[:2]],
+        sample_weight_eval_set=[held[2]],
+        verbose=False,
+    )
+    return int(grown.best_iteration) + 1, np.asarray(grown.predict(held[0], output_margin=True), np.float64)
+
+
+def _classifier(recipe: TreeRecipe, seed: int, **more: Any) -> Any:
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(
+        n_estimators=recipe.trees, max_depth=recipe.depth, learning_rate=recipe.rate, subsample=recipe.rows,
+        colsample_bytree=recipe.columns, reg_lambda=recipe.ridge, tree_method="hist", n_jobs=recipe.threads,
+        random_state=seed, eval_metric="logloss", **more,
+    )  # fmt: skip
+
+
+def read_trees(booster: Any, depth: int) -> Trees:
+    """The trees, at most so deep, of an XGBoost booster with unnamed columns; ``base`` is left at 0."""
     roots = [json.loads(text) for text in booster.get_dump(dump_format="json")]
-    column = np.full((len(roots), GATES), -1, np.int64)
-    threshold, leaf = np.zeros((len(roots), GATES)), np.zeros((len(roots), LEAVES))
+    gates = 2**depth - 1
+    column = np.full((len(roots), gates), -1, np.int64)
+    threshold, leaf = np.zeros((len(roots), gates)), np.zeros((len(roots), gates + 1))
     for number, root in enumerate(roots):
         _read(root, 0, column[number], threshold[number], leaf[number])
     return Trees(column, threshold, leaf, 0.0)
@@ -104,11 +158,12 @@ def read_trees(booster: Any) -> Trees:
 def _read(
     node: dict[str, Any], place: int, column: NDArray[np.int64], threshold: Floats, leaf: Floats
 ) -> None:
+    gates = len(column)
     if "leaf" in node:
         first, last = place, place  # an early leaf holds for all leaves below its place
-        while first < GATES:
+        while first < gates:
             first, last = 2 * first + 1, 2 * last + 2
-        leaf[first - GATES : last - GATES + 1] = node["leaf"]
+        leaf[first - gates : last - gates + 1] = node["leaf"]
         return
     column[place] = int(str(node["split"]).removeprefix("f"))
     threshold[place] = np.float32(node["split_condition"])  # the text is decimal, the comparison is not

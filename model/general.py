@@ -1,0 +1,150 @@
+"""The net for any file: boosted trees as layers beside a few small nets, each as long as it still gains on later rows.
+
+The recipe of :mod:`model.network`, sized by the data. How many trees and epochs are worth it is found on a held-out
+part of the rows, the latest ones if there is a time; then everything is learned again from all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibrate import Calibration
+from model.network import Branches, Layer, apply, build, squash
+from model.packed import PackedRecipe, train_packed
+from model.trees import TreeRecipe, count_trees, train_trees
+
+Features = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Say = Callable[[str], None]
+HELD_OUT = 0.12
+"""Share of the rows on which trees and epochs are counted."""
+FEWEST_HELD = 15
+"""Frauds among them below which the counts of the recipe are taken as they are."""
+LARGE = 100_000
+BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of what; ``None`` has it chosen by the number of rows."""
+
+    trees: TreeRecipe
+    nets: PackedRecipe
+
+    @classmethod
+    def of(cls, rows: int) -> Recipe:
+        """For so many rows."""
+        if rows >= LARGE:
+            return cls(
+                TreeRecipe(trees=250, rate=0.1, rows=0.8, columns=0.5, ridge=5.0, depth=4, threads=2),
+                PackedRecipe(members=3, width=128, epochs=8, batch=2048, rate=2e-3, decay=0.05, dropout=0.1),
+            )
+        return cls(
+            TreeRecipe(trees=150, rate=0.05, depth=3),
+            PackedRecipe(members=4, width=64, epochs=30, batch=256, rate=2e-3, decay=0.5, dropout=0.25),
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was learned, before calibration."""
+
+    branches: Branches
+    recipe: Recipe
+    """With the trees and epochs that were counted."""
+
+    def logits(self, features: Any) -> Floats:
+        """Uncalibrated logits (rows,) of scaled features (rows, f)."""
+        parts = np.array_split(np.asarray(features), max(len(features) // 50_000, 1))
+        return np.concatenate([self.branches.logits(part.astype(np.float64)) for part in parts])
+
+    def build(self, calibration: Calibration) -> Any:
+        """The Keras model: scaled features in, one probability out."""
+        return build(self.branches, calibration)
+
+
+def fit_general(
+    features: Features,
+    label: Labels,
+    *,
+    weight: Floats | None = None,
+    time: Floats | None = None,
+    seed: int = 0,
+    say: Say = lambda _text: None,
+) -> Fitted:
+    """Learn from scaled features.
+
+    Args:
+        features: (rows, f), float32, as the net will see them.
+        label: 0 or 1, (rows,).
+        weight: what each row counts, (rows,); all the same by default.
+        time: (rows,), when there is one: what is held out is the latest.
+        seed: the same one gives the same net.
+        say: gets a line now and then.
+    """
+    recipe = Recipe.of(len(label))
+    weight = np.ones(len(label)) if weight is None else weight
+    bend = squash(features)
+    bent = bend_rows(bend, features)
+    held = _held_out(label, time, seed)
+    if held is not None:
+        recipe = _counted((features, bent, label, weight), held, recipe, seed, say)
+    say(f"Growing {recipe.trees.trees} trees")
+    trees = train_trees(features, label, recipe.trees, seed, weight)
+    say(f"Training {recipe.nets.members} nets for {recipe.nets.epochs} epochs")
+    trained = train_packed(bent, label, weight, recipe.nets, seed, say=say)
+    return Fitted(Branches(bend, trained.members, trees), recipe)
+
+
+def bend_rows(bend: Layer, features: Features) -> Features:
+    """What the nets see of scaled features, (rows, f) float32 within -1 and 1, block by block."""
+    found = np.empty_like(features)
+    for start in range(0, len(features), BLOCK):
+        found[start : start + BLOCK] = apply([bend], features[start : start + BLOCK])
+    return found
+
+
+def _held_out(label: Labels, time: Floats | None, seed: int) -> NDArray[np.bool_] | None:
+    """Which rows count trees and epochs, bool (rows,); ``None`` if they would be too few frauds."""
+    if time is not None:
+        held = time >= np.quantile(time, 1 - HELD_OUT)
+    else:
+        held = np.random.default_rng(seed).random(len(label)) < HELD_OUT
+    frauds = int(label[held].sum())
+    enough = frauds >= FEWEST_HELD and int(label[~held].sum()) >= FEWEST_HELD and not label[held].all()
+    return held if enough else None
+
+
+def _counted(
+    rows: tuple[Features, Features, Labels, Floats],
+    held: NDArray[np.bool_],
+    recipe: Recipe,
+    seed: int,
+    say: Say,
+) -> Recipe:
+    """The recipe with as many trees and epochs as gain on the held-out rows."""
+    features, bent, label, weight = rows
+    say("Counting the trees and epochs that gain on held-out rows")
+    learned = ~held
+    trees, _ = count_trees(
+        (features[learned], label[learned], weight[learned]),
+        (features[held], label[held], weight[held]),
+        recipe.trees,
+        seed,
+    )
+    trained = train_packed(
+        bent[learned],
+        label[learned],
+        weight[learned],
+        recipe.nets,
+        seed,
+        held=(bent[held], label[held], weight[held]),
+        say=say,
+    )
+    return Recipe(replace(recipe.trees, trees=trees), replace(recipe.nets, epochs=trained.epochs))

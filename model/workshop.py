@@ -1,0 +1,232 @@
+"""Turns a labelled file into a detector: ``python -m model.workshop ORDER.json``.
+
+Progress goes to standard output, one JSON object a line; the last one says what was made, or what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import cleaning
+from model.calibrate import Calibration, fit_calibration
+from model.card import THRESHOLD
+from model.evaluate import report
+from model.general import Fitted, fit_general
+from model.order import Order
+from model.package import Made, write_detector
+from model.table import Table, read_table, without
+from model.validation import Validation, check_labels, plan
+from screening.errors import ScreeningError
+from screening.features import Definition, Options, define, iterate
+
+Say = Callable[[float, str], None]
+Floats = NDArray[np.float64]
+Features = NDArray[np.float32]
+MOST_LEARNED = 2_000_000
+"""Rows that are learned from, the latest: their features take 0.8 GB. Earlier ones still count as their past."""
+SCALER_ROWS = 200_000
+BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Cleaned rows with their features: all (n, …), in the file's order; ``time`` is ``None`` without one."""
+
+    table: Table
+    definition: Definition
+    features: Features
+    label: NDArray[np.int8]
+    time: Floats | None
+    cleaning: dict[str, Any]
+
+
+def train(order: Order, say: Say) -> dict[str, Any]:
+    """Make the detector of an order; gives its card.
+
+    Raises:
+        BadFile: the file can't be read, or there is nothing to learn from it.
+        OSError: the detector can't be written.
+    """
+    prepared = prepare(order, say)
+    validation = plan(prepared.label, prepared.time, order.label_delay, order.seed)
+    metrics, calibration = validate(prepared, validation, order.seed, say)
+    say(0.6, "Learning from all rows")
+    scaler, fitted = fit(prepared, np.arange(len(prepared.label)), order.seed, _part(say, 0.6, 0.95))
+    say(0.96, "Writing the detector")
+    sample = _sample(len(prepared.label), order.seed)
+    made = Made(
+        net=fitted.build(calibration),
+        scaler=scaler,
+        definition=prepared.definition,
+        table=prepared.table,
+        features=prepared.features[sample],
+        feature_label=prepared.label[sample],
+        metrics=metrics,
+        cleaning=prepared.cleaning,
+        prior=float(prepared.label.mean()),
+    )
+    return write_detector(made, order)
+
+
+def prepare(order: Order, say: Say) -> Prepared:
+    """Read, clean, and make features.
+
+    Raises:
+        BadFile: as :func:`train`.
+    """
+    say(0.01, "Reading the file")
+    table = read_table(order)
+    say(0.08, "Looking for what is wrong in it")
+    cleaned = cleaning.examine(
+        table.contract,
+        table.values,
+        table.label,
+        keep_leaks=order.keep_leaks,
+        set_aside=table.set_aside,
+        problems=table.problems,
+        guessed_out=table.unused,
+    )
+    table = without(table.rows(cleaned.keep), set(cleaned.dropped))
+    check_labels(table.label)
+    say(0.1, "Making features")
+    definition = define(table.contract, table.values, Options(label_delay=order.label_delay))
+    features = _features(definition, table, _part(say, 0.1, 0.2))
+    recent = _recent(table)
+    table, features = table.rows(recent), features[recent]
+    time = (
+        None
+        if table.contract.time is None
+        else table.values[:, table.contract.columns.index(table.contract.time)]
+    )
+    return Prepared(table, definition, features, table.label, time, cleaned.report)
+
+
+def _features(definition: Definition, table: Table, say: Say) -> Features:
+    found = np.empty((len(table.values), len(definition.names)), np.float32)
+    done = 0
+    for block in iterate(definition, table.values, labels=table.label, past=None, block=BLOCK):
+        found[done : done + len(block)] = block
+        done += len(block)
+        say(done / len(found), "Making features")
+    return found
+
+
+def _recent(table: Table) -> NDArray[np.int64]:
+    """The rows to learn from, in the file's order."""
+    if len(table.values) <= MOST_LEARNED:
+        return np.arange(len(table.values))
+    contract = table.contract
+    if contract.time is None:
+        return np.sort(np.random.default_rng(0).choice(len(table.values), MOST_LEARNED, replace=False))
+    time = table.values[:, contract.columns.index(contract.time)]
+    return np.sort(np.argpartition(time, -MOST_LEARNED)[-MOST_LEARNED:])
+
+
+def fit(
+    prepared: Prepared, rows: NDArray[np.int64], seed: int, say: Say, weight: Floats | None = None
+) -> tuple[Any, Fitted]:
+    """Scale and learn from some of the rows; ``weight`` goes along them."""
+    from sklearn.preprocessing import RobustScaler
+
+    features = prepared.features[rows]
+    scaler = RobustScaler(copy=True).fit(features[_sample(len(rows), seed)].astype(np.float64))
+    scaled = scaler.transform(features)
+    fitted = fit_general(
+        scaled.astype(np.float32, copy=False),
+        prepared.label[rows].astype(np.int64),
+        weight=weight,
+        time=None if prepared.time is None else prepared.time[rows],
+        seed=seed,
+        say=lambda text: say(0.5, text),
+    )
+    return scaler, fitted
+
+
+def validate(
+    prepared: Prepared, validation: Validation, seed: int, say: Say
+) -> tuple[dict[str, Any], Calibration]:
+    """Train on each split and test; gives the metrics and the calibration that all tested rows are fitted by."""
+    logit = np.full(len(prepared.label), np.nan)
+    count = len(validation.splits)
+    for number, (learned, tested) in enumerate(validation):
+        stage = (
+            "Testing on later rows" if validation.kind == "time" else f"Testing, fold {number + 1} of {count}"
+        )
+        share = _part(say, 0.2 + 0.4 * number / count, 0.2 + 0.4 * (number + 1) / count)
+        share(0.0, stage)
+        scaler, fitted = fit(prepared, learned, seed, share)
+        logit[tested] = fitted.logits(scaler.transform(prepared.features[tested]))
+    rows = np.flatnonzero(~np.isnan(logit))
+    label, prior = prepared.label[rows].astype(np.int64), float(prepared.label.mean())
+    weight = np.ones(len(rows))
+    found = report(
+        label,
+        cross_calibrated(logit[rows], label, prior, seed),
+        weight,
+        THRESHOLD,
+        float(label.mean()),
+        draws=int(np.clip(2e7 / len(rows), 50, 500)),
+        kind=validation.kind,
+        name=validation.words,
+        learned=int(np.mean([len(learned) for learned, _ in validation])),
+    )
+    return {"validation": found}, fit_calibration(logit[rows], label, weight, prior)
+
+
+def cross_calibrated(logit: Floats, label: NDArray[np.int64], prior: float, seed: int) -> Floats:
+    """Each half's probabilities (rows,) from a calibration that was fitted on the other half."""
+    from sklearn.model_selection import StratifiedKFold
+
+    probability = np.empty(len(logit))
+    for others, half in StratifiedKFold(2, shuffle=True, random_state=seed).split(logit, label):
+        share = float(label[others].mean()) or prior
+        calibration = fit_calibration(logit[others], label[others], np.ones(len(others)), share)
+        probability[half] = calibration(logit[half])
+    return probability
+
+
+def _sample(count: int, seed: int) -> NDArray[np.int64]:
+    """At most 200,000 of so many rows: their quantiles are those of all to three digits."""
+    if count <= SCALER_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, SCALER_ROWS, replace=False))
+
+
+def _part(say: Say, low: float, high: float) -> Say:
+    """Progress within a part of the whole."""
+    return lambda share, text: say(low + (high - low) * share, text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        order = Order.read(Path((sys.argv[1:] if arguments is None else arguments)[0]))
+        card = train(order, lambda share, text: _tell(progress=round(share, 3), stage=text))
+    except IndexError:
+        print("usage: python -m model.workshop ORDER.json", file=sys.stderr)
+        return 2
+    except ScreeningError as problem:
+        _tell(error=problem.as_dict())
+        return 1
+    _tell(done={"name": card["name"], "metrics": card["metrics"]})
+    return 0
+
+
+def _tell(**what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
