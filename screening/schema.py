@@ -132,7 +132,9 @@ class ColumnContract:
         """The contract as JSON types; hashed into the detector's fingerprint."""
         found = {"columns": list(self.columns), "label": self.label, "time": self.time, "amount": self.amount}
         if self.roles:
-            found |= {"kinds": list(self.kinds), "roles": list(self.roles), "optional": list(self.optional)}
+            found["kinds"] = [kind.value for kind in self.kinds]
+            found["roles"] = [role.value for role in self.roles]
+            found["optional"] = list(self.optional)
         return found
 
     @classmethod

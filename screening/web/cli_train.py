@@ -6,6 +6,7 @@ import getpass
 import re
 import sys
 import tempfile
+import time as clock
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from screening.web.services import services
 from screening.workshop import WORKSHOP, Killed, Workshop
 
 TICK_SECONDS = 0.2
+LINE_SECONDS = 5.0
 STEPS = 1000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
@@ -159,8 +161,8 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
 
 
 def _watch(workshop: Workshop) -> None:
-    """A bar on a terminal, a line for each stage elsewhere."""
-    stage, shown = "", sys.stdout.isatty()
+    """A bar on a terminal, a line now and then elsewhere."""
+    shown, due = sys.stdout.isatty(), 0.0
     with click.progressbar(
         length=STEPS, show_eta=False, item_show_func=lambda text: text, hidden=not shown
     ) as bar:
@@ -168,10 +170,10 @@ def _watch(workshop: Workshop) -> None:
             news = workshop.hear(TICK_SECONDS)
             if not news:
                 continue
-            if news["stage"] != stage and not shown:
+            if not shown and clock.monotonic() >= due:
                 click.echo(f"{news['progress']:4.0%} {news['stage']}")
-            stage = news["stage"]
-            bar.update(max(round(news["progress"] * STEPS) - bar.pos, 0), stage)
+                due = clock.monotonic() + LINE_SECONDS
+            bar.update(max(round(news["progress"] * STEPS) - bar.pos, 0), news["stage"])
         bar.update(STEPS - bar.pos, "")
 
 
