@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from screening.choices import KINDS
 from screening.detector import Detector
 from screening.schema import CellKind, Column, Role
 from screening.web import words
@@ -35,8 +36,8 @@ class ColumnView:
 
     name: str
     role: str
-    kind: str
-    optional: bool
+    remark: str
+    """What its cells hold where the role doesn't say it, and whether they may be blank."""
     usual: str
     """The middle half of its values, or what is known of them."""
 
@@ -48,6 +49,20 @@ class FeatureView:
     name: str
     words: str
     columns: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningView:
+    """What was found in the training file before anything was learned of it, and done about it."""
+
+    rows: int | None
+    learned_from: int | None
+    findings: tuple[Mapping[str, Any], ...]
+    """Each with ``words``, ``rows`` and what was ``done``."""
+    unused: tuple[Mapping[str, Any], ...]
+    """Each a ``column`` with the ``reason``."""
+    unreadable: tuple[Mapping[str, Any], ...]
+    """Cells that couldn't be read, the first few."""
 
 
 def role_word(role: Role | str) -> str:
@@ -72,8 +87,7 @@ def columns_of(detector: Detector) -> list[ColumnView]:
         ColumnView(
             column.name,
             role_word(column.role),
-            kind_word(column.kind),
-            column.optional,
+            _remark(column),
             _usual(column, known.get(column.name) or {}, detector.typical.get(column.name)),
         )
         for column in detector.contract.parts()
@@ -86,6 +100,25 @@ def features_of(detector: Detector) -> list[FeatureView]:
     if definition is None:
         return []
     return [FeatureView(one.name, one.words, ", ".join(one.columns)) for one in definition.features]
+
+
+def cleaning_of(detector: Detector) -> CleaningView | None:
+    """The report of the cleaning; ``None`` where a card has none."""
+    report: Mapping[str, Any] = (detector.card or {}).get("cleaning") or {}
+    if not report:
+        return None
+    return CleaningView(
+        report.get("rows"),
+        report.get("rows_learned_from"),
+        tuple(report.get("findings") or ()),
+        tuple(report.get("unused") or ()),
+        tuple(report.get("unreadable") or ()),
+    )
+
+
+def _remark(column: Column) -> str:
+    kind = "" if column.kind is KINDS[column.role][0] else kind_word(column.kind)
+    return ", ".join(filter(None, (kind, "may be blank" if column.optional else "")))
 
 
 def _usual(column: Column, known: Mapping[str, Any], typical: tuple[float, float] | None) -> str:

@@ -163,6 +163,7 @@ def init_app(app: Flask) -> None:
     environment.filters.update({one.__name__: one for one in (*words.FILTERS, *columns.FILTERS)})
     environment.globals.update(
         charts=charts,
+        cleaning_of=columns.cleaning_of,
         columns_of=columns.columns_of,
         describe=cards.describe,
         features_of=columns.features_of,
