@@ -59,6 +59,12 @@ def pairs(definition: Definition) -> tuple[tuple[str, str], ...]:
     )
 
 
+def linked_pairs(definition: Definition) -> tuple[tuple[str, str], ...]:
+    """Entities of which at least one counts the other."""
+    entities = [column.name for column in definition.of_role(Role.ENTITY)]
+    return tuple(pair for pair in combinations(entities, 2) if set(pair) & set(definition.tracked))
+
+
 def partners(definition: Definition, entity: str) -> tuple[str, ...]:
     """The entities that are counted by this one."""
     return tuple(column.name for column in definition.of_role(Role.ENTITY) if column.name != entity)
@@ -99,11 +105,13 @@ def _of_column(definition: Definition, column: Column) -> Iterator[Feature]:
         )
         yield Feature(name, (name,), f"{name}", Shape.PLAIN, ("plain", name), name)
     elif is_category(column, definition.contract):
-        yield from _of_category(definition, name)
+        yield from _of_category(definition, name, name)
     elif column.role is not Role.ENTITY:
         yield Feature(name, (name,), f"{name}", Shape.PLAIN, ("plain", name), name)
     if column.optional:
         yield Feature(f"missing({name})", (name,), f"{name} is missing", Shape.FLAG, ("missing", name), name)
+    if kind is CellKind.ADDRESS and definition.ranges is not None:
+        yield from _of_country(definition, name)
 
 
 def _of_clock(name: str, what: str, *, with_days: bool) -> Iterator[Feature]:
@@ -131,21 +139,34 @@ def _of_moment(definition: Definition, name: str) -> Iterator[Feature]:
     yield from _of_clock(name, name, with_days=False)
 
 
-def _of_category(definition: Definition, name: str) -> Iterator[Feature]:
-    shown = one_hot(definition, name)
-    for number in range(len(shown)):
-        words = f"{name} has this value, a usual one"
-        yield Feature(f"{name}#{number + 1}", (name,), words, Shape.FLAG, ("level", name, str(number)), name)
+def _of_category(definition: Definition, column: str, name: str) -> Iterator[Feature]:
+    """Of the levels that are known by ``name``: a column's own, or the countries of its addresses."""
+    for number, level in enumerate(one_hot(definition, name)):
+        words = f"{name} {_level_words(definition, column, name, level)}"
+        key = ("level", name, str(number))
+        yield Feature(f"{name}#{number + 1}", (column,), words, Shape.FLAG, key, name)
     words = f"{name} has a rare or new value"
-    yield Feature(f"other({name})", (name,), words, Shape.FLAG, ("other", name), name)
-    yield Feature(
-        f"frequency({name})",
-        (name,),
-        f"the share of this value of {name} in the training data",
-        Shape.FREQUENCY,
-        ("frequency", name),
-        name,
-    )
+    yield Feature(f"other({name})", (column,), words, Shape.FLAG, ("other", name), name)
+    words = f"the share of this value of {name} in the training data"
+    yield Feature(f"frequency({name})", (column,), words, Shape.FREQUENCY, ("frequency", name), name)
+
+
+def _level_words(definition: Definition, column: str, name: str, level: float) -> str:
+    if name == column or definition.ranges is None:
+        return "has this value, a usual one"
+    return f"is {definition.ranges.names[int(level)]}"
+
+
+def _of_country(definition: Definition, column: str) -> Iterator[Feature]:
+    name = country_of(column)
+    yield from _of_category(definition, column, name)
+    words = f"no country is known for this {column}"
+    yield Feature(f"unknown {name}", (column,), words, Shape.FLAG, ("missing", name), name)
+
+
+def country_of(column: str) -> str:
+    """What the countries of a column of addresses are called."""
+    return f"country({column})"
 
 
 def one_hot(definition: Definition, name: str) -> tuple[float, ...]:
@@ -164,6 +185,7 @@ def _of_entity(definition: Definition, name: str) -> Iterator[Feature]:
         for window in distinct_windows(definition):
             yield _windowed("distinct", name, window, words, Shape.COUNT, partner)
     yield from _of_frauds(definition, name)
+    yield from _of_known_frauds(definition, name)
 
 
 def _windowed(
@@ -236,6 +258,18 @@ def _of_frauds(definition: Definition, name: str) -> Iterator[Feature]:
 
         yield replace(feature, words=feature.words + known)
         yield replace(share, words=share.words + known)
+
+
+def _of_known_frauds(definition: Definition, name: str) -> Iterator[Feature]:
+    """How long ago the frauds were, and whether there was good business since."""
+    topic, columns = f"known frauds {name}", (name,)
+    words = f"the time since the last known fraud with this {name}"
+    yield Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic)
+    window = window_words(definition.options.windows[-1])
+    words = f"the time since the first of the known frauds with this {name} within {window}"
+    yield Feature(f"since first fraud({name})", columns, words, Shape.DURATION, ("first fraud", name), topic)
+    words = f"the number of transactions known to be good with this {name} since its last known fraud"
+    yield Feature(f"good since fraud({name})", columns, words, Shape.COUNT, ("good", name), f"good {name}")
 
 
 def _of_pair(definition: Definition, pair: tuple[str, str]) -> Iterator[Feature]:

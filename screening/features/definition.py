@@ -14,7 +14,8 @@ from typing import Any
 
 from screening.errors import BadArtefact
 from screening.features import reading
-from screening.features.catalogue import catalogue
+from screening.features.catalogue import catalogue, country_of
+from screening.features.countries import Ranges
 from screening.features.feature import Feature
 from screening.features.options import Options
 from screening.schema import Column, ColumnContract, Role
@@ -39,6 +40,8 @@ class Definition:
     """By column: how many of its levels, the first ones, get an input of their own."""
     tracked: tuple[str, ...] = ()
     """The entities that come back, and so have a past."""
+    ranges: Ranges | None = None
+    """The countries of addresses."""
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -86,6 +89,7 @@ class Definition:
             "levels": {name: [list(pair) for pair in levels] for name, levels in self.levels.items()},
             "shown": dict(self.shown),
             "tracked": list(self.tracked),
+            "ranges": None if self.ranges is None else self.ranges.as_dict(),
         }
 
     @classmethod
@@ -105,7 +109,7 @@ class Definition:
             ) from None
 
 
-KEYS = {"version", "contract", "options", "unit", "fills", "levels", "shown", "tracked"}
+KEYS = {"version", "contract", "options", "unit", "fills", "levels", "shown", "tracked", "ranges"}
 
 
 def _read(given: object) -> Definition:
@@ -125,6 +129,7 @@ def _read(given: object) -> Definition:
         levels,
         shown,
         reading.names(found["tracked"], "the tracked entities"),
+        None if found["ranges"] is None else Ranges.from_dict(found["ranges"]),
     )
     _check_names(definition)
     return definition
@@ -134,9 +139,20 @@ def _check_names(definition: Definition) -> None:
     entities = {column.name for column in definition.of_role(Role.ENTITY)}
     if not set(definition.tracked) <= entities:
         raise ValueError("a tracked column is no entity of the contract")
+    known = set(definition.contract.columns)
+    if definition.ranges is not None:
+        known |= set(map(country_of, definition.contract.columns))
+        _check_countries(definition, len(definition.ranges.names))
     for part in (definition.fills, definition.levels, definition.shown):
-        if not set(part) <= set(definition.contract.columns):
+        if not set(part) <= known:
             raise ValueError("it tells of a column that the contract doesn't have")
     for name, count in definition.shown.items():
         if count > len(definition.levels.get(name, ())):
             raise ValueError(f"more levels of {name} are shown than it has")
+
+
+def _check_countries(definition: Definition, count: int) -> None:
+    for column in definition.contract.columns:
+        for level, _ in definition.levels.get(country_of(column), ()):
+            if level != int(level) or not 0 <= level < count:
+                raise ValueError(f"a country of {column} isn't in the table")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from screening.features.definition import Definition
 from screening.features.entities import fill_history
 from screening.features.matrix import Sheet
-from screening.features.past import Past
+from screening.features.past import Past, PastIndex
 from screening.features.rowwise import fill_rows
 from screening.features.timeline import Timeline
 from screening.schema import Matrix
@@ -29,7 +29,7 @@ def compute(
     values: Matrix,
     *,
     labels: Labels | None = None,
-    past: Past | None = None,
+    past: Past | PastIndex | None = None,
     start: int = 0,
     stop: int | None = None,
 ) -> Features:
@@ -39,7 +39,8 @@ def compute(
         definition: what the features are.
         values: float64 (n, columns of the contract), in any order.
         labels: int8 (n,), 1 for fraud, 0 for none, -1 where it isn't known; of all rows.
-        past: earlier rows that features may tell of but that aren't asked about.
+        past: earlier rows that features may tell of but that aren't asked about; an index of them where a few rows
+            at a time are asked about.
         start: the first row that is asked about; the others count as rows that have been seen, if they are earlier.
         stop: the row after the last one.
     """
@@ -57,7 +58,7 @@ def iterate(
     values: Matrix,
     *,
     labels: Labels | None = None,
-    past: Past | None = None,
+    past: Past | PastIndex | None = None,
     block: int = BLOCK,
 ) -> Iterator[Features]:
     """The features of all rows in blocks, float32 (``block`` rows or fewer, features), in the order of the rows.
@@ -75,18 +76,25 @@ def iterate(
 
 
 def _sheets(
-    definition: Definition, values: Matrix, labels: Labels | None, past: Past | None, start: int, stop: int
+    definition: Definition,
+    values: Matrix,
+    labels: Labels | None,
+    past: Past | PastIndex | None,
+    start: int,
+    stop: int,
 ) -> Iterator[Features]:
     """The features of some rows, (features, rows), a part of the rows at a time."""
     if not definition.looks_back:
         for begin in range(start, stop, BLOCK):
-            yield _alone(definition, values[begin : min(begin + BLOCK, stop)]).cells
+            yield _alone(definition, values[begin : min(begin + BLOCK, stop)]).finite()
         return
+    if isinstance(past, PastIndex):
+        past = past.related(values[start:stop])
     timeline = Timeline(definition, values, labels, past)
     for begin, end, scene in timeline.chunks(start, stop):
         sheet = _alone(definition, values[begin:end])
         fill_history(definition, timeline, scene, sheet)
-        yield sheet.cells
+        yield sheet.finite()
 
 
 def _alone(definition: Definition, values: Matrix) -> Sheet:

@@ -2,69 +2,34 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
-from screening.features.catalogue import count_windows, distinct_windows, fraud_windows, pairs, partners
+from screening.features.catalogue import (
+    count_windows,
+    distinct_windows,
+    fraud_windows,
+    linked_pairs,
+    pairs,
+    partners,
+)
 from screening.features.definition import Definition
-from screening.features.groups import Groups, codes_of, running, together
+from screening.features.groups import Groups, running, together
+from screening.features.history import History
 from screening.features.matrix import Sheet
 from screening.features.rowwise import signed_log
-from screening.features.statistics import Amounts, Floats, Links, Window, distinct, in_units, link
+from screening.features.statistics import Amounts, Links, Window, distinct, earliest, latest, link
 from screening.features.timeline import TICKS, Places, Scene, Timeline
-from screening.schema import Role
 
 THREADS = 2
 MANY = 20_000
 """Rows from which threads are worth their start."""
-
-
-class History:
-    """A scene with what its entities share: their codes, the edges of the windows, the amounts."""
-
-    def __init__(self, definition: Definition, timeline: Timeline, scene: Scene) -> None:
-        self.definition = definition
-        self.scene = scene
-        self._timeline = timeline
-        entities = definition.of_role(Role.ENTITY)
-        self.codes = {column.name: codes_of(self._column(column.name)) for column in entities}
-        options = definition.options
-        spans = {0.0, options.label_delay, options.memory, *count_windows(definition)}
-        spans |= {options.label_delay + window for window in fraud_windows(definition)}
-        self.edges = {span: scene.edges(span) for span in spans}
-        self.labels = timeline.labels[scene.rows]
-        self._pairs: dict[frozenset[str], Groups] = {}
-        self._links: dict[frozenset[str], Links] = {}
-
-    def _column(self, name: str) -> Floats:
-        return self._timeline.column(name)[self.scene.rows]
-
-    @cached_property
-    def units(self) -> Floats | None:
-        """The amounts of the scene's rows in units, (m,)."""
-        name = self.definition.contract.amount
-        if name is None:
-            return None
-        amounts = self._column(name)
-        amounts[np.isnan(amounts)] = self.definition.fills.get(name, 0.0)
-        return in_units(amounts, self.definition.unit)
-
-    def together(self, names: tuple[str, str]) -> Groups:
-        """The rows grouped by two entities."""
-        key = frozenset(names)
-        if key not in self._pairs:
-            one, other = sorted(names)
-            self._pairs[key] = Groups(self.scene, together(self.codes[one], self.codes[other]))
-        return self._pairs[key]
-
-    def links(self, names: tuple[str, str]) -> Links:
-        """Which rows have the same two entities as one before."""
-        key = frozenset(names)
-        if key not in self._links:
-            spans = np.array([round(span * TICKS) for span in distinct_windows(self.definition)], np.int64)
-            self._links[key] = link(self.together(names), self.scene.time, spans)
-        return self._links[key]
+Spans = dict[float, Places]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def fill_history(definition: Definition, timeline: Timeline, scene: Scene, sheet: Sheet) -> None:
@@ -73,15 +38,31 @@ def fill_history(definition: Definition, timeline: Timeline, scene: Scene, sheet
     for columns in (*((name,) for name in definition.tracked), *pairs(definition)):
         sheet.put(("last", *columns), unseen)
         sheet.put(("new", *columns), 1.0)
+        sheet.put(("fraud", *columns), unseen)
+        sheet.put(("first fraud", *columns), unseen)
     history = History(definition, timeline, scene)
-    for name in definition.tracked:
-        _entity(history, name, sheet)
-    for pair in pairs(definition):
-        groups = history.together(pair)
-        _last(history, groups, groups.places(history.edges[0.0]), pair, sheet)
+    met = _each(lambda pair: _pair(history, pair, sheet), linked_pairs(definition), scene)
+    links = dict(zip(map(frozenset, linked_pairs(definition)), met, strict=True))
+    _each(lambda name: _entity(history, name, links, sheet), definition.tracked, scene)
 
 
-def _entity(history: History, name: str, sheet: Sheet) -> None:
+def _each(task: Callable[[T], R], parts: Sequence[T], scene: Scene) -> list[R]:
+    """Do something for each of several parts that have nothing to do with each other."""
+    if len(scene.rows) < MANY or len(parts) < 2:
+        return [task(part) for part in parts]
+    with ThreadPoolExecutor(THREADS) as pool:  # numpy lets go of the interpreter's lock where the work is
+        return list(pool.map(task, parts))
+
+
+def _pair(history: History, names: tuple[str, str], sheet: Sheet) -> Links:
+    groups = Groups(history.scene, together(history.codes[names[0]], history.codes[names[1]]))
+    if sheet.wants("last", *names):
+        _last(history, groups, groups.places(history.edges[0.0]), names, sheet)
+    spans = np.array([round(span * TICKS) for span in distinct_windows(history.definition)], np.int64)
+    return link(groups, history.scene.time, spans)
+
+
+def _entity(history: History, name: str, links: dict[frozenset[str], Links], sheet: Sheet) -> None:
     groups = Groups(history.scene, history.codes[name])
     places = {span: groups.places(edges) for span, edges in history.edges.items()}
     _last(history, groups, places[0.0], (name,), sheet)
@@ -91,7 +72,7 @@ def _entity(history: History, name: str, sheet: Sheet) -> None:
     if history.units is not None:
         _amounts(history, groups, places, name, sheet)
     for partner in partners(history.definition, name):
-        _partners(history, groups, places, (name, partner), sheet)
+        _partners(history, groups, places, (name, partner), links[frozenset((name, partner))], sheet)
     _frauds(history, groups, places, name, sheet)
 
 
@@ -104,7 +85,7 @@ def _last(history: History, groups: Groups, before: Places, columns: tuple[str, 
     sheet.put(("new", *columns), ~known, groups.targets)
 
 
-def _amounts(history: History, groups: Groups, places: dict[float, Places], name: str, sheet: Sheet) -> None:
+def _amounts(history: History, groups: Groups, places: Spans, name: str, sheet: Sheet) -> None:
     assert history.units is not None
     amounts = Amounts(groups, history.units[groups.rows])
     own = history.units[history.scene.asked[groups.asked]]
@@ -126,10 +107,9 @@ def _amounts(history: History, groups: Groups, places: dict[float, Places], name
 
 
 def _partners(
-    history: History, groups: Groups, places: dict[float, Places], names: tuple[str, str], sheet: Sheet
+    history: History, groups: Groups, places: Spans, names: tuple[str, str], links: Links, sheet: Sheet
 ) -> None:
     spans = distinct_windows(history.definition)
-    links = history.links(names)
     partner = history.codes[names[1]][groups.rows] >= 0
     for number, span in enumerate(spans):
         window = Window(places[span], places[0.0])
@@ -139,7 +119,7 @@ def _partners(
         sheet.put(("distinct", *names, str(span)), np.log1p(count), groups.targets)
 
 
-def _frauds(history: History, groups: Groups, places: dict[float, Places], name: str, sheet: Sheet) -> None:
+def _frauds(history: History, groups: Groups, places: Spans, name: str, sheet: Sheet) -> None:
     options, labels = history.definition.options, history.labels[groups.rows]
     frauds, known = running((labels == 1).astype(np.int64)), running((labels >= 0).astype(np.int64))
     for span in fraud_windows(history.definition):
@@ -148,3 +128,20 @@ def _frauds(history: History, groups: Groups, places: dict[float, Places], name:
         share = count / (window.total(known) + options.smoothing)
         sheet.put(("frauds", name, str(span)), np.log1p(count), groups.targets)
         sheet.put(("share", name, str(span)), share, groups.targets)
+    _known_frauds(history, groups, places, name, sheet)
+
+
+def _known_frauds(history: History, groups: Groups, places: Spans, name: str, sheet: Sheet) -> None:
+    """How long the known frauds of an entity are ago, and what was known to be good since the last one."""
+    options, labels = history.definition.options, history.labels[groups.rows]
+    time = history.scene.time
+    now = time[history.scene.asked[groups.asked]]
+    marked = np.flatnonzero(labels == 1)
+    until = places[options.label_delay]
+    last, found = latest(marked, Window(places[options.memory], until))
+    first, begun = earliest(marked, Window(places[options.label_delay + options.windows[-1]], until))
+    for statistic, place, known in (("fraud", last, found), ("first fraud", first, begun)):
+        since = (now - time[groups.rows[place]]) / TICKS
+        sheet.put((statistic, name), np.log1p(np.where(known, since, options.memory)), groups.targets)
+    good = running((labels == 0).astype(np.int64))
+    sheet.put(("good", name), np.log1p((good[until] - good[groups.after(last)]) * found), groups.targets)

@@ -34,6 +34,7 @@ class Groups:
     """
 
     def __init__(self, scene: Scene, codes: NDArray[np.int64]) -> None:
+        self._scene = scene
         present = np.flatnonzero(codes >= 0)
         self._keys = np.sort((codes[present] << SHIFT) | present)
         self.rows = self._keys & PLACE
@@ -58,6 +59,12 @@ class Groups:
         first = np.flatnonzero(np.diff(self.codes, prepend=-1))
         sizes = np.diff(np.append(first, len(self.codes)))
         return np.repeat(first, sizes)
+
+    def after(self, rows: Places) -> Places:
+        """The first place whose row is later than that of each of some places, of the same group or the next."""
+        time = self._scene.time
+        edges = np.searchsorted(time, time[self.rows[rows]], side="right")
+        return np.searchsorted(self._keys, (self.codes[rows] << SHIFT) | edges).astype(np.int64)
 
     def last_before(self, places: Places) -> tuple[Places, NDArray[np.bool_]]:
         """The scene's place of the row before each of ``places``, and whether it is of the same group; (p,)."""

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.catalogue import is_category
+from screening.features.catalogue import country_of, is_category
+from screening.features.countries import Ranges
 from screening.features.definition import Definition, Levels
 from screening.features.options import Options
-from screening.schema import ColumnContract, Matrix, Role
+from screening.schema import CellKind, ColumnContract, Matrix, Role
 
 DEFAULTS = Options()
 UNITS = 64.0
 """A usual amount in units: the logarithm of one plus it resolves amounts a hundred times smaller."""
 
 
-def define(contract: ColumnContract, values: Matrix, options: Options = DEFAULTS) -> Definition:
+def define(
+    contract: ColumnContract, values: Matrix, options: Options = DEFAULTS, ranges: Ranges | None = None
+) -> Definition:
     """The definition of features for a contract.
 
     Args:
         contract: which columns there are, and what they are.
         values: float64 (rows, columns) of the training rows; a blank is NaN.
         options: what is chosen.
+        ranges: the countries of addresses, where the operator has a table of them.
     """
     fills: dict[str, float] = {}
     levels: dict[str, Levels] = {}
@@ -37,19 +43,23 @@ def define(contract: ColumnContract, values: Matrix, options: Options = DEFAULTS
                 tracked.append(column.name)
         elif column.role not in (Role.TIME, Role.MOMENT):
             fills[column.name] = float(np.median(present)) if len(present) else 0.0
+        if column.kind is CellKind.ADDRESS and ranges is not None:
+            places = ranges.country(cells)
+            name = country_of(column.name)
+            levels[name], shown[name] = _levels(places[places >= 0], len(cells), options)
         if column.role is Role.AMOUNT:
             unit = _unit(present)
-    return Definition(contract, options, unit, fills, levels, shown, tuple(tracked))
+    return Definition(contract, options, unit, fills, levels, shown, tuple(tracked), ranges)
 
 
-def _levels(present: NDArray[np.float64], rows: int, options: Options) -> tuple[Levels, int]:
+def _levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:
     """Levels that occur more than once, by frequency; and how many get an input of their own."""
     level, count = np.unique(present, return_counts=True)
     order = np.lexsort((level, -count))[: options.known]
     order = order[count[order] > 1]
     own = int(np.count_nonzero(count[order] >= options.least))
     shares = count[order] / max(rows, 1)
-    found = tuple(zip(level[order].tolist(), shares.tolist(), strict=True))
+    found = tuple(zip(level[order].astype(float).tolist(), shares.tolist(), strict=True))
     return found, min(own, options.levels)
 
 

@@ -29,5 +29,9 @@ class Sheet:
         place = self._places.get(key)
         if place is None:
             return
-        finite = np.nan_to_num(np.clip(column, -LARGEST, LARGEST))
-        self.cells[place, slice(None) if rows is None else rows] = finite
+        with np.errstate(over="ignore"):
+            self.cells[place, slice(None) if rows is None else rows] = column
+
+    def finite(self) -> NDArray[np.float32]:
+        """The features, (features, n): a blank is 0, and what float32 can't hold is cut off."""
+        return np.nan_to_num(self.cells, copy=False, nan=0.0, posinf=LARGEST, neginf=-LARGEST)

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.features.definition import Definition
 from screening.schema import Matrix
+
+FEW = 256
+"""Different cells of a column up to which they are looked for one by one; for more, all rows are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +25,66 @@ class Past:
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """The rows of a past that have a cell in one column, by cell and time; all (r,)."""
+
+    cells: NDArray[np.float64]
+    times: NDArray[np.float64]
+    rows: NDArray[np.int64]
+
+    def within(self, cell: float, since: float, until: float) -> NDArray[np.int64]:
+        """The rows with this cell and a time from ``since`` to ``until``."""
+        low, high = np.searchsorted(self.cells, [cell, np.nextafter(cell, np.inf)])
+        times = self.times[low:high]
+        return self.rows[
+            low + np.searchsorted(times, since) : low + np.searchsorted(times, until, side="right")
+        ]
+
+
+class PastIndex:
+    """A past that is sorted once, so that a few rows can be answered without looking at all of it.
+
+    Features of a row tell of earlier rows with one of its entities only, so that these are all that is needed: what
+    :func:`~screening.features.compute` gives with an index is what it gives with the whole past.
+    """
+
+    def __init__(self, definition: Definition, past: Past) -> None:
+        self._past = past
+        self._definition = definition
+        self._columns = definition.contract.columns
+        self._sorted = {name: self._sort(name) for name in definition.tracked if definition.looks_back}
+
+    def __len__(self) -> int:
+        return len(self._past)
+
+    def _column(self, values: Matrix, name: str | None) -> NDArray[np.float64]:
+        return values[:, self._columns.index(str(name))]
+
+    def _sort(self, name: str) -> _Sorted:
+        cells = self._column(self._past.values, name)
+        times = self._column(self._past.values, self._definition.contract.time)
+        order = np.lexsort((times, cells))
+        order = order[~(np.isnan(cells[order]) | np.isnan(times[order]))]
+        return _Sorted(cells[order], times[order], order)
+
+    def related(self, values: Matrix) -> Past:
+        """The rows that may count for ``values`` (n, columns of the contract), in the order of the past."""
+        times = self._column(values, self._definition.contract.time) if self._sorted else np.empty(0)
+        times = times[~np.isnan(times)]
+        if not len(times):
+            return self._rows(np.empty(0, np.int64))
+        since, until = float(times.min()) - self._definition.horizon - 1.0, float(times.max())
+        parts = []
+        for name, column in self._sorted.items():
+            cells = np.unique(self._column(values, name))
+            cells = cells[~np.isnan(cells)]
+            if len(cells) > FEW:
+                return self._past
+            parts += [column.within(float(cell), since, until) for cell in cells]
+        return self._rows(np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64))
+
+    def _rows(self, rows: NDArray[np.int64]) -> Past:
+        return Past(self._past.values[rows], self._past.labels[rows])

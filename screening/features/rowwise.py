@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.catalogue import is_category, one_hot
+from screening.features.catalogue import country_of, is_category, one_hot
 from screening.features.definition import Definition
 from screening.features.feature import DAY, HOUR, PER
 from screening.features.matrix import Sheet
-from screening.schema import Column, Matrix, Role
+from screening.schema import CellKind, Column, Matrix, Role
 
 Floats = NDArray[np.float64]
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
@@ -35,6 +35,8 @@ def fill_rows(definition: Definition, values: Matrix, sheet: Sheet) -> None:
     for column, cells in zip(definition.contract.parts(), values.T, strict=True):
         if column.optional:
             sheet.put(("missing", column.name), np.isnan(cells))
+        if column.kind is CellKind.ADDRESS and definition.ranges is not None:
+            _country(definition, definition.ranges.country(cells), country_of(column.name), sheet)
         if is_category(column, definition.contract):
             _category(definition, column.name, cells, sheet)
         elif column.role in (Role.TIME, Role.MOMENT):
@@ -66,6 +68,12 @@ def _clock(name: str, seconds: Floats, sheet: Sheet) -> None:
 def _moment(name: str, since: Floats, sheet: Sheet) -> None:
     sheet.put(("since", name), signed_log(since))
     sheet.put(("just", name), (since >= 0) & (since < HOUR))
+
+
+def _country(definition: Definition, places: NDArray[np.int64], name: str, sheet: Sheet) -> None:
+    known = np.where(places >= 0, places, np.nan)
+    sheet.put(("missing", name), np.isnan(known))
+    _category(definition, name, known, sheet)
 
 
 def _category(definition: Definition, name: str, cells: Floats, sheet: Sheet) -> None:

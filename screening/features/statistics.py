@@ -166,3 +166,21 @@ def distinct(
     kept = running(present.astype(np.int64) - later)
     new = running(present.astype(np.int64) - earlier)
     return kept[window.high] - new[window.low]
+
+
+def latest(marked: Places, window: Window) -> tuple[Places, NDArray[np.bool_]]:
+    """The last of the marked places, ascending, in each window, and whether there is one; (p,) each."""
+    number = np.searchsorted(marked, window.high) - 1
+    return _chosen(marked, number, window)
+
+
+def earliest(marked: Places, window: Window) -> tuple[Places, NDArray[np.bool_]]:
+    """The first of the marked places, ascending, in each window, and whether there is one; (p,) each."""
+    return _chosen(marked, np.searchsorted(marked, window.low), window)
+
+
+def _chosen(marked: Places, number: Places, window: Window) -> tuple[Places, NDArray[np.bool_]]:
+    if not len(marked):
+        return np.zeros(len(window), np.int64), np.zeros(len(window), bool)
+    place = marked[np.clip(number, 0, len(marked) - 1)]
+    return place, (place >= window.low) & (place < window.high)

@@ -7,7 +7,6 @@ import statistics
 from dataclasses import dataclass
 
 from screening.features import Definition
-from screening.schema import CellKind, Role
 
 DAY = 86_400.0
 
@@ -191,5 +190,30 @@ class Reference:
         frauds, known = self._known(row, name, span)
         return frauds / (known + self.definition.options.smoothing)
 
+    def _known_frauds(self, row: Row, name: str, span: float) -> list[int]:
+        """When the known frauds were that are within a span before the label delay's end."""
+        delay = self.definition.options.label_delay
+        past = self.before(row, [name], span, delay)
+        return [other.ticks(self.time) for other in past if other.label == 1]
 
-PAYMENTS_KINDS = {Role.TIME: CellKind.TIME, Role.MOMENT: CellKind.TIME, Role.ENTITY: CellKind.TEXT}
+    def _since(self, row: Row, times: list[int]) -> float:
+        memory = self.definition.options.memory
+        return math.log1p((row.ticks(self.time) - times[0]) / 1e6 if times else memory)
+
+    def of_fraud(self, row: Row, name: str) -> float:
+        options = self.definition.options
+        times = self._known_frauds(row, name, options.memory - options.label_delay)
+        return self._since(row, [max(times)] if times else [])
+
+    def of_first_fraud(self, row: Row, name: str) -> float:
+        times = self._known_frauds(row, name, self.definition.options.windows[-1])
+        return self._since(row, [min(times)] if times else [])
+
+    def of_good(self, row: Row, name: str) -> float:
+        options = self.definition.options
+        span = options.memory - options.label_delay
+        times = self._known_frauds(row, name, span)
+        past = self.before(row, [name], span, options.label_delay)
+        return math.log1p(
+            sum(other.label == 0 and other.ticks(self.time) > max(times) for other in past) if times else 0
+        )

@@ -12,9 +12,7 @@ from screening.schema import CellKind, Column, ColumnContract, Role
 
 HOUR, DAY = 3600.0, 86_400.0
 EPOCH = 1_500_000_000.0
-OPTIONS = Options(
-    windows=(HOUR, DAY, 3 * DAY), label_delay=DAY, memory=5 * DAY, levels=3, known=5, least=2
-)
+OPTIONS = Options(windows=(HOUR, DAY, 3 * DAY), label_delay=DAY, memory=5 * DAY, levels=3, known=5, least=2)
 
 COLUMNS = (
     Column("when", Role.TIME, CellKind.TIME),

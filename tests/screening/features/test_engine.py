@@ -24,7 +24,9 @@ def expected(definition: Definition, table: Table, past: Table | None = None) ->
 def assert_close(found: np.ndarray, wanted: np.ndarray, names: tuple[str, ...]) -> None:
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
-    rough = np.array([name.startswith("score") for name in names])  # squares are of amounts to a thirty-second unit
+    rough = np.array(
+        [name.startswith("score") for name in names]
+    )  # squares are of amounts to a thirty-second unit
     far = np.argwhere(np.abs(found - wanted) > np.where(rough, 0.01, 1e-4) * (1 + np.abs(wanted) * ~rough))
     said = [(names[place], int(row), found[row, place], wanted[row, place]) for row, place in far[:5]]
     assert not len(far), said
