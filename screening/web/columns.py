@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from screening.choices import KINDS
@@ -132,8 +133,16 @@ def _usual(column: Column, known: Mapping[str, Any], typical: tuple[float, float
         low, high = typical
     if low is None or high is None:
         return words.NOTHING
-    show = words.day if column.kind is CellKind.TIME else words.reading
+    show = SHOWN.get(column.kind, words.reading)
     return f"{show(low)} to {show(high)}{_missing(known)}"
+
+
+def _dotted(address: float) -> str:
+    """An IPv4 address as people write it."""
+    return str(IPv4Address(int(address))) if 0 <= address < 2**32 else words.NOTHING
+
+
+SHOWN: Mapping[CellKind, Callable[[float], str]] = {CellKind.TIME: words.day, CellKind.ADDRESS: _dotted}
 
 
 def _levels(known: Mapping[str, Any]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from screening.web import words
+
 
 @dataclass(frozen=True, slots=True)
 class Tested:
@@ -55,7 +57,9 @@ class Tested:
         if self.windows:
             return f"Mean of {len(self.windows)} windows of time, each tested on payments later than the training data"
         if self.validation:
-            return f"Measured on {self.validation.get('name') or 'rows that it was not trained on'}"
+            where = self.validation.get("name") or "rows that it was not trained on"
+            rows, frauds = (words.number(self.validation.get(name)) for name in ("rows", "frauds"))
+            return f"Measured on {where}: {rows} rows, {frauds} of them fraud"
         return "From folds of the training data"
 
 
