@@ -25,8 +25,8 @@ Whole = NDArray[np.int64]
 class Ranges:
     """Which addresses are of which country: ``lower`` and ``upper`` int64 (r,), both included, ascending and apart.
 
-    ``countries`` (r,) are places in ``names``. ``problems`` are the first damaged ranges of the file that they were read
-    from, ``skipped`` is the number of all.
+    ``countries`` (r,) are places in ``names``. ``problems`` are the first damaged ranges of the file that
+    they were read from, ``skipped`` the number of all.
     """
 
     lower: Whole
@@ -72,7 +72,7 @@ class Ranges:
         """The ranges that :meth:`as_dict` wrote.
 
         Raises:
-            ValueError: they aren't.
+            TypeError, ValueError: they aren't.
         """
         found = reading.record(given, "the country table", {"names", "ranges", "table"})
         names = reading.names(found["names"], "the countries")
@@ -93,7 +93,7 @@ class Ranges:
 def _unpacked(text: object, size: int) -> bytes:
     """The bytes of a packed table, which must be so many."""
     if not isinstance(text, str):
-        raise ValueError("the country table is no text")  # noqa: TRY004 - all that is wrong with a file is a ValueError
+        raise TypeError("the country table is no text")
     try:
         opener = zlib.decompressobj()
         raw = opener.decompress(base64.b64decode(text, validate=True), size + 1)

@@ -17,7 +17,7 @@ from screening.features import reading
 from screening.features.catalogue import catalogue, country_of
 from screening.features.countries import Ranges
 from screening.features.feature import Feature
-from screening.features.options import Options
+from screening.features.options import DEFAULTS, Options
 from screening.schema import Column, ColumnContract, Role
 
 VERSION = 1
@@ -29,7 +29,7 @@ class Definition:
     """What makes features of columns; the same for training, for a file, and for one transaction."""
 
     contract: ColumnContract
-    options: Options = Options()
+    options: Options = DEFAULTS
     unit: float = 1.0
     """About a 64th of a usual amount, a power of two: logarithms of amounts are of multiples of it."""
     fills: Mapping[str, float] = field(default_factory=dict)

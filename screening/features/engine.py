@@ -1,7 +1,7 @@
 """Makes features of rows: what lies before each of them, and what they say themselves.
 
-Only rows that are earlier by their time count: rows of the same time know nothing of each other, so that the order of the
-input can't matter. Labels count from their row's time plus the label delay on.
+Only rows that are earlier by their time count: rows of the same time know nothing of each other, so that the order
+of the input can't matter. Labels count from their row's time plus the label delay on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def compute(
     stop = len(values) if stop is None else min(stop, len(values))
     found = np.empty((max(stop - start, 0), len(definition.features)), np.float32)
     done = 0
-    for sheet in _sheets(definition, values, labels, past, start, stop):
+    for sheet in _sheets(definition, values, slice(start, stop), labels=labels, past=past):
         found[done : done + sheet.shape[1]] = sheet.T
         done += sheet.shape[1]
     return found
@@ -70,7 +70,7 @@ def iterate(
         past: earlier rows.
         block: rows at a time.
     """
-    for sheet in _sheets(definition, values, labels, past, 0, len(values)):
+    for sheet in _sheets(definition, values, slice(0, len(values)), labels=labels, past=past):
         for start in range(0, sheet.shape[1], block):
             yield np.ascontiguousarray(sheet[:, start : start + block].T)
 
@@ -78,20 +78,20 @@ def iterate(
 def _sheets(
     definition: Definition,
     values: Matrix,
+    rows: slice,
+    *,
     labels: Labels | None,
     past: Past | PastIndex | None,
-    start: int,
-    stop: int,
 ) -> Iterator[Features]:
     """The features of some rows, (features, rows), a part of the rows at a time."""
     if not definition.looks_back:
-        for begin in range(start, stop, BLOCK):
-            yield _alone(definition, values[begin : min(begin + BLOCK, stop)]).finite()
+        for begin in range(rows.start, rows.stop, BLOCK):
+            yield _alone(definition, values[begin : min(begin + BLOCK, rows.stop)]).finite()
         return
     if isinstance(past, PastIndex):
-        past = past.related(values[start:stop])
+        past = past.related(values[rows])
     timeline = Timeline(definition, values, labels, past)
-    for begin, end, scene in timeline.chunks(start, stop):
+    for begin, end, scene in timeline.chunks(rows.start, rows.stop):
         sheet = _alone(definition, values[begin:end])
         fill_history(definition, timeline, scene, sheet)
         yield sheet.finite()

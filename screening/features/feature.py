@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SMALLEST, THOUSAND, LARGEST = 1e-3, 1000, 1e15  # where numbers are written otherwise
+STEEPEST = 80.0  # beyond it the exponential is of no use to anybody
 PER = 10_000
 """Frequencies are kept as ``log1p(share * PER) / log1p(PER)``: 0 for a level never seen, 1 for the only one."""
 
@@ -48,51 +51,45 @@ class Feature:
     key: tuple[str, ...]
     """Which statistic, of which columns, over which window: what the engine looks for."""
     topic: str = ""
-    """Features of one topic stand together and say one thing."""
-    unit: str = ""
+    """Features of one topic stand together and say one thing; without one, a feature is by itself."""
     scale: float = 1.0
 
     def show(self, value: float) -> str | None:
         """The value for a person, with its unit; ``None`` where the words say all."""
         if self.shape in (Shape.CYCLE, Shape.FLAG):
             return None
-        if self.shape is Shape.WEEKDAY:
-            return WEEKDAYS[int(round(value)) % 7]
-        if self.shape is Shape.HOUR:
-            minutes = int(round(value * 60)) % (24 * 60)
-            return f"{minutes // 60}:{minutes % 60:02d}"
-        if self.shape is Shape.DURATION:
-            seconds = math.copysign(_unlogged(value), value)
-            return duration(seconds) if seconds >= 0 else f"{duration(-seconds)} ahead"
-        return f"{self._quantity(value)} {self.unit}".strip()
-
-    def _quantity(self, value: float) -> str:
-        if self.shape is Shape.COUNT:
-            return f"{_unlogged(value):,.0f}"
         if self.shape is Shape.AMOUNT:
-            return number(math.copysign(_unlogged(value), value) * self.scale)
-        if self.shape is Shape.RATIO:
-            return f"{number(math.exp(min(value, 80.0)))} times"
-        if self.shape is Shape.SCORE:
-            return f"{math.sinh(min(max(value, -80.0), 80.0)):.1f}"
-        if self.shape is Shape.SHARE:
-            return f"{100 * value:.3g} %"
-        if self.shape is Shape.FREQUENCY:
-            return f"{100 * math.expm1(value * math.log1p(PER)) / PER:.3g} %"
-        return number(value)
+            return number(_unlogged(value) * self.scale)
+        return SHOWN[self.shape](value)
 
 
 def _unlogged(value: float) -> float:
-    return math.expm1(min(abs(value), 80.0))
+    return math.copysign(math.expm1(min(abs(value), STEEPEST)), value)
 
 
 def number(value: float) -> str:
     """A number of a few digits, without a power of ten where it can be read without."""
-    if value == 0 or not 1e-3 <= abs(value) < 1e15:
+    size = abs(value)
+    if size and not SMALLEST <= size < LARGEST:
         return f"{value:.3g}"
-    if abs(value) >= 1000:
+    if size >= THOUSAND:
         return f"{value:,.0f}"
-    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 0.1 else f"{value:.3g}"
+    digits = 2 if size >= 1 / 10 else 4
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def _clock(hours: float) -> str:
+    minutes = round(hours * 60) % (24 * 60)
+    return f"{minutes // 60}:{minutes % 60:02d}"
+
+
+def _since(logged: float) -> str:
+    seconds = _unlogged(logged)
+    return duration(seconds) if seconds >= 0 else f"{duration(-seconds)} ahead"
 
 
 def duration(seconds: float) -> str:
@@ -100,10 +97,10 @@ def duration(seconds: float) -> str:
     if seconds >= 2 * DAY:
         return f"{seconds / DAY:.0f} days"
     if seconds >= HOUR:
-        hours, minutes = divmod(int(round(seconds / MINUTE)), 60)
+        hours, minutes = divmod(round(seconds / MINUTE), 60)
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     if seconds >= MINUTE:
-        minutes, rest = divmod(int(round(seconds)), 60)
+        minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{seconds:.0f} s"
 
@@ -123,3 +120,17 @@ def window_words(seconds: float) -> str:
             count = int(seconds // size)
             return f"{count} {sign}s" if count > 1 else sign
     return f"{seconds:g} seconds"
+
+
+SHOWN: dict[Shape, Callable[[float], str]] = {
+    Shape.PLAIN: number,
+    Shape.COUNT: lambda value: f"{_unlogged(value):,.0f}",
+    Shape.DURATION: _since,
+    Shape.RATIO: lambda value: f"{number(math.exp(min(value, STEEPEST)))} times",
+    Shape.SCORE: lambda value: f"{math.sinh(max(min(value, STEEPEST), -STEEPEST)):.1f} standard deviations",
+    Shape.SHARE: _share,
+    Shape.FREQUENCY: lambda value: _share(math.expm1(value * math.log1p(PER)) / PER),
+    Shape.HOUR: _clock,
+    Shape.WEEKDAY: lambda value: WEEKDAYS[round(value) % 7],
+}
+"""How the value of each shape is said; the rest have no value that says more than the words, or need a scale."""

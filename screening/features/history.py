@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.catalogue import count_windows, fraud_windows
+from screening.features.amounts import in_units
 from screening.features.definition import Definition
 from screening.features.groups import codes_of
-from screening.features.statistics import in_units
+from screening.features.lookback import count_windows, fraud_windows
 from screening.features.timeline import Scene, Timeline
 from screening.schema import Role
 

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from screening.features.catalogue import country_of, is_category
 from screening.features.countries import Ranges
 from screening.features.definition import Definition, Levels
-from screening.features.options import Options
+from screening.features.options import DEFAULTS, Options
 from screening.schema import CellKind, ColumnContract, Matrix, Role
 
-DEFAULTS = Options()
 UNITS = 64.0
 """A usual amount in units: the logarithm of one plus it resolves amounts a hundred times smaller."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.definition import Definition
+from screening.features.timeline import Places
 
 LARGEST = 1e37
 """Numbers end here: float32 reaches a little further."""
@@ -24,7 +25,7 @@ class Sheet:
         """Whether the definition has a feature."""
         return key in self._places
 
-    def put(self, key: tuple[str, ...], column: Any, rows: NDArray[np.int64] | None = None) -> None:
+    def put(self, key: tuple[str, ...], column: Any, rows: Places | None = None) -> None:
         """Write a column, or some rows of it; nothing happens if the definition has no such feature."""
         place = self._places.get(key)
         if place is None:

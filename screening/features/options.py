@@ -50,7 +50,7 @@ class Options:
         """The options that :meth:`as_dict` wrote.
 
         Raises:
-            ValueError: they aren't.
+            TypeError, ValueError: they aren't.
         """
         found = reading.record(given, "the options", {part.name for part in fields(cls)})
         windows = tuple(
@@ -82,3 +82,6 @@ class Options:
             raise ValueError("the windows don't ascend")
         if self.memory < self.windows[-1]:
             raise ValueError("the memory is shorter than the longest window")
+
+
+DEFAULTS = Options()

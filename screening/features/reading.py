@@ -17,15 +17,15 @@ def record(given: object, what: str, known: set[str]) -> Mapping[str, Any]:
     """A JSON object with exactly these keys.
 
     Raises:
-        ValueError: it isn't one.
+        TypeError, ValueError: it isn't one.
     """
     if not isinstance(given, Mapping):
-        raise ValueError(f"{what} is no JSON object")
+        raise TypeError(f"{what} is no JSON object")
     keys = set(given)
     if keys - known:
-        raise ValueError(f"{what} has an unknown key, {sorted(map(str, keys - known))[0]}")
+        raise ValueError(f"{what} has an unknown key, {min(map(str, keys - known))}")
     if known - keys:
-        raise ValueError(f"{what} lacks {sorted(known - keys)[0]}")
+        raise ValueError(f"{what} lacks {min(known - keys)}")
     return given
 
 
@@ -33,7 +33,7 @@ def number(given: object, what: str, low: float = -math.inf, high: float = math.
     """A finite number within bounds.
 
     Raises:
-        ValueError: it isn't one.
+        TypeError, ValueError: it isn't one.
     """
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not math.isfinite(given):
         raise ValueError(f"{what} is no finite number")
@@ -46,10 +46,10 @@ def count(given: object, what: str, high: int) -> int:
     """A whole number from 0 to ``high``.
 
     Raises:
-        ValueError: it isn't one.
+        TypeError, ValueError: it isn't one.
     """
     if isinstance(given, bool) or not isinstance(given, int):
-        raise ValueError(f"{what} is no whole number")
+        raise TypeError(f"{what} is no whole number")
     return int(number(given, what, 0, high))
 
 
@@ -57,7 +57,7 @@ def listed(given: object, what: str) -> list[Any]:
     """A JSON list.
 
     Raises:
-        ValueError: it isn't one.
+        TypeError, ValueError: it isn't one.
     """
     if not isinstance(given, (list, tuple)) or len(given) > MOST:
         raise ValueError(f"{what} is no list")
@@ -68,7 +68,7 @@ def names(given: object, what: str) -> tuple[str, ...]:
     """A list of texts, each once.
 
     Raises:
-        ValueError: it isn't one.
+        TypeError, ValueError: it isn't one.
     """
     found = listed(given, what)
     if not all(isinstance(name, str) for name in found) or len(set(found)) != len(found):
@@ -80,10 +80,10 @@ def mapping(given: object, what: str, read: Callable[[object, str], T]) -> dict[
     """A JSON object whose values ``read`` accepts.
 
     Raises:
-        ValueError: it isn't one.
+        TypeError, ValueError: it isn't one.
     """
     if not isinstance(given, Mapping):
-        raise ValueError(f"{what} are no JSON object")
+        raise TypeError(f"{what} are no JSON object")
     return {str(name): read(value, f"{what} of {name}") for name, value in given.items()}
 
 
@@ -91,11 +91,11 @@ def level_shares(given: object, what: str) -> tuple[tuple[float, float], ...]:
     """A list of pairs: a level, each once, and its share from 0 to 1.
 
     Raises:
-        ValueError: it isn't one.
+        TypeError, ValueError: it isn't one.
     """
     found = []
     for pair in listed(given, what):
-        level, share = listed(pair, what) if len(pair) == 2 else (None, None)
+        level, share = listed(pair, what)  # more or fewer than two are a ValueError
         found.append((number(level, f"a level of {what}"), number(share, f"a share of {what}", 0, 1)))
     if len({level for level, _ in found}) != len(found):
         raise ValueError(f"{what} names a level twice")
@@ -109,10 +109,11 @@ def contract(given: object) -> ColumnContract:
         KeyError, TypeError, ValueError: it isn't one.
     """
     if not isinstance(given, Mapping):
-        raise ValueError("the contract is no JSON object")
+        raise TypeError("the contract is no JSON object")
     known = {"columns", "label", "time", "amount", "kinds", "roles", "optional"}
-    if set(given) - known:
-        raise ValueError(f"the contract has an unknown key, {sorted(map(str, set(given) - known))[0]}")
+    unknown = set(given) - known
+    if unknown:
+        raise ValueError(f"the contract has an unknown key, {min(map(str, unknown))}")
     columns = names(given["columns"], "the contract's columns")
     found = ColumnContract.from_dict(given)
     if not columns or not set(found.optional) <= set(columns):

@@ -18,12 +18,13 @@ LATEST = 9e12
 LEAST_ROWS = 262_144
 """Rows that are worked on at a time, at least; more when they look back on more."""
 LOOKED_BACK = 4
-"""Rows that are looked back on for each row of a chunk, at most: their cost is a tenth of a row's."""
+"""Rows that are looked back on for each row of a chunk, at most: they cost a tenth of what a row of the chunk costs."""
 
-Places = NDArray[np.int64]
+Whole = NDArray[np.int64]
+Places = NDArray[np.int32]
 
 
-def ticks(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+def ticks(seconds: NDArray[np.float64]) -> Whole:
     """Seconds as whole microseconds, the same shape; the far ends of time are cut off."""
     return np.rint(np.clip(seconds, -LATEST, LATEST) * TICKS).astype(np.int64)
 
@@ -32,18 +33,19 @@ def ticks(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
 class Scene:
     """The rows that a chunk can look back on and those of the chunk itself, all (m,), in the order of time.
 
-    ``asked`` (q,) are the places of the chunk's rows here, ascending, ``targets`` (q,) where they stand in the chunk.
+    ``rows`` are their places in the timeline, ``asked`` (q,) the places of the chunk's rows here, ascending,
+    ``targets`` (q,) where these stand in the chunk.
     """
 
-    rows: Places
-    time: NDArray[np.int64]
+    rows: Whole
+    time: Whole
     asked: Places
     targets: Places
 
     def edges(self, seconds: float) -> Places:
         """The first place whose time is that of each asked row less so many seconds, or later; (q,)."""
         back = np.int64(round(seconds * TICKS))
-        return np.searchsorted(self.time, self.time[self.asked] - back).astype(np.int64)
+        return np.searchsorted(self.time, self.time[self.asked] - back).astype(np.int32)
 
 
 class Timeline:
@@ -56,19 +58,22 @@ class Timeline:
         self._values = values
         self._past = past
         self._before = 0 if past is None else len(past)
-        self.labels = self._labels(labels)
-        self._clock = str(definition.contract.time)
-        time = self.column(self._clock)
-        order = np.argsort(time, kind="stable")
-        self._order = order[: np.count_nonzero(~np.isnan(time))]  # NaN is sorted to the end
-        self._time = ticks(time[self._order])
         self._horizon = np.int64(round(definition.horizon * TICKS))
+        self._joined: dict[str, NDArray[np.float64]] = {}
+        self.labels = self._labels(labels)
+        self._clock = self.column(str(definition.contract.time))
+        order = np.argsort(self._clock, kind="stable")
+        self._order = order[: np.count_nonzero(~np.isnan(self._clock))]  # NaN is sorted to the end
+        self._time = ticks(self._clock[self._order])
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One column of all rows, the past ones first."""
         place = self._columns.index(name)
-        own = self._values[:, place]
-        return own if self._past is None else np.concatenate([self._past.values[:, place], own])
+        if self._past is None:
+            return self._values[:, place]
+        if name not in self._joined:
+            self._joined[name] = np.concatenate([self._past.values[:, place], self._values[:, place]])
+        return self._joined[name]
 
     def _labels(self, labels: NDArray[np.int8] | None) -> NDArray[np.int8]:
         own = np.full(len(self._values), -1, np.int8) if labels is None else np.asarray(labels, np.int8)
@@ -87,9 +92,9 @@ class Timeline:
             start = end
 
     def _reach(self, start: int, end: int) -> tuple[int, int]:
-        """The places in time that count for some rows."""
-        own = self._values[start:end, self._columns.index(self._clock)]
-        own = ticks(own[~np.isnan(own)])
+        """From where to where in time rows can count for some rows."""
+        clock = self._clock[self._before + start : self._before + end]
+        own = ticks(clock[~np.isnan(clock)])
         if not len(own):
             return 0, 0
         low = np.searchsorted(self._time, own.min() - self._horizon)
@@ -97,5 +102,6 @@ class Timeline:
 
     def _scene(self, start: int, end: int, low: int, high: int) -> Scene:
         rows = self._order[low:high]
-        asked = np.flatnonzero((rows >= self._before + start) & (rows < self._before + end))
-        return Scene(rows, self._time[low:high], asked, rows[asked] - self._before - start)
+        first = self._before + start
+        asked = np.flatnonzero((rows >= first) & (rows < self._before + end)).astype(np.int32)
+        return Scene(rows, self._time[low:high], asked, (rows[asked] - first).astype(np.int32))

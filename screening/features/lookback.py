@@ -1,0 +1,144 @@
+"""Which features tell of earlier rows, with their names and words; nothing is calculated here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from screening.features.feature import Feature, Shape, window_name, window_words
+from screening.schema import Role
+
+if TYPE_CHECKING:
+    from screening.features.definition import Definition
+
+TWO, THREE = 2, 3
+
+
+def looking_back(definition: Definition) -> Iterator[Feature]:
+    """The features of a definition's entities and of their pairs."""
+    if definition.looks_back:
+        for entity in definition.tracked:
+            yield from _of_entity(definition, entity)
+        for one, other in pairs(definition):
+            what = f"this {one} and this {other} were last seen together"
+            yield from _of_last(
+                definition, (one, other), what, f"this {one} and this {other} have not been together"
+            )
+
+
+def pairs(definition: Definition) -> tuple[tuple[str, str], ...]:
+    """Entities that are looked at together."""
+    return tuple(pair for pair in linked_pairs(definition) if set(pair) <= set(definition.tracked))
+
+
+def linked_pairs(definition: Definition) -> tuple[tuple[str, str], ...]:
+    """Entities of which at least one counts the other."""
+    entities = [column.name for column in definition.of_role(Role.ENTITY)]
+    return tuple(pair for pair in combinations(entities, 2) if set(pair) & set(definition.tracked))
+
+
+def partners(definition: Definition, entity: str) -> tuple[str, ...]:
+    """The entities that are counted by this one."""
+    return tuple(column.name for column in definition.of_role(Role.ENTITY) if column.name != entity)
+
+
+def count_windows(definition: Definition) -> tuple[float, ...]:
+    """The windows in which rows are counted, "ever" among them."""
+    options = definition.options
+    return options.windows if options.memory in options.windows else (*options.windows, options.memory)
+
+
+def distinct_windows(definition: Definition) -> tuple[float, ...]:
+    """The windows in which different partners are counted: fewer, where there are many pairs of entities."""
+    options = definition.options
+    entities = len(definition.of_role(Role.ENTITY))
+    if entities <= TWO:
+        return count_windows(definition)
+    chosen = options.long_windows[::2] if entities == THREE else ()
+    return (*(window for window in chosen if window != options.memory), options.memory)
+
+
+def fraud_windows(definition: Definition) -> tuple[float, ...]:
+    """The windows before the label delay in which known frauds are counted."""
+    return definition.options.long_windows
+
+
+def _of_entity(definition: Definition, name: str) -> Iterator[Feature]:
+    this = f"this {name} was last seen"
+    yield from _of_last(definition, (name,), this, f"this {name} has not been")
+    words = f"the number of transactions with this {name}"
+    for window in count_windows(definition):
+        yield _windowed("count", (name,), window, words, Shape.COUNT)
+    if definition.contract.amount is not None:
+        yield from _of_amount(definition, name, definition.contract.amount)
+    for partner in partners(definition, name):
+        words = f"the number of different {partner} with this {name}"
+        for window in distinct_windows(definition):
+            yield _windowed("distinct", (name, partner), window, words, Shape.COUNT)
+    yield from _of_frauds(definition, name)
+    yield from _of_known_frauds(definition, name)
+
+
+def _of_last(definition: Definition, columns: tuple[str, ...], when: str, never: str) -> Iterator[Feature]:
+    listed = ", ".join(columns)
+    topic = f"last {listed}"
+    yield Feature(
+        f"since({listed})", columns, f"the time since {when}", Shape.DURATION, ("last", *columns), topic=topic
+    )
+    words = f"{never} seen in the {window_words(definition.options.memory)} before"
+    yield Feature(f"new({listed})", columns, words, Shape.FLAG, ("new", *columns), topic=topic)
+
+
+def _windowed(statistic: str, columns: tuple[str, ...], window: float, words: str, shape: Shape) -> Feature:
+    return Feature(
+        f"{statistic}({', '.join(columns)}, {window_name(window)})",
+        columns,
+        f"{words} in the {window_words(window)} before",
+        shape,
+        (statistic, *columns, str(window)),
+    )
+
+
+def _of_amount(definition: Definition, name: str, amount: str) -> Iterator[Feature]:
+    of = f"with this {name}"
+    kinds = {"sum": f"the sum of {amount}", "mean": f"the mean {amount}"}
+    kinds |= {"median": f"the median {amount}", "max": f"the largest {amount}"}
+    for statistic, words in kinds.items():
+        for window in definition.options.windows:
+            feature = _windowed(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
+            yield replace(feature, scale=definition.unit)
+    for statistic, words in (("mean", "the mean"), ("median", "the median"), ("max", "the largest")):
+        for window in definition.options.long_windows:
+            against = f"{amount} against {words} {of}"
+            yield _windowed(f"against {statistic}", (name,), window, against, Shape.RATIO)
+    for window in definition.options.long_windows:
+        words = f"the distance of {amount} from the mean {of}"
+        yield _windowed("score", (name,), window, words, Shape.SCORE)
+
+
+def _of_frauds(definition: Definition, name: str) -> Iterator[Feature]:
+    delay = definition.options.label_delay
+    known = f", as known {window_words(delay)} earlier" if delay else ""
+    for window in fraud_windows(definition):
+        for statistic, words, shape in (
+            ("frauds", f"the number of frauds with this {name}", Shape.COUNT),
+            ("share", f"the share of frauds with this {name}", Shape.SHARE),
+        ):
+            feature = _windowed(statistic, (name,), window, words, shape)
+            yield replace(feature, words=feature.words + known)
+
+
+def _of_known_frauds(definition: Definition, name: str) -> Iterator[Feature]:
+    """How long ago the frauds were, and whether there was good business since."""
+    topic, columns = f"known frauds {name}", (name,)
+    words = f"the time since the last known fraud with this {name}"
+    yield Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic=topic)
+    window = window_words(definition.options.windows[-1])
+    words = f"the time since the first known fraud with this {name} within {window}"
+    yield Feature(
+        f"since first fraud({name})", columns, words, Shape.DURATION, ("first fraud", name), topic=topic
+    )
+    words = f"the number of transactions known to be good with this {name} since its last known fraud"
+    yield Feature(f"good since fraud({name})", columns, words, Shape.COUNT, ("good", name))

@@ -1,0 +1,118 @@
+"""What lies before a row, told of one of its entities, or of two together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from screening.features.amounts import Amounts
+from screening.features.frauds import earliest, latest
+from screening.features.groups import Groups, Window, running, together
+from screening.features.history import History
+from screening.features.lookback import count_windows, distinct_windows, fraud_windows
+from screening.features.matrix import Sheet
+from screening.features.meetings import Links, distinct, link
+from screening.features.rowwise import signed_log
+from screening.features.timeline import TICKS, Places
+
+
+class Subject:
+    """Writes the features of one entity, or of two together, for the asked rows of a scene."""
+
+    def __init__(self, history: History, names: tuple[str, ...], sheet: Sheet) -> None:
+        self._history = history
+        self._definition = history.definition
+        self._options = history.definition.options
+        self._names = names
+        self._sheet = sheet
+        codes = [history.codes[name] for name in names]
+        self._groups = Groups(history.scene, codes[0] if len(codes) == 1 else together(*codes))
+        self._targets = self._groups.targets
+        self._places: dict[float, Places] = {}
+
+    def _place(self, span: float) -> Places:
+        """The first place of each asked row's group whose row is so many seconds before it, or less; (p,)."""
+        if span not in self._places:
+            self._places[span] = self._groups.places(self._history.edges[span])
+        return self._places[span]
+
+    def _window(self, span: float, delay: float = 0.0) -> Window:
+        """The rows from ``span`` to ``delay`` seconds before each asked row."""
+        return Window(self._place(span), self._place(delay))
+
+    def _put(self, statistic: str, column: Any, *more: object) -> None:
+        self._sheet.put((statistic, *self._names, *map(str, more)), column, self._targets)
+
+    def last(self) -> None:
+        """How long it was not seen."""
+        memory = self._options.memory
+        window = self._window(memory)
+        since = self._groups.since(np.maximum(window.high - 1, 0)) / TICKS
+        known = window.count > 0
+        self._put("last", np.log1p(np.where(known, since, memory)))
+        self._put("new", ~known)
+
+    def counts(self) -> None:
+        """How many rows there were."""
+        for span in count_windows(self._definition):
+            self._put("count", np.log1p(self._window(span).count), span)
+
+    def amounts(self) -> None:
+        """What the amounts were, and the row's own beside them."""
+        if self._history.units is None:
+            return
+        amounts = Amounts(self._groups, self._history.units[self._groups.rows])
+        own = self._history.units[self._groups.now]
+        windows = [self._window(span) for span in self._options.windows]
+        for span, window, median in zip(
+            self._options.windows, windows, amounts.medians(windows), strict=True
+        ):
+            total = amounts.total(window)
+            self._put("sum", signed_log(total), span)
+            self._usual("mean", total / np.maximum(window.count, 1), own, window, span)
+            self._usual("median", median, own, window, span)
+            self._usual("max", amounts.largest(window), own, window, span)
+            if self._sheet.wants("score", *self._names, str(span)):
+                self._put("score", np.arcsinh(amounts.scores(window, own)), span)
+
+    def _usual(self, statistic: str, units: Any, own: Any, window: Window, span: float) -> None:
+        logs = signed_log(units)
+        self._put(statistic, logs, span)
+        self._put(f"against {statistic}", np.where(window.count > 0, signed_log(own) - logs, 0.0), span)
+
+    def links(self) -> Links:
+        """Which rows have the same two entities as one before."""
+        spans = [round(span * TICKS) for span in distinct_windows(self._definition)]
+        return link(self._groups, self._history.scene.time, np.array(spans, np.int64))
+
+    def partners(self, name: str, links: Links) -> None:
+        """How many different ones of another entity there were."""
+        rows = self._groups.rows
+        present = self._history.codes[name][rows] >= 0
+        later, earlier = links.later[rows], links.earlier[rows]
+        for number, span in enumerate(distinct_windows(self._definition)):
+            count = distinct(self._window(span), present, later <= number, earlier <= number)
+            self._put("distinct", np.log1p(count), name, span)
+
+    def frauds(self) -> None:
+        """How many frauds were known, among how many rows of which it was known."""
+        labels, delay = self._history.labels[self._groups.rows], self._options.label_delay
+        frauds, known = running(labels == 1), running(labels >= 0)
+        for span in fraud_windows(self._definition):
+            window = self._window(delay + span, delay)
+            count = window.total(frauds)
+            self._put("frauds", np.log1p(count), span)
+            self._put("share", count / (window.total(known) + self._options.smoothing), span)
+
+    def known_frauds(self) -> None:
+        """How long ago the known frauds were, and what was known to be good since the last one."""
+        labels, delay = self._history.labels[self._groups.rows], self._options.label_delay
+        marked = np.flatnonzero(labels == 1).astype(np.int32)
+        last, found = latest(marked, self._window(self._options.memory, delay))
+        first, begun = earliest(marked, self._window(delay + self._options.windows[-1], delay))
+        for statistic, place, known in (("fraud", last, found), ("first fraud", first, begun)):
+            since = self._groups.since(place) / TICKS
+            self._put(statistic, np.log1p(np.where(known, since, self._options.memory)))
+        good = Window(self._groups.after(last), self._place(delay)).total(running(labels == 0))
+        self._put("good", np.log1p(good * found))
