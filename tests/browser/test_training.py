@@ -1,0 +1,118 @@
+"""From a labelled file to a detector that screens, in a browser, with the real workshop."""
+
+from __future__ import annotations
+
+import csv
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import WHY_NOT, Site, Watched, keep, new_page
+
+expect = pytest.importorskip("playwright.sync_api", reason=WHY_NOT).expect
+
+HEADER = ("paid_at", "card", "shop", "sum", "browser", "stolen")
+TRAINING_MS = 110_000
+
+
+def past(folder: Path, rows: int = 3000) -> Path:
+    """Payments of some weeks: high sums at a few shops are mostly fraud."""
+    draw = random.Random(7)
+    when = datetime(2024, 3, 1, tzinfo=UTC)
+    file = folder / "past.csv"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(HEADER)
+        for _ in range(rows):
+            when += timedelta(minutes=draw.expovariate(1 / 20))
+            stolen = draw.random() < 0.06
+            shop = draw.randrange(5 if stolen else 60)
+            amount = round(draw.expovariate(1 / 30) + (150 if stolen else 0), 2)
+            browser = draw.choice(("Chrome", "Safari", "Firefox"))
+            writer.writerow(
+                [
+                    f"{when:%Y-%m-%d %H:%M}",
+                    f"C{draw.randrange(300)}",
+                    f"S{shop}",
+                    amount,
+                    browser,
+                    int(stolen),
+                ]
+            )
+    return file
+
+
+def choose(watched: Watched, file: Path, name: str) -> None:
+    """Send the file through the form; ends on the page of its columns."""
+    watched.open("/detectors/new")
+    watched.page.fill("#label", "stolen")
+    watched.page.fill("#name", name)
+    watched.page.set_input_files("#file", file)
+    watched.page.click("#send")
+    watched.page.wait_for_url("**/columns")
+
+
+def test_an_administrator_makes_a_detector_and_screens_a_file_with_it(clerk: Watched, tmp_path: Path) -> None:
+    file, page = past(tmp_path), clerk.page
+    choose(clerk, file, "browser-made")
+    assert page.get_by_label("Role of paid_at").input_value() == "time"
+    assert page.get_by_label("Role of stolen").input_value() == "label"
+    assert page.get_by_label("Role of sum").input_value() == "amount"
+    page.get_by_label("Role of shop").select_option("entity")
+    keep(clerk, "training-columns")
+    page.get_by_role("button", name="Train the detector").click()
+    bar = page.locator("#progress progress")
+    expect(bar).to_be_visible()
+    expect(page.locator("#progress [role=status]")).to_contain_text("rows", timeout=60_000)  # of a stage
+    keep(clerk, "training-progress")
+    page.get_by_role("link", name="How good it is").click(timeout=TRAINING_MS)
+    assert page.locator("#figures-title").is_visible()
+    assert page.get_by_text("trained by this installation").first.is_visible()
+    assert page.locator("h1").inner_text() == "Detector browser-made"
+    page.get_by_text("All of them").click()
+    assert page.get_by_role("row").count() > 20, "each feature in words"
+    keep(clerk, "detector-made-here")
+
+    clerk.open("/upload")
+    page.set_input_files("#file", file)
+    page.click("#send")
+    page.wait_for_selector("#flagged-title", timeout=60_000)
+    assert page.get_by_role("link", name="browser-made").count() >= 1
+
+    clerk.open("/detectors/browser-made")
+    page.get_by_text("Remove this detector").click()
+    page.get_by_role("button", name="Remove browser-made").click()
+    page.wait_for_url("**/detectors")
+    expect(page.get_by_role("status")).to_contain_text("browser-made was removed")
+
+
+def test_a_wrong_label_is_answered_with_the_columns_that_are_there(clerk: Watched, tmp_path: Path) -> None:
+    page = clerk.page
+    clerk.open("/detectors/new")
+    page.fill("#label", "fraud")
+    page.fill("#name", "mine")
+    page.set_input_files("#file", past(tmp_path, 50))
+    page.click("#send")
+    page.wait_for_selector("#error")
+    assert "stolen" in page.locator("#error").inner_text()
+    assert page.input_value("#label") == "fraud", "what was typed stays"
+    assert page.evaluate("document.activeElement.id") == "error"
+
+
+def test_without_script_a_training_is_begun_followed_and_cancelled(
+    chromium: Any, site: Site, state: Any, tmp_path: Path
+) -> None:
+    plain = new_page(chromium, site, java_script_enabled=False, storage_state=state)
+    choose(plain, past(tmp_path), "given-up")
+    page = plain.page
+    page.get_by_role("button", name="Train the detector").click()
+    assert page.locator("progress").is_visible()
+    page.get_by_role("button", name="Cancel this training").click()
+    assert page.get_by_role("heading", name="Cancelled").is_visible()
+    plain.open("/detectors")
+    assert page.get_by_role("row").filter(has_text="given-up").get_by_text("cancelled").is_visible()
+    plain.check()
+    page.context.close()
