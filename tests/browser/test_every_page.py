@@ -9,9 +9,19 @@ import pytest
 
 from screening.settings import ROOT
 from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page, send
+from tests.browser.test_training import choose, past
 
-OPEN = ("/", "/signup", "/login", "/status", "/detectors/card", "/nowhere")
-INSIDE = ("/upload", "/results", "RESULT", "/account", "/admin/users")
+OPEN = ("/", "/signup", "/login", "/status", "/detectors", "/detectors/card", "/nowhere")
+INSIDE = (
+    "/upload",
+    "/results",
+    "RESULT",
+    "/account",
+    "/admin/users",
+    "/detectors/new",
+    "COLUMNS",
+    "TRAINING",
+)
 EVERY = (*OPEN, *INSIDE)
 CONTRAST = (ROOT / "tests" / "browser" / "contrast.js").read_text(encoding="utf-8")
 NAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary')]
@@ -27,26 +37,37 @@ INLINE = """() => [...document.querySelectorAll('*')]
 
 
 @pytest.fixture(scope="module")
-def result(chromium: Any, site: Site, state: Any) -> str:
-    """The path of a result with labels and flagged rows."""
+def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the pages are that something must be made for: a result with flagged rows, a training at two stages."""
     watched = new_page(chromium, site, storage_state=state)
     send(watched, ROOT / "transactions_data.csv")
-    path: str = watched.page.url.removeprefix(site.url)
+    found = {"RESULT": watched.page.url}
+    file = past(tmp_path_factory.mktemp("training"), rows=200)
+    choose(watched, file, "for-looks")
+    found["COLUMNS"] = watched.page.url
+    choose(watched, file, "called-off")
+    watched.page.get_by_role("button", name="Leave it, and delete the file").click()
+    choose(watched, file, "too-few")
+    watched.page.get_by_label("Role of browser").select_option("label")
+    watched.page.get_by_label("Role of stolen").select_option("ignore")
+    watched.page.get_by_role("button", name="Train the detector").click()
+    found["TRAINING"] = watched.page.url
+    watched.page.get_by_text("Change the columns").wait_for(timeout=60_000)
     watched.page.context.close()
-    return path
+    return {name: url.removeprefix(site.url) for name, url in found.items()}
 
 
-def visit(clerk: Watched, path: str, result: str) -> Any:
-    clerk.open(result if path == "RESULT" else path)
+def visit(clerk: Watched, path: str, made: dict[str, str]) -> Any:
+    clerk.open(made.get(path, path))
     return clerk.page
 
 
 @pytest.mark.security(35)
 @pytest.mark.parametrize("path", EVERY)
 def test_no_page_has_inline_script_or_style_or_breaks_the_policy(
-    clerk: Watched, path: str, result: str
+    clerk: Watched, path: str, made: dict[str, str]
 ) -> None:
-    page = visit(clerk, path, result)
+    page = visit(clerk, path, made)
     assert page.evaluate(INLINE) == []
     clerk.check()
 
@@ -67,9 +88,9 @@ def test_the_watch_itself_sees_a_breach_and_a_stranger(chromium: Any, site: Site
 
 @pytest.mark.parametrize("path", EVERY)
 def test_every_page_has_its_landmarks_one_heading_of_the_first_level_and_no_level_left_out(
-    clerk: Watched, path: str, result: str
+    clerk: Watched, path: str, made: dict[str, str]
 ) -> None:
-    page = visit(clerk, path, result)
+    page = visit(clerk, path, made)
     for role in ("banner", "main", "contentinfo", "navigation"):
         assert page.get_by_role(role).count() >= 1, role
     levels = page.evaluate(
@@ -84,9 +105,9 @@ def test_every_page_has_its_landmarks_one_heading_of_the_first_level_and_no_leve
 
 @pytest.mark.parametrize("path", EVERY)
 def test_whatever_can_be_used_has_a_name_and_no_id_stands_twice(
-    clerk: Watched, path: str, result: str
+    clerk: Watched, path: str, made: dict[str, str]
 ) -> None:
-    page = visit(clerk, path, result)
+    page = visit(clerk, path, made)
     assert page.evaluate(NAMED) == []
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
     assert len(ids) == len(set(ids))
@@ -101,34 +122,32 @@ def test_whatever_can_be_used_has_a_name_and_no_id_stands_twice(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", EVERY)
-def test_text_stands_out_from_its_ground(clerk: Watched, path: str, result: str, theme: str) -> None:
+def test_text_stands_out_from_its_ground(clerk: Watched, path: str, made: dict[str, str], theme: str) -> None:
     """WCAG 2.2 AA: 4.5 to 1, or 3 to 1 for large text; from the computed colours."""
     clerk.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    page = visit(clerk, path, result)
+    page = visit(clerk, path, made)
     assert page.locator("html").get_attribute("data-bs-theme") == theme, "without a choice the system decides"
     assert page.evaluate(CONTRAST) == []
-    keep(
-        clerk, f"{(path if path != 'RESULT' else 'result').strip('/').replace('/', '-') or 'landing'}-{theme}"
-    )
+    keep(clerk, f"{path.lower().strip('/').replace('/', '-') or 'landing'}-{theme}")
 
 
 @pytest.mark.parametrize("path", EVERY)
-def test_no_page_scrolls_sideways_on_a_phone(clerk: Watched, path: str, result: str) -> None:
+def test_no_page_scrolls_sideways_on_a_phone(clerk: Watched, path: str, made: dict[str, str]) -> None:
     clerk.page.set_viewport_size(PHONE)
-    page = visit(clerk, path, result)
+    page = visit(clerk, path, made)
     assert page.evaluate(WIDE) <= 0
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert page.evaluate(WIDE) <= 0, "with everything unfolded"
-    keep(clerk, f"{(path if path != 'RESULT' else 'result').strip('/').replace('/', '-') or 'landing'}-phone")
+    keep(clerk, f"{path.lower().strip('/').replace('/', '-') or 'landing'}-phone")
 
 
 @pytest.mark.parametrize("path", EVERY)
-def test_nothing_moves_after_it_was_drawn(clerk: Watched, path: str, result: str) -> None:
+def test_nothing_moves_after_it_was_drawn(clerk: Watched, path: str, made: dict[str, str]) -> None:
     clerk.page.add_init_script(
         "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => {"
         "window.shift += one.value; })).observe({type: 'layout-shift', buffered: true});"
     )
-    page = visit(clerk, path, result)
+    page = visit(clerk, path, made)
     page.wait_for_load_state("networkidle")
     assert page.evaluate("window.shift") < 0.02
 
