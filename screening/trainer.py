@@ -18,7 +18,8 @@ from screening.trainings import CANCELLED, DONE, FAILED, PARTS, Training, Traini
 from screening.workshop import WORKSHOP, Killed, Workshop
 
 log = logging.getLogger("screening.trainer")
-TICK_SECONDS = 0.5
+TICK_SECONDS = 1.0
+"""How often progress is written down, and a cancellation noticed."""
 IDLE_SECONDS = 1.0
 YOUNG_SECONDS = 60
 PASSED_ON = ("label", "columns", "label_delay", "keep_leaks", "seed")

@@ -149,8 +149,8 @@ def _levels(known: Mapping[str, Any]) -> str:
     levels = known["levels"]
     if not levels:
         return words.NOTHING
-    count = f"{len(levels)} values" if not known.get("other") else f"more than {len(levels)} values"
-    return f"{count}, the most frequent in {words.percent(levels[0][1])} of the rows{_missing(known)}"
+    count = "many values" if known.get("other") else f"{len(levels)} {words.plural(len(levels), 'value')}"
+    return f"{count}, the top one {words.percent(levels[0][1])}{_missing(known)}"
 
 
 def _missing(known: Mapping[str, Any]) -> str:

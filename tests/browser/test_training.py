@@ -30,7 +30,7 @@ def past(folder: Path, rows: int = 3000) -> Path:
             when += timedelta(minutes=draw.expovariate(1 / 20))
             stolen = draw.random() < 0.06
             shop = draw.randrange(5 if stolen else 60)
-            amount = round(draw.expovariate(1 / 30) + (150 if stolen else 0), 2)
+            amount = round(draw.expovariate(1 / 30) + (60 if stolen else 0), 2)
             browser = draw.choice(("Chrome", "Safari", "Firefox"))
             writer.writerow(
                 [
