@@ -83,10 +83,11 @@ def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> 
             remedy="Leave out columns that say nothing about fraud.",
         )
     name = named(header, label)
-    return [
+    choices = [
         Choice(guess.column, guess.reason, _examples(row[place] for row in rows))
         for place, guess in enumerate(guess_roles(header, rows, name))
     ]
+    return [choice if choice.column.name else _nameless(choice) for choice in choices]
 
 
 def named(header: Sequence[str], wanted: str) -> str:
@@ -194,6 +195,11 @@ def check_name(name: str, taken: Collection[str]) -> None:
 def article(word: str) -> str:
     """``a`` or ``an``, by the word's first letter."""
     return "an" if word[0] in "aeiou" else "a"
+
+
+def _nameless(choice: Choice) -> Choice:
+    """A column without a name is mostly a row number that some program wrote; it couldn't be found again either."""
+    return replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name")
 
 
 def _examples(cells: Iterable[str]) -> tuple[str, ...]:

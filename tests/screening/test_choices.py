@@ -45,6 +45,12 @@ def test_a_file_is_described_with_reasons_and_a_few_of_its_values(tmp_path: Path
     check_columns([choice.column for choice in choices])
 
 
+def test_a_column_without_a_name_plays_no_part(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(",amount,fraud\n" + "".join(f"{n},{n % 9}.5,{n % 2}\n" for n in range(100)))
+    assert roles(guessed(file, Kind.CSV, "fraud"))[""] is Role.IGNORE
+
+
 def test_a_file_of_more_columns_than_can_be_learned_from_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "wide.csv"
     file.write_text(",".join(f"c{n}" for n in range(1001)) + "\n" + "1," * 1000 + "1\n")
