@@ -10,7 +10,7 @@ from typing import Any
 
 from screening.errors import BadFile, Conflict, ScreeningError
 from screening.guess import guess_roles
-from screening.intake import Kind
+from screening.intake import Kind, numbers
 from screening.intake.numbers import masked
 from screening.intake.preview import preview
 from screening.schema import UNUSED, CellKind, Column, Role, normalise
@@ -83,11 +83,27 @@ def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> 
             remedy="Leave out columns that say nothing about fraud.",
         )
     name = named(header, label)
+    _check_label(name, [row[header.index(name)] for row in rows])
     choices = [
         Choice(guess.column, guess.reason, _examples(row[place] for row in rows))
         for place, guess in enumerate(guess_roles(header, rows, name))
     ]
     return [choice if choice.column.name else _nameless(choice) for choice in choices]
+
+
+def _check_label(name: str, cells: Sequence[str]) -> None:
+    """Whether cells say fraud or not; the rest of the file is looked at when it is read.
+
+    Raises:
+        BadFile: one says something else.
+    """
+    for number, cell in enumerate(cells, 1):
+        if numbers.label(cell) is None:
+            raise BadFile(
+                f"{name} holds “{numbers.excerpt(cell)}”, which doesn't say whether a row was fraud.",
+                where=f"row {number}, column {name}",
+                remedy="Name another column, or write 1 and 0, true and false, or yes and no.",
+            )
 
 
 def named(header: Sequence[str], wanted: str) -> str:

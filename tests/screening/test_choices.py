@@ -45,6 +45,22 @@ def test_a_file_is_described_with_reasons_and_a_few_of_its_values(tmp_path: Path
     check_columns([choice.column for choice in choices])
 
 
+@pytest.mark.parametrize(
+    ("words", "good"), [("no,yes", True), ("0,1", True), ("False,true", True), ("A,B", False)]
+)
+def test_a_label_says_yes_or_no_and_what_it_says_instead_is_shown(
+    tmp_path: Path, words: str, good: bool
+) -> None:
+    file = tmp_path / "a.csv"
+    both = words.split(",")
+    file.write_text("amount,fraud\n" + "".join(f"{n}.5,{both[n % 2]}\n" for n in range(100)))
+    if good:
+        assert roles(guessed(file, Kind.CSV, "fraud"))["fraud"] is Role.LABEL
+    else:
+        with pytest.raises(BadFile, match="“A”"):
+            guessed(file, Kind.CSV, "fraud")
+
+
 def test_a_column_without_a_name_plays_no_part(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text(",amount,fraud\n" + "".join(f"{n},{n % 9}.5,{n % 2}\n" for n in range(100)))
