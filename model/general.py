@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibrate import Calibration
-from model.network import Branches, Layer, apply, build, squash
+from model.network import REACH, Branches, Layer, apply, build
 from model.packed import PackedRecipe, train_packed
 from model.trees import TreeRecipe, count_trees, train_trees
 
@@ -27,6 +27,7 @@ HELD_OUT = 0.12
 FEWEST_HELD = 15
 """Frauds among them below which the counts of the recipe are taken as they are."""
 LARGE = 100_000
+MOST_LEGITIMATE = 250_000
 BLOCK = 65_536
 
 
@@ -42,8 +43,10 @@ class Recipe:
         """For so many rows."""
         if rows >= LARGE:
             return cls(
-                TreeRecipe(trees=250, rate=0.1, rows=0.8, columns=0.5, ridge=5.0, depth=4, threads=2),
-                PackedRecipe(members=3, width=128, epochs=8, batch=2048, rate=2e-3, decay=0.05, dropout=0.1),
+                TreeRecipe(
+                    trees=200, rate=0.1, rows=0.8, columns=0.4, ridge=5.0, least=5.0, depth=4, threads=2
+                ),
+                PackedRecipe(members=3, width=128, epochs=20, batch=1024, rate=3e-3, decay=0.05, dropout=0.1),
             )
         return cls(
             TreeRecipe(trees=150, rate=0.05, depth=3),
@@ -75,6 +78,7 @@ def fit_general(
     *,
     weight: Floats | None = None,
     time: Floats | None = None,
+    recipe: Recipe | None = None,
     seed: int = 0,
     say: Say = lambda _text: None,
 ) -> Fitted:
@@ -85,21 +89,48 @@ def fit_general(
         label: 0 or 1, (rows,).
         weight: what each row counts, (rows,); all the same by default.
         time: (rows,), when there is one: what is held out is the latest.
+        recipe: how much of what; by default it is counted.
         seed: the same one gives the same net.
         say: gets a line now and then.
     """
-    recipe = Recipe.of(len(label))
     weight = np.ones(len(label)) if weight is None else weight
-    bend = squash(features)
+    rows, more = thinned(label, seed)
+    features, label, weight = features[rows], label[rows], weight[rows] * more
+    bend = wide_squash(features)
     bent = bend_rows(bend, features)
-    held = _held_out(label, time, seed)
-    if held is not None:
-        recipe = _counted((features, bent, label, weight), held, recipe, seed, say)
+    if recipe is None:
+        recipe = Recipe.of(len(label))
+        held = _held_out(label, None if time is None else time[rows], seed)
+        if held is not None:
+            recipe = _counted((features, bent, label, weight), held, recipe, seed, say)
     say(f"Growing {recipe.trees.trees} trees")
     trees = train_trees(features, label, recipe.trees, seed, weight)
     say(f"Training {recipe.nets.members} nets for {recipe.nets.epochs} epochs")
     trained = train_packed(bent, label, weight, recipe.nets, seed, say=say)
     return Fitted(Branches(bend, trained.members, trees), recipe)
+
+
+def thinned(label: Labels, seed: int) -> tuple[NDArray[np.int64], Floats]:
+    """All frauds and at most 250,000 legitimate rows, and how many rows each of them stands for.
+
+    Of a million legitimate rows a quarter gave the same ranking on later payments, in a quarter of the time.
+    """
+    legitimate = np.flatnonzero(label == 0)
+    if len(legitimate) <= MOST_LEGITIMATE:
+        return np.arange(len(label)), np.ones(len(label))
+    kept = np.random.default_rng(seed).choice(legitimate, MOST_LEGITIMATE, replace=False)
+    rows = np.sort(np.r_[np.flatnonzero(label == 1), kept])
+    return rows, np.where(label[rows] == 1, 1.0, len(legitimate) / MOST_LEGITIMATE)
+
+
+def wide_squash(features: Features) -> Layer:
+    """The layer that centres features and bends them to tanh(z / 3), z in standard deviations or in eighths of the
+    middle 99.9 %, whichever is wider: a share of frauds is zero nearly always, and its high values must not be one.
+    """
+    low, high = np.quantile(features, (0.0005, 0.9995), axis=0)
+    spread = REACH * np.maximum(features.std(axis=0, dtype=np.float64), (high - low) / 8)
+    spread = np.where(spread > 0, spread, 1.0)
+    return Layer(np.diag(1.0 / spread), -features.mean(axis=0, dtype=np.float64) / spread, "tanh")
 
 
 def bend_rows(bend: Layer, features: Features) -> Features:

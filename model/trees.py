@@ -35,6 +35,8 @@ class TreeRecipe:
     depth: int = 3
     threads: int = 1
     patience: int = 30
+    least: float = 1.0
+    """The least sum of p (1 - p) over the rows of a leaf."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def _classifier(recipe: TreeRecipe, seed: int, **more: Any) -> Any:
     return XGBClassifier(
         n_estimators=recipe.trees, max_depth=recipe.depth, learning_rate=recipe.rate, subsample=recipe.rows,
         colsample_bytree=recipe.columns, reg_lambda=recipe.ridge, tree_method="hist", n_jobs=recipe.threads,
-        random_state=seed, eval_metric="logloss", **more,
+        min_child_weight=recipe.least, random_state=seed, eval_metric="logloss", **more,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from model import cleaning
 from model.calibrate import Calibration, fit_calibration
 from model.card import THRESHOLD
 from model.evaluate import report
-from model.general import Fitted, fit_general
+from model.general import Fitted, Recipe, fit_general
 from model.order import Order
 from model.package import Made, write_detector
 from model.table import Table, read_table, without
@@ -59,9 +59,10 @@ def train(order: Order, say: Say) -> dict[str, Any]:
     """
     prepared = prepare(order, say)
     validation = plan(prepared.label, prepared.time, order.label_delay, order.seed)
-    metrics, calibration = validate(prepared, validation, order.seed, say)
+    metrics, calibration, recipe = validate(prepared, validation, order.seed, say)
     say(0.6, "Learning from all rows")
-    scaler, fitted = fit(prepared, np.arange(len(prepared.label)), order.seed, _part(say, 0.6, 0.95))
+    every = np.arange(len(prepared.label))
+    scaler, fitted = fit(prepared, every, order.seed, _part(say, 0.6, 0.95), recipe=recipe)
     say(0.96, "Writing the detector")
     sample = _sample(len(prepared.label), order.seed)
     made = Made(
@@ -133,9 +134,15 @@ def _recent(table: Table) -> NDArray[np.int64]:
 
 
 def fit(
-    prepared: Prepared, rows: NDArray[np.int64], seed: int, say: Say, weight: Floats | None = None
+    prepared: Prepared,
+    rows: NDArray[np.int64],
+    seed: int,
+    say: Say,
+    *,
+    weight: Floats | None = None,
+    recipe: Recipe | None = None,
 ) -> tuple[Any, Fitted]:
-    """Scale and learn from some of the rows; ``weight`` goes along them."""
+    """Scale and learn from some of the rows; ``weight`` goes along them. A counted recipe is taken as it is."""
     from sklearn.preprocessing import RobustScaler
 
     features = prepared.features[rows]
@@ -146,6 +153,7 @@ def fit(
         prepared.label[rows].astype(np.int64),
         weight=weight,
         time=None if prepared.time is None else prepared.time[rows],
+        recipe=recipe,
         seed=seed,
         say=lambda text: say(0.5, text),
     )
@@ -154,8 +162,10 @@ def fit(
 
 def validate(
     prepared: Prepared, validation: Validation, seed: int, say: Say
-) -> tuple[dict[str, Any], Calibration]:
-    """Train on each split and test; gives the metrics and the calibration that all tested rows are fitted by."""
+) -> tuple[dict[str, Any], Calibration, Recipe]:
+    """Train on each split and test; gives the metrics, the calibration that all tested rows are fitted by, and the
+    recipe that was counted.
+    """
     logit = np.full(len(prepared.label), np.nan)
     count = len(validation.splits)
     for number, (learned, tested) in enumerate(validation):
@@ -180,7 +190,7 @@ def validate(
         name=validation.words,
         learned=int(np.mean([len(learned) for learned, _ in validation])),
     )
-    return {"validation": found}, fit_calibration(logit[rows], label, weight, prior)
+    return {"validation": found}, fit_calibration(logit[rows], label, weight, prior), fitted.recipe
 
 
 def cross_calibrated(logit: Floats, label: NDArray[np.int64], prior: float, seed: int) -> Floats:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.detector import Detector
+from screening.features import Past, PastIndex
 from screening.schema import Matrix
-
-if TYPE_CHECKING:
-    from screening.features import Past
+from screening.vectorizer import NOTHING, Seen
 
 log = logging.getLogger(__name__)
 MOST_ROWS = 5_000_000
@@ -53,12 +53,13 @@ class Context:
             values: float64 (rows, columns of the contract).
             labels: int8 (rows,), -1 where unknown.
         """
+        file = self._file(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         known = np.full(len(values), -1, np.int8) if labels is None else labels
-        part = self._folder / f".{name}.part"
+        part = file.with_suffix(".part")
         with part.open("wb") as out:
             np.savez(out, values=values, labels=known)
-        part.replace(self._file(name))
+        part.replace(file)
 
     def forget(self, name: str) -> None:
         """Drop the rows that were kept under a name."""
@@ -75,8 +76,6 @@ class Context:
         label if any of them knows it. Rows that are themselves among ``rows`` don't count: sending a file again
         must not find its own rows in the past.
         """
-        from screening.features import Past
-
         parts = [part for path in self._files() if (part := self._read(path, rows))]
         if not parts:
             return None
@@ -133,6 +132,30 @@ class Context:
         if not NAME.fullmatch(name):
             raise ValueError("not a name of remembered rows")
         return self._folder / f"{name}.npz"
+
+
+class Recollections:
+    """The past of each detector, sorted for single transactions; read again when something new is remembered."""
+
+    def __init__(self, instance: Path) -> None:
+        self._instance = instance
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[object, PastIndex | None]] = {}
+
+    def of(self, detector: Detector) -> Seen:
+        """What is known when a few transactions are to be scored now."""
+        definition = detector.vectorizer.definition
+        if definition is None or not definition.looks_back:
+            return NOTHING
+        context = Context(self._instance, detector)
+        stamp = context.stamp()
+        with self._lock:  # one thread reads and sorts, the others wait for it
+            known = self._known.get(detector.fingerprint)
+            if known is None or known[0] != stamp:
+                past = context.past()
+                known = stamp, None if past is None else PastIndex(definition, past)
+                self._known[detector.fingerprint] = known
+        return Seen(past=known[1])
 
 
 def forget(instance: Path, name: str) -> None:

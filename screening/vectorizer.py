@@ -18,7 +18,7 @@ from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.schema import CARD, ColumnContract, Matrix, Transactions
 
 if TYPE_CHECKING:
-    from screening.features import Definition, Past
+    from screening.features import Definition, Past, PastIndex
 
 BLOCK = 8192  # rows at a time: the working set stays in the processor's cache
 BLOCK_FEATURES = 65_536
@@ -37,7 +37,7 @@ class Seen:
     """
 
     labels: NDArray[np.int8] | None = None
-    past: Past | None = None
+    past: Past | PastIndex | None = None
 
 
 NOTHING = Seen()

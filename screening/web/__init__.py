@@ -7,6 +7,7 @@ import logging
 from flask import Flask
 
 from screening import settings as environment
+from screening.context import Recollections
 from screening.database import Database
 from screening.detector import Detectors
 from screening.history import History
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         history=History(database),
         trainings=Trainings(database),
         doorbell=Doorbell(settings.instance),
+        recollections=Recollections(settings.instance),
     )
     app.extensions["screening"].users.prepare()
     for part in (errors, guard, sessions, view, cli):

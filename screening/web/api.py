@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 from flask import Blueprint, Response, jsonify, request
+from numpy.typing import NDArray
 
 import utils
 from screening import flags, reasons
 from screening.detector import Detector
 from screening.errors import BadTransaction
 from screening.schema import Transactions
+from screening.vectorizer import Seen
 from screening.web.services import services
 from screening.web.sessions import require
 
@@ -40,12 +43,11 @@ def detect_fraud() -> Response:
 
 def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
     transactions = utils.as_transactions(given, detector.contract)
-    probabilities = utils.get_probabilities(transactions, detector)
+    seen = services().recollections.of(detector)
+    probabilities = utils.get_probabilities(transactions, detector, seen)
     threshold = services().settings.threshold
     flagged = flags.flag(probabilities, threshold)
-    explained = iter(
-        reasons.explain(detector, Transactions(transactions.columns, transactions.values[flagged]))
-    )
+    explained = iter(_reasons(detector, transactions, seen, flagged))
     return [
         {
             "fraud": bool(flag),
@@ -56,6 +58,18 @@ def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
         }
         for probability, flag in zip(probabilities, flagged, strict=True)
     ]
+
+
+def _reasons(
+    detector: Detector, transactions: Transactions, seen: Seen, flagged: NDArray[np.bool_]
+) -> list[list[reasons.Reason]]:
+    """Of the flagged rows. Where rows tell of each other, features of all are made, and those of the flagged kept."""
+    if not flagged.any():
+        return []
+    if not detector.vectorizer.looks_back:
+        return reasons.explain(detector, Transactions(transactions.columns, transactions.values[flagged]))
+    inputs = np.concatenate(list(detector.vectorizer.blocks(transactions, seen)))
+    return reasons.explain_inputs(detector, inputs[flagged])
 
 
 def _detector(body: dict[str, Any]) -> Detector:

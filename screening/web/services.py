@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import current_app
 
+from screening.context import Recollections
 from screening.database import Database
 from screening.detector import Detectors
 from screening.history import History
@@ -27,6 +28,7 @@ class Services:
     history: History
     trainings: Trainings
     doorbell: Doorbell
+    recollections: Recollections
 
 
 def services() -> Services:
