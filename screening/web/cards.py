@@ -139,8 +139,8 @@ def _figures(tested: Tested) -> list[Figure]:
         found += [
             Figure(
                 f"Precision at {threshold}",
-                words.percent(flagged.get("precision")),
-                "of the flagged rows are fraud",
+                words.percent(_precision(flagged)),
+                "no row was flagged" if flagged.get("rows_flagged") == 0 else "of the flagged rows are fraud",
                 where,
             ),
             Figure(
@@ -151,6 +151,11 @@ def _figures(tested: Tested) -> list[Figure]:
             ),
         ]
     return found
+
+
+def _precision(flagged: Mapping[str, Any]) -> float | None:
+    """Of the flagged rows; of none there is no share."""
+    return None if flagged.get("rows_flagged") == 0 else flagged.get("precision")
 
 
 def _spread(tests: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -171,7 +176,7 @@ def _test(test: Mapping[str, Any]) -> TestView:
         interval=(interval[0], interval[1]) if interval else None,
         auc=test.get("auc"),
         recall_at_low_fpr=test.get("recall_at_0_1_percent_fpr"),
-        precision=flagged.get("precision"),
+        precision=_precision(flagged),
         recall=flagged.get("recall"),
     )
 

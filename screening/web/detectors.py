@@ -100,4 +100,7 @@ def _listed(name: str) -> Listed:
     try:
         return Listed(name, services().detectors.get(name), is_own(name))
     except BadArtefact as problem:
-        return Listed(name, None, is_own(name), str(problem))
+        said = (
+            f"{problem.what} {problem.remedy or ''}"  # the page is open to all: not where it lies on the disk
+        )
+        return Listed(name, None, is_own(name), said)

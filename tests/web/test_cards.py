@@ -77,6 +77,14 @@ def test_the_one_test_of_a_training_is_what_its_figures_are_of(services: Service
     assert "later rows" in card.summary
 
 
+def test_where_nothing_was_flagged_no_precision_is_claimed(services: Services) -> None:
+    flagged = {"threshold": 0.8, "precision": 1.0, "recall": 0.0, "rows_flagged": 0}
+    metrics = {"validation": {**VALIDATION, "flagged": flagged}}
+    card = describe(replace(services.detectors.default, card={"metrics": metrics}))
+    precision = next(figure for figure in card.figures if figure.name == "Precision at 0.8")
+    assert (precision.text, precision.remark) == ("–", "no row was flagged")
+
+
 def test_a_test_on_rows_drawn_at_random_says_so(services: Services) -> None:
     drawn = replace(
         services.detectors.default, card={"metrics": {"validation": {**VALIDATION, "kind": "random"}}}
