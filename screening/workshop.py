@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from screening.errors import ScreeningError
+from screening.errors import NotReady, ScreeningError
 from screening.settings import ROOT
 from screening.trainings import TrainingFolder
 
@@ -26,6 +27,7 @@ SECRETS = ("SECRET_KEY", "DATABASE_URL")
 STOP_SECONDS = 6.0
 MOST_STAGE = 200
 LOG_TAIL = 4000
+LACKING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 
 
 class Refused(ScreeningError):
@@ -109,6 +111,7 @@ class Workshop:
         Raises:
             Refused: no detector can be made of this file.
             Killed: the process was ended from outside.
+            NotReady: a library that training needs isn't installed.
             ScreeningError: it failed; the log tells why.
         """
         status = self.end(wait=STOP_SECONDS)
@@ -116,9 +119,15 @@ class Workshop:
             raise Refused(self._answer["error"])
         if status == 0 and "done" in self._answer and self._folder.made.is_dir():
             return dict(self._answer["done"])
-        log.error("the workshop ended with status %s: %s", status, self._last_words())
+        words = self._last_words()
+        log.error("the workshop ended with status %s: %s", status, words)
         if status < 0:
             raise Killed
+        if lacking := LACKING.search(words):
+            raise NotReady(
+                f"Training needs {lacking[1]}, which isn't installed here.",
+                remedy="Let the operator install requirements/train.txt (make .venv/.train) and try again.",
+            )
         raise ScreeningError(
             "Something went wrong here while the detector was made; the file isn't to blame as far as is known.",
             remedy="Try once more. If it happens again, tell the operator to look at the log.",

@@ -17,7 +17,7 @@ from typing import Any
 
 from screening.settings import ROOT
 
-WORDS = ("refuse", "crash", "die", "deaf", "wait")
+WORDS = ("refuse", "crash", "lack", "die", "deaf", "wait")
 REFUSAL = {
     "title": "This file can't be screened",
     "status": 400,
@@ -54,6 +54,8 @@ def main() -> int:
         return 1
     if word == "crash":
         raise RuntimeError("a mistake in the workshop")
+    if word == "lack":
+        raise ModuleNotFoundError("No module named 'boosting'")
     if word == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "deaf":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def choose(watched: Watched, file: Path, name: str) -> None:
     watched.page.wait_for_url("**/columns")
 
 
+@pytest.mark.skipif(find_spec("xgboost") is None, reason="`make .venv/.train` installs what training needs")
 def test_an_administrator_makes_a_detector_and_screens_a_file_with_it(clerk: Watched, tmp_path: Path) -> None:
     file, page = past(tmp_path), clerk.page
     choose(clerk, file, "browser-made")

@@ -140,6 +140,17 @@ def test_a_mistake_of_ours_is_not_put_on_the_file_and_is_logged(
     assert "a mistake in the workshop" in caplog.text
 
 
+def test_a_library_that_isnt_installed_is_named_with_what_to_do(
+    trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+) -> None:
+    made = order("lack")
+    trainer.work_once()
+    error = row(trainings, made).error
+    assert error is not None
+    assert "boosting" in error["what"]
+    assert "requirements/train.txt" in error["remedy"]
+
+
 def test_what_kills_its_process_again_and_again_is_given_up_with_a_reason(
     trainings: Trainings, trainer: Trainer, order: Callable[..., str]
 ) -> None:
