@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from screening.features.definition import Definition
 from screening.features.entities import fill_history
+from screening.features.history import History
 from screening.features.matrix import Sheet
 from screening.features.past import Past, PastIndex
 from screening.features.rowwise import fill_rows
@@ -50,6 +51,7 @@ def compute(
     for sheet in _sheets(definition, values, slice(start, stop), labels=labels, past=past):
         found[done : done + sheet.shape[1]] = sheet.T
         done += sheet.shape[1]
+        del sheet
     return found
 
 
@@ -73,6 +75,7 @@ def iterate(
     for sheet in _sheets(definition, values, slice(0, len(values)), labels=labels, past=past):
         for start in range(0, sheet.shape[1], block):
             yield np.ascontiguousarray(sheet[:, start : start + block].T)
+        del sheet
 
 
 def _sheets(
@@ -90,11 +93,12 @@ def _sheets(
         return
     if isinstance(past, PastIndex):
         past = past.related(values[rows])
-    timeline = Timeline(definition, values, labels, past)
-    for begin, end, scene in timeline.chunks(rows.start, rows.stop):
+    history = History(definition, Timeline(definition, values, labels, past))
+    for begin, end, scene in history.scenes(rows.start, rows.stop):
         sheet = _alone(definition, values[begin:end])
-        fill_history(definition, timeline, scene, sheet)
+        fill_history(scene, sheet)
         yield sheet.finite()
+        del sheet  # two of them needn't be there at once
 
 
 def _alone(definition: Definition, values: Matrix) -> Sheet:

@@ -2,51 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
 
 import numpy as np
 
 from screening.features.definition import Definition
-from screening.features.history import History
-from screening.features.lookback import linked_pairs, pairs, partners
+from screening.features.groups import parts_of
+from screening.features.history import Scene
+from screening.features.lookback import pairs, partners
 from screening.features.matrix import Sheet
 from screening.features.meetings import Links
 from screening.features.subject import Subject
-from screening.features.timeline import Scene, Timeline
+from screening.features.timeline import Whole
 
 THREADS = 2
 MANY = 20_000
 """Rows from which threads are worth their start."""
-T = TypeVar("T")
-R = TypeVar("R")
 
 
-def fill_history(definition: Definition, timeline: Timeline, scene: Scene, sheet: Sheet) -> None:
+def fill_history(scene: Scene, sheet: Sheet) -> None:
     """Write the features that tell of earlier rows, for the asked rows of a scene."""
-    _never_seen(definition, sheet)
-    history = History(definition, timeline, scene)
+    _never_seen(scene.definition, sheet)
+    tasks: list[Callable[[], None]] = []
+    for name in scene.definition.tracked:
+        links = {partner: scene.links((name, partner)) for partner in partners(scene.definition, name)}
+        parts = parts_of(scene.codes((name,)))
+        tasks.extend(partial(_tell, scene, name, keys, links, sheet) for keys in parts)
+    for pair in pairs(scene.definition):
+        tasks.extend(partial(_meet, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
+    if len(scene.stretch.time) < MANY:
+        for task in tasks:
+            task()
+        return
+    with ThreadPoolExecutor(THREADS) as pool:  # numpy lets go of the interpreter's lock where the work is
+        for done in pool.map(_call, tasks):
+            assert done is None
 
-    def meet(names: tuple[str, str]) -> Links:
-        pair = Subject(history, names, sheet)
-        if sheet.wants("last", *names):
-            pair.last()
-        return pair.links()
 
-    def tell(name: str) -> None:
-        entity = Subject(history, (name,), sheet)
-        entity.last()
-        entity.counts()
-        entity.amounts()
-        for partner in partners(definition, name):
-            entity.partners(partner, links[frozenset((name, partner))])
-        entity.frauds()
-        entity.known_frauds()
+def _call(task: Callable[[], None]) -> None:
+    task()
 
-    met = linked_pairs(definition)
-    links = dict(zip(map(frozenset, met), _each(meet, met, scene), strict=True))
-    _each(tell, definition.tracked, scene)
+
+def _meet(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:
+    """What two entities have had to do with each other."""
+    Subject(scene, pair, keys, sheet).last()
+
+
+def _tell(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: Sheet) -> None:
+    """Everything about some of the rows of one entity."""
+    entity = Subject(scene, (name,), keys, sheet)
+    entity.last()
+    entity.counts()
+    entity.amounts()
+    for partner, met in links.items():
+        entity.partners(partner, met)
+    entity.frauds()
+    entity.known_frauds()
 
 
 def _never_seen(definition: Definition, sheet: Sheet) -> None:
@@ -56,11 +69,3 @@ def _never_seen(definition: Definition, sheet: Sheet) -> None:
         for statistic in ("last", "fraud", "first fraud"):
             sheet.put((statistic, *names), memory)
         sheet.put(("new", *names), 1.0)
-
-
-def _each(task: Callable[[T], R], parts: Sequence[T], scene: Scene) -> list[R]:
-    """Do something for each of several parts that have nothing to do with each other."""
-    if len(scene.rows) < MANY or len(parts) == 1:
-        return [task(part) for part in parts]
-    with ThreadPoolExecutor(THREADS) as pool:  # numpy lets go of the interpreter's lock where the work is
-        return list(pool.map(task, parts))

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.timeline import Places, Scene, Whole
+from screening.features.timeline import Places, Stretch, Whole
 
 SHIFT = np.int64(32)
 PLACE = np.int64(2**32 - 1)
+PART = 131_072
+"""Rows of a part, about."""
 
 
 def codes_of(cells: NDArray[Any]) -> Places:
     """A number from 0 for each different cell, -1 for a blank; (m,)."""
-    _, codes = np.unique(cells, return_inverse=True)
-    if cells.dtype.kind == "f":
-        codes[np.isnan(cells)] = -1
-    return codes.astype(np.int32)
+    order = np.argsort(cells)
+    ordered = cells[order]
+    codes = np.zeros(len(cells), np.int32)
+    np.cumsum(ordered[1:] != ordered[:-1], out=codes[1:], dtype=np.int32)
+    codes[np.isnan(ordered)] = -1
+    found = np.empty_like(codes)
+    found[order] = codes
+    return found
 
 
 def together(one: Places, other: Places) -> Places:
@@ -52,25 +59,36 @@ class Window:
         return found
 
 
-class Groups:
-    """The rows of a scene that have a code, in the order of code and time.
+def sorted_keys(codes: Places) -> Whole:
+    """Code and place of each row that has a code, in one number, in this order."""
+    present = np.flatnonzero(codes >= 0)
+    return np.sort((codes[present].astype(np.int64) << SHIFT) | present)
 
-    ``rows`` (r,) are their places in the scene, ``codes`` (r,) their codes. ``asked`` (p,) are those among
-    ``scene.asked`` that have a code, in this order: their places in ``scene.asked``.
+
+def parts_of(codes: Places) -> list[Whole]:
+    """Sorted keys in parts that fit into the processor's cache; no code is divided."""
+    keys = sorted_keys(codes)
+    wanted = keys[PART::PART] >> SHIFT << SHIFT
+    cuts = np.unique(np.searchsorted(keys, wanted))
+    return [part for part in np.split(keys, cuts) if len(part)]
+
+
+class Groups:
+    """Rows in the order of code and time.
+
+    ``rows`` (r,) are their places in the stretch, ``codes`` (r,) their codes. ``here`` (p,) are the places of those
+    that are asked about, ``asked`` (p,) theirs in ``stretch.asked``.
     """
 
-    def __init__(self, scene: Scene, codes: Places) -> None:
-        self._scene = scene
-        present = np.flatnonzero(codes >= 0)
-        self._keys = np.sort((codes[present].astype(np.int64) << SHIFT) | present)
-        self.rows = (self._keys & PLACE).astype(np.int32)
-        self.codes = (self._keys >> SHIFT).astype(np.int32)
-        number = np.full(len(codes), -1, np.int32)
-        number[scene.asked] = np.arange(len(scene.asked), dtype=np.int32)
-        asked = number[self.rows]
-        here = np.flatnonzero(asked >= 0)
-        self.asked = asked[here]
-        self._base = self._keys[here] & ~PLACE
+    def __init__(self, stretch: Stretch, keys: Whole) -> None:
+        self._stretch = stretch
+        self._keys = keys
+        self.rows = (keys & PLACE).astype(np.int32)
+        self.codes = (keys >> SHIFT).astype(np.int32)
+        asked = stretch.numbers[self.rows]
+        self.here = np.flatnonzero(asked >= 0)
+        self.asked = asked[self.here]
+        self._base = keys[self.here] & ~PLACE
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,17 +96,18 @@ class Groups:
     @property
     def targets(self) -> Places:
         """Where each asked row stands in the chunk, (p,)."""
-        return self._scene.targets[self.asked]
+        return self._stretch.targets[self.asked]
 
     @property
     def now(self) -> Places:
-        """The scene's place of each asked row, (p,)."""
-        return self._scene.asked[self.asked]
+        """The stretch's place of each asked row, (p,)."""
+        return self._stretch.asked[self.asked]
 
     def places(self, edges: Places) -> Places:
-        """The first place here of each asked row's group at or after an edge of the scene, (p,)."""
+        """The first place here of each asked row's group at or after an edge of the stretch, (p,)."""
         return np.searchsorted(self._keys, self._base | edges[self.asked]).astype(np.int32)
 
+    @cached_property
     def starts(self) -> Places:
         """Where each row's group begins, (r,)."""
         first = np.flatnonzero(np.diff(self.codes, prepend=-1)).astype(np.int32)
@@ -97,13 +116,13 @@ class Groups:
 
     def after(self, places: Places) -> Places:
         """The first place whose row is later than that of each of some places, of the same group or the next."""
-        time = self._scene.time
+        time = self._stretch.time
         edges = np.searchsorted(time, time[self.rows[places]], side="right")
         return np.searchsorted(self._keys, (self._keys[places] & ~PLACE) | edges).astype(np.int32)
 
     def since(self, places: Places) -> Whole:
         """How long before each asked row the row of a place was, (p,), in ticks."""
-        time = self._scene.time
+        time = self._stretch.time
         found: Whole = time[self.now] - time[self.rows[places]]
         return found
 

@@ -1,43 +1,101 @@
-"""What the statistics of all entities are made of: a scene with its codes, window edges, amounts and labels."""
+"""What the features of all entities are made of: codes, amounts, labels and meetings, in the order of time."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.amounts import in_units
 from screening.features.definition import Definition
-from screening.features.groups import codes_of
-from screening.features.lookback import count_windows, fraud_windows
-from screening.features.timeline import Scene, Timeline
+from screening.features.groups import codes_of, together
+from screening.features.lookback import count_windows, distinct_windows, fraud_windows, linked_pairs
+from screening.features.meetings import Links, link
+from screening.features.timeline import TICKS, Places, Stretch, Timeline
 from screening.schema import Role
 
 
 class History:
-    """A scene's rows in the order of time, (m,), as far as they tell anything of later rows.
+    """A timeline's rows, (t,) each, as far as they tell anything of later rows.
 
-    ``codes`` are numbers for the cells of each entity, -1 for a blank; ``edges`` are by span, in seconds: the first
-    row that is so long before each asked row, or less, (q,); ``units`` are the amounts, if there are any.
+    ``codes`` are numbers for the cells of each entity and of each two of them, -1 for a blank; ``units`` are the
+    amounts, if there are any.
     """
 
-    def __init__(self, definition: Definition, timeline: Timeline, scene: Scene) -> None:
+    def __init__(self, definition: Definition, timeline: Timeline) -> None:
         self.definition = definition
-        self.scene = scene
-        entities = definition.of_role(Role.ENTITY)
-        self.codes = {entity.name: codes_of(timeline.column(entity.name)[scene.rows]) for entity in entities}
-        self.edges = {span: scene.edges(span) for span in _spans(definition)}
-        self.labels = timeline.labels[scene.rows]
-        self.units = self._units(timeline, definition.contract.amount)
+        self._timeline = timeline
+        self.labels = timeline.labels()
+        self.units = self._units()
+        entities = [(column.name,) for column in definition.of_role(Role.ENTITY)]
+        self.codes: dict[tuple[str, ...], Places] = {
+            names: codes_of(timeline.column(*names)) for names in entities
+        }
+        self.links: dict[frozenset[str], Links] = {}
+        for one, other in linked_pairs(definition):
+            self._meet(one, other)
 
-    def _units(self, timeline: Timeline, name: str | None) -> NDArray[np.float64] | None:
+    def _units(self) -> NDArray[np.float64] | None:
+        name = self.definition.contract.amount
         if name is None:
             return None
-        amounts = timeline.column(name)[self.scene.rows]
-        amounts = np.where(np.isnan(amounts), self.definition.fills.get(name, 0.0), amounts)
+        amounts = self._timeline.column(name)
+        amounts[np.isnan(amounts)] = self.definition.fills.get(name, 0.0)
         return in_units(amounts, self.definition.unit)
 
+    def _meet(self, one: str, other: str) -> None:
+        codes = together(self.codes[one,], self.codes[other,])
+        spans = [round(span * TICKS) for span in distinct_windows(self.definition)]
+        self.links[frozenset((one, other))] = link(codes, self._timeline.time, np.array(spans, np.int64))
+        self.codes[one, other] = codes
 
-def _spans(definition: Definition) -> set[float]:
-    options = definition.options
-    delayed = {options.label_delay + window for window in fraud_windows(definition)}
-    return {0.0, options.label_delay, *count_windows(definition), *delayed}
+    def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
+        """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
+        for begin, end, stretch in self._timeline.chunks(start, stop):
+            yield begin, end, Scene(self, stretch)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a chunk of rows can look back on: a stretch of a history, its arrays (m,) each."""
+
+    history: History
+    stretch: Stretch
+
+    @property
+    def definition(self) -> Definition:
+        """What the features are."""
+        return self.history.definition
+
+    @property
+    def _slice(self) -> slice:
+        return slice(self.stretch.low, self.stretch.high)
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """1 for fraud, 0 for none, -1 where it isn't known."""
+        return self.history.labels[self._slice]
+
+    @property
+    def units(self) -> NDArray[np.float64] | None:
+        """The amounts in units, if there are any."""
+        return None if self.history.units is None else self.history.units[self._slice]
+
+    def codes(self, names: tuple[str, ...]) -> Places:
+        """Numbers for the cells of an entity, or of two."""
+        return self.history.codes[names][self._slice]
+
+    def links(self, names: tuple[str, str]) -> Links:
+        """Which rows have the same two entities as an earlier one."""
+        return self.history.links[frozenset(names)].within(self.stretch.low, self.stretch.high)
+
+    @cached_property
+    def edges(self) -> dict[float, Places]:
+        """By span in seconds: the first row that is so long before each asked row, or less; (q,) each."""
+        options = self.definition.options
+        delayed = {options.label_delay + window for window in fraud_windows(self.definition)}
+        spans = {0.0, options.label_delay, *count_windows(self.definition), *delayed}
+        return {span: self.stretch.edges(span) for span in spans}

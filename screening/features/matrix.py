@@ -35,4 +35,6 @@ class Sheet:
 
     def finite(self) -> NDArray[np.float32]:
         """The features, (features, n): a blank is 0, and what float32 can't hold is cut off."""
-        return np.nan_to_num(self.cells, copy=False, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
+        for column in self.cells:
+            np.nan_to_num(column, copy=False, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
+        return self.cells

@@ -23,7 +23,7 @@ class Ranks:
         _, dense = np.unique(numbers, return_inverse=True)
         order = np.argsort((groups.codes.astype(np.int64) << SHIFT) | dense)
         self._sorted = numbers[order]
-        self._starts = groups.starts()
+        self._starts = groups.starts
         self._ranks = np.empty(len(numbers), np.int32)
         self._ranks[order] = np.arange(len(numbers), dtype=np.int32) - self._starts
         self._bits = int(self._ranks.max(initial=0)).bit_length()

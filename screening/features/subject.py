@@ -8,33 +8,32 @@ import numpy as np
 
 from screening.features.amounts import Amounts
 from screening.features.frauds import earliest, latest
-from screening.features.groups import Groups, Window, running, together
-from screening.features.history import History
+from screening.features.groups import Groups, Window, running
+from screening.features.history import Scene
 from screening.features.lookback import count_windows, distinct_windows, fraud_windows
 from screening.features.matrix import Sheet
-from screening.features.meetings import Links, distinct, link
+from screening.features.meetings import Links, distinct
 from screening.features.rowwise import signed_log
-from screening.features.timeline import TICKS, Places
+from screening.features.timeline import TICKS, Places, Whole
 
 
 class Subject:
-    """Writes the features of one entity, or of two together, for the asked rows of a scene."""
+    """Writes the features of one entity, or of two together, for the asked rows of some groups."""
 
-    def __init__(self, history: History, names: tuple[str, ...], sheet: Sheet) -> None:
-        self._history = history
-        self._definition = history.definition
-        self._options = history.definition.options
+    def __init__(self, scene: Scene, names: tuple[str, ...], keys: Whole, sheet: Sheet) -> None:
+        self._scene = scene
+        self._definition = scene.definition
+        self._options = scene.definition.options
         self._names = names
         self._sheet = sheet
-        codes = [history.codes[name] for name in names]
-        self._groups = Groups(history.scene, codes[0] if len(codes) == 1 else together(*codes))
+        self._groups = Groups(scene.stretch, keys)
         self._targets = self._groups.targets
         self._places: dict[float, Places] = {}
 
     def _place(self, span: float) -> Places:
         """The first place of each asked row's group whose row is so many seconds before it, or less; (p,)."""
         if span not in self._places:
-            self._places[span] = self._groups.places(self._history.edges[span])
+            self._places[span] = self._groups.places(self._scene.edges[span])
         return self._places[span]
 
     def _window(self, span: float, delay: float = 0.0) -> Window:
@@ -60,10 +59,11 @@ class Subject:
 
     def amounts(self) -> None:
         """What the amounts were, and the row's own beside them."""
-        if self._history.units is None:
+        units = self._scene.units
+        if units is None:
             return
-        amounts = Amounts(self._groups, self._history.units[self._groups.rows])
-        own = self._history.units[self._groups.now]
+        amounts = Amounts(self._groups, units[self._groups.rows])
+        own = units[self._groups.now]
         windows = [self._window(span) for span in self._options.windows]
         for span, window, median in zip(
             self._options.windows, windows, amounts.medians(windows), strict=True
@@ -81,23 +81,19 @@ class Subject:
         self._put(statistic, logs, span)
         self._put(f"against {statistic}", np.where(window.count > 0, signed_log(own) - logs, 0.0), span)
 
-    def links(self) -> Links:
-        """Which rows have the same two entities as one before."""
-        spans = [round(span * TICKS) for span in distinct_windows(self._definition)]
-        return link(self._groups, self._history.scene.time, np.array(spans, np.int64))
-
     def partners(self, name: str, links: Links) -> None:
         """How many different ones of another entity there were."""
         rows = self._groups.rows
-        present = self._history.codes[name][rows] >= 0
+        present = self._scene.codes((name,))[rows] >= 0
+        start = self._groups.starts[self._groups.here]
         later, earlier = links.later[rows], links.earlier[rows]
         for number, span in enumerate(distinct_windows(self._definition)):
-            count = distinct(self._window(span), present, later <= number, earlier <= number)
+            count = distinct(self._window(span), start, present, later <= number, earlier <= number)
             self._put("distinct", np.log1p(count), name, span)
 
     def frauds(self) -> None:
         """How many frauds were known, among how many rows of which it was known."""
-        labels, delay = self._history.labels[self._groups.rows], self._options.label_delay
+        labels, delay = self._scene.labels[self._groups.rows], self._options.label_delay
         frauds, known = running(labels == 1), running(labels >= 0)
         for span in fraud_windows(self._definition):
             window = self._window(delay + span, delay)
@@ -107,7 +103,7 @@ class Subject:
 
     def known_frauds(self) -> None:
         """How long ago the known frauds were, and what was known to be good since the last one."""
-        labels, delay = self._history.labels[self._groups.rows], self._options.label_delay
+        labels, delay = self._scene.labels[self._groups.rows], self._options.label_delay
         marked = np.flatnonzero(labels == 1).astype(np.int32)
         last, found = latest(marked, self._window(self._options.memory, delay))
         first, begun = earliest(marked, self._window(delay + self._options.windows[-1], delay))

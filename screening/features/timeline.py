@@ -1,9 +1,10 @@
-"""All rows in the order of time, and the stretch of them that a chunk of rows can look back on."""
+"""All rows in the order of time, and the stretches of them that chunks of rows can look back on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ TICKS = 1e6
 LATEST = 9e12
 LEAST_ROWS = 262_144
 """Rows that are worked on at a time, at least; more when they look back on more."""
-LOOKED_BACK = 4
+LOOKED_BACK = 3
 """Rows that are looked back on for each row of a chunk, at most: they cost a tenth of what a row of the chunk costs."""
 
 Whole = NDArray[np.int64]
@@ -29,15 +30,16 @@ def ticks(seconds: NDArray[np.float64]) -> Whole:
     return np.rint(np.clip(seconds, -LATEST, LATEST) * TICKS).astype(np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The rows that a chunk can look back on and those of the chunk itself, all (m,), in the order of time.
+@dataclass(frozen=True)
+class Stretch:
+    """Rows of a timeline from the place ``low`` to ``high``, and those among them that are asked about.
 
-    ``rows`` are their places in the timeline, ``asked`` (q,) the places of the chunk's rows here, ascending,
-    ``targets`` (q,) where these stand in the chunk.
+    ``time`` (m,) is in ticks, ascending. ``asked`` (q,) are places from ``low`` on, ascending, ``targets`` (q,) where
+    these rows stand in the chunk.
     """
 
-    rows: Whole
+    low: int
+    high: int
     time: Whole
     asked: Places
     targets: Places
@@ -47,39 +49,50 @@ class Scene:
         back = np.int64(round(seconds * TICKS))
         return np.searchsorted(self.time, self.time[self.asked] - back).astype(np.int32)
 
+    @cached_property
+    def numbers(self) -> Places:
+        """Which of the asked rows each row is, -1 for the others; (m,)."""
+        found = np.full(len(self.time), -1, np.int32)
+        found[self.asked] = np.arange(len(self.asked), dtype=np.int32)
+        return found
+
 
 class Timeline:
-    """Past rows and the rows that are asked about, told apart only by who is asked."""
+    """Past rows and the rows that are asked about, told apart only by who is asked; rows without a time aren't there.
+
+    ``time`` (t,) is in ticks, ascending.
+    """
 
     def __init__(
         self, definition: Definition, values: Matrix, labels: NDArray[np.int8] | None, past: Past | None
     ) -> None:
         self._columns = definition.contract.columns
         self._values = values
+        self._labels = labels
         self._past = past
         self._before = 0 if past is None else len(past)
         self._horizon = np.int64(round(definition.horizon * TICKS))
-        self._joined: dict[str, NDArray[np.float64]] = {}
-        self.labels = self._labels(labels)
-        self._clock = self.column(str(definition.contract.time))
+        self._clock = self._all(str(definition.contract.time))
         order = np.argsort(self._clock, kind="stable")
         self._order = order[: np.count_nonzero(~np.isnan(self._clock))]  # NaN is sorted to the end
-        self._time = ticks(self._clock[self._order])
+        self.time = ticks(self._clock[self._order])
+
+    def _all(self, name: str) -> NDArray[np.float64]:
+        place = self._columns.index(name)
+        own = self._values[:, place]
+        return own if self._past is None else np.concatenate([self._past.values[:, place], own])
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """One column of all rows, the past ones first."""
-        place = self._columns.index(name)
-        if self._past is None:
-            return self._values[:, place]
-        if name not in self._joined:
-            self._joined[name] = np.concatenate([self._past.values[:, place], self._values[:, place]])
-        return self._joined[name]
+        """The cells of one column in the order of time, (t,)."""
+        return self._all(name)[self._order]
 
-    def _labels(self, labels: NDArray[np.int8] | None) -> NDArray[np.int8]:
-        own = np.full(len(self._values), -1, np.int8) if labels is None else np.asarray(labels, np.int8)
-        return own if self._past is None else np.concatenate([self._past.labels, own])
+    def labels(self) -> NDArray[np.int8]:
+        """1 for fraud, 0 for none, -1 where it isn't known, in the order of time, (t,)."""
+        own = self._labels
+        own = np.full(len(self._values), -1, np.int8) if own is None else np.asarray(own, np.int8)
+        return (own if self._past is None else np.concatenate([self._past.labels, own]))[self._order]
 
-    def chunks(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
+    def chunks(self, start: int, stop: int) -> Iterator[tuple[int, int, Stretch]]:
         """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
         size = LEAST_ROWS
         while start < stop:
@@ -88,7 +101,7 @@ class Timeline:
             if high - low > (LOOKED_BACK + 1) * size and end < stop:
                 size = (high - low) // LOOKED_BACK
                 continue
-            yield start, end, self._scene(start, end, low, high)
+            yield start, end, self._stretch(start, end, low, high)
             start = end
 
     def _reach(self, start: int, end: int) -> tuple[int, int]:
@@ -97,11 +110,10 @@ class Timeline:
         own = ticks(clock[~np.isnan(clock)])
         if not len(own):
             return 0, 0
-        low = np.searchsorted(self._time, own.min() - self._horizon)
-        return int(low), int(np.searchsorted(self._time, own.max(), side="right"))
+        low = np.searchsorted(self.time, own.min() - self._horizon)
+        return int(low), int(np.searchsorted(self.time, own.max(), side="right"))
 
-    def _scene(self, start: int, end: int, low: int, high: int) -> Scene:
-        rows = self._order[low:high]
-        first = self._before + start
+    def _stretch(self, start: int, end: int, low: int, high: int) -> Stretch:
+        rows, first = self._order[low:high], self._before + start
         asked = np.flatnonzero((rows >= first) & (rows < self._before + end)).astype(np.int32)
-        return Scene(rows, self._time[low:high], asked, (rows[asked] - first).astype(np.int32))
+        return Stretch(low, high, self.time[low:high], asked, (rows[asked] - first).astype(np.int32))
