@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,15 +54,26 @@ class History:
     def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
         """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
         for begin, end, stretch in self._timeline.chunks(start, stop):
-            yield begin, end, Scene(self, stretch)
+            edges = {span: stretch.edges(span) for span in _spans(self.definition)}
+            yield begin, end, Scene(self, stretch, edges)
 
 
-@dataclass(frozen=True)
+def _spans(definition: Definition) -> set[float]:
+    options = definition.options
+    delayed = {options.label_delay + window for window in fraud_windows(definition)}
+    return {0.0, options.label_delay, *count_windows(definition), *delayed}
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """What a chunk of rows can look back on: a stretch of a history, its arrays (m,) each."""
+    """What a chunk of rows can look back on: a stretch of a history, its arrays (m,) each.
+
+    ``edges`` are by span in seconds: the first row that is so long before each asked row, or less; (q,) each.
+    """
 
     history: History
     stretch: Stretch
+    edges: dict[float, Places]
 
     @property
     def definition(self) -> Definition:
@@ -91,11 +101,3 @@ class Scene:
     def links(self, names: tuple[str, str]) -> Links:
         """Which rows have the same two entities as an earlier one."""
         return self.history.links[frozenset(names)].within(self.stretch.low, self.stretch.high)
-
-    @cached_property
-    def edges(self) -> dict[float, Places]:
-        """By span in seconds: the first row that is so long before each asked row, or less; (q,) each."""
-        options = self.definition.options
-        delayed = {options.label_delay + window for window in fraud_windows(self.definition)}
-        spans = {0.0, options.label_delay, *count_windows(self.definition), *delayed}
-        return {span: self.stretch.edges(span) for span in spans}

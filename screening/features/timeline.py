@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +29,12 @@ def ticks(seconds: NDArray[np.float64]) -> Whole:
     return np.rint(np.clip(seconds, -LATEST, LATEST) * TICKS).astype(np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """Rows of a timeline from the place ``low`` to ``high``, and those among them that are asked about.
 
     ``time`` (m,) is in ticks, ascending. ``asked`` (q,) are places from ``low`` on, ascending, ``targets`` (q,) where
-    these rows stand in the chunk.
+    these rows stand in the chunk, and ``numbers`` (m,) says which of the asked rows each row is, -1 for the others.
     """
 
     low: int
@@ -43,18 +42,12 @@ class Stretch:
     time: Whole
     asked: Places
     targets: Places
+    numbers: Places
 
     def edges(self, seconds: float) -> Places:
         """The first place whose time is that of each asked row less so many seconds, or later; (q,)."""
         back = np.int64(round(seconds * TICKS))
         return np.searchsorted(self.time, self.time[self.asked] - back).astype(np.int32)
-
-    @cached_property
-    def numbers(self) -> Places:
-        """Which of the asked rows each row is, -1 for the others; (m,)."""
-        found = np.full(len(self.time), -1, np.int32)
-        found[self.asked] = np.arange(len(self.asked), dtype=np.int32)
-        return found
 
 
 class Timeline:
@@ -116,4 +109,7 @@ class Timeline:
     def _stretch(self, start: int, end: int, low: int, high: int) -> Stretch:
         rows, first = self._order[low:high], self._before + start
         asked = np.flatnonzero((rows >= first) & (rows < self._before + end)).astype(np.int32)
-        return Stretch(low, high, self.time[low:high], asked, (rows[asked] - first).astype(np.int32))
+        targets = (rows[asked] - first).astype(np.int32)
+        numbers = np.full(len(rows), -1, np.int32)
+        numbers[asked] = np.arange(len(asked), dtype=np.int32)
+        return Stretch(low, high, self.time[low:high], asked, targets, numbers)
