@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from screening.errors import BadFile
 from screening.features import Options, Ranges, compute, define, read_ranges
 from screening.schema import CellKind, Column, ColumnContract, Role
+from tests.screening.features.mmdb import database
 
 GOOD = "lower_bound_ip_address,upper_bound_ip_address,country\n16777216,16777471,Australia\n16777472,16778239,China\n"
 
@@ -126,6 +128,31 @@ def test_a_table_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
     with pytest.raises(BadFile):
         read_ranges(tmp_path / "image.csv")
+
+
+def test_mmdb_files_are_read_in_the_ways_that_they_name_countries(tmp_path: Path) -> None:
+    pytest.importorskip("maxminddb")
+    path = tmp_path / "countries.mmdb"
+    networks = {
+        "1.0.0.0/8": {"country": {"iso_code": "AU", "names": {"en": "Australia"}}},
+        "2.0.0.0/16": {"country": {"names": {"en": "Nowhere"}}},
+        "3.0.0.0/8": {"registered_country": {"iso_code": "US"}},
+        "4.0.0.0/8": {"country_code": "DE"},
+        "5.0.0.0/8": {"city": "Linz"},
+    }
+    path.write_bytes(database(networks))
+    ranges = read_ranges(path)
+    addresses = [
+        int(IPv4Address(text)) for text in ("1.2.3.4", "2.0.9.9", "2.1.0.0", "3.3.3.3", "4.0.0.0", "5.0.0.1")
+    ]
+    assert names(ranges, *addresses) == ["AU", "Nowhere", None, "US", "DE", None]
+
+
+def test_damaged_mmdb_files_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("maxminddb")
+    (tmp_path / "countries.mmdb").write_bytes(b"junk" * 100)
+    with pytest.raises(BadFile, match="damaged"):
+        read_ranges(tmp_path / "countries.mmdb")
 
 
 def test_mmdb_files_need_their_library_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
