@@ -1,4 +1,4 @@
-"""Writes small MaxMind DB files (format 2.0, https://maxmind.github.io/MaxMind-DB/), so that reading them can be tested."""
+"""Writes small MaxMind DB files (format 2.0, maxmind.github.io/MaxMind-DB), so that reading them can be tested."""
 
 from __future__ import annotations
 
