@@ -40,6 +40,8 @@ class Definition:
     """By column: how many of its levels, the first ones, get an input of their own."""
     tracked: tuple[str, ...] = ()
     """The entities that come back, and so have a past."""
+    profiled: tuple[str, ...] = ()
+    """Those of them that come back often enough for their amounts to tell what is usual."""
     ranges: Ranges | None = None
     """The countries of addresses."""
 
@@ -89,6 +91,7 @@ class Definition:
             "levels": {name: [list(pair) for pair in levels] for name, levels in self.levels.items()},
             "shown": dict(self.shown),
             "tracked": list(self.tracked),
+            "profiled": list(self.profiled),
             "ranges": None if self.ranges is None else self.ranges.as_dict(),
         }
 
@@ -109,7 +112,7 @@ class Definition:
             ) from None
 
 
-KEYS = {"version", "contract", "options", "unit", "fills", "levels", "shown", "tracked", "ranges"}
+KEYS = {"version", "contract", "options", "unit", "fills", "levels", "shown", "tracked", "profiled", "ranges"}
 
 
 def _read(given: object) -> Definition:
@@ -129,6 +132,7 @@ def _read(given: object) -> Definition:
         levels,
         shown,
         reading.names(found["tracked"], "the tracked entities"),
+        reading.names(found["profiled"], "the profiled entities"),
         None if found["ranges"] is None else Ranges.from_dict(found["ranges"]),
     )
     _check_names(definition)
@@ -139,6 +143,8 @@ def _check_names(definition: Definition) -> None:
     entities = {column.name for column in definition.of_role(Role.ENTITY)}
     if not set(definition.tracked) <= entities:
         raise ValueError("a tracked column is no entity of the contract")
+    if not set(definition.profiled) <= set(definition.tracked):
+        raise ValueError("a profiled column isn't a tracked one")
     known = set(definition.contract.columns)
     if definition.ranges is not None:
         known |= set(map(country_of, definition.contract.columns))

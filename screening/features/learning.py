@@ -13,6 +13,8 @@ from screening.features.definition import Definition, Levels
 from screening.features.options import DEFAULTS, Options
 from screening.schema import CellKind, ColumnContract, Matrix, Role
 
+PROFILE = 2
+"""Training rows that an entity must have on average for its amounts to be looked at."""
 UNITS = 64.0
 """A usual amount in units: the logarithm of one plus it resolves amounts a hundred times smaller."""
 
@@ -32,14 +34,16 @@ def define(
     levels: dict[str, Levels] = {}
     shown: dict[str, int] = {}
     tracked: list[str] = []
+    profiled: list[str] = []
     unit = 1.0
     for column, cells in zip(contract.parts(), np.asarray(values).T, strict=True):
         present = cells[np.isfinite(cells)]
         if is_category(column, contract):
             levels[column.name], shown[column.name] = _levels(present, len(cells), options)
         elif column.role is Role.ENTITY:
-            if len(np.unique(present)) < len(present):
-                tracked.append(column.name)
+            different = max(len(np.unique(present)), 1)
+            tracked += [column.name] if different < len(present) else []
+            profiled += [column.name] if different * PROFILE <= len(present) else []
         elif column.role not in (Role.TIME, Role.MOMENT):
             fills[column.name] = float(np.median(present)) if len(present) else 0.0
         if column.kind is CellKind.ADDRESS and ranges is not None:
@@ -48,7 +52,7 @@ def define(
             levels[name], shown[name] = _levels(places[places >= 0], len(cells), options)
         if column.role is Role.AMOUNT:
             unit = _unit(present)
-    return Definition(contract, options, unit, fills, levels, shown, tuple(tracked), ranges)
+    return Definition(contract, options, unit, fills, levels, shown, tuple(tracked), tuple(profiled), ranges)
 
 
 def _levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:

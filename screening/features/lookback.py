@@ -71,7 +71,7 @@ def _of_entity(definition: Definition, name: str) -> Iterator[Feature]:
     words = f"the number of transactions with this {name}"
     for window in count_windows(definition):
         yield _windowed("count", (name,), window, words, Shape.COUNT)
-    if definition.contract.amount is not None:
+    if definition.contract.amount is not None and name in definition.profiled:
         yield from _of_amount(definition, name, definition.contract.amount)
     for partner in partners(definition, name):
         words = f"the number of different {partner} with this {name}"

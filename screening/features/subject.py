@@ -60,7 +60,7 @@ class Subject:
     def amounts(self) -> None:
         """What the amounts were, and the row's own beside them."""
         units = self._scene.units
-        if units is None:
+        if units is None or not self._sheet.wants("sum", *self._names, str(self._options.windows[0])):
             return
         amounts = Amounts(self._groups, units[self._groups.rows])
         own = units[self._groups.now]

@@ -154,6 +154,17 @@ def test_an_entity_that_never_comes_back_is_only_a_partner() -> None:
     assert "count(card, 7d)" not in definition.names
 
 
+def test_the_amounts_of_an_entity_that_seldom_comes_back_are_not_looked_at() -> None:
+    contract = ColumnContract.of(COLUMNS[:4])
+    values = payments(60, blanks=0.0).values[:, :4]
+    values[:, 1] = np.arange(60) // 1.5
+    definition = define(contract, values)
+    assert definition.tracked == ("card", "shop")
+    assert "count(card, 7d)" in definition.names
+    assert "mean(card, 7d)" not in definition.names
+    assert "mean(shop, 7d)" in definition.names
+
+
 def test_times_that_are_no_dates_have_no_weekday() -> None:
     contract = ColumnContract.of((Column("step", Role.TIME), Column("card", Role.ENTITY)))
     definition = define(contract, np.ones((4, 2)))
@@ -201,6 +212,7 @@ DAMAGED: dict[str, Callable[[Any], Any]] = {
     "a share above one": change("levels", "browser", to=[[1.0, 2.0]]),
     "more shown than there are": change("shown", "browser", to=900),
     "a tracked column that is no entity": change("tracked", to=["age"]),
+    "a profiled column that isn't tracked": change("profiled", to=["age"]),
     "tracked twice": change("tracked", to=["card", "card"]),
     "a country table that can't be unpacked": change("ranges", "table", to="AAAA"),
     "a country table that is no text": change("ranges", "table", to=5),
