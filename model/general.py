@@ -29,6 +29,9 @@ FEWEST_HELD = 15
 LARGE = 100_000
 MOST_LEGITIMATE = 250_000
 BLOCK = 65_536
+BELOW_PRIOR = 0.5
+"""How far below the prior's log odds the trees still count. Of payments that are hardly suspect the nets' order was the
+better one: AUC on later weeks rose by 0.010 and fell by 0.004, average precision stayed."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,9 @@ def fit_general(
     trees = train_trees(features, label, recipe.trees, seed, weight)
     say(f"Training {recipe.nets.members} nets for {recipe.nets.epochs} epochs")
     trained = train_packed(bent, label, weight, recipe.nets, seed, say=say)
-    return Fitted(Branches(bend, trained.members, trees), recipe)
+    prior = float(np.average(label, weights=weight))
+    floor = float(np.log(prior / (1 - prior))) - BELOW_PRIOR
+    return Fitted(Branches(bend, trained.members, trees, floor), recipe)
 
 
 def thinned(label: Labels, seed: int) -> tuple[NDArray[np.int64], Floats]:

@@ -48,12 +48,15 @@ class Branches:
     squash: Layer
     members: list[Member]
     trees: Trees
+    floor: float | None = None
+    """The trees' logit is at least that: below it their order is chance, and the members decide alone."""
 
     def logits(self, scaled: Floats) -> Floats:
         """The trees' logit plus the members' mean, shape (rows,), in NumPy and float64."""
         bent = apply([self.squash], scaled)
         mean = np.mean([apply(member, bent)[:, 0] for member in self.members], axis=0)
-        return np.asarray(self.trees.logits(scaled) + mean)
+        trees = self.trees.logits(scaled)
+        return np.asarray((trees if self.floor is None else np.maximum(trees, self.floor)) + mean)
 
 
 def build(branches: Branches, calibration: Calibration) -> Any:
@@ -62,7 +65,8 @@ def build(branches: Branches, calibration: Calibration) -> Any:
 
     entry = keras.Input((len(branches.squash.bias),), name="transaction")
     bent = _dense(branches.squash, entry, "squash")
-    parts = [_trees(branches.trees, entry)]
+    parts = [_trees(branches.trees, entry, branches.floor)]
+    base = branches.trees.base if branches.floor is None else branches.floor
     for number, member in enumerate(branches.members):
         inner = bent
         for depth, layer in enumerate(member):
@@ -71,13 +75,13 @@ def build(branches: Branches, calibration: Calibration) -> Any:
     joined = keras.layers.Concatenate(name="logits")(parts)
     share = np.r_[1.0, np.full(len(branches.members), 1 / len(branches.members))]
     share = np.repeat(share[:, None], len(calibration.starts), axis=1)
-    bends = _dense(Layer(share, branches.trees.base - calibration.starts, "relu"), joined, "bends")
+    bends = _dense(Layer(share, base - calibration.starts, "relu"), joined, "bends")
     last = Layer(calibration.bends[:, None], np.array([calibration.shift]), "sigmoid")
     return keras.Model(entry, _dense(last, bends, "fraud_probability"))
 
 
-def _trees(trees: Trees, entry: Any) -> Any:
-    """The sum of the trees' leaves without their base, which is a later bias."""
+def _trees(trees: Trees, entry: Any, floor: float | None) -> Any:
+    """The sum of the trees' leaves without their base, or how far it is above the floor: the rest is a later bias."""
     import keras
 
     count = len(trees.leaf)
@@ -85,7 +89,9 @@ def _trees(trees: Trees, entry: Any) -> Any:
     gates = keras.layers.Reshape((count, trees.gates), name="gates_by_tree")(gates)
     leaves = _dense(Layer(*leaf_layer(trees.depth), "relu"), gates, "leaves")
     leaves = keras.layers.Reshape((trees.leaf.size,), name="all_leaves")(leaves)
-    return _dense(Layer(trees.leaf.reshape(-1, 1), np.zeros(1)), leaves, "trees")
+    if floor is None:
+        return _dense(Layer(trees.leaf.reshape(-1, 1), np.zeros(1)), leaves, "trees")
+    return _dense(Layer(trees.leaf.reshape(-1, 1), np.array([trees.base - floor]), "relu"), leaves, "trees")
 
 
 def _dense(layer: Layer, inner: Any, name: str) -> Any:
