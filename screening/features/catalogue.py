@@ -52,9 +52,9 @@ def country_of(column: str) -> str:
 def _of_column(definition: Definition, column: Column) -> Iterator[Feature]:
     name = column.name
     if column.role is Role.TIME:
-        yield from _of_clock(name, "the transaction", with_days=column.kind is CellKind.TIME)
+        yield from _of_clock(column, "the transaction", days=True)
     elif column.role is Role.MOMENT:
-        yield from _of_moment(definition, name)
+        yield from _of_moment(definition, column)
     elif is_category(column, definition.contract):
         yield from _of_category(definition, name, name)
     elif column.role is not Role.ENTITY:
@@ -69,29 +69,30 @@ def _of_column(definition: Definition, column: Column) -> Iterator[Feature]:
         yield from _of_country(definition, name)
 
 
-def _of_clock(name: str, what: str, *, with_days: bool) -> Iterator[Feature]:
-    hour, topic = f"the hour of {what}", f"hour of {name}"
-    yield Feature(f"hour({name})", (name,), hour, Shape.HOUR, ("hour", name), topic=topic)
-    yield Feature(f"hour sine({name})", (name,), hour, Shape.CYCLE, ("sine", name), topic=topic)
-    yield Feature(f"hour cosine({name})", (name,), hour, Shape.CYCLE, ("cosine", name), topic=topic)
-    if with_days:
-        words = f"{name} is at night, from 22 to 6"
-        yield Feature(f"night({name})", (name,), words, Shape.FLAG, ("night", name), topic=topic)
-        topic = f"day of {name}"
-        words = f"the weekday of {what}"
+def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
+    """The hour, and the day of the week; night and week mean something for dates only, not for a count of seconds."""
+    name, words, topic = column.name, f"the hour of {what}", f"hour of {column.name}"
+    yield Feature(f"hour({name})", (name,), words, Shape.HOUR, ("hour", name), topic=topic)
+    if column.kind is CellKind.TIME:
+        night = f"{name} is at night, from 22 to 6"
+        yield Feature(f"night({name})", (name,), night, Shape.FLAG, ("night", name), topic=topic)
+    yield Feature(f"hour sine({name})", (name,), words, Shape.CYCLE, ("sine", name), topic=topic)
+    yield Feature(f"hour cosine({name})", (name,), words, Shape.CYCLE, ("cosine", name), topic=topic)
+    if days and column.kind is CellKind.TIME:
+        words, topic = f"the weekday of {what}", f"day of {name}"
         yield Feature(f"weekday({name})", (name,), words, Shape.WEEKDAY, ("weekday", name), topic=topic)
         words = f"{name} is on a weekend"
         yield Feature(f"weekend({name})", (name,), words, Shape.FLAG, ("weekend", name), topic=topic)
 
 
-def _of_moment(definition: Definition, name: str) -> Iterator[Feature]:
+def _of_moment(definition: Definition, column: Column) -> Iterator[Feature]:
+    name, topic = column.name, f"since {column.name}"
     if definition.contract.time is not None:
-        topic = f"since {name}"
         words = f"the time since {name}"
         yield Feature(f"since({name})", (name,), words, Shape.DURATION, ("since", name), topic=topic)
         words = f"{name} is less than an hour before"
         yield Feature(f"just({name})", (name,), words, Shape.FLAG, ("just", name), topic=topic)
-    yield from _of_clock(name, name, with_days=False)
+    yield from _of_clock(column, name, days=False)
 
 
 def _of_category(definition: Definition, column: str, name: str) -> Iterator[Feature]:
