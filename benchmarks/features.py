@@ -162,13 +162,14 @@ def plot(found: Sequence[dict[str, float]], path: Path) -> None:
     left.plot(
         rows, [each["features microseconds a row"] for each in found], marker="s", ls="--", label="features"
     )
-    left.set(xscale="log", xlabel="rows", ylabel="µs a row", ylim=(0, None), title="Time a row")
-    left.legend(frameon=False)
+    left.set(xscale="log", xlabel="rows", ylabel="µs a row", title="Time a row")
+    left.set_ylim(0, 1.5 * max(each["microseconds a row"] for each in found))
+    left.legend(frameon=False, loc="upper right")
     right.plot(rows, [each["peak MB"] for each in found], marker="o", label="peak of the process")
     whole = [each["rows"] * each["features"] * 4 / 1e6 for each in found]
     right.plot(rows, whole, color="grey", ls=":", label="the matrix of features, never made")
     right.set(xscale="log", yscale="log", xlabel="rows", ylabel="MB", title="Memory")
-    right.legend(frameon=False)
+    right.legend(frameon=False, loc="upper left")
     mpl.rcParams["svg.hashsalt"] = "features"
     figure.savefig(path, metadata={"Date": None})
 
