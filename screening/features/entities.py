@@ -37,8 +37,7 @@ def fill_history(scene: Scene, sheet: Sheet) -> None:
             task()
         return
     with ThreadPoolExecutor(THREADS) as pool:  # numpy lets go of the interpreter's lock where the work is
-        for done in pool.map(_call, tasks):
-            assert done is None
+        list(pool.map(_call, tasks))
 
 
 def _call(task: Callable[[], None]) -> None:
