@@ -16,7 +16,16 @@ from model.clean import TRUE_PRIOR, TrainingFile, file_sha256
 SCHEMA_VERSION = 1
 THRESHOLD = 0.8
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-LIBRARIES = ("tensorflow-cpu", "keras", "numpy", "scikit-learn", "catboost", "lightgbm", "xgboost")
+LIBRARIES = (
+    "tensorflow-cpu",
+    "keras",
+    "numpy",
+    "scikit-learn",
+    "catboost",
+    "lightgbm",
+    "xgboost",
+    "xgboost-cpu",
+)
 
 
 def fingerprint(model_sha256: str, vectorizer_sha256: str, contract: Mapping[str, Any]) -> str:

@@ -18,6 +18,9 @@ from screening.schema import CellKind, Column, ColumnContract, Matrix, Role
 LEAK = 0.995
 """The AUC of one column alone from which on it is taken for a form of the label. The strongest honest columns that were
 seen reach 0.96 (V14 of the ULB payments); a column that was filled in after the fraud reaches 1."""
+ONE_THING = 0.9
+"""The share of legitimate rows of which a form of the label says the same: no reason, no chargeback, scenario 0."""
+FEW_THINGS = 20
 RARE = 0.01
 """The share of rows up to which an odd value is an error to be dropped; more of them are how the file is."""
 EARLIEST = 631_152_000.0  # 1990-01-01
@@ -88,7 +91,8 @@ def examine(
     constant = _constant(contract, values, keep)
     leaks = _leaks(contract, values, label, keep)
     findings += constant + [_told(leak, keep_leaks=keep_leaks) for leak in leaks]
-    out = [finding.column for finding in constant] + ([] if keep_leaks else [leak.column for leak in leaks])
+    left_out = [] if keep_leaks else [leak.column for leak in leaks if leak.kind == "leak"]
+    out = [finding.column for finding in constant] + left_out
     report = {
         "rows": len(values) + set_aside,
         "rows_learned_from": int(keep.sum()),
@@ -99,7 +103,20 @@ def examine(
     return Cleaned(keep, tuple(name for name in out if name is not None), report)
 
 
+def like_the_label(kind: CellKind, values: NDArray[np.float64], label: Labels) -> bool:
+    """Whether a column that tells the label is a form of it: it says one and the same of nearly every legitimate row,
+    or says only a few things. A measure that happens to part the classes, as the age of an account, is none.
+    """
+    legitimate = values[label == 0]
+    filled = legitimate[~np.isnan(legitimate)]
+    most = np.unique(filled, return_counts=True)[1].max() if len(filled) else 0
+    one_thing = max(most, len(legitimate) - len(filled)) >= ONE_THING * len(legitimate)
+    return bool(one_thing or kind is CellKind.TEXT or len(np.unique(values[~np.isnan(values)])) <= FEW_THINGS)
+
+
 def _told(leak: Finding, *, keep_leaks: bool) -> Finding:
+    if leak.kind != "leak":
+        return leak
     done = "kept, as was asked" if keep_leaks else "column left out"
     return Finding(leak.kind, leak.column, leak.rows, done, leak.words)
 
@@ -205,11 +222,14 @@ def _leaks(contract: ColumnContract, values: Matrix, label: Labels, keep: NDArra
         if column.role is Role.TIME:
             continue
         auc = alone(column.kind, values[rows, place], label[rows])
-        if auc >= LEAK:
-            words = (
-                f"{column.name} alone tells fraud from the rest (AUC {auc:.4f}), as if filled in afterwards."
-            )
-            found.append(Finding("leak", column.name, int(keep.sum()), "", words))
+        if auc < LEAK:
+            continue
+        leak = like_the_label(column.kind, values[rows, place], label[rows])
+        words = f"{column.name} alone tells fraud from the rest (AUC {auc:.4f})"
+        words += (
+            ", as if filled in afterwards." if leak else ". Make sure that it is known when it is needed."
+        )
+        found.append(Finding("leak" if leak else "telling", column.name, int(keep.sum()), "kept", words))
     return found
 
 

@@ -48,6 +48,8 @@ class Branches:
     squash: Layer
     members: list[Member]
     trees: Trees
+    share: float = 1.0
+    """What the members' mean logit counts beside the trees'."""
     floor: float | None = None
     """The trees' logit is at least that: below it their order is chance, and the members decide alone."""
 
@@ -56,7 +58,8 @@ class Branches:
         bent = apply([self.squash], scaled)
         mean = np.mean([apply(member, bent)[:, 0] for member in self.members], axis=0)
         trees = self.trees.logits(scaled)
-        return np.asarray((trees if self.floor is None else np.maximum(trees, self.floor)) + mean)
+        trees = trees if self.floor is None else np.maximum(trees, self.floor)
+        return np.asarray(trees + self.share * mean)
 
 
 def build(branches: Branches, calibration: Calibration) -> Any:
@@ -73,7 +76,7 @@ def build(branches: Branches, calibration: Calibration) -> Any:
             inner = _dense(layer, inner, f"member_{number}_{depth}")
         parts.append(inner)
     joined = keras.layers.Concatenate(name="logits")(parts)
-    share = np.r_[1.0, np.full(len(branches.members), 1 / len(branches.members))]
+    share = np.r_[1.0, np.full(len(branches.members), branches.share / len(branches.members))]
     share = np.repeat(share[:, None], len(calibration.starts), axis=1)
     bends = _dense(Layer(share, base - calibration.starts, "relu"), joined, "bends")
     last = Layer(calibration.bends[:, None], np.array([calibration.shift]), "sigmoid")

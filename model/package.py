@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from screening.features import Definition
 
 from model.card import SCHEMA_VERSION, THRESHOLD, fingerprint, versions, write_card
 from model.clean import file_sha256
 from model.order import Order
 from model.summary import summary
 from model.table import Table
+from screening.context import TRAINED_ON
+from screening.features import Definition
 
 VECTORIZER_VERSION = 2
 QUARTILES = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
@@ -48,6 +49,8 @@ def write_detector(made: Made, order: Order) -> dict[str, Any]:
     part.mkdir(parents=True)
     try:
         card = _fill(part, made, order)
+        if order.instance is not None:
+            _save_past(part / TRAINED_ON, made)
         if order.out.exists():
             shutil.rmtree(order.out)
         part.rename(order.out)
@@ -75,6 +78,16 @@ def _fill(folder: Path, made: Made, order: Order) -> dict[str, Any]:
         json.dumps(made.cleaning, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     return card
+
+
+def _save_past(path: Path, made: Made) -> None:
+    """The rows that may count for files to come: those within the horizon of the last one."""
+    definition, table = made.definition, made.table
+    if not definition.looks_back:
+        return
+    time = table.values[:, table.contract.columns.index(str(table.contract.time))]
+    recent = time >= np.nanmax(time) - definition.horizon
+    np.savez(path, values=table.values[recent], labels=table.label[recent])
 
 
 def _card(folder: Path, made: Made, order: Order) -> dict[str, Any]:

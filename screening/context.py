@@ -26,6 +26,8 @@ from screening.vectorizer import NOTHING, Seen
 log = logging.getLogger(__name__)
 MOST_ROWS = 5_000_000
 """The latest rows that are looked at; a row of five columns takes 41 bytes."""
+TRAINED_ON = "past.npz"
+"""In the folder of a detector that was trained here: the last rows that it was trained on."""
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
 Marks = NDArray[np.uint64]
@@ -43,6 +45,7 @@ class Context:
 
     def __init__(self, instance: Path, detector: Detector) -> None:
         self._folder = instance / "context" / f"{detector.name}-{detector.fingerprint[:16]}"
+        self._training = instance / "detectors" / detector.name / TRAINED_ON
         self._definition = detector.vectorizer.definition
 
     def remember(self, name: str, values: Matrix, labels: NDArray[np.int8] | None) -> None:
@@ -127,6 +130,8 @@ class Context:
 
     def _files(self) -> Iterator[Path]:
         yield from sorted(self._folder.glob("*.npz"))
+        if self._training.is_file():
+            yield self._training
 
     def _file(self, name: str) -> Path:
         if not NAME.fullmatch(name):

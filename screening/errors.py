@@ -95,6 +95,13 @@ class BadFile(ScreeningError):
     title = "This file can't be screened"
 
 
+class ColumnsMissing(BadFile):
+    """A file lacks columns by their names: it may have them under others."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "columns_missing": True}
+
+
 class UnsupportedKind(BadFile):
     """An uploaded file is of a kind that is not read here."""
 

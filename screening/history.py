@@ -58,6 +58,8 @@ class Screening(Job, Base):
     quality: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     notes: Mapped[list[str] | None] = mapped_column(JSON)
     seconds: Mapped[float | None] = mapped_column(Float)
+    mapping: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    """For each column of the detector the file's, where a user said so."""
 
     @property
     def legitimate(self) -> int:
@@ -109,6 +111,15 @@ class History(Jobs[Screening]):
             screening.size, screening.sha256 = size, sha256
             if screening.state == RECEIVING:  # a worker may have failed it already, on what had arrived
                 screening.state = RUNNING if screening.holder else QUEUED
+
+    def again(self, screening_id: str, detector: str, mapping: dict[str, str]) -> None:
+        """Screen a file that failed once more, with its columns mapped."""
+        with self._database.write() as session:
+            screening = session.get(Screening, screening_id, with_for_update=True)
+            if screening is not None and screening.state == FAILED:
+                screening.wanted_detector, screening.mapping = detector, mapping
+                screening.state, screening.error, screening.finished = QUEUED, None, None
+                screening.attempts, screening.progress = 0, 0.0
 
     def owned(self, screening_id: str, owner: str) -> Screening:
         """The row, if it is this user's.

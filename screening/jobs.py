@@ -69,6 +69,11 @@ class Jobs(Generic[Row]):
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """Where the rows are."""
+        return self._database
+
     def get(self, job_id: str) -> Row | None:
         """The row, whoever owns it."""
         with self._database.read() as session:

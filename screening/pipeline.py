@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import utils
 from screening import flags, outcome, quality, reasons
-from screening.errors import BadFile, BadTransaction, CellProblem
+from screening.errors import BadFile, BadTransaction, CellProblem, ColumnsMissing
 from screening.intake import Kind, open_transactions
 from screening.schema import ColumnContract, Matrix, Transactions
 from screening.spool import Folder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from screening.context import Context
     from screening.detector import Detector, Detectors
     from screening.intake import Batch
+    from screening.mappings import Mapping
 
 MOST_EXPLAINED = 5000
 """Flagged rows that get reasons, strongest first: nobody reads more, and each costs a scoring of its own."""
@@ -73,22 +74,33 @@ def screen(
     on_batch: Callable[[int], None],
     context: Callable[[Detector], Context] | None = None,
     remember: bool = False,
+    recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
     ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``context``
     gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
+    ``recall`` gives what was said of a header's columns; it is asked when they aren't called as a detector calls them.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
     chosen: list[Detector] = []
 
+    collected = _Collected()
+
     def choose(header: list[str]) -> ColumnContract:
-        chosen[:] = [detectors.choose(header, wanted)]
+        try:
+            chosen[:] = [detectors.choose(header, wanted)]
+        except ColumnsMissing:
+            mapping = recall(header)
+            if mapping is None or wanted not in (None, mapping.detector):
+                raise
+            chosen[:] = [detectors.get(mapping.detector)]
+            collected.notes.append(mapping.note)
+            return replace(chosen[0].contract, aliases=mapping.aliases)
         return chosen[0].contract
 
-    collected = _Collected()
     on_batch(0)
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.errors import BadFile, CellProblem
+from screening.errors import BadFile, CellProblem, ColumnsMissing
 
 Matrix = NDArray[np.float64]
 SHOWN_NAMES = 8
@@ -95,6 +95,8 @@ class ColumnContract:
     kinds: tuple[CellKind, ...] = ()
     roles: tuple[Role, ...] = ()
     optional: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+    """What some columns are called in the file at hand; no part of what the contract is."""
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:
@@ -144,12 +146,14 @@ class ColumnContract:
         Raises:
             KeyError, TypeError, ValueError: it isn't one.
         """
+        label, time, amount = (
+            None if found[part] is None else str(found[part]) for part in ("label", "time", "amount")
+        )
         contract = cls(
             tuple(map(str, found["columns"])),
-            **{
-                part: None if found[part] is None else str(found[part])
-                for part in ("label", "time", "amount")
-            },
+            label,
+            time,
+            amount,
             kinds=tuple(map(CellKind, found.get("kinds", ()))),
             roles=tuple(map(Role, found.get("roles", ()))),
             optional=tuple(map(str, found.get("optional", ()))),
@@ -165,24 +169,26 @@ class ColumnContract:
         Raises:
             BadFile: a column is missing or stands twice; ``problems`` names each.
         """
+        called = {ours: normalise(theirs) for ours, theirs in self.aliases}
         names = [normalise(name) for name in header]
         count = Counter(names)
         wanted = [*self.columns, *([self.label] if self.label else [])]
-        twice = [name for name in wanted if count[normalise(name)] > 1]
+        known = {name: called.get(name, normalise(name)) for name in wanted}
+        twice = [name for name in wanted if count[known[name]] > 1]
         if twice:
             raise BadFile(
                 f"{_listed('Column', twice)} more than once in the header.",
                 remedy="Keep one column of each name; it can't be guessed which one is meant.",
                 problems=[CellProblem("stands more than once", column=name) for name in twice],
             )
-        missing = [name for name in self.columns if not count[normalise(name)]]
+        missing = [name for name in self.columns if not count[known[name]]]
         if missing:
-            raise BadFile(
+            raise ColumnsMissing(
                 f"{_listed('Column', missing)} missing. {_seen(header)}",
                 remedy=f"The first line must name these columns, in any order: {_short(self.columns)}.",
                 problems=[CellProblem("is missing", column=name) for name in missing],
             )
-        return {name: names.index(normalise(name)) for name in wanted if count[normalise(name)]}
+        return {name: names.index(known[name]) for name in wanted if count[known[name]]}
 
 
 def normalise(name: object) -> str:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,7 @@ from screening.detector import Detector, Detectors
 from screening.errors import ScreeningError
 from screening.history import DONE, FAILED, History, Screening
 from screening.intake import Kind, open_transactions
+from screening.mappings import Mapping, Mappings
 from screening.pipeline import Found, screen
 from screening.settings import Settings
 from screening.spool import Abandoned, Doorbell, Folder
@@ -120,7 +122,15 @@ class Worker:
             on_batch=report,
             context=lambda detector: Context(self._settings.instance, detector),
             remember=True,
+            recall=self._recall(screening),
         )
+
+    def _recall(self, screening: Screening) -> Callable[[list[str]], Mapping | None]:
+        """What the user said of this file's columns, or what was said of files like it."""
+        said = screening.mapping
+        if said is not None:
+            return lambda _header: Mapping(str(screening.wanted_detector), said)
+        return Mappings(self._history.database).recall
 
     def _finish(self, screening: Screening, started: float, **outcome: object) -> None:
         outcome["seconds"] = round(time.monotonic() - started, 3)

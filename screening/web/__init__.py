@@ -11,6 +11,7 @@ from screening.context import Recollections
 from screening.database import Database
 from screening.detector import Detectors
 from screening.history import History
+from screening.mappings import Mappings
 from screening.settings import ROOT, Settings
 from screening.spool import Doorbell
 from screening.trainings import Trainings
@@ -27,6 +28,7 @@ from screening.web import (
     errors,
     guard,
     health,
+    mapping,
     pages,
     results,
     sessions,
@@ -60,11 +62,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         trainings=Trainings(database),
         doorbell=Doorbell(settings.instance),
         recollections=Recollections(settings.instance),
+        mappings=Mappings(database),
     )
     app.extensions["screening"].users.prepare()
     for part in (errors, guard, sessions, view, cli):
         part.init_app(app)
-    for room in (pages, auth, uploads, results, api, health, admin, detectors, trainings, choosing):
+    for room in (pages, auth, uploads, results, api, health, admin, detectors, trainings, choosing, mapping):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_train.train)

@@ -11,6 +11,7 @@ from screening.context import Recollections
 from screening.database import Database
 from screening.detector import Detectors
 from screening.history import History
+from screening.mappings import Mappings
 from screening.settings import Settings
 from screening.spool import Doorbell
 from screening.trainings import Trainings
@@ -29,6 +30,7 @@ class Services:
     trainings: Trainings
     doorbell: Doorbell
     recollections: Recollections
+    mappings: Mappings
 
 
 def services() -> Services:

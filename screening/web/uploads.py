@@ -42,10 +42,10 @@ def receive() -> Any:
     A program that sends ``Accept: application/json`` gets JSON; ``Prefer: wait=N`` says how many seconds to wait.
     """
     try:
-        screening_id = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
+        screening_id, may_map = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
         state = _wait(screening_id, _patience())
         if state == FAILED:
-            _refuse(screening_id)
+            _refuse(screening_id, may_map=may_map)
     except ScreeningError as problem:
         return _refused(problem.as_dict())
     location = url_for("results.show", screening_id=screening_id)
@@ -55,7 +55,8 @@ def receive() -> Any:
     return body, HTTPStatus.CREATED if state == DONE else HTTPStatus.ACCEPTED, {"Location": location}
 
 
-def _receive(body: Body) -> str:
+def _receive(body: Body) -> tuple[str, bool]:
+    """Keep the file; gives its id, and whether its sender can be asked which column is which."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
     if not form.filename:
@@ -79,7 +80,7 @@ def _receive(body: Body) -> str:
     services().history.received(screening_id, size, sha256)
     folder.complete()
     audit.record("upload", screening=screening_id, filename=filename, size=size, sha256=sha256)
-    return screening_id
+    return screening_id, form.fields.get("may_map") == "1"
 
 
 def _wish(form: Form, filename: str, kind: str) -> Request:
@@ -109,15 +110,18 @@ def _patience() -> float:
     return min(float(wanted[1]), WAIT_SECONDS) if wanted else WAIT_SECONDS
 
 
-def _refuse(screening_id: str) -> None:
-    """A file that is refused at once leaves nothing behind; one that failed through our fault stays in the list.
+def _refuse(screening_id: str, *, may_map: bool) -> None:
+    """A file that is refused at once leaves nothing behind; one that failed through our fault stays in the list, and so
+    does one whose columns may only be called otherwise, if its sender can say how.
 
     Raises:
         Refused: always; it is what the worker found.
     """
     screening = services().history.get(screening_id)
     found = (screening and screening.error) or {}
-    if found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if may_map and found.get("columns_missing"):
+        found = {**found, "mapping": url_for("mapping.show", screening_id=screening_id)}
+    elif found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
         services().history.remove(screening_id)
         Folder(services().settings.instance, screening_id).remove()
     raise Refused(found)

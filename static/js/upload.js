@@ -64,6 +64,9 @@ const showError = (error) => {
     if (error[name]) place.textContent = error[name];
     else if (place.tagName === "DD") (place.previousElementSibling.remove(), place.remove());
   }
+  const mapping = panel.querySelector("[data-mapping]");
+  if (error.mapping) (mapping.hidden = false), (mapping.firstElementChild.href = error.mapping);
+  else mapping?.remove();
   fillProblems(panel, error.errors ?? [], error.error_count ?? 0);
   errors.replaceChildren(panel);
   errors.firstElementChild.focus();

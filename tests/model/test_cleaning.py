@@ -99,6 +99,15 @@ def test_a_column_that_tells_the_label_is_left_out_unless_asked(rows, place: int
     assert "as was asked" in found(kept, "leak")[0]["done"]
 
 
+def test_a_measure_that_parts_the_classes_is_kept_and_told(rows) -> None:
+    values, label = rows
+    values[:, 4] = np.where(label == 1, 0.0, 20.0) + np.random.default_rng(2).uniform(0, 15, 1000)
+    cleaned = examine(CONTRACT, values, label)
+    assert cleaned.dropped == ()
+    (told,) = found(cleaned, "telling")
+    assert (told["column"], told["done"]) == ("age", "kept")
+
+
 def test_a_strong_honest_column_and_a_text_that_stands_once_are_no_leak(rows) -> None:
     values, label = rows
     values[:, 2] = 50 + label * 30 + np.random.default_rng(1).normal(0, 10, 1000)

@@ -15,13 +15,12 @@ import pytest
 from model import workshop
 from model.order import Order
 from model.simulate import orders, payments
+from screening.context import Context
 from screening.detector import Detector, load_detector
 from screening.errors import BadFile
 from screening.records import from_mappings
 from screening.settings import ROOT
 from screening.vectorizer import Seen
-
-pytest.importorskip("xgboost", reason="`make .venv/.train` installs what training needs")
 
 
 def order_for(folder: Path, frame: pd.DataFrame, **more) -> Order:
@@ -72,6 +71,16 @@ def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(made) -> None:
     assert {entry["column"] for entry in card["cleaning"]["unused"]} == {"user_id"}
     assert json.loads((order.out / "cleaning.json").read_text()) == card["cleaning"]
     assert (order.out / "model.h5").stat().st_size < 3e6
+
+
+def test_what_it_was_trained_on_is_its_past(made) -> None:
+    detector, order, _ = made
+    past = Context(order.instance, detector).past()
+    assert past is not None
+    time = past.values[:, detector.contract.columns.index("purchase_time")]
+    assert time.max() - time.min() <= detector.vectorizer.definition.horizon
+    assert 100 < len(past) < 2500
+    assert set(past.labels.tolist()) == {0, 1}
 
 
 def test_progress_rises_to_the_end(made) -> None:
