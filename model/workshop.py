@@ -21,7 +21,7 @@ from model import cleaning
 from model.calibrate import Calibration, fit_calibration
 from model.card import THRESHOLD
 from model.evaluate import report
-from model.general import Fitted, Recipe, fit_general
+from model.general import LARGE, Fitted, Recipe, fit_general
 from model.order import Order
 from model.package import Made, write_detector
 from model.table import Table, read_table, without
@@ -36,6 +36,7 @@ MOST_LEARNED = 2_000_000
 """Rows that are learned from, the latest: their features take 0.8 GB. Earlier ones still count as their past."""
 SCALER_ROWS = 200_000
 BLOCK = 65_536
+PARTS = 3
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,11 @@ def fit(
 def validate(
     prepared: Prepared, validation: Validation, seed: int, say: Say
 ) -> tuple[dict[str, Any], Calibration, Recipe]:
-    """Train on each split and test; gives the metrics, the calibration that all tested rows are fitted by, and the
-    recipe that was counted.
+    """Train on each split and test; gives the metrics, the calibration of the final net, and the counted recipe.
+
+    Of a small file with a time, the rows before the tested ones are scored too, each by a net that hadn't seen it:
+    what the latest weeks happen not to have would otherwise get no probability. The tested rows are then judged
+    by what the earlier ones taught, calibration included.
     """
     logit = np.full(len(prepared.label), np.nan)
     count = len(validation.splits)
@@ -172,25 +176,52 @@ def validate(
         stage = (
             "Testing on later rows" if validation.kind == "time" else f"Testing, fold {number + 1} of {count}"
         )
-        share = _part(say, 0.2 + 0.4 * number / count, 0.2 + 0.4 * (number + 1) / count)
+        share = _part(say, 0.2 + 0.3 * number / count, 0.2 + 0.3 * (number + 1) / count)
         share(0.0, stage)
         scaler, fitted = fit(prepared, learned, seed, share)
         logit[tested] = fitted.logits(scaler.transform(prepared.features[tested]))
     rows = np.flatnonzero(~np.isnan(logit))
-    label, prior = prepared.label[rows].astype(np.int64), float(prepared.label.mean())
-    weight = np.ones(len(rows))
+    label, prior = prepared.label.astype(np.int64), float(prepared.label.mean())
+    if validation.kind == "time" and len(label) < LARGE:
+        _score_earlier(prepared, validation.splits[0][0], logit, fitted.recipe, seed, _part(say, 0.5, 0.6))
+        earlier = np.setdiff1d(np.flatnonzero(~np.isnan(logit)), rows)
+        taught = _calibration(logit, label, earlier, float(label[earlier].mean()))
+        probability = taught(logit[rows])
+    else:
+        probability = cross_calibrated(logit[rows], label[rows], prior, seed)
     found = report(
-        label,
-        cross_calibrated(logit[rows], label, prior, seed),
-        weight,
+        label[rows],
+        probability,
+        np.ones(len(rows)),
         THRESHOLD,
-        float(label.mean()),
+        float(label[rows].mean()),
         draws=int(np.clip(2e7 / len(rows), 50, 500)),
         kind=validation.kind,
         name=validation.words,
         learned=int(np.mean([len(learned) for learned, _ in validation])),
     )
-    return {"validation": found}, fit_calibration(logit[rows], label, weight, prior), fitted.recipe
+    every = np.flatnonzero(~np.isnan(logit))
+    return {"validation": found}, _calibration(logit, label, every, prior), fitted.recipe
+
+
+def _score_earlier(  # noqa: PLR0917 -- all of one kind of thing
+    prepared: Prepared, earlier: NDArray[np.int64], logit: Floats, recipe: Recipe, seed: int, say: Say
+) -> None:
+    """Write the logits of some rows, each from a net that learned from the other two thirds of them."""
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(earlier, prepared.label[earlier])
+    for number, (others, part) in enumerate(folds):
+        share = _part(say, number / PARTS, (number + 1) / PARTS)
+        share(0.0, f"Calibrating, part {number + 1} of {PARTS}")
+        scaler, fitted = fit(prepared, earlier[others], seed, share, recipe=recipe)
+        logit[earlier[part]] = fitted.logits(scaler.transform(prepared.features[earlier[part]]))
+
+
+def _calibration(
+    logit: Floats, label: NDArray[np.int64], rows: NDArray[np.int64], prior: float
+) -> Calibration:
+    return fit_calibration(logit[rows], label[rows], np.ones(len(rows)), prior)
 
 
 def cross_calibrated(logit: Floats, label: NDArray[np.int64], prior: float, seed: int) -> Floats:
