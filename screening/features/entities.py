@@ -65,6 +65,6 @@ def _never_seen(definition: Definition, sheet: Sheet) -> None:
     """What holds for a row without a time, or without an entity."""
     memory = np.log1p(definition.options.memory)
     for names in (*((name,) for name in definition.tracked), *pairs(definition)):
-        for statistic in ("last", "fraud", "first fraud"):
+        for statistic in ("last", "fraud", "first fraud", "first ever"):
             sheet.put((statistic, *names), memory)
         sheet.put(("new", *names), 1.0)

@@ -140,5 +140,10 @@ def _of_known_frauds(definition: Definition, name: str) -> Iterator[Feature]:
     yield Feature(
         f"since first fraud({name})", columns, words, Shape.DURATION, ("first fraud", name), topic=topic
     )
+    window = window_words(definition.options.memory)
+    words = f"the time since the first known fraud with this {name} within {window}"
+    yield Feature(
+        f"since first fraud ever({name})", columns, words, Shape.DURATION, ("first ever", name), topic=topic
+    )
     words = f"the number of transactions known to be good with this {name} since its last known fraud"
     yield Feature(f"good since fraud({name})", columns, words, Shape.COUNT, ("good", name))

@@ -107,7 +107,9 @@ class Subject:
         marked = np.flatnonzero(labels == 1).astype(np.int32)
         last, found = latest(marked, self._window(self._options.memory, delay))
         first, begun = earliest(marked, self._window(delay + self._options.windows[-1], delay))
-        for statistic, place, known in (("fraud", last, found), ("first fraud", first, begun)):
+        ever, _ = earliest(marked, self._window(self._options.memory, delay))
+        told = (("fraud", last, found), ("first fraud", first, begun), ("first ever", ever, found))
+        for statistic, place, known in told:
             since = self._groups.since(place) / TICKS
             self._put(statistic, np.log1p(np.where(known, since, self._options.memory)))
         good = Window(self._groups.after(last), self._place(delay)).total(running(labels == 0))

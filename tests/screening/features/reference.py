@@ -209,6 +209,11 @@ class Reference:
         times = self._known_frauds(row, name, self.definition.options.windows[-1])
         return self._since(row, [min(times)] if times else [])
 
+    def of_first_ever(self, row: Row, name: str) -> float:
+        options = self.definition.options
+        times = self._known_frauds(row, name, options.memory - options.label_delay)
+        return self._since(row, [min(times)] if times else [])
+
     def of_good(self, row: Row, name: str) -> float:
         options = self.definition.options
         span = options.memory - options.label_delay
