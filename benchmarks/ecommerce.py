@@ -1,8 +1,8 @@
 """The workshop's net on e-commerce orders, beside other models: ``python -m benchmarks.ecommerce FILE``.
 
-FILE: the public exercise data "Fraud_Data" with its column names, as CSV or Parquet. Learned from what was bought before
-2015-06-20, tested on what was bought from then to 2015-08-19; and, as most published figures are of that kind,
-on a fifth of the rows drawn at random. Each model is trained with three seeds: chance moves these AUC by 0.01.
+FILE: the public exercise data "Fraud_Data" with its column names, as CSV or Parquet. What was bought before 2015-06-20
+is learned from, what was bought from then to 2015-08-19 is tested; and, as most published figures are of that kind, a
+fifth of the rows drawn at random. Each model is trained with three seeds: chance moves these AUC by 0.01.
 """
 
 from __future__ import annotations

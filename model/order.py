@@ -35,6 +35,8 @@ class Order:
     instance: Path | None = None
     """INSTANCE_PATH, when the training data shall be remembered as the past of the files to come."""
     description: str | None = None
+    ranges: Path | None = None
+    """The operator's table of which addresses are of which country."""
 
     def as_json(self) -> str:
         """For :meth:`read`."""
@@ -68,6 +70,7 @@ class Order:
             keep_leaks=bool(given.get("keep_leaks", False)),
             seed=int(given.get("seed", 0)),
             instance=Path(given["instance"]) if given.get("instance") else None,
+            ranges=Path(given["ranges"]) if given.get("ranges") else None,
             **optional,
         )
 

@@ -53,10 +53,11 @@ def read_table(order: Order) -> Table:
     """
     guesses = () if order.columns else _guessed(order)
     columns = order.columns or tuple(guess.column for guess in guesses)
+    reasons = {guess.column.name: guess.reason for guess in guesses}
     unused = tuple(
-        (guess.column.name, guess.reason)
-        for guess in guesses
-        if guess.column.role in (Role.CARRY, Role.IGNORE)
+        (column.name, reasons.get(column.name, f"its role is {column.role.value}"))
+        for column in columns
+        if column.role in (Role.CARRY, Role.IGNORE)
     )
     contract = ColumnContract.of(columns)
     if contract.label is None:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from model.package import Made, write_detector
 from model.table import Table, read_table, without
 from model.validation import Validation, check_labels, plan
 from screening.errors import ScreeningError
-from screening.features import Definition, Options, define, iterate
+from screening.features import Definition, Options, Ranges, define, iterate, read_ranges
 
 Say = Callable[[float, str], None]
 Floats = NDArray[np.float64]
@@ -101,7 +101,8 @@ def prepare(order: Order, say: Say) -> Prepared:
     table = without(table.rows(cleaned.keep), set(cleaned.dropped))
     check_labels(table.label)
     say(0.1, "Making features")
-    definition = define(table.contract, table.values, Options(label_delay=order.label_delay))
+    ranges = None if order.ranges is None else read_ranges(order.ranges)
+    definition = define(table.contract, table.values, Options(label_delay=order.label_delay), ranges)
     features = _features(definition, table, _part(say, 0.1, 0.2))
     recent = _recent(table)
     table, features = table.rows(recent), features[recent]
@@ -110,7 +111,15 @@ def prepare(order: Order, say: Say) -> Prepared:
         if table.contract.time is None
         else table.values[:, table.contract.columns.index(table.contract.time)]
     )
-    return Prepared(table, definition, features, table.label, time, cleaned.report)
+    return Prepared(table, definition, features, table.label, time, _with_ranges(cleaned.report, ranges))
+
+
+def _with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]:
+    """The report of the cleaning with what was wrong in the table of addresses."""
+    if ranges is None:
+        return found
+    damage = [asdict(problem) for problem in ranges.problems]
+    return {**found, "ranges": {"used": len(ranges), "skipped": ranges.skipped, "problems": damage}}
 
 
 def _features(definition: Definition, table: Table, say: Say) -> Features:

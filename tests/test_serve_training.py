@@ -17,7 +17,6 @@ from tests.served import BOUNDARY, Server
 from tests.web.test_trainings import form_of, table
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix")
-pytest.importorskip("xgboost", reason="`make .venv/.train` installs what training needs")
 
 
 @pytest.fixture

@@ -69,6 +69,12 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option(
     "--label-delay", default="7d", show_default=True, callback=_delay, help="Until a fraud is known."
 )
+@click.option(
+    "--ip-countries",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A table of addresses: CSV with lower bound, upper bound, country; or .mmdb.",
+)
 @click.option("--keep-leaks", is_flag=True, help="Learn even from columns that give the label away.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @with_appcontext
@@ -83,6 +89,7 @@ def train(
     roles: dict[str, Role],
     name: str | None,
     label_delay: float,
+    ip_countries: Path | None,
     keep_leaks: bool,
     seed: int,
 ) -> None:
@@ -106,6 +113,7 @@ def train(
         "columns": [choice.as_dict() for choice in choices],
         "label_delay": label_delay,
         "keep_leaks": keep_leaks,
+        "ranges": None if ip_countries is None else str(ip_countries.resolve()),
         "seed": seed,
         "instance": str(services().settings.instance),
     }

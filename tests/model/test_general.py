@@ -11,7 +11,6 @@ from sklearn.metrics import roc_auc_score
 from model.calibrate import fit_calibration
 from model.general import Fitted, fit_general
 
-pytest.importorskip("xgboost", reason="`make .venv/.train` installs what training needs")
 ROWS, INPUTS = 3000, 7
 
 

@@ -18,7 +18,6 @@ from model.train import fit, main, measure
 from model.trees import TreeRecipe
 from tests.model.factory import training_frame, write_csv
 
-pytest.importorskip("xgboost", reason="training needs requirements/train.txt")
 TINY = Recipe(members=2, width=8, epochs=2, trees=TreeRecipe(trees=8))
 
 

@@ -70,7 +70,8 @@ def test_each_leaf_lights_for_its_own_path_alone(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [2, 3, 5])
 def test_xgboost_and_the_layers_agree(depth: int) -> None:
-    xgboost = pytest.importorskip("xgboost", reason="training needs requirements/train.txt")
+    import xgboost
+
     generator = np.random.default_rng(2)
     values = generator.normal(size=(600, 6)).astype(np.float32)
     label = (values[:, 0] * values[:, 1] > 0.3).astype(np.int64)
@@ -86,7 +87,6 @@ def test_xgboost_and_the_layers_agree(depth: int) -> None:
 
 
 def test_trees_are_counted_on_held_out_rows() -> None:
-    pytest.importorskip("xgboost", reason="training needs requirements/train.txt")
     generator = np.random.default_rng(3)
     values = generator.normal(size=(800, 5)).astype(np.float32)
     label = (values[:, 0] + generator.normal(size=800) > 1).astype(np.int64)
