@@ -17,6 +17,7 @@ from screening.outcome import Outcome
 ROWS_AT_ONCE = 2000
 MOST_SHEET_ROWS = 1_000_000  # a worksheet ends at 1,048,576
 NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*\Z", re.ASCII)
+UNLISTED = "can't be used; problems beyond the first thousand aren't listed"
 ADDED = ("fraud_probability", "flagged")
 
 
@@ -54,6 +55,25 @@ def flagged_csv(found: Outcome) -> Iterator[bytes]:
                 _joined(found, number),
                 *map(safe, record),
             ]
+            for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
+        )
+
+
+def rejected_csv(found: Outcome) -> Iterator[bytes]:
+    """The rows that were set aside, in the file's order: row number, what is wrong, then the file's own columns.
+
+    What is wrong is known of the first thousand problems; a row beyond them says so.
+    """
+    header = header_of(found.canonical)
+    yield _csv([["row", "problem", *(safe(name) for name in header)]])
+    wrong: dict[int, list[str]] = {}
+    for problem in found.meta["set_aside"]:
+        said = f"{problem['column']} {problem['problem']}" if problem["column"] else problem["problem"]
+        wrong.setdefault(problem["row"], []).append(said)
+    chosen = np.flatnonzero(np.isnan(found.probability))
+    for begin in range(0, len(chosen), ROWS_AT_ONCE):
+        yield _csv(
+            [number + 1, "; ".join(wrong.get(number + 1, [UNLISTED])), *map(safe, record)]
             for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
         )
 

@@ -141,6 +141,11 @@ def test_rows_with_bad_cells_can_be_set_aside_and_are_listed(
     assert (scores[4]["fraud_probability"], scores[4]["flagged"]) == ("", "")
     assert all(row["fraud_probability"] for place, row in enumerate(scores) if place != 4)
     assert "set aside" in page
+    text = analyst.client.get(f"/results/{done}/rejected.csv").get_data(as_text=True)
+    (rejected,) = csv.DictReader(io.StringIO(text))
+    assert (rejected["row"], rejected["problem"]) == ("5", "Time is empty")
+    assert rejected["Time"] == ""
+    assert rejected["V1"] == scores[4]["V1"]
 
 
 @pytest.mark.security(13)

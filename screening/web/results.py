@@ -135,6 +135,13 @@ def flagged_csv(screening_id: str) -> Response:
     return _export(screening_id, "flagged.csv", CSV, lambda _, found: reports.flagged_csv(found))
 
 
+@blueprint.get("/<screening_id>/rejected.csv")
+@require("see")
+def rejected(screening_id: str) -> Response:
+    """The rows that were set aside, with what is wrong with each."""
+    return _export(screening_id, "rejected.csv", CSV, lambda _, found: reports.rejected_csv(found))
+
+
 @blueprint.get("/<screening_id>/report.xlsx")
 @require("see")
 def report(screening_id: str) -> Response:

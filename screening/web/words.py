@@ -14,6 +14,7 @@ from typing import Any
 NOTHING = "–"
 PERCENT = "\u00a0%"
 DAY = 86_400
+EARLIEST_DATE, LATEST_DATE = 315_532_800, 4_102_444_800  # 1980 to 2100: no file's own clock runs that long
 DIGITS = 4
 BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 AGES = ((365 * DAY, "year"), (30 * DAY, "month"), (DAY, "day"), (3600, "hour"), (60, "minute"))
@@ -128,9 +129,11 @@ def mebibytes(value: float) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds since the file's clock began, as ``1 d 03:12:45``."""
+    """Seconds since the file's clock began, as ``1 d 03:12:45``; a date where they are so many that it was 1970."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
+    if EARLIEST_DATE <= seconds < LATEST_DATE:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
     whole = int(seconds)
     days, rest = divmod(whole, DAY)
     text = f"{rest // 3600:02d}:{rest % 3600 // 60:02d}:{rest % 60:02d}"

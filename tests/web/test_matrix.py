@@ -64,6 +64,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/results/<screening_id>.json"): (401, "open", "open", "open", "open", 401),
     ("GET", "/results/<screening_id>/scores.csv"): MEMBERS,
     ("GET", "/results/<screening_id>/flagged.csv"): MEMBERS,
+    ("GET", "/results/<screening_id>/rejected.csv"): MEMBERS,
     ("GET", "/results/<screening_id>/report.xlsx"): MEMBERS,
     ("POST", "/results/<screening_id>/delete"): SCREENERS,
     ("POST", "/detect_fraud"): (401, "open", "open", 403, "open", 401),

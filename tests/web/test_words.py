@@ -65,7 +65,14 @@ def test_a_share_above_nought_never_reads_as_nought(value: float | None, shown: 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "00:00:00"), (45_045, "12:30:45"), (127_671, "1 d 11:27:51"), (None, "–"), (float("nan"), "–")],
+    [
+        (0, "00:00:00"),
+        (45_045, "12:30:45"),
+        (127_671, "1 d 11:27:51"),
+        (1_767_225_600, "2026-01-01 00:00:00"),
+        (None, "–"),
+        (float("nan"), "–"),
+    ],
 )
 def test_seconds_since_the_first_payment_read_as_a_clock(seconds: float | None, shown: str) -> None:
     assert words.clock(seconds) == shown
