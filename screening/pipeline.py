@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import utils
-from screening import flags, outcome, quality, reasons
+from screening import drift, flags, outcome, quality, reasons
 from screening.errors import BadFile, BadTransaction, CellProblem, ColumnsMissing
 from screening.intake import Kind, open_transactions
 from screening.schema import ColumnContract, Matrix, Transactions
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_EXPLAINED = 5000
 """Flagged rows that get reasons, strongest first: nobody reads more, and each costs a scoring of its own."""
+EVERY, MANY = 16, 2000
+"""Of batches of so many rows every sixteenth is compared with the training data, of smaller ones each."""
 MOST_LISTED = 1000
 """Problems that are kept of rows set aside; the count is always whole."""
 
@@ -50,6 +52,7 @@ class _Collected:
     """
 
     probability: list[NDArray[np.float32]] = field(default_factory=list)
+    sampled: list[Matrix] = field(default_factory=list)
     values: list[Matrix] = field(default_factory=list)
     bad: list[NDArray[np.bool_]] = field(default_factory=list)
     offsets: list[NDArray[np.int64]] = field(default_factory=list)
@@ -122,6 +125,8 @@ def screen(
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
     collected.offsets.append(batch.offsets)
+    step = EVERY if len(batch) >= MANY else 1
+    collected.sampled.append(batch.transactions.values[np.flatnonzero(~batch.bad)[::step]])
     collected.set_aside += int(batch.bad.sum())
     collected.notes.extend(note for note in batch.notes if note not in collected.notes)
     collected.problems.extend(batch.problems[: MOST_LISTED - len(collected.problems)])
@@ -220,7 +225,10 @@ def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _
         "time": time,
         "label": label,
     }
-    meta = {"set_aside": [asdict(problem) for problem in collected.problems]}
+    meta = {
+        "set_aside": [asdict(problem) for problem in collected.problems],
+        "drift": drift.measure(detector, np.concatenate(collected.sampled)),
+    }
     outcome.save(folder, arrays, dict(_explained(detector, probability, collected)), meta)
     return Found(
         detector=detector.name,

@@ -100,6 +100,24 @@ def test_the_workbook_opens_and_counts_what_the_page_counts(analyst: Person, don
     assert isinstance(book["Flagged rows"].cell(2, 4).value, int | float)
 
 
+def test_a_file_of_other_amounts_is_compared_with_the_training_data(
+    analyst: Person, worker: Worker, sample: bytes
+) -> None:
+    usual = analyst.client.get(analyst.upload(sample).headers["Location"]).get_data(as_text=True)
+    assert "Compared with the training data" in usual
+    header, *lines = sample.decode().splitlines()
+    place = header.split(",").index("Amount")
+    moved = [header]
+    for line in lines:
+        cells = line.split(",")
+        cells[place] = str(float(cells[place]) * 1000 + 50_000)
+        moved.append(",".join(cells))
+    page = analyst.client.get(analyst.upload("\n".join(moved).encode()).headers["Location"]).get_data(
+        as_text=True
+    )
+    assert "Amount differs much" in page
+
+
 def test_a_broken_cell_refuses_the_file_and_says_where(
     analyst: Person, worker: Worker, sample: bytes
 ) -> None:

@@ -23,6 +23,7 @@ LINE = {
         "compiler",
         "cells",
         "context",
+        "drift",
         "features",
         "guess",
         "typed_records",

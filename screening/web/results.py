@@ -59,6 +59,7 @@ def show(screening_id: str) -> str:
         histogram=found.histogram(),
         quality=screening.quality,
         problems=found.meta["set_aside"],
+        drift=found.meta.get("drift", []),
         own=TrialView(**found.trial(screening.threshold)),
         trial=TrialView(**found.trial(_trial_value(screening))),
         trial_quality=_quality_at(found, _trial_value(screening)),
