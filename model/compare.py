@@ -115,8 +115,8 @@ def _scored(
         score = model(given)
     done = time.perf_counter()
     return score, {
-        "seconds_to_train": round(learned - began, 2),
-        "seconds_to_score": round(done - learned, 3),
+        "seconds_to_train": round(learned - began, 4),
+        "seconds_to_score": round(done - learned, 4),
     }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
+from screening.history import DONE, OPEN_STATES
 from screening.mappings import Mapping, mark
 from screening.web.services import Services
 from screening.worker import Worker
@@ -28,8 +30,16 @@ def fields_of(page: str) -> dict[str, str]:
     return found
 
 
+def done(services: Services, screening_id: str, seconds: float = 30.0) -> bool:
+    """Wait until the worker's thread has finished a screening."""
+    deadline = time.monotonic() + seconds
+    while services.history.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return services.history.state(screening_id) == DONE
+
+
 def test_the_refusal_offers_to_say_which_column_is_which(
-    analyst: Person, worker: Worker, renamed: bytes
+    analyst: Person, worker: Worker, renamed: bytes, services: Services
 ) -> None:
     answer = analyst.upload(renamed, may_map="1")
     page = answer.get_data(as_text=True)
@@ -42,7 +52,7 @@ def test_the_refusal_offers_to_say_which_column_is_which(
     assert fields["column-29"] == "Betrag"
     sent = {"csrf_token": analyst.token(link), "detector": "card", **fields, "column-0": "Seconds"}
     location = analyst.client.post(link, data=sent).headers["Location"]
-    worker.work_once()
+    assert done(services, location.rsplit("/", 1)[1])
     result = analyst.client.get(location).get_data(as_text=True)
     assert "Betrag as Amount" in result
     assert "flagged" in result
