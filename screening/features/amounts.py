@@ -34,6 +34,25 @@ def in_units(amounts: Floats, unit: float) -> Floats:
     return np.rint(np.clip(amounts / unit, -LARGEST, LARGEST) * FINE) / FINE
 
 
+def largest(numbers: Floats, window: Window) -> Floats:
+    """The largest of ``numbers`` (r,) in each window, (p,); 0 where it is empty.
+
+    Maxima over 2, 4, 8, … rows are made one from the other, and two of them cover any window
+    (the sparse table of Bender and Farach-Colton 2000, one level at a time).
+    """
+    found = np.zeros(len(window))
+    level = np.frexp(window.count.astype(np.float64))[1].astype(np.int8)  # 0 where it is empty
+    order = np.argsort(level, kind="stable")
+    ends = np.searchsorted(level[order], np.arange(level.max(initial=0) + 2))
+    table = numbers
+    for number in range(1, len(ends) - 1):
+        size = 1 << (number - 1)
+        chosen = order[ends[number] : ends[number + 1]]
+        found[chosen] = np.maximum(table[window.low[chosen]], table[window.high[chosen] - size])
+        table = np.maximum(table[:-size], table[size:])
+    return found
+
+
 class Amounts:
     """The amounts of the rows of ``groups`` in their order, in units, (r,)."""
 
@@ -61,22 +80,8 @@ class Amounts:
         return np.where(window.count > 1, found, 0.0)
 
     def largest(self, window: Window) -> Floats:
-        """The largest in each window, 0 where it is empty.
-
-        Maxima over 2, 4, 8, … rows are made one from the other, and two of them cover any window
-        (the sparse table of Bender and Farach-Colton 2000, one level at a time).
-        """
-        found = np.zeros(len(window))
-        level = np.frexp(window.count.astype(np.float64))[1].astype(np.int8)  # 0 where it is empty
-        order = np.argsort(level, kind="stable")
-        ends = np.searchsorted(level[order], np.arange(level.max(initial=0) + 2))
-        table = self.units
-        for number in range(1, len(ends) - 1):
-            size = 1 << (number - 1)
-            chosen = order[ends[number] : ends[number + 1]]
-            found[chosen] = np.maximum(table[window.low[chosen]], table[window.high[chosen] - size])
-            table = np.maximum(table[:-size], table[size:])
-        return found
+        """The largest in each window, 0 where it is empty."""
+        return largest(self.units, window)
 
     def medians(self, windows: Sequence[Window]) -> list[Floats]:
         """The median of each window of several lists of windows: of an even number the mean of the middle two."""

@@ -20,7 +20,7 @@ from screening.features.feature import Feature
 from screening.features.options import DEFAULTS, Options
 from screening.schema import Column, ColumnContract, Role
 
-VERSION = 1
+VERSION = 2
 Levels = tuple[tuple[float, float], ...]
 
 

@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 
 from screening.features.definition import Definition
+from screening.features.frauds import UNUSUAL
 from screening.features.groups import parts_of
 from screening.features.history import Scene
-from screening.features.lookback import pairs, partners
+from screening.features.lookback import pairs, partners, usual_of
 from screening.features.matrix import Sheet
 from screening.features.meetings import Links
 from screening.features.subject import Subject
@@ -55,16 +56,21 @@ def _tell(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: 
     entity.last()
     entity.counts()
     entity.amounts()
+    entity.high_amounts()
     for partner, met in links.items():
         entity.partners(partner, met)
     entity.frauds()
     entity.known_frauds()
+    for partner in usual_of(scene.definition, name):
+        entity.least_fraud(partner)
 
 
 def _never_seen(definition: Definition, sheet: Sheet) -> None:
     """What holds for a row without a time, or without an entity."""
     memory = np.log1p(definition.options.memory)
     for names in (*((name,) for name in definition.tracked), *pairs(definition)):
-        for statistic in ("last", "fraud", "first fraud", "first ever"):
+        for statistic in ("last", "fraud", "first fraud", "first ever", "known good", "run", "last high"):
             sheet.put((statistic, *names), memory)
+        for partner in usual_of(definition, names[0]) if len(names) == 1 else ():
+            sheet.put(("least fraud", *names, partner), UNUSUAL)
         sheet.put(("new", *names), 1.0)

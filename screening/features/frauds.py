@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.features.amounts import largest
 from screening.features.groups import Window
 from screening.features.timeline import Places
 
+UNUSUAL = 5.0
+"""The logarithm of the most that an amount is held to be above the usual, and what stands for no fraud at all."""
 Found = tuple[Places, NDArray[np.bool_]]
 
 
@@ -19,6 +24,19 @@ def latest(marked: Places, window: Window) -> Found:
 def earliest(marked: Places, window: Window) -> Found:
     """The first of the marked places, ascending, in each window, and whether there is one; (p,) each."""
     return _chosen(marked, np.searchsorted(marked, window.low), window)
+
+
+def least(marked: Places, numbers: NDArray[np.floating[Any]], window: Window) -> NDArray[np.float64]:
+    """The smallest number of the marked places in each window, within ``UNUSUAL``, (p,); so too where there is none.
+
+    ``marked`` (r,) are places, ascending, with a number each.
+    """
+    inside = Window(
+        np.searchsorted(marked, window.low).astype(np.int32),
+        np.searchsorted(marked, window.high).astype(np.int32),
+    )
+    below = UNUSUAL - np.clip(numbers, -UNUSUAL, UNUSUAL)
+    return UNUSUAL - largest(below, inside)
 
 
 def _chosen(marked: Places, number: NDArray[np.int64], window: Window) -> Found:

@@ -14,6 +14,7 @@ from screening.features.groups import codes_of, together
 from screening.features.lookback import count_windows, distinct_windows, fraud_windows, linked_pairs
 from screening.features.meetings import Links, link
 from screening.features.timeline import TICKS, Places, Stretch, Timeline
+from screening.features.unusual import Logs, above_usual
 from screening.schema import Role
 
 
@@ -21,7 +22,7 @@ class History:
     """A timeline's rows, (t,) each, as far as they tell anything of later rows.
 
     ``codes`` are numbers for the cells of each entity and of each two of them, -1 for a blank; ``units`` are the
-    amounts, if there are any.
+    amounts, if there are any, and ``unusual`` how far they were above what was usual for each profiled entity.
     """
 
     def __init__(self, definition: Definition, timeline: Timeline) -> None:
@@ -36,6 +37,7 @@ class History:
         self.links: dict[frozenset[str], Links] = {}
         for one, other in linked_pairs(definition):
             self._meet(one, other)
+        self.unusual = self._unusual()
 
     def _units(self) -> NDArray[np.float64] | None:
         name = self.definition.contract.amount
@@ -50,6 +52,13 @@ class History:
         spans = [round(span * TICKS) for span in distinct_windows(self.definition)]
         self.links[frozenset((one, other))] = link(codes, self._timeline.time, np.array(spans, np.int64))
         self.codes[one, other] = codes
+
+    def _unusual(self) -> dict[str, Logs]:
+        if self.units is None:
+            return {}
+        span = self.definition.options.windows[-1]
+        profiled = self.definition.profiled
+        return {name: above_usual(self._timeline, self.codes[name,], self.units, span) for name in profiled}
 
     def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
         """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
@@ -93,6 +102,10 @@ class Scene:
     def units(self) -> NDArray[np.float64] | None:
         """The amounts in units, if there are any."""
         return None if self.history.units is None else self.history.units[self._slice]
+
+    def unusual(self, name: str) -> Logs:
+        """The logarithm of each amount less that of what was usual for its entity; NaN where nothing is."""
+        return self.history.unusual[name][self._slice]
 
     def codes(self, names: tuple[str, ...]) -> Places:
         """Numbers for the cells of an entity, or of two."""

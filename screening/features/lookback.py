@@ -44,10 +44,15 @@ def partners(definition: Definition, entity: str) -> tuple[str, ...]:
     return tuple(column.name for column in definition.of_role(Role.ENTITY) if column.name != entity)
 
 
+def usual_of(definition: Definition, entity: str) -> tuple[str, ...]:
+    """The partners of an entity whose own amounts tell how unusual its frauds were."""
+    return tuple(partner for partner in partners(definition, entity) if partner in definition.profiled)
+
+
 def count_windows(definition: Definition) -> tuple[float, ...]:
     """The windows in which rows are counted, "ever" among them."""
     options = definition.options
-    return options.windows if options.memory in options.windows else (*options.windows, options.memory)
+    return _ever(definition, options.windows)
 
 
 def distinct_windows(definition: Definition) -> tuple[float, ...]:
@@ -106,16 +111,32 @@ def _of_amount(definition: Definition, name: str, amount: str) -> Iterator[Featu
     kinds = {"sum": f"the sum of {amount}", "mean": f"the mean {amount}"}
     kinds |= {"median": f"the median {amount}", "max": f"the largest {amount}"}
     for statistic, words in kinds.items():
-        for window in definition.options.windows:
+        for window in _ever(definition, definition.options.windows, statistic == "mean"):
             feature = _windowed(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
             yield replace(feature, scale=definition.unit)
     for statistic, words in (("mean", "the mean"), ("median", "the median"), ("max", "the largest")):
-        for window in definition.options.long_windows:
+        for window in _ever(definition, definition.options.long_windows, statistic == "mean"):
             against = f"{amount} against {words} {of}"
             yield _windowed(f"against {statistic}", (name,), window, against, Shape.RATIO)
-    for window in definition.options.long_windows:
+    for window in _ever(definition, definition.options.long_windows):
         words = f"the distance of {amount} from the mean {of}"
         yield _windowed("score", (name,), window, words, Shape.SCORE)
+    yield from _of_high(definition, name, amount)
+
+
+def _ever(definition: Definition, windows: tuple[float, ...], wanted: bool = True) -> tuple[float, ...]:
+    """Some windows, and all that is remembered."""
+    memory = definition.options.memory
+    return windows if memory in windows or not wanted else (*windows, memory)
+
+
+def _of_high(definition: Definition, name: str, amount: str) -> Iterator[Feature]:
+    usual = f"{amount} far above the median of this {name}"
+    for window in definition.options.long_windows:
+        words = f"the number of transactions with {usual}"
+        yield _windowed("high", (name,), window, words, Shape.COUNT)
+    words = f"the time since the last transaction with {usual}"
+    yield Feature(f"since high({name})", (name,), words, Shape.DURATION, ("last high", name))
 
 
 def _of_frauds(definition: Definition, name: str) -> Iterator[Feature]:
@@ -147,3 +168,18 @@ def _of_known_frauds(definition: Definition, name: str) -> Iterator[Feature]:
     )
     words = f"the number of transactions known to be good with this {name} since its last known fraud"
     yield Feature(f"good since fraud({name})", columns, words, Shape.COUNT, ("good", name))
+    for partner in usual_of(definition, name) if definition.contract.amount else ():
+        window = window_words(definition.options.windows[-1])
+        words = (
+            f"the least unusual amount of the known frauds with this {name} within {window}, "
+            f"against the median of its {partner}"
+        )
+        key = ("least fraud", name, partner)
+        yield Feature(f"least fraud({name}, {partner})", columns, words, Shape.RATIO, key, topic=topic)
+    words = f"the time since the last transaction known to be good with this {name}"
+    yield Feature(f"since known good({name})", columns, words, Shape.DURATION, ("known good", name))
+    topic = f"run of frauds {name}"
+    words = f"the time since the first of the known frauds in a row with this {name}"
+    yield Feature(f"since run({name})", columns, words, Shape.DURATION, ("run", name), topic=topic)
+    words = f"the number of known frauds in a row with this {name}"
+    yield Feature(f"frauds in a row({name})", columns, words, Shape.COUNT, ("in a row", name), topic=topic)

@@ -38,8 +38,8 @@ class Options:
 
     @property
     def horizon(self) -> float:
-        """How far back anything looks."""
-        return max(self.memory, self.label_delay + self.windows[-1])
+        """How far back anything looks: at a fraud of the longest window, and from there at what was usual."""
+        return max(self.memory, self.label_delay + 2 * self.windows[-1])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

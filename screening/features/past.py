@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.definition import Definition
+from screening.features.lookback import usual_of
 from screening.schema import Matrix
 
 FEW = 256
@@ -84,7 +86,19 @@ class PastIndex:
             if len(cells) > FEW:
                 return self._past
             parts += [column.within(float(cell), since, until) for cell in cells]
-        return self._rows(np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64))
+        rows = np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+        return self._rows(np.unique(np.concatenate([rows, *self._of_frauds(rows)])))
+
+    def _of_frauds(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """What was usual for the others in known frauds among some rows: their rows of the longest window before."""
+        frauds = self._past.values[rows[self._past.labels[rows] == 1]]
+        times = self._column(frauds, self._definition.contract.time)
+        back = self._definition.options.windows[-1] + 1.0
+        for name in {partner for entity in self._sorted for partner in usual_of(self._definition, entity)}:
+            cells = self._column(frauds, name)
+            for cell in np.unique(cells[~np.isnan(cells)]):
+                own = times[cells == cell]
+                yield self._sorted[name].within(float(cell), float(own.min()) - back, float(own.max()))
 
     def _rows(self, rows: NDArray[np.int64]) -> Past:
         return Past(self._past.values[rows], self._past.labels[rows])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from screening.features.amounts import Amounts
-from screening.features.frauds import earliest, latest
+from screening.features.frauds import earliest, latest, least
 from screening.features.groups import Groups, Window, running
 from screening.features.history import Scene
 from screening.features.lookback import count_windows, distinct_windows, fraud_windows
@@ -15,6 +16,7 @@ from screening.features.matrix import Sheet
 from screening.features.meetings import Links, distinct
 from screening.features.rowwise import signed_log
 from screening.features.timeline import TICKS, Places, Whole
+from screening.features.unusual import HIGH
 
 
 class Subject:
@@ -65,6 +67,7 @@ class Subject:
         amounts = Amounts(self._groups, units[self._groups.rows])
         own = units[self._groups.now]
         windows = [self._window(span) for span in self._options.windows]
+        self._ever(amounts, own)
         for span, window, median in zip(
             self._options.windows, windows, amounts.medians(windows), strict=True
         ):
@@ -76,10 +79,30 @@ class Subject:
             if self._sheet.wants("score", *self._names, str(span)):
                 self._put("score", np.arcsinh(amounts.scores(window, own)), span)
 
+    def _ever(self, amounts: Amounts, own: Any) -> None:
+        """The mean of all that is remembered, and the row's own amount beside it."""
+        span = self._options.memory
+        window = self._window(span)
+        self._usual("mean", amounts.total(window) / np.maximum(window.count, 1), own, window, span)
+        self._put("score", np.arcsinh(amounts.scores(window, own)), span)
+
     def _usual(self, statistic: str, units: Any, own: Any, window: Window, span: float) -> None:
         logs = signed_log(units)
         self._put(statistic, logs, span)
         self._put(f"against {statistic}", np.where(window.count > 0, signed_log(own) - logs, 0.0), span)
+
+    def high_amounts(self) -> None:
+        """How often the amount was far above the usual lately: a stolen card's is, before anybody knows of it."""
+        (name,) = self._names
+        if not self._sheet.wants("last high", name):
+            return
+        high = self._scene.unusual(name)[self._groups.rows] > HIGH
+        for span in self._options.long_windows:
+            self._put("high", np.log1p(self._window(span).total(running(high))), span)
+        marked = np.flatnonzero(high).astype(np.int32)
+        place, found = latest(marked, self._window(self._options.windows[-1]))
+        since = self._groups.since(place) / TICKS
+        self._put("last high", np.log1p(np.where(found, since, self._options.memory)))
 
     def partners(self, name: str, links: Links) -> None:
         """How many different ones of another entity there were."""
@@ -114,3 +137,27 @@ class Subject:
             self._put(statistic, np.log1p(np.where(known, since, self._options.memory)))
         good = Window(self._groups.after(last), self._place(delay)).total(running(labels == 0))
         self._put("good", np.log1p(good * found))
+        self._run(labels, marked)
+
+    def least_fraud(self, partner: str) -> None:
+        """Whether the known frauds had unusual amounts: those of a stolen card have, those of a bad device haven't."""
+        if not self._sheet.wants("least fraud", *self._names, partner):
+            return
+        above = self._scene.unusual(partner)[self._groups.rows]
+        known = (self._scene.labels[self._groups.rows] == 1) & ~np.isnan(above)
+        marked = np.flatnonzero(known).astype(np.int32)
+        delay = self._options.label_delay
+        window = self._window(delay + self._options.windows[-1], delay)
+        self._put("least fraud", least(marked, above[marked], window), partner)
+
+    def _run(self, labels: NDArray[np.int8], frauds: Places) -> None:
+        """The last row known to be good, and the unbroken run of known frauds after it."""
+        known = self._window(self._options.memory, self._options.label_delay)
+        good, found = latest(np.flatnonzero(labels == 0).astype(np.int32), known)
+        after = np.where(found, self._groups.after(good), known.low).astype(np.int32)
+        run = Window(np.minimum(after, known.high), known.high)
+        first, begun = earliest(frauds, run)
+        for statistic, place, there in (("known good", good, found), ("run", first, begun)):
+            since = self._groups.since(place) / TICKS
+            self._put(statistic, np.log1p(np.where(there, since, self._options.memory)))
+        self._put("in a row", np.log1p(run.total(running(labels == 1))))

@@ -85,6 +85,11 @@ class Timeline:
         own = np.full(len(self._values), -1, np.int8) if own is None else np.asarray(own, np.int8)
         return (own if self._past is None else np.concatenate([self._past.labels, own]))[self._order]
 
+    def whole(self) -> Stretch:
+        """All rows, each of them asked about."""
+        every = np.arange(len(self.time), dtype=np.int32)
+        return Stretch(0, len(every), self.time, every, every, every)
+
     def chunks(self, start: int, stop: int) -> Iterator[tuple[int, int, Stretch]]:
         """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
         size = LEAST_ROWS

@@ -222,3 +222,48 @@ class Reference:
         return math.log1p(
             sum(other.label == 0 and other.ticks(self.time) > max(times) for other in past) if times else 0
         )
+
+    def _run(self, row: Row, name: str) -> tuple[list[int], list[int]]:
+        """When the rows known to be good were, and the frauds known after the last of them."""
+        options = self.definition.options
+        past = self.before(row, [name], options.memory - options.label_delay, options.label_delay)
+        good = [other.ticks(self.time) for other in past if other.label == 0]
+        frauds = [other.ticks(self.time) for other in past if other.label == 1]
+        return good, [time for time in frauds if not good or time > max(good)]
+
+    def of_known_good(self, row: Row, name: str) -> float:
+        good, _ = self._run(row, name)
+        return self._since(row, [max(good)] if good else [])
+
+    def of_run(self, row: Row, name: str) -> float:
+        _, run = self._run(row, name)
+        return self._since(row, [min(run)] if run else [])
+
+    def of_least_fraud(self, row: Row, name: str, partner: str) -> float:
+        options = self.definition.options
+        past = self.before(row, [name], options.windows[-1], options.label_delay)
+        found = [5.0]
+        for other in past:
+            above = self._above_usual(other, partner)
+            if other.label == 1 and above is not None:
+                found.append(above)
+        return max(min(found), -5.0)
+
+    def _above_usual(self, row: Row, name: str) -> float | None:
+        past = self.past_units(row, name, str(self.definition.options.windows[-1]))
+        return slog(self.units(row)) - slog(statistics.median(past)) if len(past) >= 3 else None
+
+    def _high(self, row: Row, name: str, span: float) -> list[int]:
+        """When the amounts far above the usual were."""
+        past = [(other, self._above_usual(other, name)) for other in self.before(row, [name], span)]
+        return [other.ticks(self.time) for other, above in past if above is not None and above > 1]
+
+    def of_high(self, row: Row, name: str, span: str) -> float:
+        return math.log1p(len(self._high(row, name, float(span))))
+
+    def of_last_high(self, row: Row, name: str) -> float:
+        times = self._high(row, name, self.definition.options.windows[-1])
+        return self._since(row, [max(times)] if times else [])
+
+    def of_in_a_row(self, row: Row, name: str) -> float:
+        return math.log1p(len(self._run(row, name)[1]))

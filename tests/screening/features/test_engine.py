@@ -26,8 +26,10 @@ def expected(definition: Definition, table: Table, past: Table | None = None) ->
 def assert_close(found: np.ndarray, wanted: np.ndarray, names: tuple[str, ...]) -> None:
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
-    rough = np.array([name.startswith("score") for name in names])  # of amounts to a thirty-second of a unit
-    allowed = np.where(rough, 0.01, 1e-4) * (1 + np.abs(wanted) * ~rough)
+    # Scores are of amounts to a thirty-second of a unit, so that mean and deviation are off by half of that each; the
+    # deviation is one unit at least, which makes it a thirty-second of a logarithm in all.
+    rough = np.array([name.startswith("score") for name in names])
+    allowed = np.where(rough, 1 / 32, 1e-4) * (1 + np.abs(wanted) * ~rough)
     far = np.argwhere(np.abs(found - wanted) > allowed)
     said = [(names[place], int(row), found[row, place], wanted[row, place]) for row, place in far[:5]]
     assert not len(far), said
