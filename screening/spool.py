@@ -7,8 +7,10 @@ nothing more will come. (A rename would say the same, but Windows refuses to ren
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.004
@@ -40,6 +42,17 @@ class Folder:
     def remove(self) -> None:
         """Delete all of it. Gone already is as good."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def settle(self) -> None:
+        """Have the file on the disk, and its pages out of memory: the next upload can have them.
+
+        Nobody reads it whole again, and memory that was never used costs a virtual machine ten times the write.
+        """
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with suppress(FileNotFoundError), self.input.open("rb", buffering=0) as file:
+            os.fdatasync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def wait_until_whole(self) -> None:
         """Wait for an upload that is still arriving.

@@ -63,3 +63,11 @@ def test_the_doorbell_wakes_a_waiter_at_once_and_only_once(tmp_path: Path) -> No
     began = time.monotonic()
     bell.wait(0.1)
     assert time.monotonic() - began >= 0.1
+
+
+def test_settling_keeps_the_file_and_may_find_it_gone(folder: Folder) -> None:
+    folder.input.write_bytes(b"one,two")
+    folder.settle()
+    assert folder.input.read_bytes() == b"one,two"
+    folder.remove()
+    folder.settle()
