@@ -6,7 +6,6 @@ part of the rows, the latest ones if there is a time; then everything is learned
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +15,12 @@ from numpy.typing import NDArray
 from model.calibrate import Calibration
 from model.network import REACH, Branches, Layer, apply, build
 from model.packed import PackedRecipe, train_packed
+from model.progress import Say, part, silent
 from model.trees import TreeRecipe, count_trees, train_trees
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Say = Callable[[str], None]
 HELD_OUT = 0.12
 """Share of the rows on which trees and epochs are counted."""
 FEWEST_HELD = 15
@@ -29,6 +28,8 @@ FEWEST_HELD = 15
 LARGE = 100_000
 MOST_LEGITIMATE = 250_000
 BLOCK = 65_536
+COUNTING, GROWING = 0.5, 0.3
+"""What part of the time counting takes, and of each half growing trees: measured on 1.1 million rows, about."""
 BELOW_PRIOR = 0.5
 """How far below the prior's log odds the trees still count where they are floored: among rows that are hardly suspect
 few trees of a small file order by chance."""
@@ -74,7 +75,7 @@ class Fitted:
     def logits(self, features: Any) -> Floats:
         """Uncalibrated logits (rows,) of scaled features (rows, f)."""
         parts = np.array_split(np.asarray(features), max(len(features) // 50_000, 1))
-        return np.concatenate([self.branches.logits(part.astype(np.float64)) for part in parts])
+        return np.concatenate([self.branches.logits(rows.astype(np.float64)) for rows in parts])
 
     def build(self, calibration: Calibration) -> Any:
         """The Keras model: scaled features in, one probability out."""
@@ -89,7 +90,7 @@ def fit_general(
     time: Floats | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
-    say: Say = lambda _text: None,
+    say: Say = silent,
 ) -> Fitted:
     """Learn from scaled features.
 
@@ -100,22 +101,25 @@ def fit_general(
         time: (rows,), when there is one: what is held out is the latest.
         recipe: how much of what; by default it is counted.
         seed: the same one gives the same net.
-        say: gets a line now and then.
+        say: gets a share and a line now and then.
     """
     weight = np.ones(len(label)) if weight is None else weight
     rows, more = thinned(label, seed)
     features, label, weight = features[rows], label[rows], weight[rows] * more
     bend = wide_squash(features)
     bent = bend_rows(bend, features)
+    begun = 0.0
     if recipe is None:
         recipe = Recipe.of(len(label))
         held = _held_out(label, None if time is None else time[rows], seed)
         if held is not None:
-            recipe = _counted((features, bent, label, weight), held, recipe, seed, say)
-    say(f"Growing {recipe.trees.trees} trees")
+            recipe = _counted((features, bent, label, weight), held, recipe, seed, part(say, 0.0, COUNTING))
+            begun = COUNTING
+    say = part(say, begun, 1.0)
+    say(0.0, f"Growing {recipe.trees.trees} trees")
     trees = train_trees(features, label, recipe.trees, seed, weight)
-    say(f"Training {recipe.nets.members} nets for {recipe.nets.epochs} epochs")
-    trained = train_packed(bent, label, weight, recipe.nets, seed, say=say)
+    say(GROWING, f"Training {recipe.nets.members} nets for {recipe.nets.epochs} epochs")
+    trained = train_packed(bent, label, weight, recipe.nets, seed, say=part(say, GROWING, 1.0))
     prior = float(np.average(label, weights=weight))
     floor = float(np.log(prior / (1 - prior))) - BELOW_PRIOR if recipe.floored else None
     return Fitted(Branches(bend, trained.members, trees, recipe.share, floor), recipe)
@@ -172,7 +176,7 @@ def _counted(
 ) -> Recipe:
     """The recipe with as many trees and epochs as gain on the held-out rows."""
     features, bent, label, weight = rows
-    say("Counting the trees and epochs that gain on held-out rows")
+    say(0.0, "Counting the trees and epochs that gain on held-out rows")
     learned = ~held
     trees, _ = count_trees(
         (features[learned], label[learned], weight[learned]),
@@ -187,7 +191,7 @@ def _counted(
         recipe.nets,
         seed,
         held=(bent[held], label[held], weight[held]),
-        say=say,
+        say=part(say, GROWING, 1.0),
     )
     counted = replace(recipe.nets, epochs=trained.epochs)
     return replace(recipe, trees=replace(recipe.trees, trees=trees), nets=counted)

@@ -5,7 +5,7 @@ Their weights are averaged as they go (Polyak and Juditsky 1992), so that any ep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.network import GAINS, Layer, Member
+from model.progress import Say, silent
 
 Values = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Say = Callable[[str], None]
 Held = tuple[Values, Labels, Floats]
 BLOCK = 16_384
 
@@ -56,7 +56,7 @@ def train_packed(
     seed: int,
     *,
     held: Held | None = None,
-    say: Say = lambda _text: None,
+    say: Say = silent,
 ) -> Trained:
     """Train on bent inputs (rows, f); with ``held`` rows, as long as their log loss falls, else all epochs."""
     import keras
@@ -161,14 +161,15 @@ class _Best:
     def look(self, epoch: int) -> bool:
         """Whether that was enough."""
         members = _members(self._layers, self._recipe.members)
+        share = (epoch + 1) / self._recipe.epochs
         if self._held is None:
             self._members, self._epoch = members, epoch + 1
-            self._say(f"Epoch {epoch + 1} of {self._recipe.epochs}")
+            self._say(share, f"Epoch {epoch + 1} of {self._recipe.epochs}")
             return False
         values, label, weight = self._held
         logit = mean_logits(members, values)
         loss = float(np.average(np.logaddexp(0.0, np.where(label == 1, -logit, logit)), weights=weight))
-        self._say(f"Epoch {epoch + 1}: log loss {loss:.5f} on held-out rows")
+        self._say(share, f"Epoch {epoch + 1}: log loss {loss:.5f} on held-out rows")
         if loss < self._loss:
             self._loss, self._epoch, self._members, self._logit = loss, epoch + 1, members, logit
         return epoch + 1 - self._epoch >= self._recipe.patience

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,12 @@ from model.evaluate import report
 from model.general import LARGE, Fitted, Recipe, fit_general
 from model.order import Order
 from model.package import Made, write_detector
+from model.progress import Say, part
 from model.table import Table, read_table, without
 from model.validation import Validation, check_labels, plan
 from screening.errors import ScreeningError
 from screening.features import Definition, Options, Ranges, define, iterate, read_ranges
 
-Say = Callable[[float, str], None]
 Floats = NDArray[np.float64]
 Features = NDArray[np.float32]
 MOST_LEARNED = 2_000_000
@@ -63,7 +62,7 @@ def train(order: Order, say: Say) -> dict[str, Any]:
     metrics, calibration, recipe = validate(prepared, validation, order.seed, say)
     say(0.6, "Learning from all rows")
     every = np.arange(len(prepared.label))
-    scaler, fitted = fit(prepared, every, order.seed, _part(say, 0.6, 0.95), recipe=recipe)
+    scaler, fitted = fit(prepared, every, order.seed, part(say, 0.6, 0.95), recipe=recipe)
     say(0.96, "Writing the detector")
     sample = _sample(len(prepared.label), order.seed)
     made = Made(
@@ -103,7 +102,7 @@ def prepare(order: Order, say: Say) -> Prepared:
     say(0.1, "Making features")
     ranges = None if order.ranges is None else read_ranges(order.ranges)
     definition = define(table.contract, table.values, Options(label_delay=order.label_delay), ranges)
-    features = _features(definition, table, _part(say, 0.1, 0.2))
+    features = _features(definition, table, part(say, 0.1, 0.2))
     recent = _recent(table)
     table, features = table.rows(recent), features[recent]
     time = (
@@ -165,7 +164,7 @@ def fit(
         time=None if prepared.time is None else prepared.time[rows],
         recipe=recipe,
         seed=seed,
-        say=lambda text: say(0.5, text),
+        say=say,
     )
     return scaler, fitted
 
@@ -185,14 +184,14 @@ def validate(
         stage = (
             "Testing on later rows" if validation.kind == "time" else f"Testing, fold {number + 1} of {count}"
         )
-        share = _part(say, 0.2 + 0.3 * number / count, 0.2 + 0.3 * (number + 1) / count)
+        share = part(say, 0.2 + 0.3 * number / count, 0.2 + 0.3 * (number + 1) / count)
         share(0.0, stage)
         scaler, fitted = fit(prepared, learned, seed, share)
         logit[tested] = fitted.logits(scaler.transform(prepared.features[tested]))
     rows = np.flatnonzero(~np.isnan(logit))
     label, prior = prepared.label.astype(np.int64), float(prepared.label.mean())
     if validation.kind == "time" and len(label) < LARGE:
-        _score_earlier(prepared, validation.splits[0][0], logit, fitted.recipe, seed, _part(say, 0.5, 0.6))
+        _score_earlier(prepared, validation.splits[0][0], logit, fitted.recipe, seed, part(say, 0.5, 0.6))
         earlier = np.setdiff1d(np.flatnonzero(~np.isnan(logit)), rows)
         taught = _calibration(logit, label, earlier, float(label[earlier].mean()))
         probability = taught(logit[rows])
@@ -220,11 +219,11 @@ def _score_earlier(  # noqa: PLR0917 -- all of one kind of thing
     from sklearn.model_selection import StratifiedKFold
 
     folds = StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(earlier, prepared.label[earlier])
-    for number, (others, part) in enumerate(folds):
-        share = _part(say, number / PARTS, (number + 1) / PARTS)
+    for number, (others, third) in enumerate(folds):
+        share = part(say, number / PARTS, (number + 1) / PARTS)
         share(0.0, f"Calibrating, part {number + 1} of {PARTS}")
         scaler, fitted = fit(prepared, earlier[others], seed, share, recipe=recipe)
-        logit[earlier[part]] = fitted.logits(scaler.transform(prepared.features[earlier[part]]))
+        logit[earlier[third]] = fitted.logits(scaler.transform(prepared.features[earlier[third]]))
 
 
 def _calibration(
@@ -250,11 +249,6 @@ def _sample(count: int, seed: int) -> NDArray[np.int64]:
     if count <= SCALER_ROWS:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, SCALER_ROWS, replace=False))
-
-
-def _part(say: Say, low: float, high: float) -> Say:
-    """Progress within a part of the whole."""
-    return lambda share, text: say(low + (high - low) * share, text)
 
 
 def main(arguments: list[str] | None = None) -> int:

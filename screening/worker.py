@@ -106,7 +106,9 @@ class Worker:
             self._finish(screening, started, state=FAILED, error=_unexpected(screening.id).as_dict())
         else:
             self._finish(screening, started, state=DONE, error=None, **_values(found))
-            threading.Thread(target=folder.settle, daemon=True).start()  # a slow disk mustn't hold up the next file
+            threading.Thread(
+                target=folder.settle, daemon=True
+            ).start()  # a slow disk mustn't hold up the next file
 
     def _screen(self, screening: Screening, folder: Folder) -> Found:
         kind = Kind(screening.kind)

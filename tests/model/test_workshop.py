@@ -89,6 +89,7 @@ def test_progress_rises_to_the_end(made) -> None:
     shares = [share for share, _ in said]
     assert shares == sorted(shares)
     assert shares[-1] > 0.9
+    assert np.diff(shares).max() < 0.2  # it moves while trees grow and nets train
     assert len({text for _, text in said}) > 5
 
 

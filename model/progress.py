@@ -1,0 +1,16 @@
+"""How far a long work has come: a share from 0 to 1 and some words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Say = Callable[[float, str], None]
+
+
+def silent(_share: float, _text: str) -> None:
+    """Say nothing."""
+
+
+def part(say: Say, low: float, high: float) -> Say:
+    """Progress within a part of the whole."""
+    return lambda share, text: say(low + (high - low) * share, text)
