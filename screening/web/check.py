@@ -26,7 +26,7 @@ Finding = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CheckView:
-    """What a check found, sorted by what it means for its reader; a ``_weight`` is ``clear``, ``look`` or ``decide``."""
+    """What a check found, as its page says it; a ``_weight`` is ``clear``, ``look`` or ``decide``."""
 
     rows: int
     rejected: int

@@ -244,6 +244,7 @@ def test_the_list_shows_what_was_checked_and_leads_to_it(
     assert list((services.settings.instance / "screenings").glob("*")) == []
 
 
+@pytest.mark.security(13)
 def test_somebody_elses_check_does_not_exist(
     login: Callable[[str], Person], worker: Worker, services: Services, sample: bytes
 ) -> None:
