@@ -20,13 +20,13 @@ from screening.web.services import services
 from screening.web.sessions import require, user
 
 blueprint = Blueprint("check", __name__, url_prefix="/results")
-CLEAR, LOOK, DECIDE = "clear", "look", "decide"
+CLEAR, LOOK, DECIDE, UNKNOWN = "clear", "look", "decide", "unknown"
 Finding = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class CheckView:
-    """What a check found, as its page says it; a ``_weight`` is ``clear``, ``look`` or ``decide``."""
+    """What a check found, as its page says it; a ``_weight`` is ``clear``, ``look``, ``decide`` or ``unknown``."""
 
     rows: int
     rejected: int
@@ -85,6 +85,8 @@ class CheckView:
 
     @property
     def drift_weight(self) -> str:
+        if not self.drift:
+            return UNKNOWN
         return LOOK if self.much_changed else CLEAR
 
     @property
@@ -105,7 +107,9 @@ class CheckView:
 
     @property
     def labels_weight(self) -> str:
-        return LOOK if self.suspects else CLEAR
+        if self.suspects:
+            return LOOK
+        return CLEAR if self.labels and self.labels["compared"] else UNKNOWN
 
 
 @blueprint.get("/<screening_id>/check")
