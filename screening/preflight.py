@@ -101,6 +101,7 @@ def check(
         BadFile: the file can't be read; nothing is left but the file.
     """
     choice, read = Choice(detectors, wanted, recall), _Read()
+    discard(folder)  # of an earlier check, with other columns
     on_batch(0)
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input
@@ -123,7 +124,7 @@ def check(
 
 
 def discard(folder: Folder) -> None:
-    """Remove the report of a check: the file is being screened."""
+    """Remove the report of a check: the file is being screened, or checked anew."""
     for name in (REPORT, OFFSETS, REJECTED):
         (folder.path / name).unlink(missing_ok=True)
 

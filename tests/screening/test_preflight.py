@@ -130,6 +130,7 @@ def test_a_check_that_is_stopped_or_refused_leaves_no_report(
     def stop(_size: int) -> None:
         raise KeyboardInterrupt
 
+    run(table(tiny))
     with pytest.raises(KeyboardInterrupt):
         run(table(tiny), on_batch=stop)
     with pytest.raises(BadFile):

@@ -97,6 +97,20 @@ def test_bad_rows_are_listed_and_never_refuse_a_check(
     ]
 
 
+def test_a_workbook_is_checked_too_and_its_bad_rows_come_back(
+    analyst: Person, worker: Worker, services: Services, frame: pd.DataFrame
+) -> None:
+    frame.loc[4, "V7"] = "oops"
+    book = io.BytesIO()
+    frame.apply(pd.to_numeric, errors="coerce").assign(V7=frame["V7"]).to_excel(book, index=False)
+    answer = analyst.upload(book.getvalue(), "payments.xlsx", check="1")
+    location = answer.headers["Location"]
+    text = analyst.client.get(location.replace("/check", "/rejected.csv")).get_data(as_text=True)
+    assert [(row["row"], row["V7"]) for row in csv.DictReader(io.StringIO(text))] == [("5", "oops")]
+    assert analyst.post(location, location, set_aside="1").status_code == 303
+    assert settled(services, location.split("/")[2]) == DONE
+
+
 def test_a_file_whose_rows_are_all_bad_is_listed_and_cannot_be_screened(
     analyst: Person, worker: Worker, frame: pd.DataFrame
 ) -> None:
