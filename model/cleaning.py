@@ -13,14 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import CellProblem
+from screening.leaks import LEAK, alone, like_the_label
 from screening.schema import CellKind, Column, ColumnContract, Matrix, Role
 
-LEAK = 0.995
-"""The AUC of one column alone from which on it is taken for a form of the label. The strongest honest columns that were
-seen reach 0.96 (V14 of the ULB payments); a column that was filled in after the fraud reaches 1."""
-ONE_THING = 0.9
-"""The share of legitimate rows of which a form of the label says the same: no reason, no chargeback, scenario 0."""
-FEW_THINGS = 20
 RARE = 0.01
 """The share of rows up to which an odd value is an error to be dropped; more of them are how the file is."""
 EARLIEST = 631_152_000.0  # 1990-01-01
@@ -101,17 +96,6 @@ def examine(
         "unused": [{"column": name, "reason": reason} for name, reason in guessed_out],
     }
     return Cleaned(keep, tuple(name for name in out if name is not None), report)
-
-
-def like_the_label(kind: CellKind, values: NDArray[np.float64], label: Labels) -> bool:
-    """Whether a column that tells the label is a form of it: it says one and the same of nearly every legitimate row,
-    or says only a few things. A measure that happens to part the classes, as the age of an account, is none.
-    """
-    legitimate = values[label == 0]
-    filled = legitimate[~np.isnan(legitimate)]
-    most = np.unique(filled, return_counts=True)[1].max() if len(filled) else 0
-    one_thing = max(most, len(legitimate) - len(filled)) >= ONE_THING * len(legitimate)
-    return bool(one_thing or kind is CellKind.TEXT or len(np.unique(values[~np.isnan(values)])) <= FEW_THINGS)
 
 
 def _told(leak: Finding, *, keep_leaks: bool) -> Finding:
@@ -240,35 +224,3 @@ def _some(rows: NDArray[np.int64], label: Labels) -> NDArray[np.int64]:
     fraud = rows[label[rows] == 1]
     other = np.random.default_rng(0).choice(rows[label[rows] == 0], SAMPLE, replace=False)
     return np.sort(np.r_[fraud[:SAMPLE], other])
-
-
-def alone(kind: CellKind, values: NDArray[np.float64], label: Labels) -> float:
-    """How well one column alone ranks fraud, as AUC of at least 0.5.
-
-    Numbers by their value (and by being blank); texts by the share of fraud of their value in the other half of the
-    rows, so that a text that stands once tells nothing.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    if not 0 < label.sum() < len(label):
-        return 0.5
-    if kind in (CellKind.NUMBER, CellKind.TIME):
-        blank = np.isnan(values)
-        shown = np.where(blank, -np.inf if not blank.any() else np.nanmin(values, initial=0.0) - 1, values)
-        scores = [np.nan_to_num(shown, posinf=3e38, neginf=-3e38), blank.astype(float)]
-    else:
-        scores = [_cross_fitted(values, label)]
-    found = [float(roc_auc_score(label, score)) for score in scores]
-    return max(max(auc, 1 - auc) for auc in found)
-
-
-def _cross_fitted(values: NDArray[np.float64], label: Labels) -> NDArray[np.float64]:
-    half = np.random.default_rng(0).random(len(values)) < 0.5
-    _, code = np.unique(np.nan_to_num(values, nan=-2e15), return_inverse=True)
-    overall = float(label.mean())
-    score = np.empty(len(values))
-    for other, own in ((half, ~half), (~half, half)):
-        rows = np.bincount(code[other], minlength=code.max() + 1)
-        frauds = np.bincount(code[other], weights=label[other], minlength=code.max() + 1)
-        score[own] = ((frauds + overall) / (rows + 1))[code[own]]
-    return score

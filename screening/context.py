@@ -181,13 +181,24 @@ def row_marks(values: Matrix) -> Marks:
     """A 64-bit mark of each row (rows,): equal rows of one array get different marks by how often they came before,
     and the same row in another array the same ones.
     """
+    hashes = row_hashes(values)
+    with np.errstate(over="ignore"):
+        return _mixed(hashes + _times_before(hashes))
+
+
+def row_hashes(values: Matrix) -> Marks:
+    """A 64-bit hash of each row (rows,): the same for equal rows, wherever they stand; blanks are equal.
+
+    Of ten million different rows, one pair in 370,000 such files shares a hash. Whoever wants to can make rows that do,
+    so a hash may tell that a row stands twice and may not be what decides over anything more.
+    """
     plain = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, and no minus zero
     bits = np.ascontiguousarray(plain).view(np.uint64)
-    marks = np.full(len(values), ODD)
+    hashes = np.full(len(values), ODD)
     with np.errstate(over="ignore"):
         for column in range(values.shape[1]):
-            marks = _mixed(marks ^ bits[:, column])
-        return _mixed(marks + _times_before(marks))
+            hashes = _mixed(hashes ^ bits[:, column])
+    return hashes
 
 
 def _mixed(marks: Marks) -> Marks:

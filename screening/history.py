@@ -25,6 +25,7 @@ from screening.jobs import (
 )
 
 __all__ = [
+    "CHECKED",
     "DONE",
     "FAILED",
     "OPEN_STATES",
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 QUEUED = "queued"
+CHECKED = "checked"
+"""Read and not scored: it waits for its owner's word, and no worker takes it."""
+CHECKING = "checking"
 OPEN_STATES = (RECEIVING, QUEUED, RUNNING)
 
 
@@ -60,6 +64,13 @@ class Screening(Job, Base):
     seconds: Mapped[float | None] = mapped_column(Float)
     mapping: Mapped[dict[str, str] | None] = mapped_column(JSON)
     """For each column of the detector the file's, where a user said so."""
+    check_first: Mapped[bool] = mapped_column(default=False)
+    """Whether the file is to be checked, and scored only when its owner says so."""
+
+    @property
+    def stage(self) -> str:
+        """The state, told apart where a check is in hand: ``checking``."""
+        return CHECKING if self.state == RUNNING and self.check_first else self.state
 
     @property
     def legitimate(self) -> int:
@@ -77,6 +88,7 @@ class Request:
     detector: str | None
     set_aside_bad: bool
     threshold: float
+    check_first: bool = False
 
 
 class History(Jobs[Screening]):
@@ -96,6 +108,7 @@ class History(Jobs[Screening]):
             wanted_detector=request.detector,
             set_aside_bad=request.set_aside_bad,
             threshold=request.threshold,
+            check_first=request.check_first,
             created=now(),
             lease_until=lease_end(),
         )
@@ -112,14 +125,26 @@ class History(Jobs[Screening]):
             if screening.state == RECEIVING:  # a worker may have failed it already, on what had arrived
                 screening.state = RUNNING if screening.holder else QUEUED
 
-    def again(self, screening_id: str, detector: str, mapping: dict[str, str]) -> None:
-        """Screen a file that failed once more, with its columns mapped."""
+    def again(
+        self, screening_id: str, detector: str, mapping: dict[str, str], *, check_first: bool = False
+    ) -> None:
+        """Screen or check a file that failed or was checked once more, with its columns mapped."""
         with self._database.write() as session:
             screening = session.get(Screening, screening_id, with_for_update=True)
-            if screening is not None and screening.state == FAILED:
+            if screening is not None and screening.state in (FAILED, CHECKED):
                 screening.wanted_detector, screening.mapping = detector, mapping
-                screening.state, screening.error, screening.finished = QUEUED, None, None
-                screening.attempts, screening.progress = 0, 0.0
+                _queue(screening, check_first=check_first)
+
+    def go_on(self, screening_id: str, *, set_aside_bad: bool) -> bool:
+        """Screen a file that was checked, by the detector that it was checked for; ``False`` when it isn't checked."""
+        with self._database.write() as session:
+            screening = session.get(Screening, screening_id, with_for_update=True)
+            if screening is None or screening.state != CHECKED:
+                return False
+            screening.wanted_detector = screening.detector  # a newer one may fit the header too by now
+            screening.set_aside_bad = set_aside_bad
+            _queue(screening, check_first=False)
+            return True
 
     def owned(self, screening_id: str, owner: str) -> Screening:
         """The row, if it is this user's.
@@ -155,6 +180,15 @@ class History(Jobs[Screening]):
             f"The worker stopped {MOST_ATTEMPTS} times while it screened this file.",
             remedy="Send the file in smaller parts; if that fails too, tell the operator to look at the log.",
         )
+
+
+def _queue(screening: Screening, *, check_first: bool) -> None:
+    """Let a worker begin with it anew."""
+    screening.check_first = check_first
+    screening.state, screening.error, screening.finished = QUEUED, None, None
+    screening.attempts, screening.progress, screening.notes = 0, 0.0, None
+    screening.detector = screening.fingerprint = None
+    screening.rows = screening.set_aside = 0
 
 
 class GaveUp(ScreeningError):

@@ -101,7 +101,18 @@ class Outcome:
     @property
     def canonical(self) -> Path:
         """The CSV that ``offsets`` point into."""
-        return self._folder.canonical if self._folder.canonical.exists() else self._folder.input
+        return self._folder.readable
+
+    @property
+    def rejected(self) -> NDArray[np.int64]:
+        """The rows that were set aside, from 0."""
+        return np.flatnonzero(np.isnan(self.probability))
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What is wrong with rows that were set aside, the first thousand."""
+        listed: list[dict[str, Any]] = self.meta["set_aside"]
+        return listed
 
     def select(self, chosen: Filter) -> NDArray[np.int64]:
         """Row numbers, from 0, that pass the filter, in the order asked for. Rows without the key come last."""

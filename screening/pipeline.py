@@ -66,6 +66,43 @@ class _Collected:
     set_aside: int = 0
 
 
+class Choice:
+    """Which detector takes a file, and which of the file's columns are its: known once the header is read."""
+
+    def __init__(
+        self, detectors: Detectors, wanted: str | None, recall: Callable[[list[str]], Mapping | None]
+    ) -> None:
+        self._detectors, self._wanted, self._recall = detectors, wanted, recall
+        self.detector: Detector
+        self.contract: ColumnContract
+        self.header: list[str] = []
+        self.mapping: Mapping | None = None
+        """What was said of the columns, where they aren't called as the detector calls them."""
+
+    def __call__(self, header: list[str]) -> ColumnContract:
+        """The contract to read the file by.
+
+        Raises:
+            BadFile: no detector takes a file of these columns.
+        """
+        self.header = header
+        try:
+            self.detector = self._detectors.choose(header, self._wanted)
+            self.contract = self.detector.contract
+        except ColumnsMissing:
+            self.mapping = self._recall(header)
+            if self.mapping is None or self._wanted not in (None, self.mapping.detector):
+                raise
+            self.detector = self._detectors.get(self.mapping.detector)
+            self.contract = replace(self.detector.contract, aliases=self.mapping.aliases)
+        return self.contract
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user is told of it."""
+        return [] if self.mapping is None else [self.mapping.note]
+
+
 def screen(
     folder: Folder,
     kind: Kind,
@@ -88,39 +125,28 @@ def screen(
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
-    chosen: list[Detector] = []
-
+    choice = Choice(detectors, wanted, recall)
     collected = _Collected()
-
-    def choose(header: list[str]) -> ColumnContract:
-        try:
-            chosen[:] = [detectors.choose(header, wanted)]
-        except ColumnsMissing:
-            mapping = recall(header)
-            if mapping is None or wanted not in (None, mapping.detector):
-                raise
-            chosen[:] = [detectors.get(mapping.detector)]
-            collected.notes.append(mapping.note)
-            return replace(chosen[0].contract, aliases=mapping.aliases)
-        return chosen[0].contract
-
     on_batch(0)
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input
-        for batch in open_transactions(source, kind, choose, set_aside=set_aside, canonical=folder.canonical):
-            _keep(batch, chosen[0].contract, collected)
-            if chosen[0].vectorizer.looks_back:
+        for batch in open_transactions(source, kind, choice, set_aside=set_aside, canonical=folder.canonical):
+            detector = choice.detector
+            _keep(batch, detector.contract, collected)
+            if detector.vectorizer.looks_back:
                 collected.values.append(batch.transactions.values)
                 collected.bad.append(batch.bad)
             else:
-                _score(batch, chosen[0], threshold, collected)
+                _score(batch, detector, threshold, collected)
             on_batch(stream.taken)
+        detector = choice.detector
         if collected.values:
-            past = context(chosen[0]) if context else None
-            _score_whole(chosen[0], threshold, collected, past, lambda: on_batch(stream.taken))
+            past = context(detector) if context else None
+            _score_whole(detector, threshold, collected, past, lambda: on_batch(stream.taken))
             if past is not None and remember:
                 past.remember(folder.path.name, *_good(collected))
-    return _conclude(folder, chosen[0], threshold, collected)
+    collected.notes[:0] = choice.notes
+    return _conclude(folder, detector, threshold, collected)
 
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:

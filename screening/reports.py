@@ -13,6 +13,7 @@ import numpy as np
 from screening.history import Screening
 from screening.intake import append_columns, header_of, read_records
 from screening.outcome import Outcome
+from screening.preflight import Report
 
 ROWS_AT_ONCE = 2000
 MOST_SHEET_ROWS = 1_000_000  # a worksheet ends at 1,048,576
@@ -59,7 +60,7 @@ def flagged_csv(found: Outcome) -> Iterator[bytes]:
         )
 
 
-def rejected_csv(found: Outcome) -> Iterator[bytes]:
+def rejected_csv(found: Outcome | Report) -> Iterator[bytes]:
     """The rows that were set aside, in the file's order: row number, what is wrong, then the file's own columns.
 
     What is wrong is known of the first thousand problems; a row beyond them says so.
@@ -67,10 +68,10 @@ def rejected_csv(found: Outcome) -> Iterator[bytes]:
     header = header_of(found.canonical)
     yield _csv([["row", "problem", *(safe(name) for name in header)]])
     wrong: dict[int, list[str]] = {}
-    for problem in found.meta["set_aside"]:
+    for problem in found.problems:
         said = f"{problem['column']} {problem['problem']}" if problem["column"] else problem["problem"]
         wrong.setdefault(problem["row"], []).append(said)
-    chosen = np.flatnonzero(np.isnan(found.probability))
+    chosen = found.rejected
     for begin in range(0, len(chosen), ROWS_AT_ONCE):
         yield _csv(
             [number + 1, "; ".join(wrong.get(number + 1, [UNLISTED])), *map(safe, record)]
@@ -156,7 +157,7 @@ EXACT_DIGITS = 15  # a longer whole number (an account, a reference) would lose 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
-def _records(found: Outcome, numbers: np.ndarray[Any, Any]) -> Iterator[tuple[int, list[str]]]:
+def _records(found: Outcome | Report, numbers: np.ndarray[Any, Any]) -> Iterator[tuple[int, list[str]]]:
     wanted = [int(number) for number in numbers]
     return zip(wanted, read_records(found.canonical, found.offsets, wanted), strict=True)
 

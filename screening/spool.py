@@ -30,6 +30,11 @@ class Folder:
         self.whole = self.path / "whole"
         self.canonical = self.path / "canonical.csv"
 
+    @property
+    def readable(self) -> Path:
+        """The upload itself, or its copy in UTF-8 with commas where one had to be made."""
+        return self.canonical if self.canonical.exists() else self.input
+
     def create(self) -> None:
         """Make the folder with an empty file that begins to grow, for the app's own user only."""
         self.path.mkdir(mode=0o700, parents=True)

@@ -14,10 +14,11 @@ from pathlib import Path
 from types import FrameType
 
 import utils
+from screening import preflight
 from screening.context import Context
 from screening.detector import Detector, Detectors
 from screening.errors import ScreeningError
-from screening.history import DONE, FAILED, History, Screening
+from screening.history import CHECKED, DONE, FAILED, History, Screening
 from screening.intake import Kind, open_transactions
 from screening.mappings import Mapping, Mappings
 from screening.pipeline import Found, screen
@@ -92,7 +93,7 @@ class Worker:
         folder = Folder(self._settings.instance, screening.id)
         started = time.monotonic()
         try:
-            found = self._screen(screening, folder)
+            outcome = (self._check if screening.check_first else self._screen)(screening, folder)
         except Abandoned:
             self._lost(screening, folder)
         except Taken:
@@ -105,19 +106,28 @@ class Worker:
             log.exception("screening %s failed", screening.id)
             self._finish(screening, started, state=FAILED, error=_unexpected(screening.id).as_dict())
         else:
-            self._finish(screening, started, state=DONE, error=None, **_values(found))
-            threading.Thread(
-                target=folder.settle, daemon=True
-            ).start()  # a slow disk mustn't hold up the next file
+            self._finish(screening, started, error=None, **outcome)
+            if outcome["state"] == DONE:  # one that was checked is probably read once more
+                # in a thread: a slow disk mustn't hold up the next file
+                threading.Thread(target=folder.settle, daemon=True).start()
 
-    def _screen(self, screening: Screening, folder: Folder) -> Found:
-        kind = Kind(screening.kind)
-        if not kind.streams:
-            folder.wait_until_whole()
-        report = _Progress(self._history, screening, self._slot, self._stop)
-        return screen(
+    def _check(self, screening: Screening, folder: Folder) -> dict[str, object]:
+        found = preflight.check(
             folder,
-            kind,
+            _readable(screening, folder),
+            self._detectors,
+            wanted=screening.wanted_detector,
+            on_batch=_Progress(self._history, screening, self._slot, self._stop),
+            recall=self._recall(screening),
+        )
+        return {"state": CHECKED, **_values(found)}
+
+    def _screen(self, screening: Screening, folder: Folder) -> dict[str, object]:
+        preflight.discard(folder)
+        report = _Progress(self._history, screening, self._slot, self._stop)
+        found = screen(
+            folder,
+            _readable(screening, folder),
             self._detectors,
             wanted=screening.wanted_detector,
             set_aside=screening.set_aside_bad,
@@ -127,6 +137,7 @@ class Worker:
             remember=True,
             recall=self._recall(screening),
         )
+        return {"state": DONE, **_values(found)}
 
     def _recall(self, screening: Screening) -> Callable[[list[str]], Mapping | None]:
         """What the user said of this file's columns, or what was said of files like it."""
@@ -225,12 +236,20 @@ def warm_up(detector: Detector) -> None:
             utils.get_probabilities(batch.transactions, detector)
 
 
-def _values(found: Found) -> dict[str, object]:
+def _readable(screening: Screening, folder: Folder) -> Kind:
+    """What the file is, once enough of it is there to be read."""
+    kind = Kind(screening.kind)
+    if not kind.streams:
+        folder.wait_until_whole()
+    return kind
+
+
+def _values(found: Found | preflight.Checked) -> dict[str, object]:
     return {name: getattr(found, name) for name in found.__slots__}
 
 
 def _unexpected(screening_id: str) -> ScreeningError:
     return ScreeningError(
-        "Something went wrong here while the file was screened; the file isn't to blame as far as is known.",
+        "Something went wrong here while the file was read or scored; the file isn't to blame as far as is known.",
         remedy=f"Try once more. If it happens again, tell the operator this number: {screening_id}.",
     )

@@ -91,19 +91,21 @@ class Server:
         assert self.form("/signup", username="ana", email="ana@bank.example", password=PASSWORD)[0] == 303
         assert self.form("/login", username="ana", password=PASSWORD)[0] == 303
 
-    def upload(self, content: bytes, wait: int = 60) -> Answer:
+    def upload(self, content: bytes, wait: int = 60, **fields: str) -> Answer:
         """Send a file as the form does: the token first, the file last."""
-        return self.post_form("/upload", self.form_body(content), Prefer=f"wait={wait}")
+        return self.post_form("/upload", self.form_body(content, **fields), Prefer=f"wait={wait}")
 
     def post_form(self, path: str, body: bytes, **headers: str) -> Answer:
         """Send a body of :meth:`form_body`."""
         kind = f"multipart/form-data; boundary={BOUNDARY}"
         return self.request("POST", path, body, **{"Content-Type": kind, **headers})
 
-    def form_body(self, content: bytes) -> bytes:
+    def form_body(self, content: bytes, **fields: str) -> bytes:
         """The upload form's body for a file of this content."""
         part = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name="
-        head = f'{part}"csrf_token"\r\n\r\n{self.token("/upload")}\r\n{part}"file"; filename="a.csv"\r\n\r\n'
+        given = {"csrf_token": self.token("/upload"), **fields}
+        head = "".join(f'{part}"{name}"\r\n\r\n{value}\r\n' for name, value in given.items())
+        head += f'{part}"file"; filename="a.csv"\r\n\r\n'
         return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
 
     def workers(self) -> list[int]:

@@ -26,6 +26,7 @@ LINE = {
         "drift",
         "features",
         "guess",
+        "leaks",
         "typed_records",
         "vocabulary",
         "vectorizer",

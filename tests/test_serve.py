@@ -79,6 +79,28 @@ def test_a_worker_killed_in_the_middle_is_followed_by_another_that_finishes(
 
 
 @pytest.mark.security(37)
+def test_a_check_is_done_again_when_its_worker_is_killed_and_waits_through_a_restart(
+    server: Server, sample: bytes
+) -> None:
+    server.log_in()
+    [worker] = server.workers()
+    os.kill(worker, signal.SIGSTOP)  # so that it surely is in the middle
+    status, headers, body = server.upload(many_rows(sample, 20_000), wait=0, check="1")
+    assert status == 303, body
+    location = headers["Location"]
+    screening = location.split("/")[2]
+    os.kill(worker, signal.SIGKILL)
+    assert server.wait_for(screening)["state"] == "checked"
+    server.stop()
+    server.start()
+    report = json.loads(server.request("GET", location, Accept="application/json")[2])
+    assert (report["state"], report["rows"], report["duplicates"]["count"]) == ("checked", 20_000, 19_800)
+    assert server.form(location)[0] == 303
+    state = server.wait_for(screening)
+    assert (state["state"], state["rows"]) == ("done", 20_000)
+
+
+@pytest.mark.security(37)
 def test_a_server_killed_outright_loses_no_accepted_file(
     server: Server, sample: bytes, tmp_path: Path
 ) -> None:

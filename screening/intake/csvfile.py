@@ -106,14 +106,20 @@ def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
 
 
 def read_table(
-    opened: Opened, copy: Path | None, limits: Limits, *, set_aside: bool, lines: bool = True
+    opened: Opened,
+    copy: Path | None,
+    limits: Limits,
+    *,
+    set_aside: bool,
+    all_bad: bool = False,
+    lines: bool = True,
 ) -> Iterator[Batch]:
     """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 
     Raises:
         BadFile: at the end of the file, with all that is wrong; at once where nothing after it can be read.
     """
-    reader = _Reader(opened, limits, set_aside=set_aside, lines=lines)
+    reader = _Reader(opened, limits, Tally(limits, set_aside=set_aside, lines=lines, all_bad=all_bad))
     if copy is None:
         yield from reader.batches(None)
         return
@@ -122,9 +128,9 @@ def read_table(
 
 
 class _Reader:
-    def __init__(self, opened: Opened, limits: Limits, *, set_aside: bool, lines: bool) -> None:
+    def __init__(self, opened: Opened, limits: Limits, tally: Tally) -> None:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
-        self._tally = Tally(limits, set_aside=set_aside, lines=lines)
+        self._tally = tally
         self._row, self._line, self._offset = 1, opened.line, opened.offset
         self._text = streams.Text()
         self._label_used = self._layout.label is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,12 +16,25 @@ from screening.intake.kinds import Kind
 DEFAULT = Limits()
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the caller of :func:`open_transactions` asked for."""
+
+    kind: Kind
+    choose: Choose
+    canonical: Path
+    limits: Limits
+    set_aside: bool
+    all_bad: bool
+
+
 def open_transactions(
     source: BinaryIO | Path,
     kind: Kind,
     choose: Choose,
     *,
     set_aside: bool = False,
+    all_bad: bool = False,
     canonical: Path,
     limits: Limits = DEFAULT,
 ) -> Iterator[Batch]:
@@ -32,6 +46,7 @@ def open_transactions(
         choose: picks the contract by the header as it is read, or raises BadFile.
         set_aside: whether rows with cells that can't be used are marked ``bad`` and listed; else the file is
             refused.
+        all_bad: whether a file may be set aside as a whole: it is looked at and not scored.
         canonical: where a canonical copy (UTF-8, commas, one header) is written if the file isn't one itself.
             It is removed when the file is refused or the iterator is closed before its end.
         limits: the bounds.
@@ -40,36 +55,39 @@ def open_transactions(
         BadFile: the file can't be screened. It may come after batches: then those count for nothing.
     """
     done = False
+    wish = _Wish(kind, choose, canonical, limits, set_aside, all_bad)
     try:
         if not kind.streams:
-            yield from _converted(source, kind, choose, canonical, limits, set_aside=set_aside)
+            yield from _converted(source, wish)
         elif isinstance(source, Path):
             with source.open("rb") as stream:
-                yield from _streamed(stream, kind, choose, canonical, limits, set_aside=set_aside)
+                yield from _streamed(stream, wish)
         else:
-            yield from _streamed(source, kind, choose, canonical, limits, set_aside=set_aside)
+            yield from _streamed(source, wish)
         done = True
     finally:
         if not done:
             canonical.unlink(missing_ok=True)
 
 
-def _streamed(
-    stream: BinaryIO, kind: Kind, choose: Choose, canonical: Path, limits: Limits, *, set_aside: bool
-) -> Iterator[Batch]:
-    raw = streams.pieces(stream, limits.block)
-    if kind is Kind.CSV_GZ:
-        raw = streams.unpacked(raw, limits)
-    opened = open_table(raw, choose, limits, copied=kind is Kind.CSV_GZ)
-    yield from read_table(opened, canonical if opened.copied else None, limits, set_aside=set_aside)
+def _streamed(stream: BinaryIO, wish: _Wish) -> Iterator[Batch]:
+    raw = streams.pieces(stream, wish.limits.block)
+    if wish.kind is Kind.CSV_GZ:
+        raw = streams.unpacked(raw, wish.limits)
+    opened = open_table(raw, wish.choose, wish.limits, copied=wish.kind is Kind.CSV_GZ)
+    copy = wish.canonical if opened.copied else None
+    yield from read_table(opened, copy, wish.limits, set_aside=wish.set_aside, all_bad=wish.all_bad)
 
 
-def _converted(
-    source: BinaryIO | Path, kind: Kind, choose: Choose, canonical: Path, limits: Limits, *, set_aside: bool
-) -> Iterator[Batch]:
+def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
+    limits = wish.limits
     if not isinstance(source, Path):
-        raise TypeError(f"A {kind} file is read from a path: it must be complete.")
-    convert(source.resolve(), kind, canonical.resolve(), limits)
-    with canonical.open("rb") as stream:
-        opened = open_table(streams.pieces(stream, limits.block), choose, limits, copied=True, delimiter=",")
-        yield from read_table(opened, None, limits, set_aside=set_aside, lines=False)
+        raise TypeError(f"A {wish.kind} file is read from a path: it must be complete.")
+    convert(source.resolve(), wish.kind, wish.canonical.resolve(), limits)
+    with wish.canonical.open("rb") as stream:
+        opened = open_table(
+            streams.pieces(stream, limits.block), wish.choose, limits, copied=True, delimiter=","
+        )
+        yield from read_table(
+            opened, None, limits, set_aside=wish.set_aside, all_bad=wish.all_bad, lines=False
+        )

@@ -16,8 +16,9 @@ SET_ASIDE = "or tick 'score the good rows and list the bad ones'"
 class Tally:
     """Counts the problems of a file and keeps the first few."""
 
-    def __init__(self, limits: Limits, *, set_aside: bool, lines: bool) -> None:
+    def __init__(self, limits: Limits, *, set_aside: bool, lines: bool, all_bad: bool = False) -> None:
         self._limits, self._set_aside, self._lines = limits, set_aside, lines
+        self._all_bad = all_bad
         self._first: list[CellProblem] = []
         self._count = self._rows = 0
         self._broken = False
@@ -82,7 +83,7 @@ class Tally:
             )
         if self.refused:
             raise self._error()
-        if self._rows == rows:
+        if self._rows == rows and not self._all_bad:
             raise self._error(every=True)
 
     def _stop(self, problem: str, row: int, line: int | None) -> None:

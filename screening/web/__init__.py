@@ -20,6 +20,7 @@ from screening.web import (
     admin,
     api,
     auth,
+    check,
     choosing,
     cli,
     cli_train,
@@ -67,7 +68,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["screening"].users.prepare()
     for part in (errors, guard, sessions, view, cli):
         part.init_app(app)
-    for room in (pages, auth, uploads, results, api, health, admin, detectors, trainings, choosing, mapping):
+    for room in (
+        pages,
+        auth,
+        uploads,
+        results,
+        api,
+        health,
+        admin,
+        detectors,
+        trainings,
+        choosing,
+        mapping,
+        check,
+    ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_train.train)

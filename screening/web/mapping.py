@@ -10,7 +10,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.detector import Detector
 from screening.errors import Conflict
-from screening.history import FAILED, Screening
+from screening.history import CHECKED, FAILED, Screening
 from screening.intake import Kind
 from screening.intake.preview import preview
 from screening.mappings import Mapping
@@ -55,14 +55,17 @@ def show(screening_id: str) -> str:
     screening = _open(screening_id)
     given = _given(screening)
     detector = _wanted(screening, given)
-    found = guess_mapping(given.header, given.rows, detector.contract.parts())
+    if screening.mapping and detector.name == screening.detector:
+        found = {name: Match(theirs, 1.0) for name, theirs in screening.mapping.items()}
+    else:
+        found = guess_mapping(given.header, given.rows, detector.contract.parts())
     return _page(screening, given, detector, _choices(detector, found))
 
 
 @blueprint.post("/<screening_id>/mapping")
 @require("screen")
 def save(screening_id: str) -> Any:
-    """Take the mapping, remember it for this header, and screen the file."""
+    """Take the mapping, remember it for this header, and screen the file, or check it first."""
     screening = _open(screening_id)
     given = _given(screening)
     detector = services().detectors.get(request.form.get("detector"))
@@ -74,9 +77,16 @@ def save(screening_id: str) -> Any:
         return _page(screening, given, detector, _choices(detector, matches, wrong)), HTTPStatus.BAD_REQUEST
     mapping = Mapping(detector.name, chosen)
     services().mappings.remember(given.header, mapping, user().username)
-    services().history.again(screening.id, detector.name, chosen)
+    check_first = request.form.get("check") == "1"
+    services().history.again(screening.id, detector.name, chosen, check_first=check_first)
     services().doorbell.ring()
-    audit.record("columns_mapped", screening=screening.id, detector=detector.name, columns=chosen)
+    audit.record(
+        "columns_mapped",
+        screening=screening.id,
+        detector=detector.name,
+        columns=chosen,
+        check_first=check_first,
+    )
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
 
 
@@ -91,14 +101,16 @@ def forget(screening_id: str) -> Any:
 
 
 def _open(screening_id: str) -> Screening:
-    """A file that waits for its mapping.
+    """A file that waits for its mapping, or was checked with one and may get another.
 
     Raises:
         NotFound: there is none of this user.
         Conflict: it is screened already, or failed for another reason.
     """
     screening = services().history.owned(screening_id, user().username)
-    if screening.state != FAILED or not (screening.error or {}).get("columns_missing"):
+    refused = screening.state == FAILED and (screening.error or {}).get("columns_missing")
+    mapped = screening.state == CHECKED and screening.mapping
+    if not refused and not mapped:
         raise Conflict("This file doesn't wait for a mapping of its columns.", remedy="Look at its result.")
     return screening
 
@@ -115,7 +127,7 @@ def _given(screening: Screening) -> Given:
 
 def _wanted(screening: Screening, given: Given) -> Detector:
     """The detector that was asked for, or the one whose columns are found best."""
-    name = request.args.get("detector") or screening.wanted_detector
+    name = request.args.get("detector") or screening.detector or screening.wanted_detector
     if name:
         return services().detectors.get(name)
 

@@ -12,10 +12,11 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from screening import quality, reports
 from screening.context import forget
 from screening.detector import Detector
-from screening.errors import NotReady, ScreeningError
-from screening.history import DONE, OPEN_STATES, Screening
+from screening.errors import Conflict, NotReady, ScreeningError
+from screening.history import CHECKED, DONE, OPEN_STATES, Screening
 from screening.intake import header_of, read_records
 from screening.outcome import Filter, Outcome, SortKey
+from screening.preflight import Report
 from screening.spool import Folder
 from screening.web import audit
 from screening.web.services import services
@@ -45,9 +46,11 @@ def index() -> str:
 
 @blueprint.get("/<screening_id>")
 @require("see")
-def show(screening_id: str) -> str:
-    """One screening: counts, flagged rows first, then any page of all rows."""
+def show(screening_id: str) -> Any:
+    """One screening: counts, flagged rows first, then any page of all rows. One that was only checked: its check."""
     screening = _mine(screening_id)
+    if screening.state == CHECKED:
+        return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state != DONE:
         return render_template("result.html", screening=screening)
     found = _outcome(screening)
@@ -139,8 +142,12 @@ def flagged_csv(screening_id: str) -> Response:
 @blueprint.get("/<screening_id>/rejected.csv")
 @require("see")
 def rejected(screening_id: str) -> Response:
-    """The rows that were set aside, with what is wrong with each."""
-    return _export(screening_id, "rejected.csv", CSV, lambda _, found: reports.rejected_csv(found))
+    """The rows that were set aside, or that a check found can't be screened, with what is wrong with each."""
+    screening = _mine(screening_id)
+    checked = screening.state == CHECKED
+    folder = Folder(services().settings.instance, screening.id)
+    found = Report(folder) if checked else _outcome(_done(screening_id))
+    return _sent(screening, "rejected.csv", CSV, reports.rejected_csv(found))
 
 
 @blueprint.get("/<screening_id>/report.xlsx")
@@ -170,6 +177,8 @@ def _mine(screening_id: str) -> Screening:
 
 def _done(screening_id: str) -> Screening:
     screening = _mine(screening_id)
+    if screening.state == CHECKED:
+        raise Conflict("This file was checked and isn't scored.", remedy="Have it screened from its check.")
     if screening.state != DONE:
         raise NotReady("This screening has no result yet.", remedy="Wait until it is done.")
     return screening
@@ -191,7 +200,10 @@ def _export(
     screening_id: str, name: str, kind: str, write: Callable[[Screening, Outcome], Iterator[bytes]]
 ) -> Response:
     screening = _done(screening_id)
-    body = write(screening, _outcome(screening))
+    return _sent(screening, name, kind, write(screening, _outcome(screening)))
+
+
+def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> Response:
     audit.record(
         "export",
         screening=screening.id,

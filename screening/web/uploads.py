@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 
 from screening.errors import BadFile, ScreeningError
-from screening.history import DONE, FAILED, OPEN_STATES, Request, new_id
+from screening.history import CHECKED, DONE, FAILED, OPEN_STATES, Request, new_id
 from screening.intake import identify
 from screening.spool import Folder
 from screening.web import audit, errors, guard
@@ -42,21 +42,26 @@ def receive() -> Any:
     A program that sends ``Accept: application/json`` gets JSON; ``Prefer: wait=N`` says how many seconds to wait.
     """
     try:
-        screening_id, may_map = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
+        screening_id, fields = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
         state = _wait(screening_id, _patience())
         if state == FAILED:
-            _refuse(screening_id, may_map=may_map)
+            _refuse(screening_id, may_map=fields.get("may_map") == "1")
     except ScreeningError as problem:
         return _refused(problem.as_dict())
-    location = url_for("results.show", screening_id=screening_id)
+    page = "check.show" if fields.get("check") == "1" else "results.show"
+    location = url_for(page, screening_id=screening_id)
     if not errors.wants_json():
         return redirect(location, HTTPStatus.SEE_OTHER)
     body = jsonify({"id": screening_id, "location": location, "state": state})
-    return body, HTTPStatus.CREATED if state == DONE else HTTPStatus.ACCEPTED, {"Location": location}
+    return (
+        body,
+        HTTPStatus.CREATED if state in (DONE, CHECKED) else HTTPStatus.ACCEPTED,
+        {"Location": location},
+    )
 
 
-def _receive(body: Body) -> tuple[str, bool]:
-    """Keep the file; gives its id, and whether its sender can be asked which column is which."""
+def _receive(body: Body) -> tuple[str, dict[str, str]]:
+    """Keep the file; gives its id and the form's fields."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
     if not form.filename:
@@ -79,8 +84,15 @@ def _receive(body: Body) -> tuple[str, bool]:
         raise
     services().history.received(screening_id, size, sha256)
     folder.complete()
-    audit.record("upload", screening=screening_id, filename=filename, size=size, sha256=sha256)
-    return screening_id, form.fields.get("may_map") == "1"
+    audit.record(
+        "upload",
+        screening=screening_id,
+        filename=filename,
+        size=size,
+        sha256=sha256,
+        check_first=wish.check_first,
+    )
+    return screening_id, form.fields
 
 
 def _wish(form: Form, filename: str, kind: str) -> Request:
@@ -93,6 +105,7 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
         kind=kind,
         detector=wanted,
         set_aside_bad=form.fields.get("set_aside") == "1",
+        check_first=form.fields.get("check") == "1",
         threshold=services().settings.threshold,
     )
 

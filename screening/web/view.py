@@ -25,6 +25,7 @@ NAVIGATION = (
 )
 """Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
 PAGES_OF_DETECTORS, ROOMS_OF_DETECTORS = ("pages.detector",), ("trainings", "choosing")
+ROOMS_OF_RESULTS = ("check", "mapping")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,7 @@ def navigation() -> list[NavigationItem]:
     known = current_app.view_functions
     here = (request.endpoint or "").partition(".")[0]
     here = "detectors" if request.endpoint in PAGES_OF_DETECTORS or here in ROOMS_OF_DETECTORS else here
+    here = "results" if here in ROOMS_OF_RESULTS else here
     return [
         NavigationItem(endpoint, word, current=endpoint.partition(".")[0] == here)
         for endpoint, word, permission in NAVIGATION

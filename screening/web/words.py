@@ -22,6 +22,8 @@ STATE_WORDS = {
     "receiving": "being sent",
     "queued": "waiting",
     "running": "being scored",
+    "checking": "being checked",
+    "checked": "checked, not scored",
     "done": "done",
     "failed": "failed",
 }

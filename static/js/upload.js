@@ -150,6 +150,12 @@ addEventListener("drop", (event) => {
   if (sending.hidden && event.dataTransfer.files.length) take(event.dataTransfer.files);
 });
 addEventListener("pageshow", () => setBusy(false)); // back from the result: the form is free again
+const check = document.getElementById("check"); // where a training file is sent, there is none
+const screenWord = send.textContent;
+const nameTheButton = () => (send.textContent = check?.checked ? send.dataset.check : screenWord);
+
+addEventListener("pageshow", nameTheButton); // after the browser has filled the form in again
+check?.addEventListener("change", nameTheButton);
 field.addEventListener("change", showChosen);
 form.addEventListener("submit", submit);
 showChosen();

@@ -218,6 +218,15 @@ def send(watched: Watched, file: Path) -> None:
     watched.page.wait_for_selector("#flagged-title")
 
 
+def check(watched: Watched, file: Path) -> None:
+    """Have a file checked and wait for what was found."""
+    watched.open("/upload")
+    watched.page.check("#check")
+    watched.page.set_input_files("#file", file)
+    watched.page.get_by_role("button", name="Check this file").click()
+    watched.page.wait_for_url("**/check")
+
+
 def keep(watched: Watched, name: str) -> None:
     """Leave a picture below build/screenshots, for people to look at; not committed."""
     folder = ROOT / "build" / "screenshots"

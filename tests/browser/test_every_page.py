@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from screening.settings import ROOT
-from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page, send
+from tests.browser.conftest import DESK, PHONE, Site, Watched, check, keep, new_page, send
+from tests.browser.test_check import troubled
 from tests.browser.test_training import choose, past
 
 OPEN = ("/", "/signup", "/login", "/status", "/detectors", "/detectors/card", "/nowhere")
@@ -16,6 +17,7 @@ INSIDE = (
     "/upload",
     "/results",
     "RESULT",
+    "CHECK",
     "/account",
     "/admin/users",
     "/detectors/new",
@@ -38,10 +40,14 @@ INLINE = """() => [...document.querySelectorAll('*')]
 
 @pytest.fixture(scope="module")
 def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Where the pages are that something must be made for: a result with flagged rows, a training at two stages."""
+    """Where the pages are that something must be made for: a result with flagged rows, a check that found something in
+    every section, a training at two stages.
+    """
     watched = new_page(chromium, site, storage_state=state)
     send(watched, ROOT / "transactions_data.csv")
     found = {"RESULT": watched.page.url}
+    check(watched, troubled(tmp_path_factory.mktemp("check")))
+    found["CHECK"] = watched.page.url
     file = past(tmp_path_factory.mktemp("training"), rows=200)
     choose(watched, file, "for-looks")
     found["COLUMNS"] = watched.page.url

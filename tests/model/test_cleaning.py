@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from model.cleaning import Cleaned, alone, examine
+from model.cleaning import Cleaned, examine
 from screening.errors import CellProblem
+from screening.leaks import alone
 from screening.schema import CellKind, Column, ColumnContract, Role
 
 CONTRACT = ColumnContract.of(

@@ -47,6 +47,27 @@ def test_what_was_kept_stays_when_the_app_starts_again(tmp_path: Path) -> None:
     second.engine.dispose()
 
 
+def test_screenings_of_an_older_version_are_taken_over_as_not_to_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.database.HEAD", "0003")
+    older = made(tmp_path / "a.sqlite3")
+    columns = "id, owner, filename, kind, set_aside_bad, threshold, state, progress, rows, flagged, set_aside"
+    with older.write() as session:
+        session.execute(
+            text(
+                f"INSERT INTO screenings ({columns}, created, attempts) "
+                "VALUES ('a', 'ana', 'a.csv', 'csv', 0, 0.8, 'done', 1, 9, 1, 0, '2026-01-01', 1)"
+            )
+        )
+    older.engine.dispose()
+    monkeypatch.undo()
+    newer = made(tmp_path / "a.sqlite3")
+    with newer.read() as session:
+        assert session.execute(text("SELECT rows, check_first FROM screenings")).all() == [(9, 0)]
+    newer.engine.dispose()
+
+
 def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path) -> None:
     program = "import sys; from screening.database import Database; Database(sys.argv[1]).create_tables()"
     url = f"sqlite:///{tmp_path / 'a.sqlite3'}"

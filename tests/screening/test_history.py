@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,17 @@ import pytest
 from screening import jobs as module
 from screening.database import Database
 from screening.errors import NotFound, NotReady
-from screening.history import DONE, FAILED, QUEUED, RECEIVING, RUNNING, History, Request, new_id
+from screening.history import (
+    CHECKED,
+    DONE,
+    FAILED,
+    QUEUED,
+    RECEIVING,
+    RUNNING,
+    History,
+    Request,
+    new_id,
+)
 
 WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
 
@@ -130,6 +141,26 @@ def test_an_upload_that_stopped_arriving_is_forgotten(
     made = begun(history)
     assert history.give_up() == [made]
     assert history.ids() == {kept}
+
+
+def test_a_checked_file_waits_for_its_owner_and_then_is_screened_by_the_detector_of_the_check(
+    history: History,
+) -> None:
+    made = new_id()
+    history.begin(made, replace(WISH, check_first=True))
+    history.received(made, 10, "00")
+    claimed = history.claim("a")
+    assert claimed is not None
+    assert claimed.stage == "checking"
+    assert history.finish(made, "a", state=CHECKED, detector="card", rows=9, set_aside=2)
+    assert history.claim("a") is None
+    assert history.give_up() == []
+    assert history.go_on(made, set_aside_bad=True)
+    assert not history.go_on(made, set_aside_bad=False), "once is enough"
+    again = history.claim("a")
+    assert again is not None
+    assert (again.stage, again.attempts, again.check_first) == (RUNNING, 1, False)
+    assert (again.wanted_detector, again.set_aside_bad, again.rows) == ("card", True, 0)
 
 
 def test_somebody_elses_and_nobodys_screening_get_the_same_answer(history: History) -> None:

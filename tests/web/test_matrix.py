@@ -38,6 +38,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/results/<screening_id>/mapping"): SCREENERS,
     ("POST", "/results/<screening_id>/mapping"): SCREENERS,
     ("POST", "/results/<screening_id>/mapping/forget"): SCREENERS,
+    ("GET", "/results/<screening_id>/check"): MEMBERS,
+    ("POST", "/results/<screening_id>/check"): SCREENERS,
     ("GET", "/trainings/<training_id>"): ADMINS,
     ("GET", "/trainings/<training_id>/progress"): ADMINS,
     ("GET", "/trainings/<training_id>/columns"): ADMINS,
