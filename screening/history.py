@@ -19,7 +19,7 @@ from screening.jobs import (
     RUNNING,
     Job,
     Jobs,
-    lease_end,
+    arrival_end,
     new_id,
     now,
 )
@@ -110,7 +110,7 @@ class History(Jobs[Screening]):
             threshold=request.threshold,
             check_first=request.check_first,
             created=now(),
-            lease_until=lease_end(),
+            lease_until=arrival_end(),
         )
         with self._database.write() as session:
             session.add(screening)
