@@ -105,8 +105,8 @@ REMARKS: dict[int, tuple[str, str | None]] = {
     404: ("There is nothing at this address.", "Go back to the start page."),
     405: ("This address doesn't take that kind of request.", None),
     413: (
-        "What was sent is larger than this server takes.",
-        "Send less, or ask the operator to raise MAX_UPLOAD_MB.",
+        "What was sent is larger than this address takes.",
+        "Send less at once; for files the operator can raise MAX_UPLOAD_MB.",
     ),
     429: ("There were too many requests from your address.", "Wait a little and try again."),
 }

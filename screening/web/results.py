@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import quote
 
 import numpy as np
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
@@ -213,8 +215,16 @@ def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> 
     )
     stem = screening.filename.split(".")[0] or "screening"
     response = Response(body, content_type=kind)
-    response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-{name}")
+    response.headers.set("Content-Disposition", "attachment", **_download(f"{stem}-{name}"))
     return response
+
+
+def _download(name: str) -> dict[str, str]:
+    """A file name as a header can say it (RFC 6266): ASCII, and once more with all its signs where it has others."""
+    if name.isascii():
+        return {"filename": name}
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return {"filename": plain, "filename*": f"UTF-8''{quote(name, safe='')}"}
 
 
 def _listing(found: Outcome) -> RowsView:
