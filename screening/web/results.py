@@ -55,11 +55,12 @@ def show(screening_id: str) -> Any:
         return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state != DONE:
         return render_template("result.html", screening=screening)
-    found = _outcome(screening)
+    found, detector = _outcome(screening), _detector(screening)
     return render_template(
         "result.html",
         screening=screening,
-        detector=_detector(screening),
+        detector=detector,
+        cautions=detector.warnings if detector else (),
         flagged_rows=_rows(found, found.strongest(FIRST_FLAGGED)),
         histogram=found.histogram(),
         quality=screening.quality,
