@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Float, Index, Integer, String, func, select
+from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.database import Base
@@ -15,6 +15,7 @@ from screening.jobs import (
     DONE,
     FAILED,
     MOST_ATTEMPTS,
+    OWNER_LENGTH,
     RECEIVING,
     RUNNING,
     Job,
@@ -169,6 +170,17 @@ class History(Jobs[Screening]):
         """How many screenings this user has."""
         with self._database.read() as session:
             return session.scalar(select(func.count()).where(Screening.owner == owner)) or 0
+
+    def part(self, owner: str) -> int:
+        """Take screenings away from a name that somebody new has signed up with; returns how many there were.
+
+        They stay, for the operator, under a name that nobody can have. Case plays no part in names.
+        """
+        former = func.substr("~" + Screening.owner, 1, OWNER_LENGTH)
+        theirs = update(Screening).where(func.lower(Screening.owner) == owner.lower())
+        with self._database.write() as session:
+            done = session.execute(theirs.values(owner=former))
+            return done.rowcount if isinstance(done, CursorResult) else 0
 
     def ids(self) -> set[str]:
         """Every id there is, for clearing folders that belong to none."""

@@ -23,6 +23,7 @@ LEASE = timedelta(seconds=30)
 ARRIVAL = timedelta(seconds=150)
 """An upload that nobody works on and of which nothing came for so long has been left. A slow line's next piece may
 take two minutes."""
+OWNER_LENGTH = 64
 MOST_ATTEMPTS = 3  # a file that killed its worker this often would do so for ever
 
 
@@ -43,7 +44,7 @@ class Job:
     """The columns that every table of jobs has: a file that somebody sent, and how far the work on it is."""
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    owner: Mapped[str] = mapped_column(String(64))
+    owner: Mapped[str] = mapped_column(String(OWNER_LENGTH))
     filename: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16), default=RECEIVING)

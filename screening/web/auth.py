@@ -65,6 +65,7 @@ def _sign_up() -> None:
         SIGN_UPS, address
     )  # also when the name turns out to be taken: that is how names are guessed
     account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
+    mine.history.part(account.username)  # the name may have been another's, whose account is gone
     audit.record("signup", user=account.username, role=account.role)
 
 
