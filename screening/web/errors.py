@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, render_template, request
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
-from screening.errors import ScreeningError, StorageFull
+from screening.errors import NotReady, ScreeningError, StorageFull
 
 log = logging.getLogger("screening.web")
 API_PATHS = ("/detect_fraud", "/summary", "/fraud_", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -21,6 +22,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(ScreeningError, _screening_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OSError, _os_error)
+    app.register_error_handler(DatabaseError, _database_error)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -89,6 +91,18 @@ def _os_error(error: OSError) -> tuple[Response | str, int]:
         )
         return answer(full.as_dict())
     return _unexpected(error)
+
+
+def _database_error(error: DatabaseError) -> tuple[Response | str, int]:
+    """The store is damaged, locked or full: not ready. What our own statements did wrong is unexpected."""
+    if isinstance(error, (DataError, IntegrityError, ProgrammingError)):
+        return _unexpected(error)
+    log.error("request %s failed: the database said %s", g.get("request_id"), error.orig)
+    away = NotReady(
+        "The database can't be used at the moment; nothing was changed.",
+        remedy="Try again, then tell the operator.",
+    )
+    return answer(away.as_dict())
 
 
 def _unexpected(error: Exception) -> tuple[Response | str, int]:
