@@ -116,15 +116,16 @@ class History(Jobs[Screening]):
         with self._database.write() as session:
             session.add(screening)
 
-    def received(self, screening_id: str, size: int, sha256: str) -> None:
-        """The whole file is here: from now on it is never lost."""
+    def received(self, screening_id: str, size: int, sha256: str) -> bool:
+        """The whole file is here: from now on it is never lost. ``False`` when its row was removed meanwhile."""
         with self._database.write() as session:
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is None:
-                return
+                return False
             screening.size, screening.sha256 = size, sha256
             if screening.state == RECEIVING:  # a worker may have failed it already, on what had arrived
                 screening.state = RUNNING if screening.holder else QUEUED
+            return True
 
     def again(
         self, screening_id: str, detector: str, mapping: dict[str, str], *, check_first: bool = False

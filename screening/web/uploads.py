@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 
-from screening.errors import BadFile, ScreeningError
+from screening.errors import BadFile, NotFound, ScreeningError
 from screening.history import CHECKED, DONE, FAILED, OPEN_STATES, Request, new_id
 from screening.intake import identify
 from screening.spool import Folder
@@ -44,6 +44,8 @@ def receive() -> Any:
     try:
         screening_id, fields = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
         state = _wait(screening_id, _patience())
+        if state is None:
+            raise _deleted()
         if state == FAILED:
             _refuse(screening_id, may_map=fields.get("may_map") == "1")
     except ScreeningError as problem:
@@ -78,12 +80,14 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
     try:
         size, sha256 = store(head, content, folder, lambda: services().history.touch(screening_id))
         body.finish()
-    except BaseException:  # the sender left, sent too much, or the disk is full: nothing may stay
+        _accept(screening_id, folder, size, sha256)
+    except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
+        gone = services().history.state(screening_id) is None
         services().history.remove(screening_id)
         folder.remove()
+        if gone and isinstance(problem, OSError):  # deleted while it arrived, and its folder with it
+            raise _deleted() from None
         raise
-    services().history.received(screening_id, size, sha256)
-    folder.complete()
     services().doorbell.ring()  # whoever left it for its slowness can go on
     audit.record(
         "upload",
@@ -94,6 +98,18 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
         check_first=wish.check_first,
     )
     return screening_id, form.fields
+
+
+def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
+    if not services().history.received(screening_id, size, sha256):
+        raise _deleted()
+    folder.complete()
+
+
+def _deleted() -> NotFound:
+    return NotFound(
+        "The screening was deleted before it was done.", remedy="Send the file again if you need it."
+    )
 
 
 def _wish(form: Form, filename: str, kind: str) -> Request:
