@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -207,6 +208,7 @@ def _export(
 
 
 def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> Response:
+    first = next(body, b"")  # whatever can't be written is an answer of its own, not an empty file
     audit.record(
         "export",
         screening=screening.id,
@@ -215,7 +217,7 @@ def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> 
         fingerprint=screening.fingerprint,
     )
     stem = screening.filename.split(".")[0] or "screening"
-    response = Response(body, content_type=kind)
+    response = Response(chain((first,), body), content_type=kind)
     response.headers.set("Content-Disposition", "attachment", **_download(f"{stem}-{name}"))
     return response
 
