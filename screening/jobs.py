@@ -109,12 +109,12 @@ class Jobs(Generic[Row]):
     def claim(self, holder: str, *, slow: Collection[str] = ()) -> Row | None:
         """Take the oldest row that waits for work and hold it; ``None`` when there is none.
 
-        Files in ``slow`` are left alone until they are whole.
+        Whole files go before those that are still arriving; of these, the ones in ``slow`` are left alone.
         """
         query = (
             select(self.table)
             .where(*self._waits(slow))
-            .order_by(self.table.created)
+            .order_by(self.table.state == RECEIVING, self.table.created)
             .limit(1)
             .with_for_update(skip_locked=True)
         )

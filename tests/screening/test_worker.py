@@ -37,9 +37,9 @@ def comes_true(what: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def test_a_slow_sender_keeps_nobody_waiting(services: Services, worker: Worker, sample: bytes) -> None:
-    """Two of them, since the one that the worker turns to next could be slow as well."""
+    """However many they are: each may be tried for a second, but not before what is whole."""
     half = len(sample) // 2
-    slow = [begun(services), begun(services)]
+    slow = [begun(services) for _ in range(12)]
     for folder in slow:
         folder.input.write_bytes(sample[:half])
     ids = [folder.path.name for folder in slow]
@@ -47,12 +47,12 @@ def test_a_slow_sender_keeps_nobody_waiting(services: Services, worker: Worker, 
 
     quick = begun(services)
     arrived(services, quick, sample)
-    assert comes_true(lambda: services.history.state(quick.path.name) == DONE)
-    assert [services.history.state(one) for one in ids] == [RECEIVING, RECEIVING]
+    assert comes_true(lambda: services.history.state(quick.path.name) == DONE, seconds=6)
+    assert {services.history.state(one) for one in ids} == {RECEIVING}
 
     for folder in slow:
         arrived(services, folder, sample[half:])
-    assert comes_true(lambda: [services.history.state(one) for one in ids] == [DONE, DONE])
+    assert comes_true(lambda: {services.history.state(one) for one in ids} == {DONE})
     kept = services.history.get(ids[0])
     assert kept is not None
     assert (kept.rows, kept.attempts) == (200, 1)
