@@ -10,8 +10,10 @@ from typing import Any
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 
 from screening.errors import BadFile, NotFound, ScreeningError
-from screening.history import CHECKED, DONE, FAILED, OPEN_STATES, Request, new_id
-from screening.intake import identify
+from screening.history import CHECKED, DONE, FAILED, OPEN_STATES, Request, Screening, new_id
+from screening.intake import Kind, identify
+from screening.intake.cards import CardNumbers
+from screening.intake.preview import preview
 from screening.spool import Folder
 from screening.web import audit, errors, guard
 from screening.web.receive import Body, Form, first_bytes, plain_name, store
@@ -22,6 +24,7 @@ blueprint = Blueprint("uploads", __name__)
 
 HEAD_BYTES = 4096  # enough to know a file's kind
 FORM_BYTES = 64 * 1024  # what the form adds around the file
+LOOKED_AT = 500  # rows, for card numbers
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.005
 
@@ -149,12 +152,23 @@ def _refuse(screening_id: str, *, may_map: bool) -> None:
     """
     screening = services().history.get(screening_id)
     found = (screening and screening.error) or {}
-    if may_map and found.get("columns_missing"):
-        found = {**found, "mapping": url_for("mapping.show", screening_id=screening_id)}
-    elif found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if screening and may_map and found.get("columns_missing"):
+        found = _to_be_mapped(screening, found)
+    if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
         services().history.remove(screening_id)
         Folder(services().settings.instance, screening_id).remove()
     raise Refused(found)
+
+
+def _to_be_mapped(screening: Screening, found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with the page where its columns are mapped; not for a file that must not be kept so long."""
+    folder = Folder(services().settings.instance, screening.id)
+    try:
+        header, rows = preview(folder.input, Kind(screening.kind), LOOKED_AT, scratch=folder.path)
+        CardNumbers(header, range(len(header))).look(rows)
+    except BadFile as problem:
+        return problem.as_dict()
+    return {**found, "mapping": url_for("mapping.show", screening_id=screening.id)}
 
 
 class Refused(ScreeningError):

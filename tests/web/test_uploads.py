@@ -4,8 +4,11 @@ import io
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from screening.spool import Folder
 from screening.web.services import Services
+from screening.worker import Worker
 from tests.conftest import Person
 from tests.served import BOUNDARY
 
@@ -73,3 +76,22 @@ def test_a_screening_that_is_deleted_while_somebody_waits_for_it_is_not_found(
     deleting.join()
     assert answer.status_code == 404
     assert "deleted before it was done" in answer.get_data(as_text=True)
+
+
+@pytest.mark.security(25)
+def test_a_file_with_card_numbers_is_not_kept_for_its_columns_to_be_mapped(
+    analyst: Person, services: Services, worker: Worker, sample: bytes
+) -> None:
+    header, *rows = sample.replace(b"Amount", b"Betrag", 1).decode().splitlines()
+    numbers = ("4111111111111111", "5500005555555559")
+    lines = [f"{header},pan", *(f"{row},{numbers[place % 2]}" for place, row in enumerate(rows))]
+    answer = analyst.upload("\n".join(lines).encode(), may_map="1")
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert "holds payment card numbers" in text
+    assert "/mapping" not in text
+    assert not list((services.settings.instance / "screenings").iterdir())
+    assert not services.history.ids()
+
+    answer = analyst.upload("\n".join([header, *rows]).encode(), may_map="1")
+    assert "/mapping" in answer.get_data(as_text=True)
