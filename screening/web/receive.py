@@ -25,7 +25,7 @@ READ_BYTES = 1 << 18
 MOST_FIELD_BYTES = 16_384
 MOST_PARTS = 20
 ALIVE_SECONDS = 10.0
-WISHES = ("detector", "set_aside", "may_map", "name", "label")
+WISHES = ("detector", "set_aside", "may_map", "check", "name", "label")
 """Fields that say what shall be done with the file."""
 
 
