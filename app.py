@@ -10,12 +10,15 @@ from screening.errors import ScreeningError
 
 
 def create_app() -> Flask:
-    """The app with settings from the environment."""
+    """The app with settings from the environment. What is wrong with them ends the process with one line."""
     from screening.parent import end_with_server
     from screening.web import create_app as build  # the server's parent process stays small
 
     end_with_server()
-    return build()
+    try:
+        return build()
+    except ScreeningError as problem:
+        sys.exit(f"fraud-screening can't start: {problem}")
 
 
 def main() -> int:

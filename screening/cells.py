@@ -87,7 +87,10 @@ def time_of(text: str, form: TimeFormat = TimeFormat.AUTO) -> float | None:
     if found is None:
         return _epoch(plain)
     if found.tzinfo is not None:
-        found = found.astimezone(UTC).replace(tzinfo=None)
+        try:
+            found = found.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # before the year 1 or after 9999, in UTC
+            return None
     return (found - EPOCH).total_seconds() if FIRST_YEAR <= found.year < LAST_YEAR else None
 
 

@@ -6,6 +6,7 @@ Every :class:`ScreeningError` says *what* is wrong, *where*, and what to do abou
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -48,12 +49,16 @@ class ScreeningError(Exception):
         return " ".join(part for part in (self.what, self.where and f"({self.where})", self.remedy) if part)
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as plain JSON types, to be kept with a failed screening."""
+        """The error as plain JSON types, to be kept with a failed screening and shown to whoever asked.
+
+        Where on the server's disk a file lies is the operator's business (``str`` says it): users are told its name.
+        """
+        where = os.path.basename(self.where) if self.where and os.path.isabs(self.where) else self.where  # noqa: PTH117, PTH119
         return {
             "title": self.title,
             "status": self.status,
             "what": self.what,
-            "where": self.where,
+            "where": where,
             "remedy": self.remedy,
             "problems": [asdict(problem) for problem in self.problems],
             "problem_count": max(self.problem_count, len(self.problems)),

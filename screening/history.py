@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Float, Index, Integer, String, func, select
+from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.database import Base
@@ -15,11 +15,12 @@ from screening.jobs import (
     DONE,
     FAILED,
     MOST_ATTEMPTS,
+    OWNER_LENGTH,
     RECEIVING,
     RUNNING,
     Job,
     Jobs,
-    lease_end,
+    arrival_end,
     new_id,
     now,
 )
@@ -110,20 +111,21 @@ class History(Jobs[Screening]):
             threshold=request.threshold,
             check_first=request.check_first,
             created=now(),
-            lease_until=lease_end(),
+            lease_until=arrival_end(),
         )
         with self._database.write() as session:
             session.add(screening)
 
-    def received(self, screening_id: str, size: int, sha256: str) -> None:
-        """The whole file is here: from now on it is never lost."""
+    def received(self, screening_id: str, size: int, sha256: str) -> bool:
+        """The whole file is here: from now on it is never lost. ``False`` when its row was removed meanwhile."""
         with self._database.write() as session:
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is None:
-                return
+                return False
             screening.size, screening.sha256 = size, sha256
             if screening.state == RECEIVING:  # a worker may have failed it already, on what had arrived
                 screening.state = RUNNING if screening.holder else QUEUED
+            return True
 
     def again(
         self, screening_id: str, detector: str, mapping: dict[str, str], *, check_first: bool = False
@@ -169,6 +171,17 @@ class History(Jobs[Screening]):
         """How many screenings this user has."""
         with self._database.read() as session:
             return session.scalar(select(func.count()).where(Screening.owner == owner)) or 0
+
+    def part(self, owner: str) -> int:
+        """Take screenings away from a name that somebody new has signed up with; returns how many there were.
+
+        They stay, for the operator, under a name that nobody can have. Case plays no part in names.
+        """
+        former = func.substr("~" + Screening.owner, 1, OWNER_LENGTH)
+        theirs = update(Screening).where(func.lower(Screening.owner) == owner.lower())
+        with self._database.write() as session:
+            done = session.execute(theirs.values(owner=former))
+            return done.rowcount if isinstance(done, CursorResult) else 0
 
     def ids(self) -> set[str]:
         """Every id there is, for clearing folders that belong to none."""

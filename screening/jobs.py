@@ -7,6 +7,7 @@ disagree after a crash. Whoever works on a row holds a lease and renews it; a le
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -19,6 +20,10 @@ from screening.errors import ScreeningError
 
 RECEIVING, RUNNING, DONE, FAILED = "receiving", "running", "done", "failed"
 LEASE = timedelta(seconds=30)
+ARRIVAL = timedelta(seconds=150)
+"""An upload that nobody works on and of which nothing came for so long has been left. A slow line's next piece may
+take two minutes."""
+OWNER_LENGTH = 64
 MOST_ATTEMPTS = 3  # a file that killed its worker this often would do so for ever
 
 
@@ -39,7 +44,7 @@ class Job:
     """The columns that every table of jobs has: a file that somebody sent, and how far the work on it is."""
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    owner: Mapped[str] = mapped_column(String(64))
+    owner: Mapped[str] = mapped_column(String(OWNER_LENGTH))
     filename: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16), default=RECEIVING)
@@ -96,17 +101,20 @@ class Jobs(Generic[Row]):
             session.execute(
                 update(self.table)
                 .where(self.table.id == job_id, self.table.holder.is_(None))
-                .values(lease_until=lease_end())
+                .values(lease_until=arrival_end())
             )
 
     # ---- the worker's side ------------------------------------------------------------------------------------
 
-    def claim(self, holder: str) -> Row | None:
-        """Take the oldest row that waits for work and hold it; ``None`` when there is none."""
+    def claim(self, holder: str, *, slow: Collection[str] = ()) -> Row | None:
+        """Take the oldest row that waits for work and hold it; ``None`` when there is none.
+
+        Whole files go before those that are still arriving; of these, the ones in ``slow`` are left alone.
+        """
         query = (
             select(self.table)
-            .where(self.table.state.in_(self.claimable), self._free(), self.table.attempts < MOST_ATTEMPTS)
-            .order_by(self.table.created)
+            .where(*self._waits(slow))
+            .order_by(self.table.state == RECEIVING, self.table.created)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
@@ -120,6 +128,12 @@ class Jobs(Generic[Row]):
                 row.attempts += 1
                 row.state = RUNNING if row.state == self.waiting else row.state
             return row
+
+    def others_wait(self, job_id: str, *, slow: Collection[str] = ()) -> bool:
+        """Whether there is work that :meth:`claim` would give, besides this row."""
+        query = select(self.table.id).where(*self._waits(slow), self.table.id != job_id).limit(1)
+        with self._database.read() as session:
+            return session.scalar(query) is not None
 
     def renew(self, job_id: str, holder: str, **progress: Any) -> bool:
         """Hold on, and note how far it is; ``False`` when the row is gone or somebody else's by now."""
@@ -136,7 +150,7 @@ class Jobs(Generic[Row]):
             held = select(self.table).where(self.table.holder == holder, self.table.state.in_(self.claimable))
             for row in session.scalars(held):
                 row.holder = None
-                row.lease_until = lease_end() if row.state == RECEIVING else None
+                row.lease_until = arrival_end() if row.state == RECEIVING else None
                 row.state = self.waiting if row.state == RUNNING else row.state
                 row.attempts -= in_order
 
@@ -158,6 +172,11 @@ class Jobs(Generic[Row]):
     def _hopeless(self) -> ScreeningError:
         """What is said of a row that was tried too often."""
         raise NotImplementedError
+
+    def _waits(self, slow: Collection[str]) -> tuple[Any, ...]:
+        table = self.table
+        there = or_(table.state != RECEIVING, table.id.not_in(slow))
+        return table.state.in_(self.claimable), self._free(), table.attempts < MOST_ATTEMPTS, there
 
     def _free(self) -> Any:
         """Held by nobody, or by somebody who is gone; an upload's own lease has no holder."""
@@ -182,3 +201,8 @@ def now() -> datetime:
 def lease_end() -> datetime:
     """Until when a lease that is taken or renewed now holds."""
     return now() + LEASE
+
+
+def arrival_end() -> datetime:
+    """Until when more of an upload must have come."""
+    return now() + ARRIVAL

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from screening.history import Screening
 from screening.intake import append_columns, header_of, read_records
+from screening.intake.formulas import safe
 from screening.outcome import Outcome
 from screening.preflight import Report
 
 ROWS_AT_ONCE = 2000
+BLOCK = 1 << 18
 MOST_SHEET_ROWS = 1_000_000  # a worksheet ends at 1,048,576
 NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*\Z", re.ASCII)
 UNLISTED = "can't be used; problems beyond the first thousand aren't listed"
@@ -53,7 +58,7 @@ def flagged_csv(found: Outcome) -> Iterator[bytes]:
             [
                 number + 1,
                 format(float(found.probability[number]), ".9g"),
-                _joined(found, number),
+                safe(_joined(found, number)),
                 *map(safe, record),
             ]
             for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
@@ -74,26 +79,32 @@ def rejected_csv(found: Outcome | Report) -> Iterator[bytes]:
     chosen = found.rejected
     for begin in range(0, len(chosen), ROWS_AT_ONCE):
         yield _csv(
-            [number + 1, "; ".join(wrong.get(number + 1, [UNLISTED])), *map(safe, record)]
+            [number + 1, safe("; ".join(wrong.get(number + 1, [UNLISTED]))), *map(safe, record)]
             for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
         )
 
 
 def workbook(found: Outcome, screening: Screening) -> Iterator[bytes]:
-    """Two sheets: a summary with what proves it, and the flagged rows with their reasons."""
+    """Two sheets: a summary with what proves it, and the flagged rows with their reasons.
+
+    It is made on the disk, beside the screening's files: 200,000 rows would take a gigabyte and a half of memory.
+    """
     import xlsxwriter  # only this export needs it
 
-    out = io.BytesIO()
-    options = {
-        "constant_memory": True,
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "in_memory": True,
-    }
-    with xlsxwriter.Workbook(out, options) as book:
-        _summary_sheet(book, screening, found)
-        _flagged_sheet(book, found)
-    yield out.getvalue()
+    with tempfile.TemporaryDirectory(prefix="report-", dir=found.canonical.parent) as folder:
+        options = {
+            "constant_memory": True,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "tmpdir": folder,
+        }
+        made = Path(folder) / "report.xlsx"
+        with xlsxwriter.Workbook(made, options) as book:
+            _summary_sheet(book, screening, found)
+            _flagged_sheet(book, found)
+        with made.open("rb") as file:
+            while piece := file.read(BLOCK):
+                yield piece
 
 
 def _summary_sheet(book: Any, screening: Screening, found: Outcome) -> None:
@@ -146,15 +157,19 @@ def _flagged_sheet(book: Any, found: Outcome) -> None:
 
 def _write_cell(sheet: Any, line: int, place: int, cell: str) -> None:
     """Numbers stay numbers; everything else is text, whatever it begins with."""
-    whole_and_long = cell.strip().lstrip("+-").isdigit() and len(cell) > EXACT_DIGITS
-    if NUMBER.match(cell) and "," not in cell and not whole_and_long:
-        sheet.write_number(line, place, float(cell))
+    bare = cell.strip().lstrip("+-")
+    name = bare.isdigit() and (len(cell) > EXACT_DIGITS or (bare[0] == "0" and bare != "0"))
+    number = float(cell) if NUMBER.match(cell) and "," not in cell else math.inf
+    if math.isfinite(number) and not name:  # 1e999 is beyond what a sheet holds
+        sheet.write_number(line, place, number)
     else:
         sheet.write_string(line, place, CONTROL.sub("\ufffd", cell)[:32_767])
 
 
-EXACT_DIGITS = 15  # a longer whole number (an account, a reference) would lose its last digits in a sheet
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+EXACT_DIGITS = 15
+"""A longer whole number (an account, a reference) would lose its last digits in a sheet, and 007 its first."""
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What XML has no room for."""
 
 
 def _records(found: Outcome | Report, numbers: np.ndarray[Any, Any]) -> Iterator[tuple[int, list[str]]]:
@@ -170,8 +185,3 @@ def _csv(lines: Any) -> bytes:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(lines)
     return out.getvalue().encode()
-
-
-def safe(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: numbers stay as they are."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.match(cell) else cell

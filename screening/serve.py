@@ -18,7 +18,7 @@ from screening.database import Database
 from screening.detector import Detectors
 from screening.errors import BadSetting
 from screening.logs import begin_logging
-from screening.settings import ROOT, Settings
+from screening.settings import ROOT, Settings, make_instance, secret_key
 from screening.users import UserStore
 
 log = logging.getLogger("screening.serve")
@@ -66,7 +66,8 @@ def prepare(settings: Settings) -> None:
     The nets are compiled here, once, so that no web process has to wait for it.
     """
     _check_port(settings)
-    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_instance(settings)
+    secret_key(settings)
     Detectors(settings)
     UserStore(settings.users_file).prepare()
     Database(settings.database_url).create_tables()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import secrets
@@ -75,10 +76,30 @@ class Settings:
         return (self.model_file, self.vectorizer_file) == (ROOT / "model.h5", ROOT / "vectorizer.pkl")
 
 
+def make_instance(settings: Settings) -> None:
+    """Make the instance folder, if it isn't there.
+
+    Raises:
+        BadSetting: it can't be made, or is a file.
+    """
+    try:
+        settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(settings.instance, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as problem:
+        raise BadSetting(
+            f"INSTANCE_PATH is {str(settings.instance)!r}, which can't be a folder: {problem.strerror}.",
+            remedy="Set INSTANCE_PATH to a folder that can be written, or unset it.",
+        ) from None
+
+
 def secret_key(settings: Settings) -> str:
     """The given key, or one that is generated once and kept (mode 0600) below the instance folder.
 
     Two processes that start at once agree: whoever links its file first wins and the other reads it.
+
+    Raises:
+        BadSetting: what is kept is no key any more.
     """
     if settings.secret_key:
         return settings.secret_key
@@ -93,7 +114,13 @@ def secret_key(settings: Settings) -> str:
             pass  # another process was first; its key is as good
         finally:
             draft.unlink()
-    return kept.read_text(encoding="ascii").strip()
+    key = kept.read_bytes().strip()
+    if len(key) < SECRET_BYTES or not key.isascii():
+        raise BadSetting(
+            f"The file {kept.name} in the instance folder is damaged: it holds no key of {SECRET_BYTES} bytes.",
+            remedy="Remove it: a new one is made, and whoever has a form open must load it again.",
+        )
+    return key.decode("ascii")
 
 
 class _Reader:

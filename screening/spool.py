@@ -10,10 +10,12 @@ import io
 import os
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.004
+PATIENCE_SECONDS = 1.0  # so long, all in all, a sender may be waited for before anybody asks whether to go on
 SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been left
 
 
@@ -29,6 +31,8 @@ class Folder:
         self.input = self.path / "input"
         self.whole = self.path / "whole"
         self.canonical = self.path / "canonical.csv"
+        self.on_wait: Callable[[], None] = lambda: None
+        """Called again and again while a slow sender is waited for; it may raise to leave."""
 
     @property
     def readable(self) -> Path:
@@ -88,6 +92,7 @@ class GrowingFile(io.RawIOBase):
         self._stream = stream
         self.taken = 0
         """How many bytes were read so far."""
+        self._waited = 0.0
 
     def readable(self) -> bool:
         return True
@@ -103,6 +108,10 @@ class GrowingFile(io.RawIOBase):
             if time.monotonic() > deadline or not self._folder.input.exists():
                 raise Abandoned
             time.sleep(POLL_SECONDS)
+            self._waited += POLL_SECONDS
+            if self._waited >= PATIENCE_SECONDS:
+                self._waited -= PATIENCE_SECONDS / 4
+                self._folder.on_wait()
 
     def seek_end(self) -> None:
         """Wait until the file is whole."""

@@ -22,7 +22,7 @@ from screening.jobs import (
     Job,
     Jobs,
     UtcDateTime,
-    lease_end,
+    arrival_end,
     now,
 )
 from screening.spool import Folder
@@ -127,7 +127,7 @@ class Trainings(Jobs[Training]):
             name=name,
             options={},
             created=now(),
-            lease_until=lease_end(),
+            lease_until=arrival_end(),
         )
         with self._database.write() as session:
             _require_free(session, name, training_id)

@@ -150,6 +150,8 @@ def _split(body: bytes) -> list[bytes]:
 
 
 def _parse_line(raw: bytes) -> Line:
+    if b"\r" in raw.rstrip(b"\r\n"):  # else a file of such lines would be one long comment: empty, as it were
+        return Line(raw, problem="lines that end in a carriage return alone; save the file with LF or CRLF")
     try:
         text = raw.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:

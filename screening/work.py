@@ -13,7 +13,7 @@ from screening.detector import Detectors
 from screening.errors import ScreeningError
 from screening.history import History
 from screening.logs import begin_logging
-from screening.settings import Settings
+from screening.settings import Settings, make_instance
 from screening.trainer import Trainer
 from screening.trainings import Trainings
 from screening.worker import Worker
@@ -24,7 +24,7 @@ def main() -> int:
     begin_logging()
     try:
         settings = Settings.from_environ()
-        settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_instance(settings)
         database = Database(settings.database_url)
         database.create_tables()
         worker = Worker(settings, History(database), Detectors(settings))

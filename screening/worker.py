@@ -43,6 +43,10 @@ class Stopping(Exception):  # the order to stop came in the middle of a file
     """The worker was told to stop; the screening goes back to those that wait."""
 
 
+class Overtaken(Exception):  # not an error: a slow sender mustn't keep everybody else waiting
+    """The file is still arriving and others are whole: it waits until it is, too."""
+
+
 class Worker:
     """Holds a slot: its name is the same after a restart, so what a dead predecessor held is freed at once."""
 
@@ -55,6 +59,8 @@ class Worker:
         self._slot = slot
         self._bell = Doorbell(settings.instance)
         self._stop = threading.Event()
+        self._slow: set[str] = set()
+        """Uploads that were too slow to be read while they arrive."""
 
     def run(self) -> None:
         """Work until told to stop (SIGTERM, SIGINT)."""
@@ -82,7 +88,7 @@ class Worker:
 
     def work_once(self) -> bool:
         """Do one screening; ``False`` when none waits."""
-        screening = self._history.claim(self._slot)
+        screening = self._history.claim(self._slot, slow=self._slow)
         if screening is None:
             return False
         with _Lease(self._history, screening.id, self._slot):
@@ -91,6 +97,7 @@ class Worker:
 
     def _work(self, screening: Screening) -> None:
         folder = Folder(self._settings.instance, screening.id)
+        folder.on_wait = lambda: self._let_others_pass(screening.id)
         started = time.monotonic()
         try:
             outcome = (self._check if screening.check_first else self._screen)(screening, folder)
@@ -98,7 +105,7 @@ class Worker:
             self._lost(screening, folder)
         except Taken:
             log.info("screening %s was removed while it ran", screening.id)
-        except Stopping:
+        except (Stopping, Overtaken):
             self._history.release(self._slot, in_order=True)
         except ScreeningError as problem:
             self._finish(screening, started, state=FAILED, error=problem.as_dict())
@@ -139,6 +146,14 @@ class Worker:
         )
         return {"state": DONE, **_values(found)}
 
+    def _let_others_pass(self, screening_id: str) -> None:
+        """Leave a file whose sender is slow when other work waits; it is screened once it is whole."""
+        if self._stop.is_set():
+            raise Stopping
+        if self._history.others_wait(screening_id, slow=self._slow):
+            self._slow.add(screening_id)
+            raise Overtaken
+
     def _recall(self, screening: Screening) -> Callable[[list[str]], Mapping | None]:
         """What the user said of this file's columns, or what was said of files like it."""
         said = screening.mapping
@@ -169,6 +184,8 @@ class Worker:
     def _tidy(self) -> None:
         for screening_id in self._history.give_up():
             Folder(self._settings.instance, screening_id).remove()
+        if self._slow:
+            self._slow &= self._history.ids()
 
     def clear_orphans(self) -> None:
         """Remove folders that belong to no screening: a server that died between two steps leaves them."""

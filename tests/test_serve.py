@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from screening.settings import ROOT
-from tests.served import BOUNDARY, Server
+from tests.served import BOUNDARY, Server, free_port
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix; run `make test` there")
 
@@ -210,3 +210,36 @@ def test_a_damaged_model_stops_the_start_with_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "model.h5" in ended.stderr.strip().splitlines()[-1]
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("words", [["app.py"], ["-m", "flask", "--app", "app", "users", "list"]])
+def test_whatever_stops_the_start_is_one_line(tmp_path: Path, compiled: Path, words: list[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    damaged = tmp_path / "instance"
+    damaged.mkdir()
+    (damaged / "compiled").symlink_to(compiled)
+    (damaged / "secret_key").touch()
+    wrong = [
+        ("INSTANCE_PATH", str(file)), ("FRAUD_THRESHOLD", "2"), ("DATABASE_URL", "nonsense"),
+        ("MODEL_FILE", str(file)), ("INSTANCE_PATH", str(damaged)),
+    ]  # fmt: skip
+    for name, value in wrong:
+        environ = {
+            **os.environ, "INSTANCE_PATH": str(tmp_path / "other"), "USERS_FILE": str(file), name: value,
+            "PORT": str(free_port()),
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        said = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+        assert done.returncode == 1, (name, done.stderr)
+        assert len(said) == 1, (name, done.stderr)
+        assert said[0].startswith("fraud-screening can't start: "), name
+        assert "Serving" not in done.stdout

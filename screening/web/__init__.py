@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         BadSetting, BadArtefact, NotReady: the start stops; the message is one line that says what to do.
     """
     settings = settings or Settings.from_environ()
-    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    environment.make_instance(settings)
     app = Flask("screening", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.config.update(SECRET_KEY=environment.secret_key(settings))
     database = Database(settings.database_url)

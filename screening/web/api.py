@@ -15,15 +15,19 @@ from screening.detector import Detector
 from screening.errors import BadTransaction
 from screening.schema import Transactions
 from screening.vectorizer import Seen
+from screening.web import guard
 from screening.web.services import services
 from screening.web.sessions import require
 
 blueprint = Blueprint("api", __name__)
 MOST_TRANSACTIONS = 10_000
+TRANSACTION_BYTES = 1024
+"""What one of many may take; a card transaction with all its digits takes 700."""
 
 
 @blueprint.post("/detect_fraud")
 @require("screen")
+@guard.body_limit(MOST_TRANSACTIONS * TRANSACTION_BYTES)
 def detect_fraud() -> Response:
     """Score ``transaction`` (one object) or ``transactions`` (a list of objects)."""
     body = _body()

@@ -65,6 +65,7 @@ def _sign_up() -> None:
         SIGN_UPS, address
     )  # also when the name turns out to be taken: that is how names are guessed
     account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
+    mine.history.part(account.username)  # the name may have been another's, whose account is gone
     audit.record("signup", user=account.username, role=account.role)
 
 
@@ -156,8 +157,11 @@ def change_password() -> Any:
     username = user().username
     try:
         fits = mine.users.verify(username, request.form.get("current_password", "")) is not None
-        if not Lockout(mine.database).settle(username, fits=fits).allowed:
+        verdict = Lockout(mine.database).settle(username, fits=fits)
+        if not verdict.allowed:
             audit.record("password_refused")
+            if verdict.locked_now:
+                audit.record("account_locked", user=username)
             raise WrongLogin(
                 "The present password is wrong.", where="current_password", remedy="Type it again."
             )

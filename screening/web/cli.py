@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,11 @@ def _write(output: Path, folder: Folder) -> None:
         with part.open("wb") as out:
             out.writelines(reports.scores_csv(Outcome(folder, services().settings.threshold)))
         part.replace(output)
+    except OSError as problem:
+        raise click.ClickException(f"{output} can't be written: {problem.strerror}.") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
     click.echo(f"Scores written to {output}")
 
 

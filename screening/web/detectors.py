@@ -42,7 +42,7 @@ def index() -> str:
     """All detectors with their key figures; administrators see the trainings too."""
     return render_template(
         "detectors.html",
-        detectors=[_listed(name) for name in services().detectors.names()],
+        detectors=[_listed(name) for name in services().detectors.names() if is_shown(name)],
         trainings=services().trainings.recent(SHOWN_TRAININGS) if may("train") else (),
     )
 
@@ -77,6 +77,18 @@ def delete(name: str) -> Any:
     audit.record("detector_deleted", name=name)
     flash(f"The detector {name} was removed.")
     return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
+
+
+def is_shown(name: str) -> bool:
+    """Whether this visitor may see a detector's card: one that was trained here tells of the bank's own files (their
+    columns, how many rows were fraud), and that is no business of somebody without an account.
+    """
+    return may("see") or name == DEFAULT or name in {path.name for path in SHIPPED.iterdir()}
+
+
+def shown() -> list[Detector]:
+    """The detectors that this visitor may see and that can be loaded."""
+    return [detector for detector in services().detectors.all() if is_shown(detector.name)]
 
 
 def is_own(name: str) -> bool:

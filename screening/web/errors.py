@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, render_template, request
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
-from screening.errors import ScreeningError, StorageFull
+from screening.errors import NotReady, ScreeningError, StorageFull
 
 log = logging.getLogger("screening.web")
 API_PATHS = ("/detect_fraud", "/summary", "/fraud_", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -21,6 +22,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(ScreeningError, _screening_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OSError, _os_error)
+    app.register_error_handler(DatabaseError, _database_error)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -91,6 +93,18 @@ def _os_error(error: OSError) -> tuple[Response | str, int]:
     return _unexpected(error)
 
 
+def _database_error(error: DatabaseError) -> tuple[Response | str, int]:
+    """The store is damaged, locked or full: not ready. What our own statements did wrong is unexpected."""
+    if isinstance(error, (DataError, IntegrityError, ProgrammingError)):
+        return _unexpected(error)
+    log.error("request %s failed: the database said %s", g.get("request_id"), error.orig)
+    away = NotReady(
+        "The database can't be used at the moment; nothing was changed.",
+        remedy="Try again, then tell the operator.",
+    )
+    return answer(away.as_dict())
+
+
 def _unexpected(error: Exception) -> tuple[Response | str, int]:
     log.error("request %s failed", g.get("request_id"), exc_info=error)
     problem = ScreeningError(
@@ -105,8 +119,8 @@ REMARKS: dict[int, tuple[str, str | None]] = {
     404: ("There is nothing at this address.", "Go back to the start page."),
     405: ("This address doesn't take that kind of request.", None),
     413: (
-        "What was sent is larger than this server takes.",
-        "Send less, or ask the operator to raise MAX_UPLOAD_MB.",
+        "What was sent is larger than this address takes.",
+        "Send less at once; for files the operator can raise MAX_UPLOAD_MB.",
     ),
     429: ("There were too many requests from your address.", "Wait a little and try again."),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template, send_file
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template, send_file
 
 from screening.settings import ROOT
+from screening.web.detectors import is_shown, shown
 from screening.web.services import services
 
 blueprint = Blueprint("pages", __name__)
@@ -13,7 +16,7 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def index() -> str:
     """What this is, and where to begin."""
-    return render_template("landing.html", detectors=services().detectors.all())
+    return render_template("landing.html", detectors=shown())
 
 
 @blueprint.get("/sample.csv")
@@ -30,10 +33,12 @@ def sample() -> Response:
 @blueprint.get("/status")
 def status() -> str:
     """The detectors at work, and whether anything is wrong with them."""
-    return render_template("status.html", detectors=services().detectors.all(), settings=services().settings)
+    return render_template("status.html", detectors=shown(), settings=services().settings)
 
 
 @blueprint.get("/detectors/<name>")
-def detector(name: str) -> str:
+def detector(name: str) -> Any:
     """A detector's card: columns, figures, curves, training data, hashes."""
+    if not is_shown(name):
+        return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
     return render_template("detector.html", detector=services().detectors.get(name))

@@ -25,6 +25,8 @@ READ_BYTES = 1 << 18
 MOST_FIELD_BYTES = 16_384
 MOST_PARTS = 20
 ALIVE_SECONDS = 10.0
+WISHES = ("detector", "set_aside", "may_map", "check", "name", "label")
+"""Fields that say what shall be done with the file."""
 
 
 @dataclass(slots=True)
@@ -104,9 +106,18 @@ class Body:
         self._decoder.receive_data(piece[found:])
 
     def finish(self) -> None:
-        """Read what follows: the closing boundary must be seen, since a body without it was cut off."""
-        for _ in self._events():
-            pass
+        """Read what follows: the closing boundary must be seen, since a body without it was cut off.
+
+        The file is read by then: a wish or another file that comes after it would be passed over in silence.
+
+        Raises:
+            BadRequest: there is one.
+        """
+        for event in self._events():
+            if isinstance(event, File) and event.filename:
+                raise BadRequest("There is more than one file in the form: send them one after the other.")
+            if isinstance(event, Field) and event.name in WISHES:
+                raise BadRequest(f"The field {event.name} stands after the file: send it before.")
 
     def _events(self) -> Iterator[Event]:
         while True:

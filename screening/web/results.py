@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, cast
+from urllib.parse import quote
 
 import numpy as np
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
@@ -53,11 +56,12 @@ def show(screening_id: str) -> Any:
         return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state != DONE:
         return render_template("result.html", screening=screening)
-    found = _outcome(screening)
+    found, detector = _outcome(screening), _detector(screening)
     return render_template(
         "result.html",
         screening=screening,
-        detector=_detector(screening),
+        detector=detector,
+        cautions=detector.warnings if detector else (),
         flagged_rows=_rows(found, found.strongest(FIRST_FLAGGED)),
         histogram=found.histogram(),
         quality=screening.quality,
@@ -204,6 +208,7 @@ def _export(
 
 
 def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> Response:
+    first = next(body, b"")  # whatever can't be written is an answer of its own, not an empty file
     audit.record(
         "export",
         screening=screening.id,
@@ -212,9 +217,17 @@ def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> 
         fingerprint=screening.fingerprint,
     )
     stem = screening.filename.split(".")[0] or "screening"
-    response = Response(body, content_type=kind)
-    response.headers.set("Content-Disposition", "attachment", filename=f"{stem}-{name}")
+    response = Response(chain((first,), body), content_type=kind)
+    response.headers.set("Content-Disposition", "attachment", **_download(f"{stem}-{name}"))
     return response
+
+
+def _download(name: str) -> dict[str, str]:
+    """A file name as a header can say it (RFC 6266): ASCII, and once more with all its signs where it has others."""
+    if name.isascii():
+        return {"filename": name}
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return {"filename": plain, "filename*": f"UTF-8''{quote(name, safe='')}"}
 
 
 def _listing(found: Outcome) -> RowsView:

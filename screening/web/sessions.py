@@ -253,4 +253,7 @@ def _unauthorized() -> Any:
 
 
 def _path_of(address: str | None) -> str | None:
-    return urlsplit(address).path if address else None
+    try:
+        return urlsplit(address).path if address else None
+    except ValueError:  # "http://[" is none
+        return None

@@ -9,9 +9,11 @@ from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 
-from screening.errors import BadFile, ScreeningError
-from screening.history import CHECKED, DONE, FAILED, OPEN_STATES, Request, new_id
-from screening.intake import identify
+from screening.errors import BadFile, NotFound, ScreeningError
+from screening.history import CHECKED, DONE, FAILED, OPEN_STATES, Request, Screening, new_id
+from screening.intake import Kind, identify
+from screening.intake.cards import CardNumbers
+from screening.intake.preview import preview
 from screening.spool import Folder
 from screening.web import audit, errors, guard
 from screening.web.receive import Body, Form, first_bytes, plain_name, store
@@ -22,6 +24,7 @@ blueprint = Blueprint("uploads", __name__)
 
 HEAD_BYTES = 4096  # enough to know a file's kind
 FORM_BYTES = 64 * 1024  # what the form adds around the file
+LOOKED_AT = 500  # rows, for card numbers
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.005
 
@@ -44,6 +47,8 @@ def receive() -> Any:
     try:
         screening_id, fields = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
         state = _wait(screening_id, _patience())
+        if state is None:
+            raise _deleted()
         if state == FAILED:
             _refuse(screening_id, may_map=fields.get("may_map") == "1")
     except ScreeningError as problem:
@@ -78,12 +83,15 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
     try:
         size, sha256 = store(head, content, folder, lambda: services().history.touch(screening_id))
         body.finish()
-    except BaseException:  # the sender left, sent too much, or the disk is full: nothing may stay
+        _accept(screening_id, folder, size, sha256)
+    except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
+        gone = services().history.state(screening_id) is None
         services().history.remove(screening_id)
         folder.remove()
+        if gone and isinstance(problem, OSError):  # deleted while it arrived, and its folder with it
+            raise _deleted() from None
         raise
-    services().history.received(screening_id, size, sha256)
-    folder.complete()
+    services().doorbell.ring()  # whoever left it for its slowness can go on
     audit.record(
         "upload",
         screening=screening_id,
@@ -93,6 +101,18 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
         check_first=wish.check_first,
     )
     return screening_id, form.fields
+
+
+def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
+    if not services().history.received(screening_id, size, sha256):
+        raise _deleted()
+    folder.complete()
+
+
+def _deleted() -> NotFound:
+    return NotFound(
+        "The screening was deleted before it was done.", remedy="Send the file again if you need it."
+    )
 
 
 def _wish(form: Form, filename: str, kind: str) -> Request:
@@ -132,12 +152,23 @@ def _refuse(screening_id: str, *, may_map: bool) -> None:
     """
     screening = services().history.get(screening_id)
     found = (screening and screening.error) or {}
-    if may_map and found.get("columns_missing"):
-        found = {**found, "mapping": url_for("mapping.show", screening_id=screening_id)}
-    elif found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if screening and may_map and found.get("columns_missing"):
+        found = _to_be_mapped(screening, found)
+    if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
         services().history.remove(screening_id)
         Folder(services().settings.instance, screening_id).remove()
     raise Refused(found)
+
+
+def _to_be_mapped(screening: Screening, found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with the page where its columns are mapped; not for a file that must not be kept so long."""
+    folder = Folder(services().settings.instance, screening.id)
+    try:
+        header, rows = preview(folder.input, Kind(screening.kind), LOOKED_AT, scratch=folder.path)
+        CardNumbers(header, range(len(header))).look(rows)
+    except BadFile as problem:
+        return problem.as_dict()
+    return {**found, "mapping": url_for("mapping.show", screening_id=screening.id)}
 
 
 class Refused(ScreeningError):

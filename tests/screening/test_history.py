@@ -82,6 +82,17 @@ def test_a_screening_can_be_worked_on_while_it_arrives(history: History) -> None
     assert history.state(made) == RUNNING
 
 
+def test_a_slow_upload_is_left_alone_until_it_is_whole(history: History) -> None:
+    slow = begun(history)
+    assert history.claim("a", slow={slow}) is None
+    other = received(history)
+    assert history.others_wait(slow)
+    assert not history.others_wait(other, slow={slow})
+    assert getattr(history.claim("a", slow={slow}), "id", None) == other
+    history.received(slow, 10, "00")
+    assert getattr(history.claim("b", slow={slow}), "id", None) == slow
+
+
 def test_what_failed_while_it_arrived_stays_failed(history: History) -> None:
     made = begun(history)
     history.claim("a")
@@ -137,7 +148,7 @@ def test_an_upload_that_stopped_arriving_is_forgotten(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = received(history)
-    monkeypatch.setattr(module, "LEASE", timedelta(seconds=-1))
+    monkeypatch.setattr(module, "ARRIVAL", timedelta(seconds=-1))
     made = begun(history)
     assert history.give_up() == [made]
     assert history.ids() == {kept}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from screening.errors import BadSetting
-from screening.settings import ROOT, Settings, secret_key
+from screening.settings import ROOT, Settings, make_instance, secret_key
 
 
 def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
@@ -63,3 +63,20 @@ def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         keys = pool.map(secret_key, [Settings(instance=tmp_path)] * 8, chunksize=1)
     assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"\xff" * 64])
+def test_a_damaged_secret_key_stops_the_start_and_is_not_repeated(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "secret_key").write_bytes(damage)
+    with pytest.raises(BadSetting, match="secret_key in the instance folder is damaged") as caught:
+        secret_key(Settings(instance=tmp_path))
+    assert "short" not in str(caught.value)
+
+
+def test_an_instance_folder_that_cannot_be_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    make_instance(Settings(instance=tmp_path / "new" / "folder"))
+    assert (tmp_path / "new" / "folder").is_dir()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(BadSetting, match=r"INSTANCE_PATH is .* can't be a folder"):
+            make_instance(Settings(instance=path))

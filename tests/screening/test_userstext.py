@@ -119,3 +119,13 @@ def test_a_password_in_the_clear_before_a_comment_is_not_guessed() -> None:
 def test_a_file_of_bad_lines_is_not_an_empty_one() -> None:
     assert UsersText.parse(b"# nobody yet\n\n").is_empty
     assert not UsersText.parse(b"damaged\n").is_empty
+
+
+@pytest.mark.security(17)
+def test_a_file_whose_lines_end_in_carriage_returns_alone_is_not_an_empty_one() -> None:
+    """Its first line is a comment, and so all of it would be."""
+    text = UsersText.parse(b"# people\rana,ana@bank.example," + HASH.encode() + b",admin,active\r")
+    assert not text.is_empty
+    assert [str(problem) for problem in text.problems] == [
+        "line 1: lines that end in a carriage return alone; save the file with LF or CRLF"
+    ]

@@ -109,3 +109,12 @@ def test_nobody_is_told_to_log_in(app: Flask, transaction: dict[str, float]) -> 
     headers = {"X-CSRFToken": nobody.token(), "Accept": "application/json"}
     answer = nobody.client.post("/detect_fraud", json={"transaction": transaction}, headers=headers)
     assert answer.status_code == 401
+
+
+def test_as_many_transactions_as_are_promised_fit_into_one_request(
+    analyst: Person, transaction: dict[str, float]
+) -> None:
+    full = {name: value + 1e-13 for name, value in transaction.items()}
+    answer = ask(analyst, {"transactions": [full] * 10_000})
+    assert answer.status_code == 200, answer.get_data(as_text=True)[:300]
+    assert len(answer.get_json()["results"]) == 10_000

@@ -49,6 +49,17 @@ def test_sign_up_login_failure_lock_and_logout_are_written(
     assert login["time"].endswith("+00:00")
 
 
+@pytest.mark.security(33, 6)
+def test_a_lock_by_the_form_for_a_new_password_is_written_too(
+    login: Callable[[str], Person], settings: Settings
+) -> None:
+    person = login("ana")
+    for _ in range(10):
+        person.post("/account", "/account", current_password="not the password", new_password="x")
+    assert len(events(settings, "password_refused")) == 10
+    assert [line["user"] for line in events(settings, "account_locked")] == ["ana"]
+
+
 @pytest.mark.security(33)
 def test_role_state_and_password_changes_and_refusals_are_written(
     login: Callable[[str], Person], settings: Settings

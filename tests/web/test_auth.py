@@ -291,6 +291,8 @@ def test_a_program_is_told_401_and_a_fragment_to_leave(nobody: Person) -> None:
     )
     assert fragment.status_code == 401
     assert fragment.headers["HX-Redirect"] == "/login?next=/results/x"
+    odd = nobody.client.get("/results", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
+    assert (odd.status_code, odd.headers["HX-Redirect"]) == (401, "/login")
 
 
 def test_the_old_address_of_the_login_leads_to_the_new_one(nobody: Person) -> None:

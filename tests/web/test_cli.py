@@ -25,6 +25,14 @@ def test_a_file_is_screened_as_the_page_would(app: Flask, tmp_path: Path) -> Non
     assert list(tmp_path.glob(".*")) == []
 
 
+@pytest.mark.parametrize("name", ["nowhere/scores.csv", "file/scores.csv"])
+def test_scores_that_cannot_be_written_are_one_line(app: Flask, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    result = run(app, "screen", str(ROOT / "transactions_data.csv"), "-o", str(tmp_path / name))
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith(f"Error: {tmp_path / name} can't be written: ")
+
+
 def test_a_broken_file_says_where_and_writes_nothing(app: Flask, tmp_path: Path) -> None:
     lines = (ROOT / "transactions_data.csv").read_text().splitlines()
     lines[3] = "x" + lines[3]

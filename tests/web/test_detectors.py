@@ -25,13 +25,30 @@ def own(settings: Settings) -> Path:
     return folder
 
 
-def test_the_list_shows_each_detector_with_its_figures_and_its_sample(nobody: Person, own: Path) -> None:
-    text = nobody.client.get("/detectors").get_data(as_text=True)
+def test_the_list_shows_each_detector_with_its_figures_and_its_sample(
+    login: Callable[[str], Person], own: Path
+) -> None:
+    text = login("ana").client.get("/detectors").get_data(as_text=True)
     assert "ships with the product" in text
     assert "trained here" in text
     assert "0.976" in text
     assert text.count("/detectors/card/sample.csv") == 1
     assert "Trainings" not in text, "who trains what is the administrators' business"
+
+
+@pytest.mark.security(12)
+def test_what_was_trained_here_is_no_visitors_business(
+    nobody: Person, login: Callable[[str], Person], own: Path
+) -> None:
+    for page in ("/", "/status", "/detectors", "/detectors/card", "/detectors/payments"):
+        answer = nobody.client.get(page)
+        assert answer.status_code == 200
+        assert "mine" not in answer.get_data(as_text=True), page
+    for name in ("mine", "nobody"):
+        answer = nobody.client.get(f"/detectors/{name}")
+        assert (answer.status_code, answer.location) == (303, f"/login?next=/detectors/{name}")
+    assert "/detectors/mine" in login("otto").client.get("/status").get_data(as_text=True)
+    assert login("otto").client.get("/detectors/mine").status_code == 200
 
 
 def test_a_detector_that_cant_be_loaded_is_listed_with_the_reason_and_stops_nothing(

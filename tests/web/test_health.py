@@ -9,6 +9,9 @@ from flask import Flask
 
 from screening.settings import ROOT, Settings
 from screening.web import create_app
+from screening.web.services import Services
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 
 @pytest.fixture
@@ -44,7 +47,9 @@ def test_an_artefact_that_is_lost_or_cut_while_serving_makes_the_server_not_read
     assert cut.mimetype == "application/problem+json"
     assert "was changed" in cut.get_json()["detail"]
     assert "is gone" in gone.get_json()["detail"]
-    assert name in caplog.text
+    assert str(tmp_path / name) in caplog.text
+    assert cut.get_json()["where"] == name
+    assert str(tmp_path) not in cut.get_data(as_text=True) + gone.get_data(as_text=True)
     assert client.get("/healthz").status_code == 200
 
 
@@ -54,3 +59,26 @@ def test_a_missing_accounts_file_makes_the_server_not_ready(app: Flask, settings
     answer = app.test_client().get("/readyz")
     assert answer.status_code == 503
     assert "accounts" in answer.get_json()["detail"]
+
+
+@pytest.mark.security(38)
+def test_a_database_that_is_damaged_while_serving_makes_the_server_not_ready(
+    app: Flask, settings: Settings, services: Services, analyst: Person
+) -> None:
+    services.database.engine.dispose()
+    for path in settings.instance.glob("screening.sqlite3-*"):
+        path.unlink()
+    file = settings.instance / "screening.sqlite3"
+    file.write_bytes(b"garbage" * 1000)
+    person = Person(app, "ana")
+    answers = [
+        person.client.get("/readyz"),
+        person.post("/login", username="ana", password=PASSWORD),
+        person.post("/signup", "/signup", username="zoe", email="zoe@bank.example", password=PASSWORD),
+        analyst.client.get("/results"),
+    ]
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert not any(str(settings.instance) in answer.get_data(as_text=True) for answer in answers)
+    assert services.users.get("zoe") is None
+    assert person.client.get("/healthz").status_code == 200
+    assert file.read_bytes() == b"garbage" * 1000

@@ -37,3 +37,19 @@ def test_another_users_screening_and_its_exports_are_not_found(
         assert screening_id not in other.client.get("/results").get_data(as_text=True)
     assert owner.client.get(location).status_code == 200
     assert screening_id in owner.client.get("/results").get_data(as_text=True)
+
+
+@pytest.mark.security(13)
+def test_who_signs_up_with_a_name_that_was_anothers_gets_nothing_of_theirs(
+    app: Flask, services: Services, worker: Worker, sample: bytes
+) -> None:
+    Person(app, "first").sign_up()
+    for name in ("eve", "E" * 64):
+        location = Person(app, name).sign_up().log_in().upload(sample).headers["Location"]
+        file = services.users.path
+        kept = [line for line in file.read_text().splitlines(keepends=True) if not line.startswith(name)]
+        file.write_text("".join(kept))
+        somebody = Person(app, name.lower()).sign_up().log_in()
+        assert somebody.client.get(location).status_code == 404
+        assert services.history.count(name.lower()) == services.history.count(name) == 0
+        assert location.rsplit("/", 1)[1] in services.history.ids()

@@ -76,8 +76,17 @@ def test_an_empty_file_may_share_its_line_break_with_the_boundary() -> None:
 
 
 def test_fields_behind_the_file_are_read_over() -> None:
-    later = b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="detector"\r\n\r\ncard\r\n'
+    later = b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="button"\r\n\r\nsend\r\n'
     assert received(body_of(form(b"1,2\r\n3,4\r\n", later)))[1] == b"1,2\r\n3,4\r\n"
+
+
+@pytest.mark.parametrize(
+    "name", [b'detector"', b'set_aside"', b'file"; filename="b.csv"', b'more"; filename="b.csv"']
+)
+def test_a_wish_or_another_file_behind_the_file_is_not_passed_over_in_silence(name: bytes) -> None:
+    later = b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="' + name + b"\r\n\r\ncard\r\n"
+    with pytest.raises(BadRequest, match=r"more than one file|after the file"):
+        received(body_of(form(b"1,2\r\n3,4\r\n", later)))
 
 
 @pytest.mark.security(26)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from screening.history import DONE, RECEIVING, Request, new_id
+from screening.settings import Settings
+from screening.spool import Folder
+from screening.web.services import Services
+from screening.worker import Worker
+
+WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+
+
+def begun(services: Services, wish: Request = WISH) -> Folder:
+    """An upload that has begun to arrive."""
+    folder = Folder(services.settings.instance, new_id())
+    folder.create()
+    services.history.begin(folder.path.name, wish)
+    services.doorbell.ring()
+    return folder
+
+
+def arrived(services: Services, folder: Folder, content: bytes) -> None:
+    with folder.input.open("ab", buffering=0) as out:
+        out.write(content)
+    services.history.received(folder.path.name, folder.input.stat().st_size, "00")
+    folder.complete()
+
+
+def comes_true(what: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return what()
+
+
+def test_a_slow_sender_keeps_nobody_waiting(services: Services, worker: Worker, sample: bytes) -> None:
+    """However many they are: each may be tried for a second, but not before what is whole."""
+    half = len(sample) // 2
+    slow = [begun(services) for _ in range(12)]
+    for folder in slow:
+        folder.input.write_bytes(sample[:half])
+    ids = [folder.path.name for folder in slow]
+    assert comes_true(lambda: any(getattr(services.history.get(one), "holder", None) for one in ids))
+
+    quick = begun(services)
+    arrived(services, quick, sample)
+    assert comes_true(lambda: services.history.state(quick.path.name) == DONE, seconds=6)
+    assert {services.history.state(one) for one in ids} == {RECEIVING}
+
+    for folder in slow:
+        arrived(services, folder, sample[half:])
+    assert comes_true(lambda: {services.history.state(one) for one in ids} == {DONE})
+    kept = services.history.get(ids[0])
+    assert kept is not None
+    assert (kept.rows, kept.attempts) == (200, 1)
+
+
+def test_a_slow_sender_does_not_keep_the_worker_from_stopping(
+    services: Services, settings: Settings, sample: bytes
+) -> None:
+    worker = Worker(settings, services.history, services.detectors)
+    thread = threading.Thread(target=worker.loop)
+    thread.start()
+    folder = begun(services)
+    folder.input.write_bytes(sample[:1000])
+    name = folder.path.name
+    assert comes_true(lambda: bool(getattr(services.history.get(name), "holder", None)))
+    worker.stop()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert services.history.state(name) == RECEIVING

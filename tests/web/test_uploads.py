@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from screening.spool import Folder
+from screening.web.services import Services
+from screening.worker import Worker
+from tests.conftest import Person
+from tests.served import BOUNDARY
+
+
+class Sending(io.BytesIO):
+    """A body that does something when its second quarter of a megabyte is asked for."""
+
+    def __init__(self, body: bytes, then: Callable[[], None]) -> None:
+        super().__init__(body)
+        self._then = then
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            self._then()
+        return super().read(size)
+
+
+def form_of(token: str, content: bytes) -> bytes:
+    part = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name="
+    head = f'{part}"csrf_token"\r\n\r\n{token}\r\n{part}"file"; filename="a.csv"\r\n\r\n'
+    return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def many(sample: bytes) -> bytes:
+    header, _, rows = sample.partition(b"\n")
+    return header + b"\n" + rows * 10
+
+
+def test_a_screening_that_is_deleted_while_it_arrives_leaves_nothing(
+    analyst: Person, services: Services, sample: bytes
+) -> None:
+    screenings = services.settings.instance / "screenings"
+
+    def delete() -> None:
+        for screening in services.history.ids():
+            services.history.remove(screening)
+            Folder(services.settings.instance, screening).remove()
+
+    body = form_of(analyst.token("/upload"), many(sample))
+    answer = analyst.client.post(
+        "/upload",
+        input_stream=Sending(body, delete),
+        content_type=f"multipart/form-data; boundary={BOUNDARY}",
+        content_length=len(body),
+        headers={"Accept": "application/json"},
+    )
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+    assert "deleted before it was done" in answer.get_json()["what"]
+    assert not list(screenings.iterdir())
+    assert not services.history.ids()
+
+
+def test_a_screening_that_is_deleted_while_somebody_waits_for_it_is_not_found(
+    analyst: Person, services: Services, sample: bytes
+) -> None:
+    """No worker runs here, so that it waits until it is deleted."""
+
+    def delete() -> None:
+        for screening in services.history.ids():
+            services.history.remove(screening)
+
+    deleting = threading.Timer(1.0, delete)
+    deleting.start()
+    answer = analyst.upload(sample)
+    deleting.join()
+    assert answer.status_code == 404
+    assert "deleted before it was done" in answer.get_data(as_text=True)
+
+
+@pytest.mark.security(25)
+def test_a_file_with_card_numbers_is_not_kept_for_its_columns_to_be_mapped(
+    analyst: Person, services: Services, worker: Worker, sample: bytes
+) -> None:
+    header, *rows = sample.replace(b"Amount", b"Betrag", 1).decode().splitlines()
+    numbers = ("4111111111111111", "5500005555555559")
+    lines = [f"{header},pan", *(f"{row},{numbers[place % 2]}" for place, row in enumerate(rows))]
+    answer = analyst.upload("\n".join(lines).encode(), may_map="1")
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert "holds payment card numbers" in text
+    assert "/mapping" not in text
+    assert not list((services.settings.instance / "screenings").iterdir())
+    assert not services.history.ids()
+
+    answer = analyst.upload("\n".join([header, *rows]).encode(), may_map="1")
+    assert "/mapping" in answer.get_data(as_text=True)
