@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from model.alerts import card_precision
 from model.evaluate import curves, flagged, ranking, reliability
 from model.order import DELAY, Order
+from model.progress import silent
 from model.rivals import BOOSTED, RIVALS, TREATMENTS, Floats, Labels, treat
 from model.validation import LATER, plan
 from model.workshop import Prepared, cross_calibrated, fit, prepare
@@ -105,7 +106,7 @@ def _scored(
     given = prepared.features[test.tested]
     began = time.perf_counter()
     if name == NET:
-        scaler, fitted = fit(prepared, rows, seed, _silent, weight=None if how == "none" else treated.weight)
+        scaler, fitted = fit(prepared, rows, seed, silent, weight=None if how == "none" else treated.weight)
         learned = time.perf_counter()
         score = np.asarray(fitted.logits(scaler.transform(given)))
     else:
@@ -214,10 +215,6 @@ def markdown(found: dict[str, Any]) -> str:
             lines.append(f"\nThis net minus {name}, AP: {middle:+.3f} ({low:+.3f} to {high:+.3f})")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def _silent(_share: float, _text: str) -> None:
-    """Progress is told model by model."""
 
 
 def main(arguments: list[str] | None = None) -> int:

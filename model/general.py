@@ -30,9 +30,6 @@ MOST_LEGITIMATE = 250_000
 BLOCK = 65_536
 COUNTING, GROWING = 0.5, 0.3
 """What part of the time counting takes, and of each half growing trees: measured on 1.1 million rows, about."""
-BELOW_PRIOR = 0.5
-"""How far below the prior's log odds the trees still count where they are floored: among rows that are hardly suspect
-few trees of a small file order by chance."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,9 @@ class Recipe:
     nets: PackedRecipe
     share: float = 1.0
     """What the nets' logit counts beside the trees'."""
-    floored: bool = True
-    """Whether the trees count only from somewhat below the prior on."""
+    below_prior: float = 0.5
+    """How far below the prior's log odds the trees still count: among rows that are hardly suspect they order by
+    chance, those of a small file sooner."""
 
     @classmethod
     def of(cls, rows: int) -> Recipe:
@@ -52,11 +50,11 @@ class Recipe:
         if rows >= LARGE:
             return cls(
                 TreeRecipe(
-                    trees=320, rate=0.05, rows=0.7, columns=0.25, ridge=5.0, least=8.0, depth=4, threads=2
+                    trees=200, rate=0.045, rows=0.8, columns=0.5, ridge=5.0, least=8.0, depth=6, threads=2
                 ),
                 PackedRecipe(members=3, width=128, epochs=14, batch=1024, rate=3e-3, decay=0.2, dropout=0.2),
-                share=0.5,
-                floored=False,
+                share=0.2,
+                below_prior=1.75,
             )
         return cls(
             TreeRecipe(trees=150, rate=0.05, depth=3),
@@ -121,7 +119,7 @@ def fit_general(
     say(GROWING, f"Training {recipe.nets.members} nets for {recipe.nets.epochs} epochs")
     trained = train_packed(bent, label, weight, recipe.nets, seed, say=part(say, GROWING, 1.0))
     prior = float(np.average(label, weights=weight))
-    floor = float(np.log(prior / (1 - prior))) - BELOW_PRIOR if recipe.floored else None
+    floor = float(np.log(prior / (1 - prior))) - recipe.below_prior
     return Fitted(Branches(bend, trained.members, trees, recipe.share, floor), recipe)
 
 
