@@ -35,6 +35,7 @@ LINE = {
         "records",
         "flags",
         "reasons",
+        "strangeness",
     ),
 }
 FLOORS = {"ground": 0, "line": 1, "kept": 2, "web": 3, "root": 4}

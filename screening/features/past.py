@@ -72,6 +72,15 @@ class PastIndex:
         order = order[~(np.isnan(cells[order]) | np.isnan(times[order]))]
         return _Sorted(cells[order], times[order], order)
 
+    def knows(self, values: Matrix) -> NDArray[np.bool_]:
+        """Whether any entity of each row has been seen, at whatever time, bool (n,)."""
+        found = np.zeros(len(values), bool)
+        for name, column in self._sorted.items():
+            cells = self._column(values, name)
+            at = np.searchsorted(column.cells, cells)
+            found |= (at < len(column.cells)) & (np.append(column.cells, np.nan)[at] == cells)
+        return found
+
     def related(self, values: Matrix) -> Past:
         """The rows that may count for ``values`` (n, columns of the contract), in the order of the past."""
         times = self._column(values, self._definition.contract.time) if self._sorted else np.empty(0)

@@ -1,4 +1,8 @@
-"""The data API: one transaction or many, scored at once."""
+"""The data API: one transaction or many, scored at once.
+
+An answer has ``notes`` besides what is promised where a probability is doubtful: nobody in the transaction was seen
+before, or a number lies far beyond the training data.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from screening import flags, reasons
 from screening.detector import Detector
 from screening.errors import BadTransaction
 from screening.schema import Transactions
+from screening.strangeness import remarks
 from screening.vectorizer import Seen
 from screening.web import guard
 from screening.web.services import services
@@ -52,6 +57,7 @@ def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
     threshold = services().settings.threshold
     flagged = flags.flag(probabilities, threshold)
     explained = iter(_reasons(detector, transactions, seen, flagged))
+    doubts = remarks(detector, transactions, seen)
     return [
         {
             "fraud": bool(flag),
@@ -59,8 +65,9 @@ def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
             "threshold": threshold,
             "detector": detector.name,
             "reasons": [reason.text for reason in next(explained)] if flag else [],
+            **({"notes": notes} if notes else {}),
         }
-        for probability, flag in zip(probabilities, flagged, strict=True)
+        for probability, flag, notes in zip(probabilities, flagged, doubts, strict=True)
     ]
 
 

@@ -1,0 +1,52 @@
+"""A single transaction that can't be judged well is told to be so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from screening.detector import Detector, Detectors
+from screening.features import Past, PastIndex
+from screening.settings import Settings
+from screening.strangeness import NO_PAST, remarks
+from screening.vectorizer import NOTHING, Seen
+from utils import as_transactions
+
+PAYMENT = {"TX_DATETIME": "2018-08-10 10:00:00", "CUSTOMER_ID": "5", "TERMINAL_ID": "1", "TX_AMOUNT": 50.0}
+
+
+@pytest.fixture
+def payments(settings: Settings) -> Detector:
+    return Detectors(settings).get("payments")
+
+
+def test_a_payment_of_nobody_known_is_doubtful(payments: Detector) -> None:
+    given = as_transactions([PAYMENT], payments.contract)
+    assert remarks(payments, given, NOTHING) == [[NO_PAST]]
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_who_was_seen_is_known(payments: Detector, indexed: bool) -> None:
+    given = as_transactions(
+        [PAYMENT, {**PAYMENT, "CUSTOMER_ID": "6"}, {**PAYMENT, "CUSTOMER_ID": "6", "TERMINAL_ID": "2"}],
+        payments.contract,
+    )
+    past = Past(given.values[:1], np.array([-1], np.int8))
+    seen = Seen(past=PastIndex(payments.vectorizer.definition, past) if indexed else past)
+    assert remarks(payments, given, seen) == [[], [], [NO_PAST]]
+
+
+def test_an_amount_far_beyond_the_training_data_is_told(payments: Detector) -> None:
+    given = as_transactions([PAYMENT, {**PAYMENT, "TX_AMOUNT": 1e6}], payments.contract)
+    usual, beyond = remarks(payments, given, NOTHING)
+    assert usual == [NO_PAST]
+    assert beyond[1].startswith("TX_AMOUNT is 1,000,000, far beyond the training data (0")
+
+
+def test_rows_that_stand_alone_miss_nobody(settings: Settings) -> None:
+    card = Detectors(settings).default
+    row = dict.fromkeys(card.contract.columns, 0.0)
+    given = as_transactions([row, {**row, "V14": -1e20}], card.contract)
+    usual, beyond = remarks(card, given, NOTHING)
+    assert usual == []
+    assert ["V14 is -1e+20" in note for note in beyond] == [True]
