@@ -38,6 +38,8 @@ class Mapping:
 
     detector: str
     columns: dict[str, str]
+    said: str = "for this file"
+    """By whom and when it was said, if for an earlier file."""
 
     @property
     def aliases(self) -> tuple[tuple[str, str], ...]:
@@ -48,7 +50,7 @@ class Mapping:
     def note(self) -> str:
         """What a user is told of it, on the result."""
         told = ", ".join(f"{theirs} as {ours}" for ours, theirs in self.columns.items() if ours != theirs)
-        return f"The file's columns were mapped as was said for this header: {told}."
+        return f"The file's columns were mapped as was said {self.said}: {told}."
 
 
 class Mappings:
@@ -61,7 +63,10 @@ class Mappings:
         """What was said for a file with these columns, in whatever order."""
         with self._database.read() as session:
             row = session.get(Row, mark(header))
-            return None if row is None else Mapping(row.detector, dict(row.columns))
+            if row is None:
+                return None
+            said = f"by {row.owner} on {row.created:%Y-%m-%d} for files with these columns"
+            return Mapping(row.detector, dict(row.columns), said)
 
     def remember(self, header: Sequence[str], mapping: Mapping, owner: str) -> None:
         """Keep a mapping; one that was kept for these columns before is replaced."""

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.detector import Detector
-from screening.errors import Conflict
+from screening.errors import BadFile, Conflict
 from screening.history import CHECKED, FAILED, Screening
 from screening.intake import Kind
 from screening.intake.preview import preview
@@ -68,7 +68,12 @@ def save(screening_id: str) -> Any:
     """Take the mapping, remember it for this header, and screen the file, or check it first."""
     screening = _open(screening_id)
     given = _given(screening)
-    detector = services().detectors.get(request.form.get("detector"))
+    name = request.form.get("detector")
+    if not name:
+        raise BadFile(
+            "The form doesn't say for which detector the columns are.", remedy="Open the page again."
+        )
+    detector = services().detectors.get(name)
     columns = detector.contract.columns
     chosen = {name: request.form.get(f"column-{place}", "") for place, name in enumerate(columns)}
     wrong = _wrong(chosen, given.header)

@@ -70,6 +70,7 @@ def test_the_next_file_with_this_header_is_screened_at_once(
     assert answer.status_code == 303
     page = analyst.client.get(answer.headers["Location"]).get_data(as_text=True)
     assert "Seconds as Time" in page
+    assert "as was said by ana on 20" in page
     screening_id = answer.headers["Location"].rsplit("/", 1)[1]
     forget = f"/results/{screening_id}/mapping/forget"
     analyst.client.post(forget, data={"csrf_token": analyst.token("/upload")})
@@ -116,3 +117,11 @@ def test_a_screening_that_does_not_wait_has_no_mapping_page(
 def test_the_order_and_the_case_of_a_header_do_not_matter() -> None:
     assert mark(["A", " b"]) == mark(["B", "a "])
     assert mark(["a", "b"]) != mark(["a", "c"])
+
+
+def test_a_form_without_a_detector_is_refused(analyst: Person, worker: Worker, renamed: bytes) -> None:
+    page = analyst.upload(renamed, may_map="1").get_data(as_text=True)
+    link = re.search(r'href="(/results/\w+/mapping)"', page)[1]
+    fields = fields_of(analyst.client.get(link).get_data(as_text=True))
+    sent = {"csrf_token": analyst.token(link), **fields, "column-0": "Seconds"}
+    assert analyst.client.post(link, data=sent).status_code == 400
