@@ -64,6 +64,8 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
 @plainly
 def screen_file(file: Path, output: Path | None, detector: str | None, set_aside: bool) -> None:
     """Screen FILE and say how many rows are flagged."""
+    if output is not None and output.resolve() == file.resolve():
+        raise click.UsageError(f"The scores would replace {file} itself: give another name after -o.")
     with file.open("rb") as head:
         kind = identify(file.name, head.read(4096))
     with tempfile.TemporaryDirectory(dir=services().settings.instance) as scratch:

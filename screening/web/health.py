@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 from sqlalchemy import text
 
+from screening.web.detectors import is_shown
 from screening.web.services import services
 
 blueprint = Blueprint("health", __name__)
@@ -24,4 +25,6 @@ def ready() -> Response:
     mine.users.require_ready()
     with mine.database.read() as session:
         session.execute(text("SELECT 1"))
-    return jsonify({"status": "ready", "detectors": mine.detectors.names()})
+    return jsonify(
+        {"status": "ready", "detectors": [name for name in mine.detectors.names() if is_shown(name)]}
+    )

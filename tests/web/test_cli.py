@@ -33,6 +33,15 @@ def test_scores_that_cannot_be_written_are_one_line(app: Flask, tmp_path: Path, 
     assert result.output.splitlines()[-1].startswith(f"Error: {tmp_path / name} can't be written: ")
 
 
+def test_the_scores_never_replace_the_file_itself(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "payments.csv"
+    file.write_bytes((ROOT / "transactions_data.csv").read_bytes())
+    result = run(app, "screen", str(file), "-o", str(tmp_path / "." / "payments.csv"))
+    assert result.exit_code == 2
+    assert "would replace" in result.output
+    assert file.read_bytes() == (ROOT / "transactions_data.csv").read_bytes()
+
+
 def test_a_broken_file_says_where_and_writes_nothing(app: Flask, tmp_path: Path) -> None:
     lines = (ROOT / "transactions_data.csv").read_text().splitlines()
     lines[3] = "x" + lines[3]

@@ -40,7 +40,7 @@ def test_the_list_shows_each_detector_with_its_figures_and_its_sample(
 def test_what_was_trained_here_is_no_visitors_business(
     nobody: Person, login: Callable[[str], Person], own: Path
 ) -> None:
-    for page in ("/", "/status", "/detectors", "/detectors/card", "/detectors/payments"):
+    for page in ("/", "/status", "/readyz", "/detectors", "/detectors/card", "/detectors/payments"):
         answer = nobody.client.get(page)
         assert answer.status_code == 200
         assert "mine" not in answer.get_data(as_text=True), page
