@@ -18,11 +18,12 @@ import numpy as np
 
 from screening.detector import Detector, load_detector
 from screening.features import Definition, compute, define, iterate
+from screening.features.definition import VERSION
 from screening.schema import CellKind, Column, ColumnContract, Matrix, Role
 from screening.settings import ROOT
 
 SIZES = (100_000, 1_000_000, 10_000_000)
-FOLDER = ROOT / "build" / "features"
+FOLDER = ROOT / "build" / f"features-{VERSION}"
 RESULTS = ROOT / "benchmarks" / "results" / "features.json"
 PLOT = ROOT / "docs" / "features-scaling.svg"
 DAYS, DAY = 180, 86_400
