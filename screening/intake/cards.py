@@ -32,15 +32,15 @@ def is_card_number(text: str) -> bool:
 
 
 class CardNumbers:
-    """Watches the columns that no contract asks for."""
+    """Watches the columns that may hold any text, be they asked for or not."""
 
-    def __init__(self, header: Sequence[str], extra: Sequence[int]) -> None:
-        self._header, self._extra = header, extra
-        self._seen = dict.fromkeys(extra, 0)
-        self._cards = dict.fromkeys(extra, 0)
+    def __init__(self, header: Sequence[str], watched: Sequence[int]) -> None:
+        self._header, self._watched = header, watched
+        self._seen = dict.fromkeys(watched, 0)
+        self._cards = dict.fromkeys(watched, 0)
 
     def __bool__(self) -> bool:
-        return bool(self._extra)
+        return bool(self._watched)
 
     def look(self, rows: Iterable[Sequence[str]]) -> None:
         """Take some rows into account.
@@ -49,15 +49,15 @@ class CardNumbers:
             BadFile: most of the filled cells of a column, so far, are card numbers. No digit is shown.
         """
         for row in rows:
-            for at in self._extra:
+            for at in self._watched:
                 if at < len(row) and row[at].strip():
                     self._seen[at] += 1
                     self._cards[at] += is_card_number(row[at])
-        for at in self._extra:
+        for at in self._watched:
             if self._cards[at] > SHARE * self._seen[at]:
                 name = masked(self._header[at].strip()) or f"number {at + 1}"
                 raise BadFile(
                     f"Column {name} holds payment card numbers, which must not be kept here (PCI DSS).",
                     where=f"column {name}",
-                    remedy="Remove the column, or replace the numbers by tokens or the last four digits.",
+                    remedy="Remove the column, or replace each number by a token, the same one for the same card.",
                 )

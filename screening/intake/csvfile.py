@@ -21,7 +21,7 @@ from screening.intake.problems import Tally
 from screening.intake.records import Block, blocks, ends, first_end
 from screening.intake.requote import with_commas
 from screening.intake.typed import readers_of, with_forms
-from screening.schema import ColumnContract, Transactions
+from screening.schema import CellKind, ColumnContract, Transactions
 
 Choose = Callable[[list[str]], ColumnContract]
 BOM = b"\xef\xbb\xbf"
@@ -134,10 +134,7 @@ class _Reader:
         self._row, self._line, self._offset = 1, opened.line, opened.offset
         self._text = streams.Text()
         self._label_used = self._layout.label is not None
-        known = {*self._layout.positions, self._layout.label}
-        self._cards = cards.CardNumbers(
-            self._layout.header, [at for at in range(len(self._layout.header)) if at not in known]
-        )
+        self._cards = cards.CardNumbers(self._layout.header, _texts(self._layout))
         self._decimal_known = self._layout.delimiter == ","
         self._notes: list[str] = []
         self._forms_known = False
@@ -235,6 +232,13 @@ class _Reader:
         self._label_used = False
         name = self._layout.header[self._layout.label or 0].strip()
         return [f"Column {name} holds something else than 0, 1 and blanks: it isn't used to judge the flags."]
+
+
+def _texts(layout: Layout) -> list[int]:
+    """The columns that may hold any text: all but the label and those that a contract wants numbers or dates of."""
+    pairs = zip(layout.positions, layout.contract.parts(), strict=True)
+    known = {at for at, column in pairs if column.kind is not CellKind.TEXT}
+    return [at for at in range(len(layout.header)) if at not in known and at != layout.label]
 
 
 def _canonical_header(opened: Opened) -> bytes:

@@ -114,3 +114,13 @@ def test_a_file_and_json_give_the_same_numbers(read, rows) -> None:
     from_file = read(HEADER + "\n".join(lines), contract=ORDERS).values
     mappings = [dict(zip(names, row, strict=True)) for row in rows]
     np.testing.assert_array_equal(from_file, from_mappings(mappings, ORDERS).values)
+
+
+@pytest.mark.security(25)
+def test_an_entity_of_card_numbers_is_refused_too(read) -> None:
+    numbers = ("4111111111111111", "5500005555555559", "4012888888881881")
+    rows = [f"2026-01-01 10:00:00,12.5,{number},1.2.3.4,30,no\n" for number in numbers]
+    with pytest.raises(BadFile, match="Column device holds payment card numbers") as error:
+        read(HEADER + "".join(rows), contract=ORDERS)
+    assert "a token, the same one for the same card" in str(error.value.remedy)
+    assert not any(number[:6] in str(error.value.as_dict()) for number in numbers)
