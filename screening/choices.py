@@ -11,6 +11,7 @@ from typing import Any
 from screening.errors import BadFile, Conflict, ScreeningError
 from screening.guess import guess_roles
 from screening.intake import Kind, numbers
+from screening.intake.cards import CardNumbers
 from screening.intake.numbers import masked
 from screening.intake.preview import preview
 from screening.schema import UNUSED, CellKind, Column, Role, normalise
@@ -74,7 +75,7 @@ def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> 
     """The columns of a file with guessed roles; ``label`` is the one that says what was fraud.
 
     Raises:
-        BadFile: it can't be read, or has no such column.
+        BadFile: it can't be read, has no such column, or holds card numbers.
     """
     header, rows = preview(path, kind, scratch=scratch)
     if len(header) > MOST_COLUMNS:
@@ -82,6 +83,7 @@ def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> 
             f"The file has {len(header):,} columns; at most {MOST_COLUMNS:,} can be learned from.",
             remedy="Leave out columns that say nothing about fraud.",
         )
+    CardNumbers(header, range(len(header))).look(rows)
     name = named(header, label)
     _check_label(name, [row[header.index(name)] for row in rows])
     choices = [
