@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibrate import Calibration
-from model.trees import TreeRecipe, Trees, leaf_layer
+from model.trees import TreeRecipe, Trees
+from screening.treeform import leaf_layer
 
 Floats = NDArray[np.float64]
 GAINS = (1.7, 1.7, 0.5)

@@ -82,21 +82,6 @@ class Trees:
         return total
 
 
-def leaf_layer(depth: int) -> tuple[Floats, Floats]:
-    """Kernel (gates, leaves) and bias of the leaves of any tree: 1 where all answers on the path agree, else 0."""
-    leaves = 2**depth
-    gates = leaves - 1
-    kernel, bias = np.zeros((gates, leaves)), np.full(leaves, 1.0 - depth)
-    for leaf in range(leaves):
-        place = leaf + gates
-        while place:
-            parent, no = (place - 1) // 2, place % 2 == 0
-            kernel[parent, leaf] = -1 / 6 if no else 1 / 6
-            bias[leaf] += no
-            place = parent
-    return kernel, bias
-
-
 def train_trees(
     values: NDArray[Any],
     label: NDArray[np.int64],

@@ -24,8 +24,8 @@ from screening.artefacts.files import Artefact
 from screening.errors import BadArtefact
 from screening.scorer import CompiledNet
 
-COMPILER_VERSION = 1
-SIZES = (1, 16, 256)
+COMPILER_VERSION = 2
+SIZES = (1, 16, 128)
 """Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
 SECONDS = 300
 PASSED_ON = (

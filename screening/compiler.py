@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,7 +20,10 @@ from screening.artefacts.nets import check_net
 from screening.compiled import SIZES, package_version
 from screening.errors import BadArtefact
 from screening.scorer import CompiledNet, Scorer
+from screening.treeform import find_forest, with_forest
 
+Form = Callable[[Any], Any]
+"""A net as a function of a tensor (rows, inputs) of fixed shape."""
 DIFFERENCE = 1e-5
 """How far a compiled probability may be from Keras' own."""
 
@@ -40,14 +44,32 @@ def _convert(data: bytes, folder: Path, name: str) -> dict[str, Any]:
     check_net(data, name)
     net = _load(folder / "model.h5", name)
     inputs = _inputs(net, name)
+    flatbuffers, difference = _same(net, inputs, name)
     hashes = {}
-    for size in SIZES:
-        flatbuffer = _flatbuffer(net, size, inputs, name)
+    for size, flatbuffer in flatbuffers.items():
         (folder / f"net-{size}.tflite").write_bytes(flatbuffer)
         hashes[size] = hashlib.sha256(flatbuffer).hexdigest()
-    flatbuffers = {size: (folder / f"net-{size}.tflite").read_bytes() for size in SIZES}
-    difference = _verify(net, CompiledNet(flatbuffers, inputs), name)
     return {"inputs": inputs, "sha256": hashes, "difference": difference, "keras": package_version("keras")}
+
+
+def _same(net: Any, inputs: int, name: str) -> tuple[dict[int, bytes], float]:
+    """Flatbuffers that give what the net gives, and how far they are off: with its trees asked level by level if it
+    has any and if that is the same, else layer by layer as it stands.
+
+    Raises:
+        BadArtefact: neither is, or the net gives no probability.
+    """
+    forest = find_forest(net)
+    forms: list[Form] = [] if forest is None else [with_forest(net, forest)]
+    forms.append(lambda rows: net(rows, training=False))
+    for form in forms:
+        flatbuffers = {size: _flatbuffer(form, size, inputs, name) for size in SIZES}
+        try:
+            return flatbuffers, _verify(net, CompiledNet(flatbuffers, inputs), name)
+        except BadArtefact:
+            if form is forms[-1]:
+                raise
+    raise AssertionError("there is at least one form")
 
 
 def _load(path: Path, name: str) -> Any:
@@ -69,14 +91,12 @@ def _inputs(net: Any, name: str) -> int:
     return given[1]
 
 
-def _flatbuffer(net: Any, rows: int, inputs: int, name: str) -> bytes:
+def _flatbuffer(form: Form, rows: int, inputs: int, name: str) -> bytes:
     tf: Any = importlib.import_module("tensorflow")
     constants: Any = importlib.import_module("tensorflow.python.framework.convert_to_constants")
     # Keras adds the bias of a packed layer of width 1 "channels first", which LiteRT only knows for images
     with patch.object(tf.nn, "bias_add", _bias_add):
-        call = tf.function(
-            lambda row: net(row, training=False), input_signature=[tf.TensorSpec((rows, inputs))]
-        )
+        call = tf.function(form, input_signature=[tf.TensorSpec((rows, inputs))])
         frozen = constants.convert_variables_to_constants_v2(call.get_concrete_function())
     try:
         return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())

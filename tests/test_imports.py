@@ -21,6 +21,7 @@ LINE = {
         "artefacts",
         "compiled",
         "compiler",
+        "treeform",
         "cells",
         "context",
         "drift",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from model.network import Layer, apply
-from model.trees import TreeRecipe, Trees, count_trees, leaf_layer, read_trees
+from model.trees import TreeRecipe, Trees, count_trees, read_trees
+from screening.treeform import leaf_layer
 
 
 class Dumped:
