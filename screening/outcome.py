@@ -31,16 +31,15 @@ class Filter:
     max_amount: float | None = None
 
 
-def save(
-    folder: Folder,
-    arrays: dict[str, NDArray[Any] | None],
-    reasons: dict[int, list[str]],
-    meta: dict[str, Any],
-) -> None:
-    """Write what a screening found. ``reasons`` goes by row, counted from 0."""
+def save_arrays(folder: Folder, arrays: dict[str, NDArray[Any] | None]) -> None:
+    """Write the arrays of a screening, each of shape (rows,), as far as there are any."""
     for name, array in arrays.items():
         if array is not None:
             np.save(folder.path / f"{name}.npy", array)
+
+
+def save_words(folder: Folder, reasons: dict[int, list[str]], meta: dict[str, Any]) -> None:
+    """Write what else it found. ``reasons`` goes by row, counted from 0."""
     (folder.path / "reasons.json").write_text(json.dumps(reasons), encoding="utf-8")
     (folder.path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
@@ -141,9 +140,8 @@ class Outcome:
     def histogram(self, bins: int = HISTOGRAM_BINS) -> list[tuple[float, float, int, int]]:
         """(low, high, rows, flagged rows) of equal bins over 0..1; the last one includes 1."""
         scored = np.asarray(self.probability)[np.isfinite(self.probability)]
-        edges = np.linspace(0, 1, bins + 1)
-        every, _ = np.histogram(scored, edges)
-        flags, _ = np.histogram(scored[scored >= self._threshold], edges)
+        every, edges = np.histogram(scored, bins, (0, 1))
+        flags, _ = np.histogram(scored[scored >= self._threshold], bins, (0, 1))
         return [(float(edges[i]), float(edges[i + 1]), int(every[i]), int(flags[i])) for i in range(bins)]
 
     def flagged_at(self, threshold: float) -> int:

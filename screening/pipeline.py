@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -243,7 +244,6 @@ def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _
     amount, time = _joined(collected.amount), _joined(collected.time)
     label = _joined(collected.label) if len(collected.label) == len(collected.offsets) else None
     flagged = flags.flag(probability, threshold)
-    measured = None if label is None else quality.measure(label, probability, flagged, amount)
     arrays: dict[str, NDArray[Any] | None] = {
         "probability": probability,
         "offsets": np.concatenate(collected.offsets),
@@ -251,11 +251,18 @@ def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _
         "time": time,
         "label": label,
     }
-    meta = {
-        "set_aside": [asdict(problem) for problem in collected.problems],
-        "drift": drift.measure(detector, np.concatenate(collected.sampled)),
-    }
-    outcome.save(folder, arrays, dict(_explained(detector, probability, collected)), meta)
+    # beside the reasons, which need this thread's interpreters: a user waits for both, and another core is free
+    with ThreadPoolExecutor(2, thread_name_prefix="conclude") as pool:
+        saved = pool.submit(outcome.save_arrays, folder, arrays)
+        quality_of = (
+            pool.submit(quality.measure, label, probability, flagged, amount) if label is not None else None
+        )
+        explained = dict(_explained(detector, probability, collected))
+        moved = drift.measure(detector, np.concatenate(collected.sampled))
+    saved.result()
+    measured = None if quality_of is None else quality_of.result()
+    meta = {"set_aside": [asdict(problem) for problem in collected.problems], "drift": moved}
+    outcome.save_words(folder, explained, meta)
     return Found(
         detector=detector.name,
         fingerprint=detector.fingerprint,

@@ -13,10 +13,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 POLL_SECONDS = 0.004
 PATIENCE_SECONDS = 1.0  # so long, all in all, a sender may be waited for before anybody asks whether to go on
 SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been left
+
+
+Taken = TypeVar("Taken", bytes, int)
 
 
 class Abandoned(Exception):  # not an error: the sender left, so there is nothing to screen
@@ -98,13 +102,29 @@ class GrowingFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        count = self._next(lambda: self._stream.readinto(buffer))
+        self.taken += count
+        return count
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, which may be fewer; all that will come if it is negative.
+
+        The inherited one reads into zeros that it makes first, and copies them.
+        """
+        if size < 0:
+            return self.readall()
+        data = self._next(lambda: self._stream.read(size))
+        self.taken += len(data)
+        return data
+
+    def _next(self, take: Callable[[], Taken]) -> Taken:
+        """What ``take`` gives once there is something, or nothing at the end."""
         deadline = time.monotonic() + SILENCE_SECONDS
         while True:
             whole = self._folder.whole.exists()  # looked at before reading: what is read after that is all
-            count = self._stream.readinto(buffer)
-            if count or whole:
-                self.taken += count
-                return count
+            taken = take()
+            if taken or whole:
+                return taken
             if time.monotonic() > deadline or not self._folder.input.exists():
                 raise Abandoned
             time.sleep(POLL_SECONDS)

@@ -38,12 +38,9 @@ def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
     """Pieces of a file cut anew at the ends of records. Empty lines at the end of the file are dropped."""
     rest = b""
     for piece in pieces:
-        data = rest + piece if rest else piece
-        quotes = data.count(b'"')
-        cut = _last_end(data, quotes)
-        rest = data[cut:]
-        if cut:
-            yield Block(data[:cut], quotes - rest.count(b'"'))
+        block, rest = _cut(rest, piece)
+        if block:
+            yield block
         if len(rest) > limits.record:
             yield Block(rest, rest.count(b'"'), overlong=True)
             return
@@ -61,6 +58,18 @@ def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
     if not len(found) or found[-1] < len(data):
         found = np.append(found, len(data))
     return found
+
+
+def _cut(rest: bytes, piece: bytes) -> tuple[Block | None, bytes]:
+    """What is whole of ``rest`` and the piece that follows it, if anything is, and what is left."""
+    if b'"' not in rest and b'"' not in piece and (cut := _last_end(piece, 0)):
+        # most files: nothing to count, and their bytes copied once
+        return Block(b"".join((rest, memoryview(piece)[:cut])), 0), piece[cut:]
+    data = rest + piece
+    quotes = data.count(b'"')
+    cut = _last_end(data, quotes)
+    left = data[cut:]
+    return Block(data[:cut], quotes - left.count(b'"')) if cut else None, left
 
 
 def first_end(data: bytes) -> int:

@@ -57,6 +57,8 @@ def show(screening_id: str) -> Any:
     if screening.state != DONE:
         return render_template("result.html", screening=screening)
     found, detector = _outcome(screening), _detector(screening)
+    own, value = TrialView(**found.trial(screening.threshold)), _trial_value(screening)
+    tried = value != screening.threshold
     return render_template(
         "result.html",
         screening=screening,
@@ -67,9 +69,9 @@ def show(screening_id: str) -> Any:
         quality=screening.quality,
         problems=found.meta["set_aside"],
         drift=found.meta.get("drift", []),
-        own=TrialView(**found.trial(screening.threshold)),
-        trial=TrialView(**found.trial(_trial_value(screening))),
-        trial_quality=_quality_at(found, _trial_value(screening)),
+        own=own,
+        trial=TrialView(**found.trial(value)) if tried else own,
+        trial_quality=_quality_at(found, value) if tried else screening.quality,
         listing=_listing(found),
     )
 
