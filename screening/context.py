@@ -61,7 +61,7 @@ class Context:
         known = np.full(len(values), -1, np.int8) if labels is None else labels
         part = file.with_suffix(".part")
         with part.open("wb") as out:
-            np.savez(out, values=values, labels=known)
+            np.savez(out, span=self._span(values), values=values, labels=known)
         part.replace(file)
 
     def forget(self, name: str) -> None:
@@ -97,36 +97,56 @@ class Context:
 
     def _read(self, path: Path, rows: Matrix | None) -> _Part | None:
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(path, allow_pickle=False) as stored:  # a member is read when it is asked for
+                if "span" in stored and not self._reaches(stored["span"], rows):
+                    return None
                 values, labels = stored["values"], stored["labels"]
         except FileNotFoundError:  # forgotten in this moment
             return None
         except (OSError, ValueError, KeyError):
             log.exception("The remembered rows in %s can't be read and are left out", path)
             return None
-        marks = row_marks(values)
         keep = self._within(values, rows)
-        return _Part(values[keep], labels[keep], marks[keep])
+        values, labels = values[keep], labels[keep]
+        return _Part(values, labels, row_marks(values))  # rows that are equal are so in their time, too
+
+    @property
+    def _time(self) -> int | None:
+        """Where the time stands among the columns, if there is one."""
+        contract = None if self._definition is None else self._definition.contract
+        return None if contract is None or contract.time is None else contract.columns.index(contract.time)
+
+    def _span(self, values: Matrix) -> NDArray[np.float64]:
+        """The earliest and the latest time of some rows: a file that is too old needn't be read."""
+        times = np.zeros(len(values)) if self._time is None else values[:, self._time]
+        times = times[~np.isnan(times)]
+        return np.array([times.min(initial=np.inf), times.max(initial=-np.inf)])
+
+    def _bounds(self, rows: Matrix | None) -> tuple[float, float] | None:
+        """From when on and before when anything may count for ``rows``; ``None`` if time plays no part."""
+        if self._definition is None or self._time is None or rows is None or not len(rows):
+            return None
+        times = rows[:, self._time]
+        return float(np.nanmin(times)) - self._definition.horizon, float(np.nanmax(times))
+
+    def _reaches(self, span: NDArray[np.float64], rows: Matrix | None) -> bool:
+        bounds = self._bounds(rows)
+        return bounds is None or bool(span[1] >= bounds[0] and span[0] < bounds[1])
 
     def _within(self, values: Matrix, rows: Matrix | None) -> NDArray[Any]:
         """The rows that can count for ``rows`` by their time."""
-        if self._definition is None or rows is None or not len(rows):
+        bounds = self._bounds(rows)
+        if bounds is None:
             return np.ones(len(values), bool)
-        contract = self._definition.contract
-        if contract.time is None:
-            return np.ones(len(values), bool)
-        place = contract.columns.index(contract.time)
-        earliest = np.nanmin(rows[:, place]) - self._definition.horizon
-        return (values[:, place] >= earliest) & (values[:, place] < np.nanmax(rows[:, place]))
+        times = values[:, self._time]
+        return (times >= bounds[0]) & (times < bounds[1])
 
     def _latest(self, values: Matrix, kept: NDArray[np.int64]) -> NDArray[np.int64]:
         """At most ``MOST_ROWS`` of them, the latest."""
-        contract = None if self._definition is None else self._definition.contract
-        if contract is None or contract.time is None or len(kept) <= MOST_ROWS:
+        if self._time is None or len(kept) <= MOST_ROWS:
             return kept[-MOST_ROWS:]
         log.warning("Only the latest %d of %d remembered rows are looked at", MOST_ROWS, len(kept))
-        times = values[kept, contract.columns.index(contract.time)]
-        return kept[np.argpartition(times, -MOST_ROWS)[-MOST_ROWS:]]
+        return kept[np.argpartition(values[kept, self._time], -MOST_ROWS)[-MOST_ROWS:]]
 
     def _files(self) -> Iterator[Path]:
         yield from sorted(self._folder.glob("*.npz"))

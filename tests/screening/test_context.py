@@ -90,6 +90,32 @@ def test_only_what_is_near_enough_and_earlier_is_read(detector: Detector, tmp_pa
     assert past.values[:, 0].max() < now[:, 0].max()
 
 
+def test_a_file_that_is_too_old_to_count_is_not_read(detector: Detector, tmp_path: Path, caplog) -> None:
+    context, now = Context(tmp_path, detector), rows(range(1000, 1002), seed=5)
+    for name, days in (("old", range(500, 510)), ("near", range(990, 992)), ("later", range(1010, 1012))):
+        context.remember(name, rows(days), None)
+    for file in tmp_path.glob(
+        "context/*/[ol]*.npz"
+    ):  # nothing but what says how old it is can be read of them
+        with np.load(file) as stored:
+            span = stored["span"]
+        np.savez(file, span=span)
+    past = context.past(now)
+    assert past is not None
+    assert as_set(past.values) == as_set(rows(range(990, 992)))
+    assert "can't be read" not in caplog.text
+    assert context.past() is not None  # asked about nothing in particular, every file counts
+    assert "can't be read" in caplog.text
+
+
+def test_a_file_without_its_span_is_read(detector: Detector, tmp_path: Path) -> None:
+    context, before = Context(tmp_path, detector), rows(range(1000, 1002))
+    context.remember("one", before, None)
+    (file,) = tmp_path.glob("context/*/one.npz")
+    np.savez(file, values=before, labels=np.full(len(before), -1, np.int8))
+    assert len(context.past(rows(range(1002, 1003), seed=2)).values) == len(before)
+
+
 def test_a_damaged_file_is_left_out_and_said(detector: Detector, tmp_path: Path, caplog) -> None:
     context = Context(tmp_path, detector)
     context.remember("good", rows(range(1000, 1001)), None)
