@@ -50,6 +50,15 @@ class Detector:
     vectorizer: Vectorizer = field(repr=False)
     scorer: Scorer | _Late = field(repr=False)
 
+    def prepare(self) -> None:
+        """Compile the net now if that was put off until it is needed; some seconds, the first time ever.
+
+        Raises:
+            BadArtefact: it can't be compiled.
+        """
+        if isinstance(self.scorer, _Late):
+            self.scorer.made()
+
     def probabilities(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
         """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
 
@@ -146,10 +155,12 @@ class _Late:
         self._make = lru_cache(maxsize=1)(make)
         self._lock = threading.Lock()
 
-    def probabilities(self, rows: Rows) -> NDArray[np.float32]:
+    def made(self) -> Scorer:
         with self._lock:
-            scorer = self._make()
-        return scorer.probabilities(rows)
+            return self._make()
+
+    def probabilities(self, rows: Rows) -> NDArray[np.float32]:
+        return self.made().probabilities(rows)
 
 
 def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:

@@ -17,7 +17,7 @@ import utils
 from screening import preflight
 from screening.context import Context
 from screening.detector import Detector, Detectors
-from screening.errors import ScreeningError
+from screening.errors import BadArtefact, ScreeningError
 from screening.history import CHECKED, DONE, FAILED, History, Screening
 from screening.intake import Kind, open_transactions
 from screening.mappings import Mapping, Mappings
@@ -29,6 +29,8 @@ log = logging.getLogger("screening.worker")
 RENEW_SECONDS = 5.0
 IDLE_SECONDS = 1.0
 PROGRESS_SECONDS = 0.3
+AHEAD_SECONDS = 5.0
+"""After the start, when the first page has been answered."""
 WARM_ROWS = 600
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another waits: parsing and scoring take turns often, and Python's
@@ -74,10 +76,26 @@ class Worker:
         self._history.release(self._slot)
         self.clear_orphans()
         warm_up(self._detectors.default)
+        ahead = threading.Timer(AHEAD_SECONDS, self.prepare_others)
+        ahead.daemon = True
+        ahead.start()
         while not self._stop.is_set():
             if not self.work_once():
                 self._tidy()
                 self._bell.wait(IDLE_SECONDS)
+        ahead.cancel()
+
+    def prepare_others(self) -> None:
+        """Compile the nets that aren't yet, beside the work: else whoever asks such a detector first waits for it."""
+        for detector in self._detectors.all():
+            if self._stop.is_set():
+                return
+            try:
+                detector.prepare()
+            except (
+                BadArtefact
+            ) as problem:  # whoever asks it is told, too; the others' nets are no worse for it
+                log.error("Detector %s can't be used: %s", detector.name, problem)  # noqa: TRY400
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.stop()

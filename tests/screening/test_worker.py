@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
 
+import pytest
+
+from screening.artefacts.files import fingerprint, read_artefact
 from screening.history import DONE, RECEIVING, Request, new_id
-from screening.settings import Settings
+from screening.schema import ColumnContract
+from screening.settings import ROOT, Settings
 from screening.spool import Folder
 from screening.web.services import Services
 from screening.worker import Worker
@@ -72,3 +81,24 @@ def test_a_slow_sender_does_not_keep_the_worker_from_stopping(
     thread.join(timeout=10)
     assert not thread.is_alive()
     assert services.history.state(name) == RECEIVING
+
+
+def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
+    services: Services, settings: Settings, compiled: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shipped, bad = ROOT / "model" / "detectors" / "payments", settings.instance / "detectors" / "bad"
+    shutil.copytree(shipped, bad)
+    (bad / "model.h5").write_bytes(b"no net")
+    model, vectorizer = read_artefact(bad / "model.h5"), read_artefact(bad / "vectorizer.pkl")
+    card = json.loads((bad / "card.json").read_text())
+    contract = ColumnContract.from_dict(card["contract"])
+    card |= {"model_sha256": model.sha256, "fingerprint": fingerprint(model, vectorizer, contract)}
+    (bad / "card.json").write_text(json.dumps(card))
+    Worker(settings, services.history, services.detectors).prepare_others()
+    assert "Detector bad can't be used" in caplog.text
+    kept = {path.parent.name for path in compiled.glob("*/meta.json")}
+    with patch.object(subprocess, "run", side_effect=AssertionError("compiled again")):
+        for name in ("payments", "ecommerce"):
+            services.detectors.get(name).prepare()
+    assert kept == {path.parent.name for path in compiled.glob("*/meta.json")}
+    assert len(kept) >= 3  # with the default one
