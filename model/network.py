@@ -113,8 +113,8 @@ class Recipe:
     plain net level with boosted trees on the later windows; see docs/how-a-detector-is-made.md.
     """
 
-    members: int = 4
-    width: int = 64
+    members: int = 2
+    width: int = 32
     epochs: int = 40
     batch: int = 512
     rate: float = 2e-3

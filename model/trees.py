@@ -27,7 +27,7 @@ class TreeRecipe:
     ``patience``: how many trees may bring nothing on held-out rows before growing stops.
     """
 
-    trees: int = 150
+    trees: int = 200
     rate: float = 0.1
     rows: float = 0.7
     columns: float = 0.3
