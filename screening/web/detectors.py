@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, flash, redirect, render_template, send_file, url_for
 
+from screening.context import drop
 from screening.detector import DEFAULT, Detector
 from screening.errors import BadArtefact, Conflict, NotFound
 from screening.jobs import new_id
@@ -71,9 +71,7 @@ def delete(name: str) -> Any:
     doomed.parent.mkdir(mode=0o700, exist_ok=True)
     (detectors_of(instance) / name).rename(doomed)  # gone as a whole
     shutil.rmtree(doomed, ignore_errors=True)
-    for path in (instance / "context").glob(f"{name}-*"):
-        if re.fullmatch(r"[0-9a-f]{16}", path.name.removeprefix(f"{name}-")):
-            shutil.rmtree(path, ignore_errors=True)
+    drop(instance, name)
     audit.record("detector_deleted", name=name)
     flash(f"The detector {name} was removed.")
     return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
