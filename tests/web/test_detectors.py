@@ -13,6 +13,12 @@ from screening.settings import ROOT, Settings
 from tests.conftest import Person
 
 
+def card_auc() -> str:
+    """The shipped card detector's AUC on later windows, as pages say it."""
+    windows = json.loads((ROOT / "model" / "card.json").read_text(encoding="utf-8"))["metrics"]["windows"]
+    return f"{sum(one['auc'] for one in windows) / len(windows):.3f}"
+
+
 @pytest.fixture
 def own(settings: Settings) -> Path:
     """A detector as a training leaves it, with rows that it remembers."""
@@ -31,7 +37,7 @@ def test_the_list_shows_each_detector_with_its_figures_and_its_sample(
     text = login("ana").client.get("/detectors").get_data(as_text=True)
     assert "ships with the product" in text
     assert "trained here" in text
-    assert "0.976" in text
+    assert card_auc() in text
     assert text.count("/detectors/card/sample.csv") == 1
     assert "Trainings" not in text, "who trains what is the administrators' business"
 
@@ -58,7 +64,7 @@ def test_a_detector_that_cant_be_loaded_is_listed_with_the_reason_and_stops_noth
     text = login("ada").client.get("/detectors").get_data(as_text=True)
     assert "It can't be loaded" in text
     assert "Remove it" in text
-    assert "0.976" in text
+    assert card_auc() in text
 
 
 def test_every_shipped_sample_is_a_file_that_its_detector_takes(nobody: Person, app: object) -> None:
