@@ -70,9 +70,8 @@ class _Runner:
     """One interpreter of a fixed number of rows."""
 
     def __init__(self, flatbuffer: bytes, size: int, inputs: int, threads: int) -> None:
-        litert: Any = importlib.import_module("ai_edge_litert.interpreter")
         self.size = size
-        self._interpreter: Any = litert.Interpreter(model_content=flatbuffer, num_threads=threads)
+        self._interpreter: Any = _runtime().Interpreter(model_content=flatbuffer, num_threads=threads)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
@@ -87,3 +86,11 @@ class _Runner:
         self._interpreter.invoke()
         made: NDArray[np.float32] = self._interpreter.get_tensor(self._output)
         return made[:count, 0]
+
+
+def _runtime() -> Any:
+    """LiteRT; where there is no package of it (Windows), TensorFlow's own copy, larger and slower to import."""
+    try:
+        return importlib.import_module("ai_edge_litert.interpreter")
+    except ModuleNotFoundError:
+        return importlib.import_module("tensorflow.lite.python.interpreter")

@@ -58,7 +58,7 @@ class Forest:
 
         Rows stand in columns on the way: then a gate's input is a run of memory, to be copied and not picked.
         """
-        tf = _library("tensorflow")
+        tf: Any = importlib.import_module("tensorflow")
         count = rows.shape[0]
         sloped = tf.concat(
             [tf.transpose(rows) * tf.constant(self.slope, tf.float32), tf.zeros((1, count))], 0
@@ -91,7 +91,8 @@ def find_forest(net: Any) -> Forest | None:
 
 def with_forest(net: Any, forest: Forest) -> Callable[[Any], Any]:
     """The net as a function of a tensor of fixed shape, with the forest asked level by level."""
-    rest = _library("keras").Model([net.inputs[0], forest.last.output], net.outputs[0])
+    keras: Any = importlib.import_module("keras")
+    rest = keras.Model([net.inputs[0], forest.last.output], net.outputs[0])
     return lambda rows: rest([rows, forest.ask(rows)], training=False)
 
 
@@ -143,9 +144,5 @@ def _halved(level: int) -> NDArray[np.int64]:
 
 
 def _constant(values: Floats) -> Any:
-    return _library("tensorflow").constant(np.ascontiguousarray(values, np.float32))
-
-
-def _library(name: str) -> Any:
-    """Imported late: only what builds or compiles nets has it in its process."""
-    return importlib.import_module(name)
+    tf: Any = importlib.import_module("tensorflow")
+    return tf.constant(np.ascontiguousarray(values, np.float32))

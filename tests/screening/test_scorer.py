@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import patch
@@ -16,6 +17,7 @@ from screening.artefacts.files import read_artefact
 from screening.compiled import _key, _read, compiled
 from screening.detector import Detector
 from screening.errors import BadArtefact
+from screening.settings import ROOT
 from tests.artefact_factory import CENTRE, SCALE, random_rows
 
 
@@ -105,3 +107,28 @@ def test_a_cache_that_cannot_be_written_is_told_of(nets: Path, tmp_path: Path) -
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BadArtefact, match=r"good\.h5 can't be kept"):
         compiled(read_artefact(nets / "good.h5"), tmp_path / "file" / "compiled")
+
+
+def test_without_litert_tensorflow_gives_the_same_numbers(
+    nets: Path, rows: np.ndarray, tmp_path: Path
+) -> None:
+    """As on Windows; in a process of its own, since TensorFlow stays once it is there."""
+    np.save(tmp_path / "rows.npy", rows[:300])
+    code = """
+import sys
+sys.modules["ai_edge_litert"] = None  # importing it fails, as where it isn't installed
+from pathlib import Path
+import numpy as np
+from screening.compiled import _read
+from screening.scorer import Scorer
+kept, folder = map(Path, sys.argv[1:])
+net = _read(kept)
+np.save(folder / "found.npy", Scorer(net).probabilities(np.load(folder / "rows.npy")))
+assert "tensorflow" in sys.modules
+"""
+    key = _key(read_artefact(nets / "good.h5"))
+    command = [sys.executable, "-c", code, str(nets / "cache" / key), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = np.load(nets / "predicted.npy")[:300]
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, rtol=0, atol=1e-5)
