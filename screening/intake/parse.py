@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from screening.errors import CellProblem
 from screening.intake import numbers, typed
 from screening.intake.dialect import cells
-from screening.intake.records import Block, stray_quote
+from screening.intake.records import Block, ends_and_stray, stray_quote
 from screening.intake.streams import readable
 from screening.intake.typed import CellReader
 from screening.schema import ColumnContract, Matrix, normalise
@@ -229,10 +229,8 @@ class _Exact:
 
 def prepared(block: Block, layout: Layout) -> tuple[NDArray[np.int64], Parsed | None]:
     """The ends of a block's records, and its numbers if the fast way takes it."""
-    stops = block.ends()
-    if block.overlong or b"\0" in block.data:
-        return stops, None
-    if block.quotes and stray_quote(block.data, layout.delimiter) is not None:
+    stops, stray = ends_and_stray(block.data, layout.delimiter) if block.quotes else (block.ends(), None)
+    if block.overlong or b"\0" in block.data or stray is not None:
         return stops, None
     return stops, fast(block, stops, layout)
 

@@ -42,34 +42,52 @@ def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
         if block:
             yield block
         if len(rest) > limits.record:
-            yield Block(rest, rest.count(b'"'), overlong=True)
+            yield Block(rest, _quotes(rest), overlong=True)
             return
     if rest.strip(BLANK):
         rest = _without_blank_end(rest)
-        yield Block(rest, rest.count(b'"'), last=True)
+        yield Block(rest, _quotes(rest), last=True)
 
 
 def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
     """Where each record ends: past its newline, or the end of ``data`` for a last one without; (records,)."""
     codes = np.frombuffer(data, np.uint8)
+    return _ends(codes, np.flatnonzero(codes == QUOTE) if quoted else None)
+
+
+def ends_and_stray(data: bytes, delimiter: str) -> tuple[NDArray[np.int64], int | None]:
+    """:func:`ends` and :func:`stray_quote` of quoted data, whose quotation marks are looked for once."""
+    codes = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(codes == QUOTE)
+    return _ends(codes, quotes), _stray(codes, quotes, delimiter)
+
+
+def _ends(codes: NDArray[np.uint8], quotes: NDArray[np.int64] | None) -> NDArray[np.int64]:
     found = np.flatnonzero(codes == NEWLINE) + 1
-    if quoted:
-        found = found[_quotes_before(codes, found) % 2 == 0]
-    if not len(found) or found[-1] < len(data):
-        found = np.append(found, len(data))
+    if quotes is not None:
+        found = found[np.searchsorted(quotes, found) % 2 == 0]
+    if not len(found) or found[-1] < len(codes):
+        found = np.append(found, len(codes))
     return found
 
 
 def _cut(rest: bytes, piece: bytes) -> tuple[Block | None, bytes]:
     """What is whole of ``rest`` and the piece that follows it, if anything is, and what is left."""
-    if b'"' not in rest and b'"' not in piece and (cut := _last_end(piece, 0)):
-        # most files: nothing to count, and their bytes copied once
-        return Block(b"".join((rest, memoryview(piece)[:cut])), 0), piece[cut:]
+    quotes = _quotes(rest) + _quotes(piece)
+    end = piece.rfind(b"\n") + 1
+    before = quotes - piece.count(b'"', end)
+    if before % 2 == 0 and (cut := _before_blanks(piece, end)):
+        # the last newline ends a record, as mostly: the bytes are copied once
+        return Block(b"".join((rest, memoryview(piece)[:cut])), before), piece[cut:]
     data = rest + piece
-    quotes = data.count(b'"')
     cut = _last_end(data, quotes)
     left = data[cut:]
-    return Block(data[:cut], quotes - left.count(b'"')) if cut else None, left
+    return Block(data[:cut], quotes - _quotes(left)) if cut else None, left
+
+
+def _quotes(data: bytes) -> int:
+    """How many quotation marks there are: ten times as fast where there are none."""
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == QUOTE)) if b'"' in data else 0
 
 
 def first_end(data: bytes) -> int:
@@ -89,7 +107,10 @@ def stray_quote(data: bytes, delimiter: str) -> int | None:
     Without such a mark, counting tells inside from outside exactly; with one, nothing after it is certain.
     """
     codes = np.frombuffer(data, np.uint8)
-    at = np.flatnonzero(codes == QUOTE)
+    return _stray(codes, np.flatnonzero(codes == QUOTE), delimiter)
+
+
+def _stray(codes: NDArray[np.uint8], at: NDArray[np.int64], delimiter: str) -> int | None:
     edges = np.array([ord(delimiter), NEWLINE, RETURN, QUOTE], np.uint8)
     opening, closing = at[0::2], at[1::2]
     before, after = codes[np.maximum(opening - 1, 0)], codes[np.minimum(closing + 1, len(codes) - 1)]
@@ -99,10 +120,6 @@ def stray_quote(data: bytes, delimiter: str) -> int | None:
     return int(found.min()) if len(found) else None
 
 
-def _quotes_before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.searchsorted(np.flatnonzero(codes == QUOTE), at)
-
-
 def _last_end(data: bytes, quotes: int) -> int:
     """Where the last complete record ends that is more than blanks; 0 when none does."""
     cut = data.rfind(b"\n") + 1
@@ -110,6 +127,11 @@ def _last_end(data: bytes, quotes: int) -> int:
         found = ends(data, quoted=True)
         found = found[: -1 if data[-1] != NEWLINE or quotes % 2 else None]
         cut = int(found[-1]) if len(found) else 0
+    return _before_blanks(data, cut)
+
+
+def _before_blanks(data: bytes, cut: int) -> int:
+    """The end of the last record of ``data[:cut]`` that is more than blanks; 0 when none is."""
     solid = _solid(data, cut)
     return data.find(b"\n", solid, cut) + 1 if solid else 0
 
