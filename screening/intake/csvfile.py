@@ -18,7 +18,7 @@ from screening.intake.batch import Batch, Limits
 from screening.intake.numbers import masked
 from screening.intake.parse import Layout, Parsed, exact, prepared, sampled
 from screening.intake.problems import Tally
-from screening.intake.records import Block, blocks, ends, first_end
+from screening.intake.records import Block, Marks, blocks, ends, first_end
 from screening.intake.requote import with_commas
 from screening.intake.typed import readers_of, with_forms
 from screening.schema import CellKind, ColumnContract, Transactions
@@ -144,14 +144,14 @@ class _Reader:
             header = _canonical_header(self._opened)
             self._offset = len(header)
             copy.write(header)
-        for block, stops, parsed in self._parsed():
-            if batch := self._batch(block, stops, parsed, copy):
+        for block, marks, parsed in self._parsed():
+            if batch := self._batch(block, marks, parsed, copy):
                 yield batch
         self._tally.finish(self._row - 1)
 
-    def _parsed(self) -> Iterator[tuple[Block, NDArray[np.int64], Parsed | None]]:
+    def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
         """Blocks in their order, parsed in a thread while the caller scores the one before."""
-        waiting: deque[tuple[Block, Future[tuple[NDArray[np.int64], Parsed | None]]]] = deque()
+        waiting: deque[tuple[Block, Future[tuple[Marks, Parsed | None]]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="intake") as pool:
             for block in blocks(self._opened.pieces, self._limits):
                 self._learn_decimal(block)
@@ -188,8 +188,9 @@ class _Reader:
         self._layout = replace(layout, readers=readers)
 
     def _batch(
-        self, block: Block, stops: NDArray[np.int64], parsed: Parsed | None, copy: BinaryIO | None
+        self, block: Block, marks: Marks, parsed: Parsed | None, copy: BinaryIO | None
     ) -> Batch | None:
+        stops = marks.ends
         self._tally.check_block(block, stops, self._row, self._line)
         self._text.check(block.data, self._row)
         if parsed is None:
@@ -199,7 +200,7 @@ class _Reader:
         self._tally.add(parsed)
         first_row, offsets = self._row, self._place(block, stops, copy)
         self._row += len(stops)
-        self._line += block.data.count(b"\n") if block.quotes else len(stops)
+        self._line += marks.newlines
         if self._tally.refused:
             return None
         notes = [*self._notes, *self._note_labels(parsed)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from screening.errors import CellProblem
 from screening.intake import numbers, typed
 from screening.intake.dialect import cells
-from screening.intake.records import Block, ends_and_stray, stray_quote
+from screening.intake.records import Block, Marks, stray_quote
 from screening.intake.streams import readable
 from screening.intake.typed import CellReader
 from screening.schema import ColumnContract, Matrix, normalise
@@ -227,12 +227,12 @@ class _Exact:
         self.parsed.problems.append(CellProblem(problem, row=self._row + index, line=self._line))
 
 
-def prepared(block: Block, layout: Layout) -> tuple[NDArray[np.int64], Parsed | None]:
-    """The ends of a block's records, and its numbers if the fast way takes it."""
-    stops, stray = ends_and_stray(block.data, layout.delimiter) if block.quotes else (block.ends(), None)
-    if block.overlong or b"\0" in block.data or stray is not None:
-        return stops, None
-    return stops, fast(block, stops, layout)
+def prepared(block: Block, layout: Layout) -> tuple[Marks, Parsed | None]:
+    """Where a block's records end, and its numbers if the fast way takes it."""
+    marks = block.marks(layout.delimiter)
+    if block.overlong or b"\0" in block.data or marks.stray is not None:
+        return marks, None
+    return marks, fast(block, marks.ends, layout)
 
 
 def sampled(data: bytes, stops: NDArray[np.int64], delimiter: str, count: int) -> Iterator[list[str]]:

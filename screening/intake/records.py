@@ -33,6 +33,10 @@ class Block:
         """Where each record ends: see :func:`ends`."""
         return ends(self.data, quoted=self.quotes > 0)
 
+    def marks(self, delimiter: str) -> Marks:
+        """All that must be known of it before it is read: see :func:`marks_of`."""
+        return marks_of(self.data, delimiter, quoted=self.quotes > 0)
+
 
 def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
     """Pieces of a file cut anew at the ends of records. Empty lines at the end of the file are dropped."""
@@ -49,26 +53,35 @@ def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
         yield Block(rest, _quotes(rest), last=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where each record ends (records,), how many newlines there are, and where the first stray quotation mark is."""
+
+    ends: NDArray[np.int64]
+    newlines: int
+    stray: int | None
+
+
+def marks_of(data: bytes, delimiter: str, *, quoted: bool) -> Marks:
+    """All that must be known of a block before it is read, in one look at it: see :func:`ends`, :func:`stray_quote`."""
+    codes = np.frombuffer(data, np.uint8)
+    newlines = np.flatnonzero(codes == NEWLINE) + 1
+    quotes = np.flatnonzero(codes == QUOTE) if quoted else None
+    stray = None if quotes is None else _stray(codes, quotes, delimiter)
+    return Marks(_ends(len(codes), newlines, quotes), len(newlines), stray)
+
+
 def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
     """Where each record ends: past its newline, or the end of ``data`` for a last one without; (records,)."""
     codes = np.frombuffer(data, np.uint8)
-    return _ends(codes, np.flatnonzero(codes == QUOTE) if quoted else None)
+    quotes = np.flatnonzero(codes == QUOTE) if quoted else None
+    return _ends(len(codes), np.flatnonzero(codes == NEWLINE) + 1, quotes)
 
 
-def ends_and_stray(data: bytes, delimiter: str) -> tuple[NDArray[np.int64], int | None]:
-    """:func:`ends` and :func:`stray_quote` of quoted data, whose quotation marks are looked for once."""
-    codes = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(codes == QUOTE)
-    return _ends(codes, quotes), _stray(codes, quotes, delimiter)
-
-
-def _ends(codes: NDArray[np.uint8], quotes: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    found = np.flatnonzero(codes == NEWLINE) + 1
-    if quotes is not None:
-        found = found[np.searchsorted(quotes, found) % 2 == 0]
-    if not len(found) or found[-1] < len(codes):
-        found = np.append(found, len(codes))
-    return found
+def _ends(size: int, newlines: NDArray[np.int64], quotes: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The places past newlines that stand outside of quotes, and the end."""
+    found = newlines if quotes is None else newlines[np.searchsorted(quotes, newlines) % 2 == 0]
+    return found if len(found) and found[-1] == size else np.append(found, size)
 
 
 def _cut(rest: bytes, piece: bytes) -> tuple[Block | None, bytes]:
@@ -111,11 +124,12 @@ def stray_quote(data: bytes, delimiter: str) -> int | None:
 
 
 def _stray(codes: NDArray[np.uint8], at: NDArray[np.int64], delimiter: str) -> int | None:
-    edges = np.array([ord(delimiter), NEWLINE, RETURN, QUOTE], np.uint8)
+    edge = np.zeros(256, bool)
+    edge[[ord(delimiter), NEWLINE, RETURN, QUOTE]] = True
     opening, closing = at[0::2], at[1::2]
     before, after = codes[np.maximum(opening - 1, 0)], codes[np.minimum(closing + 1, len(codes) - 1)]
-    wrong_open = opening[~np.isin(before, edges) & (opening > 0)]
-    wrong_close = closing[~np.isin(after, edges) & (closing < len(codes) - 1)]
+    wrong_open = opening[~edge[before] & (opening > 0)]
+    wrong_close = closing[~edge[after] & (closing < len(codes) - 1)]
     found = np.concatenate([wrong_open, wrong_close])
     return int(found.min()) if len(found) else None
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening.intake.batch import Limits
-from screening.intake.records import BLANK, blocks, ends, ends_and_stray, stray_quote
+from screening.intake.records import BLANK, blocks, ends, marks_of, stray_quote
 
 TEXTS = st.lists(
     st.sampled_from([b"1", b"a,", b'"', b'"x\ny"', b'""', b"\n", b"\r\n", b"\n\n\n", b" "]), max_size=60
@@ -49,6 +49,7 @@ def test_ends_are_where_counting_says(data: bytes) -> None:
     expected = [place for place in range(1, len(data) + 1) if is_end(data, place)]
     expected += [len(data)] if not expected or expected[-1] < len(data) else []
     assert ends(data, quoted=True).tolist() == expected
-    both, stray = ends_and_stray(data, ",")
-    assert both.tolist() == expected
-    assert stray == stray_quote(data, ",")
+    marks = marks_of(data, ",", quoted=True)
+    assert marks.ends.tolist() == expected
+    assert marks.newlines == data.count(b"\n")
+    assert marks.stray == stray_quote(data, ",")
