@@ -14,6 +14,20 @@ ROWS = 284_807
 FRAUDS = 492
 
 
+def quoted_card_file(rows: int = ROWS, folder: Path = ROOT / "build") -> Path:
+    """:func:`card_file` as the public file is written: its names, and the label of every row, in quotes."""
+    path = folder / f"card-quoted-{rows}.csv"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        with card_file(rows, folder).open() as plain, part.open("w") as out:
+            out.write(",".join(f'"{name}"' for name in next(plain).rstrip("\n").split(",")) + "\n")
+            for line in plain:
+                numbers, label = line.rstrip("\n").rsplit(",", 1)
+                out.write(f'{numbers},"{label}"\n')
+        part.replace(path)
+    return path
+
+
 def card_file(rows: int = ROWS, folder: Path = ROOT / "build") -> Path:
     """A CSV of about 160 MB for 284,807 rows, in the digits of the public file; made once and kept in build/.
 
