@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, func, select, update
+from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, delete, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.database import Base
@@ -188,11 +189,32 @@ class History(Jobs[Screening]):
         with self._database.read() as session:
             return set(session.scalars(select(Screening.id)))
 
+    def ended(self) -> Sequence[str]:
+        """The ids of those on which nobody works and for which no worker waits."""
+        with self._database.read() as session:
+            return session.scalars(select(Screening.id).where(Screening.state.not_in(OPEN_STATES))).all()
+
+    def older(self, than: datetime, *, limit: int) -> Sequence[Screening]:
+        """Those that ended before a moment, the oldest first."""
+        query = select(Screening).where(*_ended_before(than)).order_by(Screening.created).limit(limit)
+        with self._database.read() as session:
+            return session.scalars(query).all()
+
+    def remove_older(self, screening_id: str, than: datetime) -> bool:
+        """Forget a row if it still is one of :meth:`older`: its owner may have set it to work again."""
+        with self._database.write() as session:
+            theirs = delete(Screening).where(Screening.id == screening_id, *_ended_before(than))
+            return bool(session.execute(theirs).rowcount)  # type: ignore[attr-defined]
+
     def _hopeless(self) -> ScreeningError:
         return GaveUp(
             f"The worker stopped {MOST_ATTEMPTS} times while it screened this file.",
             remedy="Send the file in smaller parts; if that fails too, tell the operator to look at the log.",
         )
+
+
+def _ended_before(moment: datetime) -> tuple[Any, ...]:
+    return Screening.state.not_in(OPEN_STATES), func.coalesce(Screening.finished, Screening.created) < moment
 
 
 def _queue(screening: Screening, *, check_first: bool) -> None:

@@ -120,6 +120,8 @@ def show(screening_id: str) -> Any:
     if screening.state != CHECKED:
         return _elsewhere(screening)
     report = _report(screening)
+    if not report.there and not errors.wants_json():
+        return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if errors.wants_json():
         return jsonify(_as_json(screening, report))
     return _page(screening, report)
