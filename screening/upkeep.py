@@ -1,4 +1,4 @@
-"""What the job worker tidies now and then: old screenings, and what crashes left over."""
+"""What the job worker tidies now and then: old screenings, left-over files, compiled nets that nobody wants."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from screening.audit import AuditLog
 from screening.detector import Detectors
 from screening.history import History, Screening
 from screening.jobs import now
+from screening.pruning import prune
 from screening.settings import Settings
 
 log = logging.getLogger("screening.upkeep")
@@ -54,7 +55,7 @@ class Upkeep:
         """Do what is due; of many old screenings only some, so that a file that arrives needn't wait."""
         if self._clock() >= self._due:
             self._due = self._clock() + EVERY_SECONDS
-            for task in (self._clear, self._tell_lost, self._clear_scratch):
+            for task in (self._clear, self._tell_lost, self._clear_scratch, self._prune):
                 self._try(task)
             self._more = self._settings.keep_screenings_days is not None
         if self._more:
@@ -107,3 +108,8 @@ class Upkeep:
             if time.time() - left.stat().st_mtime > SCRATCH_SECONDS:  # of a command that was killed
                 shutil.rmtree(left)
                 log.warning("%s, which a command had left, was removed", left.name)
+
+    def _prune(self) -> None:
+        pruned = prune(self._settings.instance / "compiled", self._detectors.net_hashes())
+        if pruned:
+            log.info("%d compiled nets that nobody wants any more were removed", len(pruned))
