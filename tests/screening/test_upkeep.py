@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import update
 
 from screening import deletion, upkeep
+from screening.audit import AuditLog
 from screening.context import Context
 from screening.history import CHECKED, DONE, FAILED, QUEUED, RECEIVING, RUNNING, Request, Screening, new_id
 from screening.jobs import now
@@ -63,7 +64,7 @@ def on_disk(services: Services) -> set[str]:
 
 def told(settings: Settings) -> list[dict[str, Any]]:
     """What the audit log has of the upkeep."""
-    lines = (json.loads(line) for path in (settings.instance / "log").glob("*") for line in path.open())
+    lines = (json.loads(line) for path in AuditLog(settings.instance).files() for line in path.open())
     return [line for line in lines if line["event"] in ("screening_expired", "leftover_removed")]
 
 
