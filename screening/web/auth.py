@@ -156,7 +156,7 @@ def change_password() -> Any:
     mine = services()
     username = user().username
     try:
-        fits = mine.users.verify(username, request.form.get("current_password", "")) is not None
+        fits = mine.users.check(username, request.form.get("current_password", "")) is not None
         verdict = Lockout(mine.database).settle(username, fits=fits)
         if not verdict.allowed:
             audit.record("password_refused")
