@@ -311,7 +311,9 @@ def test_changing_the_password_needs_the_present_one(login: Callable[[str], Pers
     assert weak.status_code == 400
     right = person.post("/account", "/account", current_password=PASSWORD, new_password=NEW_PASSWORD)
     assert (right.status_code, right.headers["Location"]) == (303, "/account")
-    assert person.client.get("/account").status_code == 200
+    page = person.client.get("/account")
+    assert page.status_code == 200
+    assert "The password was changed." in page.get_data(as_text=True)
     assert try_login(Person(app, "ana"), "ana").status_code == 401
     assert try_login(Person(app, "ana"), "ana", NEW_PASSWORD).status_code == 303
 
