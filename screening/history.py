@@ -48,7 +48,10 @@ OPEN_STATES = (RECEIVING, QUEUED, RUNNING)
 
 
 class Screening(Job, Base):
-    """One file that was uploaded. ``rows`` = ``flagged`` + ``legitimate`` + ``set_aside`` once it is done."""
+    """One file that was uploaded; ``owner`` in small letters.
+
+    ``rows`` = ``flagged`` + ``legitimate`` + ``set_aside`` once it is done.
+    """
 
     __tablename__ = "screenings"
     __table_args__ = (Index("screenings_by_owner", "owner", "created"), Index("screenings_by_state", "state"))
@@ -104,7 +107,7 @@ class History(Jobs[Screening]):
         """Note that a file is being received; its folder must be there already, for a worker looks at once."""
         screening = Screening(
             id=screening_id,
-            owner=request.owner,
+            owner=_key(request.owner),
             filename=request.filename[:255],
             kind=request.kind,
             wanted_detector=request.detector,
@@ -156,7 +159,7 @@ class History(Jobs[Screening]):
             NotFound: there is none, or it is somebody else's; the answer doesn't tell which.
         """
         screening = self.get(screening_id)
-        if screening is None or screening.owner != owner:
+        if screening is None or screening.owner != _key(owner):
             raise NotFound(
                 "There is no such screening.", remedy="Look for it in the list of your screenings."
             )
@@ -164,22 +167,22 @@ class History(Jobs[Screening]):
 
     def of(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
         """This user's screenings, latest first."""
-        query = select(Screening).where(Screening.owner == owner).order_by(Screening.created.desc())
+        query = select(Screening).where(Screening.owner == _key(owner)).order_by(Screening.created.desc())
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
 
     def count(self, owner: str) -> int:
         """How many screenings this user has."""
         with self._database.read() as session:
-            return session.scalar(select(func.count()).where(Screening.owner == owner)) or 0
+            return session.scalar(select(func.count()).where(Screening.owner == _key(owner))) or 0
 
     def part(self, owner: str) -> int:
         """Take screenings away from a name that somebody new has signed up with; returns how many there were.
 
-        They stay, for the operator, under a name that nobody can have. Case plays no part in names.
+        They stay, for the operator, under a name that nobody can have.
         """
         former = func.substr("~" + Screening.owner, 1, OWNER_LENGTH)
-        theirs = update(Screening).where(func.lower(Screening.owner) == owner.lower())
+        theirs = update(Screening).where(Screening.owner == _key(owner))
         with self._database.write() as session:
             done = session.execute(theirs.values(owner=former))
             return done.rowcount if isinstance(done, CursorResult) else 0
@@ -211,6 +214,11 @@ class History(Jobs[Screening]):
             f"The worker stopped {MOST_ATTEMPTS} times while it screened this file.",
             remedy="Send the file in smaller parts; if that fails too, tell the operator to look at the log.",
         )
+
+
+def _key(username: str) -> str:
+    """An owner's name as it is kept: an operator may write Ana for ana in users.txt, and both are one account."""
+    return username.casefold()
 
 
 def _ended_before(moment: datetime) -> tuple[Any, ...]:
