@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from werkzeug.http import parse_options_header
 
+from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker import Worker
 from tests.conftest import Person
@@ -74,3 +75,19 @@ def test_the_pages_say_how_long_a_screening_is_kept(app_with: Callable[..., Flas
     assert "until you delete it. Only" in promised[None]
     assert "until you delete it, at most 1 day. Only" in promised[1]
     assert "until you delete it, at most 400 days. Only" in promised[400]
+
+
+@pytest.mark.security(25)
+def test_a_card_number_as_a_files_name_is_neither_kept_nor_shown(
+    analyst: Person, worker: Worker, services: Services, settings: Settings, sample: bytes
+) -> None:
+    location = analyst.upload(sample, "4111111111111111.csv").headers["Location"]
+    kept = services.history.get(location.rpartition("/")[2])
+    assert kept is not None
+    assert kept.filename == "[digits].csv"
+    for page in (location, "/results", f"{location}/scores.csv"):
+        answer = analyst.client.get(page)
+        assert b"4111111111111111" not in answer.data
+        assert "4111111111111111" not in str(answer.headers)
+    for written in settings.instance.rglob("*"):
+        assert written.is_dir() or b"4111111111111111" not in written.read_bytes(), written
