@@ -55,6 +55,33 @@ def scores(person: Person, screening_id: str) -> pd.Series:
     return pd.read_csv(io.BytesIO(text))["fraud_probability"]
 
 
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (
+            1,
+            (
+                "1 of 200 rows has cells",
+                "Set the 1 bad row aside and score the others",
+                "It is listed",
+                "This row",
+            ),
+        ),
+        (2, ("2 of 200 rows have cells", "Set the 2 bad rows aside", "They are listed", "These rows with")),
+        (199, ("199 of 200 rows have cells", "and score the other<")),
+    ],
+)
+def test_one_bad_row_is_spoken_of_as_one(
+    analyst: Person, worker: Worker, frame: pd.DataFrame, bad: int, words: tuple[str, ...]
+) -> None:
+    frame.loc[: bad - 1, "V3"] = "much"
+    location, found = checked(analyst, content(frame))
+    assert found["set_aside"] == bad
+    page = analyst.client.get(location).get_data(as_text=True)
+    for one in words:
+        assert one in page, one
+
+
 def test_a_sound_file_is_said_to_be_one_in_every_section(
     analyst: Person, worker: Worker, sample: bytes
 ) -> None:
