@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
-from screening.history import CHECKED, DONE, OPEN_STATES
+from screening.history import CHECKED, DONE, OPEN_STATES, Screening
 from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker import Worker
@@ -81,6 +82,19 @@ def test_one_bad_row_is_spoken_of_as_one(
     page = analyst.client.get(location).get_data(as_text=True)
     for one in words:
         assert one in page, one
+
+
+@pytest.mark.parametrize("change", [{"fingerprint": "0" * 64}, {"detector": "gone"}])
+def test_a_check_for_another_detector_than_there_is_now_says_so(
+    analyst: Person, worker: Worker, services: Services, sample: bytes, change: dict[str, str]
+) -> None:
+    location, found = checked(analyst, sample)
+    assert not found["detector_changed"]
+    assert "has changed since" not in analyst.client.get(location).get_data(as_text=True)
+    with services.database.write() as session:
+        session.execute(update(Screening).where(Screening.id == found["id"]).values(change))
+    assert analyst.client.get(location, headers=JSON).get_json()["detector_changed"]
+    assert "has changed since" in analyst.client.get(location).get_data(as_text=True)
 
 
 @pytest.mark.security(12)
