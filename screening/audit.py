@@ -1,7 +1,9 @@
 """The audit log: one JSON line for each thing that somebody may have to account for.
 
 A line is written by a single ``write`` to a file that is open for appending and locked, so that lines of several
-processes never mix and a line cut off by a full disk doesn't swallow the next. What must never be in a log is taken
+processes never mix and a line cut off by a full disk doesn't swallow the next. Each month (UTC) has a file of its own,
+named by the line's own time: nothing is renamed under a writer, so no line can be lost to a rotation, and a month that
+is over is never written again: it may be packed, hashed or moved away. What must never be in a log is taken
 out here, whoever calls: secrets by their field's name, card numbers by their form.
 """
 
@@ -12,6 +14,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,29 +29,54 @@ HEX = re.compile(r"[0-9a-f-]{16,128}")
 MOST_TEXT = 500
 
 
-class AuditLog:
-    """Appends to ``<instance>/log/audit.jsonl``, mode 0600."""
+def utc_now() -> datetime:
+    """The present time, aware."""
+    return datetime.now(UTC)
 
-    def __init__(self, instance: Path) -> None:
-        self.path = instance / "log" / "audit.jsonl"
+
+class AuditLog:
+    """Appends to ``<instance>/log/audit-<year>-<month>.jsonl``, mode 0600.
+
+    Args:
+        instance: the app's own folder.
+        clock: gives the present time in UTC.
+    """
+
+    def __init__(self, instance: Path, clock: Callable[[], datetime] = utc_now) -> None:
+        self._folder = instance / "log"
+        self._clock = clock
+
+    @property
+    def path(self) -> Path:
+        """The file of the present month."""
+        return self._of(self._clock())
+
+    def files(self) -> list[Path]:
+        """Every month's file, the oldest first; before them the one in which versions up to 0.2 kept all months."""
+        whole = self._folder / "audit.jsonl"
+        return [*([whole] if whole.exists() else []), *sorted(self._folder.glob("audit-*.jsonl"))]
+
+    def _of(self, moment: datetime) -> Path:
+        return self._folder / f"audit-{moment:%Y-%m}.jsonl"
 
     def record(self, event: str, **fields: Any) -> None:
         """Write one line: UTC time, event, and the fields, cleaned.
 
         A log that can't be written is reported to the operator's log; the act itself goes on.
         """
-        line = {"time": datetime.now(UTC).isoformat(timespec="microseconds"), "event": event}
+        moment = self._clock()
+        line = {"time": moment.isoformat(timespec="microseconds"), "event": event}
         line |= {name: _clean(name, value) for name, value in fields.items()}
         text = json.dumps(line, ensure_ascii=True, default=str)
         log.info("%s", text)
         try:
-            self._append(text.encode("ascii") + b"\n")
+            self._append(self._of(moment), text.encode("ascii") + b"\n")
         except OSError as problem:
             log.error("the audit log can't be written: %s", problem.strerror)  # noqa: TRY400
 
-    def _append(self, line: bytes) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    def _append(self, path: Path, line: bytes) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             _lock(handle)
             os.write(handle, line if _ends_whole(handle) else b"\n" + line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -24,10 +25,13 @@ from screening.artefacts.files import Artefact
 from screening.errors import BadArtefact
 from screening.scorer import CompiledNet
 
+log = logging.getLogger(__name__)
 COMPILER_VERSION = 2
 SIZES = (1, 16, 128)
 """Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
 SECONDS = 300
+DAY = 24 * 3600
+DRAFT = "compile-"
 PASSED_ON = (
     "PATH",
     "PYTHONPATH",
@@ -49,13 +53,14 @@ def compiled(model: Artefact, cache: Path) -> CompiledNet:
     Raises:
         BadArtefact: the net is unsafe, damaged, no probability, or can't be compiled.
     """
-    key = _key(model)
+    key = key_of(model.sha256)
     found = _read(cache / key)
     if found:
+        note_use(cache / key)
         return found
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _lock(cache / f"{key}.lock"):  # a second process waits, and finds the first one's work
+        with held(lock_of(cache, key)):  # a second process waits, and finds the first one's work
             found = _read(cache / key)
             if not found:
                 _compile(model, cache, key)
@@ -71,9 +76,10 @@ def compiled(model: Artefact, cache: Path) -> CompiledNet:
     return found
 
 
-def _key(model: Artefact) -> str:
+def key_of(sha256: str) -> str:
+    """The name under which the compiled form of a net is kept: another compiler or library makes another form."""
     parts = [
-        model.sha256,
+        sha256,
         str(COMPILER_VERSION),
         *(package_version(name) for name in ("keras", "ai-edge-litert")),
     ]
@@ -102,11 +108,19 @@ def _read(folder: Path) -> CompiledNet | None:
         return None
 
 
+def note_use(folder: Path) -> None:
+    """Note, once a day at most, that a compiled net is still wanted: the folder's time of change says when last."""
+    try:
+        if time.time() - folder.stat().st_mtime > DAY:
+            os.utime(folder)
+    except (
+        OSError
+    ) as problem:  # pruned in this moment, or a cache that can't be written and so can't be pruned
+        log.info("the use of the compiled net %s can't be noted: %s", folder.name[:12], problem.strerror)
+
+
 def _compile(model: Artefact, cache: Path, key: str) -> None:
-    for left in cache.glob("compile-*"):  # of a process that was killed
-        if time.time() - left.stat().st_mtime > 2 * SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="compile-", dir=cache) as draft:
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=cache) as draft:
         folder = Path(draft) / "net"
         folder.mkdir()
         (folder / "model.h5").write_bytes(model.data)  # the bytes that were hashed, not the file again
@@ -142,14 +156,37 @@ def _run(folder: Path, model: Artefact) -> None:
     raise BadArtefact(str(told["what"]), where=str(model.path), remedy=told.get("remedy"))
 
 
+def lock_of(cache: Path, key: str) -> Path:
+    """The file beside a compiled net that is locked while the net is made or removed."""
+    return cache / f"{key}.lock"
+
+
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time; where the system has no such lock, both compile."""
+def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file against all other processes; gives whether it is held, always true with ``wait``.
+
+    Where the system has no such lock, everybody holds it: two processes may then compile the same net.
+    """
     try:
         import fcntl
     except ImportError:
-        yield
+        yield True
         return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if _is_still(path, file.fileno()):
+                yield True
+                return
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    """Whether the file that is open is the one of that name: else it was removed while its lock was waited for."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

@@ -184,10 +184,11 @@ class Recollections:
 
 
 def forget(instance: Path, name: str) -> None:
-    """Drop what any detector keeps under a name."""
+    """Drop what any detector keeps under a name, or had begun to keep."""
     if NAME.fullmatch(name):
-        for path in (instance / "context").glob(f"*/{name}.npz"):
-            path.unlink(missing_ok=True)
+        for ending in ("npz", "part"):
+            for path in (instance / "context").glob(f"*/{name}.{ending}"):
+                path.unlink(missing_ok=True)
 
 
 def drop(instance: Path, detector: str) -> None:

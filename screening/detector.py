@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -229,6 +230,11 @@ class Detectors:
         """The default detector's name, then the others in alphabetical order."""
         found = {path.parent.name for folder in self._folders for path in folder.glob("*/model.h5")}
         return [self.default.name, *sorted(found - {self.default.name})]
+
+    def net_hashes(self) -> set[str]:
+        """The SHA-256 of every detector's net, also of those that can't be loaded."""
+        files = [path for folder in self._folders for path in folder.glob("*/model.h5")]
+        return {self.default.model_sha256, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)}
 
     def get(self, name: str | None = None) -> Detector:
         """The detector of this name; without one the default.

@@ -76,21 +76,23 @@ def stability_index(then: Cells, now: Cells) -> float:
 def _bins(then: dict[str, Any], cells: Cells) -> tuple[Cells, Cells] | None:
     """Shares then and now between the known quantiles; those that are the same number are one border."""
     marks = [(float(then[name]), share) for name, share in QUANTILES.items() if name in then]
-    if len(marks) < len(QUANTILES) or not len(cells):
+    if (
+        not marks and then.get("missing") == 1
+    ):  # blank throughout the training data: all that can change is that
+        return np.ones(1), np.ones(1)
+    if len(marks) < len(QUANTILES):
         return None
     borders = dict(marks)  # of equal ones the highest share holds: so much lies at or below
     reached = np.r_[0.0, list(borders.values()), 1.0]
     place = np.searchsorted(np.array(list(borders)), cells, side="left")
-    return np.diff(reached), np.bincount(place, minlength=len(borders) + 1) / len(cells)
+    return np.diff(reached), np.bincount(place, minlength=len(borders) + 1) / max(len(cells), 1)
 
 
-def _levels(then: dict[str, Any], cells: Cells) -> tuple[Cells, Cells] | None:
+def _levels(then: dict[str, Any], cells: Cells) -> tuple[Cells, Cells]:
     """Shares of the most frequent texts then and now, and of all others together."""
-    if not len(cells):
-        return None
     codes = [code for code, _ in then["levels"]]
     share = np.array([share for _, share in then["levels"]], np.float64)
     filled = max(1 - float(then.get("missing", 0.0)), LEAST_SHARE)
-    now = np.array([(cells == code).mean() for code in codes])
+    now = np.array([(cells == code).sum() / max(len(cells), 1) for code in codes])
     before = share / filled
     return np.r_[before, max(1 - before.sum(), 0.0)], np.r_[now, max(1 - now.sum(), 0.0)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, func, select, update
+from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, delete, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.database import Base
@@ -47,7 +48,10 @@ OPEN_STATES = (RECEIVING, QUEUED, RUNNING)
 
 
 class Screening(Job, Base):
-    """One file that was uploaded. ``rows`` = ``flagged`` + ``legitimate`` + ``set_aside`` once it is done."""
+    """One file that was uploaded; ``owner`` in small letters.
+
+    ``rows`` = ``flagged`` + ``legitimate`` + ``set_aside`` once it is done.
+    """
 
     __tablename__ = "screenings"
     __table_args__ = (Index("screenings_by_owner", "owner", "created"), Index("screenings_by_state", "state"))
@@ -103,7 +107,7 @@ class History(Jobs[Screening]):
         """Note that a file is being received; its folder must be there already, for a worker looks at once."""
         screening = Screening(
             id=screening_id,
-            owner=request.owner,
+            owner=_key(request.owner),
             filename=request.filename[:255],
             kind=request.kind,
             wanted_detector=request.detector,
@@ -155,7 +159,7 @@ class History(Jobs[Screening]):
             NotFound: there is none, or it is somebody else's; the answer doesn't tell which.
         """
         screening = self.get(screening_id)
-        if screening is None or screening.owner != owner:
+        if screening is None or screening.owner != _key(owner):
             raise NotFound(
                 "There is no such screening.", remedy="Look for it in the list of your screenings."
             )
@@ -163,22 +167,22 @@ class History(Jobs[Screening]):
 
     def of(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
         """This user's screenings, latest first."""
-        query = select(Screening).where(Screening.owner == owner).order_by(Screening.created.desc())
+        query = select(Screening).where(Screening.owner == _key(owner)).order_by(Screening.created.desc())
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
 
     def count(self, owner: str) -> int:
         """How many screenings this user has."""
         with self._database.read() as session:
-            return session.scalar(select(func.count()).where(Screening.owner == owner)) or 0
+            return session.scalar(select(func.count()).where(Screening.owner == _key(owner))) or 0
 
     def part(self, owner: str) -> int:
         """Take screenings away from a name that somebody new has signed up with; returns how many there were.
 
-        They stay, for the operator, under a name that nobody can have. Case plays no part in names.
+        They stay, for the operator, under a name that nobody can have.
         """
         former = func.substr("~" + Screening.owner, 1, OWNER_LENGTH)
-        theirs = update(Screening).where(func.lower(Screening.owner) == owner.lower())
+        theirs = update(Screening).where(Screening.owner == _key(owner))
         with self._database.write() as session:
             done = session.execute(theirs.values(owner=former))
             return done.rowcount if isinstance(done, CursorResult) else 0
@@ -188,11 +192,37 @@ class History(Jobs[Screening]):
         with self._database.read() as session:
             return set(session.scalars(select(Screening.id)))
 
+    def ended(self) -> Sequence[str]:
+        """The ids of those on which nobody works and for which no worker waits."""
+        with self._database.read() as session:
+            return session.scalars(select(Screening.id).where(Screening.state.not_in(OPEN_STATES))).all()
+
+    def older(self, than: datetime, *, limit: int) -> Sequence[Screening]:
+        """Those that ended before a moment, the oldest first."""
+        query = select(Screening).where(*_ended_before(than)).order_by(Screening.created).limit(limit)
+        with self._database.read() as session:
+            return session.scalars(query).all()
+
+    def remove_older(self, screening_id: str, than: datetime) -> bool:
+        """Forget a row if it still is one of :meth:`older`: its owner may have set it to work again."""
+        with self._database.write() as session:
+            theirs = delete(Screening).where(Screening.id == screening_id, *_ended_before(than))
+            return bool(session.execute(theirs).rowcount)  # type: ignore[attr-defined]
+
     def _hopeless(self) -> ScreeningError:
         return GaveUp(
             f"The worker stopped {MOST_ATTEMPTS} times while it screened this file.",
             remedy="Send the file in smaller parts; if that fails too, tell the operator to look at the log.",
         )
+
+
+def _key(username: str) -> str:
+    """An owner's name as it is kept: an operator may write Ana for ana in users.txt, and both are one account."""
+    return username.casefold()
+
+
+def _ended_before(moment: datetime) -> tuple[Any, ...]:
+    return Screening.state.not_in(OPEN_STATES), func.coalesce(Screening.finished, Screening.created) < moment
 
 
 def _queue(screening: Screening, *, check_first: bool) -> None:

@@ -51,6 +51,11 @@ class Outcome:
         self._folder = folder
         self._threshold = np.float32(threshold)
 
+    @property
+    def there(self) -> bool:
+        """Whether the files still are."""
+        return (self._folder.path / "probability.npy").is_file()
+
     def _load(self, name: str) -> NDArray[Any] | None:
         file = self._folder.path / f"{name}.npy"
         return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None

@@ -136,6 +136,11 @@ def check_new(password: str, *, minimum: int, names: Iterable[str] = ()) -> None
         )
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two passwords are the same, however a keyboard sends their signs."""
+    return _composed(one) == _composed(other)
+
+
 def is_common(password: str) -> bool:
     """Whether a password is in the list or near it, or consists of runs on the keyboard.
 

@@ -135,6 +135,11 @@ class Report:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
 
+    @property
+    def there(self) -> bool:
+        """Whether the files still are."""
+        return (self._folder.path / REPORT).is_file()
+
     @cached_property
     def found(self) -> dict[str, Any]:
         """``problems``, ``drift``, ``duplicates``, ``labels`` and ``suspects``, as JSON types."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, Float, String, Text, delete, update
+from sqlalchemy import CursorResult, Float, String, Text, delete, func, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.database import Base, Database
@@ -117,7 +117,8 @@ class SessionStore:
     def end_all(self, username: str) -> int:
         """End every session of an account; returns how many there were."""
         with self._database.write() as session:
-            done = session.execute(delete(SessionRow).where(SessionRow.username == username))
+            theirs = func.lower(SessionRow.username) == username.casefold()  # case plays no part in names
+            done = session.execute(delete(SessionRow).where(theirs))
             return done.rowcount if isinstance(done, CursorResult) else 0
 
 

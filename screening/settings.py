@@ -40,6 +40,8 @@ class Settings:
     vectorizer_file: Path = ROOT / "vectorizer.pkl"
     idle_minutes: int = 15
     workers: int = 2
+    keep_screenings_days: int | None = None
+    """``None``: they are kept until somebody deletes them."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -68,6 +70,7 @@ class Settings:
             vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             workers=read("WORKERS", _whole(1, 64), 2),
+            keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )
 
     @property

@@ -29,6 +29,7 @@ MOST_EXTRA = 200
 """Columns that the detector doesn't need and that are looked at, from the left."""
 FEWEST = 10
 """Rows of either class below which any column may seem to tell the label."""
+MOST_NAME = 80
 ROWS_AT_ONCE = 200
 """A row may have 128 kB."""
 Labels = NDArray[np.int8]
@@ -82,12 +83,17 @@ def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) 
     for place, column in enumerate(given.contract.parts()):
         compared = given.enough and column.role is not Role.TIME
         telling = (column.kind, given.values[:, place], given.label) if compared else None
-        yield from _judged(theirs.get(column.name, column.name), telling, used=True)
+        yield from _judged(_shown(theirs.get(column.name, column.name)), telling, used=True)
         still_wanted()
     places = extra(given.contract, given.header)[:MOST_EXTRA]
     read = _reread(folder, given, places, still_wanted) if places and given.enough else {}
     for place in places:
-        yield from _judged(given.header[place].strip(), read.get(place), used=False)
+        yield from _judged(_shown(given.header[place]), read.get(place), used=False)
+
+
+def _shown(name: str) -> str:
+    """A column's name as a report may keep it: the file's owner wrote it, and it may be anything."""
+    return numbers.masked(name.strip())[:MOST_NAME]
 
 
 def _judged(name: str, column: Telling | None, *, used: bool) -> Iterator[Suspect]:

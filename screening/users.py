@@ -132,8 +132,8 @@ class UserStore:
         self._file.change(adding)
         return made[0]
 
-    def verify(self, username: str, password: str) -> Account | None:
-        """The account when name and password fit and it is active; a weak hash is then made anew.
+    def check(self, username: str, password: str) -> Account | None:
+        """The account when name and password fit and it is active; nothing is changed.
 
         Nobody, a wrong password, a disabled account and a damaged hash give ``None`` and take the same time.
         """
@@ -141,9 +141,12 @@ class UserStore:
         password = password[: passwords.MAX_LENGTH + 1]  # nobody has a longer one: no work for longer ones
         kept = account.password_hash if account is not None else None
         fits = self.hasher.check(kept, password, whose=username)
-        if account is None or not fits or not account.active:
-            return None
-        if self.hasher.is_weak(account.password_hash):
+        return account if account is not None and fits and account.active else None
+
+    def verify(self, username: str, password: str) -> Account | None:
+        """As :meth:`check`, for a log-in: a weak hash is made anew, which ends the account's earlier sessions."""
+        account = self.check(username, password)
+        if account is not None and self.hasher.is_weak(account.password_hash):
             return self._upgraded(account, password)
         return account
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import utils
-from screening import preflight
+from screening import deletion, preflight
 from screening.context import Context
 from screening.detector import Detector, Detectors
 from screening.errors import BadArtefact, ScreeningError
@@ -24,6 +24,7 @@ from screening.mappings import Mapping, Mappings
 from screening.pipeline import Found, screen
 from screening.settings import Settings
 from screening.spool import Abandoned, Doorbell, Folder
+from screening.upkeep import Upkeep
 
 log = logging.getLogger("screening.worker")
 RENEW_SECONDS = 5.0
@@ -59,6 +60,7 @@ class Worker:
         self._history = history
         self._detectors = detectors
         self._slot = slot
+        self._upkeep = Upkeep(settings, history, detectors)
         self._bell = Doorbell(settings.instance)
         self._stop = threading.Event()
         self._slow: set[str] = set()
@@ -74,13 +76,14 @@ class Worker:
     def loop(self) -> None:
         """Work until :meth:`stop` is called; what a dead predecessor of this slot held is freed first."""
         self._history.release(self._slot)
-        self.clear_orphans()
         warm_up(self._detectors.default)
         ahead = threading.Timer(AHEAD_SECONDS, self.prepare_others)
         ahead.daemon = True
         ahead.start()
         while not self._stop.is_set():
-            if not self.work_once():
+            worked = self.work_once()
+            self._upkeep.step()
+            if not worked:
                 self._tidy()
                 self._bell.wait(IDLE_SECONDS)
         ahead.cancel()
@@ -122,7 +125,7 @@ class Worker:
         except Abandoned:
             self._lost(screening, folder)
         except Taken:
-            log.info("screening %s was removed while it ran", screening.id)
+            self._removed(screening)
         except (Stopping, Overtaken):
             self._history.release(self._slot, in_order=True)
         except ScreeningError as problem:
@@ -182,14 +185,19 @@ class Worker:
     def _finish(self, screening: Screening, started: float, **outcome: object) -> None:
         outcome["seconds"] = round(time.monotonic() - started, 3)
         if not self._history.finish(screening.id, self._slot, **outcome):
-            log.info("screening %s was removed before it was finished", screening.id)
+            self._removed(screening)
+
+    def _removed(self, screening: Screening) -> None:
+        """What was written or remembered after somebody deleted the screening goes, too."""
+        log.info("screening %s was removed, or taken by another worker, while it ran", screening.id)
+        if self._history.state(screening.id) is None:
+            deletion.remove_files(self._settings.instance, screening.id)
 
     def _lost(self, screening: Screening, folder: Folder) -> None:
         """The sender left: forget it. Accepted but not on the disk: say so. Accepted and whole: go on."""
         current = self._history.get(screening.id)
         if current is None or current.size is None:
-            self._history.remove(screening.id)
-            folder.remove()
+            deletion.delete(self._history, self._settings.instance, screening.id)
         elif folder.input.exists() and folder.input.stat().st_size == current.size:
             folder.complete()  # the server died between writing the row and marking the file
             self._history.release(self._slot)
@@ -201,18 +209,9 @@ class Worker:
 
     def _tidy(self) -> None:
         for screening_id in self._history.give_up():
-            Folder(self._settings.instance, screening_id).remove()
+            deletion.remove_files(self._settings.instance, screening_id)
         if self._slow:
             self._slow &= self._history.ids()
-
-    def clear_orphans(self) -> None:
-        """Remove folders that belong to no screening: a server that died between two steps leaves them."""
-        kept = self._settings.instance / "screenings"
-        known = self._history.ids()
-        for path in kept.iterdir() if kept.exists() else ():
-            old = time.time() - path.stat().st_mtime > 60  # noqa: PLR2004 -- a younger one may not have its row yet
-            if old and path.name not in known:
-                Folder(self._settings.instance, path.name).remove()
 
 
 class _Lease:

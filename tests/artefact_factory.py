@@ -194,7 +194,7 @@ def _nets(folder: Path) -> dict[str, Any]:
 def main(folder: Path) -> None:
     """Build, predict, compile; what the compiler says of each net is kept in ``said.json``."""
     from screening.artefacts.files import read_artefact
-    from screening.compiled import _key
+    from screening.compiled import key_of
     from screening.compiler import main as compiler
 
     said = {}
@@ -205,7 +205,7 @@ def main(folder: Path) -> None:
             scaled = ((random_rows() - CENTRE) / SCALE).astype(np.float32)
             np.save(folder / "predicted.npy", net.predict(scaled, verbose=0)[:, 0])
         (folder / "marker").unlink(missing_ok=True)
-        place = folder / "cache" / _key(read_artefact(path))
+        place = folder / "cache" / key_of(read_artefact(path).sha256)
         place.mkdir(parents=True)
         (place / "model.h5").write_bytes(path.read_bytes())
         failed = compiler([str(place), path.name])

@@ -22,6 +22,7 @@ LINE = {
         "compiled",
         "compiler",
         "treeform",
+        "pruning",
         "cells",
         "context",
         "drift",

@@ -15,6 +15,10 @@ from screening.intake.numbers import masked
 SAMPLE = 64
 """Records looked at in each block."""
 SHARE = 0.5
+MASK = "[digits]"
+_GROUP = re.compile(r"\d+", re.ASCII)
+_BETWEEN = re.compile(r"[ ._-]")
+_LONGEST = 19
 _SHAPE = re.compile(r"\d(?:[ -]?\d){12,18}", re.ASCII)
 _NETWORKS = re.compile(r"(?:4|5[0-9]|6[0-9]|3[0456789]|2[2-7]|8[16]|9[27]|1800|2131)")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
@@ -29,6 +33,39 @@ def is_card_number(text: str) -> bool:
     if not _NETWORKS.match("".join(map(str, digits))):
         return False
     return (sum(digits[-1::-2]) + sum(_DOUBLED[digit] for digit in digits[-2::-2])) % 10 == 0
+
+
+def without_card_numbers(text: str) -> str:
+    """Text, as the name of a file, in which each number that could be a card's is replaced.
+
+    A card's number stands alone or in groups, so a piece begins and ends where a group of digits does: the date in
+    ``payments-2026-11-21.csv`` and the time in ``20261121073200.csv`` stay.
+    """
+    done, groups = [], list(_GROUP.finditer(text))
+    at = first = 0
+    while first < len(groups):
+        last = _last_of_card(text, groups, first)
+        if last is not None:
+            done += [text[at : groups[first].start()], MASK]
+            at = groups[last].end()
+            first = last
+        first += 1
+    return "".join([*done, text[at:]])
+
+
+def _last_of_card(text: str, groups: list[re.Match[str]], first: int) -> int | None:
+    """The last of the groups of digits that make a card's number with the first, if any do."""
+    digits = ""
+    for place in range(first, len(groups)):
+        group = groups[place]
+        if place > first and not _BETWEEN.fullmatch(text[groups[place - 1].end() : group.start()]):
+            return None
+        digits += group[0]
+        if is_card_number(digits):
+            return place
+        if len(digits) > _LONGEST:
+            return None
+    return None
 
 
 class CardNumbers:

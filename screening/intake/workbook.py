@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 WHOLE = 2**53
 """Up to here a float holds each whole number: it is written without the point that Excel doesn't show."""
+WIDE_GAP = 1000
+"""So many empty rows, and more of them than of all rows above, are no gap in a table: what stands below isn't of it."""
+MOST_NAMED = 5
 
 
 def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
@@ -48,21 +52,56 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
         ) from problem
     if len(filled) != 1:
         raise _not_one([name for name, _ in filled])
+    sheet = filled[0][1]
     with target.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(_rows(filled[0][1].iter_rows()))
+        csv.writer(out, lineterminator="\n").writerows(
+            _rows(sheet.iter_rows(), sheet.start[1] if sheet.start else 0)
+        )
 
 
-def _rows(rows: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """Rows as they are written; empty ones at the end (left by formats or deleted cells) are not."""
-    empty: list[list[Any]] = []
-    for row in rows:
-        written = [_written(cell) for cell in row]
-        if any(cell != "" for cell in written):
-            yield from empty
-            empty.clear()
-            yield written
-        elif len(empty) < WHOLE:
-            empty.append([""] * len(row))
+def _rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[Any]]:
+    """Rows as they are written; empty ones at the end (left by formats or deleted cells) are not.
+
+    Raises:
+        BadFile: far below the others, under rows that are empty, stand some more cells.
+    """
+    numbered = enumerate(rows, start=1)
+    filled = empty = 0
+    for number, row in numbered:
+        if row == [""] * len(row):
+            empty += 1
+            continue
+        if empty > max(WIDE_GAP, filled):
+            below = chain([(number, row)], numbered)
+            places = list(islice(_places(below, first_column), MOST_NAMED + 1))
+            raise _far_below(number - empty, number - 1, places)
+        yield from ([""] * len(row) for _ in range(empty))
+        empty, filled = 0, filled + 1
+        yield [_written(cell) for cell in row]
+
+
+def _places(rows: Iterable[tuple[int, list[Any]]], first_column: int) -> Iterator[str]:
+    """Where cells stand that hold something, as Excel calls them: AE1048576."""
+    for number, row in rows:
+        for column, cell in enumerate(row, start=first_column):
+            if cell != "":
+                yield f"{_letters(column)}{number}"
+
+
+def _letters(column: int) -> str:
+    """A column counted from 0 as Excel calls it: A to Z, AA, AB and so on."""
+    before, last = divmod(column, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("A") + last)
+
+
+def _far_below(first: int, last: int, places: list[str]) -> BadFile:
+    named = ", ".join(places[:MOST_NAMED]) + (" and others" if len(places) > MOST_NAMED else "")
+    verb = "stands" if len(places) == 1 else "stand"
+    return BadFile(
+        f"Nearly all rows of the sheet are empty: rows {first:,} to {last:,} are, and below them {verb} {named}.",
+        where=f"cell {places[0]}",
+        remedy="Delete what stands there if it got there by accident, or else the empty rows; save, and send it again.",
+    )
 
 
 def _written(cell: Any) -> Any:

@@ -10,6 +10,7 @@ from screening import settings as environment
 from screening.context import Recollections
 from screening.database import Database
 from screening.detector import Detectors
+from screening.handed import HandedPasswords
 from screening.history import History
 from screening.mappings import Mappings
 from screening.settings import ROOT, Settings
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         doorbell=Doorbell(settings.instance),
         recollections=Recollections(settings.instance),
         mappings=Mappings(database),
+        handed=HandedPasswords(database),
     )
     app.extensions["screening"].users.prepare()
     for part in (errors, guard, sessions, view, cli):

@@ -55,9 +55,10 @@ def change_state(username: str) -> Any:
 @blueprint.post("/users/<username>/password")
 @require("manage_users")
 def reset_password(username: str) -> str:
-    """Give a random password, which is shown once; the account's sessions and its lock end."""
+    """Give a random password, which is shown once and holds for one log-in; the account's sessions and its lock end."""
     password = passwords.one_time()
     changed = services().users.set_password(username, password)
+    services().handed.note(changed)
     sessions.store().end_all(changed.username)
     Lockout(services().database).unlock(changed.username)
     audit.record("password_reset", account=changed.username)
@@ -69,6 +70,7 @@ def _page(**more: Any) -> str:
     return render_template(
         "admin_users.html",
         accounts=store.accounts(),
+        handed=services().handed.of(store.accounts()),
         problems=store.problems(),
         roles=ROLES,
         permissions=PERMISSIONS,

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 
+from screening import passwords
 from screening.errors import NotReady, ScreeningError, StorageFull
 from screening.lockout import FAILED_LOGINS, SIGN_UPS, Lockout, Throttle, TooMany
 from screening.roles import allows
@@ -92,28 +93,44 @@ def login() -> Any:
 def enter() -> Any:
     """Begin a session, or say that it didn't work; never why."""
     try:
-        account = _identified()
+        account, must_change = _identified()
     except (WrongLogin, TooMany) as problem:
         return _login_page(problem)
-    sessions.begin(account)
+    sessions.begin(account, must_change=must_change)
     audit.record("login", user=account.username)
     return redirect(safe_target(_next(), account.role), HTTPStatus.SEE_OTHER)
 
 
-def _identified() -> Account:
+def _identified() -> tuple[Account, bool]:
+    """Who logs in, and whether with a password that was handed over.
+
+    Raises:
+        WrongLogin, TooMany: nobody does.
+    """
     mine, throttle, address = services(), Throttle(services().database), request.remote_addr or ""
     username, password = request.form.get("username", ""), request.form.get("password", "")
     throttle.require_room(FAILED_LOGINS, address)
+    before = mine.users.get(username)
     account = mine.users.verify(username, password)
     verdict = Lockout(mine.database).settle(username, fits=account is not None)
     if account is not None and verdict.allowed:
-        return account
+        return account, _must_change(before, account)
     throttle.count(FAILED_LOGINS, address)
     _record_failure(username, locked_now=verdict.locked_now, was_locked=verdict.was_locked)
     raise WrongLogin(
         "The username or the password is wrong, or the account is closed for now.",
         remedy="Try again. After ten failures an account stays locked for 30 minutes.",
     )
+
+
+def _must_change(before: Account | None, account: Account) -> bool:
+    """Whether the password was handed over; also when its weak hash was made anew in this moment."""
+    handed = services().handed
+    if before is None or not handed.has(before):
+        return handed.has(account)
+    if before.password_hash != account.password_hash:
+        handed.note(account)
+    return True
 
 
 def _record_failure(username: str, *, locked_now: bool, was_locked: bool) -> None:
@@ -154,9 +171,9 @@ def account() -> Any:
 def change_password() -> Any:
     """Change the password; every other session of the account ends."""
     mine = services()
-    username = user().username
+    username, must_change = user().username, user().must_change
     try:
-        fits = mine.users.verify(username, request.form.get("current_password", "")) is not None
+        fits = mine.users.check(username, request.form.get("current_password", "")) is not None
         verdict = Lockout(mine.database).settle(username, fits=fits)
         if not verdict.allowed:
             audit.record("password_refused")
@@ -165,21 +182,40 @@ def change_password() -> Any:
             raise WrongLogin(
                 "The present password is wrong.", where="current_password", remedy="Type it again."
             )
-        changed = mine.users.set_password(username, request.form.get("new_password", ""))
+        changed = mine.users.set_password(username, _new_password())
     except (NotReady, StorageFull):
         raise
     except ScreeningError as problem:
         return _account_page(problem)
     sessions.store().end_all(username)
+    mine.handed.forget(changed)
     sessions.begin(changed)
     audit.record("password_changed", account=username)
     flash("The password was changed. Every other session of this account has ended.")
-    return redirect(url_for("auth.account"), HTTPStatus.SEE_OTHER)
+    target = safe_target(_next(), changed.role) if must_change else url_for("auth.account")
+    return redirect(target, HTTPStatus.SEE_OTHER)
+
+
+def _new_password() -> str:
+    """The new password of the form.
+
+    Raises:
+        WeakPassword: it is the present one: nothing would be changed.
+    """
+    new = request.form.get("new_password", "")
+    if passwords.same(new, request.form.get("current_password", "")):
+        raise passwords.WeakPassword(
+            "The new password is the present one.", where="new_password", remedy="Choose another one."
+        )
+    return new
 
 
 def _account_page(error: ScreeningError | None) -> Any:
     page = render_template(
-        "account.html", error=error, password_min_length=services().settings.password_min_length
+        "account.html",
+        error=error,
+        password_min_length=services().settings.password_min_length,
+        next=_next() if user().must_change else "",
     )
     return _answer(page, error)
 

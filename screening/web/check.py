@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 
 from screening.drift import MUCH, SOME
-from screening.errors import BadFile, Conflict
+from screening.errors import BadArtefact, BadFile, Conflict, NotFound
 from screening.history import CHECKED, FAILED, OPEN_STATES, QUEUED, Screening
 from screening.preflight import Report
 from screening.spool import Folder
@@ -120,6 +120,8 @@ def show(screening_id: str) -> Any:
     if screening.state != CHECKED:
         return _elsewhere(screening)
     report = _report(screening)
+    if not report.there and not errors.wants_json():
+        return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if errors.wants_json():
         return jsonify(_as_json(screening, report))
     return _page(screening, report)
@@ -185,6 +187,7 @@ def _as_json(screening: Screening, report: Report) -> dict[str, Any]:
         "id": screening.id,
         "state": screening.state,
         "detector": screening.detector,
+        "detector_changed": _has_other_detector(screening),
         "fingerprint": screening.fingerprint,
         "rows": screening.rows,
         "set_aside": screening.set_aside,
@@ -196,4 +199,13 @@ def _as_json(screening: Screening, report: Report) -> dict[str, Any]:
 
 def _page(screening: Screening, report: Report, error: dict[str, Any] | None = None) -> str:
     view = CheckView(screening.rows, screening.set_aside, report.found)
-    return render_template("check.html", screening=screening, check=view, error=error)
+    changed = _has_other_detector(screening)
+    return render_template("check.html", screening=screening, check=view, error=error, changed=changed)
+
+
+def _has_other_detector(screening: Screening) -> bool:
+    """Whether the detector of that name isn't the one any more that the file was checked for."""
+    try:
+        return services().detectors.get(screening.detector).fingerprint != screening.fingerprint
+    except (NotFound, BadArtefact):  # deleted, or damaged: the screening will say so
+        return True

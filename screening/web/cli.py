@@ -68,7 +68,7 @@ def screen_file(file: Path, output: Path | None, detector: str | None, set_aside
         raise click.UsageError(f"The scores would replace {file} itself: give another name after -o.")
     with file.open("rb") as head:
         kind = identify(file.name, head.read(4096))
-    with tempfile.TemporaryDirectory(dir=services().settings.instance) as scratch:
+    with tempfile.TemporaryDirectory(prefix="screen-", dir=services().settings.instance) as scratch:
         folder = Folder(Path(scratch), "command-line")
         folder.create()
         shutil.copyfile(file, folder.input)

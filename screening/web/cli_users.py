@@ -41,10 +41,14 @@ def _plainly(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--role", type=click.Choice(ROLES), help="Without it: admin for the first account, analyst after it."
 )
+@click.option("--must-change", is_flag=True, help="The password must be changed at the first log-in.")
 @_plainly
-def add(username: str, email: str, role: str | None) -> None:
+def add(username: str, email: str, role: str | None, must_change: bool) -> None:
     """Make an account; the password is asked for, or read from standard input."""
-    _record("signup", services().users.add(username, email, _password(), role))
+    account = services().users.add(username, email, _password(), role)
+    if must_change:
+        services().handed.note(account)
+    _record("signup", account)
 
 
 @users.command("list")
@@ -79,11 +83,15 @@ def enable(username: str) -> None:
 @users.command("password")
 @click.argument("username")
 @click.option("--generate", is_flag=True, help="Make a random one and show it once.")
+@click.option("--own", is_flag=True, help="The account's owner has typed it: it need not be changed.")
 @_plainly
-def password(username: str, generate: bool) -> None:
-    """Give another password; the account's sessions end."""
+def password(username: str, generate: bool, own: bool) -> None:
+    """Give another password, which must be changed at the next log-in; the account's sessions end."""
+    if own and generate:
+        raise click.UsageError("A password that is made here is not the owner's own: leave --own out.")
     new = passwords.one_time() if generate else _password()
     account = services().users.set_password(username, new)
+    (services().handed.forget if own else services().handed.note)(account)
     Lockout(services().database).unlock(account.username)
     _record("password_reset", account)
     if generate:

@@ -19,6 +19,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityToo
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from screening.intake.cards import without_card_numbers
 from screening.spool import Folder
 
 READ_BYTES = 1 << 18
@@ -194,12 +195,14 @@ def store(
 
 
 def plain_name(name: str) -> str:
-    """A file's own name: no folders of the sender's machine, no control characters, at most 120 characters.
+    """A file's own name: no folders of the sender's machine, no control characters, no card number, at most 120
+    characters.
 
     It is only shown and logged; on the disk the file has a name of ours.
     """
     last = PurePosixPath(PureWindowsPath(name).name).name
     clean = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip()
+    clean = without_card_numbers(clean)
     if len(clean) > 120:  # noqa: PLR2004 -- as said above
         stem, dot, ending = clean.rpartition(".")
         clean = f"{stem[:100]}…{dot}{ending[-15:]}"

@@ -12,8 +12,7 @@ from urllib.parse import quote
 import numpy as np
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
-from screening import quality, reports
-from screening.context import forget
+from screening import deletion, quality, reports
 from screening.detector import Detector
 from screening.errors import Conflict, NotReady, ScreeningError
 from screening.history import CHECKED, DONE, OPEN_STATES, Screening
@@ -21,7 +20,7 @@ from screening.intake import header_of, read_records
 from screening.outcome import Filter, Outcome, SortKey
 from screening.preflight import Report
 from screening.spool import Folder
-from screening.web import audit
+from screening.web import audit, errors
 from screening.web.services import services
 from screening.web.sessions import require, user
 from screening.web.view import RowsView, RowView, TrialView
@@ -52,6 +51,8 @@ def index() -> str:
 def show(screening_id: str) -> Any:
     """One screening: counts, flagged rows first, then any page of all rows. One that was only checked: its check."""
     screening = _mine(screening_id)
+    if _is_lost(screening) and not errors.wants_json():
+        return render_template("lost.html", screening=screening), HTTPStatus.NOT_FOUND
     if screening.state == CHECKED:
         return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state != DONE:
@@ -151,8 +152,7 @@ def rejected(screening_id: str) -> Response:
     """The rows that were set aside, or that a check found can't be screened, with what is wrong with each."""
     screening = _mine(screening_id)
     checked = screening.state == CHECKED
-    folder = Folder(services().settings.instance, screening.id)
-    found = Report(folder) if checked else _outcome(_done(screening_id))
+    found = Report(_folder(screening)) if checked else _outcome(_done(screening_id))
     return _sent(screening, "rejected.csv", CSV, reports.rejected_csv(found))
 
 
@@ -170,9 +170,7 @@ def report(screening_id: str) -> Response:
 def delete(screening_id: str) -> Any:
     """Forget a screening and its files."""
     screening = _mine(screening_id)
-    services().history.remove(screening.id)
-    Folder(services().settings.instance, screening.id).remove()
-    forget(services().settings.instance, screening.id)
+    deletion.delete(services().history, services().settings.instance, screening.id)
     audit.record("screening_deleted", screening=screening.id)
     return redirect(url_for("results.index"), HTTPStatus.SEE_OTHER)
 
@@ -198,8 +196,19 @@ def _detector(screening: Screening) -> Detector | None:
     return None
 
 
+def _folder(screening: Screening) -> Folder:
+    return Folder(services().settings.instance, screening.id)
+
+
 def _outcome(screening: Screening) -> Outcome:
-    return Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+    return Outcome(_folder(screening), screening.threshold)
+
+
+def _is_lost(screening: Screening) -> bool:
+    """Whether the history knows of what the disk no longer has."""
+    if screening.state == CHECKED:
+        return not Report(_folder(screening)).there
+    return screening.state == DONE and not _outcome(screening).there
 
 
 def _export(

@@ -10,6 +10,7 @@ from flask import current_app
 from screening.context import Recollections
 from screening.database import Database
 from screening.detector import Detectors
+from screening.handed import HandedPasswords
 from screening.history import History
 from screening.mappings import Mappings
 from screening.settings import Settings
@@ -31,6 +32,7 @@ class Services:
     doorbell: Doorbell
     recollections: Recollections
     mappings: Mappings
+    handed: HandedPasswords
 
 
 def services() -> Services:

@@ -21,7 +21,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_user
 from itsdangerous import BadSignature
 from sqlalchemy.exc import DatabaseError
 
-from screening.errors import NotReady
+from screening.errors import NotReady, ScreeningError
 from screening.roles import allows
 from screening.sessions import Found, SessionStore, proof_of
 from screening.users import Account
@@ -35,14 +35,37 @@ VISITOR = "~"
 """The first sign of a visitor's cookie: no token of a session begins with it."""
 PASSIVE = frozenset({"results.progress", "trainings.progress"})
 """Endpoints that a page asks by itself: they don't keep an idle session alive."""
+MUST_CHANGE = "must_change"
+BEFORE_CHANGE = frozenset(
+    {
+        "static",
+        "auth.account",
+        "auth.change_password",
+        "auth.enter",
+        "auth.login",
+        "auth.logout",
+        "auth.signin",
+        "health.alive",
+        "health.ready",
+    }
+)
+"""Endpoints that an account may use before it has chosen a password of its own."""
 NOT_KEPT = frozenset({"_user_id", "_fresh", "_id", "_permanent", "_remember"})
 
 
-class User(UserMixin):  # type: ignore[misc]
-    """The account behind a request, as templates see it."""
+class PasswordHandedOver(ScreeningError):
+    """The password was chosen by somebody else and must be changed before anything else."""
 
-    def __init__(self, account: Account) -> None:
+    status = 403
+    title = "Choose your own password first"
+
+
+class User(UserMixin):  # type: ignore[misc]
+    """The account behind a request, as templates see it. ``must_change``: whether it must choose a password first."""
+
+    def __init__(self, account: Account, *, must_change: bool = False) -> None:
         self.account = account
+        self.must_change = must_change
         self.username = account.username
         self.email = account.email
         self.role = account.role
@@ -79,6 +102,7 @@ def init_app(app: Flask) -> None:
     manager.user_loader(_load_user)
     manager.unauthorized_handler(_unauthorized)
     app.before_request(_settle)
+    app.before_request(_require_own_password)
     app.jinja_env.globals["may"] = may
 
 
@@ -92,15 +116,23 @@ def store() -> SessionStore:
     return _store_of(current_app)
 
 
-def begin(account: Account) -> None:
-    """Log in: the session before this one ends, a new one begins with a new cookie and a new form token."""
+def begin(account: Account, *, must_change: bool = False) -> None:
+    """Log in: the session before this one ends, a new one begins with a new cookie and a new form token.
+
+    ``must_change``: the session is good for changing the password only.
+    """
     mine = cast("WebSession", session)
     if mine.token is not None:
         store().end(mine.token)
     mine.clear()
     mine["csrf_token"] = secrets.token_hex(20)
-    mine.token, mine.found, mine.begun = store().begin(account, mine.kept()), None, True
-    login_user(User(account))
+    if must_change:
+        mine[MUST_CHANGE] = True
+    mine.token, mine.begun = store().begin(account, mine.kept()), True
+    mine.found = store().find(
+        mine.token
+    )  # what the view still says (a message for the next page) is kept, too
+    login_user(User(account, must_change=must_change))
 
 
 def end() -> None:
@@ -236,20 +268,42 @@ def _load_user(username: str) -> User | None:
     if account is None or not account.active or mine.found.proof != proof_of(account):
         end()  # it must not come back when the account does
         return None
-    return User(account)
+    return User(account, must_change=MUST_CHANGE in mine)
+
+
+def _require_own_password() -> Any:
+    """A password that was handed over opens one page: the one where another is chosen."""
+    handed = current_user.is_authenticated and current_user.must_change
+    if not handed or request.endpoint is None or request.endpoint in BEFORE_CHANGE:
+        return None
+    if errors.wants_json():
+        raise PasswordHandedOver(
+            "The password of this account was set by an administrator and holds for one log-in.",
+            remedy=f"Log in with a browser, choose another password on {url_for('auth.account')}, and try again.",
+        )
+    if request.headers.get("HX-Request"):
+        here = _path_of(request.headers.get("HX-Current-URL"))
+        answer = Response(status=HTTPStatus.FORBIDDEN)
+        answer.headers["HX-Redirect"] = url_for("auth.account", next=here)
+        return answer
+    return redirect(url_for("auth.account", next=_come_back()), HTTPStatus.SEE_OTHER)
+
+
+def _come_back() -> str | None:
+    """The page that was asked for, to go on with afterwards; nothing that changes something."""
+    return request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else None
 
 
 def _unauthorized() -> Any:
     """Nobody is logged in: programs get 401, people the login page, which brings them back."""
     if errors.wants_json():
         abort(HTTPStatus.UNAUTHORIZED)
-    wanted = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else None
     if request.headers.get("HX-Request"):  # a fragment must not be replaced by a whole page
         here = request.headers.get("HX-Current-URL")
         answer = Response(status=HTTPStatus.UNAUTHORIZED)
         answer.headers["HX-Redirect"] = url_for("auth.login", next=_path_of(here))
         return answer
-    return redirect(url_for("auth.login", next=wanted), HTTPStatus.SEE_OTHER)
+    return redirect(url_for("auth.login", next=_come_back()), HTTPStatus.SEE_OTHER)
 
 
 def _path_of(address: str | None) -> str | None:

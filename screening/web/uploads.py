@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 
+from screening import deletion
 from screening.errors import BadFile, NotFound, ScreeningError
 from screening.history import CHECKED, DONE, FAILED, OPEN_STATES, Request, Screening, new_id
 from screening.intake import Kind, identify
@@ -86,8 +87,7 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
         _accept(screening_id, folder, size, sha256)
     except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
         gone = services().history.state(screening_id) is None
-        services().history.remove(screening_id)
-        folder.remove()
+        deletion.delete(services().history, services().settings.instance, screening_id)
         if gone and isinstance(problem, OSError):  # deleted while it arrived, and its folder with it
             raise _deleted() from None
         raise
@@ -155,8 +155,7 @@ def _refuse(screening_id: str, *, may_map: bool) -> None:
     if screening and may_map and found.get("columns_missing"):
         found = _to_be_mapped(screening, found)
     if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
-        services().history.remove(screening_id)
-        Folder(services().settings.instance, screening_id).remove()
+        deletion.delete(services().history, services().settings.instance, screening_id)
     raise Refused(found)
 
 

@@ -170,6 +170,7 @@ def init_app(app: Flask) -> None:
         describe=cards.describe,
         features_of=columns.features_of,
         is_own=detectors.is_own,
+        keep_days=app.extensions["screening"].settings.keep_screenings_days,
         navigation=navigation,
         product=PRODUCT,
         sample_of=detectors.sample_of,

@@ -48,7 +48,7 @@ def test_a_clerk_checks_a_file_decides_about_its_bad_row_and_has_it_screened(
         expect(page.locator(section)).to_contain_text(words)
     keep(clerk, "check-troubled")
     with page.expect_download() as download:
-        page.get_by_role("link", name="These rows with what is wrong").click()
+        page.get_by_role("link", name="This row with what is wrong").click()
     assert "V7 is not a number" in Path(download.value.path()).read_text(encoding="utf-8")
     page.get_by_role("button", name="Screen this file").click()
     page.wait_for_selector("#error")

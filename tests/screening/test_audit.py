@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,52 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     assert {(line["user"], line["number"]) for line in found} == {
         (f"w{n}", i) for n in range(4) for i in range(200)
     }
+
+
+MONTHS = """
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from screening.audit import AuditLog
+steps = count()
+start = datetime(2026, 10, 31, 23, 59, 50, tzinfo=UTC)
+log = AuditLog(Path(sys.argv[1]), lambda: start + timedelta(seconds=0.1 * next(steps)))
+for number in range(200):  # 20 s, the second half of them in the next month
+    log.record("export", user=sys.argv[2], number=number, text="x" * 450)
+"""
+
+
+@pytest.mark.security(33)
+def test_no_line_is_lost_or_misplaced_where_writers_pass_from_one_month_to_the_next(tmp_path: Path) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", MONTHS, str(tmp_path), f"w{n}"], cwd=ROOT) for n in range(4)
+    ]
+    assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
+    files = AuditLog(tmp_path).files()
+    assert [path.name for path in files] == ["audit-2026-10.jsonl", "audit-2026-11.jsonl"]
+    found = {path.stem[-7:]: [json.loads(line) for line in path.open("rb")] for path in files}
+    for month, those in found.items():
+        assert {line["time"][:7] for line in those} == {month}
+        assert len(those) == 400
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert {(line["user"], line["number"]) for those in found.values() for line in those} == {
+        (f"w{n}", i) for n in range(4) for i in range(200)
+    }
+
+
+def test_a_month_that_is_over_may_be_taken_away_and_the_log_of_older_versions_comes_first(
+    tmp_path: Path,
+) -> None:
+    moment = datetime(2026, 12, 31, tzinfo=UTC)
+    for days in (0, 1, 40):
+        AuditLog(tmp_path, lambda days=days: moment + timedelta(days=days)).record("login", user="ada")
+    (tmp_path / "log" / "audit.jsonl").write_text("{}\n")
+    names = [path.name for path in AuditLog(tmp_path).files()]
+    assert names == ["audit.jsonl", *(f"audit-{month}.jsonl" for month in ("2026-12", "2027-01", "2027-02"))]
+    (tmp_path / "log" / "audit-2026-12.jsonl").rename(tmp_path / "elsewhere")
+    AuditLog(tmp_path, lambda: moment + timedelta(days=41)).record("logout", user="ada")
+    assert [path.name for path in AuditLog(tmp_path).files()] == [names[0], *names[2:]]
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:

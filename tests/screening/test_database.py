@@ -14,6 +14,7 @@ from sqlalchemy import text
 import screening.web  # noqa: F401 -- declares every table
 from screening.database import HEAD, Base, Database
 from screening.errors import BadSetting
+from screening.history import History
 
 
 def made(path: Path) -> Database:
@@ -65,6 +66,27 @@ def test_screenings_of_an_older_version_are_taken_over_as_not_to_be_checked(
     newer = made(tmp_path / "a.sqlite3")
     with newer.read() as session:
         assert session.execute(text("SELECT rows, check_first FROM screenings")).all() == [(9, 0)]
+    newer.engine.dispose()
+
+
+def test_owners_of_an_older_version_are_found_in_any_letters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.database.HEAD", "0005")
+    older = made(tmp_path / "a.sqlite3")
+    columns = "id, owner, filename, kind, set_aside_bad, threshold, state, progress, rows, flagged, set_aside"
+    with older.write() as session:
+        for number, owner in enumerate(("Ana", "ana", "Mia", "~Ana")):
+            session.execute(
+                text(
+                    f"INSERT INTO screenings ({columns}, created, attempts, check_first) VALUES "
+                    f"('{number}', '{owner}', 'a.csv', 'csv', 0, 0.8, 'done', 1, 9, 1, 0, '2026-01-01', 1, 0)"
+                )
+            )
+    older.engine.dispose()
+    monkeypatch.undo()
+    newer = made(tmp_path / "a.sqlite3")
+    assert [History(newer).count(name) for name in ("ana", "ANA", "mia", "~ana", "eve")] == [2, 2, 1, 1, 0]
     newer.engine.dispose()
 
 

@@ -76,6 +76,27 @@ def test_a_moved_number_other_texts_and_more_blanks_show(detector: Detector) -> 
     assert size["missing_now"] == pytest.approx(0.6, abs=0.02)
 
 
+@pytest.mark.parametrize("place", [2, 3])
+def test_a_column_that_is_blank_throughout_has_changed_most_of_all(detector: Detector, place: int) -> None:
+    blank = rows()
+    blank[:, place] = np.nan
+    first = measure(detector, blank)[0]
+    assert first["column"] == CONTRACT.columns[place]
+    assert first["index"] > MUCH
+    assert first["missing_now"] == 1
+
+
+def test_a_column_that_was_blank_throughout_and_is_filled_now_has_changed(detector: Detector) -> None:
+    columns = {**detector.card["columns"], "size": {"missing": 1.0}, "shop": {"levels": [], "missing": 1.0}}
+    then = replace(detector, card={"columns": columns})
+    found = {one["column"]: one["index"] for one in measure(then, rows())}
+    assert min(found["size"], found["shop"]) > MUCH
+    still = rows()
+    still[:, 2:] = np.nan
+    found = {one["column"]: one["index"] for one in measure(then, still)}
+    assert max(found["size"], found["shop"]) < 0.01
+
+
 def test_few_rows_or_no_card_say_nothing(detector: Detector) -> None:
     assert measure(detector, rows(count=50)) == []
     assert measure(replace(detector, card=None), rows()) == []

@@ -82,6 +82,17 @@ def test_columns_beyond_the_bound_are_passed_over_and_counted(
     assert found["passed_over"] == 2
 
 
+@pytest.mark.security(25)
+def test_a_columns_name_is_kept_short_and_without_card_numbers(
+    run: Check, folder: Folder, tiny: Detector
+) -> None:
+    label = [str(int(row % 10 == 0)) for row in range(ROWS)]
+    named = {"chargeback 4111111111111111": label, "z" * 3000: label}
+    run(table(tiny, extra=named))
+    assert [one["column"] for one in Report(folder).found["suspects"]] == ["chargeback ••••", "z" * 80]
+    assert "4111" not in (folder.path / preflight.REPORT).read_text()
+
+
 def test_too_few_frauds_leave_names_only(run: Check, folder: Folder, tiny: Detector) -> None:
     text = table(tiny, extra={"chargeback": ["0"] * ROWS, "copy": ["0"] * ROWS})
     lines = text.split("\n")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from screening.artefacts.files import read_artefact
-from screening.compiled import _key, _read, compiled
+from screening.compiled import _read, compiled, key_of
 from screening.detector import Detector
 from screening.errors import BadArtefact
 from screening.settings import ROOT
@@ -68,7 +68,7 @@ def damaged(nets: Path, tmp_path: Path):
     """A copy of the cache with one changed byte in the file of this name."""
 
     def spoil(name: str) -> Path:
-        place = tmp_path / _key(read_artefact(nets / "good.h5"))
+        place = tmp_path / key_of(read_artefact(nets / "good.h5").sha256)
         shutil.copytree(nets / "cache" / place.name, place)
         data = bytearray((place / name).read_bytes())
         data[len(data) // 2] ^= 1

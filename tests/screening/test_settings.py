@@ -23,6 +23,7 @@ def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
     assert settings.cookie_secure is None
     assert settings.trusted_proxies == ()
     assert settings.is_default_pair
+    assert settings.keep_screenings_days is None
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
         ("SIGNUP", "maybe"), ("PASSWORD_MIN_LENGTH", "7"), ("PASSWORD_MIN_LENGTH", "-1"), ("MAX_UPLOAD_MB", "0"),
         ("MAX_UPLOAD_MB", "1.5"), ("COOKIE_SECURE", "perhaps"), ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "localhost"), ("WORKERS", "0"),
+        ("KEEP_SCREENINGS_DAYS", "0"), ("KEEP_SCREENINGS_DAYS", "-1"), ("KEEP_SCREENINGS_DAYS", "99999"),
     ],
 )  # fmt: skip
 def test_a_bad_value_stops_the_start_with_one_line_that_names_the_variable(name: str, value: str) -> None:

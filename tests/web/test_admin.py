@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from screening.audit import AuditLog
 from screening.settings import Settings
 from screening.userstext import Account
 from screening.web.services import Services
@@ -67,7 +68,7 @@ def test_a_password_is_reset_shown_once_and_unlocks(
     assert Person(app, "ana").post("/login", username="ana", password=PASSWORD).status_code == 401
     Person(app, "ana").log_in(shown[1])
     assert shown[1] not in admin.client.get(PAGE).get_data(as_text=True)
-    for kept in (settings.users_file, settings.instance / "log" / "audit.jsonl"):
+    for kept in (settings.users_file, AuditLog(settings.instance).path):
         assert shown[1] not in kept.read_text("utf-8")
 
 

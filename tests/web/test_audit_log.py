@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from screening.audit import AuditLog
 from screening.settings import Settings
 from screening.userstext import Account
 from screening.web.services import Services
@@ -18,7 +19,7 @@ from tests.conftest import PASSWORD, Person
 
 
 def written(settings: Settings) -> list[dict[str, Any]]:
-    path = settings.instance / "log" / "audit.jsonl"
+    path = AuditLog(settings.instance).path
     return [json.loads(line) for line in path.read_text("ascii").splitlines()]
 
 
@@ -115,7 +116,7 @@ def test_a_name_with_a_newline_is_one_line(
     Person(app, "eve").post("/login", username=name, password="not it")
     (line,) = written(settings)
     assert line["event"] == "login_failed"
-    assert (settings.instance / "log" / "audit.jsonl").read_bytes().count(b"\n") == 1
+    assert AuditLog(settings.instance).path.read_bytes().count(b"\n") == 1
 
 
 @pytest.mark.security(33)
@@ -146,7 +147,7 @@ def test_no_secret_is_in_any_log_nor_anywhere_below_the_instance(
     person.client.get("/admin/users?card=4111111111111111")
     secrets.append("4111111111111111")
 
-    logs = caplog.text + (settings.instance / "log" / "audit.jsonl").read_text("ascii")
+    logs = caplog.text + AuditLog(settings.instance).path.read_text("ascii")
     database = (settings.instance / "screening.sqlite3").read_bytes()
     wal = settings.instance / "screening.sqlite3-wal"
     database += wal.read_bytes() if wal.exists() else b""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
 from screening.lockout import SIGN_UPS, Lockout, Throttle
+from screening.passwords import Hasher
+from screening.sessions import SessionStore
 from screening.settings import Settings
-from screening.userstext import Account
+from screening.userstext import Account, write
 from screening.web import create_app
 from screening.web.services import Services
 from tests.conftest import PASSWORD, Person
@@ -308,9 +311,31 @@ def test_changing_the_password_needs_the_present_one(login: Callable[[str], Pers
     assert weak.status_code == 400
     right = person.post("/account", "/account", current_password=PASSWORD, new_password=NEW_PASSWORD)
     assert (right.status_code, right.headers["Location"]) == (303, "/account")
-    assert person.client.get("/account").status_code == 200
+    page = person.client.get("/account")
+    assert page.status_code == 200
+    assert "The password was changed." in page.get_data(as_text=True)
     assert try_login(Person(app, "ana"), "ana").status_code == 401
     assert try_login(Person(app, "ana"), "ana", NEW_PASSWORD).status_code == 303
+
+
+@pytest.mark.security(1)
+def test_a_refused_new_password_ends_no_session_where_the_present_one_has_a_weak_hash(
+    app: Flask, team: dict[str, Account], settings: Settings, services: Services
+) -> None:
+    """The log-in could not make the hash anew, for the file could not be written then."""
+    weak = replace(team["ana"], password_hash=Hasher("pbkdf2:sha256:1000").hash(PASSWORD))
+    lines = settings.users_file.read_text("utf-8").replace(write(team["ana"]), write(weak))
+    settings.users_file.write_text(lines, encoding="utf-8")
+    person = Person(app, "ana")
+    token = SessionStore(services.database, 900).begin(weak, {"csrf_token": "of ana"})
+    person.client.set_cookie("session", token)
+    for new in ("short", "password1234"):
+        answer = person.post("/account", "/account", current_password=PASSWORD, new_password=new)
+        assert answer.status_code == 400
+        assert person.client.get("/account").status_code == 200
+    answer = person.post("/account", "/account", current_password=PASSWORD, new_password=NEW_PASSWORD)
+    assert answer.status_code == 303
+    assert person.client.get("/account").status_code == 200
 
 
 @pytest.mark.security(9)

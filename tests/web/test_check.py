@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import time
 from collections.abc import Callable
@@ -13,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
-from screening.history import CHECKED, DONE, OPEN_STATES
+from screening.history import CHECKED, DONE, OPEN_STATES, Screening
 from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker import Worker
@@ -53,6 +55,91 @@ def settled(services: Services, screening_id: str, seconds: float = 30.0) -> str
 def scores(person: Person, screening_id: str) -> pd.Series:
     text = person.client.get(f"/results/{screening_id}/scores.csv").data
     return pd.read_csv(io.BytesIO(text))["fraud_probability"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (
+            1,
+            (
+                "1 of 200 rows has cells",
+                "Set the 1 bad row aside and score the others",
+                "It is listed",
+                "This row",
+            ),
+        ),
+        (2, ("2 of 200 rows have cells", "Set the 2 bad rows aside", "They are listed", "These rows with")),
+        (199, ("199 of 200 rows have cells", "and score the other<")),
+    ],
+)
+def test_one_bad_row_is_spoken_of_as_one(
+    analyst: Person, worker: Worker, frame: pd.DataFrame, bad: int, words: tuple[str, ...]
+) -> None:
+    frame.loc[: bad - 1, "V3"] = "much"
+    location, found = checked(analyst, content(frame))
+    assert found["set_aside"] == bad
+    page = analyst.client.get(location).get_data(as_text=True)
+    for one in words:
+        assert one in page, one
+
+
+@pytest.mark.parametrize("change", [{"fingerprint": "0" * 64}, {"detector": "gone"}])
+def test_a_check_for_another_detector_than_there_is_now_says_so(
+    analyst: Person, worker: Worker, services: Services, sample: bytes, change: dict[str, str]
+) -> None:
+    location, found = checked(analyst, sample)
+    assert not found["detector_changed"]
+    assert "has changed since" not in analyst.client.get(location).get_data(as_text=True)
+    with services.database.write() as session:
+        session.execute(update(Screening).where(Screening.id == found["id"]).values(change))
+    assert analyst.client.get(location, headers=JSON).get_json()["detector_changed"]
+    assert "has changed since" in analyst.client.get(location).get_data(as_text=True)
+
+
+@pytest.mark.security(12)
+def test_who_may_only_look_is_offered_nothing_that_would_be_refused(
+    app: Flask, analyst: Person, worker: Worker, services: Services, sample: bytes
+) -> None:
+    """An analyst who has become auditor still owns what she sent."""
+    done = analyst.upload(sample).headers["Location"]
+    location, _ = checked(analyst, sample)
+    for words, page in (("Screen this file", location), ("Discard", location), ("Delete it", done)):
+        assert words in analyst.client.get(page).get_data(as_text=True)
+    services.users.set_role("ana", "auditor")
+    auditor = Person(app, "ana").log_in()
+    for page in (location, done):
+        answer = auditor.client.get(page)
+        assert answer.status_code == 200
+        text = answer.get_data(as_text=True)
+        assert "Screen this file" not in text
+        assert "/delete" not in text
+    assert "not to screen or discard it" in auditor.client.get(location).get_data(as_text=True)
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("suspect", "words"),
+    [
+        (("leak", True), "will look better than the detector is"),
+        (("leak", False), "don't train on it"),
+        (("telling", False), "train on it only if it is known"),
+        (("name", True), "if it is filled in afterwards, the figures"),
+        (("name", False), "train on it only if it is known"),
+    ],
+)
+def test_what_is_said_of_a_suspect_is_no_more_than_is_known(
+    analyst: Person, sample: bytes, services: Services, suspect: tuple[str, bool], words: str
+) -> None:
+    location, found = checked(analyst, sample)
+    kind, used = suspect
+    written = {"column": "closed_by", "kind": kind, "used": used, "auc": 0.999}
+    report = services.settings.instance / "screenings" / found["id"] / "check.json"
+    report.write_text(json.dumps({**json.loads(report.read_text()), "suspects": [written]}))
+    page = analyst.client.get(location).get_data(as_text=True)
+    (item,) = re.findall(r"<li><strong>closed_by</strong>(.*?)</li>", page, re.DOTALL)
+    assert words in item
+    assert ("don't train on it" in item) == (kind == "leak" and not used)
 
 
 def test_a_sound_file_is_said_to_be_one_in_every_section(

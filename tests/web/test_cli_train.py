@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from screening.audit import AuditLog
 from screening.settings import ROOT, Settings
 from screening.web import cli_train
 from tests.web.test_trainings import HEADER, table
@@ -184,7 +185,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, settings: Settings) -> None:
 
 def test_the_audit_log_knows_who_made_it(run, past: Path, settings: Settings) -> None:
     run(past, "--label", "is_fraud", "--name", "mine")
-    lines = (settings.instance / "log" / "audit.jsonl").read_text().splitlines()
+    lines = AuditLog(settings.instance).path.read_text().splitlines()
     last = json.loads(lines[-1])
     assert (last["event"], last["name"]) == ("training_done", "mine")
     assert "command line" in last["user"]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from screening.audit import AuditLog
 from screening.settings import Settings
 from screening.userstext import Account
 from screening.web.services import Services
@@ -88,7 +89,7 @@ def test_bad_lines_are_told_by_number(app: Flask, settings: Settings) -> None:
 @pytest.mark.security(33)
 def test_what_the_command_line_did_is_in_the_audit_log(app: Flask, settings: Settings) -> None:
     run(app, "add", "ada", "ada@bank.example", typed=PASSWORD + "\n")
-    line = json.loads((settings.instance / "log" / "audit.jsonl").read_text("ascii"))
+    line = json.loads(AuditLog(settings.instance).path.read_text("ascii"))
     assert (line["event"], line["account"]) == ("signup", "ada")
     assert line["user"].endswith("(command line)")
     assert PASSWORD not in json.dumps(line)

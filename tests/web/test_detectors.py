@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from screening.audit import AuditLog
 from screening.settings import ROOT, Settings
 from tests.conftest import Person
 
@@ -90,7 +91,7 @@ def test_an_administrator_removes_a_detector_with_all_that_it_remembers(
     kept = sorted(path.name for path in (settings.instance / "context").iterdir())
     assert kept == ["mine-too-0123456789abcdef"], "another detector's rows stay"
     assert not list((settings.instance / "trainings").iterdir())
-    log = (settings.instance / "log" / "audit.jsonl").read_text().splitlines()
+    log = AuditLog(settings.instance).path.read_text().splitlines()
     assert any(
         (one := json.loads(line))["event"] == "detector_deleted" and one["name"] == "mine" for line in log
     )

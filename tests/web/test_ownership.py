@@ -13,6 +13,29 @@ from screening.worker import Worker
 from tests.conftest import Person
 
 
+@pytest.mark.security(5)
+def test_a_name_that_the_operator_writes_in_other_letters_keeps_its_screenings(
+    app: Flask,
+    login: Callable[[str], Person],
+    services: Services,
+    worker: Worker,
+    sample: bytes,
+) -> None:
+    before, settings = login("ana"), services.settings
+    location = before.upload(sample).headers["Location"]
+    text = settings.users_file.read_text("utf-8")
+    settings.users_file.write_text(text.replace("\nana,", "\nAna,"), encoding="utf-8")
+    for person in (before, Person(app, "ANA").log_in()):
+        assert person.client.get(location).status_code == 200
+        assert location in person.client.get("/results").get_data(as_text=True)
+    later = before.upload(sample).headers["Location"]
+    settings.users_file.write_text(text, encoding="utf-8")
+    page = before.client.get("/results").get_data(as_text=True)
+    assert location in page
+    assert later in page
+    assert services.history.count("aNa") == 2
+
+
 @pytest.mark.security(13)
 def test_another_users_screening_and_its_exports_are_not_found(
     app: Flask, login: Callable[[str], Person], services: Services, worker: Worker, sample: bytes

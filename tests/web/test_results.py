@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+
 import pytest
+from flask import Flask
 from werkzeug.http import parse_options_header
 
+from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker import Worker
 from tests.conftest import Person
@@ -41,3 +46,48 @@ def test_a_note_casts_no_doubt_on_the_probabilities_and_a_warning_does(
     location = analyst.upload(sample).location
     page = analyst.client.get(location).get_data(as_text=True)
     assert DOUBT in page.split("Its scaler does nothing.")[0]
+
+
+@pytest.mark.parametrize("check", ["0", "1"])
+def test_an_entry_whose_files_are_gone_says_so_and_can_be_deleted(
+    analyst: Person, worker: Worker, services: Services, sample: bytes, check: str
+) -> None:
+    page = analyst.upload(sample, check=check).headers["Location"]
+    screening_id = page.split("/")[2]
+    shutil.rmtree(services.settings.instance / "screenings" / screening_id)
+    answer = analyst.client.get(page, follow_redirects=True)
+    assert answer.status_code == 404
+    text = answer.get_data(as_text=True)
+    assert "payments.csv are gone from the disk" in text
+    assert f'action="/results/{screening_id}/delete"' in text
+    as_json = analyst.client.get(page, headers={"Accept": "application/json"})
+    assert as_json.status_code == 404
+    assert as_json.mimetype == "application/problem+json"
+    assert analyst.post(f"/results/{screening_id}/delete", "/upload").status_code == 303
+    assert services.history.state(screening_id) is None
+
+
+def test_the_pages_say_how_long_a_screening_is_kept(app_with: Callable[..., Flask]) -> None:
+    promised = {}
+    for days in (None, 1, 400):
+        person = Person(app_with(keep_screenings_days=days), f"ana{days}").sign_up().log_in()
+        promised[days] = person.client.get("/results").get_data(as_text=True)
+    assert "until you delete it. Only" in promised[None]
+    assert "until you delete it, at most 1 day. Only" in promised[1]
+    assert "until you delete it, at most 400 days. Only" in promised[400]
+
+
+@pytest.mark.security(25)
+def test_a_card_number_as_a_files_name_is_neither_kept_nor_shown(
+    analyst: Person, worker: Worker, services: Services, settings: Settings, sample: bytes
+) -> None:
+    location = analyst.upload(sample, "4111111111111111.csv").headers["Location"]
+    kept = services.history.get(location.rpartition("/")[2])
+    assert kept is not None
+    assert kept.filename == "[digits].csv"
+    for page in (location, "/results", f"{location}/scores.csv"):
+        answer = analyst.client.get(page)
+        assert b"4111111111111111" not in answer.data
+        assert "4111111111111111" not in str(answer.headers)
+    for written in settings.instance.rglob("*"):
+        assert written.is_dir() or b"4111111111111111" not in written.read_bytes(), written

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from screening.audit import AuditLog
 from screening.settings import Settings
 from screening.trainer import Trainer
 from screening.trainings import CHOOSING, DONE, FAILED, WAITING, Training, TrainingFolder
@@ -286,9 +287,7 @@ def test_each_act_is_in_the_audit_log(admin: Admin, trainer: Trainer, settings: 
     admin.person.post(f"/trainings/{other}/cancel")
     admin.person.post(f"/trainings/{other}/delete")
     admin.send(label="none")
-    lines = [
-        json.loads(line) for line in (settings.instance / "log" / "audit.jsonl").read_text().splitlines()
-    ]
+    lines = [json.loads(line) for line in AuditLog(settings.instance).path.read_text().splitlines()]
     about = [line for line in lines if line["event"].startswith("training")]
     assert [line["event"].removeprefix("training_") for line in about] == [
         "upload", "started", "done", "upload", "cancelled", "deleted", "refused",

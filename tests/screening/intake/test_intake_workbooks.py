@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import struct
+import time
 import zipfile
 
 import numpy as np
@@ -199,6 +200,44 @@ def test_a_cell_in_the_far_corner_costs_the_child_its_memory_and_nobody_else(ref
 
 
 @pytest.mark.security(24)
+def far_below(rows, *cells, first=(0, 0)):
+    """A sheet with some cells more, far below its table."""
+    out = io.BytesIO()
+    with Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(first[0] + number, first[1], row)
+        for number, column, value in cells:
+            sheet.write(number, column, value)
+    return out.getvalue()
+
+
+def test_a_stray_cell_in_the_last_row_is_named_and_not_a_million_empty_rows(refused, exact):
+    began = time.monotonic()
+    problem = refused(far_below(rows_of(exact), (1_048_575, 0, "x")), "t.xlsx")
+    assert "rows 14 to 1,048,575 are, and below them stands A1048576." in problem.what
+    assert problem.where == "cell A1048576"
+    assert not problem.problems
+    assert time.monotonic() - began < 10  # 12 s it took to call each row empty
+
+
+@pytest.mark.parametrize("set_aside", [False, True])
+def test_several_stray_cells_are_named_wherever_the_table_begins(refused, exact, set_aside):
+    cells = [(4000, 27, 1), (4000, 30, 0.0), *((5000 + n, 2, "x") for n in range(9))]
+    problem = refused(far_below(rows_of(exact), *cells, first=(1, 1)), "t.xlsx", set_aside=set_aside)
+    assert "rows 15 to 4,000 are, and below them stand AB4001, AE4001, C5001" in problem.what
+    assert problem.what.endswith("C5003 and others.")
+
+
+def test_empty_rows_within_a_table_are_rows_like_others(refused, read, exact):
+    rows = rows_of(exact)
+    gap = [[]] * 900
+    problem = refused(workbook([*rows[:5], *gap, *rows[5:]]), "t.xlsx")
+    assert problem.problem_count == 900
+    outcome = read(workbook([*rows, *gap, *gap]), "t.xlsx")
+    assert len(outcome.values) == len(exact)
+
+
 def test_one_giant_string_in_a_small_workbook_is_refused(refused, exact):
     rows = rows_of(exact)
     rows[1] = [*rows[1], "text"]
