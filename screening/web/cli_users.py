@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import getpass
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import click
 from flask.cli import AppGroup
 
 from screening import passwords
-from screening.errors import ScreeningError
 from screening.lockout import Lockout
 from screening.users import ROLES, Account
 from screening.web import audit
+from screening.web.cli import plainly
 from screening.web.services import services
 from screening.web.sessions import store
 
 users = AppGroup("users", help="Add, list and change accounts.")
-
-
-def _plainly(command: Callable[..., None]) -> Callable[..., None]:
-    """Errors that somebody can mend are one line, not a traceback."""
-
-    @functools.wraps(command)
-    def plain(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except ScreeningError as problem:
-            raise click.ClickException(str(problem)) from None
-
-    return plain
 
 
 @users.command("add")
@@ -42,7 +26,7 @@ def _plainly(command: Callable[..., None]) -> Callable[..., None]:
     "--role", type=click.Choice(ROLES), help="Without it: admin for the first account, analyst after it."
 )
 @click.option("--must-change", is_flag=True, help="The password must be changed at the first log-in.")
-@_plainly
+@plainly
 def add(username: str, email: str, role: str | None, must_change: bool) -> None:
     """Make an account; the password is asked for, or read from standard input."""
     account = services().users.add(username, email, _password(), role)
@@ -52,7 +36,7 @@ def add(username: str, email: str, role: str | None, must_change: bool) -> None:
 
 
 @users.command("list")
-@_plainly
+@plainly
 def show() -> None:
     """All accounts, and the lines of users.txt that can't be used."""
     for account in services().users.accounts():
@@ -64,7 +48,7 @@ def show() -> None:
 
 @users.command("disable")
 @click.argument("username")
-@_plainly
+@plainly
 def disable(username: str) -> None:
     """Close an account; its sessions end."""
     _record("state_changed", services().users.set_state(username, active=False))
@@ -72,7 +56,7 @@ def disable(username: str) -> None:
 
 @users.command("enable")
 @click.argument("username")
-@_plainly
+@plainly
 def enable(username: str) -> None:
     """Open an account again; a lock after failed logins ends too."""
     account = services().users.set_state(username, active=True)
@@ -83,15 +67,15 @@ def enable(username: str) -> None:
 @users.command("password")
 @click.argument("username")
 @click.option("--generate", is_flag=True, help="Make a random one and show it once.")
-@click.option("--own", is_flag=True, help="The account's owner has typed it: it need not be changed.")
-@_plainly
-def password(username: str, generate: bool, own: bool) -> None:
-    """Give another password, which must be changed at the next log-in; the account's sessions end."""
-    if own and generate:
-        raise click.UsageError("A password that is made here is not the owner's own: leave --own out.")
+@click.option(
+    "--must-change", is_flag=True, help="It must be changed at the next log-in, as a random one must."
+)
+@plainly
+def password(username: str, generate: bool, must_change: bool) -> None:
+    """Give another password; the account's sessions end."""
     new = passwords.one_time() if generate else _password()
     account = services().users.set_password(username, new)
-    (services().handed.forget if own else services().handed.note)(account)
+    (services().handed.note if generate or must_change else services().handed.forget)(account)
     Lockout(services().database).unlock(account.username)
     _record("password_reset", account)
     if generate:
@@ -101,7 +85,7 @@ def password(username: str, generate: bool, own: bool) -> None:
 @users.command("role")
 @click.argument("username")
 @click.argument("role", type=click.Choice(ROLES))
-@_plainly
+@plainly
 def role(username: str, role: str) -> None:
     """Give another role; the account has to log in again."""
     _record("role_changed", services().users.set_role(username, role))

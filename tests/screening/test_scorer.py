@@ -126,7 +126,7 @@ net = _read(kept)
 np.save(folder / "found.npy", Scorer(net).probabilities(np.load(folder / "rows.npy")))
 assert "tensorflow" in sys.modules
 """
-    key = _key(read_artefact(nets / "good.h5"))
+    key = key_of(read_artefact(nets / "good.h5").sha256)
     command = [sys.executable, "-c", code, str(nets / "cache" / key), str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
