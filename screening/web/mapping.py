@@ -12,6 +12,7 @@ from screening.detector import Detector
 from screening.errors import BadFile, Conflict
 from screening.history import CHECKED, FAILED, Screening
 from screening.intake import Kind
+from screening.intake.numbers import excerpt, masked
 from screening.intake.preview import preview
 from screening.mappings import Mapping
 from screening.matching import Match, guess_mapping
@@ -124,7 +125,9 @@ def _given(screening: Screening) -> Given:
     folder = Folder(services().settings.instance, screening.id)
     header, rows = preview(folder.input, Kind(screening.kind), SAMPLE_ROWS, scratch=folder.path)
     examples = {
-        name: ", ".join(dict.fromkeys(row[place][:24] for row in rows[:50] if row[place].strip()))[:60]
+        name: ", ".join(dict.fromkeys(masked(row[place])[:24] for row in rows[:50] if row[place].strip()))[
+            :60
+        ]
         for place, name in enumerate(header)
     }
     return Given(header, examples, rows)
@@ -171,7 +174,7 @@ def _wrong(chosen: dict[str, str], header: list[str]) -> dict[str, str]:
         elif normalise(theirs) not in known:
             wrong[name] = "The file has no such column."
         elif normalise(theirs) in taken:
-            wrong[name] = f"{theirs} is chosen for {taken[normalise(theirs)]} already."
+            wrong[name] = f"{excerpt(theirs)} is chosen for {taken[normalise(theirs)]} already."
         taken.setdefault(normalise(theirs), name)
     return wrong
 

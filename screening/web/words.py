@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from screening.drift import MUCH, SOME
+from screening.intake.numbers import excerpt
+
 NOTHING = "–"
 PERCENT = "\u00a0%"
 DAY = 86_400
@@ -233,6 +236,16 @@ def place(where: str) -> str:
     return FIELD_WORDS.get(where, where)
 
 
+def change_word(index: float) -> str:
+    """What a population stability index says of a column."""
+    return "a large change" if index > MUCH else "some change" if index > SOME else "no change"
+
+
+def safe_name(name: str) -> str:
+    """The name of a file's column as a page may show it: short, and without a card number."""
+    return excerpt(name)
+
+
 def columns_in_short(columns: Sequence[str]) -> str:
     """Names with their runs drawn together: ``Time, V1 to V28, Amount``."""
     runs: list[list[str]] = []
@@ -264,6 +277,8 @@ FILTERS: tuple[Callable[..., Any], ...] = (
     number, amount, percent, probability, plain, figure, reading, byte_size, mebibytes, clock, duration,
     moment, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, day, days,
     label_word, share, place,
+    change_word,
     columns_in_short,
+    safe_name,
 )  # fmt: skip
 """Every filter; its name in templates is the function's."""

@@ -125,3 +125,16 @@ def test_a_form_without_a_detector_is_refused(analyst: Person, worker: Worker, r
     fields = fields_of(analyst.client.get(link).get_data(as_text=True))
     sent = {"csrf_token": analyst.token(link), **fields, "column-0": "Seconds"}
     assert analyst.client.post(link, data=sent).status_code == 400
+
+
+def test_a_long_name_is_cut_and_a_number_of_a_card_in_one_is_not_shown(
+    analyst: Person, worker: Worker, renamed: bytes
+) -> None:
+    spoiled = renamed.replace(b"Betrag", b"Betrag 4111 1111 1111 1111", 1).replace(b"Seconds", b"S" * 5000, 1)
+    page = analyst.upload(spoiled, may_map="1").get_data(as_text=True)
+    (link,) = set(re.findall(r'href="(/results/\w+/mapping)"', page))
+    shown = re.sub(r'value="[^"]*"', "", analyst.client.get(link).get_data(as_text=True))
+    assert "Betrag ••••" in shown
+    assert "4111" not in shown
+    assert "S" * 40 not in shown
+    assert "S" * 39 + "…" in shown

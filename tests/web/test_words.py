@@ -123,3 +123,17 @@ def test_amounts_and_readings_have_the_decimals_that_they_need() -> None:
     assert words.reading(-0.9521) == "−0.952"
     assert words.reading(47_459.25) == "47,459"
     assert words.plain(0.800000011920929) == "0.8"
+
+
+@pytest.mark.parametrize(
+    ("index", "shown"),
+    [
+        (0.0, "no change"),
+        (0.1, "no change"),
+        (0.11, "some change"),
+        (0.25, "some change"),
+        (0.26, "a large change"),
+    ],
+)
+def test_how_much_a_column_changed(index: float, shown: str) -> None:
+    assert words.change_word(index) == shown
