@@ -1,7 +1,8 @@
 """The net for any file: boosted trees as layers beside a few small nets, each as long as it still gains on later rows.
 
 The recipe of :mod:`model.network`, sized by the data. How many trees and epochs are worth it is found on a held-out
-part of the rows, the latest ones if there is a time; then everything is learned again from all rows.
+part of the rows, the latest ones if there is a time; then everything is learned again from all rows. Where rows tell
+of earlier ones, some are learned from once more without their past (:mod:`model.cold`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibrate import Calibration
+from model.cold import Cold
+from model.marks import Marks, Reached
 from model.network import REACH, Branches, Layer, apply, build
 from model.packed import PackedRecipe, train_packed
 from model.progress import Say, part, silent
@@ -28,6 +31,10 @@ FEWEST_HELD = 15
 LARGE = 100_000
 MOST_LEGITIMATE = 250_000
 BLOCK = 65_536
+COLD_SHARE = 0.03
+"""Of the weight, what copies without a past count; those without known labels count as much again."""
+MOST_COPIED = 30_000
+"""Rows of each class that are copied in each way; of the legitimate ones a quarter at most."""
 COUNTING, GROWING = 0.5, 0.3
 """What part of the time counting takes, and of each half growing trees: measured on 1.1 million rows, about."""
 
@@ -80,6 +87,30 @@ class Fitted:
         return build(self.branches, calibration)
 
 
+@dataclass(frozen=True)
+class Given:
+    """Rows to learn from, their copies behind them; ``origin`` (n,) is the row that each one is or was copied from."""
+
+    features: Features
+    label: Labels
+    weight: Floats
+    origin: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The same rows as the branches see them: how many marks each value has reached, and bent; (n, f) each."""
+
+    reached: Reached
+    bent: Features
+    label: Labels
+    weight: Floats
+
+    def rows(self, which: NDArray[np.bool_]) -> Seen:
+        """Some of them."""
+        return Seen(self.reached[which], self.bent[which], self.label[which], self.weight[which])
+
+
 def fit_general(
     features: Features,
     label: Labels,
@@ -87,6 +118,7 @@ def fit_general(
     weight: Floats | None = None,
     time: Floats | None = None,
     recipe: Recipe | None = None,
+    cold: Cold | None = None,
     seed: int = 0,
     say: Say = silent,
 ) -> Fitted:
@@ -98,29 +130,61 @@ def fit_general(
         weight: what each row counts, (rows,); all the same by default.
         time: (rows,), when there is one: what is held out is the latest.
         recipe: how much of what; by default it is counted.
+        cold: how rows look without their past, scaled like ``features``, where they look back.
         seed: the same one gives the same net.
         say: gets a share and a line now and then.
     """
     weight = np.ones(len(label)) if weight is None else weight
     rows, more = thinned(label, seed)
     features, label, weight = features[rows], label[rows], weight[rows] * more
-    bend = wide_squash(features)
-    bent = bend_rows(bend, features)
-    begun = 0.0
+    bend, marks = wide_squash(features), Marks.of(features)
+    held = None
     if recipe is None:
         recipe = Recipe.of(len(label))
         held = _held_out(label, None if time is None else time[rows], seed)
-        if held is not None:
-            recipe = _counted((features, bent, label, weight), held, recipe, seed, part(say, 0.0, COUNTING))
-            begun = COUNTING
+    given = with_copies(features, label, weight, cold, seed)
+    seen = Seen(marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight)
+    begun = 0.0
+    if held is not None:
+        recipe = _counted(seen, given.origin, held, recipe, seed, part(say, 0.0, COUNTING))
+        begun = COUNTING
     say = part(say, begun, 1.0)
     say(0.0, f"Growing {recipe.trees.trees} trees")
-    trees = train_trees(features, label, recipe.trees, seed, weight)
+    trees = marks.asked(train_trees(seen.reached, seen.label, recipe.trees, seed, seen.weight))
     say(GROWING, f"Training {recipe.nets.members} nets for {recipe.nets.epochs} epochs")
-    trained = train_packed(bent, label, weight, recipe.nets, seed, say=part(say, GROWING, 1.0))
+    trained = train_packed(seen.bent, seen.label, seen.weight, recipe.nets, seed, say=part(say, GROWING, 1.0))
     prior = float(np.average(label, weights=weight))
     floor = float(np.log(prior / (1 - prior))) - recipe.below_prior
     return Fitted(Branches(bend, trained.members, trees, recipe.share, floor), recipe)
+
+
+def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | None, seed: int) -> Given:
+    """Rows (n, f) and copies of some of them: with nothing before them, and with no label known.
+
+    Each class's copies weigh as much of all copies as the class does of all rows, and all together weigh what the rows
+    did, so that the prior stays.
+    """
+    every = np.arange(len(label))
+    if cold is None:
+        return Given(features, label, weight, every)
+    generator = np.random.default_rng((seed, len(label)))
+    drawn = [_drawn(label, weight, generator) for _ in range(2)]
+    looks = (cold.alone, cold.unlabelled)
+    copies = [look(features[rows]) for look, (rows, _) in zip(looks, drawn, strict=True)]
+    origin = np.concatenate([every, *(rows for rows, _ in drawn)])
+    weights = [(1 - COLD_SHARE * len(looks)) * weight, *(count for _, count in drawn)]
+    return Given(np.vstack([features, *copies]), label[origin], np.concatenate(weights), origin)
+
+
+def _drawn(label: Labels, weight: Floats, generator: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+    """Rows to copy, ascending, and what each copy weighs; (c,) both."""
+    rows, weights = [], []
+    for value, part_of in ((0, 4), (1, 1)):
+        those = np.flatnonzero(label == value)
+        some = np.sort(generator.choice(those, min(-(-len(those) // part_of), MOST_COPIED), replace=False))
+        rows.append(some)
+        weights.append(weight[some] * (COLD_SHARE * weight[those].sum() / weight[some].sum()))
+    return np.concatenate(rows), np.concatenate(weights)
 
 
 def thinned(label: Labels, seed: int) -> tuple[NDArray[np.int64], Floats]:
@@ -165,30 +229,31 @@ def _held_out(label: Labels, time: Floats | None, seed: int) -> NDArray[np.bool_
     return held if enough else None
 
 
-def _counted(
-    rows: tuple[Features, Features, Labels, Floats],
+def _counted(  # noqa: PLR0917 -- all of one kind of thing
+    seen: Seen,
+    origin: NDArray[np.int64],
     held: NDArray[np.bool_],
     recipe: Recipe,
     seed: int,
     say: Say,
 ) -> Recipe:
-    """The recipe with as many trees and epochs as gain on the held-out rows."""
-    features, bent, label, weight = rows
+    """The recipe with as many trees and epochs as gain on the held-out rows, of which no copy is learned from."""
     say(0.0, "Counting the trees and epochs that gain on held-out rows")
-    learned = ~held
+    learned = seen.rows(~held[origin])
+    tested = seen.rows(np.r_[held, np.zeros(len(origin) - len(held), bool)])
     trees, _ = count_trees(
-        (features[learned], label[learned], weight[learned]),
-        (features[held], label[held], weight[held]),
+        (learned.reached, learned.label, learned.weight),
+        (tested.reached, tested.label, tested.weight),
         recipe.trees,
         seed,
     )
     trained = train_packed(
-        bent[learned],
-        label[learned],
-        weight[learned],
+        learned.bent,
+        learned.label,
+        learned.weight,
         recipe.nets,
         seed,
-        held=(bent[held], label[held], weight[held]),
+        held=(tested.bent, tested.label, tested.weight),
         say=part(say, GROWING, 1.0),
     )
     counted = replace(recipe.nets, epochs=trained.epochs)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from model import cleaning
 from model.calibrate import Calibration, fit_calibration
 from model.card import THRESHOLD
+from model.cold import Cold
 from model.evaluate import report
 from model.general import LARGE, Fitted, Recipe, fit_general
 from model.order import Order
@@ -157,12 +158,14 @@ def fit(
     features = prepared.features[rows]
     scaler = RobustScaler(copy=True).fit(features[_sample(len(rows), seed)].astype(np.float64))
     scaled = scaler.transform(features)
+    cold = Cold.of(prepared.definition, prepared.table.values)
     fitted = fit_general(
         scaled.astype(np.float32, copy=False),
         prepared.label[rows].astype(np.int64),
         weight=weight,
         time=None if prepared.time is None else prepared.time[rows],
         recipe=recipe,
+        cold=None if cold is None else cold.scaled(scaler.transform),
         seed=seed,
         say=say,
     )

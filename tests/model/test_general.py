@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from model import general
 from model.calibrate import fit_calibration
-from model.general import Fitted, fit_general
+from model.cold import Cold
+from model.general import COLD_SHARE, HELD_OUT, Fitted, fit_general, with_copies
+from model.packed import train_packed
+from model.progress import silent
+from model.trees import count_trees
 
 ROWS, INPUTS = 3000, 7
 
@@ -64,3 +70,54 @@ def test_few_frauds_are_not_held_out(rows) -> None:
     made = fit_general(features[chosen], label[chosen], seed=0)
     assert made.recipe.nets.epochs == 30
     assert np.isfinite(made.logits(features)).all()
+
+
+@pytest.fixture(scope="module")
+def cold() -> Cold:
+    """Column 6 looks back, and to labels; so does column 5."""
+    back = np.arange(INPUTS) >= 5
+    return Cold(np.full(INPUTS, -9.0, np.float32), back, np.arange(INPUTS) == 6)
+
+
+def test_copies_weigh_little_and_keep_the_prior(rows, cold: Cold) -> None:
+    features, label = rows
+    weight = np.where(label == 1, 1.0, 3.0)
+    given = with_copies(features, label, weight, cold, seed=1)
+    copied = np.arange(len(given.label)) >= ROWS
+    np.testing.assert_array_equal(given.label, label[given.origin])
+    np.testing.assert_array_equal(given.features[~copied], features)
+    assert given.weight.sum() == pytest.approx(weight.sum())
+    assert given.weight[copied].sum() == pytest.approx(2 * COLD_SHARE * weight.sum())
+    prior = np.average(label, weights=weight)
+    assert np.average(given.label[copied], weights=given.weight[copied]) == pytest.approx(prior)
+    alone = copied & (given.features[:, 5] == -9)
+    assert given.weight[alone].sum() == pytest.approx(COLD_SHARE * weight.sum())
+    assert (given.features[copied, 6] == -9).all()
+    np.testing.assert_array_equal(given.features[copied, :5], features[given.origin[copied], :5])
+    again = with_copies(features, label, weight, cold, seed=1)
+    np.testing.assert_array_equal(again.origin, given.origin)
+
+
+def test_no_copy_of_a_held_out_row_is_learned_from(rows, cold: Cold, monkeypatch) -> None:
+    features, label = rows
+    features = features.copy()
+    features[:, 0] = np.arange(ROWS)  # says which row it is
+    seen = {}
+
+    def counted(learned, held, recipe, seed):
+        seen["trees"] = learned, held
+        return count_trees(learned, held, recipe, seed)
+
+    def trained(values, label, weight, recipe, seed, *, held=None, say=silent):
+        if held is not None:
+            seen["nets"] = (values, label, weight), held
+        return train_packed(values, label, weight, replace(recipe, epochs=1), seed, held=held, say=say)
+
+    monkeypatch.setattr(general, "count_trees", counted)
+    monkeypatch.setattr(general, "train_packed", trained)
+    fit_general(features, label, time=np.arange(float(ROWS)), cold=cold, seed=0)
+    latest = int(ROWS * (1 - HELD_OUT))
+    for learned, held in seen.values():
+        assert len(learned[0]) > latest  # with copies
+        assert len(held[0]) == ROWS - latest  # without
+        assert learned[0][:, 0].max() <= held[0][:, 0].min()
