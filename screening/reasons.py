@@ -146,6 +146,8 @@ def _side(value: float, low: float, high: float) -> str:
 
 def _of_feature(feature: Feature, value: float, low: float, high: float) -> str:
     """As "number of payments of the card in 1 day before is 14, far above the usual 0 to 2"."""
+    if feature.is_never(value):
+        return feature.never
     shown = feature.show(value)
     if shown is None:  # a level of a category, or a yes: there is no more or less of it
         return feature.words

@@ -19,7 +19,7 @@ from screening.vectorizer import Seen
 COMPARED = (Role.AMOUNT, Role.NUMBER)
 NO_PAST = (
     "No earlier transactions are remembered that this one has anything in common with: the probability rests on "
-    "the transaction alone and tells little. Screen a file with its history first."
+    "the transaction alone. Screen a file with its history first: then it tells much more."
 )
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SMALLEST, THOUSAND, LARGEST = 1e-3, 1000, 1e15  # where numbers are written otherwise
+ROUNDING = 1e-4  # of a logarithm in 32 bits, and more
 STEEPEST = 80.0  # beyond it the exponential is of no use to anybody
 PER = 10_000
 """Frequencies are kept as ``log1p(share * PER) / log1p(PER)``: 0 for a level never seen, 1 for the only one."""
@@ -53,6 +54,14 @@ class Feature:
     topic: str = ""
     """Features of one topic stand together and say one thing; without one, a feature is by itself."""
     scale: float = 1.0
+    never: str = ""
+    """A whole sentence for a duration that stands for "not in all that is remembered"."""
+    memory: float = math.inf
+    """How far back is remembered, in seconds."""
+
+    def is_never(self, value: float) -> bool:
+        """Whether a value stands for something that isn't remembered at all."""
+        return bool(self.never) and _unlogged(value) >= self.memory * (1 - ROUNDING)
 
     def show(self, value: float) -> str | None:
         """The value for a person, with its unit; ``None`` where the words say all."""

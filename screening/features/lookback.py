@@ -24,7 +24,7 @@ def looking_back(definition: Definition) -> Iterator[Feature]:
         for one, other in pairs(definition):
             what = f"this {one} and this {other} were last seen together"
             yield from _of_last(
-                definition, (one, other), what, f"this {one} and this {other} have not been together"
+                definition, (one, other), what, f"this {one} and this {other} have not been seen together"
             )
 
 
@@ -72,7 +72,7 @@ def fraud_windows(definition: Definition) -> tuple[float, ...]:
 
 def _of_entity(definition: Definition, name: str) -> Iterator[Feature]:
     this = f"this {name} was last seen"
-    yield from _of_last(definition, (name,), this, f"this {name} has not been")
+    yield from _of_last(definition, (name,), this, f"this {name} has not been seen")
     words = f"the number of transactions with this {name}"
     for window in count_windows(definition):
         yield _windowed("count", (name,), window, words, Shape.COUNT)
@@ -89,11 +89,17 @@ def _of_entity(definition: Definition, name: str) -> Iterator[Feature]:
 def _of_last(definition: Definition, columns: tuple[str, ...], when: str, never: str) -> Iterator[Feature]:
     listed = ", ".join(columns)
     topic = f"last {listed}"
-    yield Feature(
+    words = f"{never} in the {window_words(definition.options.memory)} before"
+    since = Feature(
         f"since({listed})", columns, f"the time since {when}", Shape.DURATION, ("last", *columns), topic=topic
     )
-    words = f"{never} seen in the {window_words(definition.options.memory)} before"
+    yield _or_never(definition, since, words)
     yield Feature(f"new({listed})", columns, words, Shape.FLAG, ("new", *columns), topic=topic)
+
+
+def _or_never(definition: Definition, feature: Feature, never: str) -> Feature:
+    """A duration that is as long as what is remembered where there was nothing, and what is said then."""
+    return replace(feature, never=never, memory=definition.options.memory)
 
 
 def _windowed(statistic: str, columns: tuple[str, ...], window: float, words: str, shape: Shape) -> Feature:
@@ -136,7 +142,9 @@ def _of_high(definition: Definition, name: str, amount: str) -> Iterator[Feature
         words = f"the number of transactions with {usual}"
         yield _windowed("high", (name,), window, words, Shape.COUNT)
     words = f"the time since the last transaction with {usual}"
-    yield Feature(f"since high({name})", (name,), words, Shape.DURATION, ("last high", name))
+    since = Feature(f"since high({name})", (name,), words, Shape.DURATION, ("last high", name))
+    month = window_words(definition.options.windows[-1])
+    yield _or_never(definition, since, f"no transaction of the {month} before had {usual}")
 
 
 def _of_frauds(definition: Definition, name: str) -> Iterator[Feature]:
@@ -155,7 +163,9 @@ def _of_known_frauds(definition: Definition, name: str) -> Iterator[Feature]:
     """How long ago the frauds were, and whether there was good business since."""
     topic, columns = f"known frauds {name}", (name,)
     words = f"the time since the last known fraud with this {name}"
-    yield Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic=topic)
+    since = Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic=topic)
+    memory = window_words(definition.options.memory)
+    yield _or_never(definition, since, f"no fraud with this {name} is known of the {memory} before")
     window = window_words(definition.options.windows[-1])
     words = f"the time since the first known fraud with this {name} within {window}"
     yield Feature(
@@ -177,7 +187,10 @@ def _of_known_frauds(definition: Definition, name: str) -> Iterator[Feature]:
         key = ("least fraud", name, partner)
         yield Feature(f"least fraud({name}, {partner})", columns, words, Shape.RATIO, key, topic=topic)
     words = f"the time since the last transaction known to be good with this {name}"
-    yield Feature(f"since known good({name})", columns, words, Shape.DURATION, ("known good", name))
+    since = Feature(f"since known good({name})", columns, words, Shape.DURATION, ("known good", name))
+    yield _or_never(
+        definition, since, f"no transaction with this {name} of the {memory} before is known to be good"
+    )
     topic = f"run of frauds {name}"
     words = f"the time since the first of the known frauds in a row with this {name}"
     yield Feature(f"since run({name})", columns, words, Shape.DURATION, ("run", name), topic=topic)

@@ -7,6 +7,8 @@ import pytest
 
 from screening.detector import Detector, Detectors
 from screening.features import Past, PastIndex
+from screening.reasons import explain
+from screening.schema import Transactions
 from screening.settings import Settings
 from screening.strangeness import NO_PAST, remarks
 from screening.vectorizer import NOTHING, Seen
@@ -41,6 +43,18 @@ def test_an_amount_far_beyond_the_training_data_is_told(payments: Detector) -> N
     usual, beyond = remarks(payments, given, NOTHING)
     assert usual == [NO_PAST]
     assert beyond[1].startswith("TX_AMOUNT is 1,000,000, far beyond the training data (0")
+
+
+def test_a_large_payment_of_nobody_known_is_flagged_and_says_that_nobody_was_seen(payments: Detector) -> None:
+    """Every one of more than 220 is a fraud in what it learned from; half of that is nothing to go by."""
+    large, usual = as_transactions([{**PAYMENT, "TX_AMOUNT": 1000.0}, PAYMENT], payments.contract).values
+    columns = payments.contract.columns
+    scores = [float(payments.probabilities(Transactions(columns, row[None]))[0]) for row in (large, usual)]
+    assert scores[0] > 0.9
+    assert scores[1] < 0.05
+    (reasons,) = explain(payments, Transactions(columns, large[None]))
+    assert reasons[0].text.startswith("TX_AMOUNT is 1,000, far above the usual")
+    assert not any("is 90 days" in reason.text for reason in reasons)
 
 
 def test_rows_that_stand_alone_miss_nobody(settings: Settings) -> None:

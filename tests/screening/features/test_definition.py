@@ -112,6 +112,26 @@ def test_values_are_shown_as_people_say_them(name: str, value: float, said: str 
     assert feature.show(float(value)) == said
 
 
+@pytest.mark.parametrize(
+    ("name", "never"),
+    [
+        ("since(card)", "this card has not been seen in the 90 days before"),
+        ("since(card, shop)", "this card and this shop have not been seen together in the 90 days before"),
+        ("since fraud(shop)", "no fraud with this shop is known of the 90 days before"),
+        ("since known good(shop)", "no transaction with this shop of the 90 days before is known to be good"),
+    ],
+)
+def test_what_is_not_remembered_is_no_length_of_time(name: str, never: str) -> None:
+    definition = with_countries()
+    feature = definition.features[definition.names.index(name)]
+    memory = float(np.float32(np.log1p(definition.options.memory)))
+    assert feature.never == never
+    assert feature.is_never(memory)
+    assert not feature.is_never(float(np.log1p(definition.options.memory - HOUR)))
+    count = definition.features[definition.names.index("count(card, 7d)")]
+    assert not count.is_never(memory)
+
+
 def test_lengths_of_time_are_words() -> None:
     assert [duration(seconds) for seconds in (0, 59, 60, HOUR, DAY, 3 * DAY)] == [
         *("0 s", "59 s", "1 min", "1 h", "24 h", "3 days")
