@@ -98,11 +98,11 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
 
 def _numbers(table: Any, layout: Layout) -> Matrix | None:
     """The contract's columns of an Arrow table, or ``None`` when one of its cells can't be used."""
-    values = np.empty((table.num_rows, len(layout.positions)))
     if layout.readers is None:
-        for index in range(len(layout.positions)):
-            values[:, index] = table.column(index).combine_chunks().to_numpy()
+        (rows,) = table.select(range(len(layout.positions))).combine_chunks().to_batches()
+        values: Matrix = rows.to_tensor(row_major=True).to_numpy()
         return values if _usable(values) else None
+    values = np.empty((table.num_rows, len(layout.positions)))
     for index, reader in enumerate(layout.readers):
         column = typed.from_arrow(table.column(index), reader)
         if column is None:
