@@ -140,7 +140,7 @@ def _figures(tested: Tested) -> list[Figure]:
             Figure(
                 f"Precision at {threshold}",
                 words.percent(_precision(flagged)),
-                "no row was flagged" if flagged.get("rows_flagged") == 0 else "of the flagged rows are fraud",
+                _flagged_remark(flagged.get("rows_flagged")),
                 where,
             ),
             Figure(
@@ -151,6 +151,14 @@ def _figures(tested: Tested) -> list[Figure]:
             ),
         ]
     return found
+
+
+def _flagged_remark(rows: int | None) -> str:
+    """Of how many rows the precision is: of a few hundred, 100 % is no certainty."""
+    if rows is None:
+        return "of the flagged rows are fraud"
+    said = words.plural(rows, "row is", "rows are")
+    return f"of {words.number(rows)} flagged {said} fraud" if rows else "no row was flagged"
 
 
 def _precision(flagged: Mapping[str, Any]) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from screening.detector import Detector
 from screening.schema import CellKind, Column, ColumnContract, Role
 from screening.web.cards import describe
@@ -152,3 +154,22 @@ def test_the_report_of_the_cleaning_stands_on_the_page(services: Services, app: 
             assert said in text
     finally:
         del card["cleaning"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "remark"),
+    [
+        (304, "of 304 flagged rows are fraud"),
+        (1, "of 1 flagged row is fraud"),
+        (None, "of the flagged rows are fraud"),
+    ],
+)
+def test_a_precision_says_of_how_many_rows_it_is(services: Services, rows: int | None, remark: str) -> None:
+    flagged = {"threshold": 0.8, "precision": 1.0, "recall": 0.7, "rows_flagged": rows}
+    found = describe(
+        replace(
+            services.detectors.default, card={"metrics": {"validation": {**VALIDATION, "flagged": flagged}}}
+        )
+    )
+    (precision,) = [one for one in found.figures if one.name == "Precision at 0.8"]
+    assert (precision.text, precision.remark) == ("100\u00a0%", remark)
