@@ -241,7 +241,7 @@ def change_word(index: float) -> str:
     return "a large change" if index > MUCH else "some change" if index > SOME else "no change"
 
 
-def safe_name(name: str) -> str:
+def short_name(name: str) -> str:
     """The name of a file's column as a page may show it: short, and without a card number."""
     return excerpt(name)
 
@@ -279,6 +279,6 @@ FILTERS: tuple[Callable[..., Any], ...] = (
     label_word, share, place,
     change_word,
     columns_in_short,
-    safe_name,
+    short_name,
 )  # fmt: skip
 """Every filter; its name in templates is the function's."""

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,19 @@ def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path) -> No
     url = f"sqlite:///{tmp_path / 'a.sqlite3'}"
     started = [subprocess.Popen([sys.executable, "-c", program, url]) for _ in range(4)]
     assert [each.wait(timeout=60) for each in started] == [0, 0, 0, 0]
+
+
+def test_a_new_file_that_another_process_is_beginning_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite3"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(Database(f"sqlite:///{path}").create_tables)
+        time.sleep(0.5)
+        assert not opened.done()
+        other.execute("COMMIT")
+        opened.result(timeout=20)
+    assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_url_that_names_no_database_is_refused_aloud() -> None:

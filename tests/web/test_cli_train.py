@@ -153,6 +153,8 @@ def test_a_file_that_is_no_table_is_refused(run, tmp_path: Path, content: bytes)
 
 
 PROGRAM = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to it
 from screening.web import cli_train
 cli_train.WORKSHOP = {FAKE!r}
 from app import create_app
