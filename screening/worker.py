@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -106,6 +107,8 @@ class Worker:
     def stop(self) -> None:
         """Stop after the batch in hand; what isn't finished goes back to those that wait."""
         self._stop.set()
+        with suppress(OSError):  # else it wakes by itself within a second
+            self._bell.ring()
 
     def work_once(self) -> bool:
         """Do one screening; ``False`` when none waits."""

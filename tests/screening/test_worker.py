@@ -17,7 +17,7 @@ from screening.schema import ColumnContract
 from screening.settings import ROOT, Settings
 from screening.spool import Folder
 from screening.web.services import Services
-from screening.worker import Worker
+from screening.worker import IDLE_SECONDS, Worker
 
 WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
 
@@ -102,3 +102,19 @@ def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
             services.detectors.get(name).prepare()
     assert kept == {path.parent.name for path in compiled.glob("*/meta.json")}
     assert len(kept) >= 3  # with the default one
+
+
+def test_an_idle_worker_stops_at_once(services: Services, settings: Settings) -> None:
+    """Not only when it would have looked for work again; the quickest of some tries, for machines are noisy."""
+    taken = []
+    for _ in range(4):
+        worker = Worker(settings, services.history, services.detectors)
+        thread = threading.Thread(target=worker.loop)
+        thread.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        worker.stop()
+        thread.join(timeout=10)
+        taken.append(time.monotonic() - began)
+        assert not thread.is_alive()
+    assert min(taken) < IDLE_SECONDS / 4
