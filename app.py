@@ -11,8 +11,8 @@ from screening.errors import ScreeningError
 
 def create_app() -> Flask:
     """The app with settings from the environment. What is wrong with them ends the process with one line."""
-    from screening.parent import end_with_server
-    from screening.web import create_app as build  # the server's parent process stays small
+    from screening.infra.watchdog import end_with_server
+    from screening.web.app_factory import create_app as build  # the server's parent process stays small
 
     end_with_server()
     try:
@@ -23,11 +23,11 @@ def create_app() -> Flask:
 
 def main() -> int:
     """Serve until told to stop. Returns the exit status."""
-    from screening import serve  # as above
+    from screening import server  # as above
     from screening.settings import Settings
 
     try:
-        return serve.run(Settings.from_environ())
+        return server.run(Settings.from_environ())
     except ScreeningError as problem:
         print(f"fraud-screening can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
         return 1

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.detector import Detector, load_default
+from screening.detectors.detector import Detector
+from screening.detectors.registry import load_default
+from screening.detectors.vectorizer import NOTHING, Seen
 from screening.errors import BadTransaction
-from screening.records import from_frame, from_mapping, from_mappings
-from screening.schema import ColumnContract, Transactions
 from screening.settings import Settings
-from screening.vectorizer import NOTHING, Seen
+from screening.transactions.json_records import from_frame, from_mapping, from_mappings
+from screening.transactions.schema import ColumnContract, Transactions
 
 if TYPE_CHECKING:
     import pandas as pd

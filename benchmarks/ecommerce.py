@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from model.order import Order
-from model.rivals import RIVALS
-from model.workshop import Prepared, fit, prepare
+from model.data.order import Order
+from model.evaluation.baselines import RIVALS
+from model.trainer import Prepared, fit, prepare
 
 RESULTS = Path("benchmarks/results/ecommerce.json")
 SPLIT = float(np.datetime64("2015-06-20", "s").astype(np.int64))

@@ -16,11 +16,11 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from screening.detector import Detector, load_detector
+from screening.detectors.detector import Detector, load_detector
 from screening.features import Definition, compute, define, iterate
-from screening.features.definition import VERSION
-from screening.schema import CellKind, Column, ColumnContract, Matrix, Role
+from screening.features.definitions.definition import VERSION
 from screening.settings import ROOT
+from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Role
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 FOLDER = ROOT / "build" / f"features-{VERSION}"

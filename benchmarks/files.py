@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from screening.schema import CARD
 from screening.settings import ROOT
+from screening.transactions.schema import CARD
 
 ROWS = 284_807
 FRAUDS = 492

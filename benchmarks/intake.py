@@ -15,8 +15,8 @@ import pandas as pd
 
 from benchmarks.files import card_file
 from screening.intake import Kind, open_transactions
-from screening.schema import CARD
 from screening.settings import ROOT
+from screening.transactions.schema import CARD
 
 PAIRS = 5
 TIMES = 10

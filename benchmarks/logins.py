@@ -15,11 +15,11 @@ from pathlib import Path
 
 from flask.testing import FlaskClient
 
-from screening.lockout import Lockout
-from screening.passwords import Hasher
+from screening.accounts.login_throttle import Lockout
+from screening.accounts.passwords import Hasher
+from screening.accounts.users_text import Account, write
 from screening.settings import Settings
-from screening.userstext import Account, write
-from screening.web import create_app
+from screening.web.app_factory import create_app
 
 TRIES = 200
 PASSWORD = "a long river of words 7"

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 import utils
-from screening.reasons import explain
-from screening.schema import Transactions
+from screening.scoring.reason_codes import explain
 from screening.settings import Settings
+from screening.transactions.schema import Transactions
 
 CALLS = 3000
 FILE_ROWS = 284_807

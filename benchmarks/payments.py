@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from model.alerts import DAY, card_precision
-from model.general import thinned
-from model.order import Order
-from model.rivals import RIVALS
-from model.workshop import Prepared, fit, prepare
+from model.data.order import Order
+from model.evaluation.baselines import RIVALS
+from model.evaluation.card_precision import DAY, card_precision
+from model.recipes.recipe import thinned
+from model.trainer import Prepared, fit, prepare
 
 RESULTS = Path("benchmarks/results/payments.json")
 FIRST = np.datetime64("2018-05-07")

@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from screening.accounts.user_store import UserStore
 from screening.settings import ROOT
-from screening.users import UserStore
 
 PROCESSES, ACCOUNTS = 10, 50
 KILL_AFTER = 20
@@ -21,7 +21,7 @@ KILL_AFTER = 20
 WRITER = """
 import sys
 from pathlib import Path
-from screening.users import UserStore
+from screening.accounts.user_store import UserStore
 store = UserStore(Path(sys.argv[1]))
 sys.stdin.readline()
 for count in range(int(sys.argv[3])):

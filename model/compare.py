@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.alerts import card_precision
-from model.evaluate import curves, flagged, ranking, reliability
-from model.order import DELAY, Order
+from model.data.order import DELAY, Order
+from model.evaluation.baselines import BOOSTED, RIVALS, TREATMENTS, Floats, Labels, treat
+from model.evaluation.card_precision import card_precision
+from model.evaluation.metrics import curves, flagged, ranking, reliability
+from model.evaluation.validation import LATER, plan
 from model.progress import silent
-from model.rivals import BOOSTED, RIVALS, TREATMENTS, Floats, Labels, treat
-from model.validation import LATER, plan
-from model.workshop import Prepared, cross_calibrated, fit, prepare
+from model.trainer import Prepared, cross_calibrated, fit, prepare
 from screening.errors import ScreeningError
-from screening.schema import Role
+from screening.transactions.schema import Role
 
 NET = "this net"
 DECIDED_AT = 0.5
@@ -255,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.plots:
-        from model.plots import save_comparison
+        from model.evaluation.plots import save_comparison
 
         save_comparison(found, options.plots)
     print(markdown(found))

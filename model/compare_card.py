@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from model.clean import TrainingFile, read_training_file
-from model.evaluate import ranking, resample
-from model.network import Recipe
-from model.splits import Split, folds, windows
+from model.data.card_file import TrainingFile, read_training_file
+from model.data.card_splits import Split, folds, windows
+from model.evaluation.metrics import ranking, resample
+from model.recipes.network import Recipe
 from model.train import fit
 
 Floats = NDArray[np.float64]

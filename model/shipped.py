@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from model import simulate
-from model.order import Order
-from model.workshop import train
+from model.data import simulation
+from model.data.order import Order
+from model.trainer import train
 from screening.errors import ScreeningError
 
 FOLDER = Path(__file__).parent / "detectors"
@@ -33,12 +33,12 @@ class Shipped:
 
 def sample_payments() -> pd.DataFrame:
     """Seven weeks of 45 customers; the last weeks have what the first ones taught."""
-    return simulate.payments(customers=45, terminals=60, days=49, seed=11)
+    return simulation.payments(customers=45, terminals=60, days=49, seed=11)
 
 
 def sample_orders() -> pd.DataFrame:
     """A year of orders, among them some rings."""
-    return simulate.orders(rows=600, seed=11)
+    return simulation.orders(rows=600, seed=11)
 
 
 SHIPPED = {

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibrate import Calibration, fit_calibration
-from model.card import THRESHOLD, make_card, write_card
-from model.clean import TRUE_PRIOR, TrainingFile, read_training_file
-from model.evaluate import mean_ranking, report
-from model.network import Branches, Recipe, apply, build, squash, train_members
-from model.splits import Split, folds, windows
-from model.trees import train_trees
+from model.data.card_file import TRUE_PRIOR, TrainingFile, read_training_file
+from model.data.card_splits import Split, folds, windows
+from model.evaluation.metrics import mean_ranking, report
+from model.export.model_card import THRESHOLD, make_card, write_card
+from model.recipes.calibration import Calibration, fit_calibration
+from model.recipes.network import Branches, Recipe, apply, build, squash, train_members
+from model.recipes.tree_layers import train_trees
 from screening.errors import ScreeningError
 
 Floats = NDArray[np.float64]

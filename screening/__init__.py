@@ -1,1 +1,1 @@
-"""The screening line: transactions in, flags out. Only :mod:`screening.web` knows Flask."""
+"""Fraud screening: transactions in, flags out. docs/index.md describes the rooms of this package."""

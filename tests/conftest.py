@@ -12,9 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from screening.settings import ROOT, Settings
-from screening.web import create_app
+from screening.web.app_factory import create_app
 from screening.web.services import Services
-from screening.worker import Worker
+from screening.worker.loop import Worker
 from tests.served import PASSWORD
 
 

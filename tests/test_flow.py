@@ -13,7 +13,7 @@ import pytest
 
 import utils
 from screening.web.services import Services
-from screening.worker import Worker
+from screening.worker.loop import Worker
 from tests.conftest import Person
 
 

@@ -1,57 +1,21 @@
-"""The arrows between the rooms: imports go down only, and heavy libraries stay out of the web process."""
+"""The rooms: import-linter's contracts (pyproject.toml) hold, and heavy libraries stay out of the web process."""
 
 from __future__ import annotations
 
 import ast
 import json
+import os
+import shutil
 import subprocess
 import sys
 from functools import cache
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from screening.settings import ROOT
 
-GROUND = {"errors", "settings", "schema", "database"}
-LINE = {
-    *(
-        "intake",
-        "artefacts",
-        "compiled",
-        "compiler",
-        "treeform",
-        "pruning",
-        "cells",
-        "context",
-        "drift",
-        "features",
-        "guess",
-        "leaks",
-        "typed_records",
-        "vocabulary",
-        "vectorizer",
-        "scorer",
-        "detector",
-        "records",
-        "flags",
-        "reasons",
-        "strangeness",
-    ),
-}
-FLOORS = {"ground": 0, "line": 1, "kept": 2, "web": 3, "root": 4}
-ROOT_MODULES = {"app"}
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "h5py", "joblib", "scipy", "pyarrow")
-
-
-def floor(module: str) -> str:
-    """Where a module of the project lives; ``utils`` belongs to the line."""
-    parts = module.split(".")
-    if parts[0] != "screening":
-        return "line" if parts[0] == "utils" else "workshop" if parts[0] == "model" else "root"
-    name = parts[1] if len(parts) > 1 else "errors"
-    return "web" if name == "web" else "ground" if name in GROUND else "line" if name in LINE else "kept"
 
 
 @cache
@@ -99,48 +63,70 @@ def importers(library: str) -> set[str]:
     return {name for name in modules() if any(given.split(".")[0] == library for given in imports(name))}
 
 
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter on the project in ``folder``, without its cache."""
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    command = [sys.executable, "-c", program, "--no-cache", str(folder / "pyproject.toml")]
+    environ = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_imports_keep_the_contracts() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    for package in ("screening", "model"):
+        shutil.copytree(
+            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("*.h5", "__pycache__")
+        )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("package", ["screening/attic", "screening/web/attic", "model/attic"])
+def test_a_package_that_no_contract_names_fails(package: str, copied: Path) -> None:
+    (copied / package).mkdir()
+    (copied / package / "__init__.py").write_text("")
+    done = lint_imports(copied)
+    assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "attic" in done.stdout
+
+
 @pytest.mark.parametrize(
-    "module", sorted(name for name in modules() if floor(name) not in ("root", "workshop"))
+    ("module", "line", "contract"),
+    [
+        ("screening/settings.py", "from screening.worker import loop", "screening import downwards"),
+        (
+            "screening/web/http/guard.py",
+            "from screening.web.pages import auth",
+            "screening.web import downwards",
+        ),
+        ("model/data/order.py", "import model.trainer", "model import downwards"),
+        ("screening/scoring/drift.py", "def late():\n    import utils", "modules that compose"),
+        ("screening/uploads/deletion.py", "import flask", "knows Flask"),
+        ("screening/training/trainings.py", "import model.data.order", "never imports it"),
+        ("model/data/order.py", "import screening.infra.database", "what lies below them"),
+        ("screening/features/computation/amounts.py", "import screening.features", "circle"),
+    ],
 )
-def test_imports_go_down_only(module: str) -> None:
-    up = {
-        name
-        for name in imports(module)
-        if name in modules() and FLOORS.get(floor(name), 9) > FLOORS[floor(module)]
-    }
-    assert not up, f"{module} ({floor(module)}) imports from above: {up}"
-
-
-def test_the_workshop_stands_on_the_line_and_the_ground() -> None:
-    for module in modules():
-        if floor(module) == "workshop":
-            up = {
-                name
-                for name in imports(module)
-                if name in modules() and floor(name) in ("kept", "web", "root")
-            }
-            assert not up, f"{module} imports {up}"
-
-
-def test_no_module_imports_itself_by_a_detour() -> None:
-    graph = {
-        name: {
-            given
-            for given, at_start in imports(name).items()
-            if at_start and given in modules() and given != name
-        }
-        for name in modules()
-    }
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as problem:
-        pytest.fail(f"import cycle: {' -> '.join(problem.args[1])}")
+def test_an_import_that_a_contract_forbids_fails(module: str, line: str, contract: str, copied: Path) -> None:
+    with (copied / module).open("a", encoding="utf-8") as file:
+        file.write(f"\n\n{line}\n")
+    done = lint_imports(copied)
+    broken = [told for told in done.stdout.splitlines() if told.endswith("BROKEN")]
+    assert done.returncode == 1
+    assert any(contract in told for told in broken), done.stdout[-3000:] + done.stderr[-2000:]
 
 
 def test_tensorflow_is_imported_by_the_workshop_and_the_compiler_only() -> None:
-    compiling = {"screening.compiler", "screening.treeform"}
+    compiling = {"screening.detectors.compilation.compiler", "screening.detectors.compilation.tree_layers"}
     instead_of_litert = {
-        "screening.scorer"
+        "screening.detectors.runtime"
     }  # where there is no package of it; see the tests of what is loaded
     for library, allowed in (("tensorflow", compiling | instead_of_litert), ("keras", compiling)):
         found = {name for name in importers(library) if not name.startswith("model")}
@@ -148,16 +134,11 @@ def test_tensorflow_is_imported_by_the_workshop_and_the_compiler_only() -> None:
 
 
 def test_the_compiler_is_run_and_never_imported() -> None:
-    assert not [name for name in modules() if "screening.compiler" in imports(name)]
-    others = {name for name in modules() if "screening.treeform" in imports(name)} - {"screening.compiler"}
+    assert not [name for name in modules() if "screening.detectors.compilation.compiler" in imports(name)]
+    others = {
+        name for name in modules() if "screening.detectors.compilation.tree_layers" in imports(name)
+    } - {"screening.detectors.compilation.compiler"}
     assert all(name.startswith("model.") for name in others), others
-
-
-def test_flask_is_known_to_the_web_and_the_root_only() -> None:
-    for library in ("flask", "flask_login", "flask_wtf"):
-        assert {name for name in importers(library) if not name.startswith("screening.web")} <= {"app"}, (
-            library
-        )
 
 
 def loaded_by(code: str, *arguments: str) -> list[str]:
@@ -171,14 +152,19 @@ def loaded_by(code: str, *arguments: str) -> list[str]:
 
 
 def test_starting_imports_nothing_heavy() -> None:
-    assert loaded_by("import app, utils, screening.web, screening.reasons, screening.detector") == []
+    assert (
+        loaded_by(
+            "import app, utils, screening.web.app_factory, screening.scoring.reason_codes, screening.detectors.detector"
+        )
+        == []
+    )
 
 
 SCORING = """
 import sys
 from pathlib import Path
-from screening.detector import load_detector
-from screening.reasons import explain
+from screening.detectors.detector import load_detector
+from screening.scoring.reason_codes import explain
 from utils import as_transactions, get_probabilities
 nets = Path(sys.argv[1])
 detector = load_detector("tiny", nets / "good.h5", nets / "vectorizer.pkl", None, nets / "cache")
@@ -189,6 +175,6 @@ assert len(explain(detector, as_transactions(row, detector.contract))) == 1
 
 
 def test_scoring_and_explaining_import_nothing_heavy(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from tests.artefact_factory import build_nets
+    from tests.artifact_factory import build_nets
 
     assert loaded_by(SCORING, str(build_nets(tmp_path_factory.getbasetemp()))) == []

@@ -7,10 +7,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from screening.detector import Detector
+from screening.detectors.detector import Detector
 from screening.errors import BadTransaction
-from screening.schema import CARD, Transactions
-from tests.artefact_factory import random_rows, tiny_detector
+from screening.transactions.schema import CARD, Transactions
+from tests.artifact_factory import random_rows, tiny_detector
 from utils import get_probabilities
 
 

@@ -1,13 +1,13 @@
 """Features of transactions: defined once, for training, for a file, and for one transaction at a time."""
 
-from screening.features.countries import Ranges
-from screening.features.definition import Definition
-from screening.features.engine import compute, iterate
-from screening.features.feature import Feature, Shape
-from screening.features.learning import define
-from screening.features.options import Options
-from screening.features.past import Past, PastIndex
-from screening.features.rangefiles import read_ranges
+from screening.features.computation.engine import compute, iterate
+from screening.features.computation.past import Past, PastIndex
+from screening.features.countries.range_files import read_ranges
+from screening.features.countries.ranges import Ranges
+from screening.features.definitions.definition import Definition
+from screening.features.definitions.feature import Feature, Shape
+from screening.features.definitions.learning import define
+from screening.features.definitions.options import Options
 
 __all__ = [
     "Definition",

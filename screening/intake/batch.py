@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import CellProblem
-from screening.schema import Transactions
+from screening.transactions.schema import Transactions
 
 MEGABYTE = 2**20
 

@@ -12,9 +12,9 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.intake.dialect import cells
 from screening.intake.numbers import NUMBER, NUMBER_WITH_COMMA
-from screening.intake.records import NEWLINE, QUOTE, RETURN, ends
+from screening.intake.text.dialect import cells
+from screening.intake.text.records import NEWLINE, QUOTE, RETURN, ends
 
 _FORMULA = re.compile(r"[ ]*[=+\-@\t\r]")
 _NUMERIC = b'0123456789.,eE+-\r\n "'

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from screening.intake import streams
 from screening.intake.batch import Batch, Limits
-from screening.intake.converting import convert
-from screening.intake.csvfile import Choose, open_table, read_table
+from screening.intake.conversion.convert import convert
 from screening.intake.kinds import Kind
+from screening.intake.text.csv_file import Choose, open_table, read_table
 
 DEFAULT = Limits()
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.intake.batch import Limits
-from screening.intake.dialect import cells
 from screening.intake.formulas import safe, without_formulas
-from screening.intake.records import NEWLINE, RETURN, blocks, ends, first_end
 from screening.intake.streams import pieces, readable
+from screening.intake.text.dialect import cells
+from screening.intake.text.records import NEWLINE, RETURN, blocks, ends, first_end
 
 BOM = b"\xef\xbb\xbf"
 LIMITS = Limits()

@@ -11,13 +11,14 @@ from itertools import islice
 from pathlib import Path
 
 from screening.errors import BadFile
-from screening.intake import dialect, streams
+from screening.intake import streams
 from screening.intake.batch import MEGABYTE, Limits
-from screening.intake.converting import convert
-from screening.intake.csvfile import open_table
+from screening.intake.conversion.convert import convert
 from screening.intake.kinds import Kind
-from screening.intake.records import blocks
-from screening.schema import ColumnContract
+from screening.intake.text import dialect
+from screening.intake.text.csv_file import open_table
+from screening.intake.text.records import blocks
+from screening.transactions.schema import ColumnContract
 
 ROWS = 5000
 MOST_BYTES = 8 * MEGABYTE

@@ -7,16 +7,16 @@ from typing import cast
 
 from flask import current_app
 
-from screening.context import Recollections
-from screening.database import Database
-from screening.detector import Detectors
-from screening.handed import HandedPasswords
-from screening.history import History
-from screening.mappings import Mappings
+from screening.accounts.temporary_passwords import HandedPasswords
+from screening.accounts.user_store import UserStore
+from screening.detectors.registry import Detectors
+from screening.infra.database import Database
+from screening.infra.wake_signal import Doorbell
+from screening.ledger.history import Recollections
 from screening.settings import Settings
-from screening.spool import Doorbell
-from screening.trainings import Trainings
-from screening.users import UserStore
+from screening.training.trainings import Trainings
+from screening.uploads.column_mappings import Mappings
+from screening.uploads.screenings import History
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 
 from screening.settings import ROOT
 from tests.browser.conftest import DESK, PHONE, Site, Watched, check, keep, new_page, send
-from tests.browser.test_check import troubled
+from tests.browser.test_preflight import troubled
 from tests.browser.test_training import choose, past
 
 OPEN = ("/", "/signup", "/login", "/status", "/detectors", "/detectors/card", "/nowhere")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from screening.schema import CARD
+from screening.transactions.schema import CARD
 
 
 def training_frame(rows: int = 900, frauds: int = 60, seed: int = 1) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.compare import NET, main
-from model.simulate import orders, payments
+from model.data.simulation import orders, payments
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.cost import costs
+from model.evaluation.cost import costs
 
 LABEL = np.array([0, 0, 0, 1, 1])
 PROBABILITY = np.array([0.1, 0.2, 0.6, 0.7, 0.9])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model.order import Order
+from model.data.order import Order
 from screening.errors import BadFile
-from screening.schema import CellKind, Column, Role
+from screening.transactions.schema import CellKind, Column, Role
 
 ORDER = Order(
     file=Path("a.csv"),

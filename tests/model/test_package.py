@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.package import pack
+from model.export.package import pack
 
 
 @pytest.mark.filterwarnings("ignore")

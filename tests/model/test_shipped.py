@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from model.shipped import FOLDER, SHIPPED
-from screening.detector import Detector, load_detector
-from screening.records import from_mappings
-from screening.schema import CellKind
+from screening.detectors.detector import Detector, load_detector
+from screening.transactions.json_records import from_mappings
+from screening.transactions.schema import CellKind
 
 
 @pytest.fixture(scope="module", params=SHIPPED)

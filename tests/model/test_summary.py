@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from model.summary import summary, weighted_quantiles
-from screening.schema import CellKind, Column, ColumnContract, Role
+from model.data.summary import summary, weighted_quantiles
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
 CONTRACT = ColumnContract.of(
     [Column("n", Role.NUMBER, optional=True), Column("t", Role.CATEGORY, CellKind.TEXT)]

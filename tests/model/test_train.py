@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.clean import TRUE_PRIOR, read_training_file
-from model.network import Recipe, build
-from model.splits import folds, windows
+from model.data.card_file import TRUE_PRIOR, read_training_file
+from model.data.card_splits import folds, windows
+from model.recipes.network import Recipe, build
+from model.recipes.tree_layers import TreeRecipe
 from model.train import fit, main, measure
-from model.trees import TreeRecipe
 from tests.model.factory import training_frame, write_csv
 
 TINY = Recipe(members=2, width=8, epochs=2, trees=TreeRecipe(trees=8))
@@ -58,8 +58,8 @@ def test_the_card_tells_data_prior_threshold_and_metrics(csv: Path, card: dict[s
 
 
 def test_the_app_s_own_loader_takes_the_detector(trained: Path, tmp_path: Path) -> None:
-    from screening.detector import load_detector
-    from screening.schema import CARD, Transactions
+    from screening.detectors.detector import load_detector
+    from screening.transactions.schema import CARD, Transactions
 
     detector = load_detector(
         "card", trained / "model.h5", trained / "vectorizer.pkl", trained / "model" / "card.json", tmp_path
@@ -72,7 +72,7 @@ def test_the_app_s_own_loader_takes_the_detector(trained: Path, tmp_path: Path) 
 
 
 def test_the_net_is_the_same_function_as_its_branches(csv: Path) -> None:
-    from model.calibrate import fit_calibration
+    from model.recipes.calibration import fit_calibration
 
     file = read_training_file(csv)
     fitted = fit(file, TINY, seed=3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.validation import check_labels, plan
+from model.evaluation.validation import check_labels, plan
 from screening.errors import BadFile
 
 DAY = 86_400.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from screening.detector import Detector
-from tests.artefact_factory import build_nets, tiny_detector
+from screening.detectors.detector import Detector
+from tests.artifact_factory import build_nets, tiny_detector
 
 
 @pytest.fixture(scope="session")

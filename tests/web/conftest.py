@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from screening.passwords import Hasher
+from screening.accounts.passwords import Hasher
+from screening.accounts.users_text import Account, write
 from screening.settings import Settings
-from screening.userstext import Account, write
-from screening.web import create_app
+from screening.web.app_factory import create_app
 from tests.conftest import PASSWORD, Person
 
 TEAM = {"ada": "admin", "ana": "analyst", "mia": "manager", "otto": "auditor", "dora": "analyst"}

@@ -7,7 +7,7 @@ import json
 import pytest
 from flask import Flask
 
-from screening.schema import CARD
+from screening.transactions.schema import CARD
 from tests.conftest import Person
 
 

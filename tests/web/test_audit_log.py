@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from screening.audit import AuditLog
+from screening.accounts.users_text import Account
+from screening.infra.audit_log import AuditLog
 from screening.settings import Settings
-from screening.userstext import Account
 from screening.web.services import Services
-from screening.worker import Worker
+from screening.worker.loop import Worker
 from tests.conftest import PASSWORD, Person
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 
-from screening.lockout import SIGN_UPS, Lockout, Throttle
-from screening.passwords import Hasher
-from screening.sessions import SessionStore
+from screening.accounts.login_throttle import SIGN_UPS, Lockout, Throttle
+from screening.accounts.passwords import Hasher
+from screening.accounts.sessions import SessionStore
+from screening.accounts.users_text import Account, write
 from screening.settings import Settings
-from screening.userstext import Account, write
-from screening.web import create_app
+from screening.web.app_factory import create_app
 from screening.web.services import Services
 from tests.conftest import PASSWORD, Person
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening.web import charts
+from screening.web.views import charts
 
 COUNTS = st.lists(st.integers(0, 10**7), min_size=20, max_size=20)
 

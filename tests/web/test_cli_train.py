@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from screening.audit import AuditLog
+from screening.infra.audit_log import AuditLog
 from screening.settings import ROOT, Settings
-from screening.web import cli_train
+from screening.web.cli import train
 from tests.web.test_trainings import HEADER, table
 
-FAKE = "tests.fake_workshop"
+FAKE = "tests.fake_trainer"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def past(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(app: Flask, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cli_train, "WORKSHOP", FAKE)
+    monkeypatch.setattr(train, "WORKSHOP", FAKE)
     return lambda *words: app.test_cli_runner().invoke(args=["train", *map(str, words)])
 
 
@@ -60,9 +60,9 @@ def test_roles_are_overruled_and_the_order_says_so(
     run, past: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders: list[dict[str, object]] = []
-    real = cli_train.Workshop
+    real = train.Workshop
     monkeypatch.setattr(
-        cli_train,
+        train,
         "Workshop",
         lambda folder, order, module: orders.append(order) or real(folder, order, module),
     )
@@ -155,8 +155,8 @@ def test_a_file_that_is_no_table_is_refused(run, tmp_path: Path, content: bytes)
 PROGRAM = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to it
-from screening.web import cli_train
-cli_train.WORKSHOP = {FAKE!r}
+from screening.web.cli import train
+train.WORKSHOP = {FAKE!r}
 from app import create_app
 create_app().cli.main(prog_name="flask")
 """

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from screening.audit import AuditLog
+from screening.accounts.users_text import Account
+from screening.infra.audit_log import AuditLog
 from screening.settings import Settings
-from screening.userstext import Account
 from screening.web.services import Services
 from tests.conftest import PASSWORD, Person
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from screening.audit import AuditLog
+from screening.infra.audit_log import AuditLog
 from screening.settings import ROOT, Settings
 from tests.conftest import Person
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flask import Flask, abort, request
 
+from screening.accounts.users_text import Account
 from screening.settings import Settings
-from screening.userstext import Account
-from screening.web.guard import SAFE_METHODS
+from screening.web.http.guard import SAFE_METHODS
 from tests.conftest import PASSWORD, Person
 
 MEBIBYTE = 2**20

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from screening.settings import ROOT, Settings
-from screening.web import create_app
+from screening.web.app_factory import create_app
 from screening.web.services import Services
 from tests.conftest import Person
 from tests.served import PASSWORD

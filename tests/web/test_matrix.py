@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from screening.sessions import SessionStore
+from screening.accounts.sessions import SessionStore
+from screening.accounts.users_text import Account
 from screening.settings import Settings
-from screening.userstext import Account
 from screening.web.services import Services
 from tests.conftest import Person
 

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from screening.web.services import Services
-from screening.worker import Worker
+from screening.worker.loop import Worker
 from tests.conftest import Person
 
 

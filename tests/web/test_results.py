@@ -9,7 +9,7 @@ from werkzeug.http import parse_options_header
 
 from screening.settings import Settings
 from screening.web.services import Services
-from screening.worker import Worker
+from screening.worker.loop import Worker
 from tests.conftest import Person
 
 

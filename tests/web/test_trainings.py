@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from screening.audit import AuditLog
+from screening.infra.audit_log import AuditLog
 from screening.settings import Settings
-from screening.trainer import Trainer
-from screening.trainings import CHOOSING, DONE, FAILED, WAITING, Training, TrainingFolder
+from screening.training.training_job import Trainer
+from screening.training.trainings import CHOOSING, DONE, FAILED, WAITING, Training, TrainingFolder
 from screening.web.services import Services
 from tests.conftest import Person
 
@@ -79,7 +79,7 @@ def admin(login: Callable[[str], Person], services: Services) -> Admin:
 
 @pytest.fixture
 def trainer(settings: Settings, services: Services) -> Trainer:
-    return Trainer(settings, services.trainings, module="tests.fake_workshop")
+    return Trainer(settings, services.trainings, module="tests.fake_trainer")
 
 
 def test_a_labelled_file_becomes_a_detector(
@@ -138,7 +138,7 @@ def test_the_options_reach_the_workshop_as_its_order(
 ) -> None:
     made = admin.sent()
     admin.start(made, keep_leaks="1", remember=None)
-    from screening.trainer import order_of
+    from screening.training.training_job import order_of
 
     training = admin.row(made)
     order = order_of(training, TrainingFolder(settings.instance, made), settings.instance)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from screening.spool import Folder
+from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
-from screening.worker import Worker
+from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.served import BOUNDARY
 

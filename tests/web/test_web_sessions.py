@@ -11,12 +11,12 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy import text, update
 
-from screening.database import Database
+from screening.accounts.sessions import LONGEST_SECONDS, SessionRow
+from screening.accounts.users_text import Account, UsersText
 from screening.errors import BadSetting
-from screening.sessions import LONGEST_SECONDS, SessionRow
+from screening.infra.database import Database
 from screening.settings import Settings
-from screening.userstext import Account, UsersText
-from screening.web import create_app
+from screening.web.app_factory import create_app
 from screening.web.services import Services
 from tests.conftest import PASSWORD, Person
 

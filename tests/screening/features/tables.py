@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from screening.features import Definition, Options, define
-from screening.schema import CellKind, Column, ColumnContract, Role
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
 HOUR, DAY = 3600.0, 86_400.0
 EPOCH = 1_500_000_000.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from screening.errors import BadFile
 from screening.features import Options, Ranges, compute, define, read_ranges
-from screening.schema import CellKind, Column, ColumnContract, Role
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from tests.screening.features.mmdb import database
 
 GOOD = "lower_bound_ip_address,upper_bound_ip_address,country\n16777216,16777471,Australia\n16777472,16778239,China\n"

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 
 from screening.errors import BadArtefact
 from screening.features import Definition, Options, Ranges, Shape, compute, define
-from screening.features.feature import duration, window_name, window_words
-from screening.schema import CellKind, Column, ColumnContract, Role
+from screening.features.definitions.feature import duration, window_name, window_words
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from tests.screening.features.tables import COLUMNS, DAY, HOUR, Table, payments, tables
 
 ROOT = Path(__file__).parents[3]

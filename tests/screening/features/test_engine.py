@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screening.features import Definition, Options, Past, PastIndex, compute, define, iterate, timeline
-from screening.schema import CellKind, Column, ColumnContract, Role
+from screening.features import Definition, Options, Past, PastIndex, compute, define, iterate
+from screening.features.computation import timeline
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from tests.screening.features.reference import Reference, rows_of
 from tests.screening.features.tables import COLUMNS, DAY, EPOCH, HOUR, OPTIONS, Table, payments, tables
 
@@ -150,7 +151,7 @@ def test_blocks_and_chunks_are_cuts_of_one_matrix(monkeypatch: pytest.MonkeyPatc
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from screening.features import entities
+    from screening.features.computation import entities
 
     table = payments(3000, days=60)
     alone = features(table.definition(), table)

@@ -11,7 +11,7 @@ import pytest
 
 from screening.errors import BadFile, CellProblem
 from screening.intake import Batch, Limits, append_columns, identify, open_transactions, read_records
-from screening.schema import CARD, ColumnContract
+from screening.transactions.schema import CARD, ColumnContract
 from tests.screening.intake.intake_tables import lines, numbers
 
 

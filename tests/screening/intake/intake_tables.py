@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from screening.schema import CARD
+from screening.transactions.schema import CARD
 
 NAMES = [*CARD.columns, "Class"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screening.intake.cards import is_card_number, without_card_numbers
+from screening.intake.card_numbers import is_card_number, without_card_numbers
 
 
 @pytest.mark.security(25)

@@ -17,7 +17,7 @@ from screening.errors import BadFile
 from screening.intake import Kind, Limits, append_columns, open_transactions, read_records
 from screening.intake.formulas import without_formulas
 from screening.intake.numbers import NUMBER, NUMBER_WITH_COMMA, number
-from screening.schema import ColumnContract
+from screening.transactions.schema import ColumnContract
 
 CONTRACT = ColumnContract(("Time", "A", "Amount"), label="Class", time="Time", amount="Amount")
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

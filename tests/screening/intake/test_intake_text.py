@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from screening.intake import Limits, header_of
-from screening.schema import CARD
+from screening.transactions.schema import CARD
 from tests.screening.intake.intake_tables import NAMES, lines, numbers, text
 
 TINY = Limits(block=700)  # a row is about 600 bytes long: many blocks, most cut in the middle of a row

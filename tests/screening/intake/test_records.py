@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening.intake.batch import Limits
-from screening.intake.records import BLANK, blocks, ends, marks_of, stray_quote
+from screening.intake.text.records import BLANK, blocks, ends, marks_of, stray_quote
 
 TEXTS = st.lists(
     st.sampled_from([b"1", b"a,", b'"', b'"x\ny"', b'""', b"\n", b"\r\n", b"\n\n\n", b" "]), max_size=60

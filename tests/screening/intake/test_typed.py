@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from screening.cells import address_code, text_code, time_of
 from screening.errors import BadFile
-from screening.intake import parse
-from screening.records import from_mappings
-from screening.schema import CellKind, Column, ColumnContract, Role
+from screening.intake.text import parse
+from screening.transactions.encoding import address_code, text_code, time_of
+from screening.transactions.json_records import from_mappings
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
 ORDERS = ColumnContract.of(
     [

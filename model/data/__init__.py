@@ -1,0 +1,1 @@
+"""Training data: files read, cleaned, split, summarized, and generated."""

@@ -1,0 +1,226 @@
+"""Looks at the rows of a training file before anything is learned of them, mends what it can, and says what it did.
+
+Cells that can't be read never get here: the intake has set their rows aside, and the report counts them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.columns.leakage import LEAK, alone, like_the_label
+from screening.errors import CellProblem
+from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Role
+
+RARE = 0.01
+"""The share of rows up to which an odd value is an error to be dropped; more of them are how the file is."""
+EARLIEST = 631_152_000.0  # 1990-01-01
+DAY = 86_400.0
+SAMPLE = 200_000
+SHOWN = 20
+Labels = NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found, in how many rows, and what was done about it."""
+
+    kind: str
+    column: str | None
+    rows: int
+    done: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """Which rows to learn from, bool (rows,), which columns to leave out, and the report as JSON types."""
+
+    keep: NDArray[np.bool_]
+    dropped: tuple[str, ...]
+    report: dict[str, Any] = field(repr=False)
+
+
+def examine(
+    contract: ColumnContract,
+    values: Matrix,
+    label: Labels,
+    *,
+    keep_leaks: bool = False,
+    set_aside: int = 0,
+    problems: Sequence[CellProblem] = (),
+    guessed_out: Sequence[tuple[str, str]] = (),
+) -> Cleaned:
+    """Look at rows of a contract.
+
+    Args:
+        contract: names the columns of ``values``.
+        values: float64 (rows, columns), NaN for a blank.
+        label: int8 (rows,), -1 for none.
+        keep_leaks: learn from columns that alone tell the label.
+        set_aside: rows that couldn't be read.
+        problems: some of what was wrong with them.
+        guessed_out: columns that aren't used, each with the reason.
+    """
+    keep = np.ones(len(values), bool)
+    findings = []
+    if set_aside:
+        findings.append(
+            Finding(
+                "unreadable",
+                None,
+                set_aside,
+                "left out",
+                f"{set_aside:,} rows have cells that can't be read.",
+            )
+        )
+    findings += _unlabelled(contract, label, keep)
+    findings += _duplicates(values, label, keep)
+    for place, column in enumerate(contract.parts()):
+        findings += _of_column(column, values[:, place], keep)
+    findings += _before_their_time(contract, values, keep)
+    constant = _constant(contract, values, keep)
+    leaks = _leaks(contract, values, label, keep)
+    findings += constant + [_told(leak, keep_leaks=keep_leaks) for leak in leaks]
+    left_out = [] if keep_leaks else [leak.column for leak in leaks if leak.kind == "leak"]
+    out = [finding.column for finding in constant] + left_out
+    report = {
+        "rows": len(values) + set_aside,
+        "rows_learned_from": int(keep.sum()),
+        "findings": [asdict(finding) for finding in findings],
+        "unreadable": [asdict(problem) for problem in problems[:SHOWN]],
+        "unused": [{"column": name, "reason": reason} for name, reason in guessed_out],
+    }
+    return Cleaned(keep, tuple(name for name in out if name is not None), report)
+
+
+def _told(leak: Finding, *, keep_leaks: bool) -> Finding:
+    if leak.kind != "leak":
+        return leak
+    done = "kept, as was asked" if keep_leaks else "column left out"
+    return Finding(leak.kind, leak.column, leak.rows, done, leak.words)
+
+
+def _unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+    blank = label < 0
+    keep &= ~blank
+    count = int(blank.sum())
+    words = f"{count:,} rows have no {contract.label}."
+    return [Finding("no label", contract.label, count, "left out", words)] if count else []
+
+
+def _duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+    """Rows that repeat another one in every column that is used; the first is kept."""
+    whole = np.column_stack([np.where(np.isnan(values), np.inf, values), label])
+    _, first = np.unique(whole, axis=0, return_index=True)
+    again = np.ones(len(values), bool)
+    again[first] = False
+    again &= keep
+    count = int(again.sum())
+    if not count:
+        return []
+    words = f"{count:,} rows repeat an earlier one in every column that is used."
+    if count > RARE * len(values):
+        return [Finding("duplicates", None, count, "kept: so many are how the file is", words)]
+    keep &= ~again
+    return [Finding("duplicates", None, count, "left out, the first of each kept", words)]
+
+
+def _of_column(column: Column, values: NDArray[np.float64], keep: NDArray[np.bool_]) -> list[Finding]:
+    found = []
+    blank = int(np.isnan(values).sum())
+    if blank:
+        done = (
+            "filled with the usual value, and marked"
+            if column.kind is CellKind.NUMBER
+            else "taken as a value"
+        )
+        found.append(
+            Finding("missing", column.name, blank, done, f"{column.name} is blank in {blank:,} rows.")
+        )
+    if column.role is Role.AMOUNT:
+        found += _odd("negative", column.name, values < 0, keep, "is negative")
+    if column.kind is CellKind.TIME:
+        with np.errstate(invalid="ignore"):
+            early = values < EARLIEST
+            usual = np.nanmedian(values) if len(values) else 0.0
+            late = values > usual + 10 * 366 * DAY
+        found += _odd(
+            "impossible time", column.name, early | late, keep, "lies before 1990 or ten years ahead of most"
+        )
+    return found
+
+
+def _odd(kind: str, name: str, odd: NDArray[np.bool_], keep: NDArray[np.bool_], says: str) -> list[Finding]:
+    count = int((odd & keep).sum())
+    if not count:
+        return []
+    if count > RARE * len(odd):
+        return [
+            Finding(
+                kind, name, count, "kept: so many are how the file is", f"{name} {says} in {count:,} rows."
+            )
+        ]
+    keep &= ~odd
+    return [Finding(kind, name, count, "left out", f"{name} {says} in {count:,} rows.")]
+
+
+def _before_their_time(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_]) -> list[Finding]:
+    """Moments, such as a sign-up, that come after the transaction."""
+    if contract.time is None:
+        return []
+    time = values[:, contract.columns.index(contract.time)]
+    found = []
+    for place, column in enumerate(contract.parts()):
+        if column.role is Role.MOMENT:
+            with np.errstate(invalid="ignore"):
+                after = values[:, place] > time
+            found += _odd("impossible order", column.name, after, keep, f"comes after {contract.time}")
+    return found
+
+
+def _constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_]) -> list[Finding]:
+    found = []
+    for place, name in enumerate(contract.columns):
+        kept = values[keep, place]
+        if (
+            len(kept)
+            and name != contract.time
+            and (np.isnan(kept).all() or np.nanmin(kept) == np.nanmax(kept))
+        ):
+            if np.isnan(kept).any() and not np.isnan(kept).all():
+                continue  # there or not there: that is two values
+            words = f"{name} says the same in every row."
+            found.append(Finding("constant", name, len(kept), "column left out", words))
+    return found
+
+
+def _leaks(contract: ColumnContract, values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+    rows = _some(np.flatnonzero(keep), label)
+    found = []
+    for place, column in enumerate(contract.parts()):
+        if column.role is Role.TIME:
+            continue
+        auc = alone(column.kind, values[rows, place], label[rows])
+        if auc < LEAK:
+            continue
+        leak = like_the_label(column.kind, values[rows, place], label[rows])
+        words = f"{column.name} alone tells fraud from the rest (AUC {auc:.4f})"
+        words += (
+            ", as if filled in afterwards." if leak else ". Make sure that it is known when it is needed."
+        )
+        found.append(Finding("leak" if leak else "telling", column.name, int(keep.sum()), "kept", words))
+    return found
+
+
+def _some(rows: NDArray[np.int64], label: Labels) -> NDArray[np.int64]:
+    """All frauds and enough others."""
+    if len(rows) <= SAMPLE:
+        return rows
+    fraud = rows[label[rows] == 1]
+    other = np.random.default_rng(0).choice(rows[label[rows] == 0], SAMPLE, replace=False)
+    return np.sort(np.r_[fraud[:SAMPLE], other])

@@ -1,0 +1,133 @@
+"""Reads a labelled file as the screening reads it: the same cells become the same numbers."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.card_file import file_sha256
+from model.data.order import Order
+from screening.columns.role_inference import Guess, guess_roles
+from screening.errors import BadFile, CellProblem
+from screening.intake import Kind, identify, open_transactions
+from screening.intake.batch import Limits
+from screening.intake.preview import preview
+from screening.transactions.schema import Column, ColumnContract, Matrix, Role
+
+HEAD_BYTES = 4096
+SAMPLE_ROWS = 5000
+MOST_LISTED = 100
+LIMITS = Limits(unpacked=16 * 2**30, child_memory=8 * 2**30, child_seconds=1800)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A labelled file as numbers: ``values`` (rows, columns of the contract), ``label`` int8 (rows,), -1 unknown."""
+
+    contract: ColumnContract
+    columns: tuple[Column, ...]
+    values: Matrix
+    label: NDArray[np.int8]
+    set_aside: int
+    """Rows of the file that have a cell that can't be used; they are not among ``values``."""
+    problems: tuple[CellProblem, ...]
+    notes: tuple[str, ...]
+    unused: tuple[tuple[str, str], ...]
+    """Columns that aren't learned from, each with the reason."""
+    sha256: str
+
+    def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Table:
+        """The chosen rows only."""
+        return replace(self, values=self.values[chosen], label=self.label[chosen])
+
+
+def read_table(order: Order) -> Table:
+    """Read the file of an order.
+
+    Raises:
+        BadFile: it can't be read, has no label, or no column that can be used.
+    """
+    guesses = () if order.columns else _guessed(order)
+    columns = order.columns or tuple(guess.column for guess in guesses)
+    reasons = {guess.column.name: guess.reason for guess in guesses}
+    unused = tuple(
+        (column.name, reasons.get(column.name, f"its role is {column.role.value}"))
+        for column in columns
+        if column.role in (Role.CARRY, Role.IGNORE)
+    )
+    contract = ColumnContract.of(columns)
+    if contract.label is None:
+        raise BadFile(
+            "No column says which rows were fraud.",
+            remedy="Name it with --label, or give a column the role label.",
+        )
+    if not contract.columns:
+        raise BadFile(
+            "No column can be learned from.", remedy="Give at least one column another role than ignore."
+        )
+    return replace(_read(order, columns, contract), unused=unused)
+
+
+def _guessed(order: Order) -> tuple[Guess, ...]:
+    header, rows = preview(order.file, _kind(order.file, order.filename), SAMPLE_ROWS)
+    return tuple(guess_roles(header, rows, order.label))
+
+
+def _kind(path: Path, filename: str) -> Kind:
+    with path.open("rb") as stream:
+        return identify(filename, stream.read(HEAD_BYTES))
+
+
+def _read(order: Order, columns: tuple[Column, ...], contract: ColumnContract) -> Table:
+    values, labels, problems, notes = [], [], [], []
+    set_aside = 0
+    with tempfile.TemporaryDirectory(prefix="training-") as scratch:
+        for batch in open_transactions(
+            order.file,
+            _kind(order.file, order.filename),
+            lambda _header: contract,
+            set_aside=True,
+            canonical=Path(scratch) / "canonical.csv",
+            limits=LIMITS,
+        ):
+            if batch.labels is None:
+                raise BadFile(
+                    f"Column {contract.label} holds more than two different values.",
+                    where=f"from row {batch.first_row}",
+                    remedy="A label says fraud or not: give a column with two values.",
+                )
+            good = ~batch.bad
+            values.append(batch.transactions.values[good])
+            labels.append(batch.labels[good])
+            set_aside += int(batch.bad.sum())
+            problems.extend(batch.problems[: MOST_LISTED - len(problems)])
+            notes.extend(note for note in batch.notes if note not in notes)
+    return Table(
+        contract,
+        columns,
+        np.concatenate(values),
+        np.concatenate(labels),
+        set_aside,
+        tuple(problems),
+        tuple(notes),
+        (),
+        file_sha256(order.file),
+    )
+
+
+def without(table: Table, dropped: set[str]) -> Table:
+    """The table without some columns, which are ignored from now on."""
+    columns = tuple(
+        replace(column, role=Role.IGNORE) if column.name in dropped else column for column in table.columns
+    )
+    keep = [name not in dropped for name in table.contract.columns]
+    return replace(
+        table,
+        columns=columns,
+        contract=ColumnContract.of(columns),
+        values=table.values[:, np.array(keep, bool)],
+    )

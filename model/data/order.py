@@ -1,0 +1,84 @@
+"""An order to train a detector, as the page, the command line and the job hand it over: one JSON file."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from screening.errors import BadFile
+from screening.transactions.schema import CellKind, Column, Role
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+DELAY = 7 * 86_400.0
+"""Seconds until a fraud is known, as in the Fraud Detection Handbook (Le Borgne et al. 2022, chapter 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to train on, how, and where the detector goes."""
+
+    file: Path
+    out: Path
+    """The detector's folder; made when the training is done, as a whole."""
+    name: str
+    filename: str
+    """What the file is called where people see it."""
+    label: str | None = None
+    columns: tuple[Column, ...] | None = None
+    """Every column with its role; ``None`` has them guessed."""
+    label_delay: float = DELAY
+    keep_leaks: bool = False
+    seed: int = 0
+    instance: Path | None = None
+    """INSTANCE_PATH, when the training data shall be remembered as the past of the files to come."""
+    description: str | None = None
+    ranges: Path | None = None
+    """The operator's table of which addresses are of which country."""
+
+    def as_json(self) -> str:
+        """For :meth:`read`."""
+        return json.dumps(asdict(self), default=str, indent=1)
+
+    @classmethod
+    def read(cls, path: Path) -> Order:
+        """Read an order.
+
+        Raises:
+            BadFile: it isn't one.
+        """
+        try:
+            return cls._of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            raise BadFile(f"The order to train can't be used: {problem}.", where=str(path)) from None
+
+    @classmethod
+    def _of(cls, given: dict[str, Any]) -> Order:
+        if not NAME.fullmatch(given["name"]):
+            raise ValueError(f"{given['name']!r} is no name for a detector")
+        columns = given.get("columns")
+        optional = {key: given[key] for key in ("label", "description") if given.get(key) is not None}
+        return cls(
+            file=Path(given["file"]),
+            out=Path(given["out"]),
+            name=given["name"],
+            filename=str(given.get("filename") or Path(given["file"]).name),
+            columns=None if columns is None else tuple(map(_column, columns)),
+            label_delay=float(given.get("label_delay", DELAY)),
+            keep_leaks=bool(given.get("keep_leaks", False)),
+            seed=int(given.get("seed", 0)),
+            instance=Path(given["instance"]) if given.get("instance") else None,
+            ranges=Path(given["ranges"]) if given.get("ranges") else None,
+            **optional,
+        )
+
+
+def _column(given: dict[str, Any]) -> Column:
+    return Column(
+        str(given["name"]),
+        Role(given["role"]),
+        CellKind(given.get("kind", CellKind.NUMBER)),
+        bool(given.get("optional", False)),
+    )

@@ -1,0 +1,84 @@
+"""How the columns of the training data are distributed, in few numbers: what later files are compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.transactions.schema import CellKind, ColumnContract, Matrix
+
+QUANTILES = {
+    "min": 0.0,
+    "q01": 0.01,
+    "q05": 0.05,
+    "q25": 0.25,
+    "q50": 0.5,
+    "q75": 0.75,
+    "q95": 0.95,
+    "q99": 0.99,
+    "max": 1.0,
+}
+LEVELS = 30
+"""Texts whose share is kept; those of all others are added up."""
+ROWS = 500_000
+Column = NDArray[np.float64]
+
+
+def summary(
+    contract: ColumnContract, values: Matrix, weight: Column | None = None
+) -> dict[str, dict[str, Any]]:
+    """By column: quantiles, deciles and the share of blanks of numbers and times; the most frequent codes of texts.
+
+    Args:
+        contract: names the columns of ``values`` and their kinds.
+        values: float64 (rows, columns).
+        weight: what each row stands for, (rows,); all the same by default.
+    """
+    weight = np.ones(len(values)) if weight is None else weight
+    if len(values) > ROWS:
+        rows = np.linspace(0, len(values) - 1, ROWS).astype(np.int64)
+        values, weight = values[rows], weight[rows]
+    return {
+        column.name: _levels(cells, weight) if column.kind is CellKind.TEXT else _quantiles(cells, weight)
+        for column, cells in zip(contract.parts(), values.T, strict=True)
+    }
+
+
+def _quantiles(cells: Column, weight: Column) -> dict[str, Any]:
+    known = ~np.isnan(cells)
+    missing = round(float(weight[~known].sum() / weight.sum()), 6)
+    if not known.any():
+        return {"missing": missing}
+    marks = weighted_quantiles(
+        cells[known], weight[known], np.r_[list(QUANTILES.values()), np.linspace(0, 1, 11)]
+    )
+    rounded = [float(f"{mark:.9g}") for mark in marks]
+    return {
+        **dict(zip(QUANTILES, rounded, strict=False)),
+        "deciles": rounded[len(QUANTILES) :],
+        "missing": missing,
+    }
+
+
+def weighted_quantiles(cells: Column, weight: Column, shares: Column) -> Column:
+    """The smallest cells that have at least these shares of the weight at or below them."""
+    order = np.argsort(cells, kind="stable")
+    reached = np.cumsum(weight[order])
+    place = np.searchsorted(reached, shares * reached[-1] * (1 - 1e-12), side="left")
+    return np.asarray(cells[order][np.minimum(place, len(cells) - 1)])
+
+
+def _levels(cells: Column, weight: Column) -> dict[str, Any]:
+    known = ~np.isnan(cells)
+    total = weight.sum()
+    codes, place = np.unique(cells[known], return_inverse=True)
+    share = np.bincount(place, weights=weight[known], minlength=len(codes)) / total
+    most = np.argsort(-share, kind="stable")[:LEVELS]
+    return {
+        "levels": [[float(codes[at]), round(float(share[at]), 6)] for at in most],
+        "other": round(float(max(share.sum() - share[most].sum(), 0.0)), 6),
+        "different": len(codes),
+        "missing": round(float(weight[~known].sum() / total), 6),
+    }

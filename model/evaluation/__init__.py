@@ -1,0 +1,1 @@
+"""How detectors are measured, and the baselines they are compared with."""

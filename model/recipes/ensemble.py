@@ -1,0 +1,213 @@
+"""Trains several small nets side by side on many rows: they see the same batches, and differ by weights and dropout.
+
+Their weights are averaged as they go (Polyak and Juditsky 1992), so that any epoch is a good one to stop at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.progress import Say, silent
+from model.recipes.network import GAINS, Layer, Member
+
+Values = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Held = tuple[Values, Labels, Floats]
+BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class PackedRecipe:
+    """How the nets are trained; ``decay`` is AdamW's (Loshchilov and Hutter 2019), ``patience`` counts epochs."""
+
+    members: int = 4
+    width: int = 64
+    epochs: int = 30
+    batch: int = 512
+    rate: float = 1e-3
+    decay: float = 0.5
+    dropout: float = 0.2
+    smoothing: float = 0.0
+    patience: int = 4
+    averaged: float = 0.3
+    """Epochs that the average of the weights looks back."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The members with averaged weights, after how many epochs, and the mean logits of held-out rows, if any."""
+
+    members: list[Member]
+    epochs: int
+    held_logit: Floats | None
+
+
+def train_packed(
+    values: Values,
+    label: Labels,
+    weight: Floats,
+    recipe: PackedRecipe,
+    seed: int,
+    *,
+    held: Held | None = None,
+    say: Say = silent,
+) -> Trained:
+    """Train on bent inputs (rows, f); with ``held`` rows, as long as their log loss falls, else all epochs."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    layers = _layers(values.shape[1], recipe, seed)
+    net = keras.Model(layers[0].input, layers[-1].output)
+    batches = -(-len(values) // recipe.batch)
+    warm = max(min(batches, recipe.epochs * batches // 10), 1)
+    rate = keras.optimizers.schedules.PolynomialDecay(0.1 * recipe.rate, warm, recipe.rate)
+    optimizer = keras.optimizers.AdamW(
+        rate, weight_decay=recipe.decay, epsilon=1e-8, use_ema=True,
+        ema_momentum=float(np.clip(1 - 1 / (recipe.averaged * batches), 0.5, 0.9995)),
+    )  # fmt: skip
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    net.compile(
+        optimizer,
+        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing),
+        jit_compile=False,
+    )
+    best = _Best(layers, held, recipe, say)
+    feed = _Feed(values, label, weight, recipe, seed)
+    net.fit(
+        feed.dataset(),
+        epochs=recipe.epochs,
+        steps_per_epoch=batches,
+        shuffle=False,
+        verbose=0,
+        callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True), best.callback(keras)],
+    )
+    return best.result()
+
+
+def mean_logits(members: list[Member], values: Values) -> Floats:
+    """The mean of the members' logits, (rows,), in blocks and in float32: near enough to choose an epoch by."""
+    found = np.empty(len(values))
+    for start in range(0, len(values), BLOCK):
+        part = values[start : start + BLOCK]
+        found[start : start + BLOCK] = np.mean([_apply(member, part) for member in members], axis=0)
+    return found
+
+
+def _apply(member: Member, values: Values) -> Values:
+    for layer in member:
+        values = values @ layer.kernel.astype(np.float32) + layer.bias.astype(np.float32)
+        if layer.activation == "relu":
+            values = np.maximum(values, 0.0)
+    return values[:, 0]
+
+
+def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
+    """Three layers that each hold all members side by side, connected, with dropout between them."""
+    import keras
+
+    k, h = recipe.members, recipe.width
+    shapes = (("bi,kij->bkj", h, "relu"), ("bki,kij->bkj", h, "relu"), ("bki,kij->bkj", 1, "linear"))
+    layers = [
+        keras.layers.EinsumDense(equation, output_shape=(k, units), bias_axes="kj", activation=kind)
+        for equation, units, kind in shapes
+    ]
+    inner = keras.Input((columns,))
+    for layer in layers[:-1]:
+        inner = keras.layers.Dropout(recipe.dropout)(layer(inner))
+    layers[-1](inner)
+    generator = np.random.default_rng(seed)
+    for layer, gain in zip(layers, GAINS, strict=True):
+        kernel, bias = layer.get_weights()
+        reach = gain / np.sqrt(kernel.shape[1])  # Keras would count the members as inputs
+        layer.set_weights([generator.uniform(-reach, reach, kernel.shape), bias])
+    return layers
+
+
+def _members(layers: list[Any], count: int) -> list[Member]:
+    """The members one by one; the first layer takes inputs between -1 and 1."""
+    parts = [[part.astype(float) for part in layer.get_weights()] for layer in layers]
+    kinds = ("relu", "relu", "linear")
+    return [
+        [Layer(w[m], b[m], kind) for (w, b), kind in zip(parts, kinds, strict=True)] for m in range(count)
+    ]
+
+
+class _Best:
+    """Looks at the averaged weights after each epoch and keeps those of the best."""
+
+    def __init__(self, layers: list[Any], held: Held | None, recipe: PackedRecipe, say: Say) -> None:
+        self._layers, self._held, self._recipe, self._say = layers, held, recipe, say
+        self._loss, self._epoch = np.inf, 0
+        self._members: list[Member] = []
+        self._logit: Floats | None = None
+
+    def callback(self, keras: Any) -> Any:
+        """For ``fit``."""
+        best = self
+
+        class Look(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                del logs
+                self.model.stop_training = best.look(epoch)
+
+        return Look()
+
+    def look(self, epoch: int) -> bool:
+        """Whether that was enough."""
+        members = _members(self._layers, self._recipe.members)
+        share = (epoch + 1) / self._recipe.epochs
+        if self._held is None:
+            self._members, self._epoch = members, epoch + 1
+            self._say(share, f"Epoch {epoch + 1} of {self._recipe.epochs}")
+            return False
+        values, label, weight = self._held
+        logit = mean_logits(members, values)
+        loss = float(np.average(np.logaddexp(0.0, np.where(label == 1, -logit, logit)), weights=weight))
+        self._say(share, f"Epoch {epoch + 1}: log loss {loss:.5f} on held-out rows")
+        if loss < self._loss:
+            self._loss, self._epoch, self._members, self._logit = loss, epoch + 1, members, logit
+        return epoch + 1 - self._epoch >= self._recipe.patience
+
+    def result(self) -> Trained:
+        """The best so far."""
+        return Trained(self._members, self._epoch, self._logit)
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """Batches in a new order each epoch."""
+
+    values: Values
+    label: Labels
+    weight: Floats
+    recipe: PackedRecipe
+    seed: int
+
+    def dataset(self) -> Any:
+        """An endless dataset of (inputs, labels, weights)."""
+        import tensorflow as tf
+
+        k = self.recipe.members
+        signature = (
+            tf.TensorSpec((None, self.values.shape[1]), tf.float32),
+            tf.TensorSpec((None, k, 1), tf.float32),
+            tf.TensorSpec((None, 1), tf.float32),
+        )
+        return tf.data.Dataset.from_generator(self._batches, output_signature=signature).prefetch(4)
+
+    def _batches(self) -> Iterator[tuple[Values, Values, Values]]:
+        generator = np.random.default_rng(self.seed)
+        k = self.recipe.members
+        weight = (self.weight / self.weight.mean()).astype(np.float32)
+        while True:
+            order = generator.permutation(len(self.values))
+            for start in range(0, len(order), self.recipe.batch):
+                rows = order[start : start + self.recipe.batch]
+                label = np.repeat(self.label[rows].astype(np.float32)[:, None, None], k, axis=1)
+                yield self.values[rows], label, weight[rows][:, None]

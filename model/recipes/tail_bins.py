@@ -1,0 +1,62 @@
+"""Where trees may ask: marks on each column, dense in its tails, so that what is rare can be told from what is usual.
+
+Growing on histograms puts at most 256 marks on a column, at even shares of the rows. Of a column whose last 0.2 % are
+frauds the last mark then lies before them, and no tree can ask for them. Trees are grown on how many marks a value has
+reached instead, and their questions are put back into the column's own numbers: exactly the same answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.recipes.tree_layers import Trees
+
+Features = NDArray[np.float32]
+Reached = NDArray[np.uint8]
+EVEN, TAIL = 63, 96
+"""Marks at even shares of the rows, and more of them in each tail: 255 together, for 256 answers."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """``columns``: of each column its marks, ascending and different, float32 (at most 255,); they are values of it."""
+
+    columns: tuple[Features, ...]
+
+    @classmethod
+    def of(cls, features: Features) -> Marks:
+        """The marks of columns (rows, f); the shares in a tail fall by even factors, down to a single row."""
+        count = len(features)
+        first = 1.0 / (EVEN + 1)
+        tail = np.geomspace(min(1.0 / count, first / 2), first, TAIL, endpoint=False)
+        shares = np.sort(np.r_[np.arange(1, EVEN + 1) * first, tail, 1 - tail])
+        return cls(
+            tuple(
+                np.unique(np.quantile(column, shares, method="nearest")).astype(np.float32)
+                for column in features.T
+            )
+        )
+
+    def reached(self, features: Features) -> Reached:
+        """How many marks of its column each value of (rows, f) has reached; the same shape."""
+        found = np.empty(features.shape, np.uint8)
+        for place, marks in enumerate(self.columns):
+            found[:, place] = np.searchsorted(marks, features[:, place], side="right")
+        return found
+
+    def asked(self, trees: Trees) -> Trees:
+        """Trees that were grown on :meth:`reached`, as trees on the columns' own numbers.
+
+        Fewer than t marks are reached where the value is below the t-th of them.
+        """
+        column, threshold = trees.column.copy(), np.zeros_like(trees.threshold)
+        for gate in zip(*np.nonzero(column >= 0), strict=True):
+            marks, number = self.columns[column[gate]], int(np.ceil(trees.threshold[gate]))
+            if number > len(marks):  # nothing reaches so many: always yes
+                column[gate] = -1
+            else:
+                threshold[gate] = marks[max(number, 1) - 1]
+        return replace(trees, column=column, threshold=threshold)

@@ -1,0 +1,1 @@
+"""Accounts: the users file, passwords, sessions, roles, the login throttle."""

@@ -1,0 +1,126 @@
+"""Sessions, kept on the server: a cookie is worth nothing once its row is gone.
+
+The cookie carries 256 random bits, the table only their SHA-256: who reads the table can't log in with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import CursorResult, Float, String, Text, delete, func, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from screening.accounts.users_text import Account
+from screening.infra.database import Base, Database
+
+LONGEST_SECONDS = 12 * 3600.0
+TOUCH_SECONDS = 20.0
+"""How exactly the last use is kept: not every page view needs a write."""
+
+
+class SessionRow(Base):
+    """One session of one account."""
+
+    __tablename__ = "sessions"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    username: Mapped[str] = mapped_column(String(64), index=True)
+    proof: Mapped[str] = mapped_column(String(64))
+    """:func:`proof_of` the account at login: when it differs, password or role has changed and the session is over."""
+    created: Mapped[float] = mapped_column(Float, index=True)
+    """Seconds since 1970, UTC."""
+    last_seen: Mapped[float] = mapped_column(Float)
+    data: Mapped[str] = mapped_column(Text, default="{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A session that is neither idle nor too old."""
+
+    username: str
+    proof: str
+    last_seen: float
+    data: dict[str, Any]
+
+
+def proof_of(account: Account) -> str:
+    """A digest of what a session was granted for: password hash and role."""
+    return hashlib.sha256(f"{account.password_hash}\0{account.role}".encode()).hexdigest()
+
+
+class SessionStore:
+    """Begins, finds and ends sessions.
+
+    Args:
+        database: where they are kept, so that all workers see them and a restart keeps them.
+        idle_seconds: a session that isn't used for so long is over; none lasts longer than 12 hours.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self, database: Database, idle_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._idle = idle_seconds
+        self._clock = clock
+
+    def begin(self, account: Account, data: dict[str, Any]) -> str:
+        """Keep a new session; returns the token for its cookie."""
+        token = secrets.token_urlsafe(32)
+        now = self._clock()
+        with self._database.write() as session:
+            session.execute(delete(SessionRow).where(SessionRow.created < now - LONGEST_SECONDS))
+            session.add(
+                SessionRow(
+                    digest=_digest(token),
+                    username=account.username,
+                    proof=proof_of(account),
+                    created=now,
+                    last_seen=now,
+                    data=json.dumps(data),
+                )
+            )
+        return token
+
+    def find(self, token: str) -> Found | None:
+        """The session of a cookie, or ``None`` when it is unknown, ended, idle or too old."""
+        now = self._clock()
+        with self._database.read() as session:
+            row = session.get(SessionRow, _digest(token))
+        if row is None or now - row.last_seen > self._idle or now - row.created > LONGEST_SECONDS:
+            return None
+        return Found(row.username, row.proof, row.last_seen, json.loads(row.data))
+
+    def keep(self, token: str, found: Found, data: dict[str, Any], *, used: bool = True) -> None:
+        """Write what changed: the data, and (when ``used``) the time of the last use. Never revives an ended one."""
+        now = self._clock()
+        changed = data != found.data
+        if not changed and (not used or now - found.last_seen < TOUCH_SECONDS):
+            return
+        values: dict[str, Any] = {"data": json.dumps(data)} if changed else {}
+        if used:
+            values["last_seen"] = now
+        with self._database.write() as session:
+            session.execute(update(SessionRow).where(SessionRow.digest == _digest(token)).values(**values))
+
+    def end(self, token: str) -> None:
+        """End one session."""
+        with self._database.write() as session:
+            session.execute(delete(SessionRow).where(SessionRow.digest == _digest(token)))
+
+    def end_all(self, username: str) -> int:
+        """End every session of an account; returns how many there were."""
+        with self._database.write() as session:
+            theirs = func.lower(SessionRow.username) == username.casefold()  # case plays no part in names
+            done = session.execute(delete(SessionRow).where(theirs))
+            return done.rowcount if isinstance(done, CursorResult) else 0
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

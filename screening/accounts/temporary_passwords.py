@@ -1,0 +1,61 @@
+"""Passwords that somebody else than their owner has chosen: they must be changed at the next log-in.
+
+``users.txt`` has no field for that, so it stands in the database, tied to a digest of the password's hash: another
+password, set on a page or by hand in the file, is no longer the one that was handed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from sqlalchemy import String, delete, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from screening.accounts.users_text import Account
+from screening.infra.database import Base, Database
+
+
+class HandedPassword(Base):
+    """The latest one of an account."""
+
+    __tablename__ = "handed_passwords"
+
+    username: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """In small letters: case plays no part in names."""
+    digest: Mapped[str] = mapped_column(String(64))
+
+
+class HandedPasswords:
+    """Knows which accounts still have a password that was handed to them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, account: Account) -> None:
+        """The account's present password was chosen by somebody else."""
+        with self._database.write() as session:
+            session.merge(HandedPassword(username=account.username.casefold(), digest=_digest(account)))
+
+    def forget(self, account: Account) -> None:
+        """The account's present password is its owner's."""
+        with self._database.write() as session:
+            session.execute(
+                delete(HandedPassword).where(HandedPassword.username == account.username.casefold())
+            )
+
+    def has(self, account: Account) -> bool:
+        """Whether the account's present password must be changed."""
+        with self._database.read() as session:
+            kept = session.get(HandedPassword, account.username.casefold())
+        return kept is not None and kept.digest == _digest(account)
+
+    def of(self, accounts: Iterable[Account]) -> set[str]:
+        """The usernames of those whose present password must be changed."""
+        with self._database.read() as session:
+            kept = {row.username: row.digest for row in session.scalars(select(HandedPassword))}
+        return {one.username for one in accounts if kept.get(one.username.casefold()) == _digest(one)}
+
+
+def _digest(account: Account) -> str:
+    return hashlib.sha256(account.password_hash.encode()).hexdigest()

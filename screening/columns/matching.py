@@ -1,0 +1,72 @@
+"""Which column of a file is which of a contract, by what their names share and by the kind of their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from screening.columns.role_inference import MOSTLY, Profile, profile
+from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
+from screening.transactions.schema import CellKind, Column, normalise
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which column of a file seems to be a column of a contract, and how sure that is, from 0 to 1."""
+
+    header: str | None
+    score: float
+
+
+def guess_mapping(
+    header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Column]
+) -> dict[str, Match]:
+    """For each column of a contract the file's column that seems to be it; none for two of them.
+
+    Args:
+        header: the file's names.
+        rows: some of its rows.
+        columns: the contract's, as :meth:`ColumnContract.parts` gives them.
+    """
+    profiles = [profile(name, [row[place] for row in rows]) for place, name in enumerate(header)]
+    scores = [
+        (_likeness(column, each), wanted, place)
+        for wanted, column in enumerate(columns)
+        for place, each in enumerate(profiles)
+    ]
+    found: dict[str, Match] = {column.name: Match(None, 0.0) for column in columns}
+    taken: set[int] = set()
+    done: set[int] = set()
+    for score, wanted, place in sorted(scores, key=lambda each: (-each[0], each[1], each[2])):
+        if score >= 0.4 and wanted not in done and place not in taken:  # noqa: PLR2004 -- below it is a coincidence
+            found[columns[wanted].name] = Match(header[place], round(score, 2))
+            done.add(wanted)
+            taken.add(place)
+    return found
+
+
+def _likeness(column: Column, each: Profile) -> float:
+    """1 for the same name; else how many words both names share, halved where the cells are of another kind."""
+    if normalise(column.name) == normalise(each.name):
+        return 1.0
+    ours, theirs = _meanings(column.name), _meanings(each.name)
+    if not ours or not theirs:
+        return 0.0
+    shared = len(ours & theirs) / len(ours | theirs)
+    return 0.95 * shared * (1.0 if _fits(column, each) else 0.3)
+
+
+def _meanings(name: str) -> set[str]:
+    """The words of a name, each as the first of its synonyms, without those that say nothing."""
+    words = set(words_of(name))
+    words = words - NOISE or words
+    return {next((min(group) for group in SYNONYMS if word in group), word) for word in words}
+
+
+def _fits(column: Column, each: Profile) -> bool:
+    """Whether the cells are of the kind that the contract wants."""
+    if column.kind is CellKind.NUMBER:
+        return each.number >= MOSTLY
+    if column.kind is CellKind.TIME:
+        return each.time >= MOSTLY or each.whole >= MOSTLY
+    return column.kind is not CellKind.ADDRESS or each.dotted >= MOSTLY or each.number >= MOSTLY

@@ -1,0 +1,1 @@
+"""Detectors: a net, a vectorizer and a model card that belong together."""

@@ -1,0 +1,1 @@
+"""Nets compiled for the runtime, and the cache that keeps them."""

@@ -1,0 +1,193 @@
+"""Keeps the compiled form of nets, by the hash of their file; has what isn't there compiled in a process of
+its own.
+
+TensorFlow holds about 700 MB and takes seconds to import, so only that process
+(:mod:`screening.detectors.compilation.compiler`) imports it, and ends. What it leaves in the cache is small, quick, and
+all that a web process reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from screening.detectors.artifacts import Artefact
+from screening.detectors.runtime import CompiledNet
+from screening.errors import BadArtefact
+from screening.settings import ROOT
+
+log = logging.getLogger(__name__)
+COMPILER_VERSION = 2
+SIZES = (1, 16, 128)
+"""Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
+SECONDS = 300
+DAY = 24 * 3600
+DRAFT = "compile-"
+PASSED_ON = (
+    "PATH",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "HOME",
+    "USERPROFILE",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+)
+"""What the compiler's process gets of the environment: no key, no address of a database."""
+
+
+def compiled(model: Artefact, cache: Path) -> CompiledNet:
+    """The compiled form of a net, from the cache or made now (some ten seconds).
+
+    Raises:
+        BadArtefact: the net is unsafe, damaged, no probability, or can't be compiled.
+    """
+    key = key_of(model.sha256)
+    found = _read(cache / key)
+    if found:
+        note_use(cache / key)
+        return found
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with held(lock_of(cache, key)):  # a second process waits, and finds the first one's work
+            found = _read(cache / key)
+            if not found:
+                _compile(model, cache, key)
+                found = _read(cache / key)
+    except OSError as problem:
+        raise BadArtefact(
+            f"The compiled form of {model.path.name} can't be kept: {problem.strerror}.",
+            where=str(cache),
+            remedy="The server's user needs a folder there that can be written, with some room on the disk.",
+        ) from None
+    if not found:
+        raise BadArtefact(f"The compiled form of {model.path.name} can't be kept.", where=str(cache))
+    return found
+
+
+def key_of(sha256: str) -> str:
+    """The name under which the compiled form of a net is kept: another compiler or library makes another form."""
+    parts = [
+        sha256,
+        str(COMPILER_VERSION),
+        *(package_version(name) for name in ("keras", "ai-edge-litert")),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def package_version(package: str) -> str:
+    """The version of an installed package, read without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _read(folder: Path) -> CompiledNet | None:
+    """What is kept, or ``None`` when nothing is or any byte of it changed."""
+    try:
+        meta = json.loads((folder / "meta.json").read_bytes())
+        flatbuffers = {size: (folder / f"net-{size}.tflite").read_bytes() for size in SIZES}
+        whole = all(
+            hashlib.sha256(data).hexdigest() == meta["sha256"][str(size)]
+            for size, data in flatbuffers.items()
+        )
+        return CompiledNet(flatbuffers, int(meta["inputs"])) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def note_use(folder: Path) -> None:
+    """Note, once a day at most, that a compiled net is still wanted: the folder's time of change says when last."""
+    try:
+        if time.time() - folder.stat().st_mtime > DAY:
+            os.utime(folder)
+    except (
+        OSError
+    ) as problem:  # pruned in this moment, or a cache that can't be written and so can't be pruned
+        log.info("the use of the compiled net %s can't be noted: %s", folder.name[:12], problem.strerror)
+
+
+def _compile(model: Artefact, cache: Path, key: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=cache) as draft:
+        folder = Path(draft) / "net"
+        folder.mkdir()
+        (folder / "model.h5").write_bytes(model.data)  # the bytes that were hashed, not the file again
+        _run(folder, model)
+        (folder / "model.h5").unlink()
+        shutil.rmtree(cache / key, ignore_errors=True)  # what was there is damaged
+        folder.rename(cache / key)
+
+
+def _run(folder: Path, model: Artefact) -> None:
+    """Run the compiler's process; its error is raised here with the same words."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    keras = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": str(folder.parent / "keras")}
+    command = [sys.executable, "-m", "screening.detectors.compilation.compiler", str(folder), model.path.name]
+    try:
+        done = subprocess.run(  # noqa: S603  our own module, with our own arguments
+            command, cwd=ROOT, env=kept | quiet | keras, capture_output=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise BadArtefact(
+            f"{model.path.name} took more than {SECONDS} s to compile.", where=str(model.path)
+        ) from None
+    if done.returncode == 0:
+        return
+    try:
+        told = json.loads((folder / "error.json").read_bytes())
+    except (OSError, ValueError):
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        told = {
+            "what": f"{model.path.name} can't be compiled (exit {done.returncode}): {''.join(last)[:200]}"
+        }
+    raise BadArtefact(str(told["what"]), where=str(model.path), remedy=told.get("remedy"))
+
+
+def lock_of(cache: Path, key: str) -> Path:
+    """The file beside a compiled net that is locked while the net is made or removed."""
+    return cache / f"{key}.lock"
+
+
+@contextmanager
+def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file against all other processes; gives whether it is held, always true with ``wait``.
+
+    Where the system has no such lock, everybody holds it: two processes may then compile the same net.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    while True:
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if _is_still(path, file.fileno()):
+                yield True
+                return
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    """Whether the file that is open is the one of that name: else it was removed while its lock was waited for."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,142 @@
+"""Compiles a Keras .h5 into LiteRT flatbuffers: ``python -m screening.detectors.compilation.compiler FOLDER NAME``.
+
+Run by :mod:`screening.detectors.compilation.cache` and nowhere imported: here TensorFlow is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from screening.detectors.compilation.cache import SIZES, package_version
+from screening.detectors.compilation.tree_layers import find_forest, with_forest
+from screening.detectors.keras_file import check_net
+from screening.detectors.runtime import CompiledNet, Scorer
+from screening.errors import BadArtefact
+
+Form = Callable[[Any], Any]
+"""A net as a function of a tensor (rows, inputs) of fixed shape."""
+DIFFERENCE = 1e-5
+"""How far a compiled probability may be from Keras' own."""
+
+
+def main(arguments: list[str]) -> int:
+    """Compile ``<folder>/model.h5`` into the same folder; errors go to ``error.json`` there."""
+    folder, name = Path(arguments[0]), arguments[1]
+    try:
+        meta = _convert((folder / "model.h5").read_bytes(), folder, name)
+    except BadArtefact as problem:
+        (folder / "error.json").write_text(json.dumps({"what": problem.what, "remedy": problem.remedy}))
+        return 1
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return 0
+
+
+def _convert(data: bytes, folder: Path, name: str) -> dict[str, Any]:
+    check_net(data, name)
+    net = _load(folder / "model.h5", name)
+    inputs = _inputs(net, name)
+    flatbuffers, difference = _same(net, inputs, name)
+    hashes = {}
+    for size, flatbuffer in flatbuffers.items():
+        (folder / f"net-{size}.tflite").write_bytes(flatbuffer)
+        hashes[size] = hashlib.sha256(flatbuffer).hexdigest()
+    return {"inputs": inputs, "sha256": hashes, "difference": difference, "keras": package_version("keras")}
+
+
+def _same(net: Any, inputs: int, name: str) -> tuple[dict[int, bytes], float]:
+    """Flatbuffers that give what the net gives, and how far they are off: with its trees asked level by level if it
+    has any and if that is the same, else layer by layer as it stands.
+
+    Raises:
+        BadArtefact: neither is, or the net gives no probability.
+    """
+    forest = find_forest(net)
+    forms: list[Form] = [] if forest is None else [with_forest(net, forest)]
+    forms.append(lambda rows: net(rows, training=False))
+    for form in forms:
+        flatbuffers = {size: _flatbuffer(form, size, inputs, name) for size in SIZES}
+        try:
+            return flatbuffers, _verify(net, CompiledNet(flatbuffers, inputs), name)
+        except BadArtefact:
+            if form is forms[-1]:
+                raise
+    raise AssertionError("there is at least one form")
+
+
+def _load(path: Path, name: str) -> Any:
+    keras: Any = importlib.import_module("keras")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as problem:  # noqa: BLE001  Keras raises whatever it meets
+        line = " ".join(str(problem).split())[:200]
+        raise BadArtefact(f"{name} can't be loaded by Keras {keras.__version__}: {line}") from None
+
+
+def _inputs(net: Any, name: str) -> int:
+    """The width of the net's input, after a look at both ends."""
+    given, made = net.input_shape, net.output_shape
+    if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int)):  # noqa: PLR2004
+        raise BadArtefact(f"{name} takes an input of shape {given}, not one row of numbers.")
+    if made != (None, 1):
+        raise BadArtefact(f"{name} has an output of shape {made}, not one probability a row.")
+    return given[1]
+
+
+def _flatbuffer(form: Form, rows: int, inputs: int, name: str) -> bytes:
+    tf: Any = importlib.import_module("tensorflow")
+    constants: Any = importlib.import_module("tensorflow.python.framework.convert_to_constants")
+    # Keras adds the bias of a packed layer of width 1 "channels first", which LiteRT only knows for images
+    with patch.object(tf.nn, "bias_add", _bias_add):
+        call = tf.function(form, input_signature=[tf.TensorSpec((rows, inputs))])
+        frozen = constants.convert_variables_to_constants_v2(call.get_concrete_function())
+    try:
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
+    except Exception as problem:  # noqa: BLE001  the converter has no exception of its own that is public
+        line = " ".join(str(problem).split())[:200]
+        raise BadArtefact(f"{name} has a layer that can't be compiled: {line}") from None
+
+
+def _bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> Any:
+    tf: Any = importlib.import_module("tensorflow")
+    if data_format and data_format.startswith("NC"):
+        bias = tf.reshape(bias, (-1, *[1] * (len(value.shape) - 2)))
+    return tf.add(value, bias, name=name)
+
+
+def _verify(net: Any, result: CompiledNet, name: str) -> float:
+    """Compare with Keras on random rows, mild and extreme; the largest difference.
+
+    Raises:
+        BadArtefact: the output leaves [0, 1] or isn't a number, or the two disagree by more than 1e-5.
+    """
+    random = np.random.default_rng(0)
+    spread = np.repeat([0.5, 2.0, 10.0, 1000.0], 512)
+    rows = (random.standard_normal((len(spread), result.inputs)) * spread[:, None]).astype(np.float32)
+    expected = np.asarray(net.predict_on_batch(rows), np.float64)[:, 0]
+    if not np.isfinite(expected).all() or expected.min() < 0 or expected.max() > 1:
+        worst = expected[np.argmax(np.abs(np.nan_to_num(expected, nan=np.inf) - 0.5))]
+        raise BadArtefact(
+            f"{name} gives {worst:.6g} for some rows, which is no probability.",
+            remedy="Its last layer needs one unit with a sigmoid.",
+        )
+    scorer = Scorer(result)
+    alone = np.concatenate([scorer.probabilities(rows[place : place + 1]) for place in range(len(rows))])
+    apart = np.maximum(np.abs(scorer.probabilities(rows) - expected), np.abs(alone - expected))
+    # float32 sums of large terms are rounded more coarsely, by Keras as by LiteRT
+    difference = float((apart / np.maximum(spread / 10, 1)).max())
+    if not difference <= DIFFERENCE:
+        raise BadArtefact(f"{name} compiles to another net: its probabilities differ by {difference:.2g}.")
+    return difference
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,186 @@
+"""A detector: a net, a vectorizer and a card that belong together, loaded, checked, and ready to score."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.detectors.artifacts import (
+    Artefact,
+    check_contract,
+    check_hashes,
+    fingerprint,
+    read_artefact,
+    read_card,
+)
+from screening.detectors.compilation.cache import compiled
+from screening.detectors.runtime import Rows, Scorer
+from screening.detectors.vectorizer import NOTHING, Seen, Vectorizer, open_vectorizer
+from screening.errors import BadArtefact, BadTransaction, CellProblem
+from screening.transactions.schema import ColumnContract, Transactions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """Scores transactions of one column contract. Immutable, and safe to use from several threads."""
+
+    name: str
+    contract: ColumnContract
+    fingerprint: str
+    """SHA-256, hex, over both files' hashes and the contract."""
+    card: dict[str, Any] | None
+    warnings: list[str]
+    """What an operator should know: an identity scaler, assumed columns, a missing card."""
+    model_sha256: str
+    vectorizer_sha256: str
+    typical: dict[str, tuple[float, float]]
+    """For each input of the net the range of the middle half of legitimate transactions."""
+    vectorizer: Vectorizer = field(repr=False)
+    scorer: Scorer | _Late = field(repr=False)
+
+    def prepare(self) -> None:
+        """Compile the net now if that was put off until it is needed; some seconds, the first time ever.
+
+        Raises:
+            BadArtefact: it can't be compiled.
+        """
+        if isinstance(self.scorer, _Late):
+            self.scorer.made()
+
+    def probabilities(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
+        """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+
+        Raises:
+            BadFile: a column of the contract is missing.
+            BadTransaction: a value can't be scored; names row and column.
+        """
+        return _checked(self.scorer.probabilities(self.vectorizer.matrix(transactions, seen)))
+
+    def scored(
+        self, transactions: Transactions, seen: Seen = NOTHING
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
+        """Block by block in the order of the rows: the net's inputs before scaling, and the probabilities.
+
+        For files: the inputs of all rows are never there at once.
+
+        Raises:
+            BadFile, BadTransaction: as :meth:`probabilities`.
+        """
+        done = 0
+        for inputs in self.vectorizer.blocks(transactions, seen):
+            yield inputs, _checked(self.scorer.probabilities(self.vectorizer.scaled(inputs)), done)
+            done += len(inputs)
+
+
+def _checked(result: NDArray[np.float32], before: int = 0) -> NDArray[np.float32]:
+    if len(result) and not 0 <= result.min() <= result.max() <= 1:
+        row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
+        raise BadTransaction(
+            f"Row {row} is too extreme: the net gives no probability for it.",
+            where=f"row {row}",
+            remedy="Correct or remove this row; nothing was scored.",
+            problems=[CellProblem("is too extreme to be scored", row=row)],
+        )
+    return result
+
+
+def load_detector(
+    name: str,
+    model_file: Path,
+    vectorizer_file: Path,
+    card_file: Path | None,
+    cache: Path,
+    *,
+    late: bool = False,
+) -> Detector:
+    """Load a detector; the first time its net is compiled into ``cache``, which takes some ten seconds.
+
+    Args:
+        name: what the detector is called on pages and in the API.
+        model_file: the Keras HDF5 net.
+        vectorizer_file: the joblib dump with the RobustScaler.
+        card_file: the card that ties both together, or ``None`` for files without one.
+        cache: a folder for compiled nets.
+        late: whether the net is compiled only when it first scores, so that a page that lists detectors needn't wait.
+
+    Raises:
+        BadArtefact: a file is missing, damaged or unsafe, or they don't belong together.
+    """
+    model, dump = read_artefact(model_file), read_artefact(vectorizer_file)
+    card = None if card_file is None else read_card(card_file)
+    if card is not None:
+        check_hashes(card, model, dump)
+    vectorizer = open_vectorizer(dump.data, dump.path.name)
+    mark = fingerprint(model, dump, vectorizer.contract)
+    if card is not None and card_file is not None:
+        check_contract(card, vectorizer.contract, mark, card_file)
+    scorer = _Late(lambda: _scorer(model, vectorizer, cache)) if late else _scorer(model, vectorizer, cache)
+    warnings = list(vectorizer.warnings)
+    if card is None:
+        warnings.append(
+            "There is no card for these files: how good they are isn't known, nor whether they are a pair."
+        )
+    for warning in warnings:
+        log.warning("Detector %s: %s", name, warning)
+    return Detector(
+        name=name,
+        contract=vectorizer.contract,
+        fingerprint=mark,
+        card=card,
+        warnings=warnings,
+        model_sha256=model.sha256,
+        vectorizer_sha256=dump.sha256,
+        typical=_typical(vectorizer, card),
+        vectorizer=vectorizer,
+        scorer=scorer,
+    )
+
+
+class _Late:
+    """A scorer that is made when it is first needed, once."""
+
+    def __init__(self, make: Callable[[], Scorer]) -> None:
+        self._make = lru_cache(maxsize=1)(make)
+        self._lock = threading.Lock()
+
+    def made(self) -> Scorer:
+        with self._lock:
+            return self._make()
+
+    def probabilities(self, rows: Rows) -> NDArray[np.float32]:
+        return self.made().probabilities(rows)
+
+
+def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
+    net = compiled(model, cache)
+    width = len(vectorizer.inputs)
+    if net.inputs != width:
+        raise BadArtefact(
+            f"{model.path.name} takes {net.inputs} inputs, but the vectorizer makes {width}.",
+            where=str(model.path),
+            remedy="Use the model and the vectorizer of one training run.",
+        )
+    return Scorer(net)
+
+
+def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:
+    """Quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
+    known = (card or {}).get("columns" if vectorizer.definition is None else "features") or {}
+    found = {}
+    for name, centre, scale in zip(vectorizer.inputs, vectorizer.centre, vectorizer.scale, strict=True):
+        marks = known.get(name) or {}
+        low, high = marks.get("q25", centre - scale / 2), marks.get("q75", centre + scale / 2)
+        if name in (vectorizer.contract.time, vectorizer.contract.amount):
+            low = max(low, 0.0)
+        found[name] = (float(low), float(high))
+    return found

@@ -1,0 +1,272 @@
+"""The one owner of column order and scaling: named transactions in, the net's input matrix out.
+
+The old project trained in one column order and served another, through a scaler that did nothing. So names
+decide, here and nowhere else, and what the scaler does is looked at when it is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.detectors.safe_pickle import ScalerRecord, open_dump
+from screening.errors import BadArtefact, BadTransaction, CellProblem
+from screening.transactions.schema import CARD, ColumnContract, Matrix, Transactions
+
+if TYPE_CHECKING:
+    from screening.features import Definition, Past, PastIndex
+
+BLOCK = 8192  # rows at a time: the working set stays in the processor's cache
+BLOCK_FEATURES = 65_536
+LARGEST = float(np.finfo(np.float32).max)
+SHOWN = 10
+READ_WITH = "1.9"
+"""The scikit-learn whose RobustScaler was compared with this reading of its state (tests/screening)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known besides the rows themselves; only features of earlier rows need it.
+
+    ``labels`` (rows,) int8 are those of the rows, -1 where unknown: one counts for later rows only, and only when the
+    definition's label delay has passed. ``past`` are rows that came before.
+    """
+
+    labels: NDArray[np.int8] | None = None
+    past: Past | PastIndex | None = None
+
+
+NOTHING = Seen()
+
+
+@dataclass(frozen=True, slots=True)
+class Vectorizer:
+    """``(value - centre) / scale`` for each input of the net; ``centre`` and ``scale`` are float64 (inputs,)."""
+
+    contract: ColumnContract
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    warnings: tuple[str, ...] = ()
+    definition: Definition | None = None
+    """How the inputs are made of the columns; without one, the columns are the inputs."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the net's inputs are called: the columns themselves, or the features made of them."""
+        return self.contract.columns if self.definition is None else self.definition.names
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Places of the inputs that say one thing together; each input is in one group."""
+        if self.definition is None:
+            return tuple((place,) for place in range(len(self.inputs)))
+        return self.definition.groups
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a row's features tell of earlier rows, so that a file must be read whole before it is scored."""
+        return self.definition is not None and self.definition.looks_back
+
+    def matrix(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
+        """The net's input, float32 (rows, inputs), scaled in float64 as in training.
+
+        Raises:
+            BadFile: a column of the contract is missing.
+            BadTransaction: a value isn't finite, or is too large for float32; names row (from 1) and column.
+                A net would score it all the same, with 0.5 or less, and hide a fraud.
+        """
+        if self.definition is None:
+            return self.scaled(self.select(transactions))
+        parts = [self.scaled(block) for block in self.blocks(transactions, seen)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.inputs)), np.float32)
+
+    def blocks(self, transactions: Transactions, seen: Seen = NOTHING) -> Iterator[NDArray[Any]]:
+        """The net's inputs before scaling, (some rows, inputs), in the order of the rows.
+
+        Raises:
+            BadFile, BadTransaction: as :meth:`matrix`.
+        """
+        values = self.select(transactions)
+        if self.definition is None:
+            yield values
+            return
+        from screening.features import iterate
+
+        self._check_cells(values)
+        yield from iterate(self.definition, values, labels=seen.labels, past=seen.past, block=BLOCK_FEATURES)
+
+    def scaled(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """``(input - centre) / scale`` as float32, the same shape.
+
+        Raises:
+            BadTransaction: a value can't be used.
+        """
+        result = np.empty(inputs.shape, np.float32)
+        for start in range(0, len(inputs), BLOCK):
+            block = inputs[start : start + BLOCK]
+            part = result[start : start + BLOCK]
+            with np.errstate(over="ignore", invalid="ignore"):
+                scaled = block - self.centre
+                scaled /= self.scale
+                part[:] = scaled
+            # NaN goes through min and max, and no comparison with it holds
+            if not (
+                part.min() >= -LARGEST
+                and part.max() <= LARGEST
+                and block.min() >= -LARGEST
+                and block.max() <= LARGEST
+            ):
+                raise self._unusable(inputs)
+        return result
+
+    def select(self, transactions: Transactions) -> Matrix:
+        """The contract's columns, float64 (rows, k), in the net's order; no copy when they are so already."""
+        if transactions.columns == self.contract.columns:
+            return transactions.values
+        places = self.contract.match(transactions.columns)
+        return transactions.values[:, [places[name] for name in self.contract.columns]]
+
+    def _unusable(self, values: Matrix) -> BadTransaction:
+        with np.errstate(all="ignore"):
+            small = np.abs((values - self.centre) / self.scale) <= LARGEST
+            bad = np.argwhere(~(small & (np.abs(values) <= LARGEST)))
+        problems = [
+            CellProblem(
+                "isn't a number" if np.isnan(values[row, place]) else "is too large to be scored",
+                column=self.inputs[place],
+                row=int(row) + 1,
+                value=f"{values[row, place]:.4g}",
+            )
+            for row, place in bad[:SHOWN]
+        ]
+        return self._refusal(problems, len(bad))
+
+    def _check_cells(self, values: Matrix) -> None:
+        """Whether every cell that must be there is a number; features are made of nothing else."""
+        needed = np.array([not column.optional for column in self.contract.parts()])
+        with np.errstate(all="ignore"):
+            usable = (np.abs(values) <= LARGEST) | (np.isnan(values) & ~needed)
+        if usable.all():
+            return
+        bad = np.argwhere(~usable)
+        problems = [
+            CellProblem(
+                "is missing" if np.isnan(values[row, place]) else "is too large to be scored",
+                column=self.contract.columns[place],
+                row=int(row) + 1,
+            )
+            for row, place in bad[:SHOWN]
+        ]
+        raise self._refusal(problems, len(bad))
+
+    def _refusal(self, problems: list[CellProblem], count: int) -> BadTransaction:
+        first = problems[0]
+        return BadTransaction(
+            f"{first.column} in row {first.row} {first.problem}"
+            + (f" ({first.value})." if first.value else "."),
+            where=f"row {first.row}, column {first.column}",
+            remedy="Give a finite number in every column; nothing was scored.",
+            problems=problems,
+            problem_count=count,
+        )
+
+
+def open_vectorizer(data: bytes, name: str) -> Vectorizer:
+    """Read a vectorizer file: the old project's dict, or this project's, which also names its columns.
+
+    Raises:
+        BadArtefact: unsafe, damaged, without a RobustScaler, or a scaler that doesn't fit its columns.
+    """
+    content = open_dump(data, name)
+    scaler = content.get("robust_scaler") if isinstance(content, dict) else None
+    if not isinstance(scaler, ScalerRecord):
+        raise BadArtefact(
+            f"{name} holds no RobustScaler.", remedy='Dump a dict {"robust_scaler": ..., "columns": [...]}.'
+        )
+    state = vars(scaler)
+    definition = _definition(content, name)
+    columns, warnings = _columns(content, state, name)
+    if definition is not None and definition.names != columns:
+        raise BadArtefact(f"{name} contradicts itself: its scaler isn't of the features that it defines.")
+    centre, scale = (_numbers(state, part, len(columns), name) for part in ("center_", "scale_"))
+    if not (scale > 0).all():
+        column = columns[int(np.argmin(scale > 0))]
+        raise BadArtefact(f"{name} is unusable: its scale for {column} is {scale[columns.index(column)]:g}.")
+    if not centre.any() and (scale == 1).all():
+        warnings.append(
+            f"The scaler in {name} changes nothing (centre 0, scale 1 in every column): the net sees raw "
+            "amounts and times, so its probabilities can't be trusted. Train again, or bring the scaler of "
+            "the training."
+        )
+    written = str(state.get("_sklearn_version", "an unknown version"))[:20]
+    if not written.startswith(READ_WITH):
+        warnings.append(
+            f"{name} was written by scikit-learn {written}, this project reads {READ_WITH} (scikit-learn "
+            "itself would give an InconsistentVersionWarning). Only centre and scale are read, which mean "
+            "the same in both."
+        )
+    contract = _contract(content, columns) if definition is None else definition.contract
+    return Vectorizer(contract, centre, scale, tuple(warnings), definition)
+
+
+def _definition(content: dict[Any, Any], name: str) -> Definition | None:
+    given = content.get("definition")
+    if given is None:
+        return None
+    from screening.features import Definition
+
+    try:
+        return Definition.from_dict(given)
+    except BadArtefact as problem:
+        raise BadArtefact(f"{name} is unusable: {problem.what}", remedy=problem.remedy) from None
+
+
+def _columns(content: dict[Any, Any], state: dict[str, Any], name: str) -> tuple[tuple[str, ...], list[str]]:
+    """The names of the scaler's columns: as the file says, as the scaler was fitted, or the old project's."""
+    count = state.get("n_features_in_")
+    given, fitted = content.get("columns"), state.get("feature_names_in_")
+    if given is None and fitted is None and count != len(CARD.columns):
+        raise BadArtefact(
+            f"{name} doesn't name its columns, and its scaler has {count} of them, not {len(CARD.columns)}.",
+            remedy='Dump a dict with "columns": [...] beside "robust_scaler".',
+        )
+    source = given if given is not None else fitted if fitted is not None else CARD.columns
+    columns = tuple(str(column) for column in source)
+    if len(set(columns)) != len(columns) or not columns:
+        raise BadArtefact(f"{name} names no columns, or one of them twice.")
+    if len(columns) != count:
+        raise BadArtefact(f"{name} names {len(columns)} columns, but its scaler has {count}.")
+    if given is not None and fitted is not None and tuple(map(str, fitted)) != columns:
+        raise BadArtefact(f"{name} contradicts itself: its scaler was fitted on columns in another order.")
+    assumed = [f"{name} doesn't name its columns; Time, V1 to V28, Amount were assumed, in this order."]
+    return columns, assumed if given is None and fitted is None else []
+
+
+def _numbers(state: dict[str, Any], part: str, count: int, name: str) -> NDArray[np.float64]:
+    """``center_`` or ``scale_``; without it (``with_centering=False``) what changes nothing."""
+    given = state.get(part)
+    try:
+        numbers = np.full(count, float(part == "scale_")) if given is None else np.array(given, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise BadArtefact(f"{name} is unusable: its scaler's {part} isn't {count} finite numbers.")
+    return numbers
+
+
+def _contract(content: dict[Any, Any], columns: tuple[str, ...]) -> ColumnContract:
+    """The contract with the parts that the file names, or those of the card columns that are there."""
+    if columns == CARD.columns:
+        return CARD
+    parts = {"label": CARD.label} | {
+        part: usual for part, usual in (("time", CARD.time), ("amount", CARD.amount)) if usual in columns
+    }
+    parts |= {part: content[part] for part in ("label", "time", "amount") if part in content}
+    label, time, amount = (
+        None if parts.get(part) is None else str(parts[part]) for part in ("label", "time", "amount")
+    )
+    return ColumnContract(columns, label, time, amount)

@@ -1,0 +1,1 @@
+"""Computes the features of a definition for rows."""

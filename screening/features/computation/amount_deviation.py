@@ -1,0 +1,42 @@
+"""How far each amount was above what its entity usually paid or took until then."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.computation.amounts import Amounts
+from screening.features.computation.groups import Groups, Window, parts_of
+from screening.features.computation.rowwise import signed_log
+from screening.features.computation.timeline import Places, Timeline
+
+FEWEST = 3
+"""Earlier amounts below which nothing is usual yet."""
+HIGH = 1.0
+"""An amount is high from so much above the usual on, as a logarithm: some 2.7 times."""
+
+Logs = NDArray[np.float32]
+
+
+def above_usual(timeline: Timeline, codes: Places, units: NDArray[np.float64], span: float) -> Logs:
+    """The logarithm of each row's amount less that of the median of its entity's amounts before; (t,).
+
+    NaN where fewer than ``FEWEST`` are known of the ``span`` seconds before the row, and for rows without the entity.
+
+    Args:
+        timeline: the rows.
+        codes: a number for the entity of each row, -1 for a blank; (t,).
+        units: the amounts; (t,).
+        span: how far back the usual reaches, in seconds.
+    """
+    found = np.full(len(codes), np.nan, np.float32)
+    stretch = timeline.whole()
+    since, now = stretch.edges(span), stretch.edges(0.0)
+    for keys in parts_of(codes):
+        groups = Groups(stretch, keys)
+        window = Window(groups.places(since), groups.places(now))
+        own = units[groups.rows]
+        (median,) = Amounts(groups, own).medians([window])
+        above = signed_log(own) - signed_log(median)
+        found[groups.rows] = np.where(window.count >= FEWEST, above, np.nan)
+    return found

@@ -1,0 +1,102 @@
+"""Statistics of the amounts in windows of an entity's earlier rows, each for all asked rows at once.
+
+Sums are differences of running sums, and these are of whole numbers: amounts are rounded to a millionth of a usual one,
+so that neither the order of the rows nor where the past begins moves a bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.computation.groups import Groups, Window, running
+from screening.features.computation.selection import Ranks
+
+Floats = NDArray[np.float64]
+
+FINE = 2.0**14
+"""Steps of a unit in sums; a unit is a 64th of a usual amount."""
+LARGEST = 2.0**26
+"""The largest amount in units, a million usual ones: 2**23 of them in one window can still be summed."""
+COARSE = 2.0**5
+"""Steps of a unit in sums of squares."""
+LARGEST_SQUARED = 2.0**17
+"""The largest amount in units that is squared, two thousand usual ones: half a million of them can be summed."""
+FLOOR = 0.02
+"""The least standard deviation, as a share of the mean; and one unit."""
+MIDDLE_TWO = 2
+
+
+def in_units(amounts: Floats, unit: float) -> Floats:
+    """Amounts in units, cut off and rounded as the sums take them; the same shape."""
+    return np.rint(np.clip(amounts / unit, -LARGEST, LARGEST) * FINE) / FINE
+
+
+def largest(numbers: Floats, window: Window) -> Floats:
+    """The largest of ``numbers`` (r,) in each window, (p,); 0 where it is empty.
+
+    Maxima over 2, 4, 8, … rows are made one from the other, and two of them cover any window
+    (the sparse table of Bender and Farach-Colton 2000, one level at a time).
+    """
+    found = np.zeros(len(window))
+    level = np.frexp(window.count.astype(np.float64))[1].astype(np.int8)  # 0 where it is empty
+    order = np.argsort(level, kind="stable")
+    ends = np.searchsorted(level[order], np.arange(level.max(initial=0) + 2))
+    table = numbers
+    for number in range(1, len(ends) - 1):
+        size = 1 << (number - 1)
+        chosen = order[ends[number] : ends[number + 1]]
+        found[chosen] = np.maximum(table[window.low[chosen]], table[window.high[chosen] - size])
+        table = np.maximum(table[:-size], table[size:])
+    return found
+
+
+class Amounts:
+    """The amounts of the rows of ``groups`` in their order, in units, (r,)."""
+
+    def __init__(self, groups: Groups, units: Floats) -> None:
+        self.groups = groups
+        self.units = units
+        self._sums = running((units * FINE).astype(np.int64))
+        coarse = np.rint(np.clip(units, -LARGEST_SQUARED, LARGEST_SQUARED) * COARSE).astype(np.int64)
+        self._coarse = running(coarse)
+        self._squares = running(coarse * coarse)
+
+    def total(self, window: Window) -> Floats:
+        """Sums in units."""
+        return window.total(self._sums) / FINE
+
+    def scores(self, window: Window, units: Floats) -> Floats:
+        """How many standard deviations ``units`` (p,) are from the mean; 0 where fewer than two rows are known."""
+        count = np.maximum(window.count, 1)
+        rough = window.total(self._coarse) / COARSE / count
+        square = window.total(self._squares) / COARSE**2 / count
+        variance = np.maximum(square - rough * rough, 0.0) * count / np.maximum(count - 1, 1)
+        mean = self.total(window) / count
+        least = 1.0 + FLOOR * np.abs(mean)
+        found = (units - mean) / np.maximum(np.sqrt(variance), least)
+        return np.where(window.count > 1, found, 0.0)
+
+    def largest(self, window: Window) -> Floats:
+        """The largest in each window, 0 where it is empty."""
+        return largest(self.units, window)
+
+    def medians(self, windows: Sequence[Window]) -> list[Floats]:
+        """The median of each window of several lists of windows: of an even number the mean of the middle two."""
+        low = np.concatenate([window.low for window in windows])
+        high = np.concatenate([window.high for window in windows])
+        count = high - low
+        found = np.zeros(len(low))
+        few = (count > 0) & (count <= MIDDLE_TWO)
+        found[few] = (self.units[low[few]] + self.units[high[few] - 1]) / 2
+        many = np.flatnonzero(count > MIDDLE_TWO)
+        if len(many):
+            even = many[count[many] % 2 == 0]
+            asked = np.concatenate([many, even])
+            smaller = np.concatenate([(count[many] - 1) // 2, count[even] // 2])
+            middle = Ranks(self.groups, self.units).select(low[asked], high[asked], smaller)
+            found[many] = middle[: len(many)]
+            found[even] = (found[even] + middle[len(many) :]) / 2
+        return np.split(found, len(windows))

@@ -1,0 +1,76 @@
+"""Features of what lies before a row: of its entities, one by one and two together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from screening.features.computation.distinct_counts import Links
+from screening.features.computation.entity_features import Subject
+from screening.features.computation.entity_history import Scene
+from screening.features.computation.groups import parts_of
+from screening.features.computation.known_frauds import UNUSUAL
+from screening.features.computation.matrix import Sheet
+from screening.features.computation.timeline import Whole
+from screening.features.definitions.definition import Definition
+from screening.features.definitions.lookback import pairs, partners, usual_of
+
+THREADS = 2
+MANY = 20_000
+"""Rows from which threads are worth their start."""
+
+
+def fill_history(scene: Scene, sheet: Sheet) -> None:
+    """Write the features that tell of earlier rows, for the asked rows of a scene."""
+    _never_seen(scene.definition, sheet)
+    tasks: list[Callable[[], None]] = []
+    for name in scene.definition.tracked:
+        links = {partner: scene.links((name, partner)) for partner in partners(scene.definition, name)}
+        parts = parts_of(scene.codes((name,)))
+        tasks.extend(partial(_tell, scene, name, keys, links, sheet) for keys in parts)
+    for pair in pairs(scene.definition):
+        tasks.extend(partial(_meet, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
+    if len(scene.stretch.time) < MANY:
+        for task in tasks:
+            task()
+        return
+    with ThreadPoolExecutor(THREADS) as pool:  # numpy lets go of the interpreter's lock where the work is
+        list(pool.map(_call, tasks))
+
+
+def _call(task: Callable[[], None]) -> None:
+    task()
+
+
+def _meet(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:
+    """What two entities have had to do with each other."""
+    Subject(scene, pair, keys, sheet).last()
+
+
+def _tell(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: Sheet) -> None:
+    """Everything about some of the rows of one entity."""
+    entity = Subject(scene, (name,), keys, sheet)
+    entity.last()
+    entity.counts()
+    entity.amounts()
+    entity.high_amounts()
+    for partner, met in links.items():
+        entity.partners(partner, met)
+    entity.frauds()
+    entity.known_frauds()
+    for partner in usual_of(scene.definition, name):
+        entity.least_fraud(partner)
+
+
+def _never_seen(definition: Definition, sheet: Sheet) -> None:
+    """What holds for a row without a time, or without an entity."""
+    memory = np.log1p(definition.options.memory)
+    for names in (*((name,) for name in definition.tracked), *pairs(definition)):
+        for statistic in ("last", "fraud", "first fraud", "first ever", "known good", "run", "last high"):
+            sheet.put((statistic, *names), memory)
+        for partner in usual_of(definition, names[0]) if len(names) == 1 else ():
+            sheet.put(("least fraud", *names, partner), UNUSUAL)
+        sheet.put(("new", *names), 1.0)

@@ -1,0 +1,121 @@
+"""What the features of all entities are made of: codes, amounts, labels and meetings, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.computation.amount_deviation import Logs, above_usual
+from screening.features.computation.amounts import in_units
+from screening.features.computation.distinct_counts import Links, link
+from screening.features.computation.groups import codes_of, together
+from screening.features.computation.timeline import TICKS, Places, Stretch, Timeline
+from screening.features.definitions.definition import Definition
+from screening.features.definitions.lookback import (
+    count_windows,
+    distinct_windows,
+    fraud_windows,
+    linked_pairs,
+)
+from screening.transactions.schema import Role
+
+
+class History:
+    """A timeline's rows, (t,) each, as far as they tell anything of later rows.
+
+    ``codes`` are numbers for the cells of each entity and of each two of them, -1 for a blank; ``units`` are the
+    amounts, if there are any, and ``unusual`` how far they were above what was usual for each profiled entity.
+    """
+
+    def __init__(self, definition: Definition, timeline: Timeline) -> None:
+        self.definition = definition
+        self._timeline = timeline
+        self.labels = timeline.labels()
+        self.units = self._units()
+        entities = [(column.name,) for column in definition.of_role(Role.ENTITY)]
+        self.codes: dict[tuple[str, ...], Places] = {
+            names: codes_of(timeline.column(*names)) for names in entities
+        }
+        self.links: dict[frozenset[str], Links] = {}
+        for one, other in linked_pairs(definition):
+            self._meet(one, other)
+        self.unusual = self._unusual()
+
+    def _units(self) -> NDArray[np.float64] | None:
+        name = self.definition.contract.amount
+        if name is None:
+            return None
+        amounts = self._timeline.column(name)
+        amounts[np.isnan(amounts)] = self.definition.fills.get(name, 0.0)
+        return in_units(amounts, self.definition.unit)
+
+    def _meet(self, one: str, other: str) -> None:
+        codes = together(self.codes[one,], self.codes[other,])
+        spans = [round(span * TICKS) for span in distinct_windows(self.definition)]
+        self.links[frozenset((one, other))] = link(codes, self._timeline.time, np.array(spans, np.int64))
+        self.codes[one, other] = codes
+
+    def _unusual(self) -> dict[str, Logs]:
+        if self.units is None:
+            return {}
+        span = self.definition.options.windows[-1]
+        profiled = self.definition.profiled
+        return {name: above_usual(self._timeline, self.codes[name,], self.units, span) for name in profiled}
+
+    def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
+        """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
+        for begin, end, stretch in self._timeline.chunks(start, stop):
+            edges = {span: stretch.edges(span) for span in _spans(self.definition)}
+            yield begin, end, Scene(self, stretch, edges)
+
+
+def _spans(definition: Definition) -> set[float]:
+    options = definition.options
+    delayed = {options.label_delay + window for window in fraud_windows(definition)}
+    return {0.0, options.label_delay, *count_windows(definition), *delayed}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a chunk of rows can look back on: a stretch of a history, its arrays (m,) each.
+
+    ``edges`` are by span in seconds: the first row that is so long before each asked row, or less; (q,) each.
+    """
+
+    history: History
+    stretch: Stretch
+    edges: dict[float, Places]
+
+    @property
+    def definition(self) -> Definition:
+        """What the features are."""
+        return self.history.definition
+
+    @property
+    def _slice(self) -> slice:
+        return slice(self.stretch.low, self.stretch.high)
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """1 for fraud, 0 for none, -1 where it isn't known."""
+        return self.history.labels[self._slice]
+
+    @property
+    def units(self) -> NDArray[np.float64] | None:
+        """The amounts in units, if there are any."""
+        return None if self.history.units is None else self.history.units[self._slice]
+
+    def unusual(self, name: str) -> Logs:
+        """The logarithm of each amount less that of what was usual for its entity; NaN where nothing is."""
+        return self.history.unusual[name][self._slice]
+
+    def codes(self, names: tuple[str, ...]) -> Places:
+        """Numbers for the cells of an entity, or of two."""
+        return self.history.codes[names][self._slice]
+
+    def links(self, names: tuple[str, str]) -> Links:
+        """Which rows have the same two entities as an earlier one."""
+        return self.history.links[frozenset(names)].within(self.stretch.low, self.stretch.high)

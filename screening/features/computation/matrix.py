@@ -1,0 +1,40 @@
+"""Where calculated columns go: the features that a definition has, and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.computation.timeline import Places
+from screening.features.definitions.definition import Definition
+
+LARGEST = 1e37
+"""Numbers end here: float32 reaches a little further."""
+
+
+class Sheet:
+    """The features of some rows while they are made: float32 (features, n), zero where nothing was put."""
+
+    def __init__(self, definition: Definition, rows: int) -> None:
+        self._places = definition.places
+        self.cells = np.zeros((len(self._places), rows), np.float32)
+
+    def wants(self, *key: str) -> bool:
+        """Whether the definition has a feature."""
+        return key in self._places
+
+    def put(self, key: tuple[str, ...], column: Any, rows: Places | None = None) -> None:
+        """Write a column, or some rows of it; nothing happens if the definition has no such feature."""
+        place = self._places.get(key)
+        if place is None:
+            return
+        with np.errstate(over="ignore"):
+            self.cells[place, slice(None) if rows is None else rows] = column
+
+    def finite(self) -> NDArray[np.float32]:
+        """The features, (features, n): a blank is 0, and what float32 can't hold is cut off."""
+        for column in self.cells:
+            np.nan_to_num(column, copy=False, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
+        return self.cells

@@ -1,0 +1,91 @@
+"""Features of a row by itself: its amount, its clock, its categories."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.computation.matrix import Sheet
+from screening.features.definitions.catalogue import country_of, is_category, one_hot
+from screening.features.definitions.definition import Definition
+from screening.features.definitions.feature import DAY, HOUR, PER
+from screening.transactions.schema import CellKind, Column, Matrix, Role
+
+Floats = NDArray[np.float64]
+EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
+EVENING, MORNING = 22, 6
+SATURDAY = 5
+
+
+def signed_log(units: Floats) -> Floats:
+    """log1p of the size, with the sign; the same shape."""
+    return np.copysign(np.log1p(np.abs(units)), units)
+
+
+def fill_rows(definition: Definition, values: Matrix, sheet: Sheet) -> None:
+    """Write the features that need no other row.
+
+    Args:
+        definition: what the features are.
+        values: float64 (n, columns of the contract).
+        sheet: takes them, for n rows.
+    """
+    clock = definition.contract.time
+    time = None if clock is None else values[:, definition.contract.columns.index(clock)]
+    for column, cells in zip(definition.contract.parts(), values.T, strict=True):
+        if column.optional:
+            sheet.put(("missing", column.name), np.isnan(cells))
+        if column.kind is CellKind.ADDRESS and definition.ranges is not None:
+            _country(definition, definition.ranges.country(cells), country_of(column.name), sheet)
+        if is_category(column, definition.contract):
+            _category(definition, column.name, cells, sheet)
+        elif column.role in (Role.TIME, Role.MOMENT):
+            _clock(column.name, cells, sheet)
+            if time is not None and column.role is Role.MOMENT:
+                _moment(column.name, time - cells, sheet)
+        elif column.role is not Role.ENTITY:
+            _number(definition, column, cells, sheet)
+
+
+def _number(definition: Definition, column: Column, cells: Floats, sheet: Sheet) -> None:
+    filled = np.where(np.isnan(cells), definition.fills.get(column.name, 0.0), cells)
+    sheet.put(("plain", column.name), filled)
+    if column.role is Role.AMOUNT:
+        sheet.put(("log", column.name), signed_log(filled / definition.unit))
+
+
+def _clock(name: str, seconds: Floats, sheet: Sheet) -> None:
+    hour = np.mod(seconds, DAY) / HOUR
+    sheet.put(("hour", name), hour)
+    sheet.put(("sine", name), np.sin(hour * (2 * np.pi / 24)))
+    sheet.put(("cosine", name), np.cos(hour * (2 * np.pi / 24)))
+    sheet.put(("night", name), (hour >= EVENING) | (hour < MORNING))
+    weekday = np.mod(np.floor(seconds / DAY) + EPOCH_WEEKDAY, 7)
+    sheet.put(("weekday", name), weekday)
+    sheet.put(("weekend", name), weekday >= SATURDAY)
+
+
+def _moment(name: str, since: Floats, sheet: Sheet) -> None:
+    sheet.put(("since", name), signed_log(since))
+    sheet.put(("just", name), (since >= 0) & (since < HOUR))
+
+
+def _country(definition: Definition, places: NDArray[np.int64], name: str, sheet: Sheet) -> None:
+    known = np.where(places >= 0, places, np.nan)
+    sheet.put(("missing", name), np.isnan(known))
+    _category(definition, name, known, sheet)
+
+
+def _category(definition: Definition, name: str, cells: Floats, sheet: Sheet) -> None:
+    known = definition.levels.get(name, ())
+    order = np.argsort([level for level, _ in known])
+    levels, shares = np.array(known, np.float64).reshape(-1, 2)[order].T
+    shown = len(one_hot(definition, name))
+    place = np.minimum(np.searchsorted(levels, cells), max(len(levels) - 1, 0))
+    found = levels[place] == cells if len(levels) else np.zeros(len(cells), bool)
+    rank = np.where(found, order[place], len(known)) if len(levels) else np.zeros(len(cells), np.int64)
+    for number in range(shown):
+        sheet.put(("level", name, str(number)), rank == number)
+    sheet.put(("other", name), (rank >= shown) & ~np.isnan(cells))
+    share = np.where(found, shares[place], 0.0) if len(levels) else np.zeros(len(cells))
+    sheet.put(("frequency", name), np.log1p(share * PER) / np.log1p(PER))

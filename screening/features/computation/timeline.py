@@ -1,0 +1,120 @@
+"""All rows in the order of time, and the stretches of them that chunks of rows can look back on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features.computation.past import Past
+from screening.features.definitions.definition import Definition
+from screening.transactions.schema import Matrix
+
+TICKS = 1e6
+"""Times are whole microseconds: whether a row lies within a window is never a question of rounding."""
+LATEST = 9e12
+LEAST_ROWS = 262_144
+"""Rows that are worked on at a time, at least; more when they look back on more."""
+LOOKED_BACK = 3
+"""Rows that are looked back on for each row of a chunk, at most: they cost a tenth of what a row of the chunk costs."""
+
+Whole = NDArray[np.int64]
+Places = NDArray[np.int32]
+
+
+def ticks(seconds: NDArray[np.float64]) -> Whole:
+    """Seconds as whole microseconds, the same shape; the far ends of time are cut off."""
+    return np.rint(np.clip(seconds, -LATEST, LATEST) * TICKS).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows of a timeline from the place ``low`` to ``high``, and those among them that are asked about.
+
+    ``time`` (m,) is in ticks, ascending. ``asked`` (q,) are places from ``low`` on, ascending, ``targets`` (q,) where
+    these rows stand in the chunk, and ``numbers`` (m,) says which of the asked rows each row is, -1 for the others.
+    """
+
+    low: int
+    high: int
+    time: Whole
+    asked: Places
+    targets: Places
+    numbers: Places
+
+    def edges(self, seconds: float) -> Places:
+        """The first place whose time is that of each asked row less so many seconds, or later; (q,)."""
+        back = np.int64(round(seconds * TICKS))
+        return np.searchsorted(self.time, self.time[self.asked] - back).astype(np.int32)
+
+
+class Timeline:
+    """Past rows and the rows that are asked about, told apart only by who is asked; rows without a time aren't there.
+
+    ``time`` (t,) is in ticks, ascending.
+    """
+
+    def __init__(
+        self, definition: Definition, values: Matrix, labels: NDArray[np.int8] | None, past: Past | None
+    ) -> None:
+        self._columns = definition.contract.columns
+        self._values = values
+        self._labels = labels
+        self._past = past
+        self._before = 0 if past is None else len(past)
+        self._horizon = np.int64(round(definition.horizon * TICKS))
+        self._clock = self._all(str(definition.contract.time))
+        order = np.argsort(self._clock, kind="stable")
+        self._order = order[: np.count_nonzero(~np.isnan(self._clock))]  # NaN is sorted to the end
+        self.time = ticks(self._clock[self._order])
+
+    def _all(self, name: str) -> NDArray[np.float64]:
+        place = self._columns.index(name)
+        own = self._values[:, place]
+        return own if self._past is None else np.concatenate([self._past.values[:, place], own])
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """The cells of one column in the order of time, (t,)."""
+        return self._all(name)[self._order]
+
+    def labels(self) -> NDArray[np.int8]:
+        """1 for fraud, 0 for none, -1 where it isn't known, in the order of time, (t,)."""
+        own = self._labels
+        own = np.full(len(self._values), -1, np.int8) if own is None else np.asarray(own, np.int8)
+        return (own if self._past is None else np.concatenate([self._past.labels, own]))[self._order]
+
+    def whole(self) -> Stretch:
+        """All rows, each of them asked about."""
+        every = np.arange(len(self.time), dtype=np.int32)
+        return Stretch(0, len(every), self.time, every, every, every)
+
+    def chunks(self, start: int, stop: int) -> Iterator[tuple[int, int, Stretch]]:
+        """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
+        size = LEAST_ROWS
+        while start < stop:
+            end = min(start + size, stop)
+            low, high = self._reach(start, end)
+            if high - low > (LOOKED_BACK + 1) * size and end < stop:
+                size = (high - low) // LOOKED_BACK
+                continue
+            yield start, end, self._stretch(start, end, low, high)
+            start = end
+
+    def _reach(self, start: int, end: int) -> tuple[int, int]:
+        """From where to where in time rows can count for some rows."""
+        clock = self._clock[self._before + start : self._before + end]
+        own = ticks(clock[~np.isnan(clock)])
+        if not len(own):
+            return 0, 0
+        low = np.searchsorted(self.time, own.min() - self._horizon)
+        return int(low), int(np.searchsorted(self.time, own.max(), side="right"))
+
+    def _stretch(self, start: int, end: int, low: int, high: int) -> Stretch:
+        rows, first = self._order[low:high], self._before + start
+        asked = np.flatnonzero((rows >= first) & (rows < self._before + end)).astype(np.int32)
+        targets = (rows[asked] - first).astype(np.int32)
+        numbers = np.full(len(rows), -1, np.int32)
+        numbers[asked] = np.arange(len(asked), dtype=np.int32)
+        return Stretch(low, high, self.time[low:high], asked, targets, numbers)

@@ -1,0 +1,1 @@
+"""Tables of address ranges, and the country of an address."""

@@ -1,0 +1,117 @@
+"""Which features a definition has, in order, with their names and words; nothing is calculated here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from screening.features.definitions.feature import Feature, Shape
+from screening.features.definitions.lookback import looking_back
+from screening.features.definitions.specification import Specification
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
+
+
+def catalogue(definition: Specification) -> tuple[Feature, ...]:
+    """All features of a definition; names are made different where columns are called alike."""
+    found = [feature for column in definition.contract.parts() for feature in _of_column(definition, column)]
+    return tuple(_with_own_names([*found, *looking_back(definition)]))
+
+
+def _with_own_names(features: Iterable[Feature]) -> Iterator[Feature]:
+    taken: set[str] = set()
+    for feature in features:
+        name = feature.name
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        yield feature if name == feature.name else replace(feature, name=name)
+
+
+def is_category(column: Column, contract: ColumnContract) -> bool:
+    """Whether a column's levels are inputs: a category, a text of any other kind, or an entity without a time."""
+    if column.role is Role.ENTITY:
+        return contract.time is None
+    return column.role is Role.CATEGORY or (
+        column.role is Role.NUMBER and column.kind in (CellKind.TEXT, CellKind.ADDRESS)
+    )
+
+
+def one_hot(definition: Specification, name: str) -> tuple[float, ...]:
+    """The levels of a category that have an input of their own."""
+    return tuple(level for level, _ in definition.levels.get(name, ()))[: definition.shown.get(name, 0)]
+
+
+def country_of(column: str) -> str:
+    """What the countries of a column of addresses are called."""
+    return f"country({column})"
+
+
+def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
+    name = column.name
+    if column.role is Role.TIME:
+        yield from _of_clock(column, "the transaction", days=True)
+    elif column.role is Role.MOMENT:
+        yield from _of_moment(definition, column)
+    elif is_category(column, definition.contract):
+        yield from _of_category(definition, name, name)
+    elif column.role is not Role.ENTITY:
+        if column.role is Role.AMOUNT:
+            log = Feature(f"log({name})", (name,), name, Shape.AMOUNT, ("log", name), topic=name)
+            yield replace(log, scale=definition.unit)
+        yield Feature(name, (name,), name, Shape.PLAIN, ("plain", name), topic=name)
+    if column.optional:
+        words = f"{name} is missing"
+        yield Feature(f"missing({name})", (name,), words, Shape.FLAG, ("missing", name), topic=name)
+    if column.kind is CellKind.ADDRESS and definition.ranges is not None:
+        yield from _of_country(definition, name)
+
+
+def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
+    """The hour, and the day of the week; night and week mean something for dates only, not for a count of seconds."""
+    name, words, topic = column.name, f"the hour of {what}", f"hour of {column.name}"
+    yield Feature(f"hour({name})", (name,), words, Shape.HOUR, ("hour", name), topic=topic)
+    if column.kind is CellKind.TIME:
+        night = f"{name} is at night, from 22 to 6"
+        yield Feature(f"night({name})", (name,), night, Shape.FLAG, ("night", name), topic=topic)
+    yield Feature(f"hour sine({name})", (name,), words, Shape.CYCLE, ("sine", name), topic=topic)
+    yield Feature(f"hour cosine({name})", (name,), words, Shape.CYCLE, ("cosine", name), topic=topic)
+    if days and column.kind is CellKind.TIME:
+        words, topic = f"the weekday of {what}", f"day of {name}"
+        yield Feature(f"weekday({name})", (name,), words, Shape.WEEKDAY, ("weekday", name), topic=topic)
+        words = f"{name} is on a weekend"
+        yield Feature(f"weekend({name})", (name,), words, Shape.FLAG, ("weekend", name), topic=topic)
+
+
+def _of_moment(definition: Specification, column: Column) -> Iterator[Feature]:
+    name, topic = column.name, f"since {column.name}"
+    if definition.contract.time is not None:
+        words = f"the time since {name}"
+        yield Feature(f"since({name})", (name,), words, Shape.DURATION, ("since", name), topic=topic)
+        words = f"{name} is less than an hour before"
+        yield Feature(f"just({name})", (name,), words, Shape.FLAG, ("just", name), topic=topic)
+    yield from _of_clock(column, name, days=False)
+
+
+def _of_category(definition: Specification, column: str, name: str) -> Iterator[Feature]:
+    """Of the levels that are known by ``name``: a column's own, or the countries of its addresses."""
+    for number, level in enumerate(one_hot(definition, name)):
+        words = f"{name} {_level_words(definition, column, name, level)}"
+        key = ("level", name, str(number))
+        yield Feature(f"{name}#{number + 1}", (column,), words, Shape.FLAG, key, topic=name)
+    words = f"{name} has a rare or new value"
+    yield Feature(f"other({name})", (column,), words, Shape.FLAG, ("other", name), topic=name)
+    words = f"the share of this value of {name} in the training data"
+    yield Feature(f"frequency({name})", (column,), words, Shape.FREQUENCY, ("frequency", name), topic=name)
+
+
+def _level_words(definition: Specification, column: str, name: str, level: float) -> str:
+    if name == column or definition.ranges is None:
+        return "has this value, a usual one"
+    return f"is {definition.ranges.names[int(level)]}"
+
+
+def _of_country(definition: Specification, column: str) -> Iterator[Feature]:
+    name = country_of(column)
+    yield from _of_category(definition, column, name)
+    words = f"no country is known for this {column}"
+    yield Feature(f"unknown {name}", (column,), words, Shape.FLAG, ("missing", name), topic=name)

@@ -1,0 +1,134 @@
+"""How the inputs of a net are made of the columns of a file: everything that is chosen or learned, as plain JSON.
+
+The features themselves follow from it (:mod:`screening.features.definitions.catalogue`), so that a definition which was
+read from a file can't name one thing and mean another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from screening.errors import BadArtefact
+from screening.features import json_reading
+from screening.features.countries.ranges import Ranges
+from screening.features.definitions.catalogue import catalogue, country_of
+from screening.features.definitions.feature import Feature
+from screening.features.definitions.options import Options
+from screening.features.definitions.specification import Specification
+from screening.transactions.schema import Role
+
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Definition(Specification):
+    """What makes features of columns; the same for training, for a file, and for one transaction."""
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """The columns of the matrix, in order."""
+        return catalogue(self)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the features are called; each name once."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def places(self) -> dict[tuple[str, ...], int]:
+        """Where each statistic stands in the matrix."""
+        return {feature.key: place for place, feature in enumerate(self.features)}
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Places of features that say one thing together; each feature is in one group."""
+        numbered = groupby(enumerate(self.features), lambda pair: pair[1].topic or pair[1].name)
+        return tuple(tuple(place for place, _ in group) for _, group in numbered)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types; :meth:`from_dict` reads them."""
+        return {
+            "version": VERSION,
+            "contract": self.contract.as_dict(),
+            "options": self.options.as_dict(),
+            "unit": self.unit,
+            "fills": dict(self.fills),
+            "levels": {name: [list(pair) for pair in levels] for name, levels in self.levels.items()},
+            "shown": dict(self.shown),
+            "tracked": list(self.tracked),
+            "profiled": list(self.profiled),
+            "ranges": None if self.ranges is None else self.ranges.as_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, given: object) -> Definition:
+        """The definition that :meth:`as_dict` wrote.
+
+        Raises:
+            BadArtefact: it isn't one; the message says what is wrong.
+        """
+        try:
+            return _read(given)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+            said = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else str(problem)
+            raise BadArtefact(
+                f"The definition of the features can't be used: {said[:200]}.",
+                remedy="Train the detector again, or bring the file that the training wrote.",
+            ) from None
+
+
+KEYS = {"version", "contract", "options", "unit", "fills", "levels", "shown", "tracked", "profiled", "ranges"}
+
+
+def _read(given: object) -> Definition:
+    found = json_reading.record(given, "it", KEYS)
+    if found["version"] != VERSION:
+        raise ValueError(f"its version is {found['version']!r}, and this project reads {VERSION}")
+    contract = json_reading.contract(found["contract"])
+    levels = json_reading.mapping(found["levels"], "the levels", json_reading.level_shares)
+    shown = json_reading.mapping(
+        found["shown"],
+        "the shown levels",
+        lambda value, what: json_reading.count(value, what, json_reading.MOST),
+    )
+    definition = Definition(
+        contract,
+        Options.from_dict(found["options"]),
+        json_reading.number(found["unit"], "the unit", 2.0**-200, 2.0**100),
+        json_reading.mapping(found["fills"], "the fills", json_reading.number),
+        levels,
+        shown,
+        json_reading.names(found["tracked"], "the tracked entities"),
+        json_reading.names(found["profiled"], "the profiled entities"),
+        None if found["ranges"] is None else Ranges.from_dict(found["ranges"]),
+    )
+    _check_names(definition)
+    return definition
+
+
+def _check_names(definition: Definition) -> None:
+    entities = {column.name for column in definition.of_role(Role.ENTITY)}
+    if not set(definition.tracked) <= entities:
+        raise ValueError("a tracked column is no entity of the contract")
+    if not set(definition.profiled) <= set(definition.tracked):
+        raise ValueError("a profiled column isn't a tracked one")
+    known = set(definition.contract.columns)
+    if definition.ranges is not None:
+        known |= set(map(country_of, definition.contract.columns))
+        _check_countries(definition, len(definition.ranges.names))
+    for part in (definition.fills, definition.levels, definition.shown):
+        if not set(part) <= known:
+            raise ValueError("it tells of a column that the contract doesn't have")
+    for name, count in definition.shown.items():
+        if count > len(definition.levels.get(name, ())):
+            raise ValueError(f"more levels of {name} are shown than it has")
+
+
+def _check_countries(definition: Definition, count: int) -> None:
+    for column in definition.contract.columns:
+        for level, _ in definition.levels.get(country_of(column), ()):
+            if level != int(level) or not 0 <= level < count:
+                raise ValueError(f"a country of {column} isn't in the table")

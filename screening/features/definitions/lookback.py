@@ -1,0 +1,195 @@
+"""Which features tell of earlier rows, with their names and words; nothing is calculated here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+from screening.features.definitions.feature import Feature, Shape, window_name, window_words
+from screening.features.definitions.specification import Specification
+from screening.transactions.schema import Role
+
+TWO, THREE = 2, 3
+
+
+def looking_back(definition: Specification) -> Iterator[Feature]:
+    """The features of a definition's entities and of their pairs."""
+    if definition.looks_back:
+        for entity in definition.tracked:
+            yield from _of_entity(definition, entity)
+        for one, other in pairs(definition):
+            what = f"this {one} and this {other} were last seen together"
+            yield from _of_last(
+                definition, (one, other), what, f"this {one} and this {other} have not been seen together"
+            )
+
+
+def pairs(definition: Specification) -> tuple[tuple[str, str], ...]:
+    """Entities that are looked at together."""
+    return tuple(pair for pair in linked_pairs(definition) if set(pair) <= set(definition.tracked))
+
+
+def linked_pairs(definition: Specification) -> tuple[tuple[str, str], ...]:
+    """Entities of which at least one counts the other."""
+    entities = [column.name for column in definition.of_role(Role.ENTITY)]
+    return tuple(pair for pair in combinations(entities, 2) if set(pair) & set(definition.tracked))
+
+
+def partners(definition: Specification, entity: str) -> tuple[str, ...]:
+    """The entities that are counted by this one."""
+    return tuple(column.name for column in definition.of_role(Role.ENTITY) if column.name != entity)
+
+
+def usual_of(definition: Specification, entity: str) -> tuple[str, ...]:
+    """The partners of an entity whose own amounts tell how unusual its frauds were."""
+    return tuple(partner for partner in partners(definition, entity) if partner in definition.profiled)
+
+
+def count_windows(definition: Specification) -> tuple[float, ...]:
+    """The windows in which rows are counted, "ever" among them."""
+    options = definition.options
+    return _ever(definition, options.windows)
+
+
+def distinct_windows(definition: Specification) -> tuple[float, ...]:
+    """The windows in which different partners are counted: fewer, where there are many pairs of entities."""
+    options = definition.options
+    entities = len(definition.of_role(Role.ENTITY))
+    if entities <= TWO:
+        return count_windows(definition)
+    chosen = options.long_windows[::2] if entities == THREE else ()
+    return (*(window for window in chosen if window != options.memory), options.memory)
+
+
+def fraud_windows(definition: Specification) -> tuple[float, ...]:
+    """The windows before the label delay in which known frauds are counted."""
+    return definition.options.long_windows
+
+
+def _of_entity(definition: Specification, name: str) -> Iterator[Feature]:
+    this = f"this {name} was last seen"
+    yield from _of_last(definition, (name,), this, f"this {name} has not been seen")
+    words = f"the number of transactions with this {name}"
+    for window in count_windows(definition):
+        yield _windowed("count", (name,), window, words, Shape.COUNT)
+    if definition.contract.amount is not None and name in definition.profiled:
+        yield from _of_amount(definition, name, definition.contract.amount)
+    for partner in partners(definition, name):
+        words = f"the number of different {partner} with this {name}"
+        for window in distinct_windows(definition):
+            yield _windowed("distinct", (name, partner), window, words, Shape.COUNT)
+    yield from _of_frauds(definition, name)
+    yield from _of_known_frauds(definition, name)
+
+
+def _of_last(definition: Specification, columns: tuple[str, ...], when: str, never: str) -> Iterator[Feature]:
+    listed = ", ".join(columns)
+    topic = f"last {listed}"
+    words = f"{never} in the {window_words(definition.options.memory)} before"
+    since = Feature(
+        f"since({listed})", columns, f"the time since {when}", Shape.DURATION, ("last", *columns), topic=topic
+    )
+    yield _or_never(definition, since, words)
+    yield Feature(f"new({listed})", columns, words, Shape.FLAG, ("new", *columns), topic=topic)
+
+
+def _or_never(definition: Specification, feature: Feature, never: str) -> Feature:
+    """A duration that is as long as what is remembered where there was nothing, and what is said then."""
+    return replace(feature, never=never, memory=definition.options.memory)
+
+
+def _windowed(statistic: str, columns: tuple[str, ...], window: float, words: str, shape: Shape) -> Feature:
+    return Feature(
+        f"{statistic}({', '.join(columns)}, {window_name(window)})",
+        columns,
+        f"{words} in the {window_words(window)} before",
+        shape,
+        (statistic, *columns, str(window)),
+    )
+
+
+def _of_amount(definition: Specification, name: str, amount: str) -> Iterator[Feature]:
+    of = f"with this {name}"
+    kinds = {"sum": f"the sum of {amount}", "mean": f"the mean {amount}"}
+    kinds |= {"median": f"the median {amount}", "max": f"the largest {amount}"}
+    for statistic, words in kinds.items():
+        for window in _ever(definition, definition.options.windows, statistic == "mean"):
+            feature = _windowed(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
+            yield replace(feature, scale=definition.unit)
+    for statistic, words in (("mean", "the mean"), ("median", "the median"), ("max", "the largest")):
+        for window in _ever(definition, definition.options.long_windows, statistic == "mean"):
+            against = f"{amount} against {words} {of}"
+            yield _windowed(f"against {statistic}", (name,), window, against, Shape.RATIO)
+    for window in _ever(definition, definition.options.long_windows):
+        words = f"the distance of {amount} from the mean {of}"
+        yield _windowed("score", (name,), window, words, Shape.SCORE)
+    yield from _of_high(definition, name, amount)
+
+
+def _ever(definition: Specification, windows: tuple[float, ...], wanted: bool = True) -> tuple[float, ...]:
+    """Some windows, and all that is remembered."""
+    memory = definition.options.memory
+    return windows if memory in windows or not wanted else (*windows, memory)
+
+
+def _of_high(definition: Specification, name: str, amount: str) -> Iterator[Feature]:
+    usual = f"{amount} far above the median of this {name}"
+    for window in definition.options.long_windows:
+        words = f"the number of transactions with {usual}"
+        yield _windowed("high", (name,), window, words, Shape.COUNT)
+    words = f"the time since the last transaction with {usual}"
+    since = Feature(f"since high({name})", (name,), words, Shape.DURATION, ("last high", name))
+    month = window_words(definition.options.windows[-1])
+    yield _or_never(definition, since, f"no transaction of the {month} before had {usual}")
+
+
+def _of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
+    delay = definition.options.label_delay
+    known = f", as known {window_words(delay)} earlier" if delay else ""
+    for window in fraud_windows(definition):
+        for statistic, words, shape in (
+            ("frauds", f"the number of frauds with this {name}", Shape.COUNT),
+            ("share", f"the share of frauds with this {name}", Shape.SHARE),
+        ):
+            feature = _windowed(statistic, (name,), window, words, shape)
+            yield replace(feature, words=feature.words + known)
+
+
+def _of_known_frauds(definition: Specification, name: str) -> Iterator[Feature]:
+    """How long ago the frauds were, and whether there was good business since."""
+    topic, columns = f"known frauds {name}", (name,)
+    words = f"the time since the last known fraud with this {name}"
+    since = Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic=topic)
+    memory = window_words(definition.options.memory)
+    yield _or_never(definition, since, f"no fraud with this {name} is known of the {memory} before")
+    window = window_words(definition.options.windows[-1])
+    words = f"the time since the first known fraud with this {name} within {window}"
+    yield Feature(
+        f"since first fraud({name})", columns, words, Shape.DURATION, ("first fraud", name), topic=topic
+    )
+    window = window_words(definition.options.memory)
+    words = f"the time since the first known fraud with this {name} within {window}"
+    yield Feature(
+        f"since first fraud ever({name})", columns, words, Shape.DURATION, ("first ever", name), topic=topic
+    )
+    words = f"the number of transactions known to be good with this {name} since its last known fraud"
+    yield Feature(f"good since fraud({name})", columns, words, Shape.COUNT, ("good", name))
+    for partner in usual_of(definition, name) if definition.contract.amount else ():
+        window = window_words(definition.options.windows[-1])
+        words = (
+            f"the least unusual amount of the known frauds with this {name} within {window}, "
+            f"against the median of its {partner}"
+        )
+        key = ("least fraud", name, partner)
+        yield Feature(f"least fraud({name}, {partner})", columns, words, Shape.RATIO, key, topic=topic)
+    words = f"the time since the last transaction known to be good with this {name}"
+    since = Feature(f"since known good({name})", columns, words, Shape.DURATION, ("known good", name))
+    yield _or_never(
+        definition, since, f"no transaction with this {name} of the {memory} before is known to be good"
+    )
+    topic = f"run of frauds {name}"
+    words = f"the time since the first of the known frauds in a row with this {name}"
+    yield Feature(f"since run({name})", columns, words, Shape.DURATION, ("run", name), topic=topic)
+    words = f"the number of known frauds in a row with this {name}"
+    yield Feature(f"frauds in a row({name})", columns, words, Shape.COUNT, ("in a row", name), topic=topic)

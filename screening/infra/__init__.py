@@ -1,0 +1,1 @@
+"""What everything stands on: the database, jobs with leases, locks and atomic files, processes, the audit log."""

@@ -1,0 +1,125 @@
+"""The audit log: one JSON line for each thing that somebody may have to account for.
+
+A line is written by a single ``write`` to a file that is open for appending and locked, so that lines of several
+processes never mix and a line cut off by a full disk doesn't swallow the next. Each month (UTC) has a file of its own,
+named by the line's own time: nothing is renamed under a writer, so no line can be lost to a rotation, and a month that
+is over is never written again: it may be packed, hashed or moved away. What must never be in a log is taken
+out here, whoever calls: secrets by their field's name, card numbers by their form.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("screening.infra.audit_log")
+
+SECRET_FIELDS = re.compile(r"password|passwd|secret|cookie|token|authorization|api_?key|hash$", re.IGNORECASE)
+FINGERPRINT_FIELDS = ("sha256", "model_sha256", "fingerprint", "request_id", "screening")
+DIGITS = re.compile(r"\d(?:[ .\-]?\d){11,}")
+"""Twelve digits or more, also in groups: the shortest card numbers have twelve."""
+HEX = re.compile(r"[0-9a-f-]{16,128}")
+MOST_TEXT = 500
+
+
+def utc_now() -> datetime:
+    """The present time, aware."""
+    return datetime.now(UTC)
+
+
+class AuditLog:
+    """Appends to ``<instance>/log/audit-<year>-<month>.jsonl``, mode 0600.
+
+    Args:
+        instance: the app's own folder.
+        clock: gives the present time in UTC.
+    """
+
+    def __init__(self, instance: Path, clock: Callable[[], datetime] = utc_now) -> None:
+        self._folder = instance / "log"
+        self._clock = clock
+
+    @property
+    def path(self) -> Path:
+        """The file of the present month."""
+        return self._of(self._clock())
+
+    def files(self) -> list[Path]:
+        """Every month's file, the oldest first; before them the one in which versions up to 0.2 kept all months."""
+        whole = self._folder / "audit.jsonl"
+        return [*([whole] if whole.exists() else []), *sorted(self._folder.glob("audit-*.jsonl"))]
+
+    def _of(self, moment: datetime) -> Path:
+        return self._folder / f"audit-{moment:%Y-%m}.jsonl"
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Write one line: UTC time, event, and the fields, cleaned.
+
+        A log that can't be written is reported to the operator's log; the act itself goes on.
+        """
+        moment = self._clock()
+        line = {"time": moment.isoformat(timespec="microseconds"), "event": event}
+        line |= {name: _clean(name, value) for name, value in fields.items()}
+        text = json.dumps(line, ensure_ascii=True, default=str)
+        log.info("%s", text)
+        try:
+            self._append(self._of(moment), text.encode("ascii") + b"\n")
+        except OSError as problem:
+            log.error("the audit log can't be written: %s", problem.strerror)  # noqa: TRY400
+
+    def _append(self, path: Path, line: bytes) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            _lock(handle)
+            os.write(handle, line if _ends_whole(handle) else b"\n" + line)
+        finally:
+            os.close(handle)
+
+
+if sys.platform == "win32":
+
+    def _lock(_handle: int) -> None:
+        """Appending is all that Windows promises here."""
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        """Until the handle is closed. A writer holds it for a fraction of a millisecond."""
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def mask_numbers(text: str) -> str:
+    """Text in which twelve digits or more in a row are replaced, so that no card number is shown or kept."""
+    return DIGITS.sub("[digits]", text)
+
+
+def _ends_whole(handle: int) -> bool:
+    """Whether the last line is whole; without the lock it may just be growing."""
+    size = os.fstat(handle).st_size
+    return size == 0 or sys.platform == "win32" or os.pread(handle, 1, size - 1) == b"\n"
+
+
+def _clean(name: str, value: Any) -> Any:
+    """A field as it may be kept: no secret by its name, no card number by its form."""
+    if SECRET_FIELDS.search(name) and name not in FINGERPRINT_FIELDS:
+        return "[withheld]"
+    if isinstance(value, dict):
+        return {str(key): _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(name, inner) for inner in value]
+    small = isinstance(value, int) and abs(value) < 10**11
+    if value is None or small or isinstance(value, float):
+        return value
+    text = str(value)
+    if name in FINGERPRINT_FIELDS and HEX.fullmatch(text):
+        return text  # a digest may well hold twelve decimal digits in a row
+    return mask_numbers(text[: 2 * MOST_TEXT])[:MOST_TEXT]

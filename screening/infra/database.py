@@ -1,0 +1,124 @@
+"""The store: one SQLAlchemy engine, SQLite in WAL mode by default, PostgreSQL by ``DATABASE_URL``.
+
+Writers take the lock when they begin (``BEGIN IMMEDIATE``): a deferred transaction that reads first and writes
+later fails at once when another writer came between, however long the busy timeout is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from screening.errors import BadSetting, NotReady
+
+BUSY_SECONDS = 20
+HEAD = "0006"
+"""The newest version in :mod:`screening.infra.migrations`; a test holds that the two agree."""
+
+
+class Base(DeclarativeBase):
+    """Tables of the app; each module that keeps something declares its own on it."""
+
+
+class Database:
+    """Opens sessions: :meth:`read` never blocks writers, :meth:`write` takes the lock at once and commits."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+
+    def create_tables(self) -> None:
+        """Bring the tables to the present version; two processes may do it at once.
+
+        Raises:
+            NotReady: the file is not a database or can't be opened; it is left as it is.
+        """
+        try:
+            if self._version() != HEAD:
+                self._migrate()
+        except DatabaseError as problem:
+            raise NotReady(
+                f"The database can't be used: {problem.orig}.",
+                where=self.engine.url.render_as_string(hide_password=True),
+                remedy="Restore it from a backup, or set DATABASE_URL to another; the file was left untouched.",
+            ) from problem
+
+    def _version(self) -> str | None:
+        with self.engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
+
+    def _migrate(self) -> None:
+        from alembic import command  # only a new or old store needs it
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "screening.infra:migrations")
+        config.set_main_option("path_separator", "os")
+        with self.engine.execution_options(writes=True).begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading; whatever it changed is thrown away."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that holds the write lock from its beginning and commits at its end."""
+        engine = self.engine.execution_options(writes=True)
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    except (ArgumentError, ImportError) as problem:
+        raise BadSetting(
+            f"DATABASE_URL can't be used: {problem}.", remedy="Example: sqlite:///instance/screening.sqlite3"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN is a deferred one; _begin_sqlite says which
+    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    _write_ahead(connection)
+
+
+def _write_ahead(connection: Any) -> None:
+    """Use the write-ahead log. Of processes that open a new file at once only one can begin it, and SQLite doesn't wait
+    by itself for this lock.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,208 @@
+"""Tables whose rows are both the record and the job, and the leases by which workers hold them.
+
+A job needs no second queue: a row that is not finished and that nobody holds *is* the queue, so the two can't
+disagree after a crash. Whoever works on a row holds a lease and renews it; a lease that ran out is free again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, delete, or_, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from screening.errors import ScreeningError
+from screening.infra.database import Database
+
+RECEIVING, RUNNING, DONE, FAILED = "receiving", "running", "done", "failed"
+LEASE = timedelta(seconds=30)
+ARRIVAL = timedelta(seconds=150)
+"""An upload that nobody works on and of which nothing came for so long has been left. A slow line's next piece may
+take two minutes."""
+OWNER_LENGTH = 64
+MOST_ATTEMPTS = 3  # a file that killed its worker this often would do so for ever
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python on every database; SQLite keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Any) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, _dialect: Any) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Job:
+    """The columns that every table of jobs has: a file that somebody sent, and how far the work on it is."""
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(OWNER_LENGTH))
+    filename: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), default=RECEIVING)
+    progress: Mapped[float] = mapped_column(Float, default=0.0)
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    holder: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+Row = TypeVar("Row", bound=Job)
+
+
+class Jobs(Generic[Row]):
+    """The rows of one table, each change one short transaction."""
+
+    table: ClassVar[type[Any]]
+    waiting: ClassVar[str]
+    """The state of a row that waits for a worker."""
+    claimable: ClassVar[tuple[str, ...]]
+    """The states of rows that a worker may take."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def database(self) -> Database:
+        """Where the rows are."""
+        return self._database
+
+    def get(self, job_id: str) -> Row | None:
+        """The row, whoever owns it."""
+        with self._database.read() as session:
+            found: Row | None = session.get(self.table, job_id)
+            return found
+
+    def state(self, job_id: str) -> str | None:
+        """Only the state; ``None`` when the row is gone."""
+        with self._database.read() as session:
+            return session.scalar(select(self.table.state).where(self.table.id == job_id))
+
+    def remove(self, job_id: str) -> None:
+        """Forget a row."""
+        with self._database.write() as session:
+            session.execute(delete(self.table).where(self.table.id == job_id))
+
+    def touch(self, job_id: str) -> None:
+        """The file is still arriving; without this an upload that no worker holds yet is taken for left."""
+        with self._database.write() as session:
+            session.execute(
+                update(self.table)
+                .where(self.table.id == job_id, self.table.holder.is_(None))
+                .values(lease_until=arrival_end())
+            )
+
+    # ---- the worker's side ------------------------------------------------------------------------------------
+
+    def claim(self, holder: str, *, slow: Collection[str] = ()) -> Row | None:
+        """Take the oldest row that waits for work and hold it; ``None`` when there is none.
+
+        Whole files go before those that are still arriving; of these, the ones in ``slow`` are left alone.
+        """
+        query = (
+            select(self.table)
+            .where(*self._waits(slow))
+            .order_by(self.table.state == RECEIVING, self.table.created)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._database.read() as session:
+            if session.scalar(query.with_only_columns(self.table.id)) is None:
+                return None  # the common case takes no write lock
+        with self._database.write() as session:
+            row: Row | None = session.scalar(query)
+            if row is not None:
+                row.holder, row.lease_until = holder, lease_end()
+                row.attempts += 1
+                row.state = RUNNING if row.state == self.waiting else row.state
+            return row
+
+    def others_wait(self, job_id: str, *, slow: Collection[str] = ()) -> bool:
+        """Whether there is work that :meth:`claim` would give, besides this row."""
+        query = select(self.table.id).where(*self._waits(slow), self.table.id != job_id).limit(1)
+        with self._database.read() as session:
+            return session.scalar(query) is not None
+
+    def renew(self, job_id: str, holder: str, **progress: Any) -> bool:
+        """Hold on, and note how far it is; ``False`` when the row is gone or somebody else's by now."""
+        return self._change_held(job_id, holder, {"lease_until": lease_end(), **progress})
+
+    def finish(self, job_id: str, holder: str, **outcome: Any) -> bool:
+        """Write the outcome (``state`` and what goes with it), if the row is still held by ``holder``."""
+        ended = {"holder": None, "lease_until": None, "finished": now(), "progress": 1.0}
+        return self._change_held(job_id, holder, {**ended, **outcome})
+
+    def release(self, holder: str, *, in_order: bool = False) -> None:
+        """Free what ``holder`` held. ``in_order``: it stopped when told to, which is no failed attempt."""
+        with self._database.write() as session:
+            held = select(self.table).where(self.table.holder == holder, self.table.state.in_(self.claimable))
+            for row in session.scalars(held):
+                row.holder = None
+                row.lease_until = arrival_end() if row.state == RECEIVING else None
+                row.state = self.waiting if row.state == RUNNING else row.state
+                row.attempts -= in_order
+
+    def give_up(self) -> list[str]:
+        """Fail what was tried too often; remove what stopped arriving. Returns the ids that were removed."""
+        table = self.table
+        stale = [table.state == RECEIVING, table.size.is_(None), table.lease_until < now()]
+        hopeless = [table.state.in_(self.claimable), table.attempts >= MOST_ATTEMPTS, self._free()]
+        with self._database.read() as session:
+            removed = list(session.scalars(select(table.id).where(*stale)))
+            if not removed and session.scalar(select(table.id).where(*hopeless)) is None:
+                return []
+        ended = {"state": FAILED, "error": self._hopeless().as_dict(), "finished": now()}
+        with self._database.write() as session:
+            session.execute(delete(table).where(*stale))
+            session.execute(update(table).where(*hopeless).values(holder=None, lease_until=None, **ended))
+        return removed
+
+    def _hopeless(self) -> ScreeningError:
+        """What is said of a row that was tried too often."""
+        raise NotImplementedError
+
+    def _waits(self, slow: Collection[str]) -> tuple[Any, ...]:
+        table = self.table
+        there = or_(table.state != RECEIVING, table.id.not_in(slow))
+        return table.state.in_(self.claimable), self._free(), table.attempts < MOST_ATTEMPTS, there
+
+    def _free(self) -> Any:
+        """Held by nobody, or by somebody who is gone; an upload's own lease has no holder."""
+        return or_(self.table.holder.is_(None), self.table.lease_until < now())
+
+    def _change_held(self, job_id: str, holder: str, values: dict[str, Any]) -> bool:
+        with self._database.write() as session:
+            mine = update(self.table).where(self.table.id == job_id, self.table.holder == holder)
+            return bool(session.execute(mine.values(values)).rowcount)  # type: ignore[attr-defined]
+
+
+def new_id() -> str:
+    """An id that can't be guessed (128 bits)."""
+    return secrets.token_hex(16)
+
+
+def now() -> datetime:
+    """The present time, aware."""
+    return datetime.now(UTC)
+
+
+def lease_end() -> datetime:
+    """Until when a lease that is taken or renewed now holds."""
+    return now() + LEASE
+
+
+def arrival_end() -> datetime:
+    """Until when more of an upload must have come."""
+    return now() + ARRIVAL

@@ -1,0 +1,70 @@
+"""The child process of :mod:`screening.intake.conversion.convert`, run as a module with its order on stdin."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from screening.errors import BadFile, TooLarge
+from screening.intake.batch import Limits
+from screening.intake.conversion.convert import REFUSED
+from screening.intake.kinds import Kind
+
+
+def main() -> int:
+    """Carry out one order; the exit status is 0, or ``REFUSED`` with the reason on stdout."""
+    order: dict[str, Any] = json.load(sys.stdin)
+    limits = Limits(**order["limits"])
+    _confine(limits)
+    try:
+        _convert(Kind(order["kind"]), Path(order["source"]), Path(order["target"]), limits)
+    except BadFile as problem:
+        return _refuse(problem)
+    except OSError as problem:
+        if problem.errno != errno.EFBIG:
+            raise
+        return _refuse(
+            TooLarge("The file unpacks to more than is allowed.", remedy="Split it, or send it as .csv.")
+        )
+    return 0
+
+
+def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> None:
+    if kind is Kind.PARQUET:
+        from screening.intake.conversion import parquet
+
+        parquet.to_csv(source, target)
+    else:
+        from screening.intake.conversion import workbook
+
+        workbook.to_csv(source, target, kind, limits)
+
+
+def _refuse(problem: BadFile) -> int:
+    answer = {"what": problem.what, "where": problem.where, "remedy": problem.remedy}
+    print(json.dumps({**answer, "too_large": isinstance(problem, TooLarge)}))  # noqa: T201  the answer to the parent
+    return REFUSED
+
+
+def _confine(limits: Limits) -> None:
+    try:
+        import resource
+    except ImportError:
+        return
+    seconds = int(limits.child_seconds) + 1
+    for what, most in (
+        (resource.RLIMIT_AS, limits.child_memory),
+        (resource.RLIMIT_FSIZE, limits.unpacked),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(what)
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (bound, bound))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Excel workbooks as canonical CSV. Runs in the converter's process only."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from screening.errors import BadFile
+from screening.intake.batch import Limits
+from screening.intake.conversion.zip_contents import check_workbook
+from screening.intake.kinds import Kind
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+WHOLE = 2**53
+"""Up to here a float holds each whole number: it is written without the point that Excel doesn't show."""
+WIDE_GAP = 1000
+"""So many empty rows, and more of them than of all rows above, are no gap in a table: what stands below isn't of it."""
+MOST_NAMED = 5
+
+
+def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
+    """Write the one sheet with data as CSV; numbers so that they read back exactly.
+
+    Raises:
+        BadFile: it is damaged, encrypted, no workbook, has no sheet or several with data, or formulas without
+            values.
+        TooLarge: it unpacks to more than ``limits`` allow.
+    """
+    if kind is Kind.XLSX:
+        _check_container(source)
+        check_workbook(source, limits)
+    import python_calamine
+
+    try:
+        book = python_calamine.CalamineWorkbook.from_path(str(source))
+        sheets = [
+            sheet.name
+            for sheet in book.sheets_metadata
+            if sheet.typ is python_calamine.SheetTypeEnum.WorkSheet
+        ]
+        filled = [(name, sheet) for name in sheets if (sheet := book.get_sheet_by_name(name)).height]
+    except python_calamine.PasswordError:
+        raise _encrypted() from None
+    except (python_calamine.CalamineError, OSError, ValueError, KeyError) as problem:
+        raise BadFile(
+            "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
+        ) from problem
+    if len(filled) != 1:
+        raise _not_one([name for name, _ in filled])
+    sheet = filled[0][1]
+    with target.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(
+            _rows(sheet.iter_rows(), sheet.start[1] if sheet.start else 0)
+        )
+
+
+def _rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[Any]]:
+    """Rows as they are written; empty ones at the end (left by formats or deleted cells) are not.
+
+    Raises:
+        BadFile: far below the others, under rows that are empty, stand some more cells.
+    """
+    numbered = enumerate(rows, start=1)
+    filled = empty = 0
+    for number, row in numbered:
+        if row == [""] * len(row):
+            empty += 1
+            continue
+        if empty > max(WIDE_GAP, filled):
+            below = chain([(number, row)], numbered)
+            places = list(islice(_places(below, first_column), MOST_NAMED + 1))
+            raise _far_below(number - empty, number - 1, places)
+        yield from ([""] * len(row) for _ in range(empty))
+        empty, filled = 0, filled + 1
+        yield [_written(cell) for cell in row]
+
+
+def _places(rows: Iterable[tuple[int, list[Any]]], first_column: int) -> Iterator[str]:
+    """Where cells stand that hold something, as Excel calls them: AE1048576."""
+    for number, row in rows:
+        for column, cell in enumerate(row, start=first_column):
+            if cell != "":
+                yield f"{_letters(column)}{number}"
+
+
+def _letters(column: int) -> str:
+    """A column counted from 0 as Excel calls it: A to Z, AA, AB and so on."""
+    before, last = divmod(column, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("A") + last)
+
+
+def _far_below(first: int, last: int, places: list[str]) -> BadFile:
+    named = ", ".join(places[:MOST_NAMED]) + (" and others" if len(places) > MOST_NAMED else "")
+    verb = "stands" if len(places) == 1 else "stand"
+    return BadFile(
+        f"Nearly all rows of the sheet are empty: rows {first:,} to {last:,} are, and below them {verb} {named}.",
+        where=f"cell {places[0]}",
+        remedy="Delete what stands there if it got there by accident, or else the empty rows; save, and send it again.",
+    )
+
+
+def _written(cell: Any) -> Any:
+    if type(cell) is float:
+        return (
+            int(cell) if -WHOLE < cell < WHOLE and cell == int(cell) else cell
+        )  # csv writes floats by repr: exact
+    if type(cell) is bool:
+        return "true" if cell else "false"
+    if isinstance(cell, (datetime, date, time)):
+        return cell.isoformat()
+    return str(cell) if isinstance(cell, timedelta) else cell
+
+
+def _check_container(source: Path) -> None:
+    with source.open("rb") as file:
+        if not file.read(len(_OLE)).startswith(_OLE):
+            return
+        before = b""
+        while piece := file.read(2**20):
+            if _ENCRYPTED in before + piece:
+                raise _encrypted()
+            before = piece[-len(_ENCRYPTED) :]
+    raise BadFile(
+        "The name says an Excel workbook (.xlsx), but the content is an old Excel workbook (.xls).",
+        remedy="Send it under its true ending, .xls.",
+    )
+
+
+def _encrypted() -> BadFile:
+    return BadFile(
+        "The workbook is encrypted with a password.", remedy="Remove the password in Excel and send it again."
+    )
+
+
+def _not_one(names: list[str]) -> BadFile:
+    if not names:
+        return BadFile(
+            "The workbook has no sheet with data.", remedy="Send one sheet with a header and transactions."
+        )
+    shown = ", ".join(name[:40] for name in names[:5])
+    return BadFile(
+        f"The workbook has {len(names)} sheets with data: {shown}.",
+        where=f"sheet {names[1][:40]}",
+        remedy="Keep the one with the transactions (look for hidden sheets too), or save it as .csv.",
+    )

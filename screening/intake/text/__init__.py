@@ -1,0 +1,1 @@
+"""Text tables: their dialect, their records, and their cells as numbers."""

@@ -1,0 +1,248 @@
+"""A text table as batches, in one pass: whatever its size, a few blocks of it are in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.errors import BadFile, ScreeningError
+from screening.intake import card_numbers, streams
+from screening.intake.batch import Batch, Limits
+from screening.intake.numbers import masked
+from screening.intake.text import dialect
+from screening.intake.text.parse import Layout, Parsed, exact, prepared, sampled
+from screening.intake.text.problems import Tally
+from screening.intake.text.records import Block, Marks, blocks, ends, first_end
+from screening.intake.text.requote import with_commas
+from screening.intake.text.typed_cells import readers_of, with_forms
+from screening.transactions.schema import CellKind, ColumnContract, Transactions
+
+Choose = Callable[[list[str]], ColumnContract]
+BOM = b"\xef\xbb\xbf"
+FORM_ROWS = 2000
+"""Rows of the first block by which it is told how a file writes its dates."""
+AHEAD = 2
+"""Blocks that are read and parsed ahead of the one that is being scored."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """A table whose header has been read; ``pieces`` is what follows, in UTF-8 or a superset of ASCII."""
+
+    pieces: Iterator[bytes]
+    layout: Layout
+    header: bytes
+    offset: int
+    copied: bool
+    line: int
+
+
+def open_table(
+    raw: Iterator[bytes], choose: Choose, limits: Limits, *, copied: bool, delimiter: str | None = None
+) -> Opened:
+    """Read the header and let ``choose`` pick the contract. The delimiter is found out if it isn't given.
+
+    Raises:
+        BadFile: there is no header, or it can't be used.
+    """
+    head, raw = streams.with_head(raw, limits.record, limits.block)
+    if not head:
+        raise BadFile("The file is empty: it holds no bytes at all.", remedy="Export it again and send that.")
+    encoding = dialect.encoding(head)
+    if encoding not in {"utf-8", "utf-8-sig"}:
+        copied = True
+        head, raw = streams.with_head(streams.as_utf8(raw, encoding), limits.record, limits.block)
+    if b"\n" not in head and b"\r" in head:
+        copied = True
+        head, raw = streams.with_head(streams.newlines(raw), limits.record, limits.block)
+    mark = len(BOM) if head.startswith(BOM) else 0
+    if not head[mark:].strip():
+        raise BadFile(
+            "The file is empty: it holds only white space.", remedy="Export it again and send that."
+        )
+    skipped, named = dialect.preamble(head[mark:])
+    start = mark + skipped
+    stop = start + first_end(head[start:])
+    if stop - start > limits.record:
+        raise BadFile(
+            f"The header is longer than {limits.record // 1024} kB, or a quotation mark in it isn't closed.",
+            where="line 1",
+            remedy="The first line must name the columns.",
+        )
+    first = head[start:stop]
+    table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
+    layout = _layout(table, choose)
+    copied = copied or layout.delimiter != "," or bool(skipped)
+    return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop))
+
+
+def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """The pieces without the first ``count`` bytes."""
+    for piece in raw:
+        if count < len(piece):
+            yield piece[count:] if count else piece
+        count = max(count - len(piece), 0)
+
+
+def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
+    try:
+        contract = choose(table.header)
+        places = contract.match(table.header)
+    except ScreeningError as problem:
+        problem.what = masked(
+            problem.what
+        )  # a file without a header may show a card number where names should be
+        raise
+    label = places.get(contract.label) if contract.label else None
+    positions = tuple(places[name] for name in contract.columns)
+    readers = readers_of(contract)
+    return Layout(contract, tuple(table.header), positions, label, table.delimiter, readers=readers)
+
+
+def read_table(
+    opened: Opened,
+    copy: Path | None,
+    limits: Limits,
+    *,
+    set_aside: bool,
+    all_bad: bool = False,
+    lines: bool = True,
+) -> Iterator[Batch]:
+    """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
+
+    Raises:
+        BadFile: at the end of the file, with all that is wrong; at once where nothing after it can be read.
+    """
+    reader = _Reader(opened, limits, Tally(limits, set_aside=set_aside, lines=lines, all_bad=all_bad))
+    if copy is None:
+        yield from reader.batches(None)
+        return
+    with copy.open("wb") as out:
+        yield from reader.batches(out)
+
+
+class _Reader:
+    def __init__(self, opened: Opened, limits: Limits, tally: Tally) -> None:
+        self._opened, self._limits, self._layout = opened, limits, opened.layout
+        self._tally = tally
+        self._row, self._line, self._offset = 1, opened.line, opened.offset
+        self._text = streams.Text()
+        self._label_used = self._layout.label is not None
+        self._cards = card_numbers.CardNumbers(self._layout.header, _texts(self._layout))
+        self._decimal_known = self._layout.delimiter == ","
+        self._notes: list[str] = []
+        self._forms_known = False
+
+    def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
+        if copy:
+            header = _canonical_header(self._opened)
+            self._offset = len(header)
+            copy.write(header)
+        for block, marks, parsed in self._parsed():
+            if batch := self._batch(block, marks, parsed, copy):
+                yield batch
+        self._tally.finish(self._row - 1)
+
+    def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
+        """Blocks in their order, parsed in a thread while the caller scores the one before."""
+        waiting: deque[tuple[Block, Future[tuple[Marks, Parsed | None]]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="intake") as pool:
+            for block in blocks(self._opened.pieces, self._limits):
+                self._learn_decimal(block)
+                self._learn_forms(block)
+                waiting.append((block, pool.submit(prepared, block, self._layout)))
+                if len(waiting) > AHEAD:
+                    done, future = waiting.popleft()
+                    yield done, *future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, *future.result()
+
+    def _learn_decimal(self, block: Block) -> None:
+        if self._decimal_known:
+            return
+        mark = dialect.decimal_mark(block.data)
+        if mark:
+            readers = self._layout.readers
+            if readers:
+                readers = tuple(replace(reader, decimal=mark) for reader in readers)
+            self._layout = replace(self._layout, decimal=mark, readers=readers)
+            self._decimal_known = True
+
+    def _learn_forms(self, block: Block) -> None:
+        """How dates are written, from the first block: one form for the whole file."""
+        readers, layout = self._layout.readers, self._layout
+        if not readers or self._forms_known:
+            return
+        self._forms_known = True
+        rows = list(sampled(block.data, block.ends(), layout.delimiter, FORM_ROWS))
+        columns = [[row[at] for row in rows if len(row) > at] for at in layout.positions]
+        names = tuple(layout.header[at].strip() for at in layout.positions)
+        readers, self._notes = with_forms(readers, names, columns)
+        self._layout = replace(layout, readers=readers)
+
+    def _batch(
+        self, block: Block, marks: Marks, parsed: Parsed | None, copy: BinaryIO | None
+    ) -> Batch | None:
+        stops = marks.ends
+        self._tally.check_block(block, stops, self._row, self._line)
+        self._text.check(block.data, self._row)
+        if parsed is None:
+            parsed = exact(block, stops, self._layout, self._row, self._line)
+        if self._cards:
+            self._cards.look(sampled(block.data, stops, self._layout.delimiter, card_numbers.SAMPLE))
+        self._tally.add(parsed)
+        first_row, offsets = self._row, self._place(block, stops, copy)
+        self._row += len(stops)
+        self._line += marks.newlines
+        if self._tally.refused:
+            return None
+        notes = [*self._notes, *self._note_labels(parsed)]
+        return Batch(
+            first_row=first_row,
+            transactions=Transactions(self._layout.contract.columns, parsed.values),
+            labels=parsed.labels if self._label_used else None,
+            offsets=offsets,
+            copied=self._opened.copied,
+            bad=parsed.bad,
+            problems=self._tally.shown(parsed),
+            notes=notes,
+        )
+
+    def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:
+        """Where the block's records begin in the canonical file, which is written here if it is a copy."""
+        data = block.data
+        if copy and not self._tally.refused:
+            data = with_commas(data, self._layout.delimiter)
+            copy.write(data)
+            stops = stops if data is block.data else ends(data, quoted=b'"' in data)
+        offsets = np.empty(len(stops), np.int64)
+        offsets[0], offsets[1:] = self._offset, stops[:-1] + self._offset
+        self._offset += len(data)
+        return offsets
+
+    def _note_labels(self, parsed: Parsed) -> list[str]:
+        if not self._label_used or parsed.labels is not None:
+            return []
+        self._label_used = False
+        name = self._layout.header[self._layout.label or 0].strip()
+        return [f"Column {name} holds something else than 0, 1 and blanks: it isn't used to judge the flags."]
+
+
+def _texts(layout: Layout) -> list[int]:
+    """The columns that may hold any text: all but the label and those that a contract wants numbers or dates of."""
+    pairs = zip(layout.positions, layout.contract.parts(), strict=True)
+    known = {at for at, column in pairs if column.kind is not CellKind.TEXT}
+    return [at for at in range(len(layout.header)) if at not in known and at != layout.label]
+
+
+def _canonical_header(opened: Opened) -> bytes:
+    header = with_commas(opened.header, opened.layout.delimiter).removeprefix(BOM)
+    return header if header.endswith(b"\n") else header + b"\n"

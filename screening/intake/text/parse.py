@@ -1,0 +1,260 @@
+"""A block of records as numbers. The fast way takes it whole or not at all; the exact way finds what is wrong.
+
+The fast way is Arrow's CSV reader: strict about the count of cells, correctly rounded, free of the interpreter's
+lock. It takes a subset of :data:`screening.intake.numbers.NUMBER`, and ``inf`` and ``nan``, caught after it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.errors import CellProblem
+from screening.intake import numbers
+from screening.intake.streams import readable
+from screening.intake.text import typed_cells
+from screening.intake.text.dialect import cells
+from screening.intake.text.records import Block, Marks, stray_quote
+from screening.intake.text.typed_cells import CellReader
+from screening.transactions.schema import ColumnContract, Matrix, normalise
+
+KEPT_PER_ROW = 3
+MOSTLY_BLANK = 0.5
+TOTALS = ("total", "sum", "grand total", "totals", "summe", "gesamt", "subtotal", "average", "mean", "count")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the columns of a contract stand in a file, and how its cells are written."""
+
+    contract: ColumnContract
+    header: tuple[str, ...]
+    positions: tuple[int, ...]
+    label: int | None
+    delimiter: str
+    decimal: str = "."
+    readers: tuple[CellReader, ...] | None = None
+    """For contracts that aren't plain numbers: how each of the contract's columns is read."""
+
+
+@dataclass(slots=True)
+class Parsed:
+    """One block as numbers: ``values`` (rows, columns), ``labels`` (rows,) or ``None`` if not all are labels."""
+
+    values: Matrix
+    labels: NDArray[np.int8] | None
+    bad: NDArray[np.bool_]
+    problems: list[CellProblem] = field(default_factory=list)
+    problem_count: int = 0
+    broken: bool = False
+    """Whether a record is ragged, so that the file can't be trusted at all."""
+    hopeless: bool = False
+    """Whether nothing after the last problem can be told apart."""
+
+
+def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | None:
+    """All of a block at once, or ``None`` when anything in it is off."""
+    pa: Any = import_module("pyarrow")  # a heavy import, paid by the first upload and not by the start
+    arrow: Any = import_module("pyarrow.csv")
+
+    names = [str(number) for number in range(len(layout.header))]
+    types: dict[str, Any] = {names[at]: pa.float64() for at in layout.positions}
+    if layout.readers:
+        pairs = zip(layout.positions, layout.readers, strict=True)
+        types = {names[at]: typed_cells.arrow_type(pa, reader) for at, reader in pairs}
+    if layout.label is not None:
+        types[names[layout.label]] = pa.dictionary(pa.int32(), pa.string())
+    try:
+        table = arrow.read_csv(
+            pa.BufferReader(block.data),
+            read_options=arrow.ReadOptions(
+                column_names=names, block_size=len(block.data) + 1, use_threads=False
+            ),
+            parse_options=arrow.ParseOptions(
+                delimiter=layout.delimiter, newlines_in_values=block.quotes > 0, ignore_empty_lines=False
+            ),
+            convert_options=arrow.ConvertOptions(
+                column_types=types,
+                include_columns=list(types),
+                null_values=sorted(typed_cells.BLANKS) if layout.readers else [],
+                decimal_point=layout.decimal,
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        return None
+    if table.num_rows != len(stops):  # a lone carriage return ends a row for Arrow and not for us
+        return None
+    values = _numbers(table, layout)
+    if values is None:
+        return None
+    labels = None if layout.label is None else _labels(table.column(len(layout.positions)))
+    return Parsed(values, labels, np.zeros(len(values), bool))
+
+
+def _numbers(table: Any, layout: Layout) -> Matrix | None:
+    """The contract's columns of an Arrow table, or ``None`` when one of its cells can't be used."""
+    if layout.readers is None:
+        (rows,) = table.select(range(len(layout.positions))).combine_chunks().to_batches()
+        values: Matrix = rows.to_tensor(row_major=True).to_numpy()
+        return values if _usable(values) else None
+    values = np.empty((table.num_rows, len(layout.positions)))
+    for index, reader in enumerate(layout.readers):
+        column = typed_cells.from_arrow(table.column(index), reader)
+        if column is None:
+            return None
+        values[:, index] = column
+    return values
+
+
+def exact(block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int, first_line: int) -> Parsed:
+    """A block cell by cell. Rows that can't be used are NaN and marked ``bad``; the problems say why."""
+    reader = _Exact(layout, first_row, first_line, len(stops))
+    stray = stray_quote(block.data, layout.delimiter) if block.quotes else None
+    start = 0
+    for index, stop in enumerate(stops.tolist()):
+        record = block.data[start:stop]
+        if stray is not None and stray < stop:
+            reader.broken_at(
+                index, "has a quotation mark in the middle of a cell; put the cell in quotes and double it"
+            )
+            reader.parsed.hopeless = True
+            break
+        last = block.last and stop == len(block.data) and not record.endswith(b"\n")
+        reader.take(index, record, cut_off=last)
+        start = stop
+    return reader.done()
+
+
+class _Exact:
+    def __init__(self, layout: Layout, first_row: int, first_line: int, rows: int) -> None:
+        self._layout = layout
+        self._row, self._line = first_row, first_line
+        self._names = tuple(layout.header[at].strip() for at in layout.positions)
+        self._readers = layout.readers or (CellReader(decimal=layout.decimal),) * len(layout.positions)
+        self._header = tuple(normalise(name) for name in layout.header)
+        self._labels = np.full(rows, numbers.BLANK, np.int8)
+        self._labels_fit = layout.label is not None
+        self.parsed = Parsed(np.full((rows, len(layout.positions)), np.nan), None, np.zeros(rows, bool))
+
+    def take(self, index: int, record: bytes, *, cut_off: bool) -> None:
+        try:
+            row = cells(readable(record).rstrip("\r\n"), self._layout.delimiter)
+        except csv.Error:
+            self.broken_at(index, "has a stray carriage return or quotation mark")
+        else:
+            wrong = self._count_of(row, record, cut_off=cut_off)
+            if wrong:
+                self.broken_at(index, wrong)
+            else:
+                self._cells(index, row)
+        self._line += record.count(b"\n")
+
+    def done(self) -> Parsed:
+        if self._labels_fit:
+            self.parsed.labels = self._labels
+        return self.parsed
+
+    def broken_at(self, index: int, problem: str) -> None:
+        self.parsed.broken = True
+        self._bad_row(index, problem)
+
+    def _count_of(self, row: Sequence[str], record: bytes, *, cut_off: bool) -> str | None:
+        want = len(self._layout.header)
+        if len(row) == want:
+            return None
+        if not record.strip():
+            return "is an empty line"
+        if cut_off and len(row) < want:
+            return f"is cut off: the file ends after {len(row)} of {want} cells"
+        hint = " (it ends in a delimiter)" if len(row) == want + 1 and not row[-1].strip() else ""
+        return f"has {len(row)} cells, the header has {want}{hint}"
+
+    def _cells(self, index: int, row: Sequence[str]) -> None:
+        values = self.parsed.values[index]
+        wrong = []
+        for at, (position, reader) in enumerate(zip(self._layout.positions, self._readers, strict=True)):
+            value = reader.read(row[position])
+            if value is None:
+                wrong.append(at)
+            else:
+                values[at] = value
+        if wrong:
+            values[:] = np.nan
+            self._explain(index, row, wrong)
+        elif self._layout.label is not None:
+            found = numbers.label(row[self._layout.label])
+            self._labels_fit = self._labels_fit and found is not None
+            self._labels[index] = numbers.BLANK if found is None else found
+
+    def _explain(self, index: int, row: Sequence[str], wrong: list[int]) -> None:
+        whole = self._whole_row(row, len(wrong))
+        if whole:
+            self._bad_row(index, whole)
+            return
+        self.parsed.bad[index] = True
+        self.parsed.problem_count += len(wrong)
+        for at in wrong[:KEPT_PER_ROW]:
+            text = row[self._layout.positions[at]]
+            self.parsed.problems.append(
+                CellProblem(
+                    self._readers[at].explain(text),
+                    column=self._names[at],
+                    row=self._row + index,
+                    line=self._line,
+                    value=numbers.excerpt(text),
+                )
+            )
+
+    def _whole_row(self, row: Sequence[str], wrong: int) -> str | None:
+        if all(not cell.strip() for cell in row):
+            return "is empty: all its cells are blank"
+        if tuple(normalise(cell) for cell in row) == self._header:
+            return "repeats the header"
+        if any(cell.strip().casefold().rstrip(":") in TOTALS for cell in row):
+            return "looks like a total, not a transaction"
+        if wrong == len(self._names) and all(not row[at].strip() for at in self._layout.positions):
+            return "has none of the columns that are needed"
+        return None
+
+    def _bad_row(self, index: int, problem: str) -> None:
+        self.parsed.bad[index] = True
+        self.parsed.problem_count += 1
+        self.parsed.problems.append(CellProblem(problem, row=self._row + index, line=self._line))
+
+
+def prepared(block: Block, layout: Layout) -> tuple[Marks, Parsed | None]:
+    """Where a block's records end, and its numbers if the fast way takes it."""
+    marks = block.marks(layout.delimiter)
+    if block.overlong or b"\0" in block.data or marks.stray is not None:
+        return marks, None
+    return marks, fast(block, marks.ends, layout)
+
+
+def sampled(data: bytes, stops: NDArray[np.int64], delimiter: str, count: int) -> Iterator[list[str]]:
+    """The cells of about ``count`` records, evenly spread over a block."""
+    for index in np.unique(np.linspace(0, len(stops) - 1, count).astype(int)).tolist():
+        start = int(stops[index - 1]) if index else 0
+        try:
+            yield cells(data[start : int(stops[index])].decode("utf-8", "replace").rstrip("\r\n"), delimiter)
+        except csv.Error:
+            continue
+
+
+def _usable(values: Matrix) -> bool:
+    return not values.size or bool(np.abs(values).max() <= numbers.LARGEST)  # false for NaN too
+
+
+def _labels(column: Any) -> NDArray[np.int8] | None:
+    parts = []
+    for chunk in column.chunks:
+        known = [numbers.label(text) for text in chunk.dictionary.to_pylist()]
+        if any(value is None for value in known):
+            return None
+        parts.append(np.array(known, np.int8)[chunk.indices.to_numpy()])
+    return np.concatenate(parts) if parts else np.zeros(0, np.int8)

@@ -1,0 +1,239 @@
+"""Rows that a detector has seen, so that the next file is screened against what came before it.
+
+One file of arrays for each screening or training, below ``INSTANCE_PATH/context/<detector>``: removed with its
+screening, replaced when it runs again. Only numbers are kept: texts are there as codes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.detectors.artifacts import TRAINED_ON
+from screening.detectors.detector import Detector
+from screening.detectors.vectorizer import NOTHING, Seen
+from screening.features import Past, PastIndex
+from screening.transactions.schema import Matrix
+
+log = logging.getLogger(__name__)
+MOST_ROWS = 5_000_000
+"""The latest rows that are looked at; a row of five columns takes 41 bytes."""
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
+Marks = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    values: Matrix
+    labels: NDArray[np.int8]
+    marks: Marks
+
+
+class Context:
+    """What one detector has seen. Safe across processes: a part appears and goes as a whole."""
+
+    def __init__(self, instance: Path, detector: Detector) -> None:
+        self._folder = instance / "context" / f"{detector.name}-{detector.fingerprint[:16]}"
+        self._training = instance / "detectors" / detector.name / TRAINED_ON
+        self._definition = detector.vectorizer.definition
+
+    def remember(self, name: str, values: Matrix, labels: NDArray[np.int8] | None) -> None:
+        """Keep rows under a name; what was kept under it before is replaced.
+
+        Args:
+            name: the screening's id, or another short name.
+            values: float64 (rows, columns of the contract).
+            labels: int8 (rows,), -1 where unknown.
+        """
+        file = self._file(name)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        known = np.full(len(values), -1, np.int8) if labels is None else labels
+        part = file.with_suffix(".part")
+        with part.open("wb") as out:
+            np.savez(out, span=self._span(values), values=values, labels=known)
+        part.replace(file)
+
+    def forget(self, name: str) -> None:
+        """Drop the rows that were kept under a name."""
+        self._file(name).unlink(missing_ok=True)
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes whenever what is remembered changes."""
+        return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in self._files())
+
+    def past(self, rows: Matrix | None = None) -> Past | None:
+        """What came before ``rows`` and may still count for them; ``None`` if there is nothing.
+
+        A row that stands in several files counts once, as often as in the one that has it most often, and with its
+        label if any of them knows it. Rows that are themselves among ``rows`` don't count: sending a file again
+        must not find its own rows in the past.
+        """
+        parts = [part for path in self._files() if (part := self._read(path, rows))]
+        if not parts:
+            return None
+        values = np.concatenate([part.values for part in parts])
+        labels = np.concatenate([part.labels for part in parts])
+        marks = np.concatenate([part.marks for part in parts])
+        order = np.argsort(
+            labels < 0, kind="stable"
+        )  # those with a label first: unique keeps the first of each
+        _, first = np.unique(marks[order], return_index=True)
+        kept = order[first]
+        if rows is not None:
+            kept = kept[~np.isin(marks[kept], row_marks(rows))]
+        kept = self._latest(values, kept)
+        return Past(values[kept], labels[kept]) if len(kept) else None
+
+    def _read(self, path: Path, rows: Matrix | None) -> _Part | None:
+        try:
+            with np.load(path, allow_pickle=False) as stored:  # a member is read when it is asked for
+                if "span" in stored and not self._reaches(stored["span"], rows):
+                    return None
+                values, labels = stored["values"], stored["labels"]
+        except FileNotFoundError:  # forgotten in this moment
+            return None
+        except (OSError, ValueError, KeyError):
+            log.exception("The remembered rows in %s can't be read and are left out", path)
+            return None
+        keep = self._within(values, rows)
+        values, labels = values[keep], labels[keep]
+        return _Part(values, labels, row_marks(values))  # rows that are equal are so in their time, too
+
+    @property
+    def _time(self) -> int | None:
+        """Where the time stands among the columns, if there is one."""
+        contract = None if self._definition is None else self._definition.contract
+        return None if contract is None or contract.time is None else contract.columns.index(contract.time)
+
+    def _span(self, values: Matrix) -> NDArray[np.float64]:
+        """The earliest and the latest time of some rows: a file that is too old needn't be read."""
+        times = np.zeros(len(values)) if self._time is None else values[:, self._time]
+        times = times[~np.isnan(times)]
+        return np.array([times.min(initial=np.inf), times.max(initial=-np.inf)])
+
+    def _bounds(self, rows: Matrix | None) -> tuple[float, float] | None:
+        """From when on and before when anything may count for ``rows``; ``None`` if time plays no part."""
+        if self._definition is None or self._time is None or rows is None or not len(rows):
+            return None
+        times = rows[:, self._time]
+        return float(np.nanmin(times)) - self._definition.horizon, float(np.nanmax(times))
+
+    def _reaches(self, span: NDArray[np.float64], rows: Matrix | None) -> bool:
+        bounds = self._bounds(rows)
+        return bounds is None or bool(span[1] >= bounds[0] and span[0] < bounds[1])
+
+    def _within(self, values: Matrix, rows: Matrix | None) -> NDArray[Any]:
+        """The rows that can count for ``rows`` by their time."""
+        bounds = self._bounds(rows)
+        if bounds is None:
+            return np.ones(len(values), bool)
+        times = values[:, self._time]
+        return (times >= bounds[0]) & (times < bounds[1])
+
+    def _latest(self, values: Matrix, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+        """At most ``MOST_ROWS`` of them, the latest."""
+        if self._time is None or len(kept) <= MOST_ROWS:
+            return kept[-MOST_ROWS:]
+        log.warning("Only the latest %d of %d remembered rows are looked at", MOST_ROWS, len(kept))
+        return kept[np.argpartition(values[kept, self._time], -MOST_ROWS)[-MOST_ROWS:]]
+
+    def _files(self) -> Iterator[Path]:
+        yield from sorted(self._folder.glob("*.npz"))
+        if self._training.is_file():
+            yield self._training
+
+    def _file(self, name: str) -> Path:
+        if not NAME.fullmatch(name):
+            raise ValueError("not a name of remembered rows")
+        return self._folder / f"{name}.npz"
+
+
+class Recollections:
+    """The past of each detector, sorted for single transactions; read again when something new is remembered."""
+
+    def __init__(self, instance: Path) -> None:
+        self._instance = instance
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[object, PastIndex | None]] = {}
+
+    def of(self, detector: Detector) -> Seen:
+        """What is known when a few transactions are to be scored now."""
+        definition = detector.vectorizer.definition
+        if definition is None or not definition.looks_back:
+            return NOTHING
+        context = Context(self._instance, detector)
+        stamp = context.stamp()
+        with self._lock:  # one thread reads and sorts, the others wait for it
+            known = self._known.get(detector.fingerprint)
+            if known is None or known[0] != stamp:
+                past = context.past()
+                known = stamp, None if past is None else PastIndex(definition, past)
+                self._known[detector.fingerprint] = known
+        return Seen(past=known[1])
+
+
+def forget(instance: Path, name: str) -> None:
+    """Drop what any detector keeps under a name, or had begun to keep."""
+    if NAME.fullmatch(name):
+        for ending in ("npz", "part"):
+            for path in (instance / "context").glob(f"*/{name}.{ending}"):
+                path.unlink(missing_ok=True)
+
+
+def drop(instance: Path, detector: str) -> None:
+    """Drop all that was kept for a detector of this name, whatever its fingerprint."""
+    if NAME.fullmatch(detector):
+        for folder in (instance / "context").glob(f"{detector}-{'[0-9a-f]' * 16}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def row_marks(values: Matrix) -> Marks:
+    """A 64-bit mark of each row (rows,): equal rows of one array get different marks by how often they came before,
+    and the same row in another array the same ones.
+    """
+    hashes = row_hashes(values)
+    with np.errstate(over="ignore"):
+        return _mixed(hashes + _times_before(hashes))
+
+
+def row_hashes(values: Matrix) -> Marks:
+    """A 64-bit hash of each row (rows,): the same for equal rows, wherever they stand; blanks are equal.
+
+    Of ten million different rows, one pair in 370,000 such files shares a hash. Whoever wants to can make rows that do,
+    so a hash may tell that a row stands twice and may not be what decides over anything more.
+    """
+    plain = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, and no minus zero
+    bits = np.ascontiguousarray(plain).view(np.uint64)
+    hashes = np.full(len(values), ODD)
+    with np.errstate(over="ignore"):
+        for column in range(values.shape[1]):
+            hashes = _mixed(hashes ^ bits[:, column])
+    return hashes
+
+
+def _mixed(marks: Marks) -> Marks:
+    marks = (marks ^ (marks >> np.uint64(32))) * ODD
+    return (marks ^ (marks >> np.uint64(29))) * ODD
+
+
+def _times_before(marks: Marks) -> Marks:
+    """How often each mark came before in the array."""
+    order = np.argsort(marks, kind="stable")
+    ordered = marks[order]
+    starts = (
+        np.r_[0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1] if len(marks) else np.zeros(0, np.int64)
+    )
+    counts = np.diff(np.r_[starts, len(marks)])
+    before = np.empty(len(marks), np.uint64)
+    before[order] = (np.arange(len(marks)) - np.repeat(starts, counts)).astype(np.uint64)
+    return before

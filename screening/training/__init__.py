@@ -1,0 +1,1 @@
+"""The job that makes a detector of a labelled file."""

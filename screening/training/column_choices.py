@@ -1,0 +1,232 @@
+"""What the columns of a labelled file shall be to a detector: guessed with reasons, then overruled, then checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from screening.columns.role_inference import guess_roles
+from screening.errors import BadFile, Conflict, ScreeningError
+from screening.intake import Kind, numbers
+from screening.intake.card_numbers import CardNumbers
+from screening.intake.numbers import masked
+from screening.intake.preview import preview
+from screening.transactions.schema import UNUSED, CellKind, Column, Role, normalise
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+RESERVED = ("new",)
+"""Names that are addresses of pages."""
+MOST_COLUMNS = 1000
+EXAMPLES, EXAMPLE_SIGNS = 3, 24
+KINDS: Mapping[Role, tuple[CellKind, ...]] = {
+    Role.LABEL: tuple(CellKind),
+    Role.TIME: (CellKind.TIME, CellKind.NUMBER),
+    Role.MOMENT: (CellKind.TIME, CellKind.NUMBER),
+    Role.AMOUNT: (CellKind.NUMBER,),
+    Role.ENTITY: (CellKind.TEXT, CellKind.ADDRESS),
+    Role.CATEGORY: (CellKind.TEXT,),
+    Role.NUMBER: (CellKind.NUMBER,),
+    Role.CARRY: tuple(CellKind),
+    Role.IGNORE: tuple(CellKind),
+}
+"""Which kinds of cells each role can have; the first is taken where the column's own doesn't fit."""
+SINGLE = (Role.LABEL, Role.TIME, Role.AMOUNT)
+
+
+class BadColumns(ScreeningError):
+    """The roles of the columns contradict each other, or the name can't be used."""
+
+    title = "These choices don't work together"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One column: what it shall be, why that was guessed, and a few of its values."""
+
+    column: Column
+    reason: str = ""
+    examples: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON types; what ``model/data/order.py`` reads of a column is in it."""
+        column = self.column
+        return {
+            "name": column.name,
+            "role": column.role.value,
+            "kind": column.kind.value,
+            "optional": column.optional,
+            "reason": self.reason,
+            "examples": list(self.examples),
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Choice:
+        """What :meth:`as_dict` gave."""
+        column = Column(
+            found["name"], Role(found["role"]), CellKind(found["kind"]), optional=found["optional"]
+        )
+        return cls(column, found["reason"], tuple(found["examples"]))
+
+
+def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> list[Choice]:
+    """The columns of a file with guessed roles; ``label`` is the one that says what was fraud.
+
+    Raises:
+        BadFile: it can't be read, has no such column, or holds card numbers.
+    """
+    header, rows = preview(path, kind, scratch=scratch)
+    if len(header) > MOST_COLUMNS:
+        raise BadFile(
+            f"The file has {len(header):,} columns; at most {MOST_COLUMNS:,} can be learned from.",
+            remedy="Leave out columns that say nothing about fraud.",
+        )
+    CardNumbers(header, range(len(header))).look(rows)
+    name = named(header, label)
+    _check_label(name, [row[header.index(name)] for row in rows])
+    choices = [
+        Choice(guess.column, guess.reason, _examples(row[place] for row in rows))
+        for place, guess in enumerate(guess_roles(header, rows, name))
+    ]
+    return [choice if choice.column.name else _nameless(choice) for choice in choices]
+
+
+def _check_label(name: str, cells: Sequence[str]) -> None:
+    """Whether cells say fraud or not; the rest of the file is looked at when it is read.
+
+    Raises:
+        BadFile: one says something else.
+    """
+    for number, cell in enumerate(cells, 1):
+        if numbers.label(cell) is None:
+            raise BadFile(
+                f"{name} holds “{numbers.excerpt(cell)}”, which doesn't say whether a row was fraud.",
+                where=f"row {number}, column {name}",
+                remedy="Name another column, or write 1 and 0, true and false, or yes and no.",
+            )
+
+
+def named(header: Sequence[str], wanted: str) -> str:
+    """A column's name as the file writes it, given in any case.
+
+    Raises:
+        BadFile: the file has no such column, or more than one.
+    """
+    found = [name for name in header if normalise(name) == normalise(wanted)]
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(masked(name)[:40] for name in header[:12]) + (", …" if len(header) > 12 else "")  # noqa: PLR2004
+    if found:
+        raise BadFile(f"Column {wanted} stands in the file more than once.", remedy="Keep one of them.")
+    raise BadFile(
+        f"The file has no column {masked(wanted)[:60]!r}.",
+        where="header",
+        remedy=f"Its columns are: {shown}.",
+    )
+
+
+def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Choice]:
+    """The choices with other roles for some columns, given by name in any case.
+
+    A role that only one column can have is taken from the one that was guessed to have it.
+
+    Raises:
+        BadFile: there is no such column.
+    """
+    choices = list(choices)
+    header = [choice.column.name for choice in choices]
+    roles = {named(header, name): role for name, role in wanted.items()}
+    taken = {role for role in roles.values() if role in SINGLE}
+    found = []
+    for choice in choices:
+        role = roles.get(choice.column.name)
+        if role is None and choice.column.role in taken:
+            role = Role.MOMENT if choice.column.role is Role.TIME else Role.NUMBER
+            role = Role.IGNORE if choice.column.role is Role.LABEL else role
+            found.append(replace(choice, column=fitted(choice.column, role), reason="another has its role"))
+        elif role is None:
+            found.append(choice)
+        else:
+            found.append(replace(choice, column=fitted(choice.column, role), reason="as you say"))
+    return found
+
+
+def fitted(column: Column, role: Role) -> Column:
+    """The column in another role, with a kind of cells that goes with it; the time is never blank."""
+    kind = column.kind if column.kind in KINDS[role] else KINDS[role][0]
+    return replace(column, role=role, kind=kind, optional=column.optional and role is not Role.TIME)
+
+
+def check_columns(columns: Sequence[Column]) -> None:
+    """Whether a detector can be made of them.
+
+    Raises:
+        BadColumns: no label, a role twice that only one can have, a kind that doesn't go with its role, or nothing
+            to learn from.
+    """
+    for role in SINGLE:
+        having = [column.name for column in columns if column.role is role]
+        if len(having) > 1:
+            raise BadColumns(
+                f"{' and '.join(having)} can't all be the {role}.",
+                where=f"role {role}",
+                remedy="Only one column can be that.",
+            )
+    if not any(column.role is Role.LABEL for column in columns):
+        raise BadColumns(
+            "No column says which rows were fraud.", where="role label", remedy="Make one of them the label."
+        )
+    for column in columns:
+        if column.kind not in KINDS[column.role]:
+            raise BadColumns(
+                f"{column.name} is {article(column.role)} {column.role}, but its cells are {column.kind}.",
+                where=f"column {column.name}",
+                remedy=f"{column.role} goes with {' or '.join(KINDS[column.role])}.".capitalize(),
+            )
+    if all(column.role in UNUSED for column in columns):
+        raise BadColumns(
+            "No column is left to learn from.",
+            where="roles",
+            remedy="Give at least one another role than label, carry or ignore.",
+        )
+
+
+def check_name(name: str, taken: Collection[str]) -> None:
+    """Whether a new detector can be called so.
+
+    Raises:
+        BadColumns: it can't be a detector's name.
+        Conflict: there is one of this name.
+    """
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise BadColumns(
+            f"“{masked(name)[:60]}” can't be a detector's name.",
+            where="name",
+            remedy="Use 1 to 40 small letters, digits, - and _, a letter first; “new” is taken by a page.",
+        )
+    if name in taken:
+        raise Conflict(f"There is a detector {name} already.", where="name", remedy="Choose another name.")
+
+
+def article(word: str) -> str:
+    """``a`` or ``an``, by the word's first letter."""
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def _nameless(choice: Choice) -> Choice:
+    """A column without a name is mostly a row number that some program wrote; it couldn't be found again either."""
+    return replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name")
+
+
+def _examples(cells: Iterable[str]) -> tuple[str, ...]:
+    """A few different values, short, and without card numbers."""
+    found: dict[str, None] = {}
+    for cell in cells:
+        text = masked(cell.strip())
+        if text:
+            found[text if len(text) <= EXAMPLE_SIGNS else text[: EXAMPLE_SIGNS - 1] + "…"] = None
+        if len(found) == EXAMPLES:
+            break
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""One uploaded file from its arrival to its results, exports and deletion."""

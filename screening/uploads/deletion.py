@@ -1,0 +1,81 @@
+"""Forgetting a screening: its row, its files, and what detectors remember of its rows. By hand, by rule, after a crash.
+
+The row goes first: from then on nobody sees the screening. Whatever a crash leaves after that belongs to no screening
+and is cleared by :func:`clear_leftovers`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from screening.ledger.history import forget
+from screening.uploads.screenings import History
+from screening.uploads.upload_folder import Folder
+
+log = logging.getLogger("screening.worker.upkeep")
+ID = re.compile(r"[0-9a-f]{32}")
+YOUNG_SECONDS = 60
+"""A folder so young may not have its row yet."""
+
+
+def delete(history: History, instance: Path, screening_id: str) -> None:
+    """Forget a screening, whatever its state."""
+    history.remove(screening_id)
+    remove_files(instance, screening_id)
+
+
+def remove_files(instance: Path, screening_id: str) -> None:
+    """Remove what lies on the disk of a screening whose row is gone."""
+    Folder(instance, screening_id).remove()
+    forget(instance, screening_id)
+
+
+def clear_leftovers(history: History, instance: Path) -> list[str]:
+    """Remove files that belong to no screening; gives the ids that they had.
+
+    With no screening at all in the history nothing is removed: another database may have been named by mistake.
+    """
+    found = set(
+        _ids_on_disk(instance)
+    )  # before the rows are read: a row comes after its folder, never before
+    known = history.ids() if found else set()
+    left = sorted(found - known)
+    if left and not known:
+        log.error(
+            "the database has no screening and %s has files of %d; they stay. Is DATABASE_URL the right one?",
+            instance,
+            len(left),
+        )
+        return []
+    for screening_id in left:
+        remove_files(instance, screening_id)
+        if Folder(instance, screening_id).path.exists():
+            log.error("the files of screening %s, which is gone, can't be removed", screening_id)
+    return [one for one in left if not Folder(instance, one).path.exists()]
+
+
+def without_files(history: History, instance: Path) -> list[str]:
+    """The ids of screenings that have ended and whose files are gone."""
+    return sorted(one for one in history.ended() if not Folder(instance, one).path.is_dir())
+
+
+def _ids_on_disk(instance: Path) -> Iterator[str]:
+    """The ids of screenings that have a folder, or rows that a detector remembers."""
+    for path in (
+        *instance.glob("screenings/*"),
+        *instance.glob("context/*/*.npz"),
+        *instance.glob("context/*/*.part"),
+    ):
+        if ID.fullmatch(path.stem) and _old(path):
+            yield path.stem
+
+
+def _old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > YOUNG_SECONDS
+    except FileNotFoundError:  # removed in this moment
+        return False

@@ -1,0 +1,151 @@
+"""Columns of a labelled file that seem to know the label: by what they say, or by what they are called.
+
+Those that the detector needs are judged by the rows that the intake read; the intake passes the others over, so some
+rows are read once more for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.columns import leakage
+from screening.columns.role_inference import MOSTLY
+from screening.columns.vocabulary import ABOUT_THE_LABEL, words_of
+from screening.intake import numbers, read_records
+from screening.intake.text.typed_cells import blank
+from screening.transactions import encoding
+from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
+from screening.uploads.sampling import Rows
+from screening.uploads.upload_folder import Folder
+
+MOST_REREAD = 20_000
+"""Rows that are read once more."""
+MOST_CELLS = 2_000_000
+MOST_EXTRA = 200
+"""Columns that the detector doesn't need and that are looked at, from the left."""
+FEWEST = 10
+"""Rows of either class below which any column may seem to tell the label."""
+MOST_NAME = 80
+ROWS_AT_ONCE = 200
+"""A row may have 128 kB."""
+Labels = NDArray[np.int8]
+Telling = tuple[CellKind, NDArray[np.float64], Labels]
+"""A column's cells of some rows, and those rows' labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A column that tells the label or is named after it. ``kind``: ``leak`` looks filled in afterwards, ``telling``
+    parts the classes, ``name`` only has the name. ``used``: whether the detector needs it.
+    """
+
+    column: str
+    kind: str
+    used: bool
+    auc: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """The labelled rows that columns are judged by, and where the file has them.
+
+    ``rows`` counts from 0, ``values`` are the contract's columns of them, ``label`` their labels, 0 or 1. ``offsets``
+    is of every row of the file: where its record begins.
+    """
+
+    contract: ColumnContract
+    header: Sequence[str]
+    rows: Rows
+    values: Matrix
+    label: Labels
+    offsets: Rows
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough rows of either class."""
+        frauds = int(self.label.sum())
+        return min(frauds, len(self.label) - frauds) >= FEWEST
+
+
+def extra(contract: ColumnContract, header: Sequence[str]) -> list[int]:
+    """Where the columns stand that a detector doesn't need and that have a name."""
+    needed = set(contract.match(header).values())
+    return [place for place, name in enumerate(header) if place not in needed and name.strip()]
+
+
+def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) -> Iterator[Suspect]:
+    """Those that the detector needs first, then the others. ``still_wanted`` may raise to stop."""
+    theirs = dict(given.contract.aliases)
+    for place, column in enumerate(given.contract.parts()):
+        compared = given.enough and column.role is not Role.TIME
+        telling = (column.kind, given.values[:, place], given.label) if compared else None
+        yield from _judged(_shown(theirs.get(column.name, column.name)), telling, used=True)
+        still_wanted()
+    places = extra(given.contract, given.header)[:MOST_EXTRA]
+    read = _reread(folder, given, places, still_wanted) if places and given.enough else {}
+    for place in places:
+        yield from _judged(_shown(given.header[place]), read.get(place), used=False)
+
+
+def _shown(name: str) -> str:
+    """A column's name as a report may keep it: the file's owner wrote it, and it may be anything."""
+    return numbers.masked(name.strip())[:MOST_NAME]
+
+
+def _judged(name: str, column: Telling | None, *, used: bool) -> Iterator[Suspect]:
+    auc = leakage.alone(*column) if column else None
+    if column and auc is not None and auc >= leakage.LEAK:
+        yield Suspect(name, "leak" if leakage.like_the_label(*column) else "telling", used, round(auc, 4))
+    elif set(words_of(name)) & ABOUT_THE_LABEL:
+        yield Suspect(name, "name", used, None if auc is None else round(auc, 4))
+
+
+def _reread(
+    folder: Folder, given: Labelled, places: Sequence[int], still_wanted: Callable[[], None]
+) -> dict[int, Telling]:
+    """The columns at some places of the header: numbers where nearly all cells are, else texts."""
+    chosen = _chosen(given.label, min(MOST_REREAD, MOST_CELLS // len(places)))
+    rows, label = given.rows[chosen], given.label[chosen]
+    as_numbers, as_texts = (np.full((len(rows), len(places)), np.nan) for _ in range(2))
+    for at, record in enumerate(_records(folder, given.offsets, rows, still_wanted)):
+        for column, place in enumerate(places):
+            as_numbers[at, column], as_texts[at, column] = _both(record[place])
+    found: dict[int, Telling] = {}
+    for column, place in enumerate(places):
+        filled = ~np.isnan(as_texts[:, column])
+        numeric = bool(filled.any()) and np.isfinite(as_numbers[filled, column]).mean() >= MOSTLY
+        values = (as_numbers if numeric else as_texts)[:, column]
+        found[place] = (CellKind.NUMBER if numeric else CellKind.TEXT, values, label)
+    return found
+
+
+def _chosen(label: Labels, most: int) -> Rows:
+    """Which of the labelled rows are read once more: frauds up to the half, the rest evenly spread over the others."""
+    frauds, others = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
+    frauds = frauds[:: -(-len(frauds) // (most // 2))]
+    others = others[:: -(-len(others) // (most - len(frauds)))]
+    return np.sort(np.r_[frauds, others])
+
+
+def _records(
+    folder: Folder, offsets: Rows, rows: Rows, still_wanted: Callable[[], None]
+) -> Iterator[list[str]]:
+    wanted = iter(rows.tolist())
+    while some := list(islice(wanted, ROWS_AT_ONCE)):
+        yield from read_records(folder.readable, offsets, some)
+        still_wanted()
+
+
+def _both(text: str) -> tuple[float, float]:
+    """A cell as a number, whatever its decimal mark, and as a text; NaN where it isn't one."""
+    if blank(text):
+        return np.nan, np.nan
+    number = numbers.number(text)
+    if number is None:
+        number = numbers.number(text, ",")
+    return (np.nan if number is None else number), encoding.text_code(text)

@@ -1,0 +1,238 @@
+"""A file looked at before it is scored: read as a screening reads it, and told what would be in the way.
+
+Nothing is scored, and nothing is remembered of its rows. The report lies beside the file until the file is screened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.errors import CellProblem, NotFound
+from screening.intake import Kind, open_transactions
+from screening.ledger.history import row_hashes
+from screening.scoring import drift
+from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
+from screening.uploads.pipeline import MOST_LISTED, Choice
+from screening.uploads.sampling import Rows, Spread
+from screening.uploads.upload_folder import Folder
+
+if TYPE_CHECKING:
+    from screening.detectors.registry import Detectors
+    from screening.intake import Batch
+    from screening.uploads.column_mappings import Mapping
+
+MOST_SAMPLED = 20_000
+"""Rows whose numbers are kept, evenly spread: they are compared with the training data and with their labels."""
+MOST_FRAUDS = 5000
+"""Labelled frauds that are kept beside them, since an even spread has too few."""
+PAIRS = 20
+"""Rows that repeat another one that are listed; the count is whole."""
+REPORT, OFFSETS, REJECTED = "check.json", "check_offsets.npy", "check_rejected.npy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a check found, as it goes into the history; the rest is in the report."""
+
+    detector: str
+    fingerprint: str
+    rows: int
+    set_aside: int
+    mapping: dict[str, str] | None
+    notes: list[str]
+
+
+@dataclass(slots=True)
+class _Read:
+    """What is kept of each batch: 18 bytes a row, some thousand rows whole, and the first problems."""
+
+    sample: Spread = field(default_factory=lambda: Spread(MOST_SAMPLED))
+    frauds: Spread = field(default_factory=lambda: Spread(MOST_FRAUDS))
+    offsets: list[Rows] = field(default_factory=list)
+    hashes: list[NDArray[np.uint64]] = field(default_factory=list)
+    bad: list[NDArray[np.bool_]] = field(default_factory=list)
+    labels: list[Labels | None] = field(default_factory=list)
+    problems: list[CellProblem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def keep(self, batch: Batch) -> None:
+        values = batch.transactions.values
+        rows = np.arange(len(batch)) + batch.first_row - 1
+        good = np.flatnonzero(~batch.bad)
+        self.sample.add(rows[good], values[good])
+        fraud = good[:0] if batch.labels is None else good[batch.labels[good] == 1]
+        self.frauds.add(rows[fraud], values[fraud])
+        self.offsets.append(batch.offsets)
+        self.hashes.append(row_hashes(values))
+        self.bad.append(batch.bad)
+        self.labels.append(batch.labels)
+        self.problems.extend(batch.problems[: MOST_LISTED - len(self.problems)])
+        self.notes.extend(note for note in batch.notes if note not in self.notes)
+
+    @property
+    def label(self) -> Labels | None:
+        """The label of every row, -1 where it has none; ``None`` when the file has no label that can be used."""
+        known = [labels for labels in self.labels if labels is not None]
+        return np.concatenate(known) if known and len(known) == len(self.labels) else None
+
+
+def check(
+    folder: Folder,
+    kind: Kind,
+    detectors: Detectors,
+    *,
+    wanted: str | None,
+    on_batch: Callable[[int], None],
+    recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
+) -> Checked:
+    """Read the file in ``folder`` as a screening does, score nothing, and leave a report beside it.
+
+    The arguments are those of :func:`screening.uploads.pipeline.screen`. Rows with bad cells are listed, however many.
+
+    Raises:
+        BadFile: the file can't be read; nothing is left but the file.
+    """
+    choice, read = Choice(detectors, wanted, recall), _Read()
+    discard(folder)  # of an earlier check, with other columns
+    on_batch(0)
+    with folder.open() as stream:
+        source = cast("BinaryIO", stream) if kind.streams else folder.input
+        for batch in open_transactions(
+            source, kind, choice, set_aside=True, all_bad=True, canonical=folder.canonical
+        ):
+            read.keep(batch)
+            on_batch(stream.taken)
+        report = _report(folder, choice, read, lambda: on_batch(stream.taken))
+    bad = np.concatenate(read.bad)
+    _save(folder, report, np.flatnonzero(bad), np.concatenate(read.offsets))
+    return Checked(
+        detector=choice.detector.name,
+        fingerprint=choice.detector.fingerprint,
+        rows=len(bad),
+        set_aside=int(bad.sum()),
+        mapping=None if choice.mapping is None else choice.mapping.columns,
+        notes=[*choice.detector.warnings, *choice.notes, *read.notes],
+    )
+
+
+def discard(folder: Folder) -> None:
+    """Remove the report of a check: the file is being screened, or checked anew."""
+    for name in (REPORT, OFFSETS, REJECTED):
+        (folder.path / name).unlink(missing_ok=True)
+
+
+class Report:
+    """Reads what a check left beside the file."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    @property
+    def there(self) -> bool:
+        """Whether the files still are."""
+        return (self._folder.path / REPORT).is_file()
+
+    @cached_property
+    def found(self) -> dict[str, Any]:
+        """``problems``, ``drift``, ``duplicates``, ``labels`` and ``suspects``, as JSON types."""
+        try:
+            text = (self._folder.path / REPORT).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise NotFound(
+                "The files of this check are gone from the disk.", remedy="Send the file again."
+            ) from None
+        loaded: dict[str, Any] = json.loads(text)
+        return loaded
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What is wrong with the rows that can't be screened, the first thousand."""
+        listed: list[dict[str, Any]] = self.found["problems"]
+        return listed
+
+    @cached_property
+    def rejected(self) -> Rows:
+        """The rows that can't be screened, from 0."""
+        rows: Rows = np.load(self._folder.path / REJECTED, allow_pickle=False)
+        return rows
+
+    @cached_property
+    def offsets(self) -> Rows:
+        """Where each record begins in :attr:`canonical`."""
+        places: Rows = np.load(self._folder.path / OFFSETS, mmap_mode="r", allow_pickle=False)
+        return places
+
+    @property
+    def canonical(self) -> Path:
+        """The file that :attr:`offsets` point into."""
+        return self._folder.readable
+
+
+def _save(folder: Folder, report: dict[str, Any], rejected: Rows, offsets: Rows) -> None:
+    np.save(folder.path / REJECTED, rejected)
+    np.save(folder.path / OFFSETS, offsets if len(rejected) else offsets[:0])
+    (folder.path / REPORT).write_text(json.dumps(report), encoding="utf-8")
+
+
+def _report(folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[[], None]) -> dict[str, Any]:
+    contract, label, good = choice.contract, read.label, ~np.concatenate(read.bad)
+    _, sampled = read.sample.taken()
+    labelled = None if label is None else _labelled(choice, read, label)
+    found = [] if labelled is None else suspects(folder, labelled, still_wanted)
+    return {
+        "problems": [asdict(problem) for problem in read.problems],
+        "duplicates": _duplicates(np.flatnonzero(good), np.concatenate(read.hashes)[good]),
+        "drift": drift.measure(choice.detector, sampled),
+        "training_known": bool((choice.detector.card or {}).get("columns")),
+        "labels": None
+        if label is None or labelled is None
+        else {"column": contract.label, "compared": labelled.enough, **_counts(label[good])},
+        "suspects": [asdict(one) for one in found],
+        "passed_over": max(len(extra(contract, choice.header)) - MOST_EXTRA, 0),
+    }
+
+
+def _labelled(choice: Choice, read: _Read, label: Labels) -> Labelled:
+    """All frauds that were kept, and the others of the spread; two classes, one after the other."""
+    frauds, theirs = read.frauds.taken()
+    rows, values = read.sample.taken()
+    other = label[rows] == 0
+    rows, values = np.r_[frauds, rows[other]], np.r_[theirs, values[other]]
+    return Labelled(
+        contract=choice.contract,
+        header=choice.header,
+        rows=rows,
+        values=values,
+        label=label[rows],
+        offsets=np.concatenate(read.offsets),
+    )
+
+
+def _duplicates(rows: Rows, hashes: NDArray[np.uint64]) -> dict[str, Any]:
+    """Rows that are equal to an earlier one in every column that the detector needs; the label doesn't count.
+
+    Of each row only its hash is kept, 8 bytes whatever its columns: two rows of one hash are taken for equal.
+    """
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    again = np.zeros(len(order), bool)
+    again[1:] = ordered[1:] == ordered[:-1]
+    first = order[np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))]
+    repeats = np.flatnonzero(again)
+    listed = repeats[np.argsort(order[repeats])[:PAIRS]]
+    pairs = [{"row": int(rows[order[at]]) + 1, "repeats": int(rows[first[at]]) + 1} for at in listed.tolist()]
+    return {"count": len(repeats), "first": pairs}
+
+
+def _counts(label: Labels) -> dict[str, int]:
+    return {
+        name: int((label == code).sum()) for name, code in (("fraud", 1), ("legitimate", 0), ("blank", -1))
+    }

@@ -1,0 +1,172 @@
+"""The outcome of a screening as arrays on disk: one number a row, read by memory map, so that pages stay quick."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.errors import NotFound
+from screening.uploads.upload_folder import Folder
+
+SortKey = Literal["row", "probability", "amount", "time"]
+HISTOGRAM_BINS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which rows to show. Bounds are inclusive; ``None`` is no bound."""
+
+    sort: SortKey = "row"
+    descending: bool = False
+    flagged: bool = False
+    min_probability: float | None = None
+    max_probability: float | None = None
+    min_amount: float | None = None
+    max_amount: float | None = None
+
+
+def save_arrays(folder: Folder, arrays: dict[str, NDArray[Any] | None]) -> None:
+    """Write the arrays of a screening, each of shape (rows,), as far as there are any."""
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder.path / f"{name}.npy", array)
+
+
+def save_words(folder: Folder, reasons: dict[int, list[str]], meta: dict[str, Any]) -> None:
+    """Write what else it found. ``reasons`` goes by row, counted from 0."""
+    (folder.path / "reasons.json").write_text(json.dumps(reasons), encoding="utf-8")
+    (folder.path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+class Outcome:
+    """Reads one screening's arrays, each of shape (rows,). ``probability`` is NaN for rows that were set aside."""
+
+    def __init__(self, folder: Folder, threshold: float) -> None:
+        self._folder = folder
+        self._threshold = np.float32(threshold)
+
+    @property
+    def there(self) -> bool:
+        """Whether the files still are."""
+        return (self._folder.path / "probability.npy").is_file()
+
+    def _load(self, name: str) -> NDArray[Any] | None:
+        file = self._folder.path / f"{name}.npy"
+        return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
+
+    def _must(self, name: str) -> NDArray[Any]:
+        found = self._load(name)
+        if found is None:
+            raise NotFound(
+                "The files of this screening are gone from the disk.", remedy="Send the file again."
+            )
+        return found
+
+    @cached_property
+    def probability(self) -> NDArray[np.float32]:
+        return self._must("probability")
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        return self._must("offsets")
+
+    @cached_property
+    def amount(self) -> NDArray[np.float64] | None:
+        return self._load("amount")
+
+    @cached_property
+    def time(self) -> NDArray[np.float64] | None:
+        return self._load("time")
+
+    @cached_property
+    def label(self) -> NDArray[np.int8] | None:
+        return self._load("label")
+
+    @cached_property
+    def flagged(self) -> NDArray[np.bool_]:
+        return self.probability >= self._threshold
+
+    @cached_property
+    def reasons(self) -> dict[int, list[str]]:
+        text = (self._folder.path / "reasons.json").read_text(encoding="utf-8")
+        return {int(row): found for row, found in json.loads(text).items()}
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self._folder.path / "meta.json").read_text(encoding="utf-8"))
+        return loaded
+
+    @property
+    def canonical(self) -> Path:
+        """The CSV that ``offsets`` point into."""
+        return self._folder.readable
+
+    @property
+    def rejected(self) -> NDArray[np.int64]:
+        """The rows that were set aside, from 0."""
+        return np.flatnonzero(np.isnan(self.probability))
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What is wrong with rows that were set aside, the first thousand."""
+        listed: list[dict[str, Any]] = self.meta["set_aside"]
+        return listed
+
+    def select(self, chosen: Filter) -> NDArray[np.int64]:
+        """Row numbers, from 0, that pass the filter, in the order asked for. Rows without the key come last."""
+        keep = np.ones(len(self.probability), dtype=bool)
+        if chosen.flagged:
+            keep &= self.flagged
+        for values, low, high in (
+            (self.probability, chosen.min_probability, chosen.max_probability),
+            (self.amount, chosen.min_amount, chosen.max_amount),
+        ):
+            if values is not None and low is not None:
+                keep &= values >= low
+            if values is not None and high is not None:
+                keep &= values <= high
+        rows = np.flatnonzero(keep)
+        key = {"probability": self.probability, "amount": self.amount, "time": self.time}.get(chosen.sort)
+        if key is None:
+            return rows[::-1] if chosen.descending else rows
+        values = key[rows]
+        return rows[np.argsort(-values if chosen.descending else values, kind="stable")]
+
+    def strongest(self, count: int) -> NDArray[np.int64]:
+        """The flagged rows with the highest probabilities, highest first."""
+        return self.select(Filter(sort="probability", descending=True, flagged=True))[:count]
+
+    def histogram(self, bins: int = HISTOGRAM_BINS) -> list[tuple[float, float, int, int]]:
+        """(low, high, rows, flagged rows) of equal bins over 0..1; the last one includes 1."""
+        scored = np.asarray(self.probability)[np.isfinite(self.probability)]
+        every, edges = np.histogram(scored, bins, (0, 1))
+        flags, _ = np.histogram(scored[scored >= self._threshold], bins, (0, 1))
+        return [(float(edges[i]), float(edges[i + 1]), int(every[i]), int(flags[i])) for i in range(bins)]
+
+    def flagged_at(self, threshold: float) -> int:
+        """How many rows would be flagged at another threshold."""
+        return int((self.probability >= np.float32(threshold)).sum())
+
+    def trial(self, threshold: float) -> dict[str, Any]:
+        """What another threshold would flag, and what to expect of it if the probabilities mean what they say.
+
+        The mean probability of the flagged rows is their expected precision; their expected fraud over that of all
+        rows is the expected recall.
+        """
+        scored = np.asarray(self.probability)[np.isfinite(self.probability)].astype(np.float64)
+        chosen = scored[scored >= np.float32(threshold)]
+        return {
+            "value": threshold,
+            "flagged": len(chosen),
+            "rows": len(scored),
+            "expected_precision": float(chosen.mean()) if len(chosen) else None,
+            "expected_recall": float(chosen.sum() / scored.sum())
+            if len(scored) and scored.sum() > 0
+            else None,
+        }

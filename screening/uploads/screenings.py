@@ -1,0 +1,241 @@
+"""What was screened, by whom, and how far it got. A row of ``screenings`` is both the record and the job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, delete, func, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from screening.errors import NotFound, ScreeningError
+from screening.infra.database import Base
+from screening.infra.job_queue import (
+    DONE,
+    FAILED,
+    MOST_ATTEMPTS,
+    OWNER_LENGTH,
+    RECEIVING,
+    RUNNING,
+    Job,
+    Jobs,
+    arrival_end,
+    new_id,
+    now,
+)
+
+__all__ = [
+    "CHECKED",
+    "DONE",
+    "FAILED",
+    "OPEN_STATES",
+    "QUEUED",
+    "RECEIVING",
+    "RUNNING",
+    "History",
+    "Request",
+    "Screening",
+    "new_id",
+]
+
+QUEUED = "queued"
+CHECKED = "checked"
+"""Read and not scored: it waits for its owner's word, and no worker takes it."""
+CHECKING = "checking"
+OPEN_STATES = (RECEIVING, QUEUED, RUNNING)
+
+
+class Screening(Job, Base):
+    """One file that was uploaded; ``owner`` in small letters.
+
+    ``rows`` = ``flagged`` + ``legitimate`` + ``set_aside`` once it is done.
+    """
+
+    __tablename__ = "screenings"
+    __table_args__ = (Index("screenings_by_owner", "owner", "created"), Index("screenings_by_state", "state"))
+
+    wanted_detector: Mapped[str | None] = mapped_column(String(64))
+    set_aside_bad: Mapped[bool]
+    threshold: Mapped[float] = mapped_column(Float)
+    detector: Mapped[str | None] = mapped_column(String(64))
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
+    rows: Mapped[int] = mapped_column(Integer, default=0)
+    flagged: Mapped[int] = mapped_column(Integer, default=0)
+    set_aside: Mapped[int] = mapped_column(Integer, default=0)
+    quality: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    notes: Mapped[list[str] | None] = mapped_column(JSON)
+    seconds: Mapped[float | None] = mapped_column(Float)
+    mapping: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    """For each column of the detector the file's, where a user said so."""
+    check_first: Mapped[bool] = mapped_column(default=False)
+    """Whether the file is to be checked, and scored only when its owner says so."""
+
+    @property
+    def stage(self) -> str:
+        """The state, told apart where a check is in hand: ``checking``."""
+        return CHECKING if self.state == RUNNING and self.check_first else self.state
+
+    @property
+    def legitimate(self) -> int:
+        """Rows that were scored below the threshold."""
+        return self.rows - self.flagged - self.set_aside if self.state == DONE else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a user asked for when sending a file."""
+
+    owner: str
+    filename: str
+    kind: str
+    detector: str | None
+    set_aside_bad: bool
+    threshold: float
+    check_first: bool = False
+
+
+class History(Jobs[Screening]):
+    """The screenings, each change one short transaction."""
+
+    table = Screening
+    waiting = QUEUED
+    claimable = OPEN_STATES
+
+    def begin(self, screening_id: str, request: Request) -> None:
+        """Note that a file is being received; its folder must be there already, for a worker looks at once."""
+        screening = Screening(
+            id=screening_id,
+            owner=_key(request.owner),
+            filename=request.filename[:255],
+            kind=request.kind,
+            wanted_detector=request.detector,
+            set_aside_bad=request.set_aside_bad,
+            threshold=request.threshold,
+            check_first=request.check_first,
+            created=now(),
+            lease_until=arrival_end(),
+        )
+        with self._database.write() as session:
+            session.add(screening)
+
+    def received(self, screening_id: str, size: int, sha256: str) -> bool:
+        """The whole file is here: from now on it is never lost. ``False`` when its row was removed meanwhile."""
+        with self._database.write() as session:
+            screening = session.get(Screening, screening_id, with_for_update=True)
+            if screening is None:
+                return False
+            screening.size, screening.sha256 = size, sha256
+            if screening.state == RECEIVING:  # a worker may have failed it already, on what had arrived
+                screening.state = RUNNING if screening.holder else QUEUED
+            return True
+
+    def again(
+        self, screening_id: str, detector: str, mapping: dict[str, str], *, check_first: bool = False
+    ) -> None:
+        """Screen or check a file that failed or was checked once more, with its columns mapped."""
+        with self._database.write() as session:
+            screening = session.get(Screening, screening_id, with_for_update=True)
+            if screening is not None and screening.state in (FAILED, CHECKED):
+                screening.wanted_detector, screening.mapping = detector, mapping
+                _queue(screening, check_first=check_first)
+
+    def go_on(self, screening_id: str, *, set_aside_bad: bool) -> bool:
+        """Screen a file that was checked, by the detector that it was checked for; ``False`` when it isn't checked."""
+        with self._database.write() as session:
+            screening = session.get(Screening, screening_id, with_for_update=True)
+            if screening is None or screening.state != CHECKED:
+                return False
+            screening.wanted_detector = screening.detector  # a newer one may fit the header too by now
+            screening.set_aside_bad = set_aside_bad
+            _queue(screening, check_first=False)
+            return True
+
+    def owned(self, screening_id: str, owner: str) -> Screening:
+        """The row, if it is this user's.
+
+        Raises:
+            NotFound: there is none, or it is somebody else's; the answer doesn't tell which.
+        """
+        screening = self.get(screening_id)
+        if screening is None or screening.owner != _key(owner):
+            raise NotFound(
+                "There is no such screening.", remedy="Look for it in the list of your screenings."
+            )
+        return screening
+
+    def of(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
+        """This user's screenings, latest first."""
+        query = select(Screening).where(Screening.owner == _key(owner)).order_by(Screening.created.desc())
+        with self._database.read() as session:
+            return session.scalars(query.offset(offset).limit(limit)).all()
+
+    def count(self, owner: str) -> int:
+        """How many screenings this user has."""
+        with self._database.read() as session:
+            return session.scalar(select(func.count()).where(Screening.owner == _key(owner))) or 0
+
+    def part(self, owner: str) -> int:
+        """Take screenings away from a name that somebody new has signed up with; returns how many there were.
+
+        They stay, for the operator, under a name that nobody can have.
+        """
+        former = func.substr("~" + Screening.owner, 1, OWNER_LENGTH)
+        theirs = update(Screening).where(Screening.owner == _key(owner))
+        with self._database.write() as session:
+            done = session.execute(theirs.values(owner=former))
+            return done.rowcount if isinstance(done, CursorResult) else 0
+
+    def ids(self) -> set[str]:
+        """Every id there is, for clearing folders that belong to none."""
+        with self._database.read() as session:
+            return set(session.scalars(select(Screening.id)))
+
+    def ended(self) -> Sequence[str]:
+        """The ids of those on which nobody works and for which no worker waits."""
+        with self._database.read() as session:
+            return session.scalars(select(Screening.id).where(Screening.state.not_in(OPEN_STATES))).all()
+
+    def older(self, than: datetime, *, limit: int) -> Sequence[Screening]:
+        """Those that ended before a moment, the oldest first."""
+        query = select(Screening).where(*_ended_before(than)).order_by(Screening.created).limit(limit)
+        with self._database.read() as session:
+            return session.scalars(query).all()
+
+    def remove_older(self, screening_id: str, than: datetime) -> bool:
+        """Forget a row if it still is one of :meth:`older`: its owner may have set it to work again."""
+        with self._database.write() as session:
+            theirs = delete(Screening).where(Screening.id == screening_id, *_ended_before(than))
+            return bool(session.execute(theirs).rowcount)  # type: ignore[attr-defined]
+
+    def _hopeless(self) -> ScreeningError:
+        return GaveUp(
+            f"The worker stopped {MOST_ATTEMPTS} times while it screened this file.",
+            remedy="Send the file in smaller parts; if that fails too, tell the operator to look at the log.",
+        )
+
+
+def _key(username: str) -> str:
+    """An owner's name as it is kept: an operator may write Ana for ana in users.txt, and both are one account."""
+    return username.casefold()
+
+
+def _ended_before(moment: datetime) -> tuple[Any, ...]:
+    return Screening.state.not_in(OPEN_STATES), func.coalesce(Screening.finished, Screening.created) < moment
+
+
+def _queue(screening: Screening, *, check_first: bool) -> None:
+    """Let a worker begin with it anew."""
+    screening.check_first = check_first
+    screening.state, screening.error, screening.finished = QUEUED, None, None
+    screening.attempts, screening.progress, screening.notes = 0, 0.0, None
+    screening.detector = screening.fingerprint = None
+    screening.rows = screening.set_aside = 0
+
+
+class GaveUp(ScreeningError):
+    """A file whose worker died again and again."""
+
+    status = 500
+    title = "This screening did not finish"

@@ -1,0 +1,144 @@
+"""Where the files of a screening lie, and how one process reads what another is still writing.
+
+``<instance>/screenings/<id>/input`` grows while the upload arrives; the empty file ``whole`` beside it says that
+nothing more will come. (A rename would say the same, but Windows refuses to rename a file that somebody reads.)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+POLL_SECONDS = 0.004
+PATIENCE_SECONDS = 1.0  # so long, all in all, a sender may be waited for before anybody asks whether to go on
+SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been left
+
+
+Taken = TypeVar("Taken", bytes, int)
+
+
+class Abandoned(Exception):  # not an error: the sender left, so there is nothing to screen
+    """The sender left before the file was whole."""
+
+
+class Folder:
+    """The files of one screening."""
+
+    def __init__(self, instance: Path, screening_id: str) -> None:
+        self.path = instance / "screenings" / screening_id
+        self.input = self.path / "input"
+        self.whole = self.path / "whole"
+        self.canonical = self.path / "canonical.csv"
+        self.on_wait: Callable[[], None] = lambda: None
+        """Called again and again while a slow sender is waited for; it may raise to leave."""
+
+    @property
+    def readable(self) -> Path:
+        """The upload itself, or its copy in UTF-8 with commas where one had to be made."""
+        return self.canonical if self.canonical.exists() else self.input
+
+    def create(self) -> None:
+        """Make the folder with an empty file that begins to grow, for the app's own user only."""
+        self.path.mkdir(mode=0o700, parents=True)
+        self.input.touch(mode=0o600)
+
+    def complete(self) -> None:
+        """The upload is whole."""
+        self.whole.touch()
+
+    def remove(self) -> None:
+        """Delete all of it. Gone already is as good."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def settle(self) -> None:
+        """Have the file on the disk, and its pages out of memory: the next upload can have them.
+
+        Nobody reads it whole again, and memory that was never used costs a virtual machine ten times the write.
+        """
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with suppress(FileNotFoundError), self.input.open("rb", buffering=0) as file:
+            os.fdatasync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def wait_until_whole(self) -> None:
+        """Wait for an upload that is still arriving.
+
+        Raises:
+            Abandoned: it never became whole.
+        """
+        with self.open() as stream:
+            stream.seek_end()
+
+    def open(self) -> GrowingFile:
+        """A stream that ends where the upload ends, not where it is at the moment.
+
+        Raises:
+            Abandoned: the sender left.
+        """
+        try:
+            return GrowingFile(self, self.input.open("rb", buffering=0))
+        except FileNotFoundError:
+            raise Abandoned from None
+
+
+class GrowingFile(io.RawIOBase):
+    """Reads a file that another process is still writing; ``read`` waits for more until it is whole."""
+
+    def __init__(self, folder: Folder, stream: io.FileIO) -> None:
+        self._folder = folder
+        self._stream = stream
+        self.taken = 0
+        """How many bytes were read so far."""
+        self._waited = 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        count = self._next(lambda: self._stream.readinto(buffer))
+        self.taken += count
+        return count
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, which may be fewer; all that will come if it is negative.
+
+        The inherited one reads into zeros that it makes first, and copies them.
+        """
+        if size < 0:
+            return self.readall()
+        data = self._next(lambda: self._stream.read(size))
+        self.taken += len(data)
+        return data
+
+    def _next(self, take: Callable[[], Taken]) -> Taken:
+        """What ``take`` gives once there is something, or nothing at the end."""
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while True:
+            whole = self._folder.whole.exists()  # looked at before reading: what is read after that is all
+            taken = take()
+            if taken or whole:
+                return taken
+            if time.monotonic() > deadline or not self._folder.input.exists():
+                raise Abandoned
+            time.sleep(POLL_SECONDS)
+            self._waited += POLL_SECONDS
+            if self._waited >= PATIENCE_SECONDS:
+                self._waited -= PATIENCE_SECONDS / 4
+                self._folder.on_wait()
+
+    def seek_end(self) -> None:
+        """Wait until the file is whole."""
+        scrap = bytearray(1 << 20)
+        while self.readinto(scrap):
+            pass
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

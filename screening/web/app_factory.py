@@ -1,0 +1,85 @@
+"""The only room that knows Flask: puts the pages together and lends them what they work with."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+
+from screening import settings as environment
+from screening.accounts.temporary_passwords import HandedPasswords
+from screening.accounts.user_store import UserStore
+from screening.detectors.registry import Detectors
+from screening.infra.database import Database
+from screening.infra.wake_signal import Doorbell
+from screening.ledger.history import Recollections
+from screening.settings import ROOT, Settings
+from screening.training.trainings import Trainings
+from screening.uploads.column_mappings import Mappings
+from screening.uploads.screenings import History
+from screening.web.api import detect_fraud, health
+from screening.web.cli import commands, train, users
+from screening.web.http import errors, guard, sessions
+from screening.web.pages import (
+    admin,
+    auth,
+    column_mapping,
+    detectors,
+    landing,
+    preflight,
+    results,
+    training_columns,
+    trainings,
+    uploads,
+)
+from screening.web.services import Services
+from screening.web.views import contexts
+
+log = logging.getLogger("screening")
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The app, ready to serve.
+
+    Raises:
+        BadSetting, BadArtefact, NotReady: the start stops; the message is one line that says what to do.
+    """
+    settings = settings or Settings.from_environ()
+    environment.make_instance(settings)
+    app = Flask("screening", root_path=str(ROOT), template_folder="templates", static_folder="static")
+    app.config.update(SECRET_KEY=environment.secret_key(settings))
+    database = Database(settings.database_url)
+    database.create_tables()
+    app.extensions["screening"] = Services(
+        settings=settings,
+        database=database,
+        users=UserStore(settings.users_file, minimum_length=settings.password_min_length),
+        detectors=Detectors(settings),
+        history=History(database),
+        trainings=Trainings(database),
+        doorbell=Doorbell(settings.instance),
+        recollections=Recollections(settings.instance),
+        mappings=Mappings(database),
+        handed=HandedPasswords(database),
+    )
+    app.extensions["screening"].users.prepare()
+    for part in (errors, guard, sessions, contexts, commands):
+        part.init_app(app)
+    for room in (
+        landing,
+        auth,
+        uploads,
+        results,
+        detect_fraud,
+        health,
+        admin,
+        detectors,
+        trainings,
+        training_columns,
+        column_mapping,
+        preflight,
+    ):
+        app.register_blueprint(room.blueprint)
+    app.cli.add_command(users.users)
+    app.cli.add_command(train.train)
+    return app

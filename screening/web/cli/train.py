@@ -1,0 +1,203 @@
+"""``flask --app app train``: a labelled file becomes a detector, by the same process as on the page."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import sys
+import tempfile
+import time as clock
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from screening.errors import ScreeningError
+from screening.intake import identify
+from screening.training.column_choices import KINDS, Choice, check_columns, check_name, guessed, overruled
+from screening.training.trainer_process import WORKSHOP, Killed, Workshop
+from screening.training.training_job import check, detectors_of, put_into_place
+from screening.training.trainings import TrainingFolder
+from screening.transactions.schema import Role
+from screening.web.cli.commands import plainly
+from screening.web.http import request_audit
+from screening.web.services import services
+from screening.web.views import formatting
+
+TICK_SECONDS = 0.2
+LINE_SECONDS = 5.0
+STEPS = 1000
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+FIGURES = (
+    ("Average precision (AP)", "average_precision"),
+    ("AUC", "auc"),
+    ("Recall at 0.1 % false positives", "recall_at_0_1_percent_fpr"),
+    ("Recall at 1 % false positives", "recall_at_1_percent_fpr"),
+)
+
+
+def _delay(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    """Seconds, from ``7d``."""
+    found = DELAY.fullmatch(text.strip().lower())
+    if found is None:
+        raise click.BadParameter("write it as 7d, 12h, 30m, 90s or 2w")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Role]:
+    """Roles by column, from ``COLUMN=ROLE``."""
+    found = {}
+    for text in given:
+        column, equals, role = text.rpartition("=")
+        if not equals or role.lower() not in set(Role):
+            raise click.BadParameter(f"write it as COLUMN=ROLE; roles: {', '.join(Role)}")
+        found[column] = Role(role.lower())
+    return found
+
+
+@click.command("train")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--label", required=True, metavar="COLUMN", help="The column that says which rows were fraud.")
+@click.option("--time", metavar="COLUMN", help="The column that says when a transaction happened.")
+@click.option("--amount", metavar="COLUMN", help="The column of the amount.")
+@click.option("--entity", multiple=True, metavar="COLUMN", help="Who or what comes back: card, device, …")
+@click.option(
+    "--role", "roles", multiple=True, callback=_roles, metavar="COLUMN=ROLE", help="Any other role."
+)
+@click.option("--name", help="What the detector is called; without it, by the file's name.")
+@click.option(
+    "--label-delay", default="7d", show_default=True, callback=_delay, help="Until a fraud is known."
+)
+@click.option(
+    "--ip-countries",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A table of addresses: CSV with lower bound, upper bound, country; or .mmdb.",
+)
+@click.option("--keep-leaks", is_flag=True, help="Learn even from columns that give the label away.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
+@with_appcontext
+@plainly
+def train(
+    *,
+    file: Path,
+    label: str,
+    time: str | None,
+    amount: str | None,
+    entity: tuple[str, ...],
+    roles: dict[str, Role],
+    name: str | None,
+    label_delay: float,
+    ip_countries: Path | None,
+    keep_leaks: bool,
+    seed: int,
+) -> None:
+    """Make a detector of FILE, a table of any columns one of which says what was fraud."""
+    name = name or _name_of(file)
+    check_name(name, services().detectors.names())
+    wanted = {**roles, **dict.fromkeys(entity, Role.ENTITY)}
+    wanted |= {
+        column: role for column, role in ((time, Role.TIME), (amount, Role.AMOUNT)) if column is not None
+    }
+    with file.open("rb") as stream:
+        kind = identify(file.name, stream.read(4096))
+    choices = overruled(guessed(file, kind, label), wanted)
+    _show(choices)
+    check_columns([choice.column for choice in choices])
+    order = {
+        "file": str(file.resolve()),
+        "filename": file.name,
+        "name": name,
+        "label": next(one.column.name for one in choices if one.column.role is Role.LABEL),
+        "columns": [choice.as_dict() for choice in choices],
+        "label_delay": label_delay,
+        "keep_leaks": keep_leaks,
+        "ranges": None if ip_countries is None else str(ip_countries.resolve()),
+        "seed": seed,
+        "instance": str(services().settings.instance),
+    }
+    done, target = _make(order)
+    _tell(done, name, target)
+
+
+def _name_of(file: Path) -> str:
+    """A detector's name by the file's."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", file.name.split(".")[0].lower()).strip("-_")
+    return re.sub(r"^[^a-z]*", "", plain)[:40] or "detector"
+
+
+def _show(choices: list[Choice]) -> None:
+    """The roles as a table, with why each was guessed."""
+    heads = ("column", "role", "cells", "why")
+    rows = [
+        (
+            one.column.name,
+            str(one.column.role),
+            f"{one.column.kind}, may be blank" if one.column.optional else str(one.column.kind),
+            one.reason,
+        )
+        for one in choices
+    ]
+    widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(3)]
+    for row in (heads, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[3]]).rstrip())
+    click.echo("Another role: --role COLUMN=ROLE, with " + ", ".join(KINDS) + "\n")
+
+
+def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+    """Run the workshop in the foreground; what it leaves goes with the scratch folder, however this ends."""
+    instance = services().settings.instance
+    target = detectors_of(instance) / order["name"]
+    with tempfile.TemporaryDirectory(prefix="training-", dir=instance) as scratch:
+        folder = TrainingFolder(Path(scratch), "command-line")
+        folder.create()
+        with Workshop(folder, order, WORKSHOP) as workshop:
+            _watch(workshop)
+            try:
+                done = workshop.result()
+            except Killed:
+                raise ScreeningError(
+                    "The training was ended from outside, as happens when the memory runs out.",
+                    remedy="Train on fewer rows or columns, or on a larger machine.",
+                ) from None
+        check(folder.made, order["name"], instance)
+        put_into_place(folder.made, target)
+    request_audit.record("training_done", user=f"{getpass.getuser()} (command line)", name=order["name"])
+    return done, target
+
+
+def _watch(workshop: Workshop) -> None:
+    """A bar on a terminal, a line now and then elsewhere."""
+    shown, due = sys.stdout.isatty(), 0.0
+    with click.progressbar(
+        length=STEPS, show_eta=False, item_show_func=lambda text: text, hidden=not shown
+    ) as bar:
+        while workshop.working:
+            news = workshop.hear(TICK_SECONDS)
+            if not news:
+                continue
+            if not shown and clock.monotonic() >= due:
+                click.echo(f"{news['progress']:4.0%} {news['stage']}")
+                due = clock.monotonic() + LINE_SECONDS
+            bar.update(max(round(news["progress"] * STEPS) - bar.pos, 0), news["stage"])
+        bar.update(STEPS - bar.pos, "")
+
+
+def _tell(done: dict[str, Any], name: str, target: Path) -> None:
+    tested = (done.get("metrics") or {}).get("validation") or {}
+    if tested.get("name"):
+        click.echo(f"\nTested on {tested['name']}:")
+    intervals = tested.get("interval_95") or {}
+    for word, key in FIGURES:
+        if tested.get(key) is not None:
+            between = intervals.get(key)
+            shown = (
+                f" (95 %: {formatting.figure(between[0])} to {formatting.figure(between[1])})"
+                if between
+                else ""
+            )
+            click.echo(f"  {word:32} {formatting.figure(tested[key])}{shown}")
+    click.echo(f"Detector {name} is in {target}")

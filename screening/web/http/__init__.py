@@ -1,0 +1,1 @@
+"""What stands around every request: guards, headers, proxies, errors, sessions, uploads as streams."""

@@ -1,0 +1,148 @@
+"""What stands before every page: the right host, a bounded body, and a token on every request that changes something.
+
+The order matters: Flask-WTF looks for the token in the form, and parsing a form reads the whole body, 150 MB of it
+for anybody. So the body's limit comes first, and pages that take large bodies read the token from the stream
+themselves and hand it to :func:`check_csrf`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError, CSRFProtect, validate_csrf
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from wtforms.validators import ValidationError
+
+from screening.settings import SECRET_BYTES, Settings
+from screening.web.http.headers import NO_STORE, REQUEST_ID, SecurityHeaders
+from screening.web.http.proxies import TrustedProxies
+from screening.web.services import services
+
+__all__ = ["body_limit", "check_csrf", "init_app", "streams"]
+
+View = TypeVar("View", bound=Callable[..., Any])
+FORM_BYTES = 1 << 20
+STREAMED = frozenset({"uploads.receive"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+csrf = CSRFProtect()
+
+
+def init_app(app: Flask) -> None:
+    """Put the guard before everything else: call it before blueprints and other hooks are registered."""
+    if len(str(app.secret_key or "").encode()) < SECRET_BYTES:
+        raise RuntimeError("the app has no secret key of its own: sessions can't be signed")
+    app.config.update(
+        WTF_CSRF_CHECK_DEFAULT=False,  # _check_token does it, where it doesn't read large bodies
+        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session
+        MAX_CONTENT_LENGTH=FORM_BYTES,
+    )
+    app.before_request(_number)
+    app.before_request(_check_host)
+    app.before_request(_limit_body)
+    csrf.init_app(app)
+    app.before_request(_check_token)
+    app.after_request(_forbid_keeping)
+    app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
+        SecurityHeaders(app.wsgi_app), app.extensions["screening"].settings.trusted_proxies
+    )
+
+
+def streams(view: View) -> View:
+    """Mark a view that reads its body itself: it must call :func:`check_csrf` before it does anything."""
+    view.streams = True  # type: ignore[attr-defined]
+    return view
+
+
+def body_limit(limit: int | Callable[[Settings], int]) -> Callable[[View], View]:
+    """Mark a view that takes more, or less, than the usual megabyte."""
+
+    def mark(view: View) -> View:
+        view.body_limit = limit  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def check_csrf(token: str | None) -> None:
+    """Let pass when the token belongs to this request's session.
+
+    Raises:
+        CSRFError: 400; it is missing, damaged or belongs to another session.
+    """
+    try:
+        validate_csrf(token)
+    except ValidationError as problem:
+        raise CSRFError(problem.args[0]) from None
+    g.csrf_valid = True
+
+
+def _number() -> None:
+    g.request_id = request.environ[REQUEST_ID]
+
+
+def _check_host() -> None:
+    """Refuse a request to a name that isn't ours: links in pages and mails are made from it."""
+    if not HOST.fullmatch(request.environ.get("HTTP_HOST", "")):
+        raise BadRequest("The request names no host, more than one, or none that can be.")
+    allowed = services().settings.trusted_hosts
+    if allowed and _without_port(request.host) not in allowed:
+        raise BadRequest("This server doesn't answer to that host name.")
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower().strip("[]").rstrip(".")
+
+
+def _limit_body() -> None:
+    """Refuse what is too long by its own account, and stop reading what turns out to be."""
+    limit = _body_limit()
+    request.max_content_length = limit
+    if request.content_length is not None:
+        too_long = request.content_length > limit
+    elif request.method in SAFE_METHODS or _is_streamed():
+        return
+    else:  # sent in chunks: werkzeug would cut a long form off at the limit and take what is left for the whole
+        request.max_content_length = limit + 1
+        too_long = len(request.get_data()) > limit
+    if too_long:
+        raise RequestEntityTooLarge
+
+
+def _body_limit() -> int:
+    if request.endpoint in STREAMED:
+        return services().settings.max_upload + FORM_BYTES
+    limit = getattr(_view(), "body_limit", FORM_BYTES)
+    return int(limit(services().settings) if callable(limit) else limit)
+
+
+def _check_token() -> None:
+    """A token on every request that changes something, also on addresses that don't exist yet."""
+    if request.method in SAFE_METHODS or request.endpoint is None:
+        return
+    if _is_streamed():
+        return
+    if hasattr(_view(), "permission") and not current_user.is_authenticated:
+        return  # nobody's session can be misused; the view itself asks for a login
+    sent = next(filter(None, map(request.headers.get, ("X-CSRFToken", "X-CSRF-Token"))), None)
+    check_csrf(sent or request.form.get("csrf_token"))
+
+
+def _is_streamed() -> bool:
+    return request.endpoint in STREAMED or bool(getattr(_view(), "streams", False))
+
+
+def _view() -> Callable[..., Any] | None:
+    return current_app.view_functions.get(request.endpoint or "")
+
+
+def _forbid_keeping(response: Any) -> Any:
+    """No copy of a page stays in a cache; files under static/ may, they are the same for everybody."""
+    if request.endpoint != "static":
+        request.environ[NO_STORE] = True
+    return response

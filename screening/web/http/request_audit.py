@@ -1,0 +1,28 @@
+"""The audit log as pages write it: who, from where and in which request are filled in here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app, g, has_request_context, request
+from flask_login import current_user
+
+from screening.infra.audit_log import AuditLog
+
+
+def record(event: str, **fields: Any) -> None:
+    """Write one line to the audit log.
+
+    Args:
+        event: what happened, as ``login``, ``upload``, ``export``, ``forbidden``.
+        fields: what it was about (``sha256``, ``model_sha256``, ``screening``, …). ``user`` may be given where it
+            isn't the present one. Secrets and card numbers are taken out.
+    """
+    known: dict[str, Any] = {}
+    if has_request_context():
+        known = {"user": _username(), "address": request.remote_addr, "request_id": g.get("request_id")}
+    AuditLog(current_app.extensions["screening"].settings.instance).record(event, **{**known, **fields})
+
+
+def _username() -> str | None:
+    return current_user.username if current_user and current_user.is_authenticated else None

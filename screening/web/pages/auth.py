@@ -1,0 +1,254 @@
+"""Signing up, logging in and out, changing one's password."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+
+from screening.accounts import passwords
+from screening.accounts.login_throttle import FAILED_LOGINS, SIGN_UPS, Lockout, Throttle, TooMany
+from screening.accounts.roles import allows
+from screening.accounts.users_text import NAME, Account
+from screening.errors import NotReady, ScreeningError, StorageFull
+from screening.web.http import request_audit, sessions
+from screening.web.http.sessions import require, user
+from screening.web.services import services
+
+blueprint = Blueprint("auth", __name__)
+
+
+class WrongLogin(ScreeningError):
+    """Unknown, wrong, disabled or locked: the answer is the same."""
+
+    status = 401
+    title = "That didn't work"
+
+
+class SignupClosed(ScreeningError):
+    """``SIGNUP=closed``."""
+
+    status = 403
+    title = "Signing up is closed"
+
+
+@blueprint.get("/signup")
+def signup() -> Any:
+    """The form."""
+    return _signup_page(None)
+
+
+@blueprint.post("/signup")
+def create() -> Any:
+    """Make an account; the first becomes admin."""
+    try:
+        if not services().settings.signup_open:
+            raise SignupClosed(
+                "Accounts are made by the administrator here.", remedy="Ask the administrator."
+            )
+        _sign_up()
+    except (NotReady, StorageFull):
+        raise
+    except ScreeningError as problem:
+        return _signup_page(problem)
+    flash("The account was made. Log in with it.")
+    return redirect(url_for("auth.login"), HTTPStatus.SEE_OTHER)
+
+
+def _sign_up() -> None:
+    form, mine = request.form, services()
+    throttle, address = Throttle(mine.database), request.remote_addr or ""
+    throttle.require_room(SIGN_UPS, address)
+    mine.users.check_new(form.get("username", ""), form.get("email", ""), form.get("password", ""))
+    throttle.count(
+        SIGN_UPS, address
+    )  # also when the name turns out to be taken: that is how names are guessed
+    account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
+    mine.history.part(account.username)  # the name may have been another's, whose account is gone
+    request_audit.record("signup", user=account.username, role=account.role)
+
+
+def _signup_page(error: ScreeningError | None) -> Any:
+    mine = services()
+    page = render_template(
+        "signup.html",
+        form=_echo("username", "email"),
+        error=error,
+        first=mine.users.is_empty(),
+        open=mine.settings.signup_open,
+        password_min_length=mine.settings.password_min_length,
+    )
+    return _answer(page, error)
+
+
+@blueprint.get("/login")
+def login() -> Any:
+    """The form."""
+    return _login_page(None)
+
+
+@blueprint.post("/login")
+def enter() -> Any:
+    """Begin a session, or say that it didn't work; never why."""
+    try:
+        account, must_change = _identified()
+    except (WrongLogin, TooMany) as problem:
+        return _login_page(problem)
+    sessions.begin(account, must_change=must_change)
+    request_audit.record("login", user=account.username)
+    return redirect(safe_target(_next(), account.role), HTTPStatus.SEE_OTHER)
+
+
+def _identified() -> tuple[Account, bool]:
+    """Who logs in, and whether with a password that was handed over.
+
+    Raises:
+        WrongLogin, TooMany: nobody does.
+    """
+    mine, throttle, address = services(), Throttle(services().database), request.remote_addr or ""
+    username, password = request.form.get("username", ""), request.form.get("password", "")
+    throttle.require_room(FAILED_LOGINS, address)
+    before = mine.users.get(username)
+    account = mine.users.verify(username, password)
+    verdict = Lockout(mine.database).settle(username, fits=account is not None)
+    if account is not None and verdict.allowed:
+        return account, _must_change(before, account)
+    throttle.count(FAILED_LOGINS, address)
+    _record_failure(username, locked_now=verdict.locked_now, was_locked=verdict.was_locked)
+    raise WrongLogin(
+        "The username or the password is wrong, or the account is closed for now.",
+        remedy="Try again. After ten failures an account stays locked for 30 minutes.",
+    )
+
+
+def _must_change(before: Account | None, account: Account) -> bool:
+    """Whether the password was handed over; also when its weak hash was made anew in this moment."""
+    handed = services().handed
+    if before is None or not handed.has(before):
+        return handed.has(account)
+    if before.password_hash != account.password_hash:
+        handed.note(account)
+    return True
+
+
+def _record_failure(username: str, *, locked_now: bool, was_locked: bool) -> None:
+    shown = shown_name(username)
+    request_audit.record("login_failed", user=shown, locked=was_locked or locked_now)
+    if locked_now:
+        request_audit.record("account_locked", user=shown)
+
+
+def _login_page(error: ScreeningError | None) -> Any:
+    page = render_template("login.html", form=_echo("username"), error=error, next=_next())
+    return _answer(page, error)
+
+
+@blueprint.get("/signin")
+def signin() -> Any:
+    """The old address of the login page."""
+    return redirect(url_for("auth.login", next=_next() or None), HTTPStatus.MOVED_PERMANENTLY)
+
+
+@blueprint.post("/logout")
+def logout() -> Any:
+    """End the session, here and on the server."""
+    request_audit.record("logout")
+    sessions.end()
+    return redirect(url_for("auth.login"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/account")
+@require("see")
+def account() -> Any:
+    """Who I am, and the form to change the password."""
+    return _account_page(None)
+
+
+@blueprint.post("/account")
+@require("see")
+def change_password() -> Any:
+    """Change the password; every other session of the account ends."""
+    mine = services()
+    username, must_change = user().username, user().must_change
+    try:
+        fits = mine.users.check(username, request.form.get("current_password", "")) is not None
+        verdict = Lockout(mine.database).settle(username, fits=fits)
+        if not verdict.allowed:
+            request_audit.record("password_refused")
+            if verdict.locked_now:
+                request_audit.record("account_locked", user=username)
+            raise WrongLogin(
+                "The present password is wrong.", where="current_password", remedy="Type it again."
+            )
+        changed = mine.users.set_password(username, _new_password())
+    except (NotReady, StorageFull):
+        raise
+    except ScreeningError as problem:
+        return _account_page(problem)
+    sessions.store().end_all(username)
+    mine.handed.forget(changed)
+    sessions.begin(changed)
+    request_audit.record("password_changed", account=username)
+    flash("The password was changed. Every other session of this account has ended.")
+    target = safe_target(_next(), changed.role) if must_change else url_for("auth.account")
+    return redirect(target, HTTPStatus.SEE_OTHER)
+
+
+def _new_password() -> str:
+    """The new password of the form.
+
+    Raises:
+        WeakPassword: it is the present one: nothing would be changed.
+    """
+    new = request.form.get("new_password", "")
+    if passwords.same(new, request.form.get("current_password", "")):
+        raise passwords.WeakPassword(
+            "The new password is the present one.", where="new_password", remedy="Choose another one."
+        )
+    return new
+
+
+def _account_page(error: ScreeningError | None) -> Any:
+    page = render_template(
+        "account.html",
+        error=error,
+        password_min_length=services().settings.password_min_length,
+        next=_next() if user().must_change else "",
+    )
+    return _answer(page, error)
+
+
+def _answer(page: str, error: ScreeningError | None) -> Response:
+    answer = Response(page, status=error.status if error else HTTPStatus.OK, mimetype="text/html")
+    if isinstance(error, TooMany):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _echo(*names: str) -> dict[str, str]:
+    """What was typed, but never a password."""
+    return {name: request.form.get(name, "") for name in names}
+
+
+def _next() -> str:
+    return request.form.get("next") or request.args.get("next") or ""
+
+
+def safe_target(wanted: str, role: str) -> str:
+    """Where to go after the login: a path of this server, or the upload page (results, for who may not upload).
+
+    Browsers drop tabs and line ends in an address and read a backslash as a slash, so that anything but a plain path
+    could lead elsewhere.
+    """
+    if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", wanted):
+        return wanted
+    return url_for("uploads.upload" if allows(role, "screen") else "results.index")
+
+
+def shown_name(username: str) -> str:
+    """A name that failed to log in, as the log may keep it: not when it looks like a password typed too early."""
+    if NAME.fullmatch(username) or len(username) < 8 or not username.isprintable():  # noqa: PLR2004
+        return username[:64]
+    return f"(no username, {len(username)} characters)"

@@ -1,0 +1,335 @@
+"""The results pages: one's screenings, one screening, its rows page by page, and its exports."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
+from itertools import chain
+from typing import Any, cast
+from urllib.parse import quote
+
+import numpy as np
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+
+from screening.detectors.detector import Detector
+from screening.errors import Conflict, NotReady, ScreeningError
+from screening.intake import header_of, read_records
+from screening.scoring import metrics
+from screening.uploads import deletion, exports
+from screening.uploads.preflight import Report
+from screening.uploads.results import Filter, Outcome, SortKey
+from screening.uploads.screenings import CHECKED, DONE, OPEN_STATES, Screening
+from screening.uploads.upload_folder import Folder
+from screening.web.http import errors, request_audit
+from screening.web.http.sessions import require, user
+from screening.web.services import services
+from screening.web.views.contexts import RowsView, RowView, TrialView
+
+blueprint = Blueprint("results", __name__, url_prefix="/results")
+
+CSV = "text/csv; charset=utf-8"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PAGE_ROWS = 50
+FIRST_FLAGGED = 20
+LIST_ROWS = 25
+FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_amount")
+
+
+@blueprint.get("")
+@require("see")
+def index() -> str:
+    """This user's screenings, latest first."""
+    page = _page_number()
+    history = services().history
+    shown = history.of(user().username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
+    pages = -(-history.count(user().username) // LIST_ROWS)
+    return render_template("results.html", screenings=shown, page=page, pages=max(pages, 1))
+
+
+@blueprint.get("/<screening_id>")
+@require("see")
+def show(screening_id: str) -> Any:
+    """One screening: counts, flagged rows first, then any page of all rows. One that was only checked: its check."""
+    screening = _mine(screening_id)
+    if _is_lost(screening) and not errors.wants_json():
+        return render_template("lost.html", screening=screening), HTTPStatus.NOT_FOUND
+    if screening.state == CHECKED:
+        return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
+    if screening.state != DONE:
+        return render_template("result.html", screening=screening)
+    found, detector = _outcome(screening), _detector(screening)
+    own, value = TrialView(**found.trial(screening.threshold)), _trial_value(screening)
+    tried = value != screening.threshold
+    return render_template(
+        "result.html",
+        screening=screening,
+        detector=detector,
+        cautions=detector.warnings if detector else (),
+        flagged_rows=_rows(found, found.strongest(FIRST_FLAGGED)),
+        histogram=found.histogram(),
+        quality=screening.quality,
+        problems=found.meta["set_aside"],
+        drift=found.meta.get("drift", []),
+        own=own,
+        trial=TrialView(**found.trial(value)) if tried else own,
+        trial_quality=_quality_at(found, value) if tried else screening.quality,
+        listing=_listing(found),
+    )
+
+
+@blueprint.get("/<screening_id>/rows")
+@require("see")
+def rows(screening_id: str) -> Response:
+    """A page of all rows, sorted and filtered, as a fragment; the address of the page around it follows."""
+    screening = _done(screening_id)
+    listing = _listing(_outcome(screening))
+    response = Response(render_template("_rows.html", screening=screening, listing=listing))
+    query: dict[str, Any] = listing.query()
+    response.headers["HX-Replace-Url"] = url_for("results.show", screening_id=screening.id, **query)
+    return response
+
+
+@blueprint.get("/<screening_id>/progress")
+@require("see")
+def progress(screening_id: str) -> Any:
+    """How far a screening has come; asks the page to load again once it has ended."""
+    screening = _mine(screening_id)
+    response = Response(render_template("_progress.html", screening=screening))
+    if screening.state not in OPEN_STATES:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+@blueprint.get("/<screening_id>/threshold")
+@require("see")
+def threshold(screening_id: str) -> str:
+    """How many rows another threshold would flag. The screening itself keeps its own."""
+    screening = _done(screening_id)
+    value = _trial_value(screening)
+    found = _outcome(screening)
+    trial = TrialView(**found.trial(value))
+    return render_template(
+        "_threshold.html", screening=screening, trial=trial, trial_quality=_quality_at(found, value)
+    )
+
+
+@blueprint.get("/<screening_id>.json")
+@require("see")
+def as_json(screening_id: str) -> Response:
+    """The state of a screening for programs."""
+    screening = _mine(screening_id)
+    return jsonify(
+        {
+            "id": screening.id,
+            "detector": screening.detector or screening.wanted_detector,
+            "rows": screening.rows,
+            "flagged": screening.flagged,
+            "threshold": screening.threshold,
+            "state": "running" if screening.state in OPEN_STATES else screening.state,
+            "progress": screening.progress,
+            "error": screening.error,
+        }
+    )
+
+
+@blueprint.get("/<screening_id>/scores.csv")
+@require("see")
+def scores(screening_id: str) -> Response:
+    """Every row in input order, its columns untouched, then probability and flag."""
+    return _export(screening_id, "scores.csv", CSV, lambda _, found: exports.scores_csv(found))
+
+
+@blueprint.get("/<screening_id>/flagged.csv")
+@require("see")
+def flagged_csv(screening_id: str) -> Response:
+    """The flagged rows, most probable first, with their reasons."""
+    return _export(screening_id, "flagged.csv", CSV, lambda _, found: exports.flagged_csv(found))
+
+
+@blueprint.get("/<screening_id>/rejected.csv")
+@require("see")
+def rejected(screening_id: str) -> Response:
+    """The rows that were set aside, or that a check found can't be screened, with what is wrong with each."""
+    screening = _mine(screening_id)
+    checked = screening.state == CHECKED
+    found = Report(_folder(screening)) if checked else _outcome(_done(screening_id))
+    return _sent(screening, "rejected.csv", CSV, exports.rejected_csv(found))
+
+
+@blueprint.get("/<screening_id>/report.xlsx")
+@require("see")
+def report(screening_id: str) -> Response:
+    """A workbook: summary, flagged rows with reasons."""
+    return _export(
+        screening_id, "report.xlsx", XLSX, lambda screening, found: exports.workbook(found, screening)
+    )
+
+
+@blueprint.post("/<screening_id>/delete")
+@require("screen")
+def delete(screening_id: str) -> Any:
+    """Forget a screening and its files."""
+    screening = _mine(screening_id)
+    deletion.delete(services().history, services().settings.instance, screening.id)
+    request_audit.record("screening_deleted", screening=screening.id)
+    return redirect(url_for("results.index"), HTTPStatus.SEE_OTHER)
+
+
+def _mine(screening_id: str) -> Screening:
+    return services().history.owned(screening_id, user().username)
+
+
+def _done(screening_id: str) -> Screening:
+    screening = _mine(screening_id)
+    if screening.state == CHECKED:
+        raise Conflict("This file was checked and isn't scored.", remedy="Have it screened from its check.")
+    if screening.state != DONE:
+        raise NotReady("This screening has no result yet.", remedy="Wait until it is done.")
+    return screening
+
+
+def _detector(screening: Screening) -> Detector | None:
+    """The detector that scored it, if it is still there and still the same."""
+    for detector in services().detectors.all():
+        if detector.fingerprint == screening.fingerprint:
+            return detector
+    return None
+
+
+def _folder(screening: Screening) -> Folder:
+    return Folder(services().settings.instance, screening.id)
+
+
+def _outcome(screening: Screening) -> Outcome:
+    return Outcome(_folder(screening), screening.threshold)
+
+
+def _is_lost(screening: Screening) -> bool:
+    """Whether the history knows of what the disk no longer has."""
+    if screening.state == CHECKED:
+        return not Report(_folder(screening)).there
+    return screening.state == DONE and not _outcome(screening).there
+
+
+def _export(
+    screening_id: str, name: str, kind: str, write: Callable[[Screening, Outcome], Iterator[bytes]]
+) -> Response:
+    screening = _done(screening_id)
+    return _sent(screening, name, kind, write(screening, _outcome(screening)))
+
+
+def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> Response:
+    first = next(body, b"")  # whatever can't be written is an answer of its own, not an empty file
+    request_audit.record(
+        "export",
+        screening=screening.id,
+        name=name,
+        sha256=screening.sha256,
+        fingerprint=screening.fingerprint,
+    )
+    stem = screening.filename.split(".")[0] or "screening"
+    response = Response(chain((first,), body), content_type=kind)
+    response.headers.set("Content-Disposition", "attachment", **_download(f"{stem}-{name}"))
+    return response
+
+
+def _download(name: str) -> dict[str, str]:
+    """A file name as a header can say it (RFC 6266): ASCII, and once more with all its signs where it has others."""
+    if name.isascii():
+        return {"filename": name}
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return {"filename": plain, "filename*": f"UTF-8''{quote(name, safe='')}"}
+
+
+def _listing(found: Outcome) -> RowsView:
+    """The page of rows that the query asks for, and what the page needs to ask for another."""
+    chosen = _filter()
+    selected = found.select(chosen)
+    pages = max(-(-len(selected) // PAGE_ROWS), 1)
+    page = min(_page_number(), pages)
+    shown = selected[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    return RowsView(
+        rows=_rows(found, shown),
+        page=page,
+        pages=pages,
+        total=len(selected),
+        first=(page - 1) * PAGE_ROWS + 1 if len(shown) else 0,
+        sort=chosen.sort,
+        order="desc" if chosen.descending else "asc",
+        filters={name: request.args[name] for name in FILTERS if request.args.get(name)},
+    )
+
+
+def _rows(found: Outcome, numbers: Sequence[int] | np.ndarray[Any, Any]) -> list[RowView]:
+    header = header_of(found.canonical)
+    records = read_records(found.canonical, found.offsets, [int(number) for number in numbers])
+    return [
+        _row(found, int(number), dict(zip(header, record, strict=False)))
+        for number, record in zip(numbers, records, strict=True)
+    ]
+
+
+def _row(found: Outcome, number: int, cells: dict[str, str]) -> RowView:
+    probability = float(found.probability[number])
+    return RowView(
+        row=number + 1,
+        probability=None if np.isnan(probability) else probability,
+        flagged=bool(found.flagged[number]),
+        amount=_at(found.amount, number),
+        time=_at(found.time, number),
+        label=None if found.label is None or found.label[number] < 0 else int(found.label[number]),
+        reasons=found.reasons.get(number, []),
+        cells=cells,
+    )
+
+
+def _at(values: np.ndarray[Any, Any] | None, number: int) -> float | None:
+    return None if values is None or np.isnan(values[number]) else float(values[number])
+
+
+def _trial_value(screening: Screening) -> float:
+    """The threshold that the query asks to try; its own when it asks for none."""
+    value = _number("value")
+    return screening.threshold if value is None else min(max(value, 0.0), 1.0)
+
+
+def _quality_at(found: Outcome, value: float) -> Any:
+    if found.label is None:
+        return None
+    return metrics.measure(
+        found.label, found.probability, found.probability >= np.float32(value), found.amount
+    )
+
+
+def _filter() -> Filter:
+    sort = request.args.get("sort", "row")
+    return Filter(
+        sort=cast("SortKey", sort) if sort in ("row", "probability", "amount", "time") else "row",
+        descending=request.args.get("order") == "desc",
+        flagged=request.args.get("flagged") == "1",
+        min_probability=_number("min_probability"),
+        max_probability=_number("max_probability"),
+        min_amount=_number("min_amount"),
+        max_amount=_number("max_amount"),
+    )
+
+
+def _number(name: str) -> float | None:
+    raw = request.args.get(name, "").strip().replace(",", ".")
+    if not raw:
+        return None
+    try:
+        value = float(raw)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise ScreeningError(
+            f"“{raw[:40]}” is not a number.", where=name.replace("_", " "), remedy="Write it as 12.5."
+        )
+    return value
+
+
+def _page_number() -> int:
+    raw = request.args.get("page", "1")
+    return max(int(raw), 1) if raw.isascii() and raw.isdigit() and len(raw) < 9 else 1  # noqa: PLR2004

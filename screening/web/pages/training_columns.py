@@ -1,0 +1,168 @@
+"""The page on which an administrator says what the columns of a labelled file are, before a detector is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+
+from screening.errors import Conflict, ScreeningError
+from screening.intake import Kind
+from screening.training.column_choices import Choice, check_columns, check_name, fitted, guessed
+from screening.training.trainings import Training, TrainingFolder
+from screening.transactions.schema import CellKind, Role
+from screening.web.http import request_audit
+from screening.web.http.sessions import require
+from screening.web.services import services
+
+blueprint = Blueprint("choosing", __name__)
+
+DAY = 86_400
+USUAL_DELAY = 7
+LONGEST_DELAY = 3650
+"""Days."""
+
+
+class BadForm(ScreeningError):
+    """A field holds something that can't be meant."""
+
+    title = "This can't be started as it is"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What the form says, as it was sent or as it is first shown."""
+
+    name: str
+    choices: tuple[Choice, ...]
+    delay: str = f"{USUAL_DELAY}"
+    """Days until a fraud is known, as written."""
+    keep_leaks: bool = False
+    remember: bool = True
+
+    @classmethod
+    def of(cls, training: Training) -> Chosen:
+        """As it was guessed, or chosen the last time."""
+        options = training.options
+        return cls(
+            name=training.name,
+            choices=tuple(Choice.from_dict(one) for one in options["columns"]),
+            delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
+            keep_leaks=options.get("keep_leaks", False),
+            remember=options.get("remember", True),
+        )
+
+    @classmethod
+    def sent(cls, before: Chosen, form: Mapping[str, str]) -> Chosen:
+        """As the form has it.
+
+        Raises:
+            BadForm: it isn't the form of these columns.
+        """
+        return cls(
+            name=form.get("name", "").strip(),
+            choices=tuple(_choice(one, place, form) for place, one in enumerate(before.choices)),
+            delay=form.get("label_delay", "").strip(),
+            keep_leaks="keep_leaks" in form,
+            remember="remember" in form,
+        )
+
+    def options(self) -> dict[str, Any]:
+        """What is kept with the training.
+
+        Raises:
+            ScreeningError: it can't be started so.
+        """
+        check_name(self.name, services().detectors.names())
+        columns = [choice.column for choice in self.choices]
+        check_columns(columns)
+        return {
+            "label": next(column.name for column in columns if column.role is Role.LABEL),
+            "columns": [choice.as_dict() for choice in self.choices],
+            "label_delay": _seconds(self.delay),
+            "keep_leaks": self.keep_leaks,
+            "remember": self.remember,
+            "seed": 0,
+        }
+
+
+@blueprint.get("/trainings/<training_id>/columns")
+@require("train")
+def columns(training_id: str) -> str:
+    """What each column is guessed to be, and why; all of it can be changed."""
+    training = guess(_mendable(training_id))
+    return _page(training, Chosen.of(training))
+
+
+@blueprint.post("/trainings/<training_id>/columns")
+@require("train")
+def start(training_id: str) -> Any:
+    """Start the training with the chosen columns."""
+    training = guess(_mendable(training_id))
+    chosen = Chosen.sent(Chosen.of(training), request.form)
+    try:
+        services().trainings.order(training.id, chosen.name, chosen.options())
+    except ScreeningError as problem:
+        return _page(training, chosen, problem.as_dict()), problem.status
+    request_audit.record("training_started", training=training.id, name=chosen.name, sha256=training.sha256)
+    return redirect(url_for("trainings.show", training_id=training.id), HTTPStatus.SEE_OTHER)
+
+
+def guess(training: Training) -> Training:
+    """Guess the roles of its columns, if that wasn't done yet.
+
+    Raises:
+        BadFile: the file can't be read, or has no such label.
+    """
+    if "columns" in training.options:
+        return training
+    folder = TrainingFolder(services().settings.instance, training.id)
+    choices = guessed(folder.input, Kind(training.kind), training.options["label"], scratch=folder.path)
+    options = {**training.options, "columns": [choice.as_dict() for choice in choices]}
+    services().trainings.describe(training.id, options)
+    return services().trainings.found(training.id)
+
+
+def _mendable(training_id: str) -> Training:
+    training = services().trainings.found(training_id)
+    if not training.mendable:
+        raise Conflict(
+            "The columns of this training can't be changed any more.", remedy="Look at its page for why."
+        )
+    return training
+
+
+def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
+    """One column as the form has it; a kind of cells that was left as it was follows the role."""
+    try:
+        role, kind = Role(form[f"role-{place}"]), CellKind(form[f"kind-{place}"])
+    except (KeyError, ValueError):
+        raise BadForm("The form isn't that of this file.", remedy="Open the page once more.") from None
+    column = fitted(replace(before.column, optional=f"blank-{place}" in form), role)
+    if kind is not before.column.kind:
+        column = replace(column, kind=kind)
+    same = (column.role, column.kind) == (before.column.role, before.column.kind)
+    return replace(before, column=column, reason=before.reason if same else "chosen here")
+
+
+def _seconds(days: str) -> float:
+    try:
+        found = float(days.replace(",", "."))
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= LONGEST_DELAY:
+        raise BadForm(
+            f"“{days[:20]}” is no number of days.",
+            where="label_delay",
+            remedy=f"Give a number from 0 to {LONGEST_DELAY:,}.",
+        )
+    return found * DAY
+
+
+def _page(training: Training, chosen: Chosen, error: dict[str, Any] | None = None) -> str:
+    return render_template(
+        "training_columns.html", training=training, form=chosen, error=error, roles=Role, kinds=CellKind
+    )

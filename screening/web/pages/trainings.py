@@ -1,0 +1,153 @@
+"""Making a detector on the pages: a labelled file in, and the job followed to its end.
+
+What the columns of the file are is chosen in between, see :mod:`screening.web.pages.training_columns`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+
+from screening.errors import BadFile, ScreeningError
+from screening.infra.job_queue import new_id
+from screening.intake import identify
+from screening.training.column_choices import check_name
+from screening.training.trainer_process import Refused
+from screening.training.trainings import CHOOSING, RUNNING, TrainingFolder
+from screening.web.http import errors, guard, request_audit
+from screening.web.http.sessions import require, user
+from screening.web.http.upload_stream import Body, first_bytes, plain_name, store
+from screening.web.pages.training_columns import guess
+from screening.web.services import services
+
+blueprint = Blueprint("trainings", __name__)
+
+HEAD_BYTES = 4096  # enough to know a file's kind
+FORM_BYTES = 64 * 1024  # what the form adds around the file
+
+
+@blueprint.get("/detectors/new")
+@require("train")
+def new() -> str:
+    """The form."""
+    return _new_page({})
+
+
+@blueprint.post("/detectors/new")
+@require("train")
+@guard.streams
+@guard.body_limit(lambda settings: settings.max_upload + FORM_BYTES)
+def receive() -> Any:
+    """Take a labelled file and guess what its columns are; answers with the page where they are chosen."""
+    given: dict[str, str] = {}
+    try:
+        training_id = _receive(Body(request, services().settings.max_upload + FORM_BYTES), given)
+    except ScreeningError as problem:
+        request_audit.record("training_refused", status=problem.status, reason=problem.what)
+        found = problem.as_dict()
+        if found["title"] == BadFile.title:
+            found["title"] = Refused.title
+        return errors.answer(found) if errors.wants_json() else (_new_page(given, found), problem.status)
+    location = url_for("choosing.columns", training_id=training_id)
+    if not errors.wants_json():
+        return redirect(location, HTTPStatus.SEE_OTHER)
+    return jsonify({"id": training_id, "location": location}), HTTPStatus.CREATED, {"Location": location}
+
+
+def _receive(body: Body, given: dict[str, str]) -> str:
+    """Keep the file; ``given`` gets the fields, so that the form can be shown again with them."""
+    form = body.fields()
+    guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
+    given |= {name: form.fields.get(name, "").strip() for name in ("name", "label")}
+    check_name(given["name"], services().detectors.names())
+    if not given["label"]:
+        raise BadFile("It isn't said which column is the label.", where="label", remedy="Name the column.")
+    if not form.filename:
+        raise BadFile("No file was chosen.", remedy="Choose a file, then send it.")
+    filename = plain_name(form.filename)
+    training_id = new_id()
+    folder = TrainingFolder(services().settings.instance, training_id)
+    try:
+        size, sha256 = _keep(body, folder, training_id, filename, given)
+        guess(services().trainings.found(training_id))
+    except BaseException:  # the sender left, the disk is full, or the file is of no use: nothing may stay
+        services().trainings.remove(training_id)
+        folder.remove()
+        raise
+    about = {"training": training_id, "name": given["name"], "filename": filename}
+    request_audit.record("training_upload", **about, size=size, sha256=sha256)
+    return training_id
+
+
+def _keep(
+    body: Body, folder: TrainingFolder, training_id: str, filename: str, given: dict[str, str]
+) -> tuple[int, str]:
+    """Write the file as it arrives; gives its size and its SHA-256."""
+    content = body.content()
+    head = first_bytes(content, HEAD_BYTES)
+    kind = identify(filename, head)
+    folder.create()
+    kept = services().trainings
+    kept.begin(training_id, owner=user().username, filename=filename, kind=kind, name=given["name"])
+    size, sha256 = store(head, content, folder, lambda: kept.touch(training_id))
+    body.finish()
+    kept.received(training_id, size, sha256, {"label": given["label"]})
+    return size, sha256
+
+
+@blueprint.get("/trainings/<training_id>")
+@require("train")
+def show(training_id: str) -> Any:
+    """How far it is, what came of it, or what was wrong."""
+    training = services().trainings.found(training_id)
+    if training.state == CHOOSING:
+        return redirect(url_for("choosing.columns", training_id=training_id), HTTPStatus.SEE_OTHER)
+    there = training.name in services().detectors.names()
+    return render_template("training.html", training=training, there=there)
+
+
+@blueprint.get("/trainings/<training_id>/progress")
+@require("train")
+def progress(training_id: str) -> Response:
+    """How far it is, as a fragment; asks the page to load again once it has ended."""
+    training = services().trainings.found(training_id)
+    response = Response(render_template("_training_progress.html", training=training))
+    if not training.open:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+@blueprint.post("/trainings/<training_id>/cancel")
+@require("train")
+def cancel(training_id: str) -> Any:
+    """Call it off. The process that works on it ends within a few seconds, and its files go with it."""
+    training = services().trainings.found(training_id)
+    if services().trainings.cancel(training.id):
+        _clear(training_id, training.state)
+        request_audit.record("training_cancelled", training=training.id, name=training.name)
+    return redirect(url_for("trainings.show", training_id=training.id), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/trainings/<training_id>/delete")
+@require("train")
+def delete(training_id: str) -> Any:
+    """Forget it and its file. A detector that it made stays."""
+    training = services().trainings.found(training_id)
+    services().trainings.remove(training.id)
+    _clear(training_id, training.state)
+    request_audit.record("training_deleted", training=training.id, name=training.name)
+    flash(f"The training of {training.name} was deleted.")
+    return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
+
+
+def _clear(training_id: str, state: str) -> None:
+    """Remove the files at once; those of a running training go when its process has ended."""
+    if state != RUNNING:
+        TrainingFolder(services().settings.instance, training_id).remove()
+
+
+def _new_page(given: dict[str, str], error: dict[str, Any] | None = None) -> str:
+    limit = services().settings.max_upload // 2**20
+    return render_template("training_new.html", given=given, error=error, max_upload_mb=limit)

@@ -1,0 +1,199 @@
+"""The upload page: a file in, a screening out."""
+
+from __future__ import annotations
+
+import re
+import time
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+
+from screening.errors import BadFile, NotFound, ScreeningError
+from screening.intake import Kind, identify
+from screening.intake.card_numbers import CardNumbers
+from screening.intake.preview import preview
+from screening.uploads import deletion
+from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Request, Screening, new_id
+from screening.uploads.upload_folder import Folder
+from screening.web.http import errors, guard, request_audit
+from screening.web.http.sessions import require, user
+from screening.web.http.upload_stream import Body, Form, first_bytes, plain_name, store
+from screening.web.services import services
+
+blueprint = Blueprint("uploads", __name__)
+
+HEAD_BYTES = 4096  # enough to know a file's kind
+FORM_BYTES = 64 * 1024  # what the form adds around the file
+LOOKED_AT = 500  # rows, for card numbers
+WAIT_SECONDS = 60.0
+POLL_SECONDS = 0.005
+
+
+@blueprint.get("/upload")
+@require("screen")
+def upload() -> str:
+    """The form."""
+    return _page()
+
+
+@blueprint.post("/upload")
+@require("screen")
+@guard.streams
+def receive() -> Any:
+    """Take a file; answer once it is screened, or after a while with its address while it still runs.
+
+    A program that sends ``Accept: application/json`` gets JSON; ``Prefer: wait=N`` says how many seconds to wait.
+    """
+    try:
+        screening_id, fields = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
+        state = _wait(screening_id, _patience())
+        if state is None:
+            raise _deleted()
+        if state == FAILED:
+            _refuse(screening_id, may_map=fields.get("may_map") == "1")
+    except ScreeningError as problem:
+        return _refused(problem.as_dict())
+    page = "check.show" if fields.get("check") == "1" else "results.show"
+    location = url_for(page, screening_id=screening_id)
+    if not errors.wants_json():
+        return redirect(location, HTTPStatus.SEE_OTHER)
+    body = jsonify({"id": screening_id, "location": location, "state": state})
+    return (
+        body,
+        HTTPStatus.CREATED if state in (DONE, CHECKED) else HTTPStatus.ACCEPTED,
+        {"Location": location},
+    )
+
+
+def _receive(body: Body) -> tuple[str, dict[str, str]]:
+    """Keep the file; gives its id and the form's fields."""
+    form = body.fields()
+    guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
+    if not form.filename:
+        raise BadFile("No file was chosen.", remedy="Choose a file, then send it.")
+    content = body.content()
+    head = first_bytes(content, HEAD_BYTES)
+    filename = plain_name(form.filename)
+    wish = _wish(form, filename, identify(filename, head))
+    screening_id = new_id()
+    folder = Folder(services().settings.instance, screening_id)
+    folder.create()
+    services().history.begin(screening_id, wish)
+    services().doorbell.ring()
+    try:
+        size, sha256 = store(head, content, folder, lambda: services().history.touch(screening_id))
+        body.finish()
+        _accept(screening_id, folder, size, sha256)
+    except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
+        gone = services().history.state(screening_id) is None
+        deletion.delete(services().history, services().settings.instance, screening_id)
+        if gone and isinstance(problem, OSError):  # deleted while it arrived, and its folder with it
+            raise _deleted() from None
+        raise
+    services().doorbell.ring()  # whoever left it for its slowness can go on
+    request_audit.record(
+        "upload",
+        screening=screening_id,
+        filename=filename,
+        size=size,
+        sha256=sha256,
+        check_first=wish.check_first,
+    )
+    return screening_id, form.fields
+
+
+def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
+    if not services().history.received(screening_id, size, sha256):
+        raise _deleted()
+    folder.complete()
+
+
+def _deleted() -> NotFound:
+    return NotFound(
+        "The screening was deleted before it was done.", remedy="Send the file again if you need it."
+    )
+
+
+def _wish(form: Form, filename: str, kind: str) -> Request:
+    wanted = form.fields.get("detector") or None
+    if wanted is not None:
+        services().detectors.get(wanted)  # an unknown name is refused before the file is kept
+    return Request(
+        owner=user().username,
+        filename=filename,
+        kind=kind,
+        detector=wanted,
+        set_aside_bad=form.fields.get("set_aside") == "1",
+        check_first=form.fields.get("check") == "1",
+        threshold=services().settings.threshold,
+    )
+
+
+def _wait(screening_id: str, seconds: float) -> str | None:
+    """Wait until the screening has ended, at most so long; returns its state."""
+    deadline = time.monotonic() + seconds
+    while (state := services().history.state(screening_id)) in OPEN_STATES and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return state
+
+
+def _patience() -> float:
+    wanted = re.search(r"(?:^|[,;\s])wait=(\d{1,3})\b", request.headers.get("Prefer", ""))
+    return min(float(wanted[1]), WAIT_SECONDS) if wanted else WAIT_SECONDS
+
+
+def _refuse(screening_id: str, *, may_map: bool) -> None:
+    """A file that is refused at once leaves nothing behind; one that failed through our fault stays in the list, and so
+    does one whose columns may only be called otherwise, if its sender can say how.
+
+    Raises:
+        Refused: always; it is what the worker found.
+    """
+    screening = services().history.get(screening_id)
+    found = (screening and screening.error) or {}
+    if screening and may_map and found.get("columns_missing"):
+        found = _to_be_mapped(screening, found)
+    if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
+        deletion.delete(services().history, services().settings.instance, screening_id)
+    raise Refused(found)
+
+
+def _to_be_mapped(screening: Screening, found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with the page where its columns are mapped; not for a file that must not be kept so long."""
+    folder = Folder(services().settings.instance, screening.id)
+    try:
+        header, rows = preview(folder.input, Kind(screening.kind), LOOKED_AT, scratch=folder.path)
+        CardNumbers(header, range(len(header))).look(rows)
+    except BadFile as problem:
+        return problem.as_dict()
+    return {**found, "mapping": url_for("mapping.show", screening_id=screening.id)}
+
+
+class Refused(ScreeningError):
+    """What the worker found, as it was kept."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        super().__init__(found.get("what", "The screening failed."), found.get("where"), found.get("remedy"))
+        self._found = found
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), **self._found}
+
+
+def _refused(problem: dict[str, Any]) -> Any:
+    request_audit.record("upload_refused", status=problem["status"], reason=problem["what"])
+    if errors.wants_json():
+        return errors.answer(problem)
+    return _page(problem), problem["status"]
+
+
+def _page(error: dict[str, Any] | None = None) -> str:
+    mine = services()
+    return render_template(
+        "upload.html",
+        error=error,
+        detectors=mine.detectors.all(),
+        max_upload_mb=mine.settings.max_upload // 2**20,
+        threshold=mine.settings.threshold,
+    )

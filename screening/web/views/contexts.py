@@ -1,0 +1,182 @@
+"""What templates are given: the dataclasses of their contexts, and the words, charts and links that all use.
+
+Templates do no arithmetic. Whatever must be worked out for a page is a property here, a filter in
+:mod:`screening.web.views.formatting` or a chart in :mod:`screening.web.views.charts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, current_app, request
+
+from screening.web.views import charts, detector_access, detector_columns, formatting, model_cards
+
+PRODUCT = "Fraud Screening"
+NAVIGATION = (
+    ("uploads.upload", "Screen a file", "screen"),
+    ("results.index", "Results", None),
+    ("review.index", "Review", "review"),
+    ("dashboard.index", "Dashboard", None),
+    ("detectors.index", "Detectors", None),
+    ("admin.users", "Accounts", "manage_users"),
+)
+"""Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
+PAGES_OF_DETECTORS, ROOMS_OF_DETECTORS = ("pages.detector",), ("trainings", "choosing")
+ROOMS_OF_RESULTS = ("check", "mapping")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowView:
+    """One transaction of a screening. ``probability`` is ``None`` for a row that was set aside."""
+
+    row: int
+    """Counted from 1, the header not counted."""
+    probability: float | None
+    flagged: bool
+    amount: float | None = None
+    time: float | None = None
+    label: int | None = None
+    reasons: Sequence[str] = ()
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """``flagged``, ``legitimate`` or ``set-aside``: also the name of the CSS class and of the shape."""
+        if self.probability is None:
+            return "set-aside"
+        return "flagged" if self.flagged else "legitimate"
+
+    @property
+    def label_text(self) -> str:
+        """What the file's own label says of the row, and of the flag where they differ."""
+        said = formatting.label_word(self.label)
+        if self.probability is None or self.label not in (0, 1) or self.flagged == bool(self.label):
+            return said
+        return f"{said}, missed" if self.label else f"{said}, false alarm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsView:
+    """One page of all rows, with what is needed to ask for another."""
+
+    rows: Sequence[RowView]
+    page: int
+    pages: int
+    total: int
+    """How many rows pass the filter."""
+    first: int
+    """The place of the first row shown among those that pass, from 1; 0 when there is none."""
+    sort: str = "row"
+    order: str = "asc"
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """The given filter fields as text: flagged, min_probability, max_probability, min_amount, max_amount."""
+
+    @property
+    def last(self) -> int:
+        """The place of the last row shown."""
+        return self.first + len(self.rows) - 1 if self.rows else 0
+
+    @property
+    def turns(self) -> tuple[tuple[str, int | None], ...]:
+        """The links of the pager: word, and the page, or ``None`` where there is none to go to."""
+        return turns(self.page, self.pages)
+
+    def query(self, **changes: object) -> dict[str, object]:
+        """The query of a link that keeps filter and order but for ``changes``."""
+        asked: dict[str, object] = {"sort": self.sort, "order": self.order, "page": self.page, **self.filters}
+        return {name: value for name, value in {**asked, **changes}.items() if value not in (None, "")}
+
+    def sorted_by(self, column: str) -> dict[str, object]:
+        """The query of a column's heading: sort by it, or the other way round if it is sorted so."""
+        first = "asc" if column in ("row", "time") else "desc"
+        other = "desc" if self.order == "asc" else "asc"
+        return self.query(sort=column, order=other if column == self.sort else first, page=1)
+
+    def aria_sort(self, column: str) -> str:
+        """The value of a heading's ``aria-sort``."""
+        if column != self.sort:
+            return "none"
+        return "descending" if self.order == "desc" else "ascending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialView:
+    """What another threshold would flag. Expected figures come from the probabilities, not from labels."""
+
+    value: float
+    flagged: int
+    rows: int
+    """Rows that were scored."""
+    expected_precision: float | None = None
+    """Mean probability of the rows that would be flagged: the share of them that is expected to be fraud."""
+    expected_recall: float | None = None
+    """Expected fraud among the flagged rows over expected fraud among all."""
+
+    @property
+    def share(self) -> float:
+        """Flagged rows over scored rows."""
+        return formatting.share(self.flagged, self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    """One link of the navigation."""
+
+    endpoint: str
+    word: str
+    current: bool
+
+
+def turns(page: int, pages: int) -> tuple[tuple[str, int | None], ...]:
+    """The links of a pager: word, and the page, or ``None`` where there is none to go to."""
+    back, on = page > 1, page < pages
+    return (
+        ("First", 1 if back else None),
+        ("Previous", page - 1 if back else None),
+        ("Next", page + 1 if on else None),
+        ("Last", pages if on else None),
+    )
+
+
+def navigation() -> list[NavigationItem]:
+    """The links that this app has."""
+    known = current_app.view_functions
+    here = (request.endpoint or "").partition(".")[0]
+    here = "detectors" if request.endpoint in PAGES_OF_DETECTORS or here in ROOMS_OF_DETECTORS else here
+    here = "results" if here in ROOMS_OF_RESULTS else here
+    return [
+        NavigationItem(endpoint, word, current=endpoint.partition(".")[0] == here)
+        for endpoint, word, permission in NAVIGATION
+        if endpoint in known and _may(permission)
+    ]
+
+
+def _may(permission: str | None) -> bool:
+    may: Any = current_app.jinja_env.globals.get("may")
+    return permission is None or (may is not None and bool(may(permission)))
+
+
+def init_app(app: Flask) -> None:
+    """Teach the app's templates the words, the charts and the navigation."""
+    environment = app.jinja_env
+    environment.filters.update(
+        {one.__name__: one for one in (*formatting.FILTERS, *detector_columns.FILTERS)}
+    )
+    environment.globals.update(
+        charts=charts,
+        cleaning_of=detector_columns.cleaning_of,
+        columns_of=detector_columns.columns_of,
+        describe=model_cards.describe,
+        features_of=detector_columns.features_of,
+        is_own=detector_access.is_own,
+        keep_days=app.extensions["screening"].settings.keep_screenings_days,
+        navigation=navigation,
+        product=PRODUCT,
+        sample_of=detector_access.sample_of,
+        samples=detector_access.samples,
+        turns=turns,
+    )
+    environment.trim_blocks = environment.lstrip_blocks = True

@@ -1,0 +1,163 @@
+"""Columns, roles, features and the cleaning of a detector's data, in the words of its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from screening.detectors.detector import Detector
+from screening.training.column_choices import KINDS
+from screening.transactions.schema import CellKind, Column, Role
+from screening.web.views import formatting
+
+ROLE_WORDS: Mapping[Role, tuple[str, str]] = {
+    Role.LABEL: ("label", "says which rows were fraud"),
+    Role.TIME: ("time", "when the transaction happened"),
+    Role.MOMENT: ("another date", "such as the sign-up"),
+    Role.AMOUNT: ("amount", "how much was paid"),
+    Role.ENTITY: ("entity", "who or what comes back: customer, card, terminal, device, address"),
+    Role.CATEGORY: ("category", "one of a few values"),
+    Role.NUMBER: ("number", "more or less of something"),
+    Role.CARRY: ("carry along", "an identifier that plays no part"),
+    Role.IGNORE: ("ignore", "plays no part"),
+}
+KIND_WORDS: Mapping[CellKind, str] = {
+    CellKind.NUMBER: "numbers",
+    CellKind.TEXT: "text",
+    CellKind.TIME: "dates and times",
+    CellKind.ADDRESS: "IP addresses",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnView:
+    """One column of a detector's contract."""
+
+    name: str
+    role: str
+    remark: str
+    """What its cells hold where the role doesn't say it, and whether they may be blank."""
+    usual: str
+    """The middle half of its values, or what is known of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """One input of the net that is made of columns."""
+
+    name: str
+    words: str
+    columns: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningView:
+    """What was found in the training file before anything was learned of it, and done about it."""
+
+    rows: int | None
+    learned_from: int | None
+    findings: tuple[Mapping[str, Any], ...]
+    """Each with ``words``, ``rows`` and what was ``done``."""
+    unused: tuple[Mapping[str, Any], ...]
+    """Each a ``column`` with the ``reason``."""
+    unreadable: tuple[Mapping[str, Any], ...]
+    """Cells that couldn't be read, the first few."""
+
+
+def role_word(role: Role | str) -> str:
+    """A role as a person says it."""
+    return ROLE_WORDS[Role(role)][0]
+
+
+def role_help(role: Role | str) -> str:
+    """What a role means."""
+    return ROLE_WORDS[Role(role)][1]
+
+
+def kind_word(kind: CellKind | str) -> str:
+    """What cells hold, as a person says it."""
+    return KIND_WORDS[CellKind(kind)]
+
+
+def columns_of(detector: Detector) -> list[ColumnView]:
+    """The columns that a detector needs."""
+    known: Mapping[str, Any] = (detector.card or {}).get("columns") or {}
+    return [
+        ColumnView(
+            column.name,
+            role_word(column.role),
+            _remark(column),
+            _usual(column, known.get(column.name) or {}, detector.typical.get(column.name)),
+        )
+        for column in detector.contract.parts()
+    ]
+
+
+def features_of(detector: Detector) -> list[FeatureView]:
+    """The features that a detector makes of its columns, in words; none where the columns are the inputs."""
+    definition = detector.vectorizer.definition
+    if definition is None:
+        return []
+    return [FeatureView(one.name, one.words, ", ".join(one.columns)) for one in definition.features]
+
+
+def cleaning_of(detector: Detector) -> CleaningView | None:
+    """The report of the cleaning; ``None`` where a card has none."""
+    report: Mapping[str, Any] = (detector.card or {}).get("cleaning") or {}
+    if not report:
+        return None
+    return CleaningView(
+        report.get("rows"),
+        report.get("rows_learned_from"),
+        tuple(report.get("findings") or ()),
+        tuple(report.get("unused") or ()),
+        tuple(report.get("unreadable") or ()),
+    )
+
+
+def _remark(column: Column) -> str:
+    kind = "" if column.kind is KINDS[column.role][0] else kind_word(column.kind)
+    return ", ".join(filter(None, (kind, "may be blank" if column.optional else "")))
+
+
+def _usual(column: Column, known: Mapping[str, Any], typical: tuple[float, float] | None) -> str:
+    if "levels" in known:
+        return _levels(known)
+    low, high = known.get("q25"), known.get("q75")
+    if low is None and len(known.get("deciles") or ()) == 11:  # noqa: PLR2004 -- from the least to the largest
+        deciles = known["deciles"]
+        low, high = (deciles[2] + deciles[3]) / 2, (deciles[7] + deciles[8]) / 2
+    if low is None and typical is not None:
+        low, high = typical
+    if low is None or high is None:
+        return formatting.NOTHING
+    show = SHOWN.get(column.kind, formatting.reading)
+    return f"{show(low)} to {show(high)}{_missing(known)}"
+
+
+def _dotted(address: float) -> str:
+    """An IPv4 address as people write it."""
+    return str(IPv4Address(int(address))) if 0 <= address < 2**32 else formatting.NOTHING
+
+
+SHOWN: Mapping[CellKind, Callable[[float], str]] = {CellKind.TIME: formatting.day, CellKind.ADDRESS: _dotted}
+
+
+def _levels(known: Mapping[str, Any]) -> str:
+    levels = known["levels"]
+    if not levels:
+        return formatting.NOTHING
+    count = (
+        "many values" if known.get("other") else f"{len(levels)} {formatting.plural(len(levels), 'value')}"
+    )
+    return f"{count}, the top one {formatting.percent(levels[0][1])}{_missing(known)}"
+
+
+def _missing(known: Mapping[str, Any]) -> str:
+    return f", {formatting.percent(known['missing'])} blank" if known.get("missing") else ""
+
+
+FILTERS = (role_word, role_help, kind_word)
+"""Filters of templates; each is called as its function."""

@@ -1,0 +1,115 @@
+"""What the job worker tidies now and then: old screenings, left-over files, compiled nets that nobody wants."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import chain
+
+from screening.detectors.compilation.pruning import prune
+from screening.detectors.registry import Detectors
+from screening.infra.audit_log import AuditLog
+from screening.infra.job_queue import now
+from screening.settings import Settings
+from screening.uploads import deletion
+from screening.uploads.screenings import History, Screening
+
+log = logging.getLogger("screening.worker.upkeep")
+EVERY_SECONDS = 3600.0
+BATCH = 20
+"""Screenings that are deleted before the worker looks again whether a file waits."""
+SCRATCH = ("screen-", "training-")
+"""How folders below the instance begin in which the command line screens a file or trains."""
+SCRATCH_SECONDS = 3 * 24 * 3600.0
+MOST_NAMED = 5
+
+
+class Upkeep:
+    """Does everything once at the start and then each hour, between two files.
+
+    Args:
+        settings: where things lie, and for how long screenings are kept.
+        history: the screenings.
+        detectors: whose compiled nets stay.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        history: History,
+        detectors: Detectors,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._history, self._detectors = settings, history, detectors
+        self._audit = AuditLog(settings.instance)
+        self._clock = clock
+        self._due = clock()
+        self._more = False
+        self._told: list[str] = []
+
+    def step(self) -> None:
+        """Do what is due; of many old screenings only some, so that a file that arrives needn't wait."""
+        if self._clock() >= self._due:
+            self._due = self._clock() + EVERY_SECONDS
+            for task in (self._clear, self._tell_lost, self._clear_scratch, self._prune):
+                self._try(task)
+            self._more = self._settings.keep_screenings_days is not None
+        if self._more:
+            self._try(self._delete_old)
+
+    @staticmethod
+    def _try(task: Callable[[], None]) -> None:
+        """A disk that doesn't let one thing be tidied mustn't stop the screening of files."""
+        try:
+            task()
+        except OSError as problem:
+            log.error("not everything could be tidied: %s", problem)  # noqa: TRY400 -- the sentence says it all
+
+    def _delete_old(self) -> None:
+        """Delete some of the screenings that have been kept for as long as the operator said."""
+        days = self._settings.keep_screenings_days or 0
+        limit = now() - timedelta(days=days)
+        found = self._history.older(limit, limit=BATCH)
+        self._more = len(found) == BATCH
+        for screening in found:
+            if self._history.remove_older(screening.id, limit):
+                self._record_expired(screening, days)
+                deletion.remove_files(self._settings.instance, screening.id)
+
+    def _record_expired(self, screening: Screening, days: int) -> None:
+        self._audit.record(
+            "screening_expired",
+            screening=screening.id,
+            owner=screening.owner,
+            filename=screening.filename,
+            sha256=screening.sha256,
+            kept_days=days,
+        )
+
+    def _clear(self) -> None:
+        for screening_id in deletion.clear_leftovers(self._history, self._settings.instance):
+            log.warning("files of screening %s, which isn't in the history, were removed", screening_id)
+            self._audit.record("leftover_removed", screening=screening_id)
+
+    def _tell_lost(self) -> None:
+        """Rows stay, their owner decides: the disk that has the files may only not be mounted."""
+        lost = deletion.without_files(self._history, self._settings.instance)
+        if lost and lost != self._told:
+            named = ", ".join(lost[:MOST_NAMED])
+            log.error("files are gone from the disk: %d screenings have none, first %s", len(lost), named)
+        self._told = lost
+
+    def _clear_scratch(self) -> None:
+        for left in chain.from_iterable(self._settings.instance.glob(f"{name}*") for name in SCRATCH):
+            if time.time() - left.stat().st_mtime > SCRATCH_SECONDS:  # of a command that was killed
+                shutil.rmtree(left)
+                log.warning("%s, which a command had left, was removed", left.name)
+
+    def _prune(self) -> None:
+        pruned = prune(self._settings.instance / "compiled", self._detectors.net_hashes())
+        if pruned:
+            log.info("%d compiled nets that nobody wants any more were removed", len(pruned))

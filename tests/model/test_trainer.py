@@ -1,0 +1,156 @@
+"""A labelled file becomes a detector that the screening loads and scores with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from model import trainer
+from model.data.order import Order
+from model.data.simulation import orders, payments
+from screening.detectors.detector import Detector, load_detector
+from screening.detectors.vectorizer import Seen
+from screening.errors import BadFile
+from screening.ledger.history import Context
+from screening.settings import ROOT
+from screening.transactions.json_records import from_mappings
+
+
+def order_for(folder: Path, frame: pd.DataFrame, **more) -> Order:
+    file = folder / "given.csv"
+    frame.to_csv(file, index=False)
+    return Order(file=file, out=folder / "detectors" / "made", name="made", filename="given.csv", **more)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Order, list[tuple[float, str]]]:
+    folder = tmp_path_factory.mktemp("workshop")
+    order = order_for(folder, orders(rows=2500, seed=4), instance=folder)
+    said: list[tuple[float, str]] = []
+    trainer.train(order, lambda share, text: said.append((share, text)))
+    files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
+    return load_detector("made", *files, folder / "compiled"), order, said
+
+
+def test_the_detector_knows_its_columns_by_role(made) -> None:
+    detector, _, _ = made
+    contract = detector.contract
+    assert (contract.time, contract.amount, contract.label) == ("purchase_time", "purchase_value", "class")
+    assert "user_id" not in contract.columns
+    assert detector.vectorizer.looks_back
+
+
+def test_it_finds_the_rings_of_a_later_file(made) -> None:
+    detector, _, _ = made
+    later = orders(rows=1500, seed=9)
+    given = from_mappings(later.drop(columns="class").astype(object).to_dict("records"), detector.contract)
+    probability = detector.probabilities(given, Seen())
+    ring = later.groupby("device_id")["user_id"].transform("size").to_numpy() > 1
+    assert np.median(probability[ring]) > 10 * np.median(probability[~ring])
+    assert ((probability >= 0) & (probability <= 1)).all()
+
+
+def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(made) -> None:
+    detector, order, _ = made
+    card = detector.card
+    assert card is not None
+    assert card["fingerprint"] == detector.fingerprint
+    tested = card["metrics"]["validation"]
+    assert tested["kind"] == "time"
+    assert tested["rows"] == 500
+    assert 0.5 < tested["auc"] <= 1
+    assert set(card["columns"]) == set(detector.contract.columns)
+    assert set(card["features"]) == set(detector.vectorizer.inputs)
+    assert {entry["column"] for entry in card["cleaning"]["unused"]} == {"user_id"}
+    assert json.loads((order.out / "cleaning.json").read_text()) == card["cleaning"]
+    assert (order.out / "model.h5").stat().st_size < 3e6
+
+
+def test_what_it_was_trained_on_is_its_past(made) -> None:
+    detector, order, _ = made
+    past = Context(order.instance, detector).past()
+    assert past is not None
+    rows = past.values  # noqa: PD011 -- no data frame
+    time = rows[:, detector.contract.columns.index("purchase_time")]
+    assert time.max() - time.min() <= detector.vectorizer.definition.horizon
+    assert 10 < len(past) < 2500
+    assert set(past.labels.tolist()) <= {0, 1}
+
+
+def test_progress_rises_to_the_end(made) -> None:
+    _, _, said = made
+    shares = [share for share, _ in said]
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.9
+    assert np.diff(shares).max() < 0.2  # it moves while trees grow and nets train
+    assert len({text for _, text in said}) > 5
+
+
+def test_three_columns_are_enough(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    merchant = generator.choice([f"Shop {n}" for n in range(60)] + ["ABC Bank"], 5000)
+    amount = np.round(generator.gamma(2, 30, 5000), 2)
+    risk = 0.01 + 0.3 * (amount > 150) + 0.3 * np.isin(merchant, ["Shop 3", "Shop 7"])
+    frame = pd.DataFrame(
+        {"amount": amount, "merchant": merchant, "fraud": (generator.random(5000) < risk).astype(int)}
+    )
+    order = order_for(tmp_path, frame, label="fraud")
+    card = trainer.train(order, lambda *_: None)
+    assert card["metrics"]["validation"]["kind"] == "random"
+    assert card["metrics"]["validation"]["auc"] > 0.75
+    files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
+    detector = load_detector("made", *files, tmp_path / "compiled")
+    assert not detector.vectorizer.looks_back
+    low, high, unknown = (
+        float(detector.probabilities(from_mappings([{"amount": a, "merchant": m}], detector.contract))[0])
+        for a, m in ((100, "ABC Bank"), (100, "Shop 3"), (100, "Nowhere"))
+    )
+    assert high > 3 * low
+    assert 0 < unknown < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda frame: frame.assign(TX_FRAUD=0), "nothing to tell apart"),
+        (lambda frame: frame.assign(TX_FRAUD=(np.arange(len(frame)) < 19).astype(int)), "only 19 frauds"),
+        (lambda frame: frame.drop(columns="TX_FRAUD"), "No column says"),
+        (lambda frame: frame[["TX_FRAUD"]], "No column can be learned from"),
+        (lambda frame: frame.assign(TX_FRAUD=np.arange(len(frame)) % 3), "more than two different values"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused_with_the_reason(tmp_path: Path, change, words: str) -> None:
+    frame = change(payments(customers=50, terminals=40, days=20, seed=0))
+    label = "TX_FRAUD" if "TX_FRAUD" in frame else None
+    with pytest.raises(BadFile, match=words) as caught:
+        trainer.train(order_for(tmp_path, frame, label=label), lambda *_: None)
+    assert caught.value.remedy
+    assert not (tmp_path / "detectors").exists()
+
+
+def test_the_command_speaks_json_lines_and_leaves_nothing_on_an_error(tmp_path: Path) -> None:
+    order = order_for(tmp_path, payments(customers=20, days=5).assign(TX_FRAUD=0), label="TX_FRAUD")
+    (tmp_path / "order.json").write_text(replace(order).as_json())
+    command = [sys.executable, "-m", "model.trainer", str(tmp_path / "order.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "nothing to tell apart" in lines[-1]["error"]["what"]
+    assert not (tmp_path / "detectors").exists()
+
+
+def test_an_operators_table_gives_countries_and_its_damage_is_told(tmp_path: Path) -> None:
+    table = "lower,upper,country\n16777216,1000000000,Aland\n1000000001,2147483647,Bland\n9,3,Nowhere\n"
+    (tmp_path / "ranges.csv").write_text(table)
+    order = order_for(tmp_path, orders(rows=900, seed=6), ranges=tmp_path / "ranges.csv")
+    prepared = trainer.prepare(order, lambda *_: None)
+    assert prepared.cleaning["ranges"]["used"] == 2
+    assert prepared.cleaning["ranges"]["skipped"] == 1
+    assert any("country" in name for name in prepared.definition.names)

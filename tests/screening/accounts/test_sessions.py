@@ -1,0 +1,136 @@
+"""Sessions on the server: how long they last and what ends them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from screening.accounts.sessions import LONGEST_SECONDS, SessionRow, SessionStore, proof_of
+from screening.accounts.users_text import Account
+from screening.infra.database import Database
+
+ADA = Account("ada", "ada@bank.example", "scrypt:32768:8:3$salt$00", "manager")
+IDLE = 15 * 60
+
+
+@dataclass
+class Clock:
+    now: float = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(f"sqlite:///{tmp_path / 'screening.sqlite3'}")
+    made.create_tables()
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def store(database: Database, clock: Clock) -> SessionStore:
+    return SessionStore(database, IDLE, clock)
+
+
+def use(store: SessionStore, token: str) -> None:
+    found = store.find(token)
+    assert found is not None
+    store.keep(token, found, found.data)
+
+
+@pytest.mark.security(10)
+def test_a_token_has_256_random_bits_and_only_its_digest_is_kept(
+    store: SessionStore, database: Database
+) -> None:
+    tokens = {store.begin(ADA, {}) for _ in range(20)}
+    assert len(tokens) == 20
+    assert all(len(base64.urlsafe_b64decode(token + "=")) == 32 for token in tokens)
+    with database.read() as session:
+        rows = session.scalars(select(SessionRow)).all()
+    kept = " ".join(f"{row.digest} {row.proof} {row.data}" for row in rows)
+    assert not any(token in kept for token in tokens)
+    assert ADA.password_hash not in kept
+
+
+@pytest.mark.security(10)
+def test_an_idle_session_ends_after_fifteen_minutes(store: SessionStore, clock: Clock) -> None:
+    token = store.begin(ADA, {})
+    clock.now += IDLE - 1
+    use(store, token)
+    clock.now += IDLE - 1
+    assert store.find(token) is not None
+    clock.now += 2
+    assert store.find(token) is None
+
+
+@pytest.mark.security(10)
+def test_a_busy_session_ends_after_twelve_hours(store: SessionStore, clock: Clock) -> None:
+    token = store.begin(ADA, {})
+    for _ in range(int(LONGEST_SECONDS // 600)):
+        clock.now += 600
+        use(store, token)
+    clock.now += 1
+    assert store.find(token) is None
+
+
+@pytest.mark.security(10)
+def test_a_page_that_asks_by_itself_does_not_keep_a_session_alive(store: SessionStore, clock: Clock) -> None:
+    token = store.begin(ADA, {})
+    for _ in range(16):
+        clock.now += 60
+        found = store.find(token)
+        if found is not None:
+            store.keep(token, found, found.data, used=False)
+    assert store.find(token) is None
+
+
+@pytest.mark.security(10)
+def test_an_ended_session_is_not_revived_by_a_request_that_was_under_way(store: SessionStore) -> None:
+    token = store.begin(ADA, {})
+    found = store.find(token)
+    assert found is not None
+    store.end(token)
+    store.keep(token, found, {"late": True})
+    assert store.find(token) is None
+
+
+def test_data_is_kept_and_all_sessions_of_one_account_end_together(store: SessionStore) -> None:
+    first, second = store.begin(ADA, {"a": 1}), store.begin(ADA, {})
+    other = store.begin(replace(ADA, username="bo"), {})
+    found = store.find(first)
+    assert found is not None
+    assert (found.username, found.data) == ("ada", {"a": 1})
+    store.keep(first, found, {"a": 2})
+    again = store.find(first)
+    assert again is not None
+    assert again.data == {"a": 2}
+    assert store.end_all("Ada") == 2  # as the operator writes it by now
+    assert (store.find(first), store.find(second)) == (None, None)
+    assert store.find(other) is not None
+
+
+@pytest.mark.security(10)
+def test_the_proof_changes_with_password_and_role_only() -> None:
+    assert proof_of(ADA) != proof_of(replace(ADA, password_hash="scrypt:32768:8:3$salt$01"))
+    assert proof_of(ADA) != proof_of(replace(ADA, role="admin"))
+    assert proof_of(ADA) == proof_of(replace(ADA, email="other@bank.example"))
+
+
+def test_rows_that_are_too_old_are_cleared(store: SessionStore, clock: Clock, database: Database) -> None:
+    store.begin(ADA, {})
+    clock.now += LONGEST_SECONDS + 1
+    store.begin(ADA, {})
+    with database.read() as session:
+        assert len(session.scalars(select(SessionRow)).all()) == 1

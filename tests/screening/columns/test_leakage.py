@@ -1,0 +1,55 @@
+"""What a column that tells the label looks like, and what doesn't look like one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from screening.columns.leakage import LEAK, alone, like_the_label
+from screening.transactions.schema import CellKind
+
+Labelled = tuple[np.ndarray, np.random.Generator]
+
+
+@pytest.fixture
+def labelled() -> Labelled:
+    generator = np.random.default_rng(0)
+    return (generator.random(2000) < 0.05).astype(np.int8), generator
+
+
+@pytest.mark.parametrize("decimals", [0, 3])
+def test_the_rank_of_fraud_is_the_area_under_the_curve_also_with_ties(
+    labelled: Labelled, decimals: int
+) -> None:
+    label, generator = labelled
+    values = np.round(generator.standard_normal(2000) - label, decimals)
+    expected = roc_auc_score(label, -values)
+    assert alone(CellKind.NUMBER, values, label) == pytest.approx(expected)
+    assert alone(CellKind.NUMBER, -values, label) == pytest.approx(expected), "either direction tells"
+
+
+def test_being_blank_tells_too(labelled: Labelled) -> None:
+    label, generator = labelled
+    values = np.where(label == 1, generator.random(2000), np.nan)
+    assert alone(CellKind.NUMBER, values, label) == 1
+    assert like_the_label(CellKind.NUMBER, values, label)
+
+
+def test_a_text_tells_by_its_rows_in_the_other_half_and_one_that_stands_once_tells_nothing(
+    labelled: Labelled,
+) -> None:
+    label, _ = labelled
+    assert alone(CellKind.TEXT, 7.0 + label, label) >= LEAK
+    assert alone(CellKind.TEXT, np.arange(2000.0), label) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_measure_that_parts_the_classes_is_no_form_of_the_label(labelled: Labelled) -> None:
+    label, generator = labelled
+    values = generator.random(2000) + 5 * label
+    assert alone(CellKind.NUMBER, values, label) == 1
+    assert not like_the_label(CellKind.NUMBER, values, label)
+
+
+def test_one_class_alone_tells_nothing() -> None:
+    assert alone(CellKind.NUMBER, np.arange(9.0), np.zeros(9, np.int8)) == 0.5

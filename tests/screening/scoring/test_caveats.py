@@ -1,0 +1,67 @@
+"""A single transaction that can't be judged well is told to be so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from screening.detectors.detector import Detector
+from screening.detectors.registry import Detectors
+from screening.detectors.vectorizer import NOTHING, Seen
+from screening.features import Past, PastIndex
+from screening.scoring.caveats import NO_PAST, remarks
+from screening.scoring.reason_codes import explain
+from screening.settings import Settings
+from screening.transactions.schema import Transactions
+from utils import as_transactions
+
+PAYMENT = {"TX_DATETIME": "2018-08-10 10:00:00", "CUSTOMER_ID": "5", "TERMINAL_ID": "1", "TX_AMOUNT": 50.0}
+
+
+@pytest.fixture
+def payments(settings: Settings) -> Detector:
+    return Detectors(settings).get("payments")
+
+
+def test_a_payment_of_nobody_known_is_doubtful(payments: Detector) -> None:
+    given = as_transactions([PAYMENT], payments.contract)
+    assert remarks(payments, given, NOTHING) == [[NO_PAST]]
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_who_was_seen_is_known(payments: Detector, indexed: bool) -> None:
+    given = as_transactions(
+        [PAYMENT, {**PAYMENT, "CUSTOMER_ID": "6"}, {**PAYMENT, "CUSTOMER_ID": "6", "TERMINAL_ID": "2"}],
+        payments.contract,
+    )
+    past = Past(given.values[:1], np.array([-1], np.int8))
+    seen = Seen(past=PastIndex(payments.vectorizer.definition, past) if indexed else past)
+    assert remarks(payments, given, seen) == [[], [], [NO_PAST]]
+
+
+def test_an_amount_far_beyond_the_training_data_is_told(payments: Detector) -> None:
+    given = as_transactions([PAYMENT, {**PAYMENT, "TX_AMOUNT": 1e6}], payments.contract)
+    usual, beyond = remarks(payments, given, NOTHING)
+    assert usual == [NO_PAST]
+    assert beyond[1].startswith("TX_AMOUNT is 1,000,000, far beyond the training data (0")
+
+
+def test_a_large_payment_of_nobody_known_is_flagged_and_says_that_nobody_was_seen(payments: Detector) -> None:
+    """Every one of more than 220 is a fraud in what it learned from; half of that is nothing to go by."""
+    large, usual = as_transactions([{**PAYMENT, "TX_AMOUNT": 1000.0}, PAYMENT], payments.contract).values
+    columns = payments.contract.columns
+    scores = [float(payments.probabilities(Transactions(columns, row[None]))[0]) for row in (large, usual)]
+    assert scores[0] > 0.9
+    assert scores[1] < 0.05
+    (reasons,) = explain(payments, Transactions(columns, large[None]))
+    assert reasons[0].text.startswith("TX_AMOUNT is 1,000, far above the usual")
+    assert not any("is 90 days" in reason.text for reason in reasons)
+
+
+def test_rows_that_stand_alone_miss_nobody(settings: Settings) -> None:
+    card = Detectors(settings).default
+    row = dict.fromkeys(card.contract.columns, 0.0)
+    given = as_transactions([row, {**row, "V14": -1e20}], card.contract)
+    usual, beyond = remarks(card, given, NOTHING)
+    assert usual == []
+    assert ["V14 is -1e+20" in note for note in beyond] == [True]

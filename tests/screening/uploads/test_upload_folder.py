@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from screening.infra.wake_signal import Doorbell
+from screening.uploads import upload_folder
+from screening.uploads.upload_folder import Abandoned, Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path, "a")
+    made.create()
+    return made
+
+
+def test_a_reader_waits_for_what_another_still_writes(folder: Folder) -> None:
+    def write() -> None:
+        with folder.input.open("wb", buffering=0) as out:
+            for part in (b"one,", b"two,", b"three"):
+                time.sleep(0.03)
+                out.write(part)
+        folder.complete()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with folder.open() as stream:
+        assert stream.read() == b"one,two,three"
+    writer.join()
+
+
+def test_a_sender_that_left_ends_the_reading(folder: Folder) -> None:
+    folder.input.write_bytes(b"one,")
+    with folder.open() as stream:
+        assert stream.read(4) == b"one,"
+        threading.Timer(0.05, folder.remove).start()
+        with pytest.raises(Abandoned):
+            stream.read(4)
+
+
+def test_a_sender_that_falls_silent_ends_the_reading(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_folder, "SILENCE_SECONDS", 0.05)
+    with folder.open() as stream, pytest.raises(Abandoned):
+        stream.read(1)
+
+
+def test_a_folder_that_is_gone_is_abandoned(folder: Folder) -> None:
+    folder.remove()
+    with pytest.raises(Abandoned):
+        folder.open()
+
+
+def test_the_doorbell_wakes_a_waiter_at_once_and_only_once(tmp_path: Path) -> None:
+    bell = Doorbell(tmp_path)
+    bell.wait(1)
+    threading.Timer(0.05, Doorbell(tmp_path).ring).start()
+    began = time.monotonic()
+    bell.wait(20)
+    assert time.monotonic() - began < 10
+    began = time.monotonic()
+    bell.wait(0.1)
+    assert time.monotonic() - began >= 0.1
+
+
+def test_settling_keeps_the_file_and_may_find_it_gone(folder: Folder) -> None:
+    folder.input.write_bytes(b"one,two")
+    folder.settle()
+    assert folder.input.read_bytes() == b"one,two"
+    folder.remove()
+    folder.settle()

@@ -1,0 +1,288 @@
+"""Old screenings go by the operator's rule, left-overs of crashes go, and what is lost is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from screening.infra.audit_log import AuditLog
+from screening.infra.job_queue import now
+from screening.ledger.history import Context
+from screening.settings import Settings
+from screening.uploads import deletion
+from screening.uploads.screenings import (
+    CHECKED,
+    DONE,
+    FAILED,
+    QUEUED,
+    RECEIVING,
+    RUNNING,
+    Request,
+    Screening,
+    new_id,
+)
+from screening.uploads.upload_folder import Folder
+from screening.web.services import Services
+from screening.worker import upkeep
+from screening.worker.loop import Worker
+from screening.worker.upkeep import Upkeep
+
+WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+LONG_AGO = time.time() - 3600
+
+
+def screening(services: Services, state: str, days: float) -> str:
+    """One that ended so many days ago, with files and with rows that a detector remembers."""
+    folder = Folder(services.settings.instance, new_id())
+    folder.create()
+    services.history.begin(folder.path.name, WISH)
+    ended = now() - timedelta(days=days)
+    values: dict[str, Any] = {"state": state, "created": ended, "sha256": "ab" * 32}
+    if state in (DONE, CHECKED, FAILED):
+        values["finished"] = ended
+    with services.database.write() as session:
+        session.execute(update(Screening).where(Screening.id == folder.path.name).values(values))
+    remember(services, folder.path.name)
+    return folder.path.name
+
+
+def remember(services: Services, name: str) -> None:
+    detector = services.detectors.get("payments")
+    Context(services.settings.instance, detector).remember(
+        name, np.ones((2, len(detector.contract.columns))), None
+    )
+
+
+def remembered(services: Services) -> set[str]:
+    return {path.stem for path in (services.settings.instance / "context").glob("*/*")}
+
+
+def on_disk(services: Services) -> set[str]:
+    return {path.name for path in (services.settings.instance / "screenings").iterdir()}
+
+
+def told(settings: Settings) -> list[dict[str, Any]]:
+    """What the audit log has of the upkeep."""
+    lines = (json.loads(line) for path in AuditLog(settings.instance).files() for line in path.open())
+    return [line for line in lines if line["event"] in ("screening_expired", "leftover_removed")]
+
+
+@pytest.fixture
+def tidy(services: Services) -> Callable[..., None]:
+    """Does all the upkeep that is due at a start, with other settings."""
+
+    def run(**changes: Any) -> None:
+        settings = replace(services.settings, **changes)
+        Upkeep(settings, services.history, services.detectors).step()
+
+    return run
+
+
+def test_screenings_stay_for_as_long_as_nobody_says_otherwise(
+    services: Services, tidy: Callable[..., None]
+) -> None:
+    kept = screening(services, DONE, 4000)
+    tidy()
+    assert services.history.state(kept) == DONE
+    assert on_disk(services) == {kept}
+
+
+@pytest.mark.parametrize("state", [DONE, CHECKED, FAILED])
+def test_an_old_screening_goes_with_all_that_is_known_of_it(
+    services: Services, tidy: Callable[..., None], state: str
+) -> None:
+    old, young = screening(services, state, 91), screening(services, state, 89)
+    tidy(keep_screenings_days=90)
+    assert services.history.ids() == on_disk(services) == remembered(services) == {young}
+    (line,) = told(services.settings)
+    assert (line["event"], line["screening"], line["owner"], line["kept_days"]) == (
+        "screening_expired",
+        old,
+        "ana",
+        90,
+    )
+
+
+@pytest.mark.parametrize("state", [RECEIVING, QUEUED, RUNNING])
+def test_a_screening_that_is_not_over_stays_however_old(
+    services: Services, tidy: Callable[..., None], state: str
+) -> None:
+    old = screening(services, state, 400)
+    tidy(keep_screenings_days=1)
+    assert services.history.state(old) == state
+    assert on_disk(services) == remembered(services) == {old}
+
+
+def test_one_that_its_owner_sets_to_work_in_this_moment_stays(services: Services) -> None:
+    old = screening(services, CHECKED, 400)
+    limit = now() - timedelta(days=1)
+    assert [one.id for one in services.history.older(limit, limit=9)] == [old]
+    assert services.history.go_on(old, set_aside_bad=False)
+    assert not services.history.remove_older(old, limit)
+    assert services.history.state(old) == QUEUED
+
+
+def test_many_old_ones_go_some_at_a_time(
+    services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "BATCH", 2)
+    for days in (50, 60, 70, 80, 90):
+        screening(services, DONE, days)
+    tidying = Upkeep(replace(settings, keep_screenings_days=30), services.history, services.detectors)
+    left = []
+    for _ in range(4):
+        tidying.step()
+        left.append(len(services.history.ids()))
+    assert left == [3, 1, 0, 0]
+
+
+def test_the_rule_is_applied_again_each_hour(services: Services, settings: Settings) -> None:
+    clock = [0.0]
+    tidying = Upkeep(
+        replace(settings, keep_screenings_days=30), services.history, services.detectors, lambda: clock[0]
+    )
+    tidying.step()
+    old = screening(services, DONE, 31)
+    clock[0] = 3599.0
+    tidying.step()
+    assert services.history.ids() == {old}
+    clock[0] = 3600.0
+    tidying.step()
+    assert services.history.ids() == set()
+
+
+def test_the_worker_applies_the_rule(settings: Settings, services: Services) -> None:
+    old = screening(services, DONE, 31)
+    working = Worker(replace(settings, keep_screenings_days=30), services.history, services.detectors)
+    working._stop.is_set = lambda: services.history.state(old) is None  # type: ignore[method-assign]
+    working.loop()
+    assert on_disk(services) == set()
+
+
+def aged(path: Path) -> None:
+    os.utime(path, (LONG_AGO, LONG_AGO))
+
+
+def test_files_of_no_screening_go_and_that_is_told(services: Services, tidy: Callable[..., None]) -> None:
+    """The server was killed between removing the row and removing the files."""
+    kept, gone = screening(services, DONE, 1), screening(services, DONE, 1)
+    services.history.remove(gone)
+    for path in (services.settings.instance / "screenings" / gone, *_parts(services, gone)):
+        aged(path)
+    tidy()
+    assert on_disk(services) == remembered(services) == {kept}
+    assert [(line["event"], line["screening"]) for line in told(services.settings)] == [
+        ("leftover_removed", gone)
+    ]
+
+
+def _parts(services: Services, name: str) -> list[Path]:
+    return list((services.settings.instance / "context").glob(f"*/{name}.*"))
+
+
+def test_what_a_detector_remembers_of_no_screening_goes_alone(
+    services: Services, tidy: Callable[..., None]
+) -> None:
+    """Killed after the folder went; and while rows were being written down."""
+    screening(services, DONE, 1)
+    gone, half = new_id(), new_id()
+    for name in (gone, half):
+        remember(services, name)
+    (written,) = _parts(services, half)
+    written = written.rename(written.with_suffix(".part"))
+    for path in (*_parts(services, gone), written):
+        aged(path)
+    tidy()
+    assert not remembered(services) & {gone, half}
+
+
+def test_an_upload_that_has_no_row_yet_stays(services: Services, tidy: Callable[..., None]) -> None:
+    screening(services, DONE, 1)
+    folder = Folder(services.settings.instance, new_id())
+    folder.create()
+    tidy()
+    assert folder.input.exists()
+
+
+def test_what_is_no_screening_is_left_alone(services: Services, tidy: Callable[..., None]) -> None:
+    screening(services, DONE, 1)
+    theirs = services.settings.instance / "screenings" / "lost+found"
+    theirs.mkdir()
+    aged(theirs)
+    tidy()
+    assert theirs.is_dir()
+
+
+def test_an_empty_database_does_not_wipe_the_disk(
+    services: Services, tidy: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """DATABASE_URL names another one by mistake."""
+    kept = screening(services, DONE, 1)
+    services.history.remove(kept)
+    aged(services.settings.instance / "screenings" / kept)
+    tidy()
+    assert on_disk(services) == {kept}
+    assert "DATABASE_URL" in caplog.text
+
+
+def test_screenings_whose_files_are_gone_stay_and_are_told_once(
+    services: Services, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = screening(services, DONE, 1)
+    shutil.rmtree(settings.instance / "screenings" / lost)
+    clock = [0.0]
+    tidying = Upkeep(settings, services.history, services.detectors, lambda: clock[0])
+    with caplog.at_level(logging.ERROR, "screening.worker.upkeep"):
+        for hour in range(3):
+            clock[0] = 3600.0 * hour
+            tidying.step()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"files are gone from the disk: 1 screenings have none, first {lost}"
+    ]
+    assert services.history.state(lost) == DONE
+
+
+def test_what_a_killed_command_left_goes_after_days(services: Services, tidy: Callable[..., None]) -> None:
+    old, young = (services.settings.instance / name for name in ("screen-old", "training-young"))
+    for path in (old, young):
+        (path / "command-line").mkdir(parents=True)
+    os.utime(old, (time.time() - 4 * 24 * 3600,) * 2)
+    tidy()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_disk_that_cannot_be_tidied_is_told_and_stops_nothing(
+    services: Services, tidy: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file is called as a scratch folder is: the rest is done nevertheless."""
+    (services.settings.instance / "screen-odd").write_text("no folder")
+    os.utime(services.settings.instance / "screen-odd", (0, 0))
+    old = screening(services, DONE, 31)
+    tidy(keep_screenings_days=30)
+    assert services.history.state(old) is None
+    assert "not everything could be tidied" in caplog.text
+
+
+def test_rows_of_a_screening_that_was_deleted_while_it_ran_are_forgotten(
+    services: Services, settings: Settings
+) -> None:
+    """Deleted after its last batch: the worker wrote down what it saw after the deletion."""
+    running = screening(services, RUNNING, 0)
+    row = services.history.get(running)
+    assert row is not None
+    deletion.delete(services.history, settings.instance, running)
+    remember(services, running)
+    Worker(settings, services.history, services.detectors)._finish(row, time.monotonic(), state=DONE)
+    assert remembered(services) == set()

@@ -1,0 +1,140 @@
+"""A file whose columns are called otherwise: its sender says which is which, and next time nobody asks."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from screening.uploads.column_mappings import Mapping, mark
+from screening.uploads.screenings import DONE, OPEN_STATES
+from screening.web.services import Services
+from screening.worker.loop import Worker
+from tests.conftest import Person
+
+
+@pytest.fixture
+def renamed(sample: bytes) -> bytes:
+    """The sample with its amount and time called otherwise, in other places."""
+    header, rows = sample.split(b"\n", 1)
+    return header.replace(b"Amount", b"Betrag").replace(b"Time", b"Seconds") + b"\n" + rows
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """What the form would send as it stands: the chosen option of each select."""
+    found = {}
+    for name, options in re.findall(r'<select[^>]* name="(column-\d+)"[^>]*>(.*?)</select>', page, re.DOTALL):
+        chosen = re.search(r'<option value="([^"]*)" selected', options)
+        found[name] = chosen[1] if chosen else ""
+    return found
+
+
+def done(services: Services, screening_id: str, seconds: float = 30.0) -> bool:
+    """Wait until the worker's thread has finished a screening."""
+    deadline = time.monotonic() + seconds
+    while services.history.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return services.history.state(screening_id) == DONE
+
+
+def test_the_refusal_offers_to_say_which_column_is_which(
+    analyst: Person, worker: Worker, renamed: bytes, services: Services
+) -> None:
+    answer = analyst.upload(renamed, may_map="1")
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert "Amount" in page
+    (link,) = set(re.findall(r'href="(/results/\w+/mapping)"', page))
+    form = analyst.client.get(link).get_data(as_text=True)
+    fields = fields_of(form)
+    assert len(fields) == 30
+    assert fields["column-29"] == "Betrag"
+    sent = {"csrf_token": analyst.token(link), "detector": "card", **fields, "column-0": "Seconds"}
+    location = analyst.client.post(link, data=sent).headers["Location"]
+    assert done(services, location.rsplit("/", 1)[1])
+    result = analyst.client.get(location).get_data(as_text=True)
+    assert "Betrag as Amount" in result
+    assert "flagged" in result
+
+
+def test_the_next_file_with_this_header_is_screened_at_once(
+    analyst: Person, worker: Worker, renamed: bytes, services: Services
+) -> None:
+    columns = {name: name for name in services.detectors.default.contract.columns}
+    header = renamed.split(b"\n", 1)[0].decode().split(",")
+    services.mappings.remember(
+        header, Mapping("card", {**columns, "Amount": "Betrag", "Time": "Seconds"}), "ana"
+    )
+    answer = analyst.upload(renamed)
+    assert answer.status_code == 303
+    page = analyst.client.get(answer.headers["Location"]).get_data(as_text=True)
+    assert "Seconds as Time" in page
+    assert "as was said by ana on 20" in page
+    screening_id = answer.headers["Location"].rsplit("/", 1)[1]
+    forget = f"/results/{screening_id}/mapping/forget"
+    analyst.client.post(forget, data={"csrf_token": analyst.token("/upload")})
+    assert services.mappings.recall(header) is None
+
+
+def test_a_wrong_choice_is_said_beside_it_and_nothing_is_remembered(
+    analyst: Person, worker: Worker, renamed: bytes, services: Services
+) -> None:
+    page = analyst.upload(renamed, may_map="1").get_data(as_text=True)
+    link = re.search(r'href="(/results/\w+/mapping)"', page)[1]
+    fields = fields_of(analyst.client.get(link).get_data(as_text=True))
+    sent = {
+        "csrf_token": analyst.token(link),
+        "detector": "card",
+        **fields,
+        "column-0": "",
+        "column-1": "Betrag",
+    }
+    answer = analyst.client.post(link, data=sent)
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert "Choose a column" in page
+    assert "chosen for" in page
+    assert services.mappings.recall(renamed.split(b"\n", 1)[0].decode().split(",")) is None
+
+
+def test_programs_and_other_faults_are_refused_as_ever_and_nothing_is_kept(
+    analyst: Person, worker: Worker, renamed: bytes, sample: bytes, services: Services
+) -> None:
+    assert analyst.upload(renamed).status_code == 400
+    assert analyst.upload(sample.replace(b"Amount,", b"Time,"), may_map="1").status_code == 400
+    assert services.history.count("ana") == 0
+    assert list((services.settings.instance / "screenings").glob("*")) == []
+
+
+def test_a_screening_that_does_not_wait_has_no_mapping_page(
+    analyst: Person, worker: Worker, sample: bytes
+) -> None:
+    location = analyst.upload(sample).headers["Location"]
+    assert analyst.client.get(f"{location}/mapping").status_code == 409
+
+
+def test_the_order_and_the_case_of_a_header_do_not_matter() -> None:
+    assert mark(["A", " b"]) == mark(["B", "a "])
+    assert mark(["a", "b"]) != mark(["a", "c"])
+
+
+def test_a_form_without_a_detector_is_refused(analyst: Person, worker: Worker, renamed: bytes) -> None:
+    page = analyst.upload(renamed, may_map="1").get_data(as_text=True)
+    link = re.search(r'href="(/results/\w+/mapping)"', page)[1]
+    fields = fields_of(analyst.client.get(link).get_data(as_text=True))
+    sent = {"csrf_token": analyst.token(link), **fields, "column-0": "Seconds"}
+    assert analyst.client.post(link, data=sent).status_code == 400
+
+
+def test_a_long_name_is_cut_and_a_number_of_a_card_in_one_is_not_shown(
+    analyst: Person, worker: Worker, renamed: bytes
+) -> None:
+    spoiled = renamed.replace(b"Betrag", b"Betrag 4111 1111 1111 1111", 1).replace(b"Seconds", b"S" * 5000, 1)
+    page = analyst.upload(spoiled, may_map="1").get_data(as_text=True)
+    (link,) = set(re.findall(r'href="(/results/\w+/mapping)"', page))
+    shown = re.sub(r'value="[^"]*"', "", analyst.client.get(link).get_data(as_text=True))
+    assert "Betrag ••••" in shown
+    assert "4111" not in shown
+    assert "S" * 40 not in shown
+    assert "S" * 39 + "…" in shown

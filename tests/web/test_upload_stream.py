@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
+from screening.uploads.upload_folder import Folder
+from screening.web.http import upload_stream
+from screening.web.http.upload_stream import Body, first_bytes, store
+
+EDGE = b"b-o-u-n-d"
+
+
+def form(content: bytes, after: bytes = b"") -> bytes:
+    return (
+        b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\nabc\r\n'
+        b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+        + content + b"\r\n" + after + b"--" + EDGE + b"--\r\n"
+    )  # fmt: skip
+
+
+class Dribble(io.RawIOBase):
+    """A stream that gives a few bytes at a time, wherever they end."""
+
+    def __init__(self, data: bytes, step: int) -> None:
+        self._inner, self._step = io.BytesIO(data), step
+
+    def read(self, size: int = -1) -> bytes:
+        return self._inner.read(min(size, self._step))
+
+
+def body_of(data: bytes, *, step: int = 1 << 20, length: int | None = -1, limit: int = 1 << 30) -> Body:
+    environ = EnvironBuilder(method="POST", path="/upload").get_environ()
+    environ["CONTENT_TYPE"] = f"multipart/form-data; boundary={EDGE.decode()}"
+    environ["wsgi.input"] = Dribble(data, step)
+    environ["CONTENT_LENGTH"] = "" if length is None else str(len(data) if length < 0 else length)
+    if length is None:
+        environ["wsgi.input_terminated"] = True
+        del environ["CONTENT_LENGTH"]
+    return Body(Request(environ), limit)
+
+
+def received(body: Body) -> tuple[dict[str, str], bytes]:
+    found = body.fields()
+    content = b"".join(body.content())
+    body.finish()
+    return found.fields, content
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    content=st.lists(
+        st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"--", EDGE, b"\r\n--b-o-u-n", b"1,2\n"]), max_size=30
+    ).map(b"".join).filter(lambda text: b"\r\n--" + EDGE not in b"\r\n" + text),
+    step=st.integers(1, 40),
+    announced=st.booleans(),
+)  # fmt: skip
+def test_the_content_comes_through_byte_for_byte_wherever_the_pieces_end(
+    content: bytes, step: int, announced: bool
+) -> None:
+    body = body_of(form(content), step=step, length=-1 if announced else None)
+    assert received(body) == ({"csrf_token": "abc"}, content)
+
+
+def test_an_empty_file_may_share_its_line_break_with_the_boundary() -> None:
+    head, tail = form(b"").split(b'filename="a.csv"\r\n')
+    assert received(body_of(head + b'filename="a.csv"\r\n' + tail[2:]))[1] == b""
+    assert received(body_of(form(b"")))[1] == b""
+
+
+def test_fields_behind_the_file_are_read_over() -> None:
+    later = b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="button"\r\n\r\nsend\r\n'
+    assert received(body_of(form(b"1,2\r\n3,4\r\n", later)))[1] == b"1,2\r\n3,4\r\n"
+
+
+@pytest.mark.parametrize(
+    "name", [b'detector"', b'set_aside"', b'file"; filename="b.csv"', b'more"; filename="b.csv"']
+)
+def test_a_wish_or_another_file_behind_the_file_is_not_passed_over_in_silence(name: bytes) -> None:
+    later = b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="' + name + b"\r\n\r\ncard\r\n"
+    with pytest.raises(BadRequest, match=r"more than one file|after the file"):
+        received(body_of(form(b"1,2\r\n3,4\r\n", later)))
+
+
+@pytest.mark.security(26)
+@pytest.mark.parametrize("missing", [1, 5, 12, 20, 40])
+def test_a_body_that_ends_early_is_noticed_announced_or_not(missing: int) -> None:
+    data = form(b"1,2\n" * 50)
+    with pytest.raises(ClientDisconnected):
+        received(body_of(data[:-missing], length=len(data)))
+    if missing > 4:  # without a length only the closing boundary tells
+        with pytest.raises(ClientDisconnected):
+            received(body_of(data[:-missing], length=None))
+
+
+@pytest.mark.security(26)
+def test_more_than_the_limit_is_refused_by_announcement_and_by_count() -> None:
+    data = form(b"1,2\n" * 1000)
+    with pytest.raises(RequestEntityTooLarge):
+        body_of(data, limit=1000)
+    with pytest.raises(RequestEntityTooLarge):
+        received(body_of(data, length=None, step=64, limit=1000))
+
+
+def test_a_body_of_another_kind_is_refused() -> None:
+    environ = EnvironBuilder(method="POST", data="{}", content_type="application/json").get_environ()
+    with pytest.raises(BadRequest):
+        Body(Request(environ), 1000)
+
+
+def test_a_field_as_large_as_a_file_is_refused() -> None:
+    data = b"--" + EDGE + b'\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * 100_000 + b"\r\n"
+    with pytest.raises(RequestEntityTooLarge):
+        body_of(data, length=None).fields()
+
+
+def test_what_is_stored_is_what_came_with_its_size_and_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_stream, "ALIVE_SECONDS", 0.0)
+    folder = Folder(tmp_path, "a")
+    folder.create()
+    content = bytes(range(256)) * 500
+    body = body_of(form(content), step=999)
+    body.fields()
+    pieces = body.content()
+    signs: list[int] = []
+    size, sha256 = store(first_bytes(pieces, 4096), pieces, folder, lambda: signs.append(1))
+    assert folder.input.read_bytes() == content
+    assert (size, sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert len(signs) > 10
