@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -26,6 +27,8 @@ log = logging.getLogger("screening.server")
 THREADS = 64
 """Requests that one process serves at once; a slow sender occupies one, and it costs little while it waits."""
 RESTART_SECONDS = 1.0
+LATER_SECONDS = 2.0
+"""After which the second and further workers are started."""
 STOP_SECONDS = 15
 
 
@@ -38,7 +41,7 @@ def run(settings: Settings) -> int:
     begin_logging()
     prepare(settings)
     os.environ[watchdog.SERVER] = str(os.getpid())
-    worker = _WorkerProcess()
+    workers = _Workers(settings.job_workers)
     try:
         Granian(
             "app:create_app",
@@ -56,7 +59,7 @@ def run(settings: Settings) -> int:
             log_level=LogLevels.error,
         ).serve()
     finally:
-        worker.stop()
+        workers.stop()
     return 0
 
 
@@ -95,32 +98,45 @@ def _check_port(settings: Settings) -> None:
         ) from None
 
 
-class _WorkerProcess:
-    """The job worker as a process of its own: its memory and its crashes are not the pages'."""
+class _Workers:
+    """The job workers as processes of their own: their memory and their crashes are not the pages'."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
         self._stopping = threading.Event()
-        self._process = self._begin()
-        self._thread = threading.Thread(target=self._keep_alive, daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        for number in range(count):
+            threading.Thread(target=self._keep_alive, args=(number,), daemon=True).start()
 
-    @staticmethod
-    def _begin() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "screening.worker"], cwd=ROOT)
-
-    def _keep_alive(self) -> None:
-        while True:
-            status = self._process.wait()
+    def _keep_alive(self, number: int) -> None:
+        # the first page and the first worker have the cores for themselves
+        if number and self._stopping.wait(LATER_SECONDS):
+            return
+        while (process := self._begin(number)) is not None:
+            status = process.wait()
             if self._stopping.wait(RESTART_SECONDS):
                 return
-            log.error("the job worker ended with status %s and is started again", status)
-            self._process = self._begin()
+            log.error("the job worker %d ended with status %s and is started again", number, status)
+
+    def _begin(self, number: int) -> subprocess.Popen[bytes] | None:
+        """Start a worker, unless all are to stop."""
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            command = [sys.executable, "-m", "screening.worker", str(number)]
+            self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603  our own module
+            return self._processes[number]
 
     def stop(self) -> None:
-        """Let it put its work down, and make sure that it is gone."""
-        self._stopping.set()
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()  # what it held is freed when the next one starts
+        """Let them put their work down, and make sure that they are gone."""
+        with self._lock:
+            self._stopping.set()
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._processes.values():
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()  # what it held is freed when the next one starts
+                process.wait()

@@ -40,6 +40,7 @@ class Settings:
     vectorizer_file: Path = ROOT / "vectorizer.pkl"
     idle_minutes: int = 15
     workers: int = 2
+    job_workers: int = 2
     keep_screenings_days: int | None = None
     """``None``: they are kept until somebody deletes them."""
 
@@ -70,6 +71,7 @@ class Settings:
             vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             workers=read("WORKERS", _whole(1, 64), 2),
+            job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )
 

@@ -6,6 +6,7 @@ disagree after a crash. Whoever works on a row holds a lease and renews it; a le
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,9 @@ from sqlalchemy.types import TypeDecorator
 
 from screening.errors import ScreeningError
 from screening.infra.database import Database
+from screening.infra.wake_signal import Signals, WakeSignal
 
+log = logging.getLogger(__name__)
 RECEIVING, RUNNING, DONE, FAILED = "receiving", "running", "done", "failed"
 LEASE = timedelta(seconds=30)
 ARRIVAL = timedelta(seconds=150)
@@ -71,8 +74,12 @@ class Jobs(Generic[Row]):
     claimable: ClassVar[tuple[str, ...]]
     """The states of rows that a worker may take."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, signals: Signals | None = None) -> None:
+        """``signals``: rung when a row waits for a worker and when one ends; without them workers and requests look by
+        themselves.
+        """
         self._database = database
+        self._signals = signals
 
     @property
     def database(self) -> Database:
@@ -94,6 +101,7 @@ class Jobs(Generic[Row]):
         """Forget a row."""
         with self._database.write() as session:
             session.execute(delete(self.table).where(self.table.id == job_id))
+        self._ended()
 
     def touch(self, job_id: str) -> None:
         """The file is still arriving; without this an upload that no worker holds yet is taken for left."""
@@ -106,14 +114,17 @@ class Jobs(Generic[Row]):
 
     # ---- the worker's side ------------------------------------------------------------------------------------
 
-    def claim(self, holder: str, *, slow: Collection[str] = ()) -> Row | None:
+    def claim(
+        self, holder: str, *, slow: Collection[str] = (), passed_over: Collection[str] = ()
+    ) -> Row | None:
         """Take the oldest row that waits for work and hold it; ``None`` when there is none.
 
-        Whole files go before those that are still arriving; of these, the ones in ``slow`` are left alone.
+        Whole files go before those that are still arriving; of these, the ones in ``slow`` are left alone. Those that
+        are ``passed_over`` are left alone whatever their state.
         """
         query = (
             select(self.table)
-            .where(*self._waits(slow))
+            .where(*self._waits(slow), self.table.id.not_in(passed_over))
             .order_by(self.table.state == RECEIVING, self.table.created)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -127,11 +138,15 @@ class Jobs(Generic[Row]):
                 row.holder, row.lease_until = holder, lease_end()
                 row.attempts += 1
                 row.state = RUNNING if row.state == self.waiting else row.state
+                self._claimed(row)
             return row
 
-    def others_wait(self, job_id: str, *, slow: Collection[str] = ()) -> bool:
-        """Whether there is work that :meth:`claim` would give, besides this row."""
-        query = select(self.table.id).where(*self._waits(slow), self.table.id != job_id).limit(1)
+    def others_wait(
+        self, job_id: str, *, slow: Collection[str] = (), passed_over: Collection[str] = ()
+    ) -> bool:
+        """Return whether there is work that :meth:`claim` would give, besides this row."""
+        others = self.table.id.not_in({job_id, *passed_over})
+        query = select(self.table.id).where(*self._waits(slow), others).limit(1)
         with self._database.read() as session:
             return session.scalar(query) is not None
 
@@ -142,17 +157,22 @@ class Jobs(Generic[Row]):
     def finish(self, job_id: str, holder: str, **outcome: Any) -> bool:
         """Write the outcome (``state`` and what goes with it), if the row is still held by ``holder``."""
         ended = {"holder": None, "lease_until": None, "finished": now(), "progress": 1.0}
-        return self._change_held(job_id, holder, {**ended, **outcome})
+        done = self._change_held(job_id, holder, {**ended, **outcome})
+        self._ended()
+        return done
 
     def release(self, holder: str, *, in_order: bool = False) -> None:
         """Free what ``holder`` held. ``in_order``: it stopped when told to, which is no failed attempt."""
         with self._database.write() as session:
             held = select(self.table).where(self.table.holder == holder, self.table.state.in_(self.claimable))
-            for row in session.scalars(held):
+            rows = session.scalars(held).all()
+            for row in rows:
                 row.holder = None
                 row.lease_until = arrival_end() if row.state == RECEIVING else None
                 row.state = self.waiting if row.state == RUNNING else row.state
                 row.attempts -= in_order
+        if rows:
+            self._waits_now()
 
     def give_up(self) -> list[str]:
         """Fail what was tried too often; remove what stopped arriving. Returns the ids that were removed."""
@@ -167,7 +187,21 @@ class Jobs(Generic[Row]):
         with self._database.write() as session:
             session.execute(delete(table).where(*stale))
             session.execute(update(table).where(*hopeless).values(holder=None, lease_until=None, **ended))
+        self._ended()
         return removed
+
+    def _claimed(self, row: Row) -> None:
+        """Change what a row must not keep of an earlier attempt."""
+
+    def _waits_now(self) -> None:
+        """Tell the workers that a row waits; call it after the change was committed."""
+        if self._signals is not None:
+            _ring(self._signals.waiting)
+
+    def _ended(self) -> None:
+        """Tell whoever waits for a row's end that one ended or is gone."""
+        if self._signals is not None:
+            _ring(self._signals.ended)
 
     def _hopeless(self) -> ScreeningError:
         """What is said of a row that was tried too often."""
@@ -186,6 +220,14 @@ class Jobs(Generic[Row]):
         with self._database.write() as session:
             mine = update(self.table).where(self.table.id == job_id, self.table.holder == holder)
             return bool(session.execute(mine.values(values)).rowcount)  # type: ignore[attr-defined]
+
+
+def _ring(signal: WakeSignal) -> None:
+    """A change that was committed has happened, whether or not it could be told."""
+    try:
+        signal.ring()
+    except OSError as problem:
+        log.warning("a wake signal can't be rung, so others hear of this a second later: %s", problem)
 
 
 def new_id() -> str:

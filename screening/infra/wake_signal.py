@@ -1,30 +1,110 @@
-"""Wakes processes that wait for work, without a broker."""
+"""Wake threads and processes that wait for something, without a broker and without asking the database.
+
+A signal is rung by whoever changed something and heard by everybody who listens, in any process. A listener that rings
+are meant for looks at the database once, then waits; no ring between the two is lost. The signals of one instance are
+files (:class:`FileSignal`); an installation on several machines needs another :class:`WakeSignal`, such as PostgreSQL's
+LISTEN and NOTIFY, and nothing else changes.
+"""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+LOOK_SECONDS = 0.003
+"""How often a listener looks at first; a look takes some 2 µs."""
+SLOWEST_LOOK_SECONDS = 0.02
+"""How often one looks that has waited for long: an idle process must cost nothing."""
+EAGER_SECONDS = 2.0
+LONGEST = 1 << 20
+"""Bytes after which a signal's file begins anew."""
 
 
-class Doorbell:
-    """Wakes the worker within milliseconds without a broker: it looks at one file's change time."""
+class Listener(Protocol):
+    """One who listens to a signal, from the moment it was made."""
 
-    def __init__(self, instance: Path) -> None:
-        self._file = instance / "doorbell"
-        if not self._file.exists():
-            self._file.touch()
-        self._seen = 0
+    def wait(self, seconds: float) -> bool:
+        """Return ``True`` when it rang since the last call, or ``False`` after ``seconds``."""
+
+
+class WakeSignal(Protocol):
+    """Something that is rung and listened to, across processes."""
 
     def ring(self) -> None:
-        """Say that there is work."""
-        self._file.touch()
+        """Wake all who listen."""
 
-    def wait(self, seconds: float) -> None:
-        """Return when it rang since the last call, or after ``seconds``."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            changed = self._file.stat().st_mtime_ns
-            if changed != self._seen:
-                self._seen = changed
-                return
-            time.sleep(0.01)
+    def listen(self) -> Listener:
+        """Return a listener. Look at what you wait for after this and before you wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """The signals of an installation."""
+
+    waiting: WakeSignal
+    """A job waits for a worker."""
+    ended: WakeSignal
+    """A job ended, or was removed."""
+
+    @classmethod
+    def of(cls, instance: Path) -> Signals:
+        """Return the signals of an instance folder, which must be there."""
+        folder = instance / "signals"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return cls(FileSignal(folder / "waiting"), FileSignal(folder / "ended"))
+
+
+class FileSignal:
+    """A file that grows by one byte for each ring.
+
+    Times of change won't do: they have a resolution of some milliseconds, in which a second ring would be lost.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        file.touch(mode=0o600)
+
+    def ring(self) -> None:
+        """Wake all who listen.
+
+        Raises:
+            OSError: the file can't be written. Those who listen look by themselves after a while.
+        """
+        handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if os.fstat(handle).st_size >= LONGEST:
+                os.ftruncate(handle, 0)
+            os.write(handle, b".")
+        finally:
+            os.close(handle)
+
+    def listen(self) -> Listener:
+        """Return a listener that hears what is rung from now on."""
+        return _FileListener(self._size)
+
+    def _size(self) -> int:
+        try:
+            return self._file.stat().st_size
+        except FileNotFoundError:  # somebody tidied the folder: the next ring makes it again
+            return 0
+
+
+class _FileListener:
+    def __init__(self, size: Callable[[], int]) -> None:
+        self._size = size
+        self._heard = size()
+
+    def wait(self, seconds: float) -> bool:
+        began = time.monotonic()
+        while (size := self._size()) == self._heard:
+            waited = time.monotonic() - began
+            if waited >= seconds:
+                return False
+            eager = waited < EAGER_SECONDS
+            time.sleep(min(LOOK_SECONDS if eager else SLOWEST_LOOK_SECONDS, seconds - waited))
+        self._heard = size
+        return True

@@ -161,11 +161,14 @@ class Trainings(Jobs[Training]):
             raise Conflict(
                 "This training can't be started.", remedy="Look at its page: it runs, or has ended."
             )
+        self._waits_now()
 
     def cancel(self, training_id: str) -> bool:
         """Call it off, whoever works on it; ``False`` when it has ended already."""
         ended = {"state": CANCELLED, "holder": None, "lease_until": None, "finished": now()}
-        return self._change(training_id, OPEN_STATES, ended)
+        cancelled = self._change(training_id, OPEN_STATES, ended)
+        self._ended()
+        return cancelled
 
     def found(self, training_id: str) -> Training:
         """The row.

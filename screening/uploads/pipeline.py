@@ -73,9 +73,13 @@ class Choice:
     """Which detector takes a file, and which of the file's columns are its: known once the header is read."""
 
     def __init__(
-        self, detectors: Detectors, wanted: str | None, recall: Callable[[list[str]], Mapping | None]
+        self,
+        detectors: Detectors,
+        wanted: str | None,
+        recall: Callable[[list[str]], Mapping | None],
+        on_choice: Callable[[Detector], None] = lambda _detector: None,
     ) -> None:
-        self._detectors, self._wanted, self._recall = detectors, wanted, recall
+        self._detectors, self._wanted, self._recall, self._on_choice = detectors, wanted, recall, on_choice
         self.detector: Detector
         self.contract: ColumnContract
         self.header: list[str] = []
@@ -98,6 +102,7 @@ class Choice:
                 raise
             self.detector = self._detectors.get(self.mapping.detector)
             self.contract = replace(self.detector.contract, aliases=self.mapping.aliases)
+        self._on_choice(self.detector)
         return self.contract
 
     @property
@@ -118,17 +123,19 @@ def screen(
     context: Callable[[Detector], Context] | None = None,
     remember: bool = False,
     recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
+    on_choice: Callable[[Detector], None] = lambda _detector: None,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
     ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``context``
     gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
     ``recall`` gives what was said of a header's columns; it is asked when they aren't called as a detector calls them.
+    ``on_choice`` is told the detector as soon as the header is read, and ``context`` is asked when the last row is.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
-    choice = Choice(detectors, wanted, recall)
+    choice = Choice(detectors, wanted, recall, on_choice)
     collected = _Collected()
     on_batch(0)
     with folder.open() as stream:

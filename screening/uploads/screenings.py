@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CursorResult, Float, Index, Integer, String, delete, func, select, update
+from sqlalchemy import (
+    JSON,
+    CursorResult,
+    Float,
+    Index,
+    Integer,
+    String,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.errors import NotFound, ScreeningError
@@ -71,6 +84,11 @@ class Screening(Job, Base):
     """For each column of the detector the file's, where a user said so."""
     check_first: Mapped[bool] = mapped_column(default=False)
     """Whether the file is to be checked, and scored only when its owner says so."""
+    history_key: Mapped[str | None] = mapped_column(String(64))
+    """Of which detector the history is read and added to, its fingerprint; empty for a detector that has none, ``None``
+    as long as the detector isn't known."""
+    history_turn: Mapped[bool] = mapped_column(default=False)
+    """Whether the history is being read, or was, by the present attempt."""
 
     @property
     def stage(self) -> str:
@@ -119,6 +137,7 @@ class History(Jobs[Screening]):
         )
         with self._database.write() as session:
             session.add(screening)
+        self._waits_now()  # it can be read while it arrives
 
     def received(self, screening_id: str, size: int, sha256: str) -> bool:
         """The whole file is here: from now on it is never lost. ``False`` when its row was removed meanwhile."""
@@ -129,7 +148,8 @@ class History(Jobs[Screening]):
             screening.size, screening.sha256 = size, sha256
             if screening.state == RECEIVING:  # a worker may have failed it already, on what had arrived
                 screening.state = RUNNING if screening.holder else QUEUED
-            return True
+        self._waits_now()
+        return True
 
     def again(
         self, screening_id: str, detector: str, mapping: dict[str, str], *, check_first: bool = False
@@ -140,6 +160,7 @@ class History(Jobs[Screening]):
             if screening is not None and screening.state in (FAILED, CHECKED):
                 screening.wanted_detector, screening.mapping = detector, mapping
                 _queue(screening, check_first=check_first)
+        self._waits_now()
 
     def go_on(self, screening_id: str, *, set_aside_bad: bool) -> bool:
         """Screen a file that was checked, by the detector that it was checked for; ``False`` when it isn't checked."""
@@ -150,6 +171,38 @@ class History(Jobs[Screening]):
             screening.wanted_detector = screening.detector  # a newer one may fit the header too by now
             screening.set_aside_bad = set_aside_bad
             _queue(screening, check_first=False)
+        self._waits_now()
+        return True
+
+    def take_turn(self, screening_id: str) -> bool:
+        """Let a running screening read a detector's history, and add to it; ``False`` as long as it must wait.
+
+        Files are scored against those that were sent before them, however many workers there are: a screening waits for
+        one that is at it, and for every earlier whole file that has the same history or may turn out to have it. The
+        turn ends with the run.
+        """
+        with self._database.write() as session:
+            mine = session.get(Screening, screening_id)
+            if mine is None or not mine.history_key:
+                return False
+            same = Screening.history_key == mine.history_key
+            # locks all rows of this history where the database has no single writer, in one order
+            session.execute(select(Screening.id).where(same).order_by(Screening.id).with_for_update())
+            held = and_(Screening.state == RUNNING, Screening.lease_until >= now())
+            before = or_(
+                Screening.created < mine.created,
+                and_(Screening.created == mine.created, Screening.id < mine.id),
+            )
+            goes_on = or_(held, and_(Screening.state.in_(OPEN_STATES), Screening.attempts < MOST_ATTEMPTS))
+            first = and_(
+                Screening.size.is_not(None), before, goes_on, or_(same, Screening.history_key.is_(None))
+            )
+            blocking = or_(and_(held, same, Screening.history_turn), first)
+            scored = Screening.check_first.is_(False)
+            query = select(Screening.id).where(Screening.id != mine.id, scored, blocking).limit(1)
+            if session.scalar(query) is not None:
+                return False
+            mine.history_turn = True
             return True
 
     def owned(self, screening_id: str, owner: str) -> Screening:
@@ -209,6 +262,9 @@ class History(Jobs[Screening]):
             theirs = delete(Screening).where(Screening.id == screening_id, *_ended_before(than))
             return bool(session.execute(theirs).rowcount)  # type: ignore[attr-defined]
 
+    def _claimed(self, row: Screening) -> None:
+        row.history_turn = False
+
     def _hopeless(self) -> ScreeningError:
         return GaveUp(
             f"The worker stopped {MOST_ATTEMPTS} times while it screened this file.",
@@ -230,7 +286,7 @@ def _queue(screening: Screening, *, check_first: bool) -> None:
     screening.check_first = check_first
     screening.state, screening.error, screening.finished = QUEUED, None, None
     screening.attempts, screening.progress, screening.notes = 0, 0.0, None
-    screening.detector = screening.fingerprint = None
+    screening.detector = screening.fingerprint = screening.history_key = None
     screening.rows = screening.set_aside = 0
 
 

@@ -11,7 +11,7 @@ from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
 from screening.infra.database import Database
-from screening.infra.wake_signal import Doorbell
+from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
@@ -50,14 +50,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(SECRET_KEY=environment.secret_key(settings))
     database = Database(settings.database_url)
     database.create_tables()
+    signals = Signals.of(settings.instance)
     app.extensions["screening"] = Services(
         settings=settings,
         database=database,
         users=UserStore(settings.users_file, minimum_length=settings.password_min_length),
         detectors=Detectors(settings),
-        history=History(database),
-        trainings=Trainings(database),
-        doorbell=Doorbell(settings.instance),
+        history=History(database, signals),
+        trainings=Trainings(database, signals),
+        signals=signals,
         recollections=Recollections(settings.instance),
         mappings=Mappings(database),
         handed=HandedPasswords(database),

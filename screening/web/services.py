@@ -11,7 +11,7 @@ from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
 from screening.infra.database import Database
-from screening.infra.wake_signal import Doorbell
+from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.settings import Settings
 from screening.training.trainings import Trainings
@@ -29,7 +29,7 @@ class Services:
     detectors: Detectors
     history: History
     trainings: Trainings
-    doorbell: Doorbell
+    signals: Signals
     recollections: Recollections
     mappings: Mappings
     handed: HandedPasswords

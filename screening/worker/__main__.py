@@ -1,6 +1,6 @@
-"""The entry of the job process, ``python -m screening.worker``: the worker, and the trainer beside it.
+"""The entry of a worker process: ``python -m screening.worker [NUMBER]``.
 
-The server starts it; it may also run alone.
+The server starts ``JOB_WORKERS`` of them, numbered from 0; one may also run alone.
 """
 
 from __future__ import annotations
@@ -8,39 +8,51 @@ from __future__ import annotations
 import sys
 
 from screening.detectors.registry import Detectors
-from screening.errors import ScreeningError
+from screening.errors import BadSetting, ScreeningError
 from screening.infra import watchdog
 from screening.infra.database import Database
 from screening.infra.log_setup import begin_logging
+from screening.infra.wake_signal import Signals
 from screening.settings import Settings, make_instance
-from screening.training.training_job import Trainer
 from screening.training.trainings import Trainings
 from screening.uploads.screenings import History
 from screening.worker.loop import Worker
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Work until told to stop. Returns the exit status."""
     begin_logging()
     try:
+        number = _number(arguments)
         settings = Settings.from_environ()
         make_instance(settings)
         database = Database(settings.database_url)
         database.create_tables()
-        worker = Worker(settings, History(database), Detectors(settings))
-        trainer = Trainer(settings, Trainings(database))
+        signals = Signals.of(settings.instance)
+        worker = Worker(settings, History(database, signals), Detectors(settings), number=number)
         watchdog.when_server_gone(worker.stop)  # two workers of one slot must not run at once
-        trainer.start()
+        trainer = worker.trainer(Trainings(database, signals)) if number == 0 else None
+        if trainer is not None:
+            trainer.start()
         try:
             worker.run()
         finally:
-            trainer.stop()
-            trainer.join()
+            worker.stop()
+            if trainer is not None:
+                trainer.join()
     except ScreeningError as problem:
         print(f"the job worker can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
         return 1
     return 0
 
 
+def _number(arguments: list[str]) -> int:
+    if not arguments:
+        return 0
+    if len(arguments) == 1 and arguments[0].isdecimal():
+        return int(arguments[0])
+    raise BadSetting("A worker takes its number, counted from 0, and nothing else.")
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

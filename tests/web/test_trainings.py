@@ -13,10 +13,10 @@ from flask import Flask
 
 from screening.infra.audit_log import AuditLog
 from screening.settings import Settings
-from screening.training.training_job import Trainer
 from screening.training.trainings import CHOOSING, DONE, FAILED, WAITING, Training, TrainingFolder
 from screening.web.services import Services
 from tests.conftest import Person
+from tests.training_runner import TrainingRunner
 
 HEADER = "paid_at,card_id,amount,shop,is_fraud"
 
@@ -78,12 +78,12 @@ def admin(login: Callable[[str], Person], services: Services) -> Admin:
 
 
 @pytest.fixture
-def trainer(settings: Settings, services: Services) -> Trainer:
-    return Trainer(settings, services.trainings, module="tests.fake_trainer")
+def trainer(settings: Settings, services: Services) -> TrainingRunner:
+    return TrainingRunner(settings, services.trainings)
 
 
 def test_a_labelled_file_becomes_a_detector(
-    admin: Admin, trainer: Trainer, settings: Settings, services: Services
+    admin: Admin, trainer: TrainingRunner, settings: Settings, services: Services
 ) -> None:
     made = admin.sent()
     assert admin.row(made).state == CHOOSING
@@ -134,7 +134,7 @@ def test_the_roles_can_be_overruled_and_a_kind_that_was_left_follows_its_role(ad
 
 
 def test_the_options_reach_the_workshop_as_its_order(
-    admin: Admin, trainer: Trainer, settings: Settings
+    admin: Admin, trainer: TrainingRunner, settings: Settings
 ) -> None:
     made = admin.sent()
     admin.start(made, keep_leaks="1", remember=None)
@@ -230,7 +230,9 @@ def test_a_program_gets_the_address_as_json(admin: Admin) -> None:
     assert answer.get_json()["location"].endswith("/columns")
 
 
-def test_what_fails_says_why_and_can_be_tried_with_other_columns(admin: Admin, trainer: Trainer) -> None:
+def test_what_fails_says_why_and_can_be_tried_with_other_columns(
+    admin: Admin, trainer: TrainingRunner
+) -> None:
     made = admin.sent(content=table("paid_at,card_id,amount,refuse,is_fraud"))
     admin.start(made)
     trainer.work_once()
@@ -279,7 +281,7 @@ def test_for_everybody_else_there_are_no_trainings(admin: Admin, login: Callable
 
 
 @pytest.mark.security(33)
-def test_each_act_is_in_the_audit_log(admin: Admin, trainer: Trainer, settings: Settings) -> None:
+def test_each_act_is_in_the_audit_log(admin: Admin, trainer: TrainingRunner, settings: Settings) -> None:
     made = admin.sent()
     admin.start(made)
     trainer.work_once()

@@ -85,7 +85,6 @@ def save(screening_id: str) -> Any:
     services().mappings.remember(given.header, mapping, user().username)
     check_first = request.form.get("check") == "1"
     services().history.again(screening.id, detector.name, chosen, check_first=check_first)
-    services().doorbell.ring()
     request_audit.record(
         "columns_mapped",
         screening=screening.id,

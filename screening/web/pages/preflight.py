@@ -141,7 +141,6 @@ def screen(screening_id: str) -> Any:
             raise refusal
         return _page(screening, _report(screening), refusal.as_dict()), refusal.status
     if services().history.go_on(screening.id, set_aside_bad=set_aside):  # else another window was quicker
-        services().doorbell.ring()
         request_audit.record(
             "check_accepted", screening=screening.id, set_aside=set_aside, sha256=screening.sha256
         )

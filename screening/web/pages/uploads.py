@@ -27,7 +27,8 @@ HEAD_BYTES = 4096  # enough to know a file's kind
 FORM_BYTES = 64 * 1024  # what the form adds around the file
 LOOKED_AT = 500  # rows, for card numbers
 WAIT_SECONDS = 60.0
-POLL_SECONDS = 0.005
+LOOK_SECONDS = 1.0
+"""A waiting request looks at the database so often even if no job has ended: a worker that died tells nobody."""
 
 
 @blueprint.get("/upload")
@@ -80,7 +81,6 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
     folder = Folder(services().settings.instance, screening_id)
     folder.create()
     services().history.begin(screening_id, wish)
-    services().doorbell.ring()
     try:
         size, sha256 = store(head, content, folder, lambda: services().history.touch(screening_id))
         body.finish()
@@ -91,7 +91,6 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
         if gone and isinstance(problem, OSError):  # deleted while it arrived, and its folder with it
             raise _deleted() from None
         raise
-    services().doorbell.ring()  # whoever left it for its slowness can go on
     request_audit.record(
         "upload",
         screening=screening_id,
@@ -131,10 +130,14 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
 
 
 def _wait(screening_id: str, seconds: float) -> str | None:
-    """Wait until the screening has ended, at most so long; returns its state."""
+    """Wait until the screening has ended, at most so long; return its state."""
+    ends = services().signals.ended.listen()
     deadline = time.monotonic() + seconds
-    while (state := services().history.state(screening_id)) in OPEN_STATES and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+    while (state := services().history.state(screening_id)) in OPEN_STATES:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        ends.wait(min(left, LOOK_SECONDS))
     return state
 
 

@@ -18,10 +18,9 @@ from screening.infra.database import Database
 from screening.infra.job_queue import DONE, FAILED, MOST_ATTEMPTS, RUNNING, new_id
 from screening.settings import ROOT, Settings
 from screening.training import training_job as module
-from screening.training.training_job import Trainer
 from screening.training.trainings import CANCELLED, WAITING, Training, TrainingFolder, Trainings
+from tests.training_runner import TrainingRunner
 
-FAKE = "tests.fake_trainer"
 OPTIONS = {"label": "fraud", "columns": [], "label_delay": 0, "remember": True}
 
 
@@ -51,8 +50,8 @@ def order(settings: Settings, trainings: Trainings) -> Callable[..., str]:
 
 
 @pytest.fixture
-def trainer(settings: Settings, trainings: Trainings) -> Trainer:
-    return Trainer(settings, trainings, module=FAKE)
+def trainer(settings: Settings, trainings: Trainings) -> TrainingRunner:
+    return TrainingRunner(settings, trainings)
 
 
 def row(trainings: Trainings, training_id: str) -> Training:
@@ -81,23 +80,8 @@ def pid_of(settings: Settings, training_id: str) -> int:
     return int(file.read_text())
 
 
-class Running:
-    """The trainer in a thread, until the block is left."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-
-    def __enter__(self) -> Trainer:
-        self.trainer.start()
-        return self.trainer
-
-    def __exit__(self, *_: object) -> None:
-        self.trainer.stop()
-        self.trainer.join()
-
-
 def test_a_detector_is_made_and_put_into_its_place_and_its_file_is_gone(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("make")
     assert trainer.work_once()
@@ -113,7 +97,7 @@ def test_a_detector_is_made_and_put_into_its_place_and_its_file_is_gone(
 
 
 def test_what_the_workshop_refuses_is_told_as_it_said_it_and_can_be_mended(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("refuse")
     trainer.work_once()
@@ -130,7 +114,7 @@ def test_what_the_workshop_refuses_is_told_as_it_said_it_and_can_be_mended(
 
 
 def test_a_mistake_of_ours_is_not_put_on_the_file_and_is_logged(
-    trainings: Trainings, trainer: Trainer, order: Callable[..., str], caplog: pytest.LogCaptureFixture
+    trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     made = order("crash")
     trainer.work_once()
@@ -141,7 +125,7 @@ def test_a_mistake_of_ours_is_not_put_on_the_file_and_is_logged(
 
 
 def test_a_library_that_isnt_installed_is_named_with_what_to_do(
-    trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("lack")
     trainer.work_once()
@@ -152,7 +136,7 @@ def test_a_library_that_isnt_installed_is_named_with_what_to_do(
 
 
 def test_what_kills_its_process_again_and_again_is_given_up_with_a_reason(
-    trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("die")
     for _ in range(MOST_ATTEMPTS):
@@ -167,10 +151,10 @@ def test_what_kills_its_process_again_and_again_is_given_up_with_a_reason(
 
 @pytest.mark.parametrize("how", ["cancelled", "removed"])
 def test_what_is_called_off_leaves_no_process_and_no_file(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str], how: str
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str], how: str
 ) -> None:
     made = order("wait")
-    with Running(trainer):
+    with trainer:
         child = pid_of(settings, made)
         until(lambda: row(trainings, made).stage == "Learning")
         assert row(trainings, made).progress == pytest.approx(0.4)
@@ -184,16 +168,16 @@ def test_what_is_called_off_leaves_no_process_and_no_file(
 
 
 def test_an_orderly_stop_ends_the_child_and_lets_it_begin_again(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("wait")
-    with Running(trainer):
+    with trainer:
         child = pid_of(settings, made)
     assert not alive(child)
     waiting = row(trainings, made)
     assert (waiting.state, waiting.attempts) == (WAITING, 0)
     TrainingFolder(settings.instance, made).input.write_text("make")
-    assert Trainer(settings, trainings, module=FAKE).work_once()
+    assert TrainingRunner(settings, trainings).work_once()
     assert row(trainings, made).state == DONE
 
 
@@ -202,7 +186,7 @@ def test_a_child_that_doesnt_listen_is_ended_all_the_same(
 ) -> None:
     monkeypatch.setattr("screening.training.trainer_process.STOP_SECONDS", 0.3)
     made = order("deaf")
-    with Running(Trainer(settings, trainings, module=FAKE)):
+    with TrainingRunner(settings, trainings):
         child = pid_of(settings, made)
         until(lambda: row(trainings, made).stage == "Learning")
     assert not alive(child)
@@ -213,10 +197,11 @@ import sys
 from pathlib import Path
 from screening.infra.database import Database
 from screening.settings import Settings
-from screening.training.training_job import Trainer
 from screening.training.trainings import Trainings
+from tests.training_runner import TrainingRunner
 settings = Settings(instance=Path(sys.argv[1]), database_url=sys.argv[2])
-Trainer(settings, Trainings(Database(settings.database_url)), module="tests.fake_trainer").loop()
+with TrainingRunner(settings, Trainings(Database(settings.database_url))) as runner:
+    runner._thread.join()
 """
 
 
@@ -242,7 +227,7 @@ def test_a_job_process_killed_in_mid_training_takes_the_child_with_it_and_anothe
 
 
 def test_a_crash_between_the_last_two_steps_doesnt_train_again(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("make")
     finish, trainings.finish = trainings.finish, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign,assignment]
@@ -256,7 +241,7 @@ def test_a_crash_between_the_last_two_steps_doesnt_train_again(
 
 
 def test_a_name_that_was_taken_meanwhile_is_said_and_nothing_is_overwritten(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("make")
     theirs = settings.instance / "detectors" / "mine" / "card.json"
@@ -278,7 +263,7 @@ def test_two_trainings_of_one_name_are_refused(trainings: Trainings, order: Call
 
 
 def test_a_training_that_runs_or_has_ended_cant_be_ordered_again(
-    trainings: Trainings, trainer: Trainer, order: Callable[..., str]
+    trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("make")
     with pytest.raises(Conflict):
@@ -289,16 +274,16 @@ def test_a_training_that_runs_or_has_ended_cant_be_ordered_again(
 
 
 def test_folders_that_belong_to_nothing_are_removed_but_not_while_they_are_young(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str],
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     made = order("make")
     orphan = TrainingFolder(settings.instance, new_id())
     orphan.create()
-    trainer._tidy()
+    trainer.job.tidy()
     assert orphan.path.exists()
     monkeypatch.setattr(module, "YOUNG_SECONDS", -1)
-    trainer._tidy()
+    trainer.job.tidy()
     assert not orphan.path.exists()
     assert TrainingFolder(settings.instance, made).input.exists()
 
@@ -322,12 +307,12 @@ def test_many_trainers_never_make_the_same(
 
 
 def test_the_child_gives_way_to_the_rest_and_knows_no_secrets(
-    settings: Settings, trainings: Trainings, trainer: Trainer, order: Callable[..., str],
+    settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SECRET_KEY", "s" * 40)
     made = order("wait")
-    with Running(trainer):
+    with trainer:
         child = pid_of(settings, made)
         assert os.getpriority(os.PRIO_PROCESS, child) > os.getpriority(os.PRIO_PROCESS, 0)
         assert b"SECRET_KEY" not in Path(f"/proc/{child}/environ").read_bytes()

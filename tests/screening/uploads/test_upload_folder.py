@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from screening.infra.wake_signal import Doorbell
 from screening.uploads import upload_folder
 from screening.uploads.upload_folder import Abandoned, Folder
 
@@ -52,18 +51,6 @@ def test_a_folder_that_is_gone_is_abandoned(folder: Folder) -> None:
     folder.remove()
     with pytest.raises(Abandoned):
         folder.open()
-
-
-def test_the_doorbell_wakes_a_waiter_at_once_and_only_once(tmp_path: Path) -> None:
-    bell = Doorbell(tmp_path)
-    bell.wait(1)
-    threading.Timer(0.05, Doorbell(tmp_path).ring).start()
-    began = time.monotonic()
-    bell.wait(20)
-    assert time.monotonic() - began < 10
-    began = time.monotonic()
-    bell.wait(0.1)
-    assert time.monotonic() - began >= 0.1
 
 
 def test_settling_keeps_the_file_and_may_find_it_gone(folder: Folder) -> None:

@@ -12,12 +12,13 @@ from unittest.mock import patch
 import pytest
 
 from screening.detectors.artifacts import fingerprint, read_artefact
+from screening.infra.job_runner import IDLE_SECONDS
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import ColumnContract
 from screening.uploads.screenings import DONE, RECEIVING, Request, new_id
 from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
-from screening.worker.loop import IDLE_SECONDS, Worker
+from screening.worker.loop import Worker
 
 WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
 
@@ -27,7 +28,6 @@ def begun(services: Services, wish: Request = WISH) -> Folder:
     folder = Folder(services.settings.instance, new_id())
     folder.create()
     services.history.begin(folder.path.name, wish)
-    services.doorbell.ring()
     return folder
 
 

@@ -21,7 +21,8 @@ from screening.infra.audit_log import AuditLog
 from screening.infra.job_queue import now
 from screening.ledger.history import Context
 from screening.settings import Settings
-from screening.uploads import deletion
+from screening.uploads import deletion, screening_job
+from screening.uploads.pipeline import Found
 from screening.uploads.screenings import (
     CHECKED,
     DONE,
@@ -276,13 +277,18 @@ def test_a_disk_that_cannot_be_tidied_is_told_and_stops_nothing(
 
 
 def test_rows_of_a_screening_that_was_deleted_while_it_ran_are_forgotten(
-    services: Services, settings: Settings
+    services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deleted after its last batch: the worker wrote down what it saw after the deletion."""
-    running = screening(services, RUNNING, 0)
-    row = services.history.get(running)
-    assert row is not None
-    deletion.delete(services.history, settings.instance, running)
-    remember(services, running)
-    Worker(settings, services.history, services.detectors)._finish(row, time.monotonic(), state=DONE)
-    assert remembered(services) == set()
+    queued = screening(services, QUEUED, 0)
+
+    def screened(folder: Folder, *_: object, **__: object) -> Found:
+        deletion.delete(services.history, settings.instance, queued)
+        folder.create()
+        remember(services, queued)
+        nothing = {"rows": 0, "flagged": 0, "set_aside": 0, "quality": None, "notes": []}
+        return Found(detector="payments", fingerprint="0" * 64, **nothing)
+
+    monkeypatch.setattr(screening_job, "screen", screened)
+    assert Worker(settings, services.history, services.detectors).work_once()
+    assert remembered(services) == on_disk(services) == set()

@@ -1,0 +1,204 @@
+"""The job that screens an uploaded file, or checks it first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from screening.detectors.detector import Detector
+from screening.detectors.registry import Detectors
+from screening.errors import ScreeningError
+from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
+from screening.infra.wake_signal import Signals
+from screening.intake import Kind
+from screening.ledger.history import Context
+from screening.settings import Settings
+from screening.uploads import deletion, preflight
+from screening.uploads.column_mappings import Mapping, Mappings
+from screening.uploads.pipeline import Found, screen
+from screening.uploads.screenings import CHECKED, DONE, History, Screening
+from screening.uploads.upload_folder import Abandoned, Folder
+
+TURN_SECONDS = 1.0
+"""How often a screening looks whether it may read the history, even if no other has ended."""
+
+
+class ScreeningJob:
+    """Screens files: see :class:`screening.infra.job_runner.Handler`. One for each runner."""
+
+    doing = "the file was read or scored"
+
+    def __init__(self, settings: Settings, history: History, detectors: Detectors, signals: Signals) -> None:
+        self.queue = history
+        self._settings = settings
+        self._detectors = detectors
+        self._signals = signals
+        self._ends = signals.ended.listen()
+        self._slow: set[str] = set()
+        """Uploads that were too slow to be read while they arrive."""
+        self._passed_over: set[str] = set()
+        """Screenings that can only wait for another one to end."""
+
+    def claim(self, holder: str) -> Screening | None:
+        """Claim the oldest whole file, or one that is still arriving and isn't slow."""
+        if self._ends.wait(0):
+            self._passed_over.clear()
+        return self.queue.claim(holder, slow=self._slow, passed_over=self._passed_over)
+
+    def run(self, job: Screening, lease: Lease) -> dict[str, Any]:
+        """Screen or check the file.
+
+        Raises:
+            ScreeningError: it can't be screened.
+            LeaseLost, ShutdownRequested, Preempted, AttemptFailed, Handled: as they say.
+        """
+        folder = Folder(self._settings.instance, job.id)
+        folder.on_wait = lambda: self._let_others_pass(job, lease)
+        try:
+            return _Run(self, job, folder, lease).outcome()
+        except Abandoned:
+            raise self._left(job, folder) from None
+
+    def closing(self, seconds: float) -> dict[str, Any]:
+        """Note how long it took."""
+        return {"seconds": seconds}
+
+    def ended(self, job: Screening, outcome: dict[str, Any]) -> None:
+        """Have the file of a screening that is done on the disk; one that was checked is probably read once more."""
+        if outcome["state"] == DONE:
+            settle = Folder(self._settings.instance, job.id).settle
+            # in a thread: a slow disk mustn't hold up the next file
+            threading.Thread(target=settle, name="settle", daemon=True).start()
+
+    def discard(self, job: Screening) -> None:
+        """Remove what was written or remembered after somebody deleted the screening."""
+        if self.queue.state(job.id) is None:
+            deletion.remove_files(self._settings.instance, job.id)
+
+    def tidy(self) -> None:
+        """Give up what is hopeless, and forget what stopped arriving."""
+        for screening_id in self.queue.give_up():
+            deletion.remove_files(self._settings.instance, screening_id)
+        if self._slow:
+            self._slow &= self.queue.ids()
+
+    def history_of(self, job: Screening, detector: Detector, lease: Lease) -> Context:
+        """Wait until it is this screening's turn, and give what the detector remembers.
+
+        Raises:
+            LeaseLost, ShutdownRequested: it is no longer wanted.
+            Preempted: it would have to wait, and others could be screened meanwhile.
+        """
+        ends = self._signals.ended.listen()
+        while not self.queue.take_turn(job.id):
+            if self.queue.others_wait(job.id, slow=self._slow, passed_over=self._passed_over):
+                self._passed_over.add(job.id)
+                raise Preempted
+            if ends.wait(TURN_SECONDS):
+                self._passed_over.clear()
+            lease.note()
+        return Context(self._settings.instance, detector)
+
+    def recall_for(self, job: Screening) -> Callable[[list[str]], Mapping | None]:
+        """Return what gives the mapping of a header: what the user said of this file, or what was said of its like."""
+        said = job.mapping
+        if said is not None:
+            return lambda _header: Mapping(str(job.wanted_detector), said)
+        return Mappings(self.queue.database).recall
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the installation."""
+        return self._settings
+
+    @property
+    def detectors(self) -> Detectors:
+        """The detectors of the installation."""
+        return self._detectors
+
+    def _let_others_pass(self, job: Screening, lease: Lease) -> None:
+        """Leave a file whose sender is slow when other work waits; it is screened once it is whole."""
+        lease.check()
+        if self.queue.others_wait(job.id, slow=self._slow, passed_over=self._passed_over):
+            self._slow.add(job.id)
+            raise Preempted
+
+    def _left(self, job: Screening, folder: Folder) -> Exception:
+        """The sender left: forget the file. Accepted but not on the disk: say so. Accepted and whole: go on."""
+        current = self.queue.get(job.id)
+        if current is None or current.size is None:
+            deletion.delete(self.queue, self._settings.instance, job.id)
+            return Handled()
+        if folder.input.exists() and folder.input.stat().st_size == current.size:
+            folder.complete()  # the server died between writing the row and marking the file
+            return AttemptFailed()
+        return ScreeningError(
+            "The uploaded file is not whole on the disk any more.", remedy="Upload it again."
+        )
+
+
+class _Run:
+    """One attempt at one file."""
+
+    def __init__(self, handler: ScreeningJob, job: Screening, folder: Folder, lease: Lease) -> None:
+        self._handler, self._job, self._folder, self._lease = handler, job, folder, lease
+        self._size = job.size
+        self._key = job.history_key
+
+    def outcome(self) -> dict[str, Any]:
+        return self._check() if self._job.check_first else self._screen()
+
+    def _check(self) -> dict[str, Any]:
+        found = preflight.check(
+            self._folder,
+            self._readable(),
+            self._handler.detectors,
+            wanted=self._job.wanted_detector,
+            on_batch=self._on_batch,
+            recall=self._handler.recall_for(self._job),
+        )
+        return {"state": CHECKED, **_values(found)}
+
+    def _screen(self) -> dict[str, Any]:
+        preflight.discard(self._folder)
+        found = screen(
+            self._folder,
+            self._readable(),
+            self._handler.detectors,
+            wanted=self._job.wanted_detector,
+            set_aside=self._job.set_aside_bad,
+            threshold=self._job.threshold,
+            on_batch=self._on_batch,
+            context=lambda detector: self._handler.history_of(self._job, detector, self._lease),
+            remember=True,
+            recall=self._handler.recall_for(self._job),
+            on_choice=self._on_choice,
+        )
+        return {"state": DONE, **_values(found)}
+
+    def _readable(self) -> Kind:
+        """What the file is, once enough of it is there to be read."""
+        kind = Kind(self._job.kind)
+        if not kind.streams:
+            self._folder.wait_until_whole()
+        return kind
+
+    def _on_choice(self, detector: Detector) -> None:
+        """Later files of the same detector wait for this one; others needn't, which may be told a little later."""
+        self._key = detector.fingerprint if detector.vectorizer.looks_back else ""
+        if self._key:
+            self._lease.note(history_key=self._key)
+
+    def _on_batch(self, done: int) -> None:
+        self._lease.report(lambda: {"progress": self._progress(done), "history_key": self._key})
+
+    def _progress(self, done: int) -> float:
+        if self._size is None:
+            current = self._handler.queue.get(self._job.id)
+            self._size = None if current is None else current.size
+        return min(done / self._size, 0.99) if self._size else 0.0
+
+
+def _values(found: Found | preflight.Checked) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in found.__slots__}

@@ -1,0 +1,301 @@
+"""Several workers score files against the same history as one worker would: in the order in which they were sent."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from screening.infra.database import Database
+from screening.infra.job_queue import MOST_ATTEMPTS, now
+from screening.ledger.history import Context
+from screening.settings import ROOT, Settings
+from screening.uploads import screening_job
+from screening.uploads.results import Outcome
+from screening.uploads.screenings import CHECKED, DONE, FAILED, QUEUED, History, Request, Screening, new_id
+from screening.uploads.upload_folder import Folder
+from screening.web.services import Services
+from screening.worker.loop import Worker
+
+WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+KEY, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    database = Database(f"sqlite:///{tmp_path / 'kept.sqlite3'}")
+    database.create_tables()
+    yield History(database)
+    database.engine.dispose()
+
+
+def sent(history: History, whole: bool = True) -> str:
+    made = new_id()
+    history.begin(made, WISH)
+    if whole:
+        history.received(made, 10, "00")
+    return made
+
+
+def taken(history: History, holder: str, key: str | None) -> str:
+    """A screening that was sent, is worked on, and of which the detector is known if there is a key."""
+    made = sent(history)
+    change(history, made, holder=holder, state="running", lease_until=now() + timedelta(minutes=1))
+    if key is not None:
+        assert history.renew(made, holder, history_key=key)
+    return made
+
+
+def change(history: History, screening_id: str, **values: Any) -> None:
+    with history.database.write() as session:
+        session.execute(update(Screening).where(Screening.id == screening_id).values(values))
+
+
+def test_a_file_waits_for_an_earlier_one_of_the_same_history(history: History) -> None:
+    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
+    assert not history.take_turn(tuesday)
+    assert history.take_turn(monday)
+    assert not history.take_turn(tuesday)
+    history.finish(monday, "one", state=DONE)
+    assert history.take_turn(tuesday)
+
+
+def test_a_file_waits_for_an_earlier_one_until_it_is_known_to_have_another_history(history: History) -> None:
+    for key in (OTHER, ""):
+        monday, tuesday = taken(history, "one", None), taken(history, "two", KEY)
+        assert not history.take_turn(tuesday)
+        history.renew(monday, "one", history_key=key)
+        assert history.take_turn(tuesday)
+        history.finish(tuesday, "two", state=DONE)
+
+
+def test_a_file_waits_for_a_later_one_only_while_it_is_at_it(history: History) -> None:
+    monday = taken(history, "one", KEY)
+    change(history, monday, size=None)  # still arriving
+    tuesday = taken(history, "two", KEY)
+    assert history.take_turn(tuesday), "a slow sender keeps nobody waiting"
+    change(history, monday, size=10)
+    assert not history.take_turn(monday)
+    history.finish(tuesday, "two", state=DONE)
+    assert history.take_turn(monday)
+
+
+def test_a_file_waits_for_an_earlier_one_that_was_put_back(history: History) -> None:
+    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
+    history.release("one", in_order=True)
+    assert history.state(monday) == QUEUED
+    assert not history.take_turn(tuesday)
+    assert history.claim("one").id == monday  # type: ignore[union-attr]
+    assert history.take_turn(monday)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"state": DONE},
+        {"state": FAILED},
+        {"state": CHECKED},
+        {"state": "running", "check_first": True},
+        {"state": QUEUED, "holder": None, "attempts": MOST_ATTEMPTS},
+    ],
+)
+def test_nobody_waits_for_what_adds_nothing_to_the_history(history: History, values: dict[str, Any]) -> None:
+    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
+    change(history, monday, **values)
+    assert history.take_turn(tuesday)
+
+
+def test_a_dead_worker_leaves_no_turn_behind(history: History) -> None:
+    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
+    assert history.take_turn(monday)
+    history.release("one")
+    assert not history.take_turn(tuesday), "it is tried again, and comes first"
+    again = history.claim("one")
+    assert again is not None
+    assert not again.history_turn
+    change(history, monday, attempts=MOST_ATTEMPTS, lease_until=now() - timedelta(seconds=1))
+    assert history.take_turn(tuesday), "its last attempt died"
+
+
+def test_a_file_that_was_mapped_anew_is_of_no_known_history(history: History) -> None:
+    failed = taken(history, "one", KEY)
+    history.finish(failed, "one", state=FAILED)
+    history.again(failed, "payments", {})
+    assert history.get(failed).history_key is None  # type: ignore[union-attr]
+
+
+def test_who_has_no_history_takes_no_turn(history: History) -> None:
+    assert not history.take_turn(taken(history, "one", None))
+    assert not history.take_turn(taken(history, "one", ""))
+    assert not history.take_turn("nobody")
+
+
+def test_however_many_come_at_once_each_has_its_turn_alone_and_in_order(history: History) -> None:
+    """Twelve files, three histories, four workers that take them up in any order."""
+    chance = random.Random(7)
+    keys = [chance.choice((KEY, OTHER, "c" * 64)) for _ in range(12)]
+    ids = [sent(history) for _ in keys]
+    order: list[str] = []
+    inside: dict[str, str] = {}
+    wrong: list[str] = []
+    lock = threading.Lock()
+
+    def work(holder: str) -> None:
+        pause = random.Random(holder)
+        while (job := history.claim(holder)) is not None:
+            key = keys[ids.index(job.id)]
+            time.sleep(pause.random() * 0.02)
+            history.renew(job.id, holder, history_key=key)
+            while not history.take_turn(job.id):
+                time.sleep(0.002)
+            with lock:
+                wrong.extend([job.id] if key in inside else [])
+                inside[key] = job.id
+                order.append(job.id)
+            time.sleep(pause.random() * 0.01)
+            with lock:
+                inside.pop(key, None)
+            history.finish(job.id, holder, state=DONE)
+
+    threads = [threading.Thread(target=work, args=(f"worker-{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
+    for key in set(keys):
+        assert [one for one in order if keys[ids.index(one)] == key] == [
+            one for one, theirs in zip(ids, keys, strict=True) if theirs == key
+        ]
+
+
+# ---- with workers -------------------------------------------------------------------------------------------------
+
+PAYMENTS = (ROOT / "model" / "detectors" / "payments" / "sample.csv").read_bytes().splitlines(keepends=True)
+DAYS = [
+    b"".join([PAYMENTS[0], *PAYMENTS[start:stop]]) for start, stop in ((1, 2400), (2400, 3000), (3000, 3519))
+]
+
+
+def upload(services: Services, content: bytes) -> str:
+    folder = Folder(services.settings.instance, new_id())
+    folder.create()
+    folder.input.write_bytes(content)
+    services.history.begin(folder.path.name, WISH)
+    services.history.received(folder.path.name, len(content), "00")
+    folder.complete()
+    return folder.path.name
+
+
+def probabilities(services: Services, screening_id: str) -> np.ndarray:
+    outcome = Outcome(Folder(services.settings.instance, screening_id), 0.8)
+    return np.array(outcome.probability)
+
+
+def forget(services: Services, ids: list[str]) -> None:
+    context = Context(services.settings.instance, services.detectors.get("payments"))
+    for one in ids:
+        context.forget(one)
+
+
+class Crew:
+    """Workers in threads, as many as the operator says."""
+
+    def __init__(self, settings: Settings, services: Services, count: int) -> None:
+        self.workers = [
+            Worker(settings, services.history, services.detectors, number=number) for number in range(count)
+        ]
+        self.threads = [threading.Thread(target=worker.loop) for worker in self.workers]
+
+    def __enter__(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.stop()
+        for thread in self.threads:
+            thread.join(60)
+
+
+def all_done(services: Services, ids: list[str]) -> None:
+    ends = services.signals.ended.listen()
+    deadline = time.monotonic() + 120
+    while {services.history.state(one) for one in ids} != {DONE}:
+        assert time.monotonic() < deadline, [services.history.state(one) for one in ids]
+        ends.wait(1)
+
+
+def test_files_of_three_days_get_the_same_numbers_from_three_workers_as_from_one(
+    services: Services, settings: Settings, sample: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first file is the slowest to read, so the others would all come before it."""
+    alone = [upload(services, day) for day in DAYS]
+    with Crew(settings, services, 1):
+        all_done(services, alone)
+    expected = [probabilities(services, one) for one in alone]
+    notes = [services.history.get(one).notes for one in alone]  # type: ignore[union-attr]
+    assert "2,399 earlier rows were taken into account." in notes[1]
+    assert "2,999 earlier rows were taken into account." in notes[2]
+    forget(services, alone)
+
+    screen = screening_job.screen
+
+    def slowly(folder: Folder, *given: Any, **more: Any) -> Any:
+        told = more["on_choice"]
+
+        def chosen(detector: Any) -> None:
+            time.sleep(1.0 if folder.path.name == together[0] else 0.0)
+            told(detector)
+
+        return screen(folder, *given, **{**more, "on_choice": chosen})
+
+    monkeypatch.setattr(screening_job, "screen", slowly)
+    together = [upload(services, day) for day in DAYS]
+    others = [upload(services, sample) for _ in range(3)]  # of a detector that has no history
+    with Crew(settings, services, 3):
+        all_done(services, together + others)
+    for one, numbers in zip(together, expected, strict=True):
+        np.testing.assert_array_equal(probabilities(services, one), numbers)
+    assert [services.history.get(one).notes for one in together] == notes  # type: ignore[union-attr]
+    assert [services.history.get(one).attempts for one in together] == [1, 1, 1]  # type: ignore[union-attr]
+
+
+def test_a_file_that_can_only_wait_lets_others_pass(
+    services: Services, settings: Settings, sample: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers, two files of one history, the first of which takes long: a third file needn't wait for either."""
+    screen, goes_on = screening_job.screen, threading.Event()
+
+    def slowly(folder: Folder, *given: Any, **more: Any) -> Any:
+        history_of = more["context"]
+
+        def context(detector: Any) -> Context:
+            found: Context = history_of(detector)
+            assert folder.path.name != first or goes_on.wait(60)
+            return found
+
+        return screen(folder, *given, **{**more, "context": context})
+
+    monkeypatch.setattr(screening_job, "screen", slowly)
+    first, second = upload(services, DAYS[0]), upload(services, DAYS[1])
+    third = upload(services, sample)
+    with Crew(settings, services, 2):
+        try:
+            all_done(services, [third])
+            assert services.history.state(first) == "running"
+            assert services.history.state(second) in (QUEUED, "running")
+        finally:
+            goes_on.set()
+        all_done(services, [first, second])
+    notes = services.history.get(second).notes  # type: ignore[union-attr]
+    assert notes is not None
+    assert "2,399 earlier rows were taken into account." in notes
