@@ -108,14 +108,16 @@ class Server:
         head += f'{part}"file"; filename="a.csv"\r\n\r\n'
         return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
 
-    def workers(self) -> list[int]:
+    def workers(self) -> dict[int, int]:
+        """The process of each job worker that has started by now, by the worker's number."""
         found = subprocess.run(
             ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
             capture_output=True,
             text=True,
             check=True,
         )
-        return [int(line.split()[0]) for line in found.stdout.splitlines() if "screening.worker" in line]
+        words = [line.split() for line in found.stdout.splitlines() if "screening.worker" in line]
+        return {int(line[-1]): int(line[0]) for line in words}
 
     def wait_for(self, screening: str, seconds: float = 60) -> dict[str, Any]:
         deadline = time.monotonic() + seconds

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on U
 @pytest.fixture
 def server(tmp_path: Path, compiled: Path) -> Iterator[Server]:
     made = Server(tmp_path, compiled)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def one_worker(tmp_path: Path, compiled: Path) -> Iterator[Server]:
+    made = Server(tmp_path, compiled, JOB_WORKERS="1")
     yield made
     made.close()
 
@@ -65,48 +74,86 @@ def test_the_whole_way_on_the_real_server_and_one_stop_for_all(
 
 @pytest.mark.security(37)
 def test_a_worker_killed_in_the_middle_is_followed_by_another_that_finishes(
-    server: Server, sample: bytes
+    one_worker: Server, sample: bytes
 ) -> None:
-    server.log_in()
-    [worker] = server.workers()
+    one_worker.log_in()
+    worker = one_worker.workers()[0]
     os.kill(worker, signal.SIGSTOP)  # so that it surely is in the middle
-    status, headers, body = server.upload(many_rows(sample, 20_000), wait=0)
+    status, headers, body = one_worker.upload(many_rows(sample, 20_000), wait=0)
     assert status == 303, body
     screening = headers["Location"].rsplit("/", 1)[1]
     os.kill(worker, signal.SIGKILL)
-    state = server.wait_for(screening)
+    state = one_worker.wait_for(screening)
     assert (state["state"], state["rows"]) == ("done", 20_000)
+
+
+def held_by(server: Server, screening: str) -> str | None:
+    with closing(sqlite3.connect(server.folder / "instance" / "screening.sqlite3")) as store:
+        (holder,) = store.execute("SELECT holder FROM screenings WHERE id = ?", [screening]).fetchone()
+        return str(holder) if holder else None
+
+
+@pytest.mark.security(37)
+def test_a_file_that_takes_long_keeps_nobody_waiting_and_a_killed_worker_is_replaced(
+    server: Server, sample: bytes
+) -> None:
+    server.log_in()
+    deadline = time.monotonic() + 30
+    while len(workers := server.workers()) < 2:
+        assert time.monotonic() < deadline, "the second worker never started"
+        time.sleep(0.1)
+    for process in workers.values():
+        os.kill(process, signal.SIGSTOP)
+    long = server.upload(many_rows(sample, 200_000), wait=0)[1]["Location"].rsplit("/", 1)[1]
+    os.kill(workers[0], signal.SIGCONT)
+    while held_by(server, long) is None:
+        assert time.monotonic() < deadline, "nobody took it up"
+        time.sleep(0.01)
+    os.kill(workers[0], signal.SIGSTOP)  # it takes as long as it likes now
+    os.kill(workers[1], signal.SIGCONT)
+    for _ in range(3):
+        status, headers, body = server.upload(sample)
+        assert status == 303, body
+        short = headers["Location"].rsplit("/", 1)[1]
+        assert json.loads(server.get(f"/results/{short}.json")[2])["state"] == "done"
+    assert held_by(server, long) == "worker-0"
+    os.kill(workers[0], signal.SIGKILL)
+    state = server.wait_for(long)
+    assert (state["state"], state["rows"]) == ("done", 200_000)
+    while len(server.workers()) < 2:
+        assert time.monotonic() < deadline, "the killed worker wasn't started again"
+        time.sleep(0.1)
 
 
 @pytest.mark.security(37)
 def test_a_check_is_done_again_when_its_worker_is_killed_and_waits_through_a_restart(
-    server: Server, sample: bytes
+    one_worker: Server, sample: bytes
 ) -> None:
-    server.log_in()
-    [worker] = server.workers()
+    one_worker.log_in()
+    worker = one_worker.workers()[0]
     os.kill(worker, signal.SIGSTOP)  # so that it surely is in the middle
-    status, headers, body = server.upload(many_rows(sample, 20_000), wait=0, check="1")
+    status, headers, body = one_worker.upload(many_rows(sample, 20_000), wait=0, check="1")
     assert status == 303, body
     location = headers["Location"]
     screening = location.split("/")[2]
     os.kill(worker, signal.SIGKILL)
-    assert server.wait_for(screening)["state"] == "checked"
-    server.stop()
-    server.start()
-    report = json.loads(server.request("GET", location, Accept="application/json")[2])
+    assert one_worker.wait_for(screening)["state"] == "checked"
+    one_worker.stop()
+    one_worker.start()
+    report = json.loads(one_worker.request("GET", location, Accept="application/json")[2])
     assert (report["state"], report["rows"], report["duplicates"]["count"]) == ("checked", 20_000, 19_800)
-    assert server.form(location)[0] == 303
-    state = server.wait_for(screening)
+    assert one_worker.form(location)[0] == 303
+    state = one_worker.wait_for(screening)
     assert (state["state"], state["rows"]) == ("done", 20_000)
 
 
 @pytest.mark.security(37)
 def test_a_server_killed_outright_loses_no_accepted_file(
-    server: Server, sample: bytes, tmp_path: Path
+    one_worker: Server, sample: bytes, tmp_path: Path
 ) -> None:
-    server.log_in()
-    os.kill(server.workers()[0], signal.SIGSTOP)
-    status, headers, _ = server.upload(many_rows(sample, 20_000), wait=0)
+    one_worker.log_in()
+    os.kill(one_worker.workers()[0], signal.SIGSTOP)
+    status, headers, _ = one_worker.upload(many_rows(sample, 20_000), wait=0)
     assert status == 303
     screening = headers["Location"].rsplit("/", 1)[1]
     for entry in Path("/proc").glob("[0-9]*"):
@@ -115,9 +162,9 @@ def test_a_server_killed_outright_loses_no_accepted_file(
                 os.kill(int(entry.name), signal.SIGKILL)
         except OSError:
             continue
-    server.process.wait()
-    server.start()
-    state = server.wait_for(screening)
+    one_worker.process.wait()
+    one_worker.start()
+    state = one_worker.wait_for(screening)
     assert (state["state"], state["rows"]) == ("done", 20_000)
 
 

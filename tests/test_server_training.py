@@ -61,8 +61,7 @@ def test_a_training_whose_job_process_is_killed_is_begun_again_and_finished(
     server.log_in()  # the first account is the administrator's
     page = begin(server)
     wait_for(server, page, r"[1-9]\d\D{0,3}%", 60)
-    [worker] = server.workers()
-    os.kill(worker, signal.SIGKILL)
+    os.kill(server.workers()[0], signal.SIGKILL)
     wait_for(server, page, "The training is done", 120)
     assert (tmp_path / "instance" / "detectors" / "shops" / "model.h5").exists()
     assert list((tmp_path / "instance" / "trainings").iterdir()) == []
