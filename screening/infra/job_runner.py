@@ -166,11 +166,11 @@ class Runner:
 
     def loop(self) -> None:
         """Work until the stop is set and the signal rung."""
-        self.free()
         listener = self._waiting.listen()
+        worked = freed = False
         while not self._stop.is_set():
-            worked = False
             try:
+                freed = freed or self.free()
                 worked = self.run_next()
                 self._between()
                 if not worked:
@@ -178,13 +178,15 @@ class Runner:
                         handler.tidy()
             except Exception:  # the database may be locked or gone for a while: the runner must live
                 log.exception("%s could not look for work", self._slot)
+                worked = False
             if not worked:
                 listener.wait(IDLE_SECONDS)
 
-    def free(self) -> None:
-        """Let go of what a dead predecessor of this slot held."""
+    def free(self) -> bool:
+        """Let go of what a dead predecessor of this slot held; return ``True``."""
         for handler in self._handlers:
             handler.queue.release(self._slot)
+        return True
 
     def run_next(self) -> bool:
         """Do one job; return ``False`` when none waits."""

@@ -340,6 +340,26 @@ def test_a_database_that_is_gone_for_a_while_doesnt_end_the_loop(
     assert telling.over[0][1] == DONE
 
 
+def test_a_database_that_is_locked_at_the_start_doesnt_keep_the_runner_from_freeing_its_slot(
+    runner: Runner, tales: Tales, telling: Telling, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tales.begin()
+    assert tales.claim("slot-0") is not None
+    release, tries = tales.release, []
+
+    def broken(holder: str, **more: bool) -> None:
+        tries.append(holder)
+        if len(tries) == 1:
+            raise OSError("the database is locked")
+        release(holder, **more)
+
+    monkeypatch.setattr(job_runner, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(tales, "release", broken)
+    telling.act = lambda _one, _lease: stop.set() or {"state": DONE}  # type: ignore[func-returns-value]
+    runner.loop()
+    assert telling.over == [(job, DONE)]
+
+
 def test_two_runners_share_the_jobs_and_a_long_one_keeps_none_waiting(
     tales: Tales, signals: Signals, stop: threading.Event
 ) -> None:
