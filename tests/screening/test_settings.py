@@ -33,7 +33,7 @@ def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
         ("FRAUD_THRESHOLD", "0"), ("FRAUD_THRESHOLD", "1.01"), ("FRAUD_THRESHOLD", "nan"), ("FRAUD_THRESHOLD", "0,8"),
         ("SIGNUP", "maybe"), ("PASSWORD_MIN_LENGTH", "7"), ("PASSWORD_MIN_LENGTH", "-1"), ("MAX_UPLOAD_MB", "0"),
         ("MAX_UPLOAD_MB", "1.5"), ("COOKIE_SECURE", "perhaps"), ("TRUSTED_PROXIES", "10.0.0.0/33"),
-        ("TRUSTED_PROXIES", "localhost"), ("WORKERS", "0"),
+        ("TRUSTED_PROXIES", "localhost"), ("WORKERS", "0"), ("JOB_WORKERS", "0"),
         ("KEEP_SCREENINGS_DAYS", "0"), ("KEEP_SCREENINGS_DAYS", "-1"), ("KEEP_SCREENINGS_DAYS", "99999"),
     ],
 )  # fmt: skip
