@@ -19,6 +19,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from html import unescape
@@ -30,7 +31,9 @@ import openpyxl
 import pytest
 from flask import Flask
 
-from screening.settings import Settings
+from screening.detectors.detector import load_detector
+from screening.detectors.registry import load_default
+from screening.settings import ROOT, Settings
 from screening.training.trainings import CANCELLED, WAITING
 from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES
 from screening.web.app_factory import create_app
@@ -95,13 +98,12 @@ class Old:
         }
 
     def rows(self) -> Tables:
-        """Every table of the database."""
+        """Every table of the database, without the mark of their version."""
         connection = sqlite3.connect(self.instance / DATABASE)
         connection.row_factory = sqlite3.Row
         try:
-            names = [
-                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
-            ]
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            names = [row[0] for row in tables if row[0] != "alembic_version"]
             return {
                 name: [dict(row) for row in connection.execute(f"SELECT * FROM {name} ORDER BY 1")]
                 for name in names
@@ -112,10 +114,11 @@ class Old:
     def audit(self) -> bytes:
         return b"".join(path.read_bytes() for path in sorted((self.instance / "log").iterdir()))
 
-    def refresh_sessions(self) -> None:
-        """Let the sessions have begun, and been used, a moment ago."""
+    def age_sessions(self, *, begun: float, used: float) -> None:
+        """Let the sessions have begun, and been used last, so many seconds ago."""
+        times = time.time() - begun, time.time() - used
         with sqlite3.connect(self.instance / DATABASE) as connection:
-            connection.execute("UPDATE sessions SET created = ?, last_seen = ?", (time.time(),) * 2)
+            connection.execute("UPDATE sessions SET created = ?, last_seen = ?", times)
         connection.close()
 
 
@@ -154,7 +157,20 @@ def unpack(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Callable
         (folder / "instance" / "compiled").symlink_to(compiled)
         return Old(folder)
 
+    compile_nets(unpacked())
     return unpacked
+
+
+def compile_nets(old: Old) -> None:
+    """Compile the nets that are asked here beside each other: one after the other takes twice as long."""
+    own, shipped = old.instance / "detectors", ROOT / "model" / "detectors"
+    with ThreadPoolExecutor(3) as pool:
+        made = [pool.submit(load_default, old.settings())]
+        for folder in (own / "shops", shipped / "payments"):
+            files = [folder / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
+            made.append(pool.submit(load_detector, folder.name, *files, old.instance / "compiled"))
+        for one in made:
+            one.result()
 
 
 @pytest.fixture(scope="module")
@@ -224,10 +240,6 @@ def differences(before: Tables, after: Tables) -> list[str]:
     return found
 
 
-def sessions_of(tables: Tables) -> set[str]:
-    return {f"sessions {row['digest']}" for row in tables["sessions"]}
-
-
 # ---- nothing is lost or changed ------------------------------------------------------------------------------
 
 
@@ -235,10 +247,8 @@ def test_a_start_loses_and_changes_nothing(unpack: Callable[[], Old]) -> None:
     old = unpack()
     before, files, audit = unpack().rows(), old.files(), old.audit()
     assert {name: len(rows) for name, rows in before.items()} == {
-        "alembic_version": 1, "counters": 1, "handed_passwords": 1, "mappings": 1, "screenings": 14, "sessions": 3,
-        "trainings": 3,
-    }  # fmt: skip
-    del before["alembic_version"]  # which a newer version may raise
+        "counters": 1, "handed_passwords": 1, "mappings": 1, "screenings": 13, "sessions": 3, "trainings": 3,
+    }, "some of it is in the write-ahead log only: the server was killed"  # fmt: skip
     for _ in range(2):
         Opened(old).close()
         assert differences(before, old.rows()) == []
@@ -329,8 +339,7 @@ def test_detectors_and_trainings_are_there(read_only: Opened, people: dict[str, 
 
 def test_old_passwords_open_and_a_disabled_account_stays_closed(opened: Opened) -> None:
     passwords, users = opened.old.said["passwords"], opened.old.users.read_bytes()
-    for name in (ADA, ANA, ANA.lower()):
-        Person(opened.app, name).log_in({ANA.lower(): passwords[ANA]}.get(name) or passwords[name])
+    Person(opened.app, ANA.lower()).log_in(passwords[ANA])
     refused = Person(opened.app, "dora").post("/login", username="dora", password=passwords["dora"])
     assert refused.status_code == 401
     assert opened.person(ADA).client.get("/admin/users").status_code == 200
@@ -347,19 +356,23 @@ def test_a_password_that_was_handed_over_must_still_be_changed(opened: Opened) -
     assert tom.client.get("/results").status_code == 200
 
 
-def test_a_session_that_was_open_goes_on_unless_it_is_over(opened: Opened) -> None:
+@pytest.mark.parametrize(
+    ("begun", "used", "open_still"), [(60, 60, True), (3600, 16 * 60, False), (13 * 3600, 60, False)]
+)
+def test_a_session_that_was_open_goes_on_unless_it_was_idle_or_is_too_old(
+    opened: Opened, begun: float, used: float, open_still: bool
+) -> None:
+    opened.old.age_sessions(begun=begun, used=used)
     client = opened.app.test_client()
     for name, value in opened.old.said["cookies"].items():
         client.set_cookie(name, value)
-    answer = client.get("/results")
-    assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (303, "/login")
-
-    again = opened.app.test_client()
-    for name, value in opened.old.said["cookies"].items():
-        again.set_cookie(name, value)
-    opened.old.refresh_sessions()
-    assert again.get("/results").status_code == 200
-    assert ANA in again.get("/account").get_data(as_text=True)
+    answer = client.get("/account")
+    if open_still:
+        assert answer.status_code == 200
+        assert ANA in answer.get_data(as_text=True)
+    else:
+        assert answer.status_code == 303
+        assert answer.headers["Location"].startswith("/login")
 
 
 # ---- the work goes on --------------------------------------------------------------------------------------------
@@ -456,7 +469,7 @@ def test_the_server_starts_quietly_finishes_what_waited_and_then_changes_nothing
     old = unpack()
     before, files, audit = old.rows(), old.files(), old.audit()
     queued = old.id_of("queued")
-    old.refresh_sessions()
+    old.age_sessions(begun=60, used=60)
     upkeep = Leftover(old)
     server = Server(old.folder, old.instance / "compiled", WORKERS="1")
     try:
@@ -468,26 +481,27 @@ def test_the_server_starts_quietly_finishes_what_waited_and_then_changes_nothing
         upkeep.wait_until_cleared()
         server.stop()
         first, first_files = old.rows(), old.files()
-        of_others = differences(before, first)
-        assert {place.rsplit(" ", 1)[0] for place in of_others} <= {
+        worked_on = {place.rsplit(" ", 1)[0] for place in differences(before, first)}
+        assert worked_on <= {
             f"screenings {queued}",
-            *sessions_of(before),
+            *(f"sessions {row['digest']}" for row in before["sessions"]),
         }
-        assert {name: mark for name, mark in first_files.items() if queued not in name} == {
-            name: mark for name, mark in files.items() if queued not in name
-        }
+        assert files.items() <= first_files.items()
+        assert {Path(name).parent.name for name in first_files.keys() - files.keys()} == {queued}
         assert old.audit().startswith(audit)
+        audit = old.audit()
 
         upkeep = Leftover(old)
         server.start()
         upkeep.wait_until_cleared()
         server.stop()
-        assert differences(first, old.rows()) == []
+        assert old.rows() == first
         assert old.files() == first_files
+        assert old.audit() == audit
     finally:
         server.close()
     told = (old.folder / "server.log").read_text(encoding="utf-8").splitlines()
-    usual = re.compile(r"Serving on http://|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO ")
+    usual = re.compile(r"Serving on http://|INFO: Created TensorFlow Lite|[\d-]{10} [\d:,]{12} INFO ")
     assert [line for line in told if not usual.match(line) and Leftover.NAME not in line] == []
 
 
