@@ -89,13 +89,13 @@ class Old:
         )
 
     def files(self) -> dict[str, str]:
-        """What every file holds that is not the database's, the log's, the cache's or the bell."""
+        """What every file holds that is not the database's, the log's, the cache's or a signal."""
         return {
             path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.folder.rglob("*"))
             if path.is_file()
             and not path.name.startswith((DATABASE, "audit", "doorbell", "server.log", "users.txt.lock"))
-            and "compiled" not in path.parts
+            and not {"compiled", "signals"} & set(path.parts)
         }
 
     def rows(self) -> Tables:
