@@ -152,7 +152,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
             member = tarfile.TarInfo(name)
             member.size = len(files[name])
             tar.addfile(member, io.BytesIO(files[name]))
-    return lzma.compress(archive.getvalue(), check=lzma.CHECK_SHA256, preset=9)
+    return lzma.compress(archive.getvalue(), check=lzma.CHECK_SHA256, preset=6 | lzma.PRESET_EXTREME)
 
 
 def unpack(data: bytes) -> dict[str, bytes]:
@@ -169,5 +169,5 @@ def unpack(data: bytes) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             members = [member for member in tar if member.isfile()]
             return {member.name: tar.extractfile(member).read() for member in members}  # type: ignore[union-attr]
-    except (lzma.LZMAError, tarfile.TarError, EOFError):
+    except (lzma.LZMAError, tarfile.TarError, ValueError, EOFError):
         raise BadForm("the archive is damaged") from None
