@@ -70,9 +70,8 @@ def compiled(model: Artefact, cache: Path) -> CompiledForm:
         return found
 
     def make() -> CompiledForm | None:
-        found = _read(
-            cache / key, model.sha256
-        )  # a second process has waited, and finds the first one's work
+        # a second process has waited, and finds the first one's work
+        found = _read(cache / key, model.sha256)
         if not found:
             _compile(model, cache, key)
             found = _read(cache / key, model.sha256)
@@ -82,7 +81,7 @@ def compiled(model: Artefact, cache: Path) -> CompiledForm:
 
 
 def checked(form: CompiledForm, model: Artefact, cache: Path) -> CompiledNet:
-    """Run a form's golden rows in this process and return its net, or one that is compiled anew if they differ.
+    """Run a form's golden rows in this process and return its net; if they differ, that of one compiled anew.
 
     Raises:
         BadArtefact: the new one gives other probabilities than Keras, too, or can't be made.
@@ -90,13 +89,12 @@ def checked(form: CompiledForm, model: Artefact, cache: Path) -> CompiledNet:
     problem = form.disagreement()
     if problem is None:
         return form.net
-    log.warning("the compiled form of %s is not used: %s; it is compiled anew", model.path.name, problem)
+    log.warning("the compiled form of %s is not used: %s", model.path.name, problem)
     key = key_of(model.sha256)
 
     def make() -> CompiledForm | None:
-        kept = _read(
-            cache / key, model.sha256
-        )  # where the shipped form failed, or when another process was first
+        # there is a good one if the shipped form failed before, or another process was first
+        kept = _read(cache / key, model.sha256)
         if kept and kept.disagreement() is None:
             return kept
         _compile(model, cache, key)

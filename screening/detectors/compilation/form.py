@@ -82,10 +82,7 @@ class CompiledForm:
         for size in SIZES:
             try:
                 found = scorer.through(size, self.golden.rows)
-            except (
-                ValueError,
-                RuntimeError,
-            ) as problem:  # what LiteRT raises for a flatbuffer that it can't run
+            except (ValueError, RuntimeError) as problem:  # LiteRT's, for a flatbuffer that it can't run
                 return f"the runtime can't run it, {size} rows a call: {' '.join(str(problem).split())[:200]}"
             apart = np.abs(found.astype(np.float64) - self.golden.probabilities)
             if not (apart <= self.golden.tolerance).all():
