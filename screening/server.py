@@ -66,12 +66,13 @@ def run(settings: Settings) -> int:
 def prepare(settings: Settings) -> None:
     """What has to be right before anything is served: detectors, the accounts file, the store.
 
-    The nets are compiled here, once, so that no web process has to wait for it.
+    The default net's golden rows are run here, and it is compiled if it must be, so that no web process has to wait
+    for that. Web processes run the rows again before they first score.
     """
     _check_port(settings)
     make_instance(settings)
     secret_key(settings)
-    Detectors(settings)
+    Detectors(settings).default.prepare()
     UserStore(settings.users_file).prepare()
     Database(settings.database_url).create_tables()
     print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201

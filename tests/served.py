@@ -32,13 +32,15 @@ def free_port() -> int:
 class Server:
     """`python app.py` on folders of its own."""
 
-    def __init__(self, folder: Path, compiled: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, compiled: Path | None, **environ: str) -> None:
+        """``compiled``: a folder that keeps compiled nets; ``None`` for an instance that has none, as after a clone."""
         self.folder = folder
         self.port = free_port()
         instance = folder / "instance"
         if not instance.exists():
             instance.mkdir()
-            (instance / "compiled").symlink_to(compiled)
+            if compiled is not None:
+                (instance / "compiled").symlink_to(compiled)
             (folder / "users.txt").write_text("# accounts\n", encoding="utf-8")
         self.environ = {
             **os.environ, "INSTANCE_PATH": str(instance), "USERS_FILE": str(folder / "users.txt"),

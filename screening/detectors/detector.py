@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from screening.detectors.artifacts import (
     read_artefact,
     read_card,
 )
-from screening.detectors.compilation.cache import compiled
+from screening.detectors.compilation.cache import checked, compiled
+from screening.detectors.compilation.form import CompiledForm
 from screening.detectors.runtime import Rows, Scorer
 from screening.detectors.vectorizer import NOTHING, Seen, Vectorizer, open_vectorizer
 from screening.errors import BadArtefact, BadTransaction, CellProblem
@@ -46,16 +46,15 @@ class Detector:
     typical: dict[str, tuple[float, float]]
     """For each input of the net the range of the middle half of legitimate transactions."""
     vectorizer: Vectorizer = field(repr=False)
-    scorer: Scorer | _Late = field(repr=False)
+    scorer: _Late = field(repr=False)
 
     def prepare(self) -> None:
-        """Compile the net now if that was put off until it is needed; some seconds, the first time ever.
+        """Run the net's golden rows now, not when it first scores; compile it if that must be, in some ten seconds.
 
         Raises:
-            BadArtefact: it can't be compiled.
+            BadArtefact: it can't be compiled, or gives other probabilities than Keras.
         """
-        if isinstance(self.scorer, _Late):
-            self.scorer.made()
+        self.scorer.made()
 
     def probabilities(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
         """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
@@ -103,7 +102,10 @@ def load_detector(
     *,
     late: bool = False,
 ) -> Detector:
-    """Load a detector; the first time its net is compiled into ``cache``, which takes some ten seconds.
+    """Load a detector. A net without a shipped form is compiled into ``cache`` the first time: some ten seconds.
+
+    Its golden rows are run when it first scores or is prepared: that imports the runtime, which many processes never
+    need.
 
     Args:
         name: what the detector is called on pages and in the API.
@@ -111,7 +113,8 @@ def load_detector(
         vectorizer_file: the joblib dump with the RobustScaler.
         card_file: the card that ties both together, or ``None`` for files without one.
         cache: a folder for compiled nets.
-        late: whether the net is compiled only when it first scores, so that a page that lists detectors needn't wait.
+        late: whether the net's compiled form is looked for, or made, only then, too, so that a page that lists
+            detectors needn't wait.
 
     Raises:
         BadArtefact: a file is missing, damaged or unsafe, or they don't belong together.
@@ -124,7 +127,8 @@ def load_detector(
     mark = fingerprint(model, dump, vectorizer.contract)
     if card is not None and card_file is not None:
         check_contract(card, vectorizer.contract, mark, card_file)
-    scorer = _Late(lambda: _scorer(model, vectorizer, cache)) if late else _scorer(model, vectorizer, cache)
+    found = None if late else _form(model, vectorizer, cache)
+    scorer = _Late(lambda: Scorer(checked(found or _form(model, vectorizer, cache), model, cache)))
     warnings = list(vectorizer.warnings)
     if card is None:
         warnings.append(
@@ -150,27 +154,30 @@ class _Late:
     """A scorer that is made when it is first needed, once."""
 
     def __init__(self, make: Callable[[], Scorer]) -> None:
-        self._make = lru_cache(maxsize=1)(make)
+        self._make = make
+        self._made: Scorer | None = None
         self._lock = threading.Lock()
 
     def made(self) -> Scorer:
-        with self._lock:
-            return self._make()
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = self._make()
+        return self._made
 
     def probabilities(self, rows: Rows) -> NDArray[np.float32]:
-        return self.made().probabilities(rows)
+        return (self._made or self.made()).probabilities(rows)
 
 
-def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
-    net = compiled(model, cache)
-    width = len(vectorizer.inputs)
-    if net.inputs != width:
+def _form(model: Artefact, vectorizer: Vectorizer, cache: Path) -> CompiledForm:
+    form, width = compiled(model, cache), len(vectorizer.inputs)
+    if form.net.inputs != width:
         raise BadArtefact(
-            f"{model.path.name} takes {net.inputs} inputs, but the vectorizer makes {width}.",
+            f"{model.path.name} takes {form.net.inputs} inputs, but the vectorizer makes {width}.",
             where=str(model.path),
             remedy="Use the model and the vectorizer of one training run.",
         )
-    return Scorer(net)
+    return form
 
 
 def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:

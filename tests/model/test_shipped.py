@@ -28,6 +28,7 @@ def test_it_belongs_to_its_card_and_is_small(shipped) -> None:
     assert detector.card["fingerprint"] == detector.fingerprint
     assert detector.warnings == []
     assert (FOLDER / name / "model.h5").stat().st_size < 3e6
+    assert (FOLDER / name / "model.compiled.tar.xz").is_file()
     assert sum(file.stat().st_size for file in (FOLDER / name).iterdir()) < 3e6
     assert detector.card["metrics"]["validation"]["kind"] == "time"
 
@@ -55,4 +56,11 @@ def test_it_flags_frauds_of_its_sample_and_little_else(shipped) -> None:
 
 def test_no_row_of_the_training_data_is_shipped() -> None:
     names = {file.name for folder in FOLDER.iterdir() for file in Path(folder).iterdir()}
-    assert names == {"model.h5", "vectorizer.pkl", "card.json", "cleaning.json", "sample.csv"}
+    assert names == {
+        "model.h5",
+        "vectorizer.pkl",
+        "card.json",
+        "cleaning.json",
+        "sample.csv",
+        "model.compiled.tar.xz",
+    }

@@ -104,7 +104,7 @@ def test_a_net_that_is_read_counts_as_used(nets: Path, tmp_path: Path) -> None:
     os.utime(folder, (LONG_AGO, LONG_AGO))
     compiled(model, tmp_path)
     assert prune(tmp_path, []) == []
-    assert compiled(model, tmp_path).inputs == 30
+    assert compiled(model, tmp_path).net.inputs == 30
 
 
 LOCKER = """
