@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -29,8 +30,16 @@ RESTART_SECONDS = 1.0
 STOP_SECONDS = 15
 
 
-def run(settings: Settings) -> int:
+WORKER = ("-m", "screening.worker")
+"""How Python is told to run the job worker."""
+
+
+def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
     """Check everything, then serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: where and how.
+        worker: the arguments with which Python runs the job worker.
 
     Raises:
         ScreeningError: something the start needs is wrong; nothing was started.
@@ -38,7 +47,7 @@ def run(settings: Settings) -> int:
     begin_logging()
     prepare(settings)
     os.environ[watchdog.SERVER] = str(os.getpid())
-    worker = _WorkerProcess()
+    jobs = _WorkerProcess(worker)
     try:
         Granian(
             "app:create_app",
@@ -56,7 +65,7 @@ def run(settings: Settings) -> int:
             log_level=LogLevels.error,
         ).serve()
     finally:
-        worker.stop()
+        jobs.stop()
     return 0
 
 
@@ -98,15 +107,15 @@ def _check_port(settings: Settings) -> None:
 class _WorkerProcess:
     """The job worker as a process of its own: its memory and its crashes are not the pages'."""
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._command = [sys.executable, *arguments]
         self._stopping = threading.Event()
         self._process = self._begin()
         self._thread = threading.Thread(target=self._keep_alive, daemon=True)
         self._thread.start()
 
-    @staticmethod
-    def _begin() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "screening.worker"], cwd=ROOT)
+    def _begin(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, cwd=ROOT)  # noqa: S603 -- this Python, and arguments of the app's own
 
     def _keep_alive(self) -> None:
         while True:

@@ -115,7 +115,7 @@ class Server:
             text=True,
             check=True,
         )
-        return [int(line.split()[0]) for line in found.stdout.splitlines() if "screening.worker" in line]
+        return [int(line.split()[0]) for line in found.stdout.splitlines() if "app.py worker" in line]
 
     def wait_for(self, screening: str, seconds: float = 60) -> dict[str, Any]:
         deadline = time.monotonic() + seconds

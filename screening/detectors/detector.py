@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from screening.detectors.artifacts import (
 )
 from screening.detectors.compilation.cache import compiled
 from screening.detectors.runtime import Rows, Scorer
-from screening.detectors.vectorizer import NOTHING, Seen, Vectorizer, open_vectorizer
+from screening.detectors.vectorizer import NOTHING, Inputs, Seen, Vectorizer, open_vectorizer
 from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.transactions.schema import ColumnContract, Transactions
 
@@ -57,41 +57,31 @@ class Detector:
         if isinstance(self.scorer, _Late):
             self.scorer.made()
 
-    def probabilities(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
-        """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+    def probabilities(self, rows: Transactions | Inputs, history: Seen = NOTHING) -> NDArray[np.float32]:
+        """Return the probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+
+        Args:
+            rows: transactions, or the inputs that this detector's vectorizer made of some.
+            history: labels and earlier rows, for features that look back; inputs have it in them already.
 
         Raises:
             BadFile: a column of the contract is missing.
             BadTransaction: a value can't be scored; names row and column.
         """
-        return _checked(self.scorer.probabilities(self.vectorizer.matrix(transactions, seen)))
-
-    def scored(
-        self, transactions: Transactions, seen: Seen = NOTHING
-    ) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
-        """Block by block in the order of the rows: the net's inputs before scaling, and the probabilities.
-
-        For files: the inputs of all rows are never there at once.
-
-        Raises:
-            BadFile, BadTransaction: as :meth:`probabilities`.
-        """
-        done = 0
-        for inputs in self.vectorizer.blocks(transactions, seen):
-            yield inputs, _checked(self.scorer.probabilities(self.vectorizer.scaled(inputs)), done)
-            done += len(inputs)
+        result = self.scorer.probabilities(self.vectorizer.matrix(rows, history))
+        if len(result) and not 0 <= result.min() <= result.max() <= 1:
+            raise _too_extreme(result, rows.before if isinstance(rows, Inputs) else 0)
+        return result
 
 
-def _checked(result: NDArray[np.float32], before: int = 0) -> NDArray[np.float32]:
-    if len(result) and not 0 <= result.min() <= result.max() <= 1:
-        row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
-        raise BadTransaction(
-            f"Row {row} is too extreme: the net gives no probability for it.",
-            where=f"row {row}",
-            remedy="Correct or remove this row; nothing was scored.",
-            problems=[CellProblem("is too extreme to be scored", row=row)],
-        )
-    return result
+def _too_extreme(result: NDArray[np.float32], before: int) -> BadTransaction:
+    row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
+    return BadTransaction(
+        f"Row {row} is too extreme: the net gives no probability for it.",
+        where=f"row {row}",
+        remedy="Correct or remove this row; nothing was scored.",
+        problems=[CellProblem("is too extreme to be scored", row=row)],
+    )
 
 
 def load_detector(

@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-import utils
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact, ScreeningError
 from screening.infra.wake_signal import Doorbell
 from screening.intake import Kind, open_transactions
 from screening.ledger.history import Context
+from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import deletion, preflight
 from screening.uploads.column_mappings import Mapping, Mappings
@@ -57,12 +57,19 @@ class Worker:
     """Holds a slot: its name is the same after a restart, so what a dead predecessor held is freed at once."""
 
     def __init__(
-        self, settings: Settings, history: History, detectors: Detectors, slot: str = "worker-0"
+        self,
+        settings: Settings,
+        history: History,
+        detectors: Detectors,
+        slot: str = "worker-0",
+        *,
+        probabilities: Probabilities = own_probabilities,
     ) -> None:
         self._settings = settings
         self._history = history
         self._detectors = detectors
         self._slot = slot
+        self._probabilities = probabilities
         self._upkeep = Upkeep(settings, history, detectors)
         self._bell = Doorbell(settings.instance)
         self._stop = threading.Event()
@@ -169,6 +176,7 @@ class Worker:
             context=lambda detector: Context(self._settings.instance, detector),
             remember=True,
             recall=self._recall(screening),
+            probabilities=self._probabilities,
         )
         return {"state": DONE, **_values(found)}
 
@@ -272,7 +280,7 @@ def warm_up(detector: Detector) -> None:
         for batch in open_transactions(
             stream, Kind.CSV, lambda _header: detector.contract, canonical=canonical
         ):
-            utils.get_probabilities(batch.transactions, detector)
+            detector.probabilities(batch.transactions)
 
 
 def _readable(screening: Screening, folder: Folder) -> Kind:

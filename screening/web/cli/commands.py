@@ -82,6 +82,7 @@ def screen_file(file: Path, output: Path | None, detector: str | None, set_aside
             threshold=services().settings.threshold,
             on_batch=_silent,
             context=lambda found: Context(services().settings.instance, found),
+            probabilities=services().probabilities,
         )
         _say(found, Outcome(folder, services().settings.threshold))
         if output is not None:
