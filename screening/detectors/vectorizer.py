@@ -173,7 +173,7 @@ class Vectorizer:
             bad = np.argwhere(~(small & (np.abs(values) <= LARGEST)))
         problems = [
             CellProblem(
-                "isn't a number" if np.isnan(values[row, place]) else "is too large to be scored",
+                "is not a number" if np.isnan(values[row, place]) else "is too large to be scored",
                 column=self.inputs[place],
                 row=before + int(row) + 1,
                 value=f"{values[row, place]:.4g}",
