@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.detectors.artifacts import (
-    Artefact,
-    check_contract,
-    check_hashes,
-    fingerprint,
-    read_artefact,
-    read_card,
-)
+from screening.detectors.artifacts import Artefact, fingerprint, read_artefact
 from screening.detectors.compilation.cache import compiled
+from screening.detectors.model_card import ModelCard, Profile, check_contract, check_hashes, read_card
 from screening.detectors.runtime import Rows, Scorer
 from screening.detectors.vectorizer import NOTHING, Inputs, Seen, Vectorizer, open_vectorizer
 from screening.errors import BadArtefact, BadTransaction, CellProblem
@@ -38,7 +31,7 @@ class Detector:
     contract: ColumnContract
     fingerprint: str
     """SHA-256, hex, over both files' hashes and the contract."""
-    card: dict[str, Any] | None
+    card: ModelCard | None
     warnings: list[str]
     """What an operator should know: an identity scaler, assumed columns, a missing card."""
     model_sha256: str
@@ -163,12 +156,14 @@ def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
     return Scorer(net)
 
 
-def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:
-    """Quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
-    known = (card or {}).get("columns" if vectorizer.definition is None else "features") or {}
+def _typical(vectorizer: Vectorizer, card: ModelCard | None) -> dict[str, tuple[float, float]]:
+    """Return quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
+    known: Mapping[str, Profile] = {}
+    if card is not None:
+        known = card.columns if vectorizer.definition is None else card.features
     found = {}
     for name, centre, scale in zip(vectorizer.inputs, vectorizer.centre, vectorizer.scale, strict=True):
-        marks = known.get(name) or {}
+        marks = known[name].quantiles if name in known else {}
         low, high = marks.get("q25", centre - scale / 2), marks.get("q75", centre + scale / 2)
         if name in (vectorizer.contract.time, vectorizer.contract.amount):
             low = max(low, 0.0)

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
+from screening.detectors.model_card import Profile
 from screening.detectors.vectorizer import Seen
 from screening.features import PastIndex
 from screening.features.definitions.feature import number
 from screening.transactions.schema import Matrix, Role, Transactions
 
 COMPARED = (Role.AMOUNT, Role.NUMBER)
+NOTHING_KNOWN = Profile()
 NO_PAST = (
     "No earlier transactions are remembered that this one has anything in common with: the probability rests on "
     "the transaction alone. Screen a file with its history first: then it tells much more."
@@ -51,12 +53,12 @@ def _alone(detector: Detector, transactions: Transactions, history: Seen) -> NDA
 
 def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
     """Numbers further from the training data than these reach themselves: a net's answer there is no knowledge."""
-    known = (detector.card or {}).get("columns") or {}
+    known = {} if detector.card is None else detector.card.columns
     for place, column in enumerate(detector.contract.parts()):
-        then = known.get(column.name) or {}
-        if column.role not in COMPARED or "min" not in then or "max" not in then:
+        then = known.get(column.name, NOTHING_KNOWN)
+        low, high = then.minimum, then.maximum
+        if column.role not in COMPARED or low is None or high is None:
             continue
-        low, high = float(then["min"]), float(then["max"])
         reach = high - low
         for row in np.flatnonzero((values[:, place] < low - reach) | (values[:, place] > high + reach)):
             value = number(float(values[row, place]))

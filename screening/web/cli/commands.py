@@ -142,6 +142,6 @@ def show_detector(name: str) -> None:
         "vectorizer_sha256": detector.vectorizer_sha256,
         "contract": detector.contract.as_dict(),
         "warnings": detector.warnings,
-        "card": detector.card,
+        "card": None if detector.card is None else detector.card.raw,
     }
     click.echo(json.dumps(shown, indent=2))

@@ -173,7 +173,7 @@ def test_an_unknown_detector_is_not_found(name: str, elsewhere: Settings) -> Non
 def test_the_shipped_pair_matches_its_card(settings: Settings) -> None:
     detector = load_default(settings)
     assert detector.card is not None
-    assert detector.card["fingerprint"] == detector.fingerprint
+    assert detector.card.fingerprint == detector.fingerprint
     assert detector.warnings == []
 
 
