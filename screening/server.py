@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -32,8 +33,16 @@ LATER_SECONDS = 2.0
 STOP_SECONDS = 15
 
 
-def run(settings: Settings) -> int:
+WORKER = ("-m", "screening.worker")
+"""How Python is told to run the job worker."""
+
+
+def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
     """Check everything, then serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: where and how.
+        worker: the arguments with which Python runs the job worker.
 
     Raises:
         ScreeningError: something the start needs is wrong; nothing was started.
@@ -41,7 +50,7 @@ def run(settings: Settings) -> int:
     begin_logging()
     prepare(settings)
     os.environ[watchdog.SERVER] = str(os.getpid())
-    workers = _Workers(settings.job_workers)
+    workers = _Workers(worker, settings.job_workers)
     try:
         Granian(
             "app:create_app",
@@ -102,7 +111,8 @@ def _check_port(settings: Settings) -> None:
 class _Workers:
     """The job workers as processes of their own: their memory and their crashes are not the pages'."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, arguments: Sequence[str], count: int) -> None:
+        self._command = [sys.executable, *arguments]
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -124,8 +134,8 @@ class _Workers:
         with self._lock:
             if self._stopping.is_set():
                 return None
-            command = [sys.executable, "-m", "screening.worker", str(number)]
-            self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603  our own module
+            command = [*self._command, str(number)]
+            self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 -- arguments of the app's own
             return self._processes[number]
 
     def stop(self) -> None:

@@ -118,7 +118,7 @@ class Server:
             text=True,
             check=True,
         )
-        words = [line.split() for line in found.stdout.splitlines() if "screening.worker" in line]
+        words = [line.split() for line in found.stdout.splitlines() if "app.py worker" in line]
         return {int(line[-1]): int(line[0]) for line in words}
 
     def wait_for(self, screening: str, seconds: float = 60) -> dict[str, Any]:

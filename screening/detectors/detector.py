@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.detectors.artifacts import (
-    Artefact,
-    check_contract,
-    check_hashes,
-    fingerprint,
-    read_artefact,
-    read_card,
-)
+from screening.detectors.artifacts import Artefact, fingerprint, read_artefact
 from screening.detectors.compilation.cache import checked, compiled
 from screening.detectors.compilation.form import CompiledForm
+from screening.detectors.model_card import ModelCard, Profile, check_contract, check_hashes, read_card
 from screening.detectors.runtime import Rows, Scorer
-from screening.detectors.vectorizer import NOTHING, Seen, Vectorizer, open_vectorizer
+from screening.detectors.vectorizer import NOTHING, Inputs, Seen, Vectorizer, open_vectorizer
 from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.transactions.schema import ColumnContract, Transactions
 
@@ -38,7 +31,7 @@ class Detector:
     contract: ColumnContract
     fingerprint: str
     """SHA-256, hex, over both files' hashes and the contract."""
-    card: dict[str, Any] | None
+    card: ModelCard | None
     warnings: list[str]
     """What an operator should know: an identity scaler, assumed columns, a missing card."""
     model_sha256: str
@@ -56,41 +49,31 @@ class Detector:
         """
         self.scorer.made()
 
-    def probabilities(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
-        """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+    def probabilities(self, rows: Transactions | Inputs, history: Seen = NOTHING) -> NDArray[np.float32]:
+        """Return the probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+
+        Args:
+            rows: transactions, or the inputs that this detector's vectorizer made of some.
+            history: labels and earlier rows, for features that look back; inputs have it in them already.
 
         Raises:
             BadFile: a column of the contract is missing.
             BadTransaction: a value can't be scored; names row and column.
         """
-        return _checked(self.scorer.probabilities(self.vectorizer.matrix(transactions, seen)))
-
-    def scored(
-        self, transactions: Transactions, seen: Seen = NOTHING
-    ) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
-        """Block by block in the order of the rows: the net's inputs before scaling, and the probabilities.
-
-        For files: the inputs of all rows are never there at once.
-
-        Raises:
-            BadFile, BadTransaction: as :meth:`probabilities`.
-        """
-        done = 0
-        for inputs in self.vectorizer.blocks(transactions, seen):
-            yield inputs, _checked(self.scorer.probabilities(self.vectorizer.scaled(inputs)), done)
-            done += len(inputs)
+        result = self.scorer.probabilities(self.vectorizer.matrix(rows, history))
+        if len(result) and not 0 <= result.min() <= result.max() <= 1:
+            raise _too_extreme(result, rows.before if isinstance(rows, Inputs) else 0)
+        return result
 
 
-def _checked(result: NDArray[np.float32], before: int = 0) -> NDArray[np.float32]:
-    if len(result) and not 0 <= result.min() <= result.max() <= 1:
-        row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
-        raise BadTransaction(
-            f"Row {row} is too extreme: the net gives no probability for it.",
-            where=f"row {row}",
-            remedy="Correct or remove this row; nothing was scored.",
-            problems=[CellProblem("is too extreme to be scored", row=row)],
-        )
-    return result
+def _too_extreme(result: NDArray[np.float32], before: int) -> BadTransaction:
+    row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
+    return BadTransaction(
+        f"Row {row} is too extreme: the net gives no probability for it.",
+        where=f"row {row}",
+        remedy="Correct or remove this row; nothing was scored.",
+        problems=[CellProblem("is too extreme to be scored", row=row)],
+    )
 
 
 def load_detector(
@@ -180,12 +163,14 @@ def _form(model: Artefact, vectorizer: Vectorizer, cache: Path) -> CompiledForm:
     return form
 
 
-def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:
-    """Quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
-    known = (card or {}).get("columns" if vectorizer.definition is None else "features") or {}
+def _typical(vectorizer: Vectorizer, card: ModelCard | None) -> dict[str, tuple[float, float]]:
+    """Return quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
+    known: Mapping[str, Profile] = {}
+    if card is not None:
+        known = card.columns if vectorizer.definition is None else card.features
     found = {}
     for name, centre, scale in zip(vectorizer.inputs, vectorizer.centre, vectorizer.scale, strict=True):
-        marks = known.get(name) or {}
+        marks = known[name].quantiles if name in known else {}
         low, high = marks.get("q25", centre - scale / 2), marks.get("q75", centre + scale / 2)
         if name in (vectorizer.contract.time, vectorizer.contract.amount):
             low = max(low, 0.0)

@@ -25,12 +25,13 @@ def shipped(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Det
 def test_it_belongs_to_its_card_and_is_small(shipped) -> None:
     name, detector = shipped
     assert detector.card is not None
-    assert detector.card["fingerprint"] == detector.fingerprint
+    assert detector.card.fingerprint == detector.fingerprint
     assert detector.warnings == []
     assert (FOLDER / name / "model.h5").stat().st_size < 3e6
     assert (FOLDER / name / "model.compiled.tar.xz").is_file()
     assert sum(file.stat().st_size for file in (FOLDER / name).iterdir()) < 3e6
-    assert detector.card["metrics"]["validation"]["kind"] == "time"
+    assert detector.card.metrics.validation is not None
+    assert detector.card.metrics.validation.kind == "time"
 
 
 def test_its_sample_is_generated_byte_for_byte(shipped) -> None:
