@@ -10,7 +10,7 @@ DATA ?= creditcard.csv
 run: $(VENV)/.run
 	@exec $(BIN)/python app.py
 
-test: $(VENV)/.test
+test: $(VENV)/.train
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test

@@ -19,9 +19,7 @@ import pytest
 
 from screening.settings import ROOT
 
-WHY_NOT = (
-    "needs a chromium: `pip install playwright`, then `apt install chromium` or `playwright install chromium`"
-)
+WHY_NOT = "needs a chromium: `make .venv/.test`, then `apt install chromium` or `.venv/bin/playwright install chromium`"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
