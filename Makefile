@@ -18,6 +18,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
 
 bench: $(VENV)/.train
 	$(BIN)/python -m benchmarks
