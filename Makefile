@@ -11,7 +11,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python app.py
 
 test: $(VENV)/.train
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -11,12 +11,13 @@ from screening.detectors.detector import Detector
 from screening.errors import BadTransaction
 from screening.transactions.schema import CARD, Transactions
 from tests.artifact_factory import random_rows, tiny_detector
+from tests.shared import run_folder
 from utils import get_probabilities
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return tiny_detector(tmp_path_factory.getbasetemp())
+    return tiny_detector(run_folder(tmp_path_factory))
 
 
 @pytest.fixture
