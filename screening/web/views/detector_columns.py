@@ -126,7 +126,7 @@ def _usual(column: Column, known: Mapping[str, Any], typical: tuple[float, float
     if "levels" in known:
         return _levels(known)
     low, high = known.get("q25"), known.get("q75")
-    if low is None and len(known.get("deciles") or ()) == 11:  # noqa: PLR2004 -- from the least to the largest
+    if low is None and len(known.get("deciles") or ()) == 11:  # from the least to the largest
         deciles = known["deciles"]
         low, high = (deciles[2] + deciles[3]) / 2, (deciles[7] + deciles[8]) / 2
     if low is None and typical is not None:
