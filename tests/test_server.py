@@ -19,7 +19,9 @@ import pytest
 from screening.settings import ROOT
 from tests.served import BOUNDARY, Server, free_port
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix; run `make test` there")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="signals as on Unix: run `make test` on Linux"
+)
 
 
 @pytest.fixture

@@ -315,7 +315,7 @@ class _Part:
     def pair(self, key: str) -> tuple[float, float] | None:
         """Return a list of two finite numbers."""
         found = self.numbers(key)
-        if found and len(found) != 2:  # noqa: PLR2004
+        if found and len(found) != 2:
             raise self._wrong(key, "a pair of numbers")
         return (found[0], found[1]) if found else None
 

@@ -152,7 +152,7 @@ def _of_feature(feature: Feature, value: float, low: float, high: float) -> str:
 
 
 def _number(value: float) -> str:
-    return (f"{value:,.2f}" if abs(value) < 1e6 else f"{value:.3g}").replace("-", "−")  # noqa: PLR2004
+    return (f"{value:,.2f}" if abs(value) < 1e6 else f"{value:.3g}").replace("-", "−")
 
 
 def _money(value: float) -> str:
@@ -161,7 +161,7 @@ def _money(value: float) -> str:
 
 def _clock(seconds: float) -> str:
     """Hours, minutes and seconds since the first payment of the data, as 41:15:02."""
-    if not abs(seconds) < 1e9:  # noqa: PLR2004  thirty years: not seconds since a first payment
+    if not abs(seconds) < 1e9:  # thirty years: not seconds since a first payment
         return f"{seconds:.3g} s".replace("-", "−")
     whole = round(abs(seconds))
     return f"{'−' if seconds < 0 else ''}{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

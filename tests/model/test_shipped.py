@@ -16,10 +16,10 @@ from screening.transactions.schema import CellKind
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
-def shipped(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Detector]:
+def shipped(request, compiled: Path) -> tuple[str, Detector]:
     folder = FOLDER / request.param
     files = [folder / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    return request.param, load_detector(request.param, *files, tmp_path_factory.mktemp("compiled"), late=True)
+    return request.param, load_detector(request.param, *files, compiled, late=True)
 
 
 def test_it_belongs_to_its_card_and_is_small(shipped) -> None:

@@ -59,7 +59,7 @@ class GoldenRows:
             ValueError: it is something else, or holds no row.
         """
         columns = np.load(io.BytesIO(data), allow_pickle=False)
-        if columns.dtype != np.float32 or columns.ndim != 2 or not len(columns):  # noqa: PLR2004
+        if columns.dtype != np.float32 or columns.ndim != 2 or not len(columns):
             raise ValueError("these are no golden rows")
         return cls(np.ascontiguousarray(columns[:, 2:]), columns[:, 0], columns[:, 1])
 

@@ -99,7 +99,7 @@ def _no_constant(name: str) -> float:
 
 
 def _short_int(digits: str) -> int:
-    if len(digits) > 40:  # noqa: PLR2004 -- beyond float32 anyway, and int() takes quadratic time
+    if len(digits) > 40:  # beyond float32 anyway, and int() takes quadratic time
         raise ValueError("a whole number has more than 40 digits")
     return int(digits)
 

@@ -249,6 +249,6 @@ def safe_target(wanted: str, role: str) -> str:
 
 def shown_name(username: str) -> str:
     """A name that failed to log in, as the log may keep it: not when it looks like a password typed too early."""
-    if NAME.fullmatch(username) or len(username) < 8 or not username.isprintable():  # noqa: PLR2004
+    if NAME.fullmatch(username) or len(username) < 8 or not username.isprintable():
         return username[:64]
     return f"(no username, {len(username)} characters)"

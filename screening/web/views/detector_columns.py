@@ -104,7 +104,7 @@ def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) 
         return _levels(known, known.levels)
     low, high = known.quantiles.get("q25"), known.quantiles.get("q75")
     deciles = known.deciles
-    if low is None and len(deciles) == 11:  # noqa: PLR2004 -- from the least to the largest
+    if low is None and len(deciles) == 11:
         low, high = (deciles[2] + deciles[3]) / 2, (deciles[7] + deciles[8]) / 2
     if low is None and typical is not None:
         low, high = typical

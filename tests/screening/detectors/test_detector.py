@@ -168,7 +168,9 @@ def test_an_unknown_detector_is_not_found(name: str, elsewhere: Settings) -> Non
         Detectors(elsewhere).get(name)
 
 
-@pytest.mark.skipif(not (ROOT / "model" / "card.json").is_file(), reason="no detector is shipped yet")
+@pytest.mark.skipif(
+    not (ROOT / "model" / "card.json").is_file(), reason="no card is here: run `git checkout model/card.json`"
+)
 @pytest.mark.security(28)
 def test_the_shipped_pair_matches_its_card(settings: Settings) -> None:
     detector = load_default(settings)

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from screening.detectors.artifacts import fingerprint, read_artefact
-from screening.detectors.compilation.cache import key_of
+from screening.detectors.compilation.cache import DRAFT, key_of
 from screening.infra.job_runner import IDLE_SECONDS
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import ColumnContract
@@ -87,6 +87,9 @@ def test_a_slow_sender_does_not_keep_the_worker_from_stopping(
 def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
     services: Services, settings: Settings, compiled: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    cache = settings.instance / "compiled"  # a copy: into the shared one others compile meanwhile
+    cache.unlink()
+    shutil.copytree(compiled, cache, ignore=shutil.ignore_patterns(f"{DRAFT}*"))
     shipped, own = ROOT / "model" / "detectors", settings.instance / "detectors"
     mine, bad = own / "mine", own / "bad"
     shutil.copytree(shipped / "ecommerce", mine, ignore=shutil.ignore_patterns("*.compiled.tar.xz"))
@@ -99,8 +102,8 @@ def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
     (bad / "card.json").write_text(json.dumps(card))
     Worker(settings, services.history, services.detectors).prepare_others()
     assert "Detector bad can't be used" in caplog.text
-    assert (compiled / key_of(read_artefact(mine / "model.h5").sha256) / "meta.json").is_file()
-    assert not (compiled / key_of(read_artefact(shipped / "payments" / "model.h5").sha256)).exists()
+    assert (cache / key_of(read_artefact(mine / "model.h5").sha256) / "meta.json").is_file()
+    assert not (cache / key_of(read_artefact(shipped / "payments" / "model.h5").sha256)).exists()
     with patch.object(subprocess, "run", side_effect=AssertionError("compiled again")):
         for name in ("payments", "ecommerce", "mine"):
             services.detectors.get(name).prepare()
