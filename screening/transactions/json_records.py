@@ -199,6 +199,8 @@ class _Faults:
 
     def read(self, value: Any, column: Column, row: int) -> float:
         """Return the number that stands for a value; NaN for a blank, and for what is noted as a fault."""
+        if column.kind is CellKind.NUMBER and type(value) in PLAIN and -LARGEST <= value <= LARGEST:
+            return float(value)  # nearly every cell, also of a row that has one odd number
         if value is None:
             if not column.optional:
                 self.add(MISSING, column.name, row)

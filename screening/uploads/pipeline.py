@@ -67,7 +67,7 @@ class _Collected:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of some batches in a row that aren't set aside: what is scored at once."""
+    """The rows of some consecutive batches that aren't set aside: what is scored at once."""
 
     transactions: Transactions
     labels: NDArray[np.int8] | None
