@@ -121,7 +121,7 @@ class Server:
         words = [line.split() for line in found.stdout.splitlines() if "app.py worker" in line]
         return {int(line[-1]): int(line[0]) for line in words}
 
-    def wait_for(self, screening: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_for(self, screening: str, seconds: float = 120) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             state = json.loads(self.get(f"/results/{screening}.json")[2])

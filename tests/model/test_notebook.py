@@ -40,7 +40,16 @@ def test_it_can_be_read_without_running_it(cells: list[dict]) -> None:
 
 def test_it_calls_the_modules_and_defines_next_to_nothing(cells: list[dict]) -> None:
     source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    for module in ("simulate", "cleaning", "compare", "rivals", "cost", "evaluate", "workshop", "plots"):
+    for module in (
+        "simulation",
+        "data_quality",
+        "compare",
+        "baselines",
+        "cost",
+        "metrics",
+        "trainer",
+        "plots",
+    ):
         assert f"{module}." in source
     assert len(re.findall(r"^\s*def ", source, re.MULTILINE)) <= 1
     assert "import sklearn" not in source
