@@ -140,7 +140,9 @@ def screen(
     on_batch(0)
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input
-        for batch in open_transactions(source, kind, choice, set_aside=set_aside, canonical=folder.canonical):
+        for batch in open_transactions(
+            source, kind, choice, set_aside=set_aside, canonical=folder.canonical, waiting=lambda: on_batch(0)
+        ):
             detector = choice.detector
             _keep(batch, detector.contract, collected)
             if detector.vectorizer.looks_back:
