@@ -11,7 +11,7 @@ import threading
 import time
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from screening.accounts.user_store import UserStore
@@ -49,6 +49,7 @@ def run(settings: Settings) -> int:
             address=settings.host,
             port=settings.port,
             interface=Interfaces.WSGI,
+            http=HTTPModes.http1,  # HTTP/2 in clear serves nobody and has limits of its own
             workers=settings.workers,
             blocking_threads=THREADS,
             backlog=1024,

@@ -218,6 +218,14 @@ def test_a_sender_that_leaves_in_the_middle_leaves_nothing(
     assert "a.csv" not in page
 
 
+@pytest.mark.security(59)
+def test_http_2_in_clear_is_not_spoken(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+        line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        answer = line.recv(4096)
+    assert not answer or answer.startswith(b"HTTP/1.1 4"), answer
+
+
 def test_a_web_process_never_imports_what_is_heavy(server: Server, sample: bytes) -> None:
     server.log_in()
     assert server.upload(sample)[0] == 303
