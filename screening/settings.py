@@ -112,7 +112,7 @@ def _make_private(folder: Path) -> None:
             f"INSTANCE_PATH is {str(folder)!r}, which others on this machine can read, and it is another user's.",
             remedy="Give the folder to the server's user, or set its mode to 0700.",
         ) from None
-    log.warning("%s could be read by others on this machine; it is its owner's alone now (mode 0700)", folder)
+    log.debug("%s could be read by others on this machine; it is its owner's alone now (mode 0700)", folder)
 
 
 def secret_key(settings: Settings) -> str:

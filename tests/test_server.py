@@ -178,6 +178,37 @@ def test_no_process_outlives_a_server_that_was_killed_outright(server: Server, t
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.security(57)
+def test_a_second_server_on_the_same_instance_does_not_start(server: Server, sample: bytes) -> None:
+    second = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**server.environ, "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert second.stderr.count("\n") == 1
+    assert "Another server works on the instance folder" in second.stderr
+    server.log_in()
+    assert server.upload(sample)[0] == 303
+
+
+@pytest.mark.security(57)
+def test_a_killed_server_leaves_its_instance_to_the_next_at_once(
+    server: Server, tmp_path: Path, sample: bytes
+) -> None:
+    server.log_in()
+    for _ in range(2):
+        server.stop(signal.SIGKILL)
+        server.start()
+        while 0 not in server.workers():  # until then the killed one's web processes may still answer
+            time.sleep(0.05)
+    assert server.upload(sample)[0] == 303
+
+
 def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server) -> None:
     second = subprocess.run(
         [sys.executable, "app.py"],

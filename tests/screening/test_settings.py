@@ -81,6 +81,7 @@ def test_a_damaged_secret_key_stops_the_start_and_is_not_repeated(tmp_path: Path
 def test_an_instance_folder_that_others_can_read_is_closed_to_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG")
     tmp_path.chmod(0o755)
     make_instance(Settings(instance=tmp_path))
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
