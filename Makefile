@@ -10,14 +10,15 @@ DATA ?= creditcard.csv
 run: $(VENV)/.run
 	@exec $(BIN)/python app.py
 
-test: $(VENV)/.test
-	$(BIN)/python -m pytest
+test: $(VENV)/.train
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
 
 bench: $(VENV)/.train
 	$(BIN)/python -m benchmarks

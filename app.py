@@ -1,37 +1,74 @@
-"""The composition root: ``python app.py`` serves and screens, ``flask --app app`` is the command line."""
+"""The composition root: ``python app.py`` serves and screens, ``flask --app app`` is the command line.
+
+Here the package is told whom it asks for probabilities: :func:`utils.get_probabilities`, for pages, API, command line
+and worker alike.
+"""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from flask import Flask
+import numpy as np
+from numpy.typing import NDArray
 
+import utils
+from screening.detectors.detector import Detector
+from screening.detectors.vectorizer import Inputs
 from screening.errors import ScreeningError
+
+if TYPE_CHECKING:
+    from flask import Flask  # neither the server's parent process nor the worker needs it
+
+
+def probabilities(inputs: Inputs, detector: Detector) -> NDArray[np.float32]:
+    """Return the probability of fraud of each row, float32 (rows,).
+
+    The function is looked up at each call: whoever replaces it replaces what everything answers.
+    """
+    return utils.get_probabilities(inputs, detector)
 
 
 def create_app() -> Flask:
-    """The app with settings from the environment. What is wrong with them ends the process with one line."""
+    """Return the app with settings from the environment. What is wrong with them ends the process with one line."""
     from screening.infra.watchdog import end_with_server
     from screening.web.app_factory import create_app as build  # the server's parent process stays small
 
     end_with_server()
     try:
-        return build()
+        return build(probabilities=probabilities)
     except ScreeningError as problem:
         sys.exit(f"fraud-screening can't start: {problem}")
 
 
-def main() -> int:
-    """Serve until told to stop. Returns the exit status."""
+def serve() -> int:
+    """Serve until told to stop, and return the exit status."""
     from screening import server  # as above
     from screening.settings import Settings
 
     try:
-        return server.run(Settings.from_environ())
+        return server.run(Settings.from_environ(), worker=(__file__, "worker"))
     except ScreeningError as problem:
         print(f"fraud-screening can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
         return 1
 
 
+def work(arguments: list[str]) -> int:
+    """Run a job worker until told to stop, and return the exit status."""
+    from screening.worker.__main__ import main as run  # the web processes do without it
+
+    return run(arguments, probabilities)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve, or with ``worker`` run the jobs that a server has accepted, and return the exit status."""
+    if not arguments:
+        return serve()
+    if arguments[0] == "worker":
+        return work(arguments[1:])
+    print("usage: python app.py [worker [NUMBER]]", file=sys.stderr)  # noqa: T201
+    return 2
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""``get_probabilities``: the one function through which pages, the API and the command line score.
+"""``get_probabilities``: the one door to a score, for Python callers, pages, the API and the command line.
 
 No Flask, and no state but the detector at the root, loaded when it is first needed.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import load_default
-from screening.detectors.vectorizer import NOTHING, Seen
+from screening.detectors.vectorizer import NOTHING, Inputs, Seen
 from screening.errors import BadTransaction
 from screening.settings import Settings
 from screening.transactions.json_records import from_frame, from_mapping, from_mappings
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 def get_probabilities(
-    transactions: Transactions | pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    transactions: Transactions | Inputs | pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]],
     detector: Detector | None = None,
-    seen: Seen = NOTHING,
+    history: Seen = NOTHING,
 ) -> NDArray[np.float32]:
-    """The probability of fraud of each transaction, float32 (n,), in the order given.
+    """Return the probability of fraud of each transaction, float32 (n,), in the order given.
 
     Column names decide, without case and surrounding spaces; the order of columns and columns that the
     detector doesn't know play no part. One mapping is one transaction: the answer then has one element.
 
     Args:
-        transactions: a batch from the intake, a pandas DataFrame, a mapping of column to number, or several
-            of them.
+        transactions: a batch from the intake, a pandas DataFrame, a mapping of column to value, or several of
+            them; or the inputs that the detector's vectorizer made of some.
         detector: what scores; by default the pair that the environment names, or the one at the root.
-        seen: labels and earlier rows, for detectors whose features look back.
+        history: labels and earlier rows, for detectors whose features look back.
 
     Raises:
         BadTransaction: a column is missing, or a value isn't a finite number; names row (from 1) and column.
@@ -47,11 +47,13 @@ def get_probabilities(
         BadArtefact: the default detector can't be loaded.
     """
     detector = detector or default_detector()
-    return detector.probabilities(as_transactions(transactions, detector.contract), seen)
+    if not isinstance(transactions, (Transactions, Inputs)):
+        transactions = as_transactions(transactions, detector.contract)
+    return detector.probabilities(transactions, history)
 
 
 def as_transactions(given: Any, contract: ColumnContract) -> Transactions:
-    """Whatever :func:`get_probabilities` takes, as :class:`Transactions`.
+    """Return what a Python caller has of transactions as :class:`Transactions`.
 
     Raises:
         BadTransaction: it is none of them, a column is missing, or a value isn't a number.
@@ -72,7 +74,7 @@ def as_transactions(given: Any, contract: ColumnContract) -> Transactions:
 
 @cache
 def default_detector() -> Detector:
-    """The detector of the environment's settings, loaded once.
+    """Return the detector of the environment's settings, loaded once.
 
     Raises:
         BadArtefact: it can't be loaded.

@@ -23,7 +23,7 @@ from sklearn.metrics import average_precision_score
 
 from model.data.card_file import TrainingFile, read_training_file
 from model.data.card_splits import Split, folds, windows
-from model.evaluation.metrics import ranking, resample
+from model.evaluation.metrics import Ranking, ranking, resample
 from model.recipes.network import Recipe
 from model.train import fit
 
@@ -173,7 +173,7 @@ def _measured(
     }
 
 
-def vars_of(measured: Any) -> dict[str, float]:
+def vars_of(measured: Ranking) -> dict[str, float]:
     """A measure's fields as a dict."""
     from dataclasses import asdict
 

@@ -1,6 +1,7 @@
 """Makes the detectors that are shipped besides ``card``: ``python -m model.shipped payments|ecommerce FILE``.
 
-Each goes to model/detectors/<name>/ with its net, vectorizer, card, the cleaning's report, and a generated sample file.
+Each goes to model/detectors/<name>/ with its net, the net's compiled form, vectorizer, card, the cleaning's report, and
+a generated sample file.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 
 from model.data import simulation
 from model.data.order import Order
+from model.export.compiled import write_compiled
 from model.trainer import train
 from screening.errors import ScreeningError
 
@@ -79,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         train(order, lambda share, text: print(f"[{share:4.0%}] {text}", file=sys.stderr, flush=True))
+        write_compiled(order.out / "model.h5")
     except (ScreeningError, OSError) as problem:
         print(f"can't train on {options.file}: {problem}", file=sys.stderr)
         return 1

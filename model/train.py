@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from model.data.card_file import TRUE_PRIOR, TrainingFile, read_training_file
 from model.data.card_splits import Split, folds, windows
 from model.evaluation.metrics import mean_ranking, report
+from model.export.compiled import write_compiled
 from model.export.model_card import THRESHOLD, make_card, write_card
 from model.recipes.calibration import Calibration, fit_calibration
 from model.recipes.network import Branches, Recipe, apply, build, squash, train_members
@@ -102,7 +103,11 @@ def write_artefacts(
     seed: int,
     folder: Path,
 ) -> None:
-    """Write model.h5, vectorizer.pkl and model/card.json below ``folder``."""
+    """Write model.h5 with its compiled form, vectorizer.pkl and model/card.json below ``folder``.
+
+    Raises:
+        BadArtefact: the net can't be compiled; a form that was there is of another net then and is not used.
+    """
     import joblib
 
     columns = list(file.contract.columns)
@@ -119,6 +124,7 @@ def write_artefacts(
     (folder / "model").mkdir(exist_ok=True)
     card = make_card(file, folder / "model.h5", folder / "vectorizer.pkl", metrics=metrics, seed=seed)
     write_card(folder / "model" / "card.json", card)
+    write_compiled(folder / "model.h5")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -271,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _tell(**what: Any) -> None:
+def _tell(**what: object) -> None:
     print(json.dumps(what), flush=True)
 
 

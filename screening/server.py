@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from granian import Granian
@@ -38,8 +38,16 @@ LATER_SECONDS = 2.0
 STOP_SECONDS = 15
 
 
-def run(settings: Settings) -> int:
+WORKER = ("-m", "screening.worker")
+"""How Python is told to run the job worker."""
+
+
+def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
     """Check everything, then serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: where and how.
+        worker: the arguments with which Python runs the job worker.
 
     Raises:
         ScreeningError: something the start needs is wrong; nothing was started.
@@ -48,7 +56,7 @@ def run(settings: Settings) -> int:
     _check_port(settings)
     make_instance(settings)
     with _alone(settings):
-        return _serve(settings)
+        return _serve(settings, worker)
 
 
 @contextmanager
@@ -69,10 +77,10 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, worker: Sequence[str]) -> int:
     prepare(settings)
     os.environ[watchdog.SERVER] = str(os.getpid())
-    workers = _Workers(settings.job_workers)
+    workers = _Workers(worker, settings.job_workers)
     try:
         Granian(
             "app:create_app",
@@ -98,11 +106,12 @@ def _serve(settings: Settings) -> int:
 def prepare(settings: Settings) -> None:
     """What has to be right before anything is served: detectors, the accounts file, the store.
 
-    The nets are compiled here, once, so that no web process has to wait for it.
+    The default net's golden rows are run here, and it is compiled if it must be, so that no web process has to wait
+    for that. Web processes run the rows again before they first score.
     """
     make_instance(settings)
     secret_key(settings)
-    Detectors(settings)
+    Detectors(settings).default.prepare()
     UserStore(settings.users_file).prepare()
     Database(settings.database_url).create_tables()
     print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201
@@ -141,7 +150,8 @@ def _bind(settings: Settings) -> None:
 class _Workers:
     """The job workers as processes of their own: their memory and their crashes are not the pages'."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, arguments: Sequence[str], count: int) -> None:
+        self._command = [sys.executable, *arguments]
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -163,8 +173,8 @@ class _Workers:
         with self._lock:
             if self._stopping.is_set():
                 return None
-            command = [sys.executable, "-m", "screening.worker", str(number)]
-            self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603  our own module
+            command = [*self._command, str(number)]
+            self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 -- arguments of the app's own
             return self._processes[number]
 
     def stop(self) -> None:

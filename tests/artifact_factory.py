@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +18,7 @@ import numpy as np
 from screening.detectors.detector import Detector, load_detector
 from screening.settings import ROOT
 from screening.transactions.schema import CARD
+from tests.shared import made_once
 
 ROWS = 10_000
 WIDTH = len(CARD.columns)
@@ -26,16 +26,16 @@ CENTRE = np.linspace(-2, 3, WIDTH)
 SCALE = np.linspace(0.5, 70, WIDTH)
 
 
-@cache
 def build_nets(base: Path) -> Path:
-    """Write the nets of :func:`_nets`, Keras' predictions of ``good``, a vectorizer, compiled forms; once."""
-    folder = base / "nets"
-    folder.mkdir()
+    """Write the nets of :func:`_nets`, Keras' predictions of ``good``, a vectorizer, compiled forms; once in a run."""
+    return made_once(base / "nets", _build_nets)
+
+
+def _build_nets(folder: Path) -> None:
     command = [sys.executable, "-m", "tests.artifact_factory", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     write_vectorizer(folder / "vectorizer.pkl", columns=list(CARD.columns))
-    return folder
 
 
 def tiny_detector(base: Path) -> Detector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,35 @@ from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.served import PASSWORD
+from tests.shared import run_folder
+
+# Before scikit-learn or XGBoost load OpenMP: its idle threads must not spin on a core that another worker needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+TOGETHER = ("tests/browser/", "tests/model/")
+"""Where the tests of a file share a server or a training: they stay with one worker."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out files of TOGETHER as a whole, the largest first, and then all other tests one by one.
+
+    So no long file is left for the end. Not ``--dist loadgroup``: pytest-xdist 3.8 groups nothing with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER) else nodeid
+
+    return Scheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiling a net takes seconds; all tests share what was compiled."""
-    return tmp_path_factory.mktemp("compiled")
+    """Compiling a net takes seconds; all tests of all workers share what was compiled (the cache has locks)."""
+    folder = run_folder(tmp_path_factory) / "compiled"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -32,13 +32,15 @@ def free_port() -> int:
 class Server:
     """`python app.py` on folders of its own."""
 
-    def __init__(self, folder: Path, compiled: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, compiled: Path | None, **environ: str) -> None:
+        """``compiled``: a folder that keeps compiled nets; ``None`` for an instance that has none, as after a clone."""
         self.folder = folder
         self.port = free_port()
         instance = folder / "instance"
         if not instance.exists():
             instance.mkdir()
-            (instance / "compiled").symlink_to(compiled)
+            if compiled is not None:
+                (instance / "compiled").symlink_to(compiled)
             (folder / "users.txt").write_text("# accounts\n", encoding="utf-8")
         self.environ = {
             **os.environ, "INSTANCE_PATH": str(instance), "USERS_FILE": str(folder / "users.txt"),
@@ -116,7 +118,7 @@ class Server:
             text=True,
             check=False,  # 1 when there are none
         )
-        words = [line.split() for line in found.stdout.splitlines() if "screening.worker" in line]
+        words = [line.split() for line in found.stdout.splitlines() if "app.py worker" in line]
         return {int(line[-1]): int(line[0]) for line in words}
 
     def wait_for(self, screening: str, seconds: float = 60) -> dict[str, Any]:

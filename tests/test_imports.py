@@ -180,5 +180,6 @@ assert len(explain(detector, as_transactions(row, detector.contract))) == 1
 
 def test_scoring_and_explaining_import_nothing_heavy(tmp_path_factory: pytest.TempPathFactory) -> None:
     from tests.artifact_factory import build_nets
+    from tests.shared import run_folder
 
-    assert loaded_by(SCORING, str(build_nets(tmp_path_factory.getbasetemp()))) == []
+    assert loaded_by(SCORING, str(build_nets(run_folder(tmp_path_factory)))) == []

@@ -19,7 +19,9 @@ import pytest
 from screening.settings import ROOT
 from tests.served import BOUNDARY, Server, free_port
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix; run `make test` there")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="signals as on Unix: run `make test` on Linux"
+)
 
 
 @pytest.fixture
@@ -268,6 +270,26 @@ def test_a_web_process_never_imports_what_is_heavy(server: Server, sample: bytes
         if str(server.folder).encode() in environ:
             assert "tensorflow/python" not in maps
             assert "libtensorflow" not in maps
+
+
+def test_a_first_start_compiles_nothing_and_no_library_talks_on_the_terminal(
+    tmp_path: Path, sample: bytes
+) -> None:
+    """An instance with nothing in it, until a file and a single payment are scored."""
+    server = Server(tmp_path, None)
+    try:
+        server.log_in()
+        assert server.upload(sample)[0] == 303
+        header, row = (line.split(",") for line in sample.decode().splitlines()[:2])
+        body = json.dumps({"transaction": dict(zip(header, map(float, row), strict=True))})
+        kind = {"Content-Type": "application/json", "X-CSRFToken": server.token("/upload")}
+        assert server.request("POST", "/detect_fraud", body, **kind)[0] == 200
+        assert not list((tmp_path / "instance").glob("compiled/*"))
+    finally:
+        server.stop()
+        server.close()
+    said = (tmp_path / "server.log").read_text().splitlines()
+    assert [line for line in said if "Serving on" not in line and " INFO screening" not in line] == []
 
 
 def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:

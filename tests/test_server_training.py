@@ -16,7 +16,9 @@ import pytest
 from tests.served import BOUNDARY, Server
 from tests.web.test_trainings import form_of, table
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="signals as on Unix: run `make test` on Linux"
+)
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from screening.detectors.detector import Detector
 from screening.errors import BadTransaction
 from screening.transactions.schema import CARD, Transactions
 from tests.artifact_factory import random_rows, tiny_detector
+from tests.shared import run_folder
 from utils import get_probabilities
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return tiny_detector(tmp_path_factory.getbasetemp())
+    return tiny_detector(run_folder(tmp_path_factory))
 
 
 @pytest.fixture
@@ -69,12 +70,12 @@ def test_numbers_of_every_kind_are_numbers(kind, row, tiny: Detector) -> None:
         ([1], "a list"),
         ({}, "an object"),
         (1j, "not a number"),
-        (float("nan"), "isn't a number"),
+        (float("nan"), "is not a number"),
         (float("inf"), "too large"),
         (float("-inf"), "too large"),
         (1e39, "too large"),
         pytest.param(10**5000, "too large", id="5,000 digits"),
-        (Decimal("NaN"), "isn't a number"),
+        (Decimal("NaN"), "is not a number"),
         (Decimal("1e400"), "too large"),
         (Decimal("sNaN"), "too large"),
     ],
@@ -106,7 +107,7 @@ def test_missing_columns_are_named(missing, row, tiny: Detector) -> None:
 
 
 def test_a_column_that_stands_twice_is_not_guessed(row, tiny: Detector) -> None:
-    with pytest.raises(BadTransaction, match="Amount: stands more than once"):
+    with pytest.raises(BadTransaction, match="Amount in row 1 appears more than once"):
         get_probabilities({**row, "amount": 1.0}, tiny)
 
 
@@ -117,7 +118,7 @@ def test_what_holds_no_transactions_is_refused(given, tiny: Detector) -> None:
 
 
 def test_a_frame_is_read_by_name(row, tiny: Detector, expected: float) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = pytest.importorskip("pandas", reason="needs requirements.txt: run `make .venv/.run`")
     frame = pd.DataFrame([row, row], index=[7, 7])[list(reversed(row))].assign(Class=0, note="x")
     assert get_probabilities(frame, tiny).tolist() == [expected] * 2
     nullable = frame.convert_dtypes()
@@ -126,7 +127,7 @@ def test_a_frame_is_read_by_name(row, tiny: Detector, expected: float) -> None:
 
 @pytest.mark.parametrize("value", ["abc", True, None, float("nan"), 1e39])
 def test_a_frames_bad_cell_is_refused_by_name_and_row(value, row, tiny: Detector) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = pytest.importorskip("pandas", reason="needs requirements.txt: run `make .venv/.run`")
     frame = pd.DataFrame([row, row]).astype({"V3": object})
     frame.iloc[1, 3] = value
     with pytest.raises(BadTransaction) as caught:
@@ -135,6 +136,6 @@ def test_a_frames_bad_cell_is_refused_by_name_and_row(value, row, tiny: Detector
 
 
 def test_a_frames_column_of_truths_is_refused(row, tiny: Detector) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = pytest.importorskip("pandas", reason="needs requirements.txt: run `make .venv/.run`")
     with pytest.raises(BadTransaction, match="V3 in row 1"):
         get_probabilities(pd.DataFrame([row]).assign(V3=True), tiny)

@@ -54,8 +54,14 @@ class TrainingFile:
 
     def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> TrainingFile:
         """The same file with the chosen rows only."""
-        kept = (part[chosen] for part in (self.values, self.label, self.uniform, self.copies, self.weight))
-        return TrainingFile(*kept, self.sha256, self.contract)
+        return replace(
+            self,
+            values=self.values[chosen],
+            label=self.label[chosen],
+            uniform=self.uniform[chosen],
+            copies=self.copies[chosen],
+            weight=self.weight[chosen],
+        )
 
 
 def read_training_file(path: Path) -> TrainingFile:
@@ -76,12 +82,9 @@ def read_training_file(path: Path) -> TrainingFile:
     _check(values, label)
     uniform = frame["uniform"].to_numpy(bool) if "uniform" in frame else np.ones(len(frame), bool)
     copies = frame["copies"].to_numpy(np.int64) if "copies" in frame else np.ones(len(frame), np.int64)
-    order = np.argsort(values[:, 0], kind="stable")
-    parts = (
-        part[order]
-        for part in (values, label.astype(np.int64), uniform, copies, row_weights(label, uniform, copies))
-    )
-    return _frauds_once(TrainingFile(*parts, file_sha256(path)))
+    weight = row_weights(label, uniform, copies)
+    file = TrainingFile(values, label.astype(np.int64), uniform, copies, weight, file_sha256(path))
+    return _frauds_once(file.rows(np.argsort(values[:, 0], kind="stable")))
 
 
 def row_weights(

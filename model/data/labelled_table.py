@@ -83,7 +83,10 @@ def _kind(path: Path, filename: str) -> Kind:
 
 
 def _read(order: Order, columns: tuple[Column, ...], contract: ColumnContract) -> Table:
-    values, labels, problems, notes = [], [], [], []
+    values: list[Matrix] = []
+    labels: list[NDArray[np.int8]] = []
+    problems: list[CellProblem] = []
+    notes: list[str] = []
     set_aside = 0
     with tempfile.TemporaryDirectory(prefix="training-") as scratch:
         for batch in open_transactions(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ def payments(*, customers: int = 600, terminals: int = 1200, days: int = 75, see
     amount = np.where(amount < 0, generator.uniform(0, 2 * usual[customer]), amount)
     terminal = near[customer, generator.integers(0, near.shape[1], len(customer))]
     order = np.argsort(second, kind="stable")
-    customer, terminal, amount, second = (part[order] for part in (customer, terminal, amount, second))
+    customer, terminal, amount, second = customer[order], terminal[order], amount[order], second[order]
     fraud = _frauds(customer, terminal, amount, second // DAY, generator=generator)
     return pd.DataFrame(
         {
@@ -142,7 +142,7 @@ def orders(*, rows: int = 6000, seed: int = 0) -> pd.DataFrame:
     return frame.sort_values("purchase_time", kind="stable", ignore_index=True)
 
 
-def _stamps(seconds: Floats) -> Any:
+def _stamps(seconds: Floats) -> pd.Index:
     return pd.Timestamp(FIRST_DAY) + pd.to_timedelta(np.round(seconds), unit="s")
 
 
@@ -150,7 +150,7 @@ def _dotted(number: int) -> str:
     return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
 
 
-KINDS = {"payments": payments, "orders": orders}
+KINDS: dict[str, Callable[..., pd.DataFrame]] = {"payments": payments, "orders": orders}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +151,7 @@ RIVALS: dict[str, Fit] = {
 BOOSTED = ("gradient boosting", "XGBoost", "LightGBM", "CatBoost")
 
 
-def _fewer(label: Labels, weight: Floats, seed: int) -> tuple[NDArray[np.int64], Any]:
+def _fewer(label: Labels, weight: Floats, seed: int) -> tuple[NDArray[np.int64], Floats]:
     """All rows, or all frauds and a sample of the others that stands for all of them."""
     if len(label) <= FEW:
         return np.arange(len(label)), weight

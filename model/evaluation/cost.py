@@ -47,4 +47,4 @@ def costs(
     below = np.searchsorted(probability[order], threshold, side="left")
     lost = np.r_[0.0, np.cumsum((amount * (label == 1))[order])]
     flagged = len(label) - below
-    return Costs(threshold, flagged, flagged * review, lost[below])
+    return Costs(threshold, flagged, flagged.astype(np.float64) * review, lost[below])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.data.card_file import file_sha256
 from model.data.labelled_table import Table
@@ -31,8 +32,8 @@ class Made:
     scaler: Any
     definition: Definition
     table: Table
-    features: np.ndarray[Any, Any]
-    feature_label: np.ndarray[Any, Any]
+    features: NDArray[np.float32]
+    feature_label: NDArray[np.int8] | NDArray[np.int64]
     metrics: Mapping[str, Any]
     cleaning: Mapping[str, Any]
     prior: float

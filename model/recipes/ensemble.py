@@ -85,7 +85,7 @@ def train_packed(
         steps_per_epoch=batches,
         shuffle=False,
         verbose=0,
-        callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True), best.callback(keras)],
+        callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True), best.callback(net)],
     )
     return best.result()
 
@@ -147,16 +147,15 @@ class _Best:
         self._members: list[Member] = []
         self._logit: Floats | None = None
 
-    def callback(self, keras: Any) -> Any:
-        """For ``fit``."""
-        best = self
+    def callback(self, net: Any) -> Any:
+        """For the ``fit`` of this net."""
+        import keras
 
-        class Look(keras.callbacks.Callback):
-            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                del logs
-                self.model.stop_training = best.look(epoch)
+        def look(epoch: int, logs: object) -> None:
+            del logs
+            net.stop_training = self.look(epoch)
 
-        return Look()
+        return keras.callbacks.LambdaCallback(on_epoch_end=look)
 
     def look(self, epoch: int) -> bool:
         """Whether that was enough."""

@@ -211,12 +211,13 @@ class _Shuffled:
                 yield self.values[rows], self.label[rows][..., None]
 
 
-def apply(layers: Sequence[Layer], values: Floats) -> Floats:
+def apply(layers: Sequence[Layer], values: Floats | NDArray[np.float32]) -> Floats:
     """What dense layers make of ``values`` (rows, inputs), in NumPy and float64."""
+    found = values.astype(np.float64, copy=False)
     for layer in layers:
-        values = values @ layer.kernel + layer.bias
+        found = found @ layer.kernel + layer.bias
         if layer.activation == "relu":
-            values = np.maximum(values, 0.0)
+            found = np.maximum(found, 0.0)
         elif layer.activation == "tanh":
-            values = np.tanh(values)
-    return values
+            found = np.tanh(found)
+    return found

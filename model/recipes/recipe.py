@@ -77,7 +77,7 @@ class Fitted:
     recipe: Recipe
     """With the trees and epochs that were counted."""
 
-    def logits(self, features: Any) -> Floats:
+    def logits(self, features: Features) -> Floats:
         """Uncalibrated logits (rows,) of scaled features (rows, f)."""
         parts = np.array_split(np.asarray(features), max(len(features) // 50_000, 1))
         return np.concatenate([self.branches.logits(rows.astype(np.float64)) for rows in parts])

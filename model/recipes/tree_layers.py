@@ -53,7 +53,7 @@ class Trees:
     @property
     def gates(self) -> int:
         """Questions of a tree: 2^depth - 1."""
-        return self.column.shape[1]
+        return int(self.column.shape[1])
 
     @property
     def depth(self) -> int:

@@ -86,7 +86,7 @@ class Hasher:
         if known is None:
             return True
         n, r, p = (int(part) for part in known.groups())
-        return r < 8 or not any(n >= least and p >= passes for least, passes in FLOOR)  # noqa: PLR2004
+        return r < 8 or not any(n >= least and p >= passes for least, passes in FLOOR)
 
     def _check(self, kept: str, password: str, whose: str) -> bool:
         try:
@@ -215,7 +215,7 @@ def _only_runs(text: str) -> bool:
             length = reach + 1
             while at + length <= len(text) and text[at : at + length] in row:
                 reach, length = length, length + 1
-        if reach < 3:  # noqa: PLR2004 -- two neighbours happen in any word
-            return bool(at) and len(text) - at < 3 and text.isalnum()  # noqa: PLR2004 -- a short tail adds nothing
+        if reach < 3:  # two neighbours happen in any word
+            return bool(at) and len(text) - at < 3 and text.isalnum()  # a short tail adds nothing
         at += reach
     return bool(text)

@@ -164,18 +164,18 @@ def _parse_line(raw: bytes) -> Line:
     problem = _problem(text, fields)
     if problem:
         return Line(raw, problem=problem)
-    bare = len(fields) == 3 and not _HASH.fullmatch(fields[2])  # noqa: PLR2004 -- the old format
+    bare = len(fields) == 3 and not _HASH.fullmatch(fields[2])  # the old format
     if bare and found:
         return Line(raw, problem="a password in the clear before a '#': it can't be told where it ends")
-    role = fields[3].lower() if len(fields) > 3 and fields[3] else "analyst"  # noqa: PLR2004
-    active = len(fields) < 5 or fields[4].lower() != "disabled"  # noqa: PLR2004
+    role = fields[3].lower() if len(fields) > 3 and fields[3] else "analyst"
+    active = len(fields) < 5 or fields[4].lower() != "disabled"
     account = Account(fields[0], fields[1], fields[2], role, active)
     return Line(raw, account, bare=bare, comment=found[0] if found else "")
 
 
 def _problem(text: str, fields: list[str]) -> str | None:
     """The first thing that is wrong with a line."""
-    if not 3 <= len(fields) <= 5:  # noqa: PLR2004 -- from the old format to the full one
+    if not 3 <= len(fields) <= 5:  # from the old format to the full one
         return f"has {len(fields)} fields; 3 to 5 are needed: username,email,password_hash,role,state"
     name, email, password, role, state = (*fields, "", "")[:5]
     checks = (

@@ -61,7 +61,7 @@ def _auc(fraud: NDArray[np.bool_], score: Cells) -> float:
 
 
 def _cross_fitted(values: Cells, label: Labels) -> Cells:
-    half = np.random.default_rng(0).random(len(values)) < 0.5  # noqa: PLR2004 -- one half
+    half = np.random.default_rng(0).random(len(values)) < 0.5  # one half
     _, code = np.unique(np.nan_to_num(values, nan=BLANK_CODE), return_inverse=True)
     overall = float(label.mean())
     score = np.empty(len(values))

@@ -38,7 +38,7 @@ def guess_mapping(
     taken: set[int] = set()
     done: set[int] = set()
     for score, wanted, place in sorted(scores, key=lambda each: (-each[0], each[1], each[2])):
-        if score >= 0.4 and wanted not in done and place not in taken:  # noqa: PLR2004 -- below it is a coincidence
+        if score >= 0.4 and wanted not in done and place not in taken:  # below it is a coincidence
             found[columns[wanted].name] = Match(header[place], round(score, 2))
             done.add(wanted)
             taken.add(place)

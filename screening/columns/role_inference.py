@@ -95,7 +95,7 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
         sum(numbers.number(text) is not None for text in filled) / count,
         sum(re.fullmatch(r"[+-]?\d+(\.0+)?", text) is not None for text in filled) / count,
         sum(_is_time(text, form) for text in filled) / count,
-        sum(text.count(".") == 3 and encoding.address_code(text) is not None for text in filled) / count,  # noqa: PLR2004
+        sum(text.count(".") == 3 and encoding.address_code(text) is not None for text in filled) / count,
         tuple(different),
     )
 
@@ -109,7 +109,7 @@ def _label(profiles: list[Profile], given: str | None) -> int | None:
         return next((p for p, each in enumerate(profiles) if normalise(each.name) == normalise(given)), None)
     fitting = [
         (_is_label_word(each), place) for place, each in enumerate(profiles)
-        if each.distinct == 2 and all(numbers.label(value) is not None for value in each.values)  # noqa: PLR2004
+        if each.distinct == 2 and all(numbers.label(value) is not None for value in each.values)
     ]  # fmt: skip
     named = [place for word, place in fitting if word]
     return named[-1] if named else None
@@ -171,9 +171,9 @@ def _of_numbers(each: Profile) -> Guess:
 def _clock(each: Profile) -> Guess:
     """Numbers that are a time: since 1970, or since some start."""
     values = [float(value) for value in each.values]
-    if min(values) >= 1e8 and all(encoding.seconds_of(value) is not None for value in values):  # noqa: PLR2004 -- 1973
+    if min(values) >= 1e8 and all(encoding.seconds_of(value) is not None for value in values):  # 1973
         return _made(each, Role.TIME, CellKind.TIME, "seconds since 1970", 0.8)
-    if max(values) > 48:  # noqa: PLR2004 -- more than the hours of two days
+    if max(values) > 48:  # more than the hours of two days
         return _made(each, Role.TIME, CellKind.NUMBER, "seconds since some start", 0.6)
     return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.6)
 
@@ -186,10 +186,10 @@ def _of_texts(each: Profile) -> Guess:
         return _made(each, Role.CARRY, CellKind.TEXT, "another text in every row", 0.7)
     if entity and each.distinct > FEW:
         return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back, and the name says who", 0.9)
-    if each.distinct <= FEW or each.unique < 0.2:  # noqa: PLR2004 -- five rows a value
+    if each.distinct <= FEW or each.unique < 0.2:  # five rows a value
         return _made(each, Role.CATEGORY, CellKind.TEXT, f"{each.distinct} different texts", 0.8)
     mean = sum(map(len, each.values)) / len(each.values)
-    if mean > 40 or sum(" " in value for value in each.values) > 0.8 * len(each.values):  # noqa: PLR2004
+    if mean > 40 or sum(" " in value for value in each.values) > 0.8 * len(each.values):
         return _ignored(each, "free text")
     return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back", 0.5)
 

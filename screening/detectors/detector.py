@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.detectors.artifacts import (
-    Artefact,
-    check_contract,
-    check_hashes,
-    fingerprint,
-    read_artefact,
-    read_card,
-)
-from screening.detectors.compilation.cache import compiled
+from screening.detectors.artifacts import Artefact, fingerprint, read_artefact
+from screening.detectors.compilation.cache import checked, compiled
+from screening.detectors.compilation.form import CompiledForm
+from screening.detectors.model_card import ModelCard, Profile, check_contract, check_hashes, read_card
 from screening.detectors.runtime import Rows, Scorer
-from screening.detectors.vectorizer import NOTHING, Seen, Vectorizer, open_vectorizer
+from screening.detectors.vectorizer import NOTHING, Inputs, Seen, Vectorizer, open_vectorizer
 from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.transactions.schema import ColumnContract, Transactions
 
@@ -38,7 +31,7 @@ class Detector:
     contract: ColumnContract
     fingerprint: str
     """SHA-256, hex, over both files' hashes and the contract."""
-    card: dict[str, Any] | None
+    card: ModelCard | None
     warnings: list[str]
     """What an operator should know: an identity scaler, assumed columns, a missing card."""
     model_sha256: str
@@ -46,52 +39,41 @@ class Detector:
     typical: dict[str, tuple[float, float]]
     """For each input of the net the range of the middle half of legitimate transactions."""
     vectorizer: Vectorizer = field(repr=False)
-    scorer: Scorer | _Late = field(repr=False)
+    scorer: _Late = field(repr=False)
 
     def prepare(self) -> None:
-        """Compile the net now if that was put off until it is needed; some seconds, the first time ever.
+        """Run the net's golden rows now, not when it first scores; compile it if that must be, in some ten seconds.
 
         Raises:
-            BadArtefact: it can't be compiled.
+            BadArtefact: it can't be compiled, or gives other probabilities than Keras.
         """
-        if isinstance(self.scorer, _Late):
-            self.scorer.made()
+        self.scorer.made()
 
-    def probabilities(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
-        """The probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+    def probabilities(self, rows: Transactions | Inputs, history: Seen = NOTHING) -> NDArray[np.float32]:
+        """Return the probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
+
+        Args:
+            rows: transactions, or the inputs that this detector's vectorizer made of some.
+            history: labels and earlier rows, for features that look back; inputs have it in them already.
 
         Raises:
             BadFile: a column of the contract is missing.
             BadTransaction: a value can't be scored; names row and column.
         """
-        return _checked(self.scorer.probabilities(self.vectorizer.matrix(transactions, seen)))
-
-    def scored(
-        self, transactions: Transactions, seen: Seen = NOTHING
-    ) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
-        """Block by block in the order of the rows: the net's inputs before scaling, and the probabilities.
-
-        For files: the inputs of all rows are never there at once.
-
-        Raises:
-            BadFile, BadTransaction: as :meth:`probabilities`.
-        """
-        done = 0
-        for inputs in self.vectorizer.blocks(transactions, seen):
-            yield inputs, _checked(self.scorer.probabilities(self.vectorizer.scaled(inputs)), done)
-            done += len(inputs)
+        result = self.scorer.probabilities(self.vectorizer.matrix(rows, history))
+        if len(result) and not 0 <= result.min() <= result.max() <= 1:
+            raise _too_extreme(result, rows.before if isinstance(rows, Inputs) else 0)
+        return result
 
 
-def _checked(result: NDArray[np.float32], before: int = 0) -> NDArray[np.float32]:
-    if len(result) and not 0 <= result.min() <= result.max() <= 1:
-        row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
-        raise BadTransaction(
-            f"Row {row} is too extreme: the net gives no probability for it.",
-            where=f"row {row}",
-            remedy="Correct or remove this row; nothing was scored.",
-            problems=[CellProblem("is too extreme to be scored", row=row)],
-        )
-    return result
+def _too_extreme(result: NDArray[np.float32], before: int) -> BadTransaction:
+    row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
+    return BadTransaction(
+        f"Row {row} is too extreme: the net gives no probability for it.",
+        where=f"row {row}",
+        remedy="Correct or remove this row; nothing was scored.",
+        problems=[CellProblem("is too extreme to be scored", row=row)],
+    )
 
 
 def load_detector(
@@ -103,7 +85,10 @@ def load_detector(
     *,
     late: bool = False,
 ) -> Detector:
-    """Load a detector; the first time its net is compiled into ``cache``, which takes some ten seconds.
+    """Load a detector. A net without a shipped form is compiled into ``cache`` the first time: some ten seconds.
+
+    Its golden rows are run when it first scores or is prepared: that imports the runtime, which many processes never
+    need.
 
     Args:
         name: what the detector is called on pages and in the API.
@@ -111,7 +96,8 @@ def load_detector(
         vectorizer_file: the joblib dump with the RobustScaler.
         card_file: the card that ties both together, or ``None`` for files without one.
         cache: a folder for compiled nets.
-        late: whether the net is compiled only when it first scores, so that a page that lists detectors needn't wait.
+        late: whether the net's compiled form is looked for, or made, only then, too, so that a page that lists
+            detectors needn't wait.
 
     Raises:
         BadArtefact: a file is missing, damaged or unsafe, or they don't belong together.
@@ -124,7 +110,8 @@ def load_detector(
     mark = fingerprint(model, dump, vectorizer.contract)
     if card is not None and card_file is not None:
         check_contract(card, vectorizer.contract, mark, card_file)
-    scorer = _Late(lambda: _scorer(model, vectorizer, cache)) if late else _scorer(model, vectorizer, cache)
+    found = None if late else _form(model, vectorizer, cache)
+    scorer = _Late(lambda: Scorer(checked(found or _form(model, vectorizer, cache), model, cache)))
     warnings = list(vectorizer.warnings)
     if card is None:
         warnings.append(
@@ -150,35 +137,40 @@ class _Late:
     """A scorer that is made when it is first needed, once."""
 
     def __init__(self, make: Callable[[], Scorer]) -> None:
-        self._make = lru_cache(maxsize=1)(make)
+        self._make = make
+        self._made: Scorer | None = None
         self._lock = threading.Lock()
 
     def made(self) -> Scorer:
-        with self._lock:
-            return self._make()
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = self._make()
+        return self._made
 
     def probabilities(self, rows: Rows) -> NDArray[np.float32]:
-        return self.made().probabilities(rows)
+        return (self._made or self.made()).probabilities(rows)
 
 
-def _scorer(model: Artefact, vectorizer: Vectorizer, cache: Path) -> Scorer:
-    net = compiled(model, cache)
-    width = len(vectorizer.inputs)
-    if net.inputs != width:
+def _form(model: Artefact, vectorizer: Vectorizer, cache: Path) -> CompiledForm:
+    form, width = compiled(model, cache), len(vectorizer.inputs)
+    if form.net.inputs != width:
         raise BadArtefact(
-            f"{model.path.name} takes {net.inputs} inputs, but the vectorizer makes {width}.",
+            f"{model.path.name} takes {form.net.inputs} inputs, but the vectorizer makes {width}.",
             where=str(model.path),
             remedy="Use the model and the vectorizer of one training run.",
         )
-    return Scorer(net)
+    return form
 
 
-def _typical(vectorizer: Vectorizer, card: dict[str, Any] | None) -> dict[str, tuple[float, float]]:
-    """Quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
-    known = (card or {}).get("columns" if vectorizer.definition is None else "features") or {}
+def _typical(vectorizer: Vectorizer, card: ModelCard | None) -> dict[str, tuple[float, float]]:
+    """Return quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
+    known: Mapping[str, Profile] = {}
+    if card is not None:
+        known = card.columns if vectorizer.definition is None else card.features
     found = {}
     for name, centre, scale in zip(vectorizer.inputs, vectorizer.centre, vectorizer.scale, strict=True):
-        marks = known.get(name) or {}
+        marks = known[name].quantiles if name in known else {}
         low, high = marks.get("q25", centre - scale / 2), marks.get("q75", centre + scale / 2)
         if name in (vectorizer.contract.time, vectorizer.contract.amount):
             low = max(low, 0.0)

@@ -39,8 +39,32 @@ class Seen:
     labels: NDArray[np.int8] | None = None
     past: Past | PastIndex | None = None
 
+    def indexed(self, definition: Definition | None) -> Seen:
+        """Return the same with its past sorted once, for all that ask it about a few rows."""
+        if definition is None or not definition.looks_back or self.past is None:
+            return self
+        from screening.features import Past, PastIndex
+
+        past = PastIndex(definition, self.past) if isinstance(self.past, Past) else self.past
+        return Seen(self.labels, past)
+
 
 NOTHING = Seen()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The net's inputs of some rows before scaling: what a detector's vectorizer makes of transactions, once.
+
+    ``values`` is (rows, inputs), float64 where the columns are the inputs and float32 where they are features.
+    """
+
+    values: NDArray[Any]
+    before: int = 0
+    """Rows of the same transactions that lie before these: messages count rows from the first of all."""
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +95,49 @@ class Vectorizer:
         """Whether a row's features tell of earlier rows, so that a file must be read whole before it is scored."""
         return self.definition is not None and self.definition.looks_back
 
-    def matrix(self, transactions: Transactions, seen: Seen = NOTHING) -> NDArray[np.float32]:
-        """The net's input, float32 (rows, inputs), scaled in float64 as in training.
+    def matrix(self, rows: Transactions | Inputs, history: Seen = NOTHING) -> NDArray[np.float32]:
+        """Return the net's input, float32 (rows, inputs), scaled in float64 as in training.
 
         Raises:
             BadFile: a column of the contract is missing.
             BadTransaction: a value isn't finite, or is too large for float32; names row (from 1) and column.
                 A net would score it all the same, with 0.5 or less, and hide a fraud.
         """
+        if isinstance(rows, Inputs):
+            return self.scaled(rows.values, rows.before)
         if self.definition is None:
-            return self.scaled(self.select(transactions))
-        parts = [self.scaled(block) for block in self.blocks(transactions, seen)]
+            return self.scaled(self.select(rows))
+        parts = [self.scaled(block.values, block.before) for block in self.blocks(rows, history)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.inputs)), np.float32)
 
-    def blocks(self, transactions: Transactions, seen: Seen = NOTHING) -> Iterator[NDArray[Any]]:
-        """The net's inputs before scaling, (some rows, inputs), in the order of the rows.
+    def blocks(self, transactions: Transactions, history: Seen = NOTHING) -> Iterator[Inputs]:
+        """Yield the net's inputs before scaling, some rows at a time, in the order of the rows.
+
+        Where the columns are the inputs, all rows are one block and no copy is made of them.
 
         Raises:
             BadFile, BadTransaction: as :meth:`matrix`.
         """
         values = self.select(transactions)
         if self.definition is None:
-            yield values
+            yield Inputs(values)
             return
         from screening.features import iterate
 
         self._check_cells(values)
-        yield from iterate(self.definition, values, labels=seen.labels, past=seen.past, block=BLOCK_FEATURES)
+        before = 0
+        for block in iterate(
+            self.definition, values, labels=history.labels, past=history.past, block=BLOCK_FEATURES
+        ):
+            yield Inputs(block, before)
+            before += len(block)
 
-    def scaled(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """``(input - centre) / scale`` as float32, the same shape.
+    def scaled(self, inputs: NDArray[Any], before: int = 0) -> NDArray[np.float32]:
+        """Return ``(input - centre) / scale`` as float32, the same shape.
+
+        Args:
+            inputs: (rows, inputs), before scaling.
+            before: rows that lie before these, for messages.
 
         Raises:
             BadTransaction: a value can't be used.
@@ -120,7 +157,7 @@ class Vectorizer:
                 and block.min() >= -LARGEST
                 and block.max() <= LARGEST
             ):
-                raise self._unusable(inputs)
+                raise self._unusable(inputs, before)
         return result
 
     def select(self, transactions: Transactions) -> Matrix:
@@ -130,15 +167,15 @@ class Vectorizer:
         places = self.contract.match(transactions.columns)
         return transactions.values[:, [places[name] for name in self.contract.columns]]
 
-    def _unusable(self, values: Matrix) -> BadTransaction:
+    def _unusable(self, values: Matrix, before: int) -> BadTransaction:
         with np.errstate(all="ignore"):
             small = np.abs((values - self.centre) / self.scale) <= LARGEST
             bad = np.argwhere(~(small & (np.abs(values) <= LARGEST)))
         problems = [
             CellProblem(
-                "isn't a number" if np.isnan(values[row, place]) else "is too large to be scored",
+                "is not a number" if np.isnan(values[row, place]) else "is too large to be scored",
                 column=self.inputs[place],
-                row=int(row) + 1,
+                row=before + int(row) + 1,
                 value=f"{values[row, place]:.4g}",
             )
             for row, place in bad[:SHOWN]

@@ -38,7 +38,7 @@ class Database:
         """Bring the tables to the present version; two processes may do it at once.
 
         Raises:
-            NotReady: the file is not a database or can't be opened; it is left as it is.
+            NotReady: the file is not a database, can't be opened, or is a newer version's; it is left as it is.
         """
         try:
             if self._version() != HEAD:
@@ -60,13 +60,22 @@ class Database:
     def _migrate(self) -> None:
         from alembic import command  # only a new or old store needs it
         from alembic.config import Config
+        from alembic.util.exc import CommandError
 
         config = Config()
         config.set_main_option("script_location", "screening.infra:migrations")
         config.set_main_option("path_separator", "os")
         with self.engine.execution_options(writes=True).begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, HEAD)
+            try:
+                command.upgrade(config, HEAD)
+            except CommandError as problem:  # a version of the tables that isn't among the migrations here
+                raise NotReady(
+                    f"The database can't be used: its tables are a newer version's than {HEAD}, which is this one's.",
+                    where=self.engine.url.render_as_string(hide_password=True),
+                    remedy="Start the newer version, or restore what was saved before the upgrade; the file was left "
+                    "untouched.",
+                ) from problem
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
+from screening.detectors.model_card import QUANTILES, Pairs, Profile
 from screening.transactions.schema import Column, Matrix, Role
 
 SOME, MUCH = 0.1, 0.25
 FEWEST_ROWS = 200
 """Rows below which chance alone looks like a change."""
 LEAST_SHARE = 1e-4
-QUANTILES = {"q01": 0.01, "q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99}
 COMPARED = (Role.AMOUNT, Role.NUMBER, Role.CATEGORY)
 """Times always move on, and who comes back is somebody else each month."""
 Cells = NDArray[np.float64]
@@ -42,25 +42,26 @@ def measure(detector: Detector, rows: Matrix) -> list[dict[str, Any]]:
         detector: whose card tells of the training data.
         rows: some rows of the file, evenly spread, float64 (n, columns of the contract).
     """
-    known = (detector.card or {}).get("columns") or {}
+    known = {} if detector.card is None else detector.card.columns
     if len(rows) < FEWEST_ROWS:
         return []
     found = []
     for place, column in enumerate(detector.contract.parts()):
         then = known.get(column.name)
-        if column.role in COMPARED and then:
+        if column.role in COMPARED and then is not None:
             one = _of(column, then, rows[:, place])
             if one is not None:
                 found.append(one)
     return [asdict(one) for one in sorted(found, key=lambda one: -one.index)]
 
 
-def _of(column: Column, then: dict[str, Any], cells: Cells) -> Drift | None:
+def _of(column: Column, then: Profile, cells: Cells) -> Drift | None:
     blank = np.isnan(cells)
-    shares = _levels(then, cells[~blank]) if "levels" in then else _bins(then, cells[~blank])
+    filled = cells[~blank]
+    shares = _bins(then, filled) if then.levels is None else _levels(then, then.levels, filled)
     if shares is None:
         return None
-    missing = float(then.get("missing", 0.0))
+    missing = then.missing or 0.0
     now = float(blank.mean())
     expected = np.r_[shares[0] * (1 - missing), missing]
     seen = np.r_[shares[1] * (1 - now), now]
@@ -73,12 +74,10 @@ def stability_index(then: Cells, now: Cells) -> float:
     return float(((after - before) * np.log(after / before)).sum())
 
 
-def _bins(then: dict[str, Any], cells: Cells) -> tuple[Cells, Cells] | None:
+def _bins(then: Profile, cells: Cells) -> tuple[Cells, Cells] | None:
     """Shares then and now between the known quantiles; those that are the same number are one border."""
-    marks = [(float(then[name]), share) for name, share in QUANTILES.items() if name in then]
-    if (
-        not marks and then.get("missing") == 1
-    ):  # blank throughout the training data: all that can change is that
+    marks = [(then.quantiles[name], share) for name, share in QUANTILES.items() if name in then.quantiles]
+    if not marks and then.missing == 1:  # blank throughout the training data: all that can change is that
         return np.ones(1), np.ones(1)
     if len(marks) < len(QUANTILES):
         return None
@@ -88,11 +87,11 @@ def _bins(then: dict[str, Any], cells: Cells) -> tuple[Cells, Cells] | None:
     return np.diff(reached), np.bincount(place, minlength=len(borders) + 1) / max(len(cells), 1)
 
 
-def _levels(then: dict[str, Any], cells: Cells) -> tuple[Cells, Cells]:
+def _levels(then: Profile, levels: Pairs, cells: Cells) -> tuple[Cells, Cells]:
     """Shares of the most frequent texts then and now, and of all others together."""
-    codes = [code for code, _ in then["levels"]]
-    share = np.array([share for _, share in then["levels"]], np.float64)
-    filled = max(1 - float(then.get("missing", 0.0)), LEAST_SHARE)
+    codes = [code for code, _ in levels]
+    share = np.array([share for _, share in levels], np.float64)
+    filled = max(1 - (then.missing or 0.0), LEAST_SHARE)
     now = np.array([(cells == code).sum() / max(len(cells), 1) for code in codes])
     before = share / filled
     return np.r_[before, max(1 - before.sum(), 0.0)], np.r_[now, max(1 - now.sum(), 0.0)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
+from screening.detectors.vectorizer import Inputs
 from screening.transactions.schema import Transactions
 
 if TYPE_CHECKING:
@@ -32,23 +33,8 @@ class Reason:
     text: str
 
 
-def explain(detector: Detector, transactions: Transactions, top: int = 3) -> list[list[Reason]]:
-    """The strongest reasons that raise each row's probability, strongest first; at most ``top``, perhaps
-    none. For detectors that look back the rows are taken as all there is: see :func:`explain_inputs`.
-
-    Raises:
-        BadFile: a column is missing.
-        BadTransaction: a row can't be scored.
-    """
-    return [
-        found
-        for inputs in detector.vectorizer.blocks(transactions)
-        for found in explain_inputs(detector, inputs, top)
-    ]
-
-
-def explain_inputs(detector: Detector, inputs: NDArray[Any], top: int = 3) -> list[list[Reason]]:
-    """As :func:`explain`, of the net's inputs before scaling, (n, inputs), as :meth:`Detector.scored` gives them.
+def explain(detector: Detector, rows: Transactions | Inputs, top: int = 3) -> list[list[Reason]]:
+    """Return the strongest reasons that raise each row's probability, strongest first; at most ``top``, perhaps none.
 
     An input's effect is the mean of two: how far the logit falls when the row's value is replaced by the
     typical one, and how far it rises when a typical payment gets the row's value. These are the two ends of
@@ -59,18 +45,25 @@ def explain_inputs(detector: Detector, inputs: NDArray[Any], top: int = 3) -> li
 
     The cost is bounded: 2 k + 1 rows through the net for each row of k groups. Give the flagged rows only.
 
+    Args:
+        detector: whose net is asked.
+        rows: what the net saw of the rows. Transactions are taken as all there is: nothing lies before them.
+        top: the most reasons of a row.
+
     Raises:
+        BadFile: a column is missing.
         BadTransaction: a row can't be scored.
     """
     found: list[list[Reason]] = []
-    scaled = detector.vectorizer.scaled(inputs)
     groups = detector.vectorizer.groups
-    for start in range(0, len(scaled), ROWS):
-        effects = _effects(detector, scaled[start : start + ROWS], groups)
-        found.extend(
-            _reasons(detector, row, effect, top)
-            for row, effect in zip(inputs[start : start + ROWS], effects, strict=True)
-        )
+    for inputs in (rows,) if isinstance(rows, Inputs) else detector.vectorizer.blocks(rows):
+        scaled = detector.vectorizer.matrix(inputs)
+        for start in range(0, len(scaled), ROWS):
+            effects = _effects(detector, scaled[start : start + ROWS], groups)
+            found.extend(
+                _reasons(detector, row, effect, top)
+                for row, effect in zip(inputs.values[start : start + ROWS], effects, strict=True)
+            )
     return found
 
 
@@ -159,7 +152,7 @@ def _of_feature(feature: Feature, value: float, low: float, high: float) -> str:
 
 
 def _number(value: float) -> str:
-    return (f"{value:,.2f}" if abs(value) < 1e6 else f"{value:.3g}").replace("-", "−")  # noqa: PLR2004
+    return (f"{value:,.2f}" if abs(value) < 1e6 else f"{value:.3g}").replace("-", "−")
 
 
 def _money(value: float) -> str:
@@ -168,7 +161,7 @@ def _money(value: float) -> str:
 
 def _clock(seconds: float) -> str:
     """Hours, minutes and seconds since the first payment of the data, as 41:15:02."""
-    if not abs(seconds) < 1e9:  # noqa: PLR2004  thirty years: not seconds since a first payment
+    if not abs(seconds) < 1e9:  # thirty years: not seconds since a first payment
         return f"{seconds:.3g} s".replace("-", "−")
     whole = round(abs(seconds))
     return f"{'−' if seconds < 0 else ''}{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -117,7 +117,7 @@ def named(header: Sequence[str], wanted: str) -> str:
     found = [name for name in header if normalise(name) == normalise(wanted)]
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(masked(name)[:40] for name in header[:12]) + (", …" if len(header) > 12 else "")  # noqa: PLR2004
+    shown = ", ".join(masked(name)[:40] for name in header[:12]) + (", …" if len(header) > 12 else "")
     if found:
         raise BadFile(f"Column {wanted} stands in the file more than once.", remedy="Keep one of them.")
     raise BadFile(

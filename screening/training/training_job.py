@@ -135,9 +135,10 @@ def check(made: Path, name: str, instance: Path) -> None:
     """Load a new detector once: it is whole, and its first file needn't wait for the net to be compiled.
 
     Raises:
-        BadArtefact: it can't be loaded.
+        BadArtefact: it can't be loaded, or its net gives other probabilities than Keras.
     """
-    load_detector(name, made / "model.h5", made / "vectorizer.pkl", made / "card.json", instance / "compiled")
+    files = made / "model.h5", made / "vectorizer.pkl", made / "card.json"
+    load_detector(name, *files, instance / "compiled").prepare()
 
 
 def put_into_place(made: Path, target: Path) -> None:

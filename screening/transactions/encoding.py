@@ -96,7 +96,7 @@ def time_of(text: str, form: TimeFormat = TimeFormat.AUTO) -> float | None:
 
 def _other(plain: str, form: TimeFormat) -> datetime | None:
     compact = COMPACT.fullmatch(plain)
-    if compact and FIRST_YEAR <= int(compact[1]) < LAST_YEAR and int(compact[2]) <= 12:  # noqa: PLR2004 -- months
+    if compact and FIRST_YEAR <= int(compact[1]) < LAST_YEAR and int(compact[2]) <= 12:  # months
         parts = [int(part) for part in compact.groups() if part]
         return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
     found = DAY_FIRST.fullmatch(plain)
@@ -110,9 +110,9 @@ def _other(plain: str, form: TimeFormat) -> datetime | None:
 
 def _day_and_month(first: int, second: int, sign: str, form: TimeFormat) -> tuple[int, int]:
     """Points are day first everywhere; a number beyond twelve is a day; else the form must say."""
-    if sign == "." or form is TimeFormat.DAY_FIRST or (form is TimeFormat.AUTO and first > 12):  # noqa: PLR2004
+    if sign == "." or form is TimeFormat.DAY_FIRST or (form is TimeFormat.AUTO and first > 12):
         return first, second
-    if form is TimeFormat.MONTH_FIRST or second > 12:  # noqa: PLR2004
+    if form is TimeFormat.MONTH_FIRST or second > 12:
         return second, first
     raise ValueError("the day can't be told from the month")
 
@@ -125,7 +125,7 @@ def _clock(text: str | None) -> tuple[int, int, int]:
         raise ValueError("no time of day")
     hour = int(found[1])
     if found[4]:
-        if not 1 <= hour <= 12:  # noqa: PLR2004
+        if not 1 <= hour <= 12:
             raise ValueError("no hour of twelve")
         hour = hour % 12 + (12 if found[4][0] in "Pp" else 0)
     return hour, int(found[2]), int(found[3] or 0)
@@ -154,7 +154,7 @@ def form_of(texts: Iterable[str]) -> tuple[TimeFormat, bool]:
         found = DAY_FIRST.fullmatch(text.strip())
         if found and found[2] != ".":
             slashed = True
-            day, month = day or int(found[1]) > 12, month or int(found[3]) > 12  # noqa: PLR2004
+            day, month = day or int(found[1]) > 12, month or int(found[3]) > 12
     if not slashed:
         return TimeFormat.AUTO, False
     if month and not day:

@@ -1,175 +1,310 @@
-"""Turns what Python callers have (mappings, data frames) into :class:`Transactions`."""
+"""Reads transactions as JSON and Python callers have them: mappings of column to value, or a data frame.
+
+There is a fast way, for contracts of numbers only, and a careful way, which reads every kind of cell and is the only
+place where a fault is put into words. What the fast way doesn't take at once goes through the careful one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from itertools import groupby
 from numbers import Real
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from screening.errors import BadFile, BadTransaction, CellProblem
-from screening.transactions.schema import ColumnContract, Matrix, Transactions
-from screening.transactions.typed_json_records import read_mappings
+from screening.errors import BadTransaction, CellProblem
+from screening.transactions import encoding
+from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Transactions, normalise
 
 PLAIN = frozenset((float, int))
+NUMBERS: Any = (Real, Decimal)
+BOOLEANS: Any = (bool, np.bool_)
+LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 10
 EXCERPT = 20
-NUMBERS: Any = (Real, Decimal)
-KINDS = {
-    str: "text, not a number",
-    bool: "true or false, not a number",
-    list: "a list, not a number",
-    dict: "an object, not a number",
-}
-BOOLEANS: Any = (bool, np.bool_)
 CARD_DIGITS = 12
 """Text with so many digits may be a card number, and isn't repeated in a message."""
+MISSING, REPEATED, TOO_LARGE = "is missing", "appears more than once", "is too large to be scored"
+PLURAL = {MISSING: "are missing", REPEATED: "appear more than once"}
+TYPES = {str: "text", bool: "true or false", list: "a list", dict: "an object"}
+KINDS = {
+    CellKind.NUMBER: "a number",
+    CellKind.TEXT: "text",
+    CellKind.TIME: "a date and time",
+    CellKind.ADDRESS: "an IP address",
+}
+REMEDIES = {
+    CellKind.NUMBER: "finite numbers without quotes",
+    CellKind.TEXT: "text in quotes",
+    CellKind.TIME: 'times as "2025-12-31T23:59:00"',
+    CellKind.ADDRESS: 'addresses as "192.0.2.1"',
+}
+Read = tuple[float, str | None]
+"""The number that stands for a value, and what is wrong with the value, if anything."""
 
 
 def from_mapping(given: Mapping[str, Any], contract: ColumnContract) -> Transactions:
-    """One transaction as a mapping of column name to number; other columns are left alone.
+    """Return one transaction, given as a mapping of column name to value; other columns are left alone.
 
     Raises:
-        BadTransaction: a column is missing, stands twice, or isn't a finite number; names it.
+        BadTransaction: as :func:`from_mappings`.
     """
-    if not contract.plain:
-        return Transactions(contract.columns, read_mappings([given], contract))
-    values = _pick(tuple(given), contract)(tuple(given.values()))
-    if not PLAIN.issuperset(map(type, values)):
-        values = _numbers(values, contract, 1)
-    try:
-        return Transactions(contract.columns, np.array((values,), np.float64))
-    except OverflowError:  # a whole number beyond float64
-        return Transactions(contract.columns, np.array((_numbers(values, contract, 1),), np.float64))
+    if contract.plain:
+        pick = _header(tuple(given), contract).pick
+        if pick is not None:
+            row = pick(tuple(given.values()))
+            if PLAIN.issuperset(map(type, row)):
+                try:
+                    return Transactions(contract.columns, np.array((row,), np.float64))
+                except OverflowError:  # a whole number beyond float64: the careful way names it
+                    pass
+    return from_mappings([given], contract)
 
 
 def from_mappings(given: Sequence[Mapping[str, Any]], contract: ColumnContract) -> Transactions:
-    """Several transactions as mappings, each with its own order of columns; rows count from 1 in messages.
+    """Return several transactions, given as mappings, each with its own order of columns.
+
+    Names are compared without case and surrounding spaces. A column whose cells may be blank may be left out, or be
+    ``None``: it is NaN then.
 
     Raises:
-        BadTransaction: as :func:`from_mapping`.
+        BadTransaction: a column is missing or appears more than once, or a value can't be used; names row (from 1)
+            and column of each fault.
     """
-    if not contract.plain:
-        return Transactions(contract.columns, read_mappings(given, contract))
-    rows: list[tuple[Any, ...]] = []
-    for names, group in groupby(given, key=_names):
-        pick = _pick(names, contract, len(rows) + 1)
-        rows.extend(pick(tuple(mapping.values())) for mapping in group)
-    for place, row in enumerate(rows):
-        if not PLAIN.issuperset(map(type, row)):
-            rows[place] = _numbers(row, contract, place + 1)
     try:
-        values: Matrix = np.array(rows, np.float64).reshape(len(rows), len(contract.columns))
-    except OverflowError:
-        checked = [_numbers(row, contract, place + 1) for place, row in enumerate(rows)]
-        values = np.array(checked, np.float64)
+        values = _matrix(given, contract, fast=contract.plain)
+    except OverflowError:  # as above
+        values = _matrix(given, contract, fast=False)
     return Transactions(contract.columns, values)
 
 
 def from_frame(frame: Any, contract: ColumnContract) -> Transactions:
-    """The contract's columns of a pandas DataFrame; the index plays no part.
+    """Return the contract's columns of a pandas DataFrame; the index plays no part.
 
     Raises:
-        BadTransaction: as :func:`from_mapping`.
+        BadTransaction: as :func:`from_mappings`; where a column is missing there is no row to name.
     """
+    faults = _Faults(contract)
+    header = _header(tuple(frame.columns), contract)
+    faults.of_header(header, None)
+    faults.raise_any()
     if not contract.plain:
         cells = frame.astype(object).where(frame.notna(), None)
         return from_mappings(cells.to_dict("records"), contract)
-    places = _places(tuple(frame.columns), contract, None)
     values = np.empty((len(frame), len(contract.columns)), np.float64)
-    for column, (name, place) in enumerate(zip(contract.columns, places, strict=True)):
-        series = frame.iloc[:, place]
+    for place, (column, at) in enumerate(zip(faults.columns, header.places, strict=True)):
+        series = frame.iloc[:, at]
         if series.dtype.kind in "fiu":
-            values[:, column] = series.to_numpy(dtype=np.float64, na_value=np.nan)
+            values[:, place] = series.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
-            values[:, column] = [_number(cell, name, row + 1) for row, cell in enumerate(series)]
+            values[:, place] = [faults.read(cell, column, row + 1) for row, cell in enumerate(series)]
+    faults.raise_any()
     return Transactions(contract.columns, values)
 
 
-def _names(given: Mapping[str, Any]) -> tuple[str, ...]:
-    if not isinstance(given, Mapping):
-        raise BadTransaction(
-            f"A transaction is a mapping of column names to numbers, not a {type(given).__name__}.",
-            remedy='Give {"Time": 0, "V1": -1.36, ...}.',
-        )
-    return tuple(given)
+class _Header(NamedTuple):
+    """Where the columns of a contract are among some names."""
 
-
-def _pick(names: tuple[str, ...], contract: ColumnContract, row: int = 1) -> Any:
-    """A function that takes the contract's values out of values that stand as ``names`` do."""
-    places = _places(names, contract, row)
-    return itemgetter(*places) if len(places) > 1 else lambda values: (values[places[0]],)
+    places: tuple[int | None, ...]
+    repeated: tuple[str, ...]
+    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None
+    """Takes the contract's values out of values in the order of the names, if every column is there once."""
 
 
 @lru_cache(maxsize=64)
-def _match(names: tuple[str, ...], contract: ColumnContract) -> tuple[int, ...]:
-    places = contract.match(names)
-    return tuple(places[name] for name in contract.columns)
+def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> _Header:
+    given = [normalise(name) for name in names]
+    count = Counter(given)
+    wanted = [normalise(name) for name in contract.columns]
+    places = tuple(given.index(name) if count[name] else None for name in wanted)
+    known = [*contract.columns, *([contract.label] if contract.label else [])]
+    repeated = tuple(name for name in known if count[normalise(name)] > 1)
+    there = [place for place in places if place is not None]
+    if repeated or len(there) < len(places):
+        return _Header(places, repeated, None)
+    if len(there) == 1:  # itemgetter would take out the value itself
+        return _Header(places, repeated, lambda values: (values[there[0]],))
+    return _Header(places, repeated, itemgetter(*there))
 
 
-def _places(names: tuple[str, ...], contract: ColumnContract, row: int | None) -> tuple[int, ...]:
-    try:
-        # long headers aren't remembered: what callers send mustn't fill the memory
-        return (
-            _match(names, contract)
-            if len(names) <= 4 * len(contract.columns)
-            else _match.__wrapped__(names, contract)
+def _header(names: tuple[Any, ...], contract: ColumnContract) -> _Header:
+    if len(names) <= 4 * len(contract.columns):
+        return _remembered_header(names, contract)
+    return _remembered_header.__wrapped__(names, contract)  # what callers send mustn't fill the memory
+
+
+def _matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fast: bool) -> Matrix:
+    """Read mappings, float64 (rows, columns).
+
+    Raises:
+        BadTransaction: a mapping can't be used.
+        OverflowError: with ``fast``, a whole number is beyond float64.
+    """
+    faults = _Faults(contract)
+    rows: list[Sequence[float]] = []
+    names: tuple[Any, ...] | None = None
+    for number, mapping in enumerate(given, start=1):
+        if not isinstance(mapping, Mapping):
+            raise BadTransaction(
+                f"A transaction is a mapping of column names to values, not a {type(mapping).__name__}.",
+                where=f"row {number}",
+                remedy=f'Give {{"{contract.columns[0]}": …, …}}.',
+            )
+        if names != (own := tuple(mapping)):
+            names, header = own, _header(own, contract)
+        values = tuple(mapping.values())
+        if fast and header.pick is not None:
+            row = header.pick(values)
+            if PLAIN.issuperset(map(type, row)):
+                rows.append(row)
+                continue
+        faults.of_header(header, number)
+        rows.append(
+            [
+                math.nan if place is None else faults.read(values[place], column, number)
+                for column, place in zip(faults.columns, header.places, strict=True)
+            ]
         )
-    except BadFile as problem:
-        columns = [str(cell.column) for cell in problem.problems]
-        many = "Columns" if len(columns) > 1 else "Column"
+    faults.raise_any()
+    return np.array(rows, np.float64).reshape(len(rows), len(faults.columns))
+
+
+class _Faults:
+    """What is wrong with some transactions: the first few faults, all of the first bad row, and how many there are."""
+
+    def __init__(self, contract: ColumnContract) -> None:
+        self.columns = contract.parts()
+        self._problems: list[CellProblem] = []
+        self._count = 0
+
+    def add(self, problem: str, column: str, row: int | None, value: Any = None) -> None:
+        """Note a fault."""
+        self._count += 1
+        if len(self._problems) < SHOWN or self._problems[0].row == row:
+            self._problems.append(CellProblem(problem, column=column, row=row, value=_excerpt(value)))
+
+    def of_header(self, header: _Header, row: int | None) -> None:
+        """Note columns that appear more than once, and those that must be there and aren't."""
+        for name in header.repeated:
+            self.add(REPEATED, name, row)
+        for column, place in zip(self.columns, header.places, strict=True):
+            if place is None and not column.optional:
+                self.add(MISSING, column.name, row)
+
+    def read(self, value: Any, column: Column, row: int) -> float:
+        """Return the number that stands for a value; NaN for a blank, and for what is noted as a fault."""
+        if column.kind is CellKind.NUMBER and type(value) in PLAIN and -LARGEST <= value <= LARGEST:
+            return float(value)  # nearly every cell, also of a row that has one odd number
+        if value is None:
+            if not column.optional:
+                self.add(MISSING, column.name, row)
+            return math.nan
+        number, problem = READERS[column.kind](value)
+        if problem is not None:
+            self.add(problem, column.name, row, value)
+        return number
+
+    def raise_any(self) -> None:
+        """Raise what was noted, if anything.
+
+        Raises:
+            BadTransaction: it names the first fault, and all columns that are missing beside it.
+        """
+        if not self._problems:
+            return
+        first = self._problems[0]
+        columns = [first.column]
+        if first.problem in PLURAL:
+            same = (one for one in self._problems if (one.problem, one.row) == (first.problem, first.row))
+            columns = [one.column for one in same]
+        problem = first.problem if len(columns) == 1 else PLURAL[first.problem]
+        names, row = ", ".join(map(str, columns)), "" if first.row is None else f" in row {first.row}"
         raise BadTransaction(
-            f"{many} {', '.join(columns)}: {problem.problems[0].problem}.",
-            where=f"row {row}" if row else None,
-            remedy=f"Give each of these once, in any order: {', '.join(contract.columns)}.",
-            problems=[CellProblem(cell.problem, column=cell.column, row=row) for cell in problem.problems],
-        ) from None
+            f"{names}{row} {problem}" + (f" ({first.value})." if first.value else "."),
+            where=None if first.row is None else f"row {first.row}, column {first.column}",
+            remedy=self._remedy(first.problem),
+            problems=self._problems,
+            problem_count=self._count,
+        )
+
+    def _remedy(self, problem: str) -> str:
+        if problem in PLURAL:
+            needed = ", ".join(column.name for column in self.columns if not column.optional)
+            return f"Give each of these columns once, in any order: {needed}."
+        kinds = sorted({column.kind for column in self.columns})
+        return f"Give {', '.join(REMEDIES[kind] for kind in kinds)}; nothing was scored."
 
 
-def _numbers(values: tuple[Any, ...], contract: ColumnContract, row: int) -> tuple[float, ...]:
-    """Every value as a float; all that aren't numbers are named in one error."""
-    found: list[float] = []
-    problems: list[CellProblem] = []
-    for name, value in zip(contract.columns, values, strict=True):
-        try:
-            found.append(_number(value, name, row))
-        except BadTransaction as problem:
-            problems.extend(problem.problems)
-    if problems:
-        raise _refusal(problems)
-    return tuple(found)
-
-
-def _number(value: Any, name: str, row: int) -> float:
-    """A real number as a float. Text isn't one: ``"1,5"`` means different things to different readers."""
+def _number(value: Any) -> Read:
+    """Read a real number. Text isn't one: ``"1,5"`` means different things to different readers."""
+    if isinstance(value, BOOLEANS) or not isinstance(value, NUMBERS):
+        return math.nan, _not_a(CellKind.NUMBER, value)
     try:
-        if isinstance(value, NUMBERS) and not isinstance(value, BOOLEANS):
-            return float(value)
-        problem = "is missing" if value is None else f"is {KINDS.get(type(value), 'not a number')}"
+        number = float(value)
     except (OverflowError, ValueError):
-        problem = "is too large to be scored"
-    raise _refusal([CellProblem(problem, column=name, row=row, value=_excerpt(value))])
+        return math.nan, TOO_LARGE
+    if math.isnan(number):
+        return number, "is not a number"
+    return number, TOO_LARGE if abs(number) > LARGEST else None
 
 
-def _refusal(problems: list[CellProblem]) -> BadTransaction:
-    first = problems[0]
-    return BadTransaction(
-        f"{first.column} in row {first.row} {first.problem}" + (f" ({first.value})." if first.value else "."),
-        where=f"row {first.row}, column {first.column}",
-        remedy="Give a finite number, without quotes, in every column; nothing was scored.",
-        problems=problems[:SHOWN],
-        problem_count=len(problems),
-    )
+def _text(value: Any) -> Read:
+    if isinstance(value, BOOLEANS) or not isinstance(value, (str, *NUMBERS)):
+        return math.nan, _not_a(CellKind.TEXT, value)
+    text = str(value)
+    return (encoding.text_code(text), None) if text.strip() else (math.nan, "is empty")
+
+
+def _time(value: Any) -> Read:
+    found: float | None = None
+    if isinstance(value, datetime):
+        found = encoding.time_of(value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat())
+    elif isinstance(value, (str, date)):
+        found = encoding.time_of(str(value))
+    else:
+        number, problem = _number(value)
+        found = None if problem else encoding.seconds_of(number)
+    return (math.nan, _not_a(CellKind.TIME, value)) if found is None else (found, None)
+
+
+def _address(value: Any) -> Read:
+    found: float | None = None
+    if isinstance(value, str):
+        found = encoding.address_code(value)
+    else:
+        number, problem = _number(value)
+        found = None if problem else encoding.address_code(repr(number))
+    return (math.nan, _not_a(CellKind.ADDRESS, value)) if found is None else (found, None)
+
+
+READERS: Mapping[CellKind, Callable[[Any], Read]] = {
+    CellKind.NUMBER: _number,
+    CellKind.TEXT: _text,
+    CellKind.TIME: _time,
+    CellKind.ADDRESS: _address,
+}
+
+
+def _not_a(kind: CellKind, value: Any) -> str:
+    """Say that a value is nothing of a kind, and what it is instead where that alone is wrong."""
+    word = TYPES.get(type(value))
+    if word is None or (isinstance(value, str) and kind is not CellKind.NUMBER):
+        return f"is not {KINDS[kind]}"
+    return f"is {word}, not {KINDS[kind]}"
 
 
 def _excerpt(value: Any) -> str | None:
+    """Shorten a value for a message; never one that may be a card number."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
     if not isinstance(value, str):
         return None
     if sum(character.isdigit() for character in value[:200]) >= CARD_DIGITS:
-        return "(digits hidden)"
+        return "digits hidden"
     return repr(value[:EXCERPT] + ("…" if len(value) > EXCERPT else ""))

@@ -179,7 +179,7 @@ class ColumnContract:
             raise BadFile(
                 f"{_listed('Column', twice)} more than once in the header.",
                 remedy="Keep one column of each name; it can't be guessed which one is meant.",
-                problems=[CellProblem("stands more than once", column=name) for name in twice],
+                problems=[CellProblem("appears more than once", column=name) for name in twice],
             )
         missing = [name for name in self.columns if not count[known[name]]]
         if missing:

@@ -1,20 +1,21 @@
-"""One file through the line: intake, scorer, flags, reasons, and the outcome on disk."""
+"""One file through the line: intake, the scoring pass, reasons of its strongest rows, and the outcome on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-import utils
-from screening.detectors.vectorizer import Seen
+from screening.detectors.vectorizer import Inputs, Seen
 from screening.errors import BadFile, BadTransaction, CellProblem, ColumnsMissing
 from screening.intake import Kind, open_transactions
 from screening.scoring import drift, metrics, reason_codes, thresholds
+from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
 from screening.uploads.upload_folder import Folder
@@ -49,15 +50,10 @@ class Found:
 
 @dataclass(slots=True)
 class _Collected:
-    """What is kept of each batch: a few numbers a row, and what the net saw of flagged rows, for their reasons.
-
-    ``values`` and ``bad`` are kept only for detectors that look back, which score when the last row is there.
-    """
+    """What is kept of each batch: a few numbers a row, and what the net saw of flagged rows, for their reasons."""
 
     probability: list[NDArray[np.float32]] = field(default_factory=list)
     sampled: list[Matrix] = field(default_factory=list)
-    values: list[Matrix] = field(default_factory=list)
-    bad: list[NDArray[np.bool_]] = field(default_factory=list)
     offsets: list[NDArray[np.int64]] = field(default_factory=list)
     amount: list[NDArray[np.float64]] = field(default_factory=list)
     time: list[NDArray[np.float64]] = field(default_factory=list)
@@ -67,6 +63,43 @@ class _Collected:
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of some consecutive batches that aren't set aside: what is scored at once."""
+
+    transactions: Transactions
+    labels: NDArray[np.int8] | None
+    """(rows,) or ``None`` unless every batch has labels."""
+    numbers: NDArray[np.int64]
+    """Which rows of the file these are, from 1, (rows,)."""
+    first: int
+    """The number of the first row of the batches, whether it is set aside or not."""
+    count: int
+    """How many rows the batches have, with those set aside."""
+
+    @classmethod
+    def of(cls, batches: list[Batch]) -> _Rows:
+        """Take the good rows out of batches; no copy is made of a single batch without a bad one."""
+        first, good = batches[0].first_row, [~batch.bad for batch in batches]
+        values = [
+            batch.transactions.values if keep.all() else batch.transactions.values[keep]
+            for batch, keep in zip(batches, good, strict=True)
+        ]
+        known = [
+            batch.labels[keep] for batch, keep in zip(batches, good, strict=True) if batch.labels is not None
+        ]
+        kept = np.concatenate(good)
+        return cls(
+            Transactions(
+                batches[0].transactions.columns, np.concatenate(values) if values[1:] else values[0]
+            ),
+            np.concatenate(known) if len(known) == len(batches) else None,
+            np.flatnonzero(kept) + first,
+            first,
+            len(kept),
+        )
 
 
 class Choice:
@@ -124,41 +157,61 @@ def screen(
     remember: bool = False,
     recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
     on_choice: Callable[[Detector], None] = lambda _detector: None,
+    probabilities: Probabilities = own_probabilities,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
+
+    Rows that know nothing of each other are scored batch by batch as they arrive; where they tell of each other, the
+    file is one batch, scored when its last row is there.
 
     ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``context``
     gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
     ``recall`` gives what was said of a header's columns; it is asked when they aren't called as a detector calls them.
     ``on_choice`` is told the detector as soon as the header is read, and ``context`` is asked when the last row is.
+    ``probabilities`` is asked for the probabilities of some rows.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
     choice = Choice(detectors, wanted, recall, on_choice)
     collected = _Collected()
+    waiting: list[Batch] = []
     on_batch(0)
+    scoring = partial(score, threshold=threshold, probabilities=probabilities, explain=False)
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input
         for batch in open_transactions(
-            source, kind, choice, set_aside=set_aside, canonical=folder.canonical, waiting=lambda: on_batch(0)
+            source,
+            kind,
+            choice,
+            set_aside=set_aside,
+            canonical=folder.canonical,
+            waiting=lambda: on_batch(0),
         ):
-            detector = choice.detector
-            _keep(batch, detector.contract, collected)
-            if detector.vectorizer.looks_back:
-                collected.values.append(batch.transactions.values)
-                collected.bad.append(batch.bad)
+            _keep(batch, choice.contract, collected)
+            if choice.detector.vectorizer.looks_back:
+                waiting.append(batch)
             else:
-                _score(batch, detector, threshold, collected)
+                _score(_Rows.of([batch]), partial(scoring, detector=choice.detector), collected)
             on_batch(stream.taken)
-        detector = choice.detector
-        if collected.values:
-            past = context(detector) if context else None
-            _score_whole(detector, threshold, collected, past, lambda: on_batch(stream.taken))
-            if past is not None and remember:
-                past.remember(folder.path.name, *_good(collected))
+        if waiting:
+            rows = _Rows.of(waiting)
+            waiting.clear()
+            seen = context(choice.detector) if context else None
+            past = seen.past(rows.transactions.values) if seen else None
+            if past is not None:
+                collected.notes.append(f"{len(past.values):,} earlier rows were taken into account.")
+            whole = partial(
+                scoring,
+                detector=choice.detector,
+                history=Seen(rows.labels, past),
+                on_block=lambda: on_batch(stream.taken),
+            )
+            _score(rows, whole, collected)
+            if seen is not None and remember:
+                seen.remember(folder.path.name, rows.transactions.values, rows.labels)
     collected.notes[:0] = choice.notes
-    return _conclude(folder, detector, threshold, collected)
+    return _conclude(folder, choice.detector, threshold, collected)
 
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
@@ -175,79 +228,32 @@ def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None
         collected.label.append(batch.labels)
 
 
-def _score(batch: Batch, detector: Detector, threshold: float, collected: _Collected) -> None:
-    good = None if not batch.bad.any() else ~batch.bad
-    transactions = batch.transactions if good is None else _rows(batch.transactions, good)
+def _score(rows: _Rows, scoring: Callable[[Transactions], Scored], collected: _Collected) -> None:
+    """Score some rows of a file, and keep what is needed when its last row is there."""
     try:
-        scored = utils.get_probabilities(transactions, detector)
+        scored = scoring(rows.transactions)
     except BadTransaction as problem:
-        place = np.arange(len(batch.transactions)) if good is None else np.flatnonzero(good)
-        raise _in_file(problem, place + batch.first_row) from None
-    probability = scored
-    if good is not None:
-        probability = np.full(len(batch.transactions), np.nan, dtype=np.float32)
-        probability[good] = scored
-    flagged = np.flatnonzero(thresholds.flag(probability, threshold))
+        raise _in_file(problem, rows.numbers) from None
+    probability = np.full(rows.count, np.nan, np.float32)
+    probability[rows.numbers - rows.first] = scored.probabilities
     collected.probability.append(probability)
-    collected.suspect_rows.append(flagged + batch.first_row - 1)
-    suspects = Transactions(batch.transactions.columns, batch.transactions.values[flagged])
-    collected.suspects.extend(detector.vectorizer.blocks(suspects))
+    collected.suspect_rows.append(rows.numbers[scored.flagged] - 1)
+    collected.suspects.append(scored.suspects.values)
 
 
-def _score_whole(
-    detector: Detector,
-    threshold: float,
-    collected: _Collected,
-    context: Context | None,
-    still_wanted: Callable[[], None],
-) -> None:
-    """Score a file whose rows tell of each other, once all of them are there."""
-    values, labels = _good(collected)
-    place = np.flatnonzero(~np.concatenate(collected.bad))
-    past = context.past(values) if context else None
-    if past is not None:
-        collected.notes.append(f"{len(past.values):,} earlier rows were taken into account.")
-    probability = np.full(sum(map(len, collected.bad)), np.nan, np.float32)
-    collected.suspect_rows.append(place[:0])
-    done = 0
-    transactions = Transactions(detector.contract.columns, values)
-    try:
-        for inputs, scored in detector.scored(transactions, Seen(labels, past)):
-            rows = place[done : done + len(scored)]
-            probability[rows] = scored
-            flagged = thresholds.flag(scored, threshold)
-            collected.suspect_rows.append(rows[flagged])
-            collected.suspects.append(inputs[flagged])
-            done += len(scored)
-            still_wanted()
-    except BadTransaction as problem:
-        raise _in_file(problem, place + 1) from None
-    collected.probability.append(probability)
-
-
-def _good(collected: _Collected) -> tuple[Matrix, NDArray[np.int8] | None]:
-    """The rows that aren't set aside, and their labels if every batch has them."""
-    good = ~np.concatenate(collected.bad)
-    labels = np.concatenate(collected.label)[good] if len(collected.label) == len(collected.bad) else None
-    return np.concatenate(collected.values)[good], labels
-
-
-def _rows(transactions: Transactions, keep: NDArray[np.bool_]) -> Transactions:
-    return Transactions(transactions.columns, transactions.values[keep])
-
-
-def _in_file(problem: BadTransaction, rows: NDArray[np.int64]) -> BadFile:
-    """The scorer counts the rows it was given; the user counts the rows of the file: ``rows`` has their numbers."""
+def _in_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
+    """Say of the file what was said of some of its rows: a user counts the rows of the file, from 1."""
     moved = [
-        CellProblem(
-            found.problem,
-            column=found.column,
-            row=None if found.row is None else int(rows[found.row - 1]),
-            value=found.value,
-        )
+        replace(found, row=None if found.row is None else int(numbers[found.row - 1]))
         for found in problem.problems
     ]
-    return BadFile(problem.what, problem.where, problem.remedy, moved, problem.problem_count)
+    what, where = problem.what, problem.where
+    if moved and moved[0].row is not None:
+        first = moved[0]
+        what = f"{first.column} in row {first.row}" if first.column else f"Row {first.row}"
+        what += f" {first.problem}" + (f" ({first.value})." if first.value else ".")
+        where = f"row {first.row}" + (f", column {first.column}" if first.column else "")
+    return BadFile(what, where, problem.remedy, moved, problem.problem_count)
 
 
 def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _Collected) -> Found:
@@ -268,7 +274,7 @@ def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _
         quality_of = (
             pool.submit(metrics.measure, label, probability, flagged, amount) if label is not None else None
         )
-        explained = dict(_explained(detector, probability, collected))
+        explained = _explained(detector, probability, collected)
         moved = drift.measure(detector, np.concatenate(collected.sampled))
     saved.result()
     measured = None if quality_of is None else quality_of.result()
@@ -291,11 +297,13 @@ def _joined(parts: list[NDArray[Any]]) -> NDArray[Any] | None:
 
 def _explained(
     detector: Detector, probability: NDArray[np.float32], collected: _Collected
-) -> Iterator[tuple[int, list[str]]]:
+) -> dict[int, list[str]]:
+    """Return the texts of the reasons of the strongest flagged rows, by row from 0."""
     rows = np.concatenate(collected.suspect_rows)
     strongest = np.argsort(-probability[rows], kind="stable")[:MOST_EXPLAINED]
-    if not len(strongest):
-        return
-    suspects = np.concatenate(collected.suspects)[strongest]
-    for row, found in zip(rows[strongest], reason_codes.explain_inputs(detector, suspects), strict=True):
-        yield int(row), [reason.text for reason in found]
+    suspects = Inputs(np.concatenate(collected.suspects)[strongest])
+    explained = reason_codes.explain(detector, suspects)
+    return {
+        row: [reason.text for reason in reasons]
+        for row, reasons in zip(rows[strongest].tolist(), explained, strict=True)
+    }

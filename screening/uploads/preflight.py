@@ -197,7 +197,7 @@ def _report(folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[
         "problems": [asdict(problem) for problem in read.problems],
         "duplicates": _duplicates(np.flatnonzero(good), np.concatenate(read.hashes)[good]),
         "drift": drift.measure(choice.detector, sampled),
-        "training_known": bool((choice.detector.card or {}).get("columns")),
+        "training_known": choice.detector.card is not None and bool(choice.detector.card.columns),
         "labels": None
         if label is None or labelled is None
         else {"column": contract.label, "compared": labelled.enough, **_counts(label[good])},

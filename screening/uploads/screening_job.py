@@ -13,6 +13,7 @@ from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
 from screening.intake import Kind
 from screening.ledger.history import Context
+from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import deletion, preflight
 from screening.uploads.column_mappings import Mapping, Mappings
@@ -29,8 +30,17 @@ class ScreeningJob:
 
     doing = "the file was read or scored"
 
-    def __init__(self, settings: Settings, history: History, detectors: Detectors, signals: Signals) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        history: History,
+        detectors: Detectors,
+        signals: Signals,
+        probabilities: Probabilities = own_probabilities,
+    ) -> None:
+        """``probabilities`` is asked for the probabilities of some rows."""
         self.queue = history
+        self.probabilities = probabilities
         self._settings = settings
         self._detectors = detectors
         self._signals = signals
@@ -174,6 +184,7 @@ class _Run:
             remember=True,
             recall=self._handler.recall_for(self._job),
             on_choice=self._on_choice,
+            probabilities=self._handler.probabilities,
         )
         return {"state": DONE, **_values(found)}
 

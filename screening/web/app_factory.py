@@ -13,6 +13,7 @@ from screening.detectors.registry import Detectors
 from screening.infra.database import Database
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
+from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
@@ -38,8 +39,14 @@ from screening.web.views import contexts
 log = logging.getLogger("screening")
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """The app, ready to serve.
+def create_app(
+    settings: Settings | None = None, *, probabilities: Probabilities = own_probabilities
+) -> Flask:
+    """Return the app, ready to serve.
+
+    Args:
+        settings: by default those of the environment.
+        probabilities: who is asked for the probabilities of some rows, by the API and the command line.
 
     Raises:
         BadSetting, BadArtefact, NotReady: the start stops; the message is one line that says what to do.
@@ -62,6 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         recollections=Recollections(settings.instance),
         mappings=Mappings(database),
         handed=HandedPasswords(database),
+        probabilities=probabilities,
     )
     app.extensions["screening"].users.prepare()
     for part in (errors, guard, sessions, contexts, commands):

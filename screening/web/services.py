@@ -13,6 +13,7 @@ from screening.detectors.registry import Detectors
 from screening.infra.database import Database
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
+from screening.scoring.score import Probabilities
 from screening.settings import Settings
 from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
@@ -33,6 +34,8 @@ class Services:
     recollections: Recollections
     mappings: Mappings
     handed: HandedPasswords
+    probabilities: Probabilities
+    """Who is asked for the probabilities of some rows."""
 
 
 def services() -> Services:

@@ -1,4 +1,4 @@
-"""The entry of a worker process: ``python -m screening.worker [NUMBER]``.
+"""The entry of a worker process: ``python app.py worker [NUMBER]``.
 
 The server starts ``JOB_WORKERS`` of them, numbered from 0; one may also run alone.
 """
@@ -15,6 +15,7 @@ from screening.infra import watchdog
 from screening.infra.database import Database
 from screening.infra.log_setup import begin_logging
 from screening.infra.wake_signal import Signals
+from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings, make_instance
 from screening.training.trainings import Trainings
 from screening.uploads.screenings import History
@@ -23,8 +24,14 @@ from screening.worker.loop import Worker
 LAST_SECONDS = 10.0
 
 
-def main(arguments: list[str]) -> int:
-    """Work until told to stop. Returns the exit status."""
+def main(arguments: list[str], probabilities: Probabilities = own_probabilities) -> int:
+    """Work until told to stop, and return the exit status.
+
+    Args:
+        arguments: the worker's number, or nothing for 0.
+        probabilities: who is asked for the probabilities of some rows. ``python app.py worker`` binds the function at
+            the root, ``python -m screening.worker`` takes the detectors' own.
+    """
     begin_logging()
     try:
         number = _number(arguments)
@@ -33,7 +40,13 @@ def main(arguments: list[str]) -> int:
         database = Database(settings.database_url)
         database.create_tables()
         signals = Signals.of(settings.instance)
-        worker = Worker(settings, History(database, signals), Detectors(settings), number=number)
+        worker = Worker(
+            settings,
+            History(database, signals),
+            Detectors(settings),
+            number=number,
+            probabilities=probabilities,
+        )
         watchdog.when_server_gone(lambda: _end(worker))  # two workers of one slot must not run at once
         trainer = worker.trainer(Trainings(database, signals)) if number == 0 else None
         if trainer is not None:

@@ -18,6 +18,7 @@ from screening.errors import BadArtefact
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
 from screening.intake import Kind, open_transactions
+from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.training.trainer_process import WORKSHOP
 from screening.training.training_job import TrainingJob
@@ -43,9 +44,23 @@ class Worker:
     """
 
     def __init__(
-        self, settings: Settings, history: History, detectors: Detectors, *, number: int = 0
+        self,
+        settings: Settings,
+        history: History,
+        detectors: Detectors,
+        *,
+        number: int = 0,
+        probabilities: Probabilities = own_probabilities,
     ) -> None:
-        """``number`` counts from 0 and is the same after a restart: what a dead predecessor held is freed at once."""
+        """Make a worker.
+
+        Args:
+            settings: of the installation.
+            history: the screenings.
+            detectors: of the installation.
+            number: counts from 0 and is the same after a restart: what a dead predecessor held is freed at once.
+            probabilities: who is asked for the probabilities of some rows.
+        """
         self._settings = settings
         self._detectors = detectors
         self._number = number
@@ -53,7 +68,7 @@ class Worker:
         self._signals = Signals.of(settings.instance)
         self._upkeep = Upkeep(settings, history, detectors) if number == 0 else None
         self._files = Runner(
-            [ScreeningJob(settings, history, detectors, self._signals)],
+            [ScreeningJob(settings, history, detectors, self._signals, probabilities)],
             f"worker-{number}",
             self._signals.waiting,
             self._stop,

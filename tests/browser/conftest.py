@@ -19,9 +19,7 @@ import pytest
 
 from screening.settings import ROOT
 
-WHY_NOT = (
-    "needs a chromium: `pip install playwright`, then `apt install chromium` or `playwright install chromium`"
-)
+WHY_NOT = "needs a chromium: `make .venv/.test`, then `apt install chromium` or `.venv/bin/playwright install chromium`"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -55,11 +53,13 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, compiled: Path, chromium: Any) -> Iterator[Site]:
     """`python app.py` as an operator starts it, on a folder of its own."""
     del chromium  # first of all: without a browser no server is started
     folder = tmp_path_factory.mktemp("site")
     (folder / "users.txt").touch()
+    (folder / "instance").mkdir()
+    (folder / "instance" / "compiled").symlink_to(compiled)
     found = Site(f"http://127.0.0.1:{_free_port()}", folder)
     surroundings = os.environ | {
         "PORT": found.url.rpartition(":")[2],

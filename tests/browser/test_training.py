@@ -57,7 +57,7 @@ def choose(watched: Watched, file: Path, name: str) -> None:
     watched.page.wait_for_url("**/columns")
 
 
-@pytest.mark.skipif(find_spec("xgboost") is None, reason="`make .venv/.train` installs what training needs")
+@pytest.mark.skipif(find_spec("xgboost") is None, reason="needs requirements.txt: run `make .venv/.run`")
 def test_an_administrator_makes_a_detector_and_screens_a_file_with_it(clerk: Watched, tmp_path: Path) -> None:
     file, page = past(tmp_path), clerk.page
     choose(clerk, file, "browser-made")

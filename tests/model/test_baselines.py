@@ -23,7 +23,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.filterwarnings("ignore")
 def test_every_rival_ranks_unseen_rows(name: str, rows) -> None:
     for library in ("xgboost", "lightgbm", "catboost"):
-        pytest.importorskip(library, reason="`make .venv/.train` installs what training needs")
+        pytest.importorskip(library, reason="needs requirements/train.txt: run `make .venv/.train`")
     features, label = rows
     score = RIVALS[name](features[:1000], label[:1000], np.ones(1000), 0)(features[1000:])
     assert score.shape == (500,)

@@ -39,13 +39,13 @@ def test_it_has_the_card_columns_in_time_order(rows: list[dict[str, str]]) -> No
 
 
 def test_the_shipped_net_flags_most_of_its_frauds_and_nearly_none_of_the_rest(
-    rows: list[dict[str, str]], tmp_path: Path
+    rows: list[dict[str, str]], compiled: Path
 ) -> None:
     from screening.detectors.detector import load_detector
     from screening.settings import ROOT
 
     detector = load_detector(
-        "card", ROOT / "model.h5", ROOT / "vectorizer.pkl", ROOT / "model" / "card.json", tmp_path
+        "card", ROOT / "model.h5", ROOT / "vectorizer.pkl", ROOT / "model" / "card.json", compiled
     )
     values = np.array([[float(row[name]) for name in CARD.columns] for row in rows])
     flagged = detector.probabilities(Transactions(CARD.columns, values)) >= np.float32(0.8)

@@ -13,7 +13,7 @@ from model.data.simulation import orders, payments
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_is_compared_by_time_and_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("lightgbm", reason="`make .venv/.train` installs what comparing needs")
+    pytest.importorskip("lightgbm", reason="needs requirements/train.txt: run `make .venv/.train`")
     orders(rows=1500, seed=3).to_csv(tmp_path / "orders.csv", index=False)
     arguments = [
         str(tmp_path / "orders.csv"),

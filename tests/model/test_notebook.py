@@ -13,13 +13,13 @@ from screening.settings import ROOT
 
 @pytest.fixture(scope="module")
 def cells() -> list[dict]:
-    nbformat = pytest.importorskip("nbformat", reason="`make .venv/.train` installs what the notebook needs")
+    nbformat = pytest.importorskip("nbformat", reason="needs requirements/train.txt: run `make .venv/.train`")
     return nbformat.read(NOTEBOOK, as_version=4).cells
 
 
 @pytest.mark.timeout(600)
 def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    pytest.importorskip("nbclient", reason="`make .venv/.train` installs what the notebook needs")
+    pytest.importorskip("nbclient", reason="needs requirements/train.txt: run `make .venv/.train`")
     done = run(target=tmp_path / "done.ipynb")
     code = [cell for cell in done.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)

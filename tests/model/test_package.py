@@ -12,7 +12,7 @@ from model.export.package import pack
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_packed_net_is_smaller_and_the_same(tmp_path: Path) -> None:
-    keras = pytest.importorskip("keras")
+    keras = pytest.importorskip("keras", reason="needs requirements.txt: run `make .venv/.run`")
     entry = keras.Input((50,))
     inner = keras.layers.Dense(400, activation="relu6", name="gates")(entry)
     net = keras.Model(entry, keras.layers.Dense(1, activation="sigmoid")(inner))

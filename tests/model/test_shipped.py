@@ -16,20 +16,22 @@ from screening.transactions.schema import CellKind
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
-def shipped(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Detector]:
+def shipped(request, compiled: Path) -> tuple[str, Detector]:
     folder = FOLDER / request.param
     files = [folder / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    return request.param, load_detector(request.param, *files, tmp_path_factory.mktemp("compiled"), late=True)
+    return request.param, load_detector(request.param, *files, compiled, late=True)
 
 
 def test_it_belongs_to_its_card_and_is_small(shipped) -> None:
     name, detector = shipped
     assert detector.card is not None
-    assert detector.card["fingerprint"] == detector.fingerprint
+    assert detector.card.fingerprint == detector.fingerprint
     assert detector.warnings == []
     assert (FOLDER / name / "model.h5").stat().st_size < 3e6
+    assert (FOLDER / name / "model.compiled.tar.xz").is_file()
     assert sum(file.stat().st_size for file in (FOLDER / name).iterdir()) < 3e6
-    assert detector.card["metrics"]["validation"]["kind"] == "time"
+    assert detector.card.metrics.validation is not None
+    assert detector.card.metrics.validation.kind == "time"
 
 
 def test_its_sample_is_generated_byte_for_byte(shipped) -> None:
@@ -55,4 +57,11 @@ def test_it_flags_frauds_of_its_sample_and_little_else(shipped) -> None:
 
 def test_no_row_of_the_training_data_is_shipped() -> None:
     names = {file.name for folder in FOLDER.iterdir() for file in Path(folder).iterdir()}
-    assert names == {"model.h5", "vectorizer.pkl", "card.json", "cleaning.json", "sample.csv"}
+    assert names == {
+        "model.h5",
+        "vectorizer.pkl",
+        "card.json",
+        "cleaning.json",
+        "sample.csv",
+        "model.compiled.tar.xz",
+    }

@@ -5,20 +5,34 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from model.data.card_file import TRUE_PRIOR, read_training_file
 from model.data.card_splits import folds, windows
+from model.evaluation.metrics import mean_ranking, report
 from model.recipes.network import Recipe, build
 from model.recipes.tree_layers import TreeRecipe
 from model.train import fit, main, measure
 from tests.model.factory import training_frame, write_csv
 
 TINY = Recipe(members=2, width=8, epochs=2, trees=TreeRecipe(trees=8))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws() -> Iterator[None]:
+    """Intervals of 20 draws instead of 500: drawing took most of the time, and tests/model/test_metrics.py holds it."""
+    with (
+        patch("model.train.report", partial(report, draws=20)),
+        patch("model.train.mean_ranking", partial(mean_ranking, draws=20)),
+    ):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -61,15 +61,18 @@ def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(made) -> None:
     detector, order, _ = made
     card = detector.card
     assert card is not None
-    assert card["fingerprint"] == detector.fingerprint
-    tested = card["metrics"]["validation"]
-    assert tested["kind"] == "time"
-    assert tested["rows"] == 500
-    assert 0.5 < tested["auc"] <= 1
-    assert set(card["columns"]) == set(detector.contract.columns)
-    assert set(card["features"]) == set(detector.vectorizer.inputs)
-    assert {entry["column"] for entry in card["cleaning"]["unused"]} == {"user_id"}
-    assert json.loads((order.out / "cleaning.json").read_text()) == card["cleaning"]
+    assert card.fingerprint == detector.fingerprint
+    tested = card.metrics.validation
+    assert tested is not None
+    assert tested.auc is not None
+    assert tested.kind == "time"
+    assert tested.rows == 500
+    assert 0.5 < tested.auc <= 1
+    assert set(card.columns) == set(detector.contract.columns)
+    assert set(card.features) == set(detector.vectorizer.inputs)
+    assert card.cleaning is not None
+    assert {entry.column for entry in card.cleaning.unused} == {"user_id"}
+    assert json.loads((order.out / "cleaning.json").read_text()) == card.raw["cleaning"]
     assert (order.out / "model.h5").stat().st_size < 3e6
 
 

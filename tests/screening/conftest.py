@@ -9,12 +9,13 @@ import pytest
 
 from screening.detectors.detector import Detector
 from tests.artifact_factory import build_nets, tiny_detector
+from tests.shared import run_folder
 
 
 @pytest.fixture(scope="session")
 def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with nets (good, narrow, linear, two, lambda, custom .h5); compiled forms below ``cache``."""
-    return build_nets(tmp_path_factory.getbasetemp())
+    return build_nets(run_folder(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
@@ -27,4 +28,4 @@ def said(nets: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Detector:
     """A detector of the card columns with a small packed net of random weights."""
-    return tiny_detector(tmp_path_factory.getbasetemp())
+    return tiny_detector(run_folder(tmp_path_factory))

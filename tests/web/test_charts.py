@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from screening.detectors.model_card import ReliabilityBin
 from screening.web.views import charts
 
 COUNTS = st.lists(st.integers(0, 10**7), min_size=20, max_size=20)
@@ -66,7 +67,7 @@ def test_a_curve_goes_from_corner_to_corner() -> None:
 def test_said_and_seen_alike_stand_on_the_diagonal_and_intervals_hold_their_point() -> None:
     curve = charts.reliability(
         [
-            {"mean_probability": p, "observed": p, "low": p / 2, "high": min(1.0, p * 2)}
+            ReliabilityBin(mean_probability=p, observed=p, low=p / 2, high=min(1.0, p * 2))
             for p in (0, 0.001, 0.5, 1)
         ]
     )

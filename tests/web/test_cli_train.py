@@ -162,7 +162,7 @@ create_app().cli.main(prog_name="flask")
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix")
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as on Unix: run `make test` on Linux")
 def test_ctrl_c_leaves_nothing(tmp_path: Path, settings: Settings) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes(table(HEADER.replace("shop", "wait")))

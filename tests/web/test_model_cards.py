@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from screening.detectors.detector import Detector
+from screening.detectors.model_card import ModelCard
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from screening.web.services import Services
 from screening.web.views.detector_columns import cleaning_of, columns_of, features_of
@@ -29,7 +30,11 @@ def test_a_detector_without_a_card_has_an_empty_one(services: Services) -> None:
 
 
 def test_a_card_with_nothing_but_a_name_breaks_nothing(services: Services) -> None:
-    card = describe(replace(services.detectors.default, card={"name": "own", "metrics": {"folds": {}}}))
+    card = describe(
+        replace(
+            services.detectors.default, card=ModelCard.from_json({"name": "own", "metrics": {"folds": {}}})
+        )
+    )
     assert card.figures == ()
 
 
@@ -66,7 +71,7 @@ VALIDATION = {
 
 def trained(services: Services, **card: object) -> Detector:
     return replace(
-        services.detectors.default, card={"name": "own", "metrics": {"validation": VALIDATION}, **card}
+        services.detectors.default, card=ModelCard.from_json({"metrics": {"validation": VALIDATION}, **card})
     )
 
 
@@ -82,14 +87,15 @@ def test_the_one_test_of_a_training_is_what_its_figures_are_of(services: Service
 def test_where_nothing_was_flagged_no_precision_is_claimed(services: Services) -> None:
     flagged = {"threshold": 0.8, "precision": 1.0, "recall": 0.0, "rows_flagged": 0}
     metrics = {"validation": {**VALIDATION, "flagged": flagged}}
-    card = describe(replace(services.detectors.default, card={"metrics": metrics}))
+    card = describe(replace(services.detectors.default, card=ModelCard.from_json({"metrics": metrics})))
     precision = next(figure for figure in card.figures if figure.name == "Precision at 0.8")
     assert (precision.text, precision.remark) == ("–", "no row was flagged")
 
 
 def test_a_test_on_rows_drawn_at_random_says_so(services: Services) -> None:
     drawn = replace(
-        services.detectors.default, card={"metrics": {"validation": {**VALIDATION, "kind": "random"}}}
+        services.detectors.default,
+        card=ModelCard.from_json({"metrics": {"validation": {**VALIDATION, "kind": "random"}}}),
     )
     assert describe(drawn).measured_on == "rows drawn at random"
 
@@ -144,16 +150,23 @@ def test_the_report_of_the_cleaning_stands_on_the_page(services: Services, app: 
         "done": "column left out",
         "words": "code tells all.",
     }
-    card["cleaning"] = {
-        "rows": 100, "rows_learned_from": 90, "findings": [finding], "unreadable": [],
+    cleaning = {
+        "rows": 100, "rows_learned_from": 90, "findings": [finding],
         "unused": [{"column": "note", "reason": "free text"}],
+        "unreadable": [{"problem": "is no word", "column": "code", "row": 7, "line": 8, "value": "x"}],
     }  # fmt: skip
-    try:
-        text = Person(app, "visitor").client.get("/detectors/card").get_data(as_text=True)  # type: ignore[arg-type]
-        for said in ("code tells all.", "column left out", "free text", "100 rows, 90 of them learned from"):
-            assert said in text
-    finally:
-        del card["cleaning"]
+    services.detectors.default = replace(
+        services.detectors.default, card=ModelCard.from_json({**card.raw, "cleaning": cleaning})
+    )
+    text = Person(app, "visitor").client.get("/detectors/card").get_data(as_text=True)  # type: ignore[arg-type]
+    for said in (
+        "code tells all.",
+        "column left out",
+        "free text",
+        "100 rows, 90 of them learned from",
+        "is no word",
+    ):
+        assert said in text
 
 
 @pytest.mark.parametrize(
@@ -168,7 +181,8 @@ def test_a_precision_says_of_how_many_rows_it_is(services: Services, rows: int |
     flagged = {"threshold": 0.8, "precision": 1.0, "recall": 0.7, "rows_flagged": rows}
     found = describe(
         replace(
-            services.detectors.default, card={"metrics": {"validation": {**VALIDATION, "flagged": flagged}}}
+            services.detectors.default,
+            card=ModelCard.from_json({"metrics": {"validation": {**VALIDATION, "flagged": flagged}}}),
         )
     )
     (precision,) = [one for one in found.figures if one.name == "Precision at 0.8"]

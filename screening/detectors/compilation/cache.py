@@ -1,9 +1,10 @@
-"""Keeps the compiled form of nets, by the hash of their file; has what isn't there compiled in a process of
-its own.
+"""Finds the compiled form of a net: shipped beside it, or in the cache by the hash of its file, or compiled now in a
+process of its own.
 
 TensorFlow holds about 700 MB and takes seconds to import, so only that process
 (:mod:`screening.detectors.compilation.compiler`) imports it, and ends. What it leaves in the cache is small, quick, and
-all that a web process reads.
+all that a web process reads. A form is bound to its net by hashes and holds golden rows, with Keras' probabilities; no
+process scores with one before it has run those rows through it (:func:`checked`).
 """
 
 from __future__ import annotations
@@ -17,20 +18,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from screening.detectors.artifacts import Artefact
+from screening.detectors.compilation.form import (
+    COMPILER_VERSION,
+    BadForm,
+    CompiledForm,
+    open_form,
+    read_folder,
+    shipped_file,
+    unpack,
+)
 from screening.detectors.runtime import CompiledNet
 from screening.errors import BadArtefact
 from screening.settings import ROOT
 
 log = logging.getLogger(__name__)
-COMPILER_VERSION = 2
-SIZES = (1, 16, 128)
-"""Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
 SECONDS = 300
 DAY = 24 * 3600
 DRAFT = "compile-"
@@ -48,24 +55,69 @@ PASSED_ON = (
 """What the compiler's process gets of the environment: no key, no address of a database."""
 
 
-def compiled(model: Artefact, cache: Path) -> CompiledNet:
-    """The compiled form of a net, from the cache or made now (some ten seconds).
+def compiled(model: Artefact, cache: Path) -> CompiledForm:
+    """Return the compiled form of a net: shipped, from the cache, or made now, which takes some ten seconds.
+
+    Its golden rows weren't run: see :func:`checked`.
 
     Raises:
         BadArtefact: the net is unsafe, damaged, no probability, or can't be compiled.
     """
     key = key_of(model.sha256)
-    found = _read(cache / key)
+    found = _read_shipped(model) or _read(cache / key, model.sha256)
     if found:
         note_use(cache / key)
         return found
+
+    def make() -> CompiledForm | None:
+        # a second process has waited, and finds the first one's work
+        found = _read(cache / key, model.sha256)
+        if not found:
+            _compile(model, cache, key)
+            found = _read(cache / key, model.sha256)
+        return found
+
+    return _locked(model, cache, make)
+
+
+def checked(form: CompiledForm, model: Artefact, cache: Path) -> CompiledNet:
+    """Run a form's golden rows in this process and return its net; if they differ, that of one compiled anew.
+
+    Raises:
+        BadArtefact: the new one gives other probabilities than Keras, too, or can't be made.
+    """
+    problem = form.disagreement()
+    if problem is None:
+        return form.net
+    log.warning("the compiled form of %s is not used: %s", model.path.name, problem)
+    key = key_of(model.sha256)
+
+    def make() -> CompiledForm | None:
+        # there is a good one if the shipped form failed before, or another process was first
+        kept = _read(cache / key, model.sha256)
+        if kept and kept.disagreement() is None:
+            return kept
+        _compile(model, cache, key)
+        fresh = _read(cache / key, model.sha256)
+        problem = fresh and fresh.disagreement()
+        if problem:
+            shutil.rmtree(cache / key, ignore_errors=True)
+            raise BadArtefact(
+                f"{model.path.name} can't be scored with: compiled anew, {problem}.",
+                where=str(model.path),
+                remedy="Install the packages again as requirements.txt has them, or use another machine.",
+            )
+        return fresh
+
+    return _locked(model, cache, make).net
+
+
+def _locked(model: Artefact, cache: Path, make: Callable[[], CompiledForm | None]) -> CompiledForm:
+    """Have a form made in the cache while no other process does."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with held(lock_of(cache, key)):  # a second process waits, and finds the first one's work
-            found = _read(cache / key)
-            if not found:
-                _compile(model, cache, key)
-                found = _read(cache / key)
+        with held(lock_of(cache, key_of(model.sha256))):
+            found = make()
     except OSError as problem:
         raise BadArtefact(
             f"The compiled form of {model.path.name} can't be kept: {problem.strerror}.",
@@ -78,7 +130,11 @@ def compiled(model: Artefact, cache: Path) -> CompiledNet:
 
 
 def key_of(sha256: str) -> str:
-    """The name under which the compiled form of a net is kept: another compiler or library makes another form."""
+    """The name under which the compiled form of a net is kept: another compiler or library makes another form.
+
+    A shipped form isn't bound to versions of libraries: whoever installs a newer Keras would not use it, although its
+    golden rows show at each load that the installed runtime gives the right probabilities.
+    """
     parts = [
         sha256,
         str(COMPILER_VERSION),
@@ -95,25 +151,39 @@ def package_version(package: str) -> str:
         return "absent"
 
 
-def _read(folder: Path) -> CompiledNet | None:
-    """What is kept, or ``None`` when nothing is or any byte of it changed."""
+def _read_shipped(model: Artefact) -> CompiledForm | None:
+    """Read the form beside the net, or ``None`` when there is none or it isn't that net's; the log says why."""
+    path = shipped_file(model.path)
     try:
-        meta = json.loads((folder / "meta.json").read_bytes())
-        flatbuffers = {size: (folder / f"net-{size}.tflite").read_bytes() for size in SIZES}
-        whole = all(
-            hashlib.sha256(data).hexdigest() == meta["sha256"][str(size)]
-            for size, data in flatbuffers.items()
-        )
-        return CompiledNet(flatbuffers, int(meta["inputs"])) if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return open_form(unpack(path.read_bytes()), model.sha256)
+    except FileNotFoundError:
+        return None
+    except (BadForm, OSError) as problem:
+        log.warning("%s is not used: %s", path, problem)
+        return None
+
+
+def _read(folder: Path, net_sha256: str) -> CompiledForm | None:
+    """Read a form in the cache, or ``None`` when nothing is there or any byte of it changed."""
+    if not folder.is_dir():
+        return None
+    try:
+        return open_form(read_folder(folder), net_sha256)
+    except (BadForm, OSError) as problem:
+        log.warning("the compiled net %s is not used: %s", folder.name[:12], problem)
         return None
 
 
 def note_use(folder: Path) -> None:
-    """Note, once a day at most, that a compiled net is still wanted: the folder's time of change says when last."""
+    """Note, once a day at most, that a compiled net is still wanted: the folder's time of change says when last.
+
+    Nothing is noted where there is no such folder: the form is a shipped one.
+    """
     try:
         if time.time() - folder.stat().st_mtime > DAY:
             os.utime(folder)
+    except FileNotFoundError:
+        pass
     except (
         OSError
     ) as problem:  # pruned in this moment, or a cache that can't be written and so can't be pruned
@@ -123,12 +193,22 @@ def note_use(folder: Path) -> None:
 def _compile(model: Artefact, cache: Path, key: str) -> None:
     with tempfile.TemporaryDirectory(prefix=DRAFT, dir=cache) as draft:
         folder = Path(draft) / "net"
-        folder.mkdir()
-        (folder / "model.h5").write_bytes(model.data)  # the bytes that were hashed, not the file again
-        _run(folder, model)
-        (folder / "model.h5").unlink()
+        compile_into(folder, model)
         shutil.rmtree(cache / key, ignore_errors=True)  # what was there is damaged
         folder.rename(cache / key)
+
+
+def compile_into(folder: Path, model: Artefact) -> None:
+    """Have a process of its own make the files of a net's compiled form, in a new folder.
+
+    Raises:
+        BadArtefact: it can't be compiled; with the compiler's own words.
+        OSError: the folder can't be made or written.
+    """
+    folder.mkdir()
+    (folder / "model.h5").write_bytes(model.data)  # the bytes that were hashed, not the file again
+    _run(folder, model)
+    (folder / "model.h5").unlink()
 
 
 def _run(folder: Path, model: Artefact) -> None:

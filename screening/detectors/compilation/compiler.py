@@ -16,7 +16,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from screening.detectors.compilation.cache import SIZES, package_version
+from screening.detectors.compilation.cache import package_version
+from screening.detectors.compilation.form import GOLDEN, META, SIZES, GoldenRows, meta_of
 from screening.detectors.compilation.tree_layers import find_forest, with_forest
 from screening.detectors.keras_file import check_net
 from screening.detectors.runtime import CompiledNet, Scorer
@@ -26,6 +27,9 @@ Form = Callable[[Any], Any]
 """A net as a function of a tensor (rows, inputs) of fixed shape."""
 DIFFERENCE = 1e-5
 """How far a compiled probability may be from Keras' own."""
+TRIAL_ROWS = 2048
+GOLDEN_EACH = 8
+GOLDEN_UNDECIDED = 24
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +40,7 @@ def main(arguments: list[str]) -> int:
     except BadArtefact as problem:
         (folder / "error.json").write_text(json.dumps({"what": problem.what, "remedy": problem.remedy}))
         return 1
-    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / META).write_text(json.dumps(meta))
     return 0
 
 
@@ -44,28 +48,31 @@ def _convert(data: bytes, folder: Path, name: str) -> dict[str, Any]:
     check_net(data, name)
     net = _load(folder / "model.h5", name)
     inputs = _inputs(net, name)
-    flatbuffers, difference = _same(net, inputs, name)
-    hashes = {}
-    for size, flatbuffer in flatbuffers.items():
-        (folder / f"net-{size}.tflite").write_bytes(flatbuffer)
-        hashes[size] = hashlib.sha256(flatbuffer).hexdigest()
-    return {"inputs": inputs, "sha256": hashes, "difference": difference, "keras": package_version("keras")}
+    trial = _trial(net, inputs, name)
+    flatbuffers, difference = _same(net, trial, name)
+    files = {f"net-{size}.tflite": flatbuffer for size, flatbuffer in flatbuffers.items()}
+    files[GOLDEN] = _golden(trial).packed()
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    meta = meta_of(hashlib.sha256(data).hexdigest(), inputs, files)
+    return {**meta, "difference": difference, "keras": package_version("keras")}
 
 
-def _same(net: Any, inputs: int, name: str) -> tuple[dict[int, bytes], float]:
+def _same(net: Any, trial: GoldenRows, name: str) -> tuple[dict[int, bytes], float]:
     """Flatbuffers that give what the net gives, and how far they are off: with its trees asked level by level if it
     has any and if that is the same, else layer by layer as it stands.
 
     Raises:
-        BadArtefact: neither is, or the net gives no probability.
+        BadArtefact: neither is.
     """
+    inputs = trial.rows.shape[1]
     forest = find_forest(net)
     forms: list[Form] = [] if forest is None else [with_forest(net, forest)]
     forms.append(lambda rows: net(rows, training=False))
     for form in forms:
         flatbuffers = {size: _flatbuffer(form, size, inputs, name) for size in SIZES}
         try:
-            return flatbuffers, _verify(net, CompiledNet(flatbuffers, inputs), name)
+            return flatbuffers, _verify(trial, CompiledNet(flatbuffers, inputs), name)
         except BadArtefact:
             if form is forms[-1]:
                 raise
@@ -84,7 +91,7 @@ def _load(path: Path, name: str) -> Any:
 def _inputs(net: Any, name: str) -> int:
     """The width of the net's input, after a look at both ends."""
     given, made = net.input_shape, net.output_shape
-    if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int)):  # noqa: PLR2004
+    if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int)):
         raise BadArtefact(f"{name} takes an input of shape {given}, not one row of numbers.")
     if made != (None, 1):
         raise BadArtefact(f"{name} has an output of shape {made}, not one probability a row.")
@@ -112,27 +119,48 @@ def _bias_add(value: Any, bias: Any, data_format: str | None = None, name: str |
     return tf.add(value, bias, name=name)
 
 
-def _verify(net: Any, result: CompiledNet, name: str) -> float:
-    """Compare with Keras on random rows, mild and extreme; the largest difference.
+def _trial(net: Any, inputs: int, name: str) -> GoldenRows:
+    """Return rows to compare by: zeros, and random ones, mild and extreme, with what Keras gives for them.
 
     Raises:
-        BadArtefact: the output leaves [0, 1] or isn't a number, or the two disagree by more than 1e-5.
+        BadArtefact: the net's output leaves [0, 1] or isn't a number.
     """
     random = np.random.default_rng(0)
-    spread = np.repeat([0.5, 2.0, 10.0, 1000.0], 512)
-    rows = (random.standard_normal((len(spread), result.inputs)) * spread[:, None]).astype(np.float32)
-    expected = np.asarray(net.predict_on_batch(rows), np.float64)[:, 0]
+    spread = np.repeat([0.5, 2.0, 10.0, 1000.0], TRIAL_ROWS // 4)
+    rows = random.standard_normal((TRIAL_ROWS, inputs)) * spread[:, None]
+    rows[0] = 0
+    # float32 sums of large terms are rounded more coarsely, by Keras as by LiteRT
+    tolerance = DIFFERENCE * np.maximum(spread / 10, 1)
+    expected = np.asarray(net.predict_on_batch(rows.astype(np.float32)), np.float64)[:, 0]
     if not np.isfinite(expected).all() or expected.min() < 0 or expected.max() > 1:
         worst = expected[np.argmax(np.abs(np.nan_to_num(expected, nan=np.inf) - 0.5))]
         raise BadArtefact(
             f"{name} gives {worst:.6g} for some rows, which is no probability.",
             remedy="Its last layer needs one unit with a sigmoid.",
         )
+    return GoldenRows(rows.astype(np.float32), expected.astype(np.float32), tolerance.astype(np.float32))
+
+
+def _golden(trial: GoldenRows) -> GoldenRows:
+    """Pick the rows that a form keeps: zeros, some of each spread, and those whose probabilities are nearest to 0.5.
+
+    Many nets give nearly 0 or 1 for most random rows, and so would many others: the last ones tell them apart.
+    """
+    of_each = [np.arange(GOLDEN_EACH) + start for start in range(0, TRIAL_ROWS, TRIAL_ROWS // 4)]
+    undecided = np.argsort(np.abs(trial.probabilities - 0.5), kind="stable")[:GOLDEN_UNDECIDED]
+    chosen = np.unique(np.concatenate([*of_each, undecided]))
+    return GoldenRows(trial.rows[chosen], trial.probabilities[chosen], trial.tolerance[chosen])
+
+
+def _verify(trial: GoldenRows, result: CompiledNet, name: str) -> float:
+    """Compare every flatbuffer with Keras; return the largest difference, that of extreme rows scaled down.
+
+    Raises:
+        BadArtefact: they disagree by more than 1e-5, or by more than float32 can tell for extreme rows.
+    """
     scorer = Scorer(result)
-    alone = np.concatenate([scorer.probabilities(rows[place : place + 1]) for place in range(len(rows))])
-    apart = np.maximum(np.abs(scorer.probabilities(rows) - expected), np.abs(alone - expected))
-    # float32 sums of large terms are rounded more coarsely, by Keras as by LiteRT
-    difference = float((apart / np.maximum(spread / 10, 1)).max())
+    found = np.stack([scorer.through(size, trial.rows) for size in result.flatbuffers])
+    difference = float((np.abs(found - trial.probabilities) / trial.tolerance).max()) * DIFFERENCE
     if not difference <= DIFFERENCE:
         raise BadArtefact(f"{name} compiles to another net: its probabilities differ by {difference:.2g}.")
     return difference

@@ -164,7 +164,7 @@ def _bound(text: str) -> int | str:
     """A bound as a number, or what is wrong with it."""
     plain = text.strip()
     try:
-        if plain.count(".") == 3:  # noqa: PLR2004 - a dotted address
+        if plain.count(".") == 3:  # a dotted address
             return int(IPv4Address(plain))
         number = float(plain)
     except (AddressValueError, ValueError):

@@ -9,17 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 from flask import Blueprint, Response, jsonify, request
-from numpy.typing import NDArray
 
-import utils
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import Seen
 from screening.errors import BadTransaction
-from screening.scoring import reason_codes, thresholds
-from screening.scoring.caveats import remarks
-from screening.transactions.schema import Transactions
+from screening.scoring.score import score
+from screening.transactions.json_records import from_mappings
 from screening.web.http import guard
 from screening.web.http.sessions import require
 from screening.web.services import services
@@ -51,38 +46,31 @@ def detect_fraud() -> Response:
 
 
 def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
-    transactions = utils.as_transactions(given, detector.contract)
-    seen = services().recollections.of(detector)
-    probabilities = utils.get_probabilities(transactions, detector, seen)
     threshold = services().settings.threshold
-    flagged = thresholds.flag(probabilities, threshold)
-    explained = iter(_reasons(detector, transactions, seen, flagged))
-    doubts = remarks(detector, transactions, seen)
+    scored = score(
+        from_mappings(given, detector.contract),
+        detector,
+        services().recollections.of(detector),
+        threshold=threshold,
+        probabilities=services().probabilities,
+    )
     return [
         {
-            "fraud": bool(flag),
-            "fraud_probability": float(probability),
+            "fraud": flag,
+            "fraud_probability": probability,
             "threshold": threshold,
             "detector": detector.name,
-            "reasons": [reason.text for reason in next(explained)] if flag else [],
+            "reasons": [reason.text for reason in reasons],
             **({"notes": notes} if notes else {}),
         }
-        for probability, flag, notes in zip(probabilities, flagged, doubts, strict=True)
-    ]
-
-
-def _reasons(
-    detector: Detector, transactions: Transactions, seen: Seen, flagged: NDArray[np.bool_]
-) -> list[list[reason_codes.Reason]]:
-    """Of the flagged rows. Where rows tell of each other, features of all are made, and those of the flagged kept."""
-    if not flagged.any():
-        return []
-    if not detector.vectorizer.looks_back:
-        return reason_codes.explain(
-            detector, Transactions(transactions.columns, transactions.values[flagged])
+        for probability, flag, reasons, notes in zip(
+            scored.probabilities.tolist(),
+            scored.flagged.tolist(),
+            scored.reasons,
+            scored.caveats,
+            strict=True,
         )
-    inputs = np.concatenate(list(detector.vectorizer.blocks(transactions, seen)))
-    return reason_codes.explain_inputs(detector, inputs[flagged])
+    ]
 
 
 def _detector(body: dict[str, Any]) -> Detector:
@@ -111,7 +99,7 @@ def _no_constant(name: str) -> float:
 
 
 def _short_int(digits: str) -> int:
-    if len(digits) > 40:  # noqa: PLR2004 -- beyond float32 anyway, and int() takes quadratic time
+    if len(digits) > 40:  # beyond float32 anyway, and int() takes quadratic time
         raise ValueError("a whole number has more than 40 digits")
     return int(digits)
 

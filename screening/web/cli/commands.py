@@ -82,6 +82,7 @@ def screen_file(file: Path, output: Path | None, detector: str | None, set_aside
             threshold=services().settings.threshold,
             on_batch=_silent,
             context=lambda found: Context(services().settings.instance, found),
+            probabilities=services().probabilities,
         )
         _say(found, Outcome(folder, services().settings.threshold))
         if output is not None:
@@ -141,6 +142,6 @@ def show_detector(name: str) -> None:
         "vectorizer_sha256": detector.vectorizer_sha256,
         "contract": detector.contract.as_dict(),
         "warnings": detector.warnings,
-        "card": detector.card,
+        "card": None if detector.card is None else detector.card.raw,
     }
     click.echo(json.dumps(shown, indent=2))

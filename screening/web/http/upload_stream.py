@@ -208,7 +208,7 @@ def plain_name(name: str) -> str:
     last = PurePosixPath(PureWindowsPath(name).name).name
     clean = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip()
     clean = without_card_numbers(clean)
-    if len(clean) > 120:  # noqa: PLR2004 -- as said above
+    if len(clean) > 120:  # as said above
         stem, dot, ending = clean.rpartition(".")
         clean = f"{stem[:100]}…{dot}{ending[-15:]}"
     return clean or "unnamed"

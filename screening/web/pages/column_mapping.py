@@ -155,7 +155,7 @@ def _choices(
             role=column.role.value,
             optional=column.optional,
             chosen=found[column.name].header,
-            sure=found[column.name].score >= 0.9,  # noqa: PLR2004 -- the same name, or nearly
+            sure=found[column.name].score >= 0.9,  # the same name, or nearly
             error=(wrong or {}).get(column.name),
         )
         for place, column in enumerate(detector.contract.parts())

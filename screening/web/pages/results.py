@@ -332,4 +332,4 @@ def _number(name: str) -> float | None:
 
 def _page_number() -> int:
     raw = request.args.get("page", "1")
-    return max(int(raw), 1) if raw.isascii() and raw.isdigit() and len(raw) < 9 else 1  # noqa: PLR2004
+    return max(int(raw), 1) if raw.isascii() and raw.isdigit() and len(raw) < 9 else 1

@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from screening.detectors.model_card import ReliabilityBin
+
 WIDTH, HEIGHT = 560.0, 220.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 24.0, 40.0
 SQUARE = 300.0
@@ -133,7 +135,7 @@ def roc(points: Sequence[Sequence[float]]) -> Curve:
     return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=True)
 
 
-def reliability(bins: Sequence[dict[str, float]]) -> Curve:
+def reliability(bins: Sequence[ReliabilityBin]) -> Curve:
     """Observed share of fraud against mean probability, with 95 % intervals, on logit axes.
 
     Most of the bins lie below 1 %: on a linear axis they would sit on one another in the corner.
@@ -143,11 +145,11 @@ def reliability(bins: Sequence[dict[str, float]]) -> Curve:
     frame = _square(scale, scale)
     points = []
     for one in bins:
-        x, y = _place(frame, _logit_place(one["mean_probability"]), _logit_place(one["observed"]))
-        _, low = _place(frame, 0, _logit_place(one["low"]))
-        _, high = _place(frame, 0, _logit_place(one["high"]))
-        seen = f"{one['observed']:.2%} ({one['low']:.2%} to {one['high']:.2%})"
-        title = f"said {one['mean_probability']:.2%}, seen {seen}"
+        x, y = _place(frame, _logit_place(one.mean_probability), _logit_place(one.observed))
+        _, low = _place(frame, 0, _logit_place(one.low))
+        _, high = _place(frame, 0, _logit_place(one.high))
+        seen = f"{one.observed:.2%} ({one.low:.2%} to {one.high:.2%})"
+        title = f"said {one.mean_probability:.2%}, seen {seen}"
         points.append(Point(x, y, low, high, title))
     return Curve(frame, "", tuple(points), diagonal=True)
 

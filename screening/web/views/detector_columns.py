@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any
 
 from screening.detectors.detector import Detector
+from screening.detectors.model_card import Cleaning, Pairs, Profile
 from screening.training.column_choices import KINDS
 from screening.transactions.schema import CellKind, Column, Role
 from screening.web.views import formatting
@@ -52,20 +52,6 @@ class FeatureView:
     columns: str
 
 
-@dataclass(frozen=True, slots=True)
-class CleaningView:
-    """What was found in the training file before anything was learned of it, and done about it."""
-
-    rows: int | None
-    learned_from: int | None
-    findings: tuple[Mapping[str, Any], ...]
-    """Each with ``words``, ``rows`` and what was ``done``."""
-    unused: tuple[Mapping[str, Any], ...]
-    """Each a ``column`` with the ``reason``."""
-    unreadable: tuple[Mapping[str, Any], ...]
-    """Cells that couldn't be read, the first few."""
-
-
 def role_word(role: Role | str) -> str:
     """A role as a person says it."""
     return ROLE_WORDS[Role(role)][0]
@@ -83,13 +69,13 @@ def kind_word(kind: CellKind | str) -> str:
 
 def columns_of(detector: Detector) -> list[ColumnView]:
     """The columns that a detector needs."""
-    known: Mapping[str, Any] = (detector.card or {}).get("columns") or {}
+    known = {} if detector.card is None else detector.card.columns
     return [
         ColumnView(
             column.name,
             role_word(column.role),
             _remark(column),
-            _usual(column, known.get(column.name) or {}, detector.typical.get(column.name)),
+            _usual(column, known.get(column.name, Profile()), detector.typical.get(column.name)),
         )
         for column in detector.contract.parts()
     ]
@@ -103,18 +89,9 @@ def features_of(detector: Detector) -> list[FeatureView]:
     return [FeatureView(one.name, one.words, ", ".join(one.columns)) for one in definition.features]
 
 
-def cleaning_of(detector: Detector) -> CleaningView | None:
-    """The report of the cleaning; ``None`` where a card has none."""
-    report: Mapping[str, Any] = (detector.card or {}).get("cleaning") or {}
-    if not report:
-        return None
-    return CleaningView(
-        report.get("rows"),
-        report.get("rows_learned_from"),
-        tuple(report.get("findings") or ()),
-        tuple(report.get("unused") or ()),
-        tuple(report.get("unreadable") or ()),
-    )
+def cleaning_of(detector: Detector) -> Cleaning | None:
+    """Return the report of the cleaning; ``None`` where a card has none."""
+    return None if detector.card is None else detector.card.cleaning
 
 
 def _remark(column: Column) -> str:
@@ -122,12 +99,12 @@ def _remark(column: Column) -> str:
     return ", ".join(filter(None, (kind, "may be blank" if column.optional else "")))
 
 
-def _usual(column: Column, known: Mapping[str, Any], typical: tuple[float, float] | None) -> str:
-    if "levels" in known:
-        return _levels(known)
-    low, high = known.get("q25"), known.get("q75")
-    if low is None and len(known.get("deciles") or ()) == 11:  # noqa: PLR2004 -- from the least to the largest
-        deciles = known["deciles"]
+def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) -> str:
+    if known.levels is not None:
+        return _levels(known, known.levels)
+    low, high = known.quantiles.get("q25"), known.quantiles.get("q75")
+    deciles = known.deciles
+    if low is None and len(deciles) == 11:
         low, high = (deciles[2] + deciles[3]) / 2, (deciles[7] + deciles[8]) / 2
     if low is None and typical is not None:
         low, high = typical
@@ -145,18 +122,15 @@ def _dotted(address: float) -> str:
 SHOWN: Mapping[CellKind, Callable[[float], str]] = {CellKind.TIME: formatting.day, CellKind.ADDRESS: _dotted}
 
 
-def _levels(known: Mapping[str, Any]) -> str:
-    levels = known["levels"]
+def _levels(known: Profile, levels: Pairs) -> str:
     if not levels:
         return formatting.NOTHING
-    count = (
-        "many values" if known.get("other") else f"{len(levels)} {formatting.plural(len(levels), 'value')}"
-    )
+    count = "many values" if known.other else f"{len(levels)} {formatting.plural(len(levels), 'value')}"
     return f"{count}, the top one {formatting.percent(levels[0][1])}{_missing(known)}"
 
 
-def _missing(known: Mapping[str, Any]) -> str:
-    return f", {formatting.percent(known['missing'])} blank" if known.get("missing") else ""
+def _missing(known: Profile) -> str:
+    return f", {formatting.percent(known.missing)} blank" if known.missing else ""
 
 
 FILTERS = (role_word, role_help, kind_word)

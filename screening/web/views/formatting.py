@@ -74,7 +74,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     least = 10.0**-digits
     if 0 < value * 100 < least / 2:
         return f"< {least:.{digits}f}{PERCENT}"
-    if 100 - least / 2 < value * 100 < 100:  # noqa: PLR2004 -- per cent
+    if 100 - least / 2 < value * 100 < 100:  # per cent
         return f"> {100 - least:.{digits}f}{PERCENT}"
     return f"{value * 100:.{digits}f}{PERCENT}"
 
@@ -112,7 +112,7 @@ def reading(value: float | None) -> str:
     """A value of a column with as many decimals as its size asks for: ``−0.952``, ``47,459``."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    digits = 3 if abs(value) < 100 else 0  # noqa: PLR2004 -- beyond it, decimals are noise
+    digits = 3 if abs(value) < 100 else 0  # beyond it, decimals are noise
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
@@ -122,7 +122,7 @@ def byte_size(value: float | None) -> str:
         return NOTHING
     size = float(value)
     for unit in BYTE_UNITS:
-        if size < 1000 or unit == BYTE_UNITS[-1]:  # noqa: PLR2004 -- the prefix's factor
+        if size < 1000 or unit == BYTE_UNITS[-1]:  # the prefix's factor
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return NOTHING
@@ -149,9 +149,9 @@ def duration(seconds: float | None) -> str:
     """How long something took: ``0.4 s``, ``2 min 5 s``."""
     if seconds is None:
         return NOTHING
-    if seconds < 0.1:  # noqa: PLR2004 -- would round to nothing
+    if seconds < 0.1:  # would round to nothing
         return "less than 0.1 s"
-    if seconds < 60:  # noqa: PLR2004 -- seconds in a minute
+    if seconds < 60:  # seconds in a minute
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
@@ -176,7 +176,7 @@ def ago(when: datetime | None, now: datetime | None = None) -> str:
     if when is None:
         return NOTHING
     seconds = ((now or datetime.now(UTC)) - _utc(when)).total_seconds()
-    if seconds < 60:  # noqa: PLR2004 -- seconds in a minute
+    if seconds < 60:  # seconds in a minute
         return "just now"
     for size, word in AGES:
         count = int(seconds // size)
@@ -194,9 +194,9 @@ def out_of_hundred(value: float | None) -> str:
     """A calibrated probability in words: ``97 in 100``."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    if value >= 0.995:  # noqa: PLR2004 -- would round to 100 in 100
+    if value >= 0.995:  # would round to 100 in 100
         return "more than 99 in 100"
-    if value < 0.005:  # noqa: PLR2004 -- would round to 0 in 100
+    if value < 0.005:  # would round to 0 in 100
         return "fewer than 1 in 100"
     return f"{value * 100:.0f} in 100"
 
@@ -254,7 +254,7 @@ def columns_in_short(columns: Sequence[str]) -> str:
             runs[-1].append(name)
         else:
             runs.append([name])
-    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)  # noqa: PLR2004
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
 
 def share(part: float, whole: float) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from screening.detectors.model_card import Evaluation, Metrics
 from screening.web.views import formatting
 
 
@@ -13,32 +13,29 @@ from screening.web.views import formatting
 class Tested:
     """What a card tells of its tests: windows of time, folds, or the one validation of a training."""
 
-    windows: tuple[Mapping[str, Any], ...]
-    folds: Mapping[str, Any]
-    validation: Mapping[str, Any]
+    windows: tuple[Evaluation, ...]
+    folds: Evaluation | None
+    validation: Evaluation | None
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Any]) -> Tested:
-        """The tests in a card's ``metrics``."""
-        folds = metrics.get("folds") or {}
-        return cls(
-            tuple(metrics.get("windows") or ()),
-            {"name": "folds", **folds} if folds else {},
-            metrics.get("validation") or {},
-        )
+    def of(cls, metrics: Metrics) -> Tested:
+        """Return the tests of a card."""
+        folds = metrics.folds
+        named = None if folds is None else replace(folds, name=folds.name or "folds")
+        return cls(metrics.windows, named, metrics.validation)
 
     @property
-    def honest(self) -> tuple[Mapping[str, Any], ...]:
+    def honest(self) -> tuple[Evaluation, ...]:
         """Those that the figures are the mean of: later rows before mixed ones."""
         return self.windows or tuple(one for one in (self.validation, self.folds) if one)[:1]
 
     @property
-    def widest(self) -> Mapping[str, Any]:
+    def widest(self) -> Evaluation | None:
         """The test with the most rows behind it, for curves and for what is flagged."""
-        return self.validation or self.folds or (self.windows[-1] if self.windows else {})
+        return self.validation or self.folds or (self.windows[-1] if self.windows else None)
 
     @property
-    def all(self) -> tuple[Mapping[str, Any], ...]:
+    def all(self) -> tuple[Evaluation, ...]:
         """Every test."""
         return tuple(one for one in (*self.windows, self.validation, self.folds) if one)
 
@@ -48,7 +45,7 @@ class Tested:
         if self.windows:
             return f"{len(self.windows)} windows of later rows"
         if self.validation:
-            return "later rows" if self.validation.get("kind") == "time" else "rows drawn at random"
+            return "later rows" if self.validation.kind == "time" else "rows drawn at random"
         return "folds" if self.folds else ""
 
     @property
@@ -57,13 +54,13 @@ class Tested:
         if self.windows:
             return f"Mean of {len(self.windows)} windows of time, each tested on payments later than the training data"
         if self.validation:
-            where = self.validation.get("name") or "rows that it was not trained on"
-            rows, frauds = (formatting.number(self.validation.get(name)) for name in ("rows", "frauds"))
+            where = self.validation.name or "rows that it was not trained on"
+            rows, frauds = map(formatting.number, (self.validation.rows, self.validation.frauds))
             return f"Measured on {where}: {rows} rows, {frauds} of them fraud"
         return "From folds of the training data"
 
 
-def mean(tests: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """The mean of one measure over the tests that have it."""
-    values = [test[name] for test in tests if test.get(name) is not None]
-    return sum(values) / len(values) if values else None
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of those that are known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -5,11 +5,11 @@ A card may lack anything (files of another make have none at all); what isn't th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from screening.detectors.detector import Detector
+from screening.detectors.model_card import Evaluation, FlaggedRows, ModelCard, ReliabilityBin
 from screening.transactions.schema import CellKind, ColumnContract
 from screening.web.views import charts, formatting
 from screening.web.views.measures import Tested, mean
@@ -17,7 +17,6 @@ from screening.web.views.measures import Tested, mean
 PRECISION_RECALL = "Precision against recall"
 ROC = "Receiver operating characteristic (ROC)"
 RELIABILITY = "Reliability"
-TRAINING_TERMS = (("Data", "description"), ("Credit", "credit"), ("Source", "source"), ("Licence", "licence"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,75 +76,75 @@ class CardView:
 
 
 def describe(detector: Detector) -> CardView:
-    """The card of a detector, ready to be shown."""
+    """Return the card of a detector, ready to be shown."""
     card = detector.card
-    if not card:
+    if card is None:
         return CardView()
-    tested = Tested.of(card.get("metrics") or {})
-    training = card.get("training_data") or {}
+    tested = Tested.of(card.metrics)
     return CardView(
         summary=_summary(tested),
-        description=training.get("description", ""),
+        description=card.training_data.description or "",
         figures=tuple(_figures(tested)),
         figures_source=tested.source,
         tests=tuple(map(_test, tested.all)),
         curves=tuple(_curves(tested.widest)),
-        training=tuple(_training(training, card, detector.contract)),
-        libraries=", ".join(f"{name} {version}" for name, version in (card.get("libraries") or {}).items()),
-        threshold=card.get("threshold"),
-        average_precision=mean(tested.honest, "average_precision"),
-        auc=mean(tested.honest, "auc"),
+        training=tuple(_training(card, detector.contract)),
+        libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),
+        threshold=card.threshold,
+        average_precision=mean(test.average_precision for test in tested.honest),
+        auc=mean(test.auc for test in tested.honest),
         measured_on=tested.short,
-        rows=training.get("rows"),
+        rows=card.training_data.rows,
     )
 
 
 def _summary(tested: Tested) -> str:
-    precision = mean(tested.honest, "average_precision")
+    precision = mean(test.average_precision for test in tested.honest)
     if precision is None:
         return ""
-    auc = formatting.figure(mean(tested.honest, "auc"))
+    auc = formatting.figure(mean(test.auc for test in tested.honest))
     return f"average precision {formatting.figure(precision)}, AUC {auc} on {tested.short}"
 
 
 def _figures(tested: Tested) -> list[Figure]:
     tests = tested.honest
-    if mean(tests, "average_precision") is None:
+    precision = mean(test.average_precision for test in tests)
+    if precision is None:
         return []
-    flagged = tested.widest.get("flagged") or {}
+    flagged = None if tested.widest is None else tested.widest.flagged
     where = "In the folds." if tested.widest is tested.folds else ""
     found = [
         Figure(
             "Average precision (AP)",
-            formatting.figure(mean(tests, "average_precision")),
-            _spread(tests, "average_precision"),
+            formatting.figure(precision),
+            _spread(tests, "average_precision", [test.average_precision for test in tests]),
             "The mean precision over all thresholds; 1 is best, guessing gives the share of fraud.",
         ),
         Figure(
             "AUC",
-            formatting.figure(mean(tests, "auc")),
-            _spread(tests, "auc"),
+            formatting.figure(mean(test.auc for test in tests)),
+            _spread(tests, "auc", [test.auc for test in tests]),
             "Area under the ROC curve: how often a fraud scores above a legitimate payment.",
         ),
         Figure(
             "Recall at 0.1 % false positives",
-            formatting.percent(mean(tests, "recall_at_0_1_percent_fpr")),
+            formatting.percent(mean(test.recall_at_0_1_percent_fpr for test in tests)),
             "of the fraud is found",
             "When one legitimate payment in a thousand is flagged by mistake.",
         ),
     ]
-    if flagged:
-        threshold = formatting.plain(flagged.get("threshold"))
+    if flagged is not None:
+        threshold = formatting.plain(flagged.threshold)
         found += [
             Figure(
                 f"Precision at {threshold}",
                 formatting.percent(_precision(flagged)),
-                _flagged_remark(flagged.get("rows_flagged")),
+                _flagged_remark(flagged.rows_flagged),
                 where,
             ),
             Figure(
                 f"Recall at {threshold}",
-                formatting.percent(flagged.get("recall")),
+                formatting.percent(flagged.recall),
                 "of the fraud is flagged",
                 where,
             ),
@@ -161,49 +160,47 @@ def _flagged_remark(rows: int | None) -> str:
     return f"of {formatting.number(rows)} flagged {said} fraud" if rows else "no row was flagged"
 
 
-def _precision(flagged: Mapping[str, Any]) -> float | None:
-    """Of the flagged rows; of none there is no share."""
-    return None if flagged.get("rows_flagged") == 0 else flagged.get("precision")
+def _precision(flagged: FlaggedRows) -> float | None:
+    """Return the share of fraud among the flagged rows; of no rows there is none."""
+    return None if flagged.rows_flagged == 0 else flagged.precision
 
 
-def _spread(tests: Sequence[Mapping[str, Any]], name: str) -> str:
-    values = [test[name] for test in tests if test.get(name) is not None]
-    if len(values) > 1:
-        return f"{formatting.figure(min(values))} to {formatting.figure(max(values))}"
-    interval = (tests[0].get("interval_95") or {}).get(name)
+def _spread(tests: Sequence[Evaluation], name: str, values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) > 1:
+        return f"{formatting.figure(min(known))} to {formatting.figure(max(known))}"
+    interval = tests[0].intervals.get(name)
     return f"95 %: {formatting.figure(interval[0])} to {formatting.figure(interval[1])}" if interval else ""
 
 
-def _test(test: Mapping[str, Any]) -> TestView:
-    interval = (test.get("interval_95") or {}).get("average_precision")
-    flagged = test.get("flagged") or {}
+def _test(test: Evaluation) -> TestView:
     return TestView(
-        name=str(test.get("name", "")),
-        frauds=test.get("frauds"),
-        average_precision=test.get("average_precision"),
-        interval=(interval[0], interval[1]) if interval else None,
-        auc=test.get("auc"),
-        recall_at_low_fpr=test.get("recall_at_0_1_percent_fpr"),
-        precision=_precision(flagged),
-        recall=flagged.get("recall"),
+        name=test.name or "",
+        frauds=test.frauds,
+        average_precision=test.average_precision,
+        interval=test.intervals.get("average_precision"),
+        auc=test.auc,
+        recall_at_low_fpr=test.recall_at_0_1_percent_fpr,
+        precision=None if test.flagged is None else _precision(test.flagged),
+        recall=None if test.flagged is None else test.flagged.recall,
     )
 
 
-def _curves(test: Mapping[str, Any]) -> list[CurveView]:
-    drawn = test.get("curves") or {}
-    found = []
-    if drawn.get("precision_recall"):
-        points = drawn["precision_recall"]
+def _curves(test: Evaluation | None) -> list[CurveView]:
+    found: list[CurveView] = []
+    if test is None:
+        return found
+    if test.precision_recall:
         text = "How pure the flagged rows are as more of the fraud is caught. The higher, the better."
         axes = ("recall", "precision")
-        found.append(_curve(PRECISION_RECALL, text, axes, charts.precision_recall(points), points))
-    if drawn.get("roc"):
-        points = drawn["roc"]
+        chart = charts.precision_recall(test.precision_recall)
+        found.append(_curve(PRECISION_RECALL, text, axes, chart, test.precision_recall))
+    if test.roc:
         text = "Fraud caught against legitimate payments flagged by mistake. The dashed line is guessing."
         axes = ("false positive rate", "recall")
-        found.append(_curve(ROC, text, axes, charts.roc(points), points))
-    if test.get("reliability"):
-        found.append(_reliability(test["reliability"]))
+        found.append(_curve(ROC, text, axes, charts.roc(test.roc), test.roc))
+    if test.reliability:
+        found.append(_reliability(test.reliability))
     return found
 
 
@@ -214,16 +211,16 @@ def _curve(
     return CurveView(title, text, axes, chart, axes, table)
 
 
-def _reliability(bins: Sequence[dict[str, float]]) -> CurveView:
+def _reliability(bins: Sequence[ReliabilityBin]) -> CurveView:
     text = (
         "What was said against what was seen, 95 % intervals, logit scale. On the dashed line, said is seen."
     )
     table = tuple(
         (
-            formatting.percent(one["mean_probability"], 2),
-            formatting.percent(one["observed"], 2),
-            f"{formatting.percent(one['low'], 2)} to {formatting.percent(one['high'], 2)}",
-            formatting.number(one.get("rows")),
+            formatting.percent(one.mean_probability, 2),
+            formatting.percent(one.observed, 2),
+            f"{formatting.percent(one.low, 2)} to {formatting.percent(one.high, 2)}",
+            formatting.number(one.rows),
         )
         for one in bins
     )
@@ -232,20 +229,24 @@ def _reliability(bins: Sequence[dict[str, float]]) -> CurveView:
     return CurveView(RELIABILITY, text, axes, charts.reliability(bins), heads, table)
 
 
-def _training(
-    training: Mapping[str, Any], card: Mapping[str, Any], contract: ColumnContract
-) -> list[tuple[str, str]]:
-    found = [(word, str(training[name])) for word, name in TRAINING_TERMS if training.get(name)]
-    if training.get("rows") is not None:
-        frauds = formatting.number(training.get("frauds"))
-        found.append(("Rows", f"{formatting.number(training['rows'])}, {frauds} of them fraud"))
-    if training.get("time_max") is not None:
+def _training(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]]:
+    training = card.training_data
+    terms = (
+        ("Data", training.description),
+        ("Credit", training.credit),
+        ("Source", training.source),
+        ("Licence", training.licence),
+    )
+    found = [(word, said) for word, said in terms if said]
+    if training.rows is not None:
+        frauds = formatting.number(training.frauds)
+        found.append(("Rows", f"{formatting.number(training.rows)}, {frauds} of them fraud"))
+    if training.time_max is not None:
         dated = any(one.name == contract.time and one.kind is CellKind.TIME for one in contract.parts())
         show = formatting.day if dated else formatting.clock
-        span = f"{show(training.get('time_min'))} to {show(training['time_max'])}"
-        found.append(("Time covered", span))
-    if card.get("prior") is not None:
-        found.append(("Share of fraud that the probabilities are for", formatting.percent(card["prior"], 3)))
-    if training.get("sha256"):
-        found.append(("File's SHA-256", str(training["sha256"])))
+        found.append(("Time covered", f"{show(training.time_min)} to {show(training.time_max)}"))
+    if card.prior is not None:
+        found.append(("Share of fraud that the probabilities are for", formatting.percent(card.prior, 3)))
+    if training.sha256:
+        found.append(("File's SHA-256", training.sha256))
     return found

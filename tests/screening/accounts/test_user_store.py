@@ -316,7 +316,7 @@ def test_left_over_temporary_files_are_cleared_at_the_start(store: UserStore, pa
 
 
 @pytest.mark.security(16)
-@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's: run `make test` on Linux")
 def test_the_file_is_for_its_owner_only_from_the_start_and_after_each_change(
     store: UserStore, path: Path
 ) -> None:
@@ -328,7 +328,10 @@ def test_the_file_is_for_its_owner_only_from_the_start_and_after_each_change(
 
 
 @pytest.mark.security(16)
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0,
+    reason="only root can give a file away: run `sudo make test`",
+)
 def test_the_owner_stays(store: UserStore, path: Path) -> None:
     os.chown(path, 12345, 23456)
     add(store, "ada")
@@ -336,7 +339,7 @@ def test_the_owner_stays(store: UserStore, path: Path) -> None:
 
 
 @pytest.mark.security(16)
-@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX's: run `make test` on Linux")
 def test_no_room_for_the_new_file_leaves_the_old_one_byte_for_byte(path: Path) -> None:
     """The kernel's limit of a file's size stops the write in its middle, as a full disk does."""
     for name in ("ada", "bo", "cy"):
@@ -379,13 +382,13 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
         timeout=10,
     )
     if made.returncode:
-        pytest.skip("no right to mount a file system here")
+        pytest.skip("no right to mount a file system here: run `sudo make test`")
     yield place
     subprocess.run(["umount", str(place)], check=True, timeout=10)
 
 
 @pytest.mark.security(16)
-@pytest.mark.skipif(sys.platform == "win32", reason="mounts a tmpfs")
+@pytest.mark.skipif(sys.platform == "win32", reason="mounts a tmpfs: run `make test` on Linux")
 def test_a_full_disk_refuses_and_recovers_by_itself(tiny_disk: Path) -> None:
     users = tiny_disk / "users.txt"
     users.touch()
@@ -413,7 +416,7 @@ def _write_for_ever(out: BinaryIO) -> None:
         out.write(b"x" * 4096)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX")
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are POSIX's: run `make test` on Linux")
 def test_a_folder_that_cannot_be_written_is_said_in_words(path: Path) -> None:
     if os.geteuid() == 0:
         missing = UserStore(path.parent / "users.txt", hasher=FAST)

@@ -107,7 +107,7 @@ def test_what_is_hashed_is_what_is_used_even_if_the_file_changes_meanwhile(
     path.write_bytes((nets / "good.h5").read_bytes())
     artefact = read_artefact(path)
     path.write_bytes(b"something else")
-    assert compiled(artefact, nets / "cache").inputs == 30
+    assert compiled(artefact, nets / "cache").net.inputs == 30
 
 
 @pytest.mark.security(29)

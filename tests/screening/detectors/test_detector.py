@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from screening.detectors.detector import Detector, load_detector
 from screening.detectors.registry import Detectors, load_default
+from screening.detectors.vectorizer import Inputs
 from screening.errors import BadArtefact, BadTransaction, NotFound
 from screening.scoring.thresholds import flag
 from screening.settings import ROOT, Settings
@@ -167,12 +168,14 @@ def test_an_unknown_detector_is_not_found(name: str, elsewhere: Settings) -> Non
         Detectors(elsewhere).get(name)
 
 
-@pytest.mark.skipif(not (ROOT / "model" / "card.json").is_file(), reason="no detector is shipped yet")
+@pytest.mark.skipif(
+    not (ROOT / "model" / "card.json").is_file(), reason="no card is here: run `git checkout model/card.json`"
+)
 @pytest.mark.security(28)
 def test_the_shipped_pair_matches_its_card(settings: Settings) -> None:
     detector = load_default(settings)
     assert detector.card is not None
-    assert detector.card["fingerprint"] == detector.fingerprint
+    assert detector.card.fingerprint == detector.fingerprint
     assert detector.warnings == []
 
 
@@ -189,8 +192,16 @@ def test_a_late_detector_compiles_its_net_when_it_first_scores(nets: Path, tmp_p
     np.testing.assert_array_equal(late.probabilities(rows), at_once.probabilities(rows))
 
 
-def test_block_by_block_the_rows_get_the_same_probabilities(tiny: Detector) -> None:
+def test_inputs_get_the_probabilities_of_the_rows_that_they_were_made_of(tiny: Detector) -> None:
     rows = Transactions(CARD.columns, random_rows(300))
-    inputs, probabilities = zip(*tiny.scored(rows), strict=True)
-    np.testing.assert_array_equal(np.concatenate(inputs), rows.values)
-    np.testing.assert_array_equal(np.concatenate(probabilities), tiny.probabilities(rows))
+    (inputs,) = tiny.vectorizer.blocks(rows)
+    assert inputs.values is rows.values
+    np.testing.assert_array_equal(tiny.probabilities(inputs), tiny.probabilities(rows))
+
+
+def test_what_is_wrong_with_inputs_is_said_of_the_row_that_they_were_made_of(tiny: Detector) -> None:
+    values = random_rows(5)
+    values[2, 3] = np.nan
+    with pytest.raises(BadTransaction, match="V3 in row 1003") as caught:
+        tiny.probabilities(Inputs(values, before=1000))
+    assert [problem.row for problem in caught.value.problems] == [1003]

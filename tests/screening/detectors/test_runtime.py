@@ -15,6 +15,7 @@ import pytest
 
 from screening.detectors.artifacts import read_artefact
 from screening.detectors.compilation.cache import _read, compiled, key_of
+from screening.detectors.compilation.form import FILES, META
 from screening.detectors.detector import Detector
 from screening.errors import BadArtefact
 from screening.settings import ROOT
@@ -78,9 +79,9 @@ def damaged(nets: Path, tmp_path: Path):
     return spoil
 
 
-@pytest.mark.parametrize("name", ["net-1.tflite", "net-16.tflite", "net-128.tflite"])
-def test_a_damaged_cache_is_not_used(name: str, damaged) -> None:
-    assert _read(damaged(name)) is None
+@pytest.mark.parametrize("name", [*FILES, META])
+def test_a_damaged_cache_is_not_used(name: str, damaged, nets: Path) -> None:
+    assert _read(damaged(name), read_artefact(nets / "good.h5").sha256) is None
 
 
 def test_a_damaged_cache_is_made_anew_by_whoever_is_first(damaged, nets: Path, tmp_path: Path) -> None:
@@ -89,8 +90,9 @@ def test_a_damaged_cache_is_made_anew_by_whoever_is_first(damaged, nets: Path, t
     with ThreadPoolExecutor(2) as pool, patch.object(subprocess, "run", wraps=subprocess.run) as run:
         nets_made = list(pool.map(lambda _: compiled(artefact, tmp_path), range(2)))
     assert run.call_count == 1
-    assert nets_made[0] == nets_made[1]
+    assert nets_made[0].net == nets_made[1].net
     assert sorted(path.name for path in place.iterdir()) == [
+        "golden.npy",
         "meta.json",
         *(f"net-{n}.tflite" for n in (1, 128, 16)),
     ]
@@ -119,15 +121,15 @@ import sys
 sys.modules["ai_edge_litert"] = None  # importing it fails, as where it isn't installed
 from pathlib import Path
 import numpy as np
-from screening.detectors.compilation.cache import _read
+from screening.detectors.artifacts import read_artefact
+from screening.detectors.compilation.cache import compiled
 from screening.detectors.runtime import Scorer
-kept, folder = map(Path, sys.argv[1:])
-net = _read(kept)
+nets, folder = map(Path, sys.argv[1:])
+net = compiled(read_artefact(nets / "good.h5"), nets / "cache").net
 np.save(folder / "found.npy", Scorer(net).probabilities(np.load(folder / "rows.npy")))
 assert "tensorflow" in sys.modules
 """
-    key = key_of(read_artefact(nets / "good.h5").sha256)
-    command = [sys.executable, "-c", code, str(nets / "cache" / key), str(tmp_path)]
+    command = [sys.executable, "-c", code, str(nets), str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     expected = np.load(nets / "predicted.npy")[:300]

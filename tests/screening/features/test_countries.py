@@ -131,7 +131,7 @@ def test_a_table_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None
 
 
 def test_mmdb_files_are_read_in_the_ways_that_they_name_countries(tmp_path: Path) -> None:
-    pytest.importorskip("maxminddb")
+    pytest.importorskip("maxminddb", reason="needs requirements.txt: run `make .venv/.run`")
     path = tmp_path / "countries.mmdb"
     networks = {
         "1.0.0.0/8": {"country": {"iso_code": "AU", "names": {"en": "Australia"}}},
@@ -149,7 +149,7 @@ def test_mmdb_files_are_read_in_the_ways_that_they_name_countries(tmp_path: Path
 
 
 def test_damaged_mmdb_files_are_refused(tmp_path: Path) -> None:
-    pytest.importorskip("maxminddb")
+    pytest.importorskip("maxminddb", reason="needs requirements.txt: run `make .venv/.run`")
     (tmp_path / "countries.mmdb").write_bytes(b"junk" * 100)
     with pytest.raises(BadFile, match="damaged"):
         read_ranges(tmp_path / "countries.mmdb")

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 import screening.web  # noqa: F401 -- declares every table
-from screening.errors import BadSetting
+from screening.errors import BadSetting, NotReady
 from screening.infra.database import HEAD, Base, Database
 from screening.uploads.screenings import History
 
@@ -49,6 +49,19 @@ def test_what_was_kept_stays_when_the_app_starts_again(tmp_path: Path) -> None:
     with second.read() as session:
         assert session.scalar(text("SELECT count FROM counters")) == 7
     second.engine.dispose()
+
+
+def test_tables_of_a_newer_version_are_refused_in_words_and_left_as_they_are(tmp_path: Path) -> None:
+    newer = made(tmp_path / "a.sqlite3")
+    with newer.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    newer.engine.dispose()
+    with pytest.raises(NotReady, match="a newer version's") as refused:
+        made(tmp_path / "a.sqlite3")
+    assert "restore" in str(refused.value.remedy)
+    with sqlite3.connect(tmp_path / "a.sqlite3") as kept:
+        assert kept.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+    kept.close()
 
 
 def test_screenings_of_an_older_version_are_taken_over_as_not_to_be_checked(

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
+from sqlalchemy.orm import DeclarativeBase
 
 from screening.errors import BadFile, ScreeningError
 from screening.infra import job_runner
-from screening.infra.database import Base, Database
+from screening.infra.database import Database
 from screening.infra.job_queue import DONE, FAILED, RUNNING, Job, Jobs, new_id, now
 from screening.infra.job_runner import (
     AttemptFailed,
@@ -30,7 +31,11 @@ from screening.infra.wake_signal import Signals
 WAITING = "waiting"
 
 
-class Tale(Job, Base):
+class Own(DeclarativeBase):
+    """Tables of this test: the product's are compared with the migrations."""
+
+
+class Tale(Job, Own):
     """A job of a third kind."""
 
     __tablename__ = "tales_of_a_test"

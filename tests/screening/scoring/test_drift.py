@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from screening.detectors.detector import Detector
+from screening.detectors.model_card import ModelCard
 from screening.scoring.drift import MUCH, SOME, measure, stability_index
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
@@ -36,7 +37,7 @@ def detector(tiny: Detector) -> Detector:
         "size": {**NORMAL, "missing": 0.2},
         "shop": {"levels": [[1.0, 0.5], [2.0, 0.3]], "other": 0.2, "missing": 0.0},
     }
-    return replace(tiny, contract=CONTRACT, card={"columns": columns})
+    return replace(tiny, contract=CONTRACT, card=ModelCard.from_json({"columns": columns}))
 
 
 def rows(seed: int = 0, count: int = 20_000) -> np.ndarray:
@@ -87,8 +88,12 @@ def test_a_column_that_is_blank_throughout_has_changed_most_of_all(detector: Det
 
 
 def test_a_column_that_was_blank_throughout_and_is_filled_now_has_changed(detector: Detector) -> None:
-    columns = {**detector.card["columns"], "size": {"missing": 1.0}, "shop": {"levels": [], "missing": 1.0}}
-    then = replace(detector, card={"columns": columns})
+    columns = {
+        **detector.card.raw["columns"],
+        "size": {"missing": 1.0},
+        "shop": {"levels": [], "missing": 1.0},
+    }
+    then = replace(detector, card=ModelCard.from_json({"columns": columns}))
     found = {one["column"]: one["index"] for one in measure(then, rows())}
     assert min(found["size"], found["shop"]) > MUCH
     still = rows()
@@ -104,7 +109,7 @@ def test_few_rows_or_no_card_say_nothing(detector: Detector) -> None:
 
 def test_quantiles_that_are_one_number_are_one_border(detector: Detector) -> None:
     same = dict.fromkeys(NORMAL, 0.0) | {"q95": 1.0, "q99": 5.0}
-    piled = replace(detector, card={"columns": {"amount": same}})
+    piled = replace(detector, card=ModelCard.from_json({"columns": {"amount": same}}))
     made = np.zeros((1000, 4))
     made[:200, 1] = np.r_[np.full(150, 0.7), np.full(40, 3.0), np.full(10, 9.0)]
     (found,) = measure(piled, made)

@@ -34,7 +34,7 @@ def test_nan_is_never_flagged_and_no_rows_give_no_flags() -> None:
 
 @pytest.mark.security(31)
 def test_golden_rows_have_the_same_probability_and_flag_by_every_way(tiny: Detector) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = pytest.importorskip("pandas", reason="needs requirements.txt: run `make .venv/.run`")
     rows = random_rows(600, seed=5)
     ways = {
         "batch": get_probabilities(Transactions(CARD.columns, rows), tiny),

@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from screening.detectors.artifacts import fingerprint, read_artefact
+from screening.detectors.compilation.cache import DRAFT, key_of
 from screening.infra.job_runner import IDLE_SECONDS
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import ColumnContract
@@ -86,8 +87,13 @@ def test_a_slow_sender_does_not_keep_the_worker_from_stopping(
 def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
     services: Services, settings: Settings, compiled: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shipped, bad = ROOT / "model" / "detectors" / "payments", settings.instance / "detectors" / "bad"
-    shutil.copytree(shipped, bad)
+    cache = settings.instance / "compiled"  # a copy: into the shared one others compile meanwhile
+    cache.unlink()
+    shutil.copytree(compiled, cache, ignore=shutil.ignore_patterns(f"{DRAFT}*"))
+    shipped, own = ROOT / "model" / "detectors", settings.instance / "detectors"
+    mine, bad = own / "mine", own / "bad"
+    shutil.copytree(shipped / "ecommerce", mine, ignore=shutil.ignore_patterns("*.compiled.tar.xz"))
+    shutil.copytree(shipped / "payments", bad)
     (bad / "model.h5").write_bytes(b"no net")
     model, vectorizer = read_artefact(bad / "model.h5"), read_artefact(bad / "vectorizer.pkl")
     card = json.loads((bad / "card.json").read_text())
@@ -96,12 +102,11 @@ def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
     (bad / "card.json").write_text(json.dumps(card))
     Worker(settings, services.history, services.detectors).prepare_others()
     assert "Detector bad can't be used" in caplog.text
-    kept = {path.parent.name for path in compiled.glob("*/meta.json")}
+    assert (cache / key_of(read_artefact(mine / "model.h5").sha256) / "meta.json").is_file()
+    assert not (cache / key_of(read_artefact(shipped / "payments" / "model.h5").sha256)).exists()
     with patch.object(subprocess, "run", side_effect=AssertionError("compiled again")):
-        for name in ("payments", "ecommerce"):
+        for name in ("payments", "ecommerce", "mine"):
             services.detectors.get(name).prepare()
-    assert kept == {path.parent.name for path in compiled.glob("*/meta.json")}
-    assert len(kept) >= 3  # with the default one
 
 
 def test_an_idle_worker_stops_at_once(services: Services, settings: Settings) -> None:

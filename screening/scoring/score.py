@@ -1,0 +1,90 @@
+"""One scoring pass: what a detector says of transactions, why, and how far that can be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.detectors.detector import Detector
+from screening.detectors.vectorizer import NOTHING, Inputs, Seen
+from screening.scoring import caveats, reason_codes, thresholds
+from screening.scoring.reason_codes import Reason
+from screening.transactions.schema import Transactions
+
+Probabilities = Callable[[Inputs, Detector], NDArray[np.float32]]
+"""Who is asked for the probabilities of some rows: float32 (rows,). The app binds the function at its root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Transactions once they are scored, in the order in which they came."""
+
+    probabilities: NDArray[np.float32]
+    """(rows,)"""
+    flagged: NDArray[np.bool_]
+    """(rows,)"""
+    suspects: Inputs
+    """What the net saw of the flagged rows, (flagged rows, inputs): reasons are made of it."""
+    reasons: list[list[Reason]]
+    """Of each row the strongest reasons for its flag; none where it has no flag, or where nobody asked."""
+    caveats: list[list[str]]
+    """Of each row what makes its probability doubtful; empty where nobody asked."""
+
+
+def own_probabilities(inputs: Inputs, detector: Detector) -> NDArray[np.float32]:
+    """Return the detector's own probabilities, float32 (rows,): what counts where nothing else is bound."""
+    return detector.probabilities(inputs)
+
+
+def score(
+    transactions: Transactions,
+    detector: Detector,
+    history: Seen = NOTHING,
+    *,
+    threshold: float,
+    probabilities: Probabilities = own_probabilities,
+    explain: bool = True,
+    on_block: Callable[[], object] = lambda: None,
+) -> Scored:
+    """Score transactions: each row's inputs are made once, and serve its probability, its flag and its reasons.
+
+    The inputs of all rows are never there at once; those of flagged rows are kept.
+
+    Args:
+        transactions: some rows, or all rows of a file where they tell of each other.
+        detector: what scores.
+        history: labels and earlier rows, for features that look back.
+        threshold: from which probability on a row is flagged.
+        probabilities: who is asked for the probabilities of some inputs.
+        explain: whether reasons and caveats are wanted now. For a file they aren't: only its strongest rows are
+            explained, which are known at its end, and it is compared with the training data as a whole.
+        on_block: called after every block of rows; may raise to stop.
+
+    Raises:
+        BadFile: a column is missing.
+        BadTransaction: a row can't be scored; names row (from 1) and column.
+    """
+    vectorizer = detector.vectorizer
+    rows = Transactions(detector.contract.columns, vectorizer.select(transactions))
+    if explain:  # both features and caveats ask it
+        history = history.indexed(vectorizer.definition)
+    found = [np.empty(0, np.float32)]
+    flags = [np.empty(0, np.bool_)]
+    suspects: list[NDArray[Any]] = [np.empty((0, len(vectorizer.inputs)), np.float32)]
+    for inputs in vectorizer.blocks(rows, history):
+        found.append(probabilities(inputs, detector))
+        flags.append(thresholds.flag(found[-1], threshold))
+        suspects.append(inputs.values[flags[-1]])
+        on_block()
+    flagged, kept = np.concatenate(flags), Inputs(np.concatenate(suspects))
+    reasons: list[list[Reason]] = []
+    doubts: list[list[str]] = []
+    if explain:
+        told = iter(reason_codes.explain(detector, kept))
+        reasons = [next(told) if flag else [] for flag in flagged.tolist()]
+        doubts = caveats.remarks(detector, rows, history)
+    return Scored(np.concatenate(found), flagged, kept, reasons, doubts)

@@ -1,0 +1,30 @@
+"""What costs seconds to make is made once for all workers of a run (pytest-xdist), not once for each of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from screening.detectors.compilation.cache import held
+
+
+def run_folder(factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder of the whole run: a worker's own lies in it."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Fill a folder, or wait until another worker has. What a failed ``make`` left goes before the next one begins."""
+    done = folder.with_name(f"{folder.name}.done")
+    with held(folder.with_name(f"{folder.name}.lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
