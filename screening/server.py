@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -9,16 +10,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
 from screening.errors import BadSetting
 from screening.infra import watchdog
+from screening.infra.atomic_file import Locked, locked
 from screening.infra.database import Database
 from screening.infra.log_setup import begin_logging
 from screening.settings import ROOT, Settings, make_instance, secret_key
@@ -28,6 +31,8 @@ log = logging.getLogger("screening.server")
 THREADS = 64
 """Requests that one process serves at once; a slow sender occupies one, and it costs little while it waits."""
 RESTART_SECONDS = 1.0
+LEAVING_SECONDS = 2.0
+"""So long a server that was told to stop, or was killed, may still hold its instance."""
 LATER_SECONDS = 2.0
 """After which the second and further workers are started."""
 STOP_SECONDS = 15
@@ -48,6 +53,31 @@ def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
         ScreeningError: something the start needs is wrong; nothing was started.
     """
     begin_logging()
+    _check_port(settings)
+    make_instance(settings)
+    with _alone(settings):
+        return _serve(settings, worker)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the instance: a second server would take jobs that are in the first one's hands.
+
+    Raises:
+        BadSetting: another server has it. One that was killed lets go within a second or two.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(settings.instance / "server", LEAVING_SECONDS))
+        except Locked:
+            raise BadSetting(
+                f"Another server works on the instance folder {settings.instance}.",
+                remedy="Stop it, or set INSTANCE_PATH to another folder.",
+            ) from None
+        yield
+
+
+def _serve(settings: Settings, worker: Sequence[str]) -> int:
     prepare(settings)
     os.environ[watchdog.SERVER] = str(os.getpid())
     workers = _Workers(worker, settings.job_workers)
@@ -58,6 +88,7 @@ def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
             address=settings.host,
             port=settings.port,
             interface=Interfaces.WSGI,
+            http=HTTPModes.http1,  # HTTP/2 in clear serves nobody and has limits of its own
             workers=settings.workers,
             blocking_threads=THREADS,
             backlog=1024,
@@ -78,7 +109,6 @@ def prepare(settings: Settings) -> None:
     The default net's golden rows are run here, and it is compiled if it must be, so that no web process has to wait
     for that. Web processes run the rows again before they first score.
     """
-    _check_port(settings)
     make_instance(settings)
     secret_key(settings)
     Detectors(settings).default.prepare()
@@ -93,19 +123,28 @@ def _check_port(settings: Settings) -> None:
     Raises:
         BadSetting: somebody else serves there, or it isn't ours to serve on.
     """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind) as probe:
-            if os.name == "posix":  # elsewhere this would allow what it is to detect
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as problem:
-        raise BadSetting(
-            f"{settings.host}:{settings.port} can't be served: {problem.strerror or problem}.",
-            remedy="Stop what serves there, or set HOST and PORT to another address.",
-        ) from None
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            _bind(settings)
+        except OSError as problem:
+            # web processes of a server that was killed go within a second
+            if problem.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            raise BadSetting(
+                f"{settings.host}:{settings.port} can't be served: {problem.strerror or problem}.",
+                remedy="Stop what serves there, or set HOST and PORT to another address.",
+            ) from None
+        return
+
+
+def _bind(settings: Settings) -> None:
+    family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        if os.name == "posix":  # elsewhere this would allow what it is to detect
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
 
 
 class _Workers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from typing import TypeVar
 from screening.errors import BadSetting
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32  # a shorter key is easier to guess than the signatures that it protects
 
@@ -82,20 +84,35 @@ class Settings:
 
 
 def make_instance(settings: Settings) -> None:
-    """Make the instance folder, if it isn't there.
+    """Make the instance folder, if it isn't there, and close it to everybody but its owner.
 
     Raises:
-        BadSetting: it can't be made, or is a file.
+        BadSetting: it can't be made, is a file, or is open to others and another user's.
     """
     try:
         settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(settings.instance, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _make_private(settings.instance)
     except OSError as problem:
         raise BadSetting(
             f"INSTANCE_PATH is {str(settings.instance)!r}, which can't be a folder: {problem.strerror}.",
             remedy="Set INSTANCE_PATH to a folder that can be written, or unset it.",
         ) from None
+
+
+def _make_private(folder: Path) -> None:
+    """Take the rights of others away: the database and remembered rows below are nobody else's business."""
+    if os.name != "posix" or not folder.stat().st_mode & 0o077:
+        return
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        raise BadSetting(
+            f"INSTANCE_PATH is {str(folder)!r}, which others on this machine can read, and it is another user's.",
+            remedy="Give the folder to the server's user, or set its mode to 0700.",
+        ) from None
+    log.debug("%s could be read by others on this machine; it is its owner's alone now (mode 0700)", folder)
 
 
 def secret_key(settings: Settings) -> str:

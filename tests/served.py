@@ -116,7 +116,7 @@ class Server:
             ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
             capture_output=True,
             text=True,
-            check=True,
+            check=False,  # 1 when there are none
         )
         words = [line.split() for line in found.stdout.splitlines() if "app.py worker" in line]
         return {int(line[-1]): int(line[0]) for line in words}

@@ -180,6 +180,37 @@ def test_no_process_outlives_a_server_that_was_killed_outright(server: Server, t
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.security(57)
+def test_a_second_server_on_the_same_instance_does_not_start(server: Server, sample: bytes) -> None:
+    second = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**server.environ, "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert second.stderr.count("\n") == 1
+    assert "Another server works on the instance folder" in second.stderr
+    server.log_in()
+    assert server.upload(sample)[0] == 303
+
+
+@pytest.mark.security(57)
+def test_a_killed_server_leaves_its_instance_to_the_next_at_once(
+    server: Server, tmp_path: Path, sample: bytes
+) -> None:
+    server.log_in()
+    for _ in range(2):
+        server.stop(signal.SIGKILL)
+        server.start()
+        while 0 not in server.workers():  # until then the killed one's web processes may still answer
+            time.sleep(0.05)
+    assert server.upload(sample)[0] == 303
+
+
 def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server) -> None:
     second = subprocess.run(
         [sys.executable, "app.py"],
@@ -218,6 +249,14 @@ def test_a_sender_that_leaves_in_the_middle_leaves_nothing(
     assert list(kept.glob("*")) == []
     page = server.get("/results")[2].decode()
     assert "a.csv" not in page
+
+
+@pytest.mark.security(59)
+def test_http_2_in_clear_is_not_spoken(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+        line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        answer = line.recv(4096)
+    assert not answer or answer.startswith(b"HTTP/1.1 4"), answer
 
 
 def test_a_web_process_never_imports_what_is_heavy(server: Server, sample: bytes) -> None:

@@ -20,6 +20,8 @@ from screening.accounts.users_text import Account
 from screening.infra.database import Base, Database
 
 LONGEST_SECONDS = 12 * 3600.0
+SKEW_SECONDS = 60.0
+"""So far ahead a time may lie: clocks of web processes on several machines differ a little."""
 TOUCH_SECONDS = 20.0
 """How exactly the last use is kept: not every page view needs a write."""
 
@@ -93,7 +95,7 @@ class SessionStore:
         now = self._clock()
         with self._database.read() as session:
             row = session.get(SessionRow, _digest(token))
-        if row is None or now - row.last_seen > self._idle or now - row.created > LONGEST_SECONDS:
+        if row is None or not _is_fresh(row, now, self._idle):
             return None
         return Found(row.username, row.proof, row.last_seen, json.loads(row.data))
 
@@ -120,6 +122,15 @@ class SessionStore:
             theirs = func.lower(SessionRow.username) == username.casefold()  # case plays no part in names
             done = session.execute(delete(SessionRow).where(theirs))
             return done.rowcount if isinstance(done, CursorResult) else 0
+
+
+def _is_fresh(row: SessionRow, now: float, idle: float) -> bool:
+    """Whether a session is neither idle nor too old. One from the future is no session: a clock was set back, or
+    somebody wrote the row.
+    """
+    return (
+        -SKEW_SECONDS <= now - row.last_seen <= idle and -SKEW_SECONDS <= now - row.created <= LONGEST_SECONDS
+    )
 
 
 def _digest(token: str) -> str:

@@ -41,28 +41,31 @@ class FileFull(StorageFull):
     status = 503
 
 
+class Locked(NotReady):
+    """Another process has held the lock for too long."""
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock of ``path`` against all threads and processes; the kernel frees it when a process dies.
 
     Raises:
-        NotReady: another process holds it for too long, or the folder can't be written.
+        Locked: another process holds it for longer than ``wait`` seconds.
+        NotReady: the folder can't be written.
         FileFull: there is no room for the lock file.
     """
     beside = path.with_name(path.name + ".lock")
     with _explained(path):
         handle = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)
     try:
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + wait
         while True:
             try:
                 _try_lock(handle)
                 break
             except OSError:
                 if time.monotonic() > deadline:
-                    raise NotReady(
-                        f"{path.name} is locked by another process.", remedy="Try again."
-                    ) from None
+                    raise Locked(f"{path.name} is locked by another process.", remedy="Try again.") from None
                 time.sleep(POLL_SECONDS)
         yield
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,22 @@ from screening.intake.numbers import NUMBER, NUMBER_WITH_COMMA
 from screening.intake.text.dialect import cells
 from screening.intake.text.records import NEWLINE, QUOTE, RETURN, ends
 
-_FORMULA = re.compile(r"[ ]*[=+\-@\t\r]")
+_UNSEEN = (
+    "\\s\\x00\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
+)
+"""What shows nothing and may stand before a formula: white space of every script, and marks of no width."""
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+"""What begins a formula, also in the wide and small forms that a spreadsheet may take for the plain ones."""
+_FORMULA = re.compile(f"[{_UNSEEN}]*[{_SIGNS}]|[\\t\\r]")
+_ODD_CONTROLS = (b"\0", b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
+_ODD_START = re.compile(
+    rb"(?:\A|[,\n\"]) *(?:[\x00\x0b\x0c\x1c-\x1f]|\xc2[\x85\xa0\xad]|\xcd\x8f|\xd8\x9c"
+    rb"|\xe1(?:\x85[\x9f\xa0]|\x9a\x80|\xa0[\x8b-\x8e])"
+    rb"|\xe2(?:\x80[\x80-\x8f\xa8-\xaf]|\x81[\x9f-\xaf]|\xa0\x80)|\xe3(?:\x80\x80|\x85\xa4)"
+    rb"|\xef(?:\xb8[\x80-\x8f]|\xb9[\xa2\xa3\xa6\xab]|\xbb\xbf|\xbc[\x8b\x8d\x9d\xa0]|\xbe\xa0))"
+)
+"""A cell that begins with one of them, in UTF-8: it has to be looked at as text."""
 _NUMERIC = b'0123456789.,eE+-\r\n "'
 
 
@@ -42,10 +58,36 @@ def without_formulas(data: bytes) -> bytes:
 
     What begins with a sign and is left as it is holds digits, marks and exponents only: nothing that computes.
     """
+    if _is_odd(data):
+        return _protected(data)
     codes = np.frombuffer(data, np.uint8)
     only_numeric = not data.translate(None, _NUMERIC) and b'""' not in data
     clear = _signs_fit(codes) if only_numeric else _starts_fit(codes)
     return data if clear else _protected(data)
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV: commas, a newline after each row, quotation marks where a cell needs them.
+
+    A lone carriage return is such a need. Python's own writer overlooks it (before 3.13) unless it ends lines by one.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    for row in rows:
+        writer.writerow(row)
+        out.seek(out.tell() - 2)
+        out.truncate()
+        out.write("\n")
+    return out.getvalue()
+
+
+def _is_odd(data: bytes) -> bool:
+    """Whether a block holds what the quick look at bytes doesn't know: a lone carriage return, or an odd beginning."""
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
+        return True
+    if data.isascii() and not any(control in data for control in _ODD_CONTROLS):
+        return False
+    return _ODD_START.search(data) is not None
 
 
 def safe(cell: str) -> str:
@@ -129,16 +171,12 @@ def _within(at: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.
 
 
 def _protected(data: bytes) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    parts = []
     start = 0
     for stop in ends(data, quoted=b'"' in data).tolist():
         record = data[start:stop].decode()
         row = cells(record.rstrip("\r\n"), ",")
         kept = [safe(cell) for cell in row]
-        if kept == row:
-            out.write(record)
-        else:
-            writer.writerow(kept)
+        parts.append(record if kept == row else csv_text([kept]))
         start = stop
-    return out.getvalue().encode()
+    return "".join(parts).encode()

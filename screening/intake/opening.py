@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,7 @@ class _Wish:
     limits: Limits
     set_aside: bool
     all_bad: bool
+    waiting: Callable[[], None]
 
 
 def open_transactions(
@@ -37,6 +38,7 @@ def open_transactions(
     all_bad: bool = False,
     canonical: Path,
     limits: Limits = DEFAULT,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[Batch]:
     """The transactions of a file, batch by batch.
 
@@ -50,12 +52,13 @@ def open_transactions(
         canonical: where a canonical copy (UTF-8, commas, one header) is written if the file isn't one itself.
             It is removed when the file is refused or the iterator is closed before its end.
         limits: the bounds.
+        waiting: called again and again while a child process reads the file; it may raise to leave.
 
     Raises:
         BadFile: the file can't be screened. It may come after batches: then those count for nothing.
     """
     done = False
-    wish = _Wish(kind, choose, canonical, limits, set_aside, all_bad)
+    wish = _Wish(kind, choose, canonical, limits, set_aside, all_bad, waiting)
     try:
         if not kind.streams:
             yield from _converted(source, wish)
@@ -83,7 +86,7 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
     limits = wish.limits
     if not isinstance(source, Path):
         raise TypeError(f"A {wish.kind} file is read from a path: it must be complete.")
-    convert(source.resolve(), wish.kind, wish.canonical.resolve(), limits)
+    convert(source.resolve(), wish.kind, wish.canonical.resolve(), limits, wish.waiting)
     with wish.canonical.open("rb") as stream:
         opened = open_table(
             streams.pieces(stream, limits.block), wish.choose, limits, copied=True, delimiter=","

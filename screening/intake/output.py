@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.intake.batch import Limits
-from screening.intake.formulas import safe, without_formulas
+from screening.intake.formulas import csv_text, safe, without_formulas
 from screening.intake.streams import pieces, readable
 from screening.intake.text.dialect import cells
 from screening.intake.text.records import NEWLINE, RETURN, blocks, ends, first_end
@@ -101,9 +99,7 @@ def _new_header(header: bytes, added: list[str]) -> bytes:
             taken.add(new.casefold())
         renamed.append(safe(new))
     if renamed != names:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerow(renamed)
-        header = out.getvalue().encode()
+        header = csv_text([renamed]).encode()
     return _joined(header, np.array([len(header)]), [",".join(added)])
 
 

@@ -12,6 +12,9 @@ from typing import BinaryIO
 from screening.errors import BadFile, TooLarge
 from screening.intake.batch import MEGABYTE, Limits
 
+SLICE = 4096
+MOST_EMPTY_MEMBERS = 1000
+"""In a row. Whoever packs a file writes none; each takes the making of a machine, for 20 bytes."""
 GZIP_WINDOW = 31  # zlib's number for "expect a gzip head"
 SINGLE_BYTE = "cp1252"
 
@@ -49,11 +52,18 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
         TooLarge: it unpacks to more than ``limits.unpacked``.
     """
     machine = zlib.decompressobj(GZIP_WINDOW)
-    taken = given = 0
-    for piece in packed:
+    taken = given = empty = before = 0
+    for piece in _slices(packed, SLICE):  # what is left after a member is copied: of a slice, not of all
         taken += len(piece)
         data = piece
         while data:
+            if machine.eof:  # a gzip file may hold several members, one after the other; zeros may pad it
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                empty, before = empty + 1 if given == before else 0, given
+                _check_members(empty)
+                machine = zlib.decompressobj(GZIP_WINDOW)
             try:
                 text = machine.decompress(data, limits.block)
             except zlib.error:
@@ -62,12 +72,23 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
             check_growth(taken, given, limits)
             if text:
                 yield text
-            data = machine.unconsumed_tail
-            if machine.eof:  # a gzip file may hold several members, one after the other; zeros may pad it
-                data = machine.unused_data.lstrip(b"\0")
-                machine = zlib.decompressobj(GZIP_WINDOW) if data else machine
+            data = machine.unused_data if machine.eof else machine.unconsumed_tail
     if not machine.eof:
         raise BadFile("The gzip file is cut off: its end is missing.", remedy="Send the whole file again.")
+
+
+def _check_members(empty: int) -> None:
+    if empty > MOST_EMPTY_MEMBERS:
+        raise BadFile(
+            f"The gzip file holds more than {MOST_EMPTY_MEMBERS:,} empty parts in a row.",
+            remedy="Pack it again and send that.",
+        )
+
+
+def _slices(packed: Iterator[bytes], size: int) -> Iterator[bytes]:
+    for piece in packed:
+        for start in range(0, len(piece), size):
+            yield piece[start : start + size]
 
 
 def check_growth(packed: int, given: int, limits: Limits) -> None:

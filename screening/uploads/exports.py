@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 import tempfile
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from screening.intake import append_columns, header_of, read_records
-from screening.intake.formulas import safe
+from screening.intake.formulas import csv_text, safe
 from screening.uploads.preflight import Report
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import Screening
@@ -182,6 +180,4 @@ def _joined(found: Outcome, number: int) -> str:
 
 
 def _csv(lines: Any) -> bytes:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(lines)
-    return out.getvalue().encode()
+    return csv_text(lines).encode()

@@ -180,7 +180,14 @@ def screen(
     scoring = partial(score, threshold=threshold, probabilities=probabilities, explain=False)
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input
-        for batch in open_transactions(source, kind, choice, set_aside=set_aside, canonical=folder.canonical):
+        for batch in open_transactions(
+            source,
+            kind,
+            choice,
+            set_aside=set_aside,
+            canonical=folder.canonical,
+            waiting=lambda: on_batch(0),
+        ):
             _keep(batch, choice.contract, collected)
             if choice.detector.vectorizer.looks_back:
                 waiting.append(batch)

@@ -106,7 +106,13 @@ def check(
     with folder.open() as stream:
         source = cast("BinaryIO", stream) if kind.streams else folder.input
         for batch in open_transactions(
-            source, kind, choice, set_aside=True, all_bad=True, canonical=folder.canonical
+            source,
+            kind,
+            choice,
+            set_aside=True,
+            all_bad=True,
+            canonical=folder.canonical,
+            waiting=lambda: on_batch(0),
         ):
             read.keep(batch)
             on_batch(stream.taken)

@@ -5,7 +5,9 @@ The server starts ``JOB_WORKERS`` of them, numbered from 0; one may also run alo
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 
 from screening.detectors.registry import Detectors
 from screening.errors import BadSetting, ScreeningError
@@ -18,6 +20,8 @@ from screening.settings import Settings, make_instance
 from screening.training.trainings import Trainings
 from screening.uploads.screenings import History
 from screening.worker.loop import Worker
+
+LAST_SECONDS = 10.0
 
 
 def main(arguments: list[str], probabilities: Probabilities = own_probabilities) -> int:
@@ -43,7 +47,7 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
             number=number,
             probabilities=probabilities,
         )
-        watchdog.when_server_gone(worker.stop)  # two workers of one slot must not run at once
+        watchdog.when_server_gone(lambda: _end(worker))  # two workers of one slot must not run at once
         trainer = worker.trainer(Trainings(database, signals)) if number == 0 else None
         if trainer is not None:
             trainer.start()
@@ -57,6 +61,13 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         print(f"the job worker can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
         return 1
     return 0
+
+
+def _end(worker: Worker) -> None:
+    """Stop in order, or after a while at once: the server that waited for the work is gone."""
+    worker.stop()
+    time.sleep(LAST_SECONDS)
+    os._exit(1)
 
 
 def _number(arguments: list[str]) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import stat
 from pathlib import Path
 
@@ -73,6 +74,35 @@ def test_a_damaged_secret_key_stops_the_start_and_is_not_repeated(tmp_path: Path
     with pytest.raises(BadSetting, match="secret_key in the instance folder is damaged") as caught:
         secret_key(Settings(instance=tmp_path))
     assert "short" not in str(caught.value)
+
+
+@pytest.mark.security(58)
+@pytest.mark.skipif(os.name != "posix", reason="modes as on Unix; run `make test` there")
+def test_an_instance_folder_that_others_can_read_is_closed_to_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    tmp_path.chmod(0o755)
+    make_instance(Settings(instance=tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert "could be read by others" in caplog.text
+    caplog.clear()
+    make_instance(Settings(instance=tmp_path))
+    assert caplog.text == ""
+
+
+@pytest.mark.security(58)
+def test_an_instance_folder_that_cannot_be_closed_to_others_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+
+    def refused(_path: Path, _mode: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    with pytest.raises(BadSetting, match="others on this machine can read"):
+        make_instance(Settings(instance=tmp_path))
 
 
 def test_an_instance_folder_that_cannot_be_stops_the_start_with_one_line(tmp_path: Path) -> None:

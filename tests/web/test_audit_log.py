@@ -108,6 +108,22 @@ def test_upload_and_export_are_written_with_the_hashes_of_file_and_model(
     assert export["fingerprint"] == services.detectors.get("card").fingerprint
 
 
+@pytest.mark.security(59)
+def test_a_password_that_is_typed_as_the_user_name_is_not_kept(
+    app: Flask, settings: Settings, team: dict[str, Account]
+) -> None:
+    """Also one that could be a name: only names of accounts are kept in clear, others as marks that can be compared."""
+    eve = Person(app, "eve")
+    for name in ("correct-horse-battery", "correct-horse-battery", "hunter2", "ANA"):
+        eve.post("/login", username=name, password="not it")
+    first, again, other, known = (line["user"] for line in events(settings, "login_failed"))
+    assert first == again != other
+    assert known == "ana"
+    kept = b"".join(path.read_bytes() for path in AuditLog(settings.instance).files())
+    assert b"correct-horse" not in kept
+    assert b"hunter2" not in kept
+
+
 @pytest.mark.security(33)
 @pytest.mark.parametrize("name", ["a\nb", 'x\r\n{"event": "login", "user": "ada"}', "\u2028", "\0" * 9])
 def test_a_name_with_a_newline_is_one_line(

@@ -136,3 +136,53 @@ def test_what_is_stored_is_what_came_with_its_size_and_hash(
     assert folder.input.read_bytes() == content
     assert (size, sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert len(signs) > 10
+
+
+class Endless(io.RawIOBase):
+    """A head, then the same bytes again and again, and how much of it was read."""
+
+    def __init__(self, head: bytes, again: bytes) -> None:
+        self._head, self._again, self.read_bytes = head, again, 0
+
+    def read(self, size: int = -1) -> bytes:
+        given = (self._head + self._again * (size // len(self._again) + 1))[:size]
+        self._head = self._head[size:]
+        self.read_bytes += len(given)
+        return given
+
+
+PART = b"--" + EDGE + b"\r\nContent-Disposition: form-data; name="
+
+
+@pytest.mark.security(47)
+@pytest.mark.parametrize(
+    ("head", "again"),
+    [
+        (b"", b"a preamble that never ends "),
+        (b"", b"a preamble of lines\r\n"),
+        (PART, b"x"),
+        (PART + b'"a"\r\nX: ', b"y"),
+        (PART + b'"a"\r\n', b"X-Head: of a part\r\n"),
+        (PART + b'"a"\r\n\r\n', b"a value that never ends "),
+        (PART + b'"a"\r\n\r\n1\r\n', PART + b'"a"\r\n\r\n1\r\n'),
+    ],
+    ids=range(7),
+)
+def test_nothing_before_the_file_is_kept_beyond_some_hundred_kilobytes(head: bytes, again: bytes) -> None:
+    body, stream = body_of(b"", length=1 << 29), Endless(head, again)
+    body._stream = stream
+    with pytest.raises((RequestEntityTooLarge, BadRequest)):
+        body.fields()
+    assert stream.read_bytes <= 3 * upload_stream.READ_BYTES
+
+
+@pytest.mark.security(47)
+@pytest.mark.parametrize("again", [b"an epilogue ", b"a line of it\r\n", b"\r\n--"], ids=range(3))
+def test_nothing_behind_the_file_is_kept_beyond_some_hundred_kilobytes(again: bytes) -> None:
+    body, stream = body_of(b"", length=1 << 29), Endless(form(b"1,2\n"), again)
+    body._stream = stream
+    assert body.fields().filename == "a.csv"
+    assert b"".join(body.content()) == b"1,2\n"
+    with pytest.raises((RequestEntityTooLarge, BadRequest)):
+        body.finish()
+    assert stream.read_bytes <= 3 * upload_stream.READ_BYTES

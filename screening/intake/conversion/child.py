@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from screening.intake.kinds import Kind
 
 def main() -> int:
     """Carry out one order; the exit status is 0, or ``REFUSED`` with the reason on stdout."""
-    order: dict[str, Any] = json.load(sys.stdin)
+    order: dict[str, Any] = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = Limits(**order["limits"])
     _confine(limits)
     try:
@@ -30,6 +33,13 @@ def main() -> int:
             TooLarge("The file unpacks to more than is allowed.", remedy="Split it, or send it as .csv.")
         )
     return 0
+
+
+def _end_with_parent() -> None:
+    """Nobody waits for the work of a child whose parent is gone, however that ended."""
+    while sys.stdin.read(1024):
+        pass
+    os._exit(1)
 
 
 def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> None:

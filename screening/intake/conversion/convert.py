@@ -10,6 +10,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,42 +24,77 @@ from screening.settings import ROOT
 
 SECRETS = ("SECRET_KEY", "DATABASE_URL")
 """What a process that reads hostile files needn't know."""
+COMMAND = [sys.executable, "-m", "screening.intake.conversion.child"]
+LOOK_SECONDS = 0.25
+"""How often it is asked whether the file is still wanted."""
 REFUSED = 3
 """The child's exit status when it has said on its standard output, as JSON, why the file is refused."""
 
 
-def convert(source: Path, kind: Kind, target: Path, limits: Limits) -> None:
+def convert(
+    source: Path, kind: Kind, target: Path, limits: Limits, waiting: Callable[[], None] = lambda: None
+) -> None:
     """Write ``source`` as canonical CSV to ``target``.
+
+    ``waiting`` is called again and again while the child works. It may raise to leave: the child is gone then.
 
     Raises:
         BadFile: it can't be read, or takes more memory or time than ``limits`` allow.
         TooLarge: it unpacks to more than they allow.
     """
     order = json.dumps({"source": str(source), "kind": kind, "target": str(target), "limits": asdict(limits)})
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "screening.intake.conversion.child"],
-            input=order.encode(),
-            capture_output=True,
-            cwd=ROOT,
-            env={**_environment(), "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"},
-            timeout=limits.child_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise BadFile(
-            f"Reading the file took more than {limits.child_seconds:.0f} seconds.",
-            remedy="Save it as .csv and send that.",
-        ) from None
-    if done.returncode == REFUSED:
-        answer = json.loads(done.stdout)
+    status, said = _run(order, limits.child_seconds, waiting)
+    if status == REFUSED:
+        answer = json.loads(said)
         answer["what"] = masked(answer["what"])
         raise (TooLarge if answer.pop("too_large") else BadFile)(**answer)
-    if done.returncode:
+    if status:
         raise BadFile(
             f"The file is damaged, or takes more than {limits.child_memory // MEGABYTE} MB of memory to read.",
             remedy="Save it as .csv and send that.",
         )
+
+
+def _run(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[int, bytes]:
+    """Run the child; return its exit status and what it wrote.
+
+    Its standard input stays open while it is wanted: a child whose parent was killed reads the end of it, and goes.
+
+    Raises:
+        BadFile: it took too long.
+    """
+    deadline = time.monotonic() + seconds
+    with subprocess.Popen(  # noqa: S603  our own module
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+        env={**_environment(), "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"},
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            with suppress(BrokenPipeError):  # it could not start: its status says so
+                child.stdin.write(f"{order}\n".encode())
+                child.stdin.flush()
+            while (status := _status(child, min(LOOK_SECONDS, max(deadline - time.monotonic(), 0)))) is None:
+                if time.monotonic() > deadline:
+                    raise BadFile(
+                        f"Reading the file took more than {seconds:.0f} seconds.",
+                        remedy="Save it as .csv and send that.",
+                    )
+                waiting()
+            return status, child.stdout.read()  # an answer of some hundred bytes: it never fills the pipe
+        finally:
+            child.kill()
+
+
+def _status(child: subprocess.Popen[bytes], seconds: float) -> int | None:
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _environment() -> dict[str, str]:

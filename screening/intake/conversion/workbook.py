@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from itertools import chain, islice
@@ -12,6 +11,7 @@ from typing import Any
 from screening.errors import BadFile
 from screening.intake.batch import Limits
 from screening.intake.conversion.zip_contents import check_workbook
+from screening.intake.formulas import csv_text
 from screening.intake.kinds import Kind
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -21,6 +21,7 @@ WHOLE = 2**53
 WIDE_GAP = 1000
 """So many empty rows, and more of them than of all rows above, are no gap in a table: what stands below isn't of it."""
 MOST_NAMED = 5
+ROWS_AT_ONCE = 1000
 
 
 def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
@@ -54,9 +55,9 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
         raise _not_one([name for name, _ in filled])
     sheet = filled[0][1]
     with target.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(
-            _rows(sheet.iter_rows(), sheet.start[1] if sheet.start else 0)
-        )
+        rows = _rows(sheet.iter_rows(), sheet.start[1] if sheet.start else 0)
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            out.write(csv_text(some))
 
 
 def _rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[Any]]:

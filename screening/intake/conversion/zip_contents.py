@@ -17,8 +17,9 @@ OVERLAP = 4096
 """Kept from one piece for the next, so that what is looked for is found across their border."""
 _FORBIDDEN = re.compile(rb"<!(?:DOCTYPE|ENTITY)")
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
+# possessive throughout, and no part reaches over a "<": each byte is looked at once, whatever stands there
 _UNCALCULATED = re.compile(
-    rb"<c\b([^>]*)>\s*(?:<f\b[^>]*/>|<f\b[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>"
+    rb"<c\b([^<>]*+)>\s*+<f\b[^<>]*+>(?:(?<=/>)|(?<!/>)[^<]*+</f>)\s*+(?:<v\s*+/>|<v>\s*+</v>)?+\s*+</c>"
 )
 _PLACE = re.compile(rb'\br="([A-Z]{1,3}[0-9]{1,7})"')
 

@@ -24,6 +24,8 @@ from screening.uploads.upload_folder import Folder
 
 READ_BYTES = 1 << 18
 MOST_FIELD_BYTES = 16_384
+MOST_HELD_BYTES = READ_BYTES + 65_536
+"""What the decoder may hold of a body: a piece, and before it what has no end yet, as a part's head or a preamble."""
 MOST_PARTS = 20
 ALIVE_SECONDS = 10.0
 WISHES = ("detector", "set_aside", "may_map", "check", "name", "label")
@@ -58,7 +60,7 @@ class Body:
         if self._announced is not None and self._announced > limit:
             raise RequestEntityTooLarge
         self._boundary = options["boundary"].encode()
-        self._decoder = MultipartDecoder(self._boundary, max_parts=MOST_PARTS)
+        self._decoder = self._new_decoder()
 
     def fields(self) -> Form:
         """Read up to the beginning of the part named ``file``; without one, ``filename`` stays ``None``."""
@@ -103,7 +105,7 @@ class Body:
             yield piece[:keep] if held else piece
             piece = held + self._more()
         yield piece[:found]
-        self._decoder = MultipartDecoder(self._boundary, max_parts=MOST_PARTS)
+        self._decoder = self._new_decoder()
         self._decoder.receive_data(piece[found:])
 
     def finish(self) -> None:
@@ -119,6 +121,9 @@ class Body:
                 raise BadRequest("There is more than one file in the form: send them one after the other.")
             if isinstance(event, Field) and event.name in WISHES:
                 raise BadRequest(f"The field {event.name} stands after the file: send it before.")
+
+    def _new_decoder(self) -> MultipartDecoder:
+        return MultipartDecoder(self._boundary, MOST_HELD_BYTES, max_parts=MOST_PARTS)
 
     def _events(self) -> Iterator[Event]:
         while True:

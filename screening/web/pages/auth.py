@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, url_for
 
 from screening.accounts import passwords
 from screening.accounts.login_throttle import FAILED_LOGINS, SIGN_UPS, Lockout, Throttle, TooMany
 from screening.accounts.roles import allows
-from screening.accounts.users_text import NAME, Account
+from screening.accounts.users_text import Account
 from screening.errors import NotReady, ScreeningError, StorageFull
 from screening.web.http import request_audit, sessions
 from screening.web.http.sessions import require, user
@@ -248,7 +249,14 @@ def safe_target(wanted: str, role: str) -> str:
 
 
 def shown_name(username: str) -> str:
-    """A name that failed to log in, as the log may keep it: not when it looks like a password typed too early."""
-    if NAME.fullmatch(username) or len(username) < 8 or not username.isprintable():
-        return username[:64]
-    return f"(no username, {len(username)} characters)"
+    """Return a name that failed to log in, as the log may keep it: in clear only where there is such an account.
+
+    Anything else may be a password that was typed too early. Equal ones have equal marks, so that a series of tries can
+    be seen; a mark can't be turned back without the instance's key, and tells 40 bits.
+    """
+    account = services().users.get(username)
+    if account is not None:
+        return account.username
+    key = str(current_app.config["SECRET_KEY"]).encode()
+    mark = hmac.digest(key, b"login name\0" + username.encode("utf-8", "surrogatepass"), "sha256")
+    return f"(unknown, {mark[:5].hex()})"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from screening.accounts.sessions import LONGEST_SECONDS, SessionRow, SessionStore, proof_of
+from screening.accounts.sessions import LONGEST_SECONDS, SKEW_SECONDS, SessionRow, SessionStore, proof_of
 from screening.accounts.users_text import Account
 from screening.infra.database import Database
 
@@ -86,6 +86,18 @@ def test_a_busy_session_ends_after_twelve_hours(store: SessionStore, clock: Cloc
 
 
 @pytest.mark.security(10)
+@pytest.mark.security(59)
+@pytest.mark.parametrize("column", ["created", "last_seen"])
+def test_a_session_from_the_future_is_none(
+    store: SessionStore, clock: Clock, database: Database, column: str
+) -> None:
+    token = store.begin(ADA, {})
+    for ahead, counts in ((SKEW_SECONDS / 2, True), (365 * 86_400.0, False)):
+        with database.write() as session:
+            session.execute(update(SessionRow).values({column: clock.now + ahead}))
+        assert (store.find(token) is not None) == counts
+
+
 def test_a_page_that_asks_by_itself_does_not_keep_a_session_alive(store: SessionStore, clock: Clock) -> None:
     token = store.begin(ADA, {})
     for _ in range(16):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from screening.errors import BadFile
 from screening.intake import Kind, Limits, append_columns, open_transactions, read_records
-from screening.intake.formulas import without_formulas
+from screening.intake.formulas import csv_text, without_formulas
 from screening.intake.numbers import NUMBER, NUMBER_WITH_COMMA, number
 from screening.transactions.schema import ColumnContract
 
@@ -120,23 +120,53 @@ def test_what_is_read_as_a_number_is_one_by_the_grammar(tmp_path: Path, cell):
         assert batch.transactions.values[0, 1] == want
 
 
-HARMLESS = re.compile(r" *[+-]\d[\d.,eE+\- \n]*")
+HARMLESS = re.compile(r"[ \n]*[+-]\d[\d.,eE+\- \n]*")
 """Begins with a sign and holds digits, marks and exponents only: no name, so nothing that a formula could call."""
+SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫"
+UNSEEN = (
+    " \t\n\r\x00\x0b\x0c\x1c\x1f\x85\xa0\xad\u034f\u061c\u115f\u1680\u180e\u2003\u200b\u2028\u202e\u2060"
+    "\u2800\u3000\u3164\ufe0f\ufeff\uffa0"
+)
 
 
 def _is_number(cell):
     return bool(NUMBER.fullmatch(cell) or NUMBER_WITH_COMMA.fullmatch(cell))
 
 
-@given(st.lists(st.text(st.sampled_from("=+-@\t0129.,eE A*'\"\n"), max_size=7), min_size=1, max_size=4))
-@settings(max_examples=1500, deadline=None)
-def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells):
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([["1", *cells], ["-2.5e-3", *cells]])
-    back = csv.reader(io.StringIO(without_formulas(out.getvalue().encode()).decode()))
-    for row in back:
+def _begins_as_a_formula(cell):
+    return cell[:1] in ("\t", "\r") or cell.lstrip(UNSEEN)[:1] in tuple(SIGNS)
+
+
+def _exported(cells):
+    return without_formulas(csv_text([["1", *cells], ["-2.5e-3", *cells]]).encode()).decode()
+
+
+def _check(cells):
+    for row in csv.reader(io.StringIO(_exported(cells), newline="")):
+        assert len(row) == len(cells) + 1
         for before, after in zip(cells, row[1:], strict=True):
-            if before.lstrip(" ")[:1] in tuple("=+-@\t") and not _is_number(before):
+            if _begins_as_a_formula(before) and not _is_number(before):
                 assert after == "'" + before or (after == before and HARMLESS.fullmatch(before))
             else:
                 assert after == before
+
+
+@pytest.mark.security(32, 49)
+@given(st.lists(st.text(st.sampled_from("=+-@\t0129.,eE A*'\"\n"), max_size=7), min_size=1, max_size=4))
+@settings(max_examples=1500, deadline=None)
+def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells):
+    _check(cells)
+
+
+@pytest.mark.security(49)
+@given(st.lists(st.text(st.sampled_from(f"{UNSEEN}{SIGNS}1aé“,\"'"), max_size=5), min_size=1, max_size=4))
+@settings(max_examples=1500, deadline=None)
+def test_nothing_that_is_unseen_hides_the_beginning_of_a_formula(cells):
+    _check(cells)
+
+
+@pytest.mark.security(49)
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("unseen", ["", *UNSEEN])
+def test_each_unseen_mark_before_each_sign_is_found(unseen, sign):
+    _check([f"{unseen}{sign}A1", f"a{unseen}{sign}"])

@@ -5,7 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import io
 import struct
+import subprocess
+import sys
+import time
 import zipfile
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +18,11 @@ import pytest
 from pyarrow import parquet
 from xlsxwriter import Workbook
 
-from screening.errors import TooLarge
-from screening.intake import Limits, header_of
+from screening.errors import BadFile, TooLarge
+from screening.intake import Kind, Limits, header_of, open_transactions
+from screening.intake.conversion.zip_contents import check_workbook
+from screening.settings import ROOT
+from screening.transactions.schema import CARD
 from tests.screening.intake.intake_tables import NAMES, numbers
 
 
@@ -174,6 +182,129 @@ def test_formulas_without_values_are_refused_by_their_cell(refused, read, exact)
         assert error.where == "cell C5"
         assert "formulas without values" in error.what
     assert read(formula(b"<v>2</v>"), "t.xlsx").values[3, 2] == 2
+
+
+@pytest.mark.security(46)
+@pytest.mark.parametrize(
+    "cell",
+    [
+        b'<c r="C5"><f>1</f>' + b" " * 900_000,  # 300 s of backtracking
+        b'<c r="C5"><f>1</f>' + b" " * 900_000 + b"x</c>",
+        b"<c><f/>" * 60_000 + b" " * 400_000,
+        b"<c " * 300_000,
+        b"<c><f " * 150_000,
+        b"<c><f>" * 150_000,
+        b"<c>" + b" " * 900_000,
+        b"<c><f/><v>" + b" " * 900_000,
+        b"<c><f/>" + b"<v" + b" " * 900_000,
+    ],
+    ids=range(9),
+)
+def test_a_sheet_costs_no_more_than_its_length_whatever_stands_in_it(tmp_path, exact, cell):
+    def change(xml):
+        return xml.replace(b"</sheetData>", cell + b"</sheetData>")
+
+    file = tmp_path / "t.xlsx"
+    file.write_bytes(with_entry(workbook(rows_of(exact)), SHEET, change))
+    began = time.process_time()
+    with suppress(BadFile):
+        check_workbook(file, Limits())
+    assert time.process_time() - began < 60, "a quadratic pattern takes minutes for this, a linear one 0.1 s"
+
+
+@pytest.mark.parametrize(
+    ("cell", "bare"),
+    [
+        (b'<c r="C5"><f>1+1</f></c>', True),
+        (b'<c r="C5"> <f>1+1</f> <v> </v> </c>', True),
+        (b'<c r="C5"><f t="shared" si="0"/></c>', True),
+        (b'<c r="C5"><f t="shared" si="0"/><v/></c>', True),
+        (b'<c r="C5"><f>1+1</f><v>2</v></c>', False),
+        (b'<c r="C5"><f t="shared" si="0"/><v>2</v></c>', False),
+        (b'<c r="C5" t="str"><f>""</f><v></v></c>', False),
+        (b'<c r="C5"><v>2</v></c>', False),
+    ],
+)
+def test_what_counts_as_a_formula_without_a_value(tmp_path, exact, cell, bare):
+    def change(xml):
+        at = xml.index(b'<c r="C5"')
+        return xml[:at] + cell + xml[xml.index(b"</c>", at) + 4 :]
+
+    file = tmp_path / "t.xlsx"
+    file.write_bytes(with_entry(workbook(rows_of(exact)), SHEET, change))
+    with pytest.raises(BadFile, match="C5") if bare else nullcontext():
+        check_workbook(file, Limits())
+
+
+def converters() -> list[int]:
+    """Every converter's process on this machine that is a child of this one's, or was orphaned."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"screening.intake.conversion.child" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+SLOW = "import sys, time; from screening.intake.conversion import child; child._convert = lambda *_: time.sleep(60); "
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc; run `make test` on Linux")
+@pytest.mark.security(46)
+def test_a_file_that_nobody_wants_any_more_ends_its_converter_at_once(tmp_path, exact, monkeypatch):
+    monkeypatch.setattr(
+        "screening.intake.conversion.convert.COMMAND", [sys.executable, "-c", f"{SLOW}sys.exit(child.main())"]
+    )
+    file, asked = tmp_path / "t.xlsx", []
+    file.write_bytes(workbook(rows_of(exact)))
+
+    def waiting() -> None:
+        asked.append(time.monotonic())
+        if len(asked) == 3:
+            raise InterruptedError("deleted")
+
+    with pytest.raises(InterruptedError):
+        list(
+            open_transactions(
+                file, Kind.XLSX, lambda _: CARD, canonical=tmp_path / "canonical.csv", waiting=waiting
+            )
+        )
+    assert len(asked) == 3
+    assert not (tmp_path / "canonical.csv").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc; run `make test` on Linux")
+@pytest.mark.security(57)
+def test_a_converter_goes_with_its_parent_however_that_ended(tmp_path, exact):
+    program = f"""
+import sys
+from pathlib import Path
+from screening.intake import Limits
+from screening.intake.conversion import convert
+from screening.intake.kinds import Kind
+convert.COMMAND = [sys.executable, "-c", {SLOW + "sys.exit(child.main())"!r}, "screening.intake.conversion.child"]
+convert.convert(Path(sys.argv[1]), Kind.XLSX, Path(sys.argv[2]), Limits(), lambda: print("waiting", flush=True))
+"""
+    file = tmp_path / "t.xlsx"
+    file.write_bytes(workbook(rows_of(exact)))
+    before = set(converters())
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, str(file), str(tmp_path / "out.csv")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"waiting\n"
+    born = set(converters()) - before - {parent.pid}
+    assert born
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while born & set(converters()):
+        assert time.monotonic() < deadline, "the converter outlived its parent"
+        time.sleep(0.05)
 
 
 @pytest.mark.security(23)
