@@ -51,6 +51,7 @@ DONE_KEYS = (
     "sample", "of-ada", "set-aside", "wide", "workbook", "packed", "payments", "mapped", "by-memory", "shops",
 )  # fmt: skip
 DATABASE = "screening.sqlite3"
+NOT_KEPT = (DATABASE, "audit", "doorbell", "server.log", "server.lock", "users.txt.lock")
 Tables = dict[str, list[dict[str, Any]]]
 """The rows of each table; the first column is the key."""
 
@@ -94,7 +95,7 @@ class Old:
             path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.folder.rglob("*"))
             if path.is_file()
-            and not path.name.startswith((DATABASE, "audit", "doorbell", "server.log", "users.txt.lock"))
+            and not path.name.startswith(NOT_KEPT)
             and not {"compiled", "signals"} & set(path.parts)
         }
 
