@@ -33,8 +33,6 @@ THREADS = 64
 RESTART_SECONDS = 1.0
 LEAVING_SECONDS = 2.0
 """So long a server that was told to stop, or was killed, may still hold its instance."""
-LATER_SECONDS = 2.0
-"""After which the second and further workers are started."""
 STOP_SECONDS = 15
 
 
@@ -155,18 +153,21 @@ class _Workers:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        # all of them here and not in their threads: a web process that the server forks in the middle of a start
+        # keeps the pipe open by which Python learns that the start succeeded, and the thread would wait for ever
+        for number in range(count):
+            self._begin(number)
         for number in range(count):
             threading.Thread(target=self._keep_alive, args=(number,), daemon=True).start()
 
     def _keep_alive(self, number: int) -> None:
-        # the first page and the first worker have the cores for themselves
-        if number and self._stopping.wait(LATER_SECONDS):
-            return
-        while (process := self._begin(number)) is not None:
+        process: subprocess.Popen[bytes] | None = self._processes[number]
+        while process is not None:
             status = process.wait()
             if self._stopping.wait(RESTART_SECONDS):
                 return
             log.error("the job worker %d ended with status %s and is started again", number, status)
+            process = self._begin(number)
 
     def _begin(self, number: int) -> subprocess.Popen[bytes] | None:
         """Start a worker, unless all are to stop."""

@@ -22,6 +22,8 @@ from screening.uploads.screenings import History
 from screening.worker.loop import Worker
 
 LAST_SECONDS = 10.0
+LATER_SECONDS = 2.0
+"""After which the second and further workers begin."""
 
 
 def main(arguments: list[str], probabilities: Probabilities = own_probabilities) -> int:
@@ -35,6 +37,8 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
     begin_logging()
     try:
         number = _number(arguments)
+        if number:  # the first page and the first worker have the cores for themselves
+            time.sleep(LATER_SECONDS)
         settings = Settings.from_environ()
         make_instance(settings)
         database = Database(settings.database_url)
