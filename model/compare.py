@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from model.data.order import DELAY, Order
 from model.evaluation.baselines import BOOSTED, RIVALS, TREATMENTS, Floats, Labels, treat
 from model.evaluation.card_precision import card_precision
-from model.evaluation.metrics import curves, flagged, ranking, reliability
+from model.evaluation.metrics import Resampled, curves, flagged, ranking, reliability
 from model.evaluation.validation import LATER, plan
 from model.progress import silent
+from model.recipes.recipe import Recipe
 from model.trainer import Prepared, cross_calibrated, fit, prepare
 from screening.errors import ScreeningError
 from screening.transactions.schema import Role
@@ -62,11 +63,22 @@ def tests(prepared: Prepared, delay: float, seed: int) -> Iterator[Test]:
 
 
 def compare(
-    prepared: Prepared, *, how: str, delay: float, seed: int, names: list[str], say: Say
+    prepared: Prepared,
+    *,
+    how: str,
+    delay: float,
+    seed: int,
+    names: list[str],
+    say: Say,
+    recipe: Recipe | None = None,
 ) -> dict[str, Any]:
-    """Every model on every test: {"treatment", "tests": [{"kind", "words", "models", "net_minus"}]}."""
+    """Every model on every test: {"treatment", "tests": [{"kind", "words", "models", "net_minus"}]}.
+
+    ``recipe`` is the net's; by default it is counted, as a training has it.
+    """
     found = [
-        _tested(prepared, test, how, seed, names=names, say=say) for test in tests(prepared, delay, seed)
+        _tested(prepared, test, how, seed, names=names, say=say, recipe=recipe)
+        for test in tests(prepared, delay, seed)
     ]
     return {
         "treatment": how,
@@ -77,13 +89,20 @@ def compare(
 
 
 def _tested(
-    prepared: Prepared, test: Test, how: str, seed: int, *, names: list[str], say: Say
+    prepared: Prepared,
+    test: Test,
+    how: str,
+    seed: int,
+    *,
+    names: list[str],
+    say: Say,
+    recipe: Recipe | None,
 ) -> dict[str, Any]:
     label = prepared.label[test.tested].astype(np.int64)
     scores, models = {}, {}
     for name in (NET, *names):
         say(f"{test.kind}: {name}")
-        scores[name], seconds = _scored(name, prepared, test, how, seed)
+        scores[name], seconds = _scored(name, prepared, test, how, seed, recipe=recipe)
         models[name] = {**_measured(prepared, test, label, scores[name], seed), **seconds}
     gains = {name: _gain(label, scores[NET], scores[name]) for name in names if name in BOOSTED}
     return {
@@ -98,7 +117,7 @@ def _tested(
 
 
 def _scored(
-    name: str, prepared: Prepared, test: Test, how: str, seed: int
+    name: str, prepared: Prepared, test: Test, how: str, seed: int, *, recipe: Recipe | None
 ) -> tuple[Floats, dict[str, float]]:
     """The scores of the tested rows, and how long learning and scoring took."""
     treated = treat(prepared.label[test.learned].astype(np.int64), how, seed)
@@ -106,7 +125,8 @@ def _scored(
     given = prepared.features[test.tested]
     began = time.perf_counter()
     if name == NET:
-        scaler, fitted = fit(prepared, rows, seed, silent, weight=None if how == "none" else treated.weight)
+        weight = None if how == "none" else treated.weight
+        scaler, fitted = fit(prepared, rows, seed, silent, weight=weight, recipe=recipe)
         learned = time.perf_counter()
         score = np.asarray(fitted.logits(scaler.transform(given)))
     else:
@@ -164,18 +184,15 @@ def _cards(prepared: Prepared) -> Floats | None:
 
 def _gain(label: Labels, ours: Floats, theirs: Floats) -> dict[str, list[float]]:
     """95 % interval and median of the net's measure minus the other's, over draws of the tested rows (paired)."""
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    generator = np.random.default_rng(0)
+    generator, weight = np.random.default_rng(0), np.ones(len(label))
+    both = [Resampled.of(label, scores, weight) for scores in (ours, theirs)]
     draws = []
     for _ in range(min(DRAWS, max(20, int(1e7 / len(label))))):
         rows = generator.integers(0, len(label), len(label))
         if not 0 < label[rows].sum() < len(rows):
             continue
-        draws.append(
-            [measure(label[rows], ours[rows]) - measure(label[rows], theirs[rows])
-             for measure in (average_precision_score, roc_auc_score)]
-        )  # fmt: skip
+        mine, other = (sampled.ranking(rows) for sampled in both)
+        draws.append([mine[0] - other[0], mine[1] - other[1]])
     marks = np.quantile(draws, (0.025, 0.5, 0.975), axis=0)
     return {"average_precision": marks[:, 0].tolist(), "auc": marks[:, 1].tolist()}
 
@@ -226,6 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="*", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--label-delay", type=float, default=DELAY, help="seconds until a fraud is known")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a small net of fixed size, as `train --quick` makes it")
     parser.add_argument("--out", type=Path, help="writes the figures there as JSON")
     parser.add_argument("--plots", type=Path, help="a folder that gets the curves as PNG")
     options = parser.parse_args(arguments)
@@ -250,6 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
         names=options.models,
         say=say,
+        recipe=Recipe.quick() if options.quick else None,
     )
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,8 @@ def begin(server: Server) -> str:
     status, headers, answer = server.post_form("/detectors/new", body + f"\r\n--{BOUNDARY}--\r\n".encode())
     assert status == 303, answer
     columns = str(headers["Location"])
-    form = urlencode({name: value or "" for name, value in form_of(server.get(columns)[2].decode()).items()})
+    chosen = form_of(server.get(columns)[2].decode()) | {"quick": "1"}
+    form = urlencode({name: value or "" for name, value in chosen.items()})
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     status, headers, answer = server.request("POST", columns, form, **kind)
     assert status == 303, answer
@@ -52,6 +53,7 @@ def said(server: Server, page: str) -> str:
 def wait_for(server: Server, page: str, pattern: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not re.search(pattern, said(server, page)):
+        assert "failed" not in said(server, page), server.get(page)[2].decode()
         assert time.monotonic() < deadline, said(server, page)
         time.sleep(0.2)
 

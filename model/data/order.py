@@ -31,6 +31,8 @@ class Order:
     """Every column with its role; ``None`` has them guessed."""
     label_delay: float = DELAY
     keep_leaks: bool = False
+    quick: bool = False
+    """A first look: few trees and one small net of fixed size, tested once."""
     seed: int = 0
     instance: Path | None = None
     """INSTANCE_PATH, when the training data shall be remembered as the past of the files to come."""
@@ -68,6 +70,7 @@ class Order:
             columns=None if columns is None else tuple(map(_column, columns)),
             label_delay=float(given.get("label_delay", DELAY)),
             keep_leaks=bool(given.get("keep_leaks", False)),
+            quick=bool(given.get("quick", False)),
             seed=int(given.get("seed", 0)),
             instance=Path(given["instance"]) if given.get("instance") else None,
             ranges=Path(given["ranges"]) if given.get("ranges") else None,

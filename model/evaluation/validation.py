@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,14 @@ class Validation:
     """``time`` or ``random``."""
     words: str
     splits: tuple[tuple[Rows, Rows], ...]
+
+    def once(self) -> Validation:
+        """The first split alone: for a first look."""
+        if self.kind == "time":
+            return self
+        return replace(
+            self, words=f"one random fold of {len(self.splits)} (a quick look)", splits=self.splits[:1]
+        )
 
     def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
         return iter(self.splits)

@@ -24,6 +24,16 @@ RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
+class Ramps:
+    """shift + the sum of slope times relu(sign times (logit - start)); arrays (ramps,)."""
+
+    sign: Floats
+    start: Floats
+    slope: Floats
+    shift: float
+
+
+@dataclass(frozen=True)
 class Calibration:
     """``slopes`` of the pieces that begin at ``starts`` (rising), and ``shift``; folded into the net's last layers."""
 
@@ -35,10 +45,19 @@ class Calibration:
         """Probabilities, same shape."""
         return np.asarray(expit(self.shift + _pieces(logit, self.starts) @ self.slopes))
 
-    @property
-    def bends(self) -> Floats:
-        """The change of slope at each start: the same function is shift + sum of bends times relu(logit - starts)."""
-        return np.diff(self.slopes, prepend=0.0)
+    def ramps(self) -> Ramps:
+        """The same function for logits above the first start, as a net computes it in 32 bits.
+
+        It is written around the first bend, not from the start on: with a slope of 7 that would take 430 from 430, and
+        the last bit of 430 moves a probability by 1e-5.
+        """
+        bend = self.starts[1]
+        return Ramps(
+            sign=np.r_[-1.0, np.ones(len(self.starts) - 1)],
+            start=np.r_[bend, self.starts[1:]],
+            slope=np.r_[-self.slopes[0], np.diff(self.slopes[1:], prepend=0.0)],
+            shift=float(self.shift + self.slopes[0] * (bend - self.starts[0])),
+        )
 
 
 def fit_calibration(logit: Floats, label: NDArray[np.int64], weight: Floats, prior: float) -> Calibration:

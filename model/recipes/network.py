@@ -78,9 +78,11 @@ def build(branches: Branches, calibration: Calibration) -> Any:
         parts.append(inner)
     joined = keras.layers.Concatenate(name="logits")(parts)
     share = np.r_[1.0, np.full(len(branches.members), branches.share / len(branches.members))]
-    share = np.repeat(share[:, None], len(calibration.starts), axis=1)
-    bends = _dense(Layer(share, base - calibration.starts, "relu"), joined, "bends")
-    last = Layer(calibration.bends[:, None], np.array([calibration.shift]), "sigmoid")
+    ramps = calibration.ramps()
+    bends = _dense(
+        Layer(share[:, None] * ramps.sign, ramps.sign * (base - ramps.start), "relu"), joined, "bends"
+    )
+    last = Layer(ramps.slope[:, None], np.array([ramps.shift]), "sigmoid")
     return keras.Model(entry, _dense(last, bends, "fraud_probability"))
 
 

@@ -52,11 +52,11 @@ class WeakPassword(ScreeningError):
 class Hasher:
     """Makes and checks hashes; every check costs the same, whether there is an account or not.
 
-    ``method`` is one of werkzeug's; tests of other things pass a cheaper one.
+    ``method`` is one of werkzeug's, :data:`METHOD` by default; tests of other things pass a cheaper one.
     """
 
-    def __init__(self, method: str = METHOD) -> None:
-        self.method = method
+    def __init__(self, method: str | None = None) -> None:
+        self.method = method = method or METHOD
         self._nobody = f"{method}${secrets.token_hex(8)}${'0' * 128}"
         # 32 MiB each: more at once than there are cores would only add memory
         self._turns = BoundedSemaphore(max(2, os.cpu_count() or 2))

@@ -60,7 +60,7 @@ class Training(Job, Base):
     """What the detector is to be called."""
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     """``label``; ``columns`` as they were chosen or guessed, each with its ``reason``; ``label_delay`` in seconds,
-    ``keep_leaks``, ``remember``, ``seed``."""
+    ``keep_leaks``, ``quick``, ``remember``, ``seed``."""
     stage: Mapped[str] = mapped_column(String(200), default="")
     """What is being done, in words."""
     started: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -66,14 +66,15 @@ def test_an_administrator_makes_a_detector_and_screens_a_file_with_it(clerk: Wat
     assert page.get_by_label("Role of sum").input_value() == "amount"
     page.get_by_label("Role of shop").select_option("entity")
     keep(clerk, "training-columns")
+    page.get_by_label("A quick look first").check()
     page.get_by_role("button", name="Train the detector").click()
     bar = page.locator("#progress progress")
     expect(bar).to_be_visible()
     expect(page.locator("#progress .sending-line .soft")).to_have_text(re.compile(r"^[1-9]"), timeout=60_000)
     keep(clerk, "training-progress")
     page.get_by_role("link", name="How good it is").click(timeout=TRAINING_MS)
-    assert page.locator("#figures-title").is_visible()
-    assert page.get_by_text("trained by this installation").first.is_visible()
+    expect(page.locator("#figures-title")).to_be_visible()
+    expect(page.get_by_text("trained by this installation").first).to_be_visible()
     assert page.locator("h1").inner_text() == "Detector browser-made"
     page.get_by_text("All of them").click()
     assert page.get_by_role("row").count() > 20, "each feature in words"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from model.recipes.calibration import fit_calibration
+from model.recipes.calibration import LOWEST, Calibration, fit_calibration
 
 
 def drawn(rows: int = 6000) -> tuple[np.ndarray, np.ndarray]:
@@ -43,5 +43,17 @@ def test_a_higher_logit_never_has_a_lower_probability() -> None:
 def test_the_bends_are_the_same_function_as_the_pieces() -> None:
     score, label = drawn()
     found = fit_calibration(score, label, np.ones(len(label)), 0.01)
-    ramps = np.maximum(score[:, None] - found.starts, 0.0)
-    assert expit(found.shift + ramps @ found.bends) == pytest.approx(found(score))
+    ramps = found.ramps()
+    reached = np.maximum(ramps.sign * (score[:, None] - ramps.start), 0.0)
+    assert expit(ramps.shift + reached @ ramps.slope) == pytest.approx(found(score))
+
+
+def test_a_steep_calibration_survives_32_bits() -> None:
+    """Two classes far apart make a slope of 7: written from LOWEST on, it lost 1e-5, and the net was refused."""
+    steep = Calibration(starts=np.array([LOWEST, -2.2]), slopes=np.array([7.0, 1.4]), shift=-433.6)
+    score = np.linspace(-4, 4, 2001)
+    ramps, single = steep.ramps(), score.astype(np.float32)
+    sign, start, slope = (part.astype(np.float32) for part in (ramps.sign, ramps.start, ramps.slope))
+    line = np.float32(ramps.shift) + np.maximum(sign * (single[:, None] - start), np.float32(0)) @ slope
+    assert line.dtype == np.float32
+    assert expit(line.astype(float)) == pytest.approx(steep(score), abs=1e-6)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from model.evaluation.metrics import (
+    Resampled,
     at_prior,
     bootstrap_ranking,
     flagged,
@@ -13,6 +16,7 @@ from model.evaluation.metrics import (
     rates,
     recall_at_fpr,
     reliability,
+    resample,
 )
 
 LABEL = np.array([1, 0, 1, 0, 0])
@@ -34,6 +38,19 @@ def test_average_precision_weighs_a_false_alarm_for_all_it_stands_for() -> None:
 
 def test_area_under_the_curve_by_hand() -> None:
     assert ranking(LABEL, SCORE, WEIGHT).auc == pytest.approx(5 / 6)  # 5 of 6 pairs in order
+
+
+@pytest.mark.parametrize("ties", [3, 40, 10_000])
+def test_the_measures_of_a_draw_are_those_of_its_rows(ties: int) -> None:
+    generator = np.random.default_rng(ties)
+    label = (generator.random(300) < 0.1).astype(np.int64)
+    score = np.round((generator.random(300) + label * generator.random(300)) * ties) / ties
+    weight = generator.choice([1.0, 2.5], 300)
+    sampled = Resampled.of(label, score, weight)
+    for _ in range(40):
+        rows = resample(label, generator)
+        expected = list(asdict(ranking(label[rows], score[rows], weight[rows])).values())
+        assert sampled.ranking(rows) == pytest.approx(expected, abs=1e-12)
 
 
 def test_recall_is_the_best_within_the_allowed_false_positives() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model.data.simulation import orders
 from model.notebook import NOTEBOOK, run
 from screening.settings import ROOT
 
@@ -18,8 +19,12 @@ def cells() -> list[dict]:
 
 
 @pytest.mark.timeout(600)
-def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
+def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a class runs it: on a file of its own, with the small net."""
     pytest.importorskip("nbclient", reason="needs requirements/train.txt: run `make .venv/.train`")
+    orders(rows=1500, seed=7).to_csv(tmp_path / "orders.csv", index=False)
+    monkeypatch.setenv("FRAUD_FILE", str(tmp_path / "orders.csv"))
+    monkeypatch.setenv("FRAUD_QUICK", "1")
     done = run(target=tmp_path / "done.ipynb")
     code = [cell for cell in done.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,8 +14,7 @@ import numpy as np
 import pytest
 
 from model.data.card_file import TRUE_PRIOR, read_training_file
-from model.data.card_splits import folds, windows
-from model.evaluation.metrics import mean_ranking, report
+from model.data.card_splits import WINDOWS, folds, windows
 from model.recipes.network import Recipe, build
 from model.recipes.tree_layers import TreeRecipe
 from model.train import fit, main, measure
@@ -26,12 +24,9 @@ TINY = Recipe(members=2, width=8, epochs=2, trees=TreeRecipe(trees=8))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_draws() -> Iterator[None]:
-    """Intervals of 20 draws instead of 500: drawing took most of the time, and tests/model/test_metrics.py holds it."""
-    with (
-        patch("model.train.report", partial(report, draws=20)),
-        patch("model.train.mean_ranking", partial(mean_ranking, draws=20)),
-    ):
+def few_folds() -> Iterator[None]:
+    """Two folds instead of five: each is a training."""
+    with patch("model.data.card_splits.FOLDS", 2):
         yield
 
 
@@ -100,7 +95,8 @@ def test_the_net_is_the_same_function_as_its_branches(csv: Path) -> None:
 def test_the_same_seed_gives_the_same_metrics(csv: Path) -> None:
     file = read_training_file(csv)
     short = dataclasses.replace(TINY, epochs=1)
-    runs = [measure(file, short, 4, lambda _text: None)[0] for _ in range(2)]
+    with patch("model.data.card_splits.WINDOWS", WINDOWS[:1]):
+        runs = [measure(file, short, 4, lambda _text: None)[0] for _ in range(2)]
     assert runs[0] == runs[1]
 
 

@@ -19,17 +19,12 @@ TEAM = {"ada": "admin", "ana": "analyst", "mia": "manager", "otto": "auditor", "
 """Username and role; dora is disabled."""
 
 
-@pytest.fixture(scope="session")
-def real_hash() -> str:
-    """One hash as the app makes it: making it takes a while, checking it too."""
-    return Hasher().hash(PASSWORD)
-
-
 @pytest.fixture
-def team(app: Flask, settings: Settings, real_hash: str) -> dict[str, Account]:
+def team(app: Flask, settings: Settings) -> dict[str, Account]:
     """The accounts of TEAM, in the file of the app."""
+    kept = Hasher().hash(PASSWORD)
     accounts = {
-        name: Account(name, f"{name}@bank.example", real_hash, role, active=name != "dora")
+        name: Account(name, f"{name}@bank.example", kept, role, active=name != "dora")
         for name, role in TEAM.items()
     }
     lines = "".join(write(account) + "\n" for account in accounts.values())

@@ -189,6 +189,7 @@ def test_wrong_unknown_disabled_and_locked_get_the_same_answer(app: Flask, team:
 
 
 @pytest.mark.security(3)
+@pytest.mark.real_hashes
 def test_they_take_the_same_time(services: Services, team: dict[str, Account]) -> None:
     """Medians over 7 tries in turn, so that a busy machine weighs on all; benchmarks/logins.py takes 200."""
     lockout = Lockout(services.database)

@@ -77,6 +77,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
     help="A table of addresses: CSV with lower bound, upper bound, country; or .mmdb.",
 )
 @click.option("--keep-leaks", is_flag=True, help="Learn even from columns that give the label away.")
+@click.option("--quick", is_flag=True, help="A first look: a small net of fixed size, tested once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @with_appcontext
 @plainly
@@ -92,6 +93,7 @@ def train(
     label_delay: float,
     ip_countries: Path | None,
     keep_leaks: bool,
+    quick: bool,
     seed: int,
 ) -> None:
     """Make a detector of FILE, a table of any columns one of which says what was fraud."""
@@ -114,6 +116,7 @@ def train(
         "columns": [choice.as_dict() for choice in choices],
         "label_delay": label_delay,
         "keep_leaks": keep_leaks,
+        "quick": quick,
         "ranges": None if ip_countries is None else str(ip_countries.resolve()),
         "seed": seed,
         "instance": str(services().settings.instance),

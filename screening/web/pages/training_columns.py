@@ -41,6 +41,7 @@ class Chosen:
     delay: str = f"{USUAL_DELAY}"
     """Days until a fraud is known, as written."""
     keep_leaks: bool = False
+    quick: bool = False
     remember: bool = True
 
     @classmethod
@@ -52,6 +53,7 @@ class Chosen:
             choices=tuple(Choice.from_dict(one) for one in options["columns"]),
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
             keep_leaks=options.get("keep_leaks", False),
+            quick=options.get("quick", False),
             remember=options.get("remember", True),
         )
 
@@ -67,6 +69,7 @@ class Chosen:
             choices=tuple(_choice(one, place, form) for place, one in enumerate(before.choices)),
             delay=form.get("label_delay", "").strip(),
             keep_leaks="keep_leaks" in form,
+            quick="quick" in form,
             remember="remember" in form,
         )
 
@@ -84,6 +87,7 @@ class Chosen:
             "columns": [choice.as_dict() for choice in self.choices],
             "label_delay": _seconds(self.delay),
             "keep_leaks": self.keep_leaks,
+            "quick": self.quick,
             "remember": self.remember,
             "seed": 0,
         }

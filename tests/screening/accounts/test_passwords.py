@@ -16,11 +16,13 @@ FAST = Hasher("scrypt:1024:8:1")
 NAMES = ("hamiltonia", "m.hamilton@bank.example")
 
 
+@pytest.mark.real_hashes
 @pytest.mark.security(1)
 def test_a_new_hash_is_scrypt_at_the_floor() -> None:
     assert Hasher().hash("seven rivers, one boat").startswith("scrypt:32768:8:3$")
 
 
+@pytest.mark.real_hashes
 @pytest.mark.security(1)
 @pytest.mark.parametrize(
     ("method", "weak"),

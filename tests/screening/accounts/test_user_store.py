@@ -164,6 +164,7 @@ def test_the_shortest_password_is_what_the_settings_say(path: Path) -> None:
         UserStore(path, hasher=FAST, minimum_length=20).add("ada", "ada@bank.example", "otters at dawn")
 
 
+@pytest.mark.real_hashes
 @pytest.mark.security(1)
 def test_a_weak_hash_is_made_anew_when_its_owner_logs_in(path: Path) -> None:
     weak = generate_password_hash(PASSWORD, "pbkdf2:sha256:1000")
