@@ -243,7 +243,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="*", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--label-delay", type=float, default=DELAY, help="seconds until a fraud is known")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="a small net of fixed size, as `train --quick` makes it")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small net of fixed size, as `train --quick` makes it"
+    )
     parser.add_argument("--out", type=Path, help="writes the figures there as JSON")
     parser.add_argument("--plots", type=Path, help="a folder that gets the curves as PNG")
     options = parser.parse_args(arguments)

@@ -107,6 +107,37 @@ class ColumnsMissing(BadFile):
         return {**super().as_dict(), "columns_missing": True}
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a column: the answer that chooses it, its words, and some cells with what they would be."""
+
+    answer: str
+    words: str
+    examples: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a column doesn't tell by itself. ``option`` is that of the command line which answers it."""
+
+    option: str
+    column: str
+    words: str
+    readings: tuple[Reading, ...]
+
+
+@dataclass
+class Undecided(BadFile):
+    """A file can be read in more than one way: whoever sent it must say which one is meant."""
+
+    questions: tuple[Question, ...] = ()
+
+    title: ClassVar[str] = "This file can be read in two ways"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "questions": [asdict(question) for question in self.questions]}
+
+
 class UnsupportedKind(BadFile):
     """An uploaded file is of a kind that is not read here."""
 

@@ -75,13 +75,13 @@ def write_vectorizer(path: Path, *, scaler: Any = None, written_by: str | None =
     return path
 
 
-def write_keras_2_12(path: Path, units: int = 4) -> dict[str, np.ndarray]:
+def write_keras_2_12(path: Path, units: int = 4, spread: float = 0.4) -> dict[str, np.ndarray]:
     """A Dense-BatchNormalization-Dense net in the HDF5 layout of Keras 2.12; returns its weights."""
     import h5py
 
     random = np.random.default_rng(7)
     weights = {
-        "dense/kernel:0": random.normal(0, 0.4, (WIDTH, units)),
+        "dense/kernel:0": random.normal(0, spread, (WIDTH, units)),
         "dense/bias:0": random.normal(0, 0.4, units),
         "batch_normalization/gamma:0": random.uniform(0.5, 2, units),
         "batch_normalization/beta:0": random.normal(0, 1, units),

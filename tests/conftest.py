@@ -30,12 +30,6 @@ TOGETHER = ("tests/browser/", "tests/model/")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: servers, browsers and locks are waited for a third of the time."""
-    return (os.cpu_count() or 1) + 1
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand out files of TOGETHER as a whole, the largest first, and then all other tests one by one.
 

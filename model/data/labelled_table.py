@@ -13,7 +13,7 @@ from model.data.card_file import file_sha256
 from model.data.order import Order
 from screening.columns.role_inference import Guess, guess_roles
 from screening.errors import BadFile, CellProblem
-from screening.intake import Kind, identify, open_transactions
+from screening.intake import NOTHING_SAID, Forms, Kind, identify, look_over, open_transactions, settled
 from screening.intake.batch import Limits
 from screening.intake.preview import preview
 from screening.transactions.schema import Column, ColumnContract, Matrix, Role
@@ -83,6 +83,17 @@ def _kind(path: Path, filename: str) -> Kind:
 
 
 def _read(order: Order, columns: tuple[Column, ...], contract: ColumnContract) -> Table:
+    kind = _kind(order.file, order.filename)
+    return settled(
+        lambda forms: _read_with(order, kind, columns, contract, forms),
+        lambda: look_over(order.file, kind, lambda _: contract, limits=LIMITS, answers=order.answers),
+        at_once=order.answers == NOTHING_SAID or not kind.streams,
+    )
+
+
+def _read_with(
+    order: Order, kind: Kind, columns: tuple[Column, ...], contract: ColumnContract, forms: Forms | None
+) -> Table:
     values: list[Matrix] = []
     labels: list[NDArray[np.int8]] = []
     problems: list[CellProblem] = []
@@ -91,11 +102,13 @@ def _read(order: Order, columns: tuple[Column, ...], contract: ColumnContract) -
     with tempfile.TemporaryDirectory(prefix="training-") as scratch:
         for batch in open_transactions(
             order.file,
-            _kind(order.file, order.filename),
+            kind,
             lambda _header: contract,
             set_aside=True,
             canonical=Path(scratch) / "canonical.csv",
             limits=LIMITS,
+            forms=forms,
+            answers=order.answers,
         ):
             if batch.labels is None:
                 raise BadFile(

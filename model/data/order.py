@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from screening.errors import BadFile
+from screening.intake import NOTHING_SAID, Answers
 from screening.transactions.schema import CellKind, Column, Role
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -31,6 +32,8 @@ class Order:
     """Every column with its role; ``None`` has them guessed."""
     label_delay: float = DELAY
     keep_leaks: bool = False
+    answers: Answers = NOTHING_SAID
+    """How columns are meant that can be read in two ways."""
     quick: bool = False
     """A first look: few trees and one small net of fixed size, tested once."""
     seed: int = 0
@@ -70,6 +73,7 @@ class Order:
             columns=None if columns is None else tuple(map(_column, columns)),
             label_delay=float(given.get("label_delay", DELAY)),
             keep_leaks=bool(given.get("keep_leaks", False)),
+            answers=Answers.of(given.get("answers") or {}),
             quick=bool(given.get("quick", False)),
             seed=int(given.get("seed", 0)),
             instance=Path(given["instance"]) if given.get("instance") else None,

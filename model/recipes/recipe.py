@@ -68,7 +68,6 @@ class Recipe:
             PackedRecipe(members=4, width=64, epochs=30, batch=256, rate=2e-3, decay=0.5, dropout=0.25),
         )
 
-
     @classmethod
     def quick(cls) -> Recipe:
         """For a first look in seconds, whatever the number of rows; nothing is counted for it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from screening.columns.role_inference import MOSTLY, Profile, profile
 from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
-from screening.transactions.schema import CellKind, Column, normalise
+from screening.transactions.schema import CellKind, Column, Role, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,34 @@ def guess_mapping(
     return found
 
 
+def named_share(header: Sequence[str], names: Sequence[str]) -> float:
+    """The share of a contract's names that a header has, by themselves or by a word that means the same."""
+    theirs = [_meanings(name) for name in header]
+    known = {normalise(name) for name in header}
+    found = sum(normalise(name) in known or any(_meanings(name) & each for each in theirs) for name in names)
+    return found / len(names)
+
+
 def _likeness(column: Column, each: Profile) -> float:
-    """1 for the same name; else how many words both names share, halved where the cells are of another kind."""
+    """1 for the same name; else how many words both names share, less where the cells are of another kind, and never
+    less than what cells that can hardly be anything else are worth.
+    """
     if normalise(column.name) == normalise(each.name):
         return 1.0
     ours, theirs = _meanings(column.name), _meanings(each.name)
-    if not ours or not theirs:
-        return 0.0
-    shared = len(ours & theirs) / len(ours | theirs)
-    return 0.95 * shared * (1.0 if _fits(column, each) else 0.3)
+    shared = len(ours & theirs) / len(ours | theirs) if ours and theirs else 0.0
+    return max(0.95 * shared * (1.0 if _fits(column, each) else 0.3), _by_cells(column, each, ours & theirs))
+
+
+def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
+    """How much the cells alone speak for a column: dates for the time, sums for the amount, names for who."""
+    if column.kind is CellKind.TIME:
+        return 0.6 if each.time >= MOSTLY else 0.0
+    if column.role is Role.AMOUNT and each.number >= MOSTLY:
+        return 0.6 if shared else 0.45 if each.whole < MOSTLY else 0.0
+    if column.role is Role.ENTITY and shared and each.filled and each.time < MOSTLY:
+        return 0.5
+    return 0.0
 
 
 def _meanings(name: str) -> set[str]:

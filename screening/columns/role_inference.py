@@ -11,14 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from screening.columns.vocabulary import ABOUT_THE_LABEL, IDENTIFIERS, MOMENTS, WORDS, words_of
+from screening.errors import BadFile, Undecided
 from screening.intake import numbers
-from screening.intake.text.typed_cells import blank
-from screening.transactions import encoding
-from screening.transactions.encoding import TimeFormat
+from screening.intake.forms import NOTHING_SAID, NumberEvidence, TimeEvidence, number_form, time_form
+from screening.intake.numbers import NumberForm
+from screening.transactions import encoding, times
+from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, Column, Role, normalise
+from screening.transactions.times import Family, Order, TimeForm
 
 FEW = 40
 """Different values up to which a column of numbers may be a category, and any text column is one."""
+CALENDAR = frozenset(
+    {"date", "datetime", "day", "time", "timestamp", "when", "datum", "fecha", "data", "tag"}
+)
+"""Words that make digits a date."""
 MOSTLY = 0.98
 """The share of cells that must be of a kind for the column to be of it."""
 
@@ -82,26 +89,57 @@ def guess_roles(
 
 def profile(name: str, texts: Sequence[str]) -> Profile:
     """What the cells of a column are."""
-    filled = [text.strip() for text in texts if not blank(text)]
-    form, _ = encoding.form_of(filled)
+    filled = [text.strip() for text in texts if not missing(text)]
+    words = frozenset(words_of(name))
+    number, time = _number_form(filled), _time_form(filled)
     count = max(len(filled), 1)
     different = Counter(filled)
     return Profile(
         name,
-        frozenset(words_of(name)),
+        words,
         len(texts),
         len(texts) - len(filled),
         len(different),
-        sum(numbers.number(text) is not None for text in filled) / count,
+        sum(numbers.number(text, number) is not None for text in filled) / count,
         sum(re.fullmatch(r"[+-]?\d+(\.0+)?", text) is not None for text in filled) / count,
-        sum(_is_time(text, form) for text in filled) / count,
+        sum(_is_time(text, time, words) for text in filled) / count,
         sum(text.count(".") == 3 and encoding.address_code(text) is not None for text in filled) / count,
         tuple(different),
     )
 
 
-def _is_time(text: str, form: TimeFormat) -> bool:
-    return numbers.number(text) is None and encoding.time_of(text, form) is not None
+def _number_form(cells: Sequence[str]) -> NumberForm:
+    """How some cells write their numbers, as far as they tell: this is a guess."""
+    seen = NumberEvidence()
+    for text in cells:
+        seen.add(text)
+    try:
+        return number_form("", seen, (), NOTHING_SAID, amount=False)[0]
+    except BadFile:
+        return numbers.PLAIN
+
+
+def _time_form(cells: Sequence[str]) -> TimeForm:
+    seen = TimeEvidence()
+    for text in cells:
+        seen.add(text)
+    try:
+        return time_form("", seen, NOTHING_SAID)[0]
+    except Undecided as undecided:
+        return TimeForm(Order(undecided.questions[0].readings[0].answer))
+    except BadFile:
+        return times.AUTO
+
+
+def _is_time(text: str, form: TimeForm, words: frozenset[str]) -> bool:
+    """Whether a cell is a date. Digits alone are one if they make a day, and less than eight if the name says so."""
+    if numbers.number(text) is None:
+        return times.time_of(text, form) is not None
+    family = times.family_of(text)
+    named = bool(words & CALENDAR)
+    if family in {Family.DIGITS_8, Family.DIGITS_14} or (family in {Family.DIGITS_6, Family.SHEET} and named):
+        return times.time_of(text, form) is not None
+    return False
 
 
 def _label(profiles: list[Profile], given: str | None) -> int | None:
@@ -170,8 +208,8 @@ def _of_numbers(each: Profile) -> Guess:
 
 def _clock(each: Profile) -> Guess:
     """Numbers that are a time: since 1970, or since some start."""
-    values = [float(value) for value in each.values]
-    if min(values) >= 1e8 and all(encoding.seconds_of(value) is not None for value in values):  # 1973
+    values = [numbers.number(value) or 0.0 for value in each.values]
+    if min(values) >= 1e8 and all(times.seconds_of(value) is not None for value in values):  # 1973
         return _made(each, Role.TIME, CellKind.TIME, "seconds since 1970", 0.8)
     if max(values) > 48:  # more than the hours of two days
         return _made(each, Role.TIME, CellKind.NUMBER, "seconds since some start", 0.6)

@@ -33,9 +33,11 @@ SPLIT = re.compile(r"[^0-9a-zà-öø-ÿ]+|(?<=[a-z])(?=[0-9])")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SYNONYMS = (
     _set("amount amt value betrag importe monto montant wert sum total price"),
-    _set("customer client cust kunde cliente user"),
+    _set("customer client cust kunde cliente user account konto cuenta iban holder"),
     _set("card pan karte tarjeta carte"),
-    _set("terminal pos merchant shop haendler händler comercio store"),
+    _set(
+        "terminal pos merchant shop haendler händler comercio store counterparty payee beneficiary recipient"
+    ),
     _set("device geraet gerät dispositivo fingerprint"),
     _set("time datetime timestamp date when zeit datum zeitpunkt fecha hora"),
     _set("ip address adresse"),

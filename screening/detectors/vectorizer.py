@@ -215,6 +215,9 @@ class Vectorizer:
 def open_vectorizer(data: bytes, name: str) -> Vectorizer:
     """Read a vectorizer file: the old project's dict, or this project's, which also names its columns.
 
+    The old project's scaler may be of Amount alone, with the bounds of Time beside it: its notebook mapped Time to
+    ``(Time - time_min) / (time_max - time_min)`` and left V1 to V28 as they are.
+
     Raises:
         BadArtefact: unsafe, damaged, without a RobustScaler, or a scaler that doesn't fit its columns.
     """
@@ -225,6 +228,8 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
             f"{name} holds no RobustScaler.", remedy='Dump a dict {"robust_scaler": ..., "columns": [...]}.'
         )
     state = vars(scaler)
+    if _of_amount_alone(content, state):
+        return _old_vectorizer(content, state, name)
     definition = _definition(content, name)
     columns, warnings = _columns(content, state, name)
     if definition is not None and definition.names != columns:
@@ -239,15 +244,62 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
             "amounts and times, so its probabilities can't be trusted. Train again, or bring the scaler of "
             "the training."
         )
-    written = str(state.get("_sklearn_version", "an unknown version"))[:20]
-    if not written.startswith(READ_WITH):
+    warnings += _version_warning(state, name)
+    contract = _contract(content, columns) if definition is None else definition.contract
+    return Vectorizer(contract, centre, scale, tuple(warnings), definition)
+
+
+def _of_amount_alone(content: dict[Any, Any], state: dict[str, Any]) -> bool:
+    """Whether a scaler was fitted on Amount and nothing else, as the old project's notebook did."""
+    fitted = state.get("feature_names_in_")
+    named = fitted is None or tuple(map(str, fitted)) == (CARD.amount,)
+    bounds = "time_min" in content and "time_max" in content
+    return state.get("n_features_in_") == 1 and named and bounds and content.get("columns") is None
+
+
+def _old_vectorizer(content: dict[Any, Any], state: dict[str, Any], name: str) -> Vectorizer:
+    """The old project's: Time between its bounds, V1 to V28 as they are, Amount through the scaler."""
+    try:
+        first, last = float(content["time_min"]), float(content["time_max"])
+    except (TypeError, ValueError):
+        first = last = float("nan")
+    if not (np.isfinite([first, last]).all() and last > first):
+        raise BadArtefact(
+            f"{name} is unusable: its time_min and time_max aren't two numbers, the second the larger one.",
+            remedy="Bring the file that was written by the training.",
+        )
+    amount_centre, amount_scale = (_numbers(state, part, 1, name)[0] for part in ("center_", "scale_"))
+    if amount_scale <= 0:
+        raise BadArtefact(f"{name} is unusable: its scale for Amount is {amount_scale:g}.")
+    centre, scale = np.zeros(len(CARD.columns)), np.ones(len(CARD.columns))
+    time, amount = CARD.columns.index("Time"), CARD.columns.index("Amount")
+    centre[time], scale[time] = first, last - first
+    centre[amount], scale[amount] = amount_centre, amount_scale
+    warnings = [
+        (
+            f"{name} doesn't name its columns, and its scaler is of one: it was taken for that of Amount, with Time "
+            "between time_min and time_max and V1 to V28 as they are; Time, V1 to V28, Amount in this order."
+        )
+    ]
+    if amount_centre == 0 and amount_scale == 1:
         warnings.append(
+            f"The scaler in {name} is the identity (centre 0, scale 1): the net sees raw amounts, so its "
+            "probabilities can't be trusted. Train again, or bring the scaler of the training."
+        )
+    return Vectorizer(CARD, centre, scale, (*warnings, *_version_warning(state, name)))
+
+
+def _version_warning(state: dict[str, Any], name: str) -> list[str]:
+    written = str(state.get("_sklearn_version", "an unknown version"))[:20]
+    if written.startswith(READ_WITH):
+        return []
+    return [
+        (
             f"{name} was written by scikit-learn {written}, this project reads {READ_WITH} (scikit-learn "
             "itself would give an InconsistentVersionWarning). Only centre and scale are read, which mean "
             "the same in both."
         )
-    contract = _contract(content, columns) if definition is None else definition.contract
-    return Vectorizer(contract, centre, scale, tuple(warnings), definition)
+    ]
 
 
 def _definition(content: dict[Any, Any], name: str) -> Definition | None:

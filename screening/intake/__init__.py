@@ -5,17 +5,25 @@
 """
 
 from screening.intake.batch import Batch, Limits
+from screening.intake.forms import NOTHING_SAID, Answers
 from screening.intake.kinds import Kind, identify
-from screening.intake.opening import open_transactions
+from screening.intake.opening import look_over, open_transactions, settled
 from screening.intake.output import append_columns, header_of, read_records
+from screening.intake.text.survey import Forms, Unsettled
 
 __all__ = [
+    "NOTHING_SAID",
+    "Answers",
     "Batch",
+    "Forms",
     "Kind",
     "Limits",
+    "Unsettled",
     "append_columns",
     "header_of",
     "identify",
+    "look_over",
     "open_transactions",
     "read_records",
+    "settled",
 ]

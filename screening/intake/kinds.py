@@ -30,7 +30,9 @@ _ENDINGS = {
     ".tsv.gz": Kind.CSV_GZ,
     ".csv": Kind.CSV,
     ".tsv": Kind.CSV,
+    ".txt": Kind.CSV,
     ".xlsx": Kind.XLSX,
+    ".xlsm": Kind.XLSX,
     ".xls": Kind.XLS,
     ".parquet": Kind.PARQUET,
 }

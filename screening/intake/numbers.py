@@ -6,13 +6,16 @@ The grammar is narrower than Python's ``float``, which takes ``1_000``, ``١`` a
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from screening.transactions.missing import SHEET_ERROR, missing
 
 NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
 NUMBER_WITH_COMMA = re.compile(r"[ \t]*[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
 LARGEST = 3e38
 """The scorer works in float32, whose largest number is 3.4e38."""
 SHOWN = 40
-MISSING = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "-", "--", "?", "."})
 LONG_DIGITS = re.compile(r"\d(?:[ ._-]?\d){11,}")
 ZERO, ONE, BLANK = 0, 1, -1
 YES = frozenset(
@@ -27,6 +30,7 @@ NO = frozenset(
 
 # The first that fits explains a text that is no number.
 _KINDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (SHEET_ERROR, "is an error of the spreadsheet"),
     (re.compile(r"[+-]?(?:inf|infinity|∞)", re.IGNORECASE), "is infinite"),
     (re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII), "has thousands separators; write 1234.5"),
     (
@@ -57,25 +61,168 @@ _KINDS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-def number(text: str, decimal: str = ".") -> float | None:
-    """The number that ``text`` is, or ``None``: plain decimal, optional sign and exponent, at most 3e38."""
-    if decimal == ",":
-        if not NUMBER_WITH_COMMA.fullmatch(text):
-            return None
-        text = text.replace(",", ".")
-    elif not NUMBER.fullmatch(text):
+class Writing(StrEnum):
+    """How the digits of a number stand: which marks are in it, and whether they have one meaning."""
+
+    INTEGER = "1234"
+    POINT = "1234.5"
+    COMMA = "1234,5"
+    LONE_POINT = "1.234"
+    """A thousand with a mark, or one and a bit: the column must say."""
+    LONE_COMMA = "1,234"
+    GROUPED_BY_POINTS = "1.234.567 or 1.234,5"
+    GROUPED_BY_COMMAS = "1,234,567 or 1,234.5"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberForm:
+    """How a column writes its numbers: its decimal mark (the other one parts thousands), and its sign."""
+
+    decimal: str = "."
+    turned: bool = False
+    """Whether what leaves an account is written as negative, and so is read with the other sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A number taken apart: its sign, its digits with points and commas, and what was written around them."""
+
+    negative: bool
+    digits: str
+    writing: Writing
+    around: str = ""
+    """``DR``, ``CR``, a currency, or nothing."""
+
+
+PLAIN = NumberForm()
+BOOKED = frozenset({"DR", "CR", "D", "C", "S", "H"})
+"""How banks mark money that leaves and that comes in."""
+_SPACES = str.maketrans(
+    {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\ufeff": None, "\u200b": None}
+)
+_CODES = (
+    "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR ISK JPY KES KRW KWD MAD MXN MYR "
+    "NGN NOK NZD PEN PHP PKR PLN RON RSD RUB SAR SEK SGD THB TRY TWD UAH USD VND XAF XOF ZAR"
+)
+_CURRENCY = rf"(?:[$€£¥₹₽₺₩₴]|{_CODES.replace(' ', '|')}|zł|kr\.?|Fr\.?|R\$|US\$)"
+_MONEY = re.compile(
+    rf"(?P<open>\()?\s*(?P<sign>[+−–—-])?\s*(?P<before>{_CURRENCY})?\s*(?P<sign2>[+−–—-])?\s*"
+    r"(?P<digits>[\d.,][\d.,' ’]*(?:[eE][+-]?\d+)?)\s*"
+    rf"(?P<sign3>[+−–—-])?\s*(?P<after>{_CURRENCY})?\s*(?P<close>\))?(?:\s*(?P<book>DR|CR|Dr|Cr)|\s+(?P<letter>[DCSH]))?\.?",
+    re.ASCII,
+)
+_WRITINGS = (
+    (Writing.INTEGER, re.compile(r"\d+(?:[eE][+-]?\d+)?", re.ASCII)),
+    (Writing.LONE_POINT, re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)),
+    (Writing.LONE_COMMA, re.compile(r"[1-9]\d{0,2},\d{3}", re.ASCII)),
+    (Writing.POINT, re.compile(r"(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)),
+    (Writing.COMMA, re.compile(r"(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII)),
+    (Writing.GROUPED_BY_POINTS, re.compile(r"[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d*)", re.ASCII)),
+    (
+        Writing.GROUPED_BY_COMMAS,
+        re.compile(
+            r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}|(?:,\d{2})+,\d{3}|(?:,\d{3})+\.\d*|(?:,\d{2})*,\d{3}\.\d*)",
+            re.ASCII,
+        ),
+    ),
+)
+_SPACED = re.compile(r"\d{1,3}(?:[ '’]\d{3})+(?P<tail>[.,]\d*)?", re.ASCII)
+
+
+def plain_form(text: str) -> re.Match[str] | None:
+    """Whether a cell is written plainly, however large the number is."""
+    return NUMBER.fullmatch(text)
+
+
+def contrary(text: str, form: NumberForm) -> bool:
+    """Whether a cell is a number by the other decimal mark only."""
+    written = take_apart(text)
+    return written is not None and _pointed(written, form.decimal) is None
+
+
+def plain(text: str) -> float | None:
+    """The number that a cell of one meaning is, at most 3e38 either way; ``None`` for any other cell."""
+    if not NUMBER.fullmatch(text):
         return None
     value = float(text)
     return value if abs(value) <= LARGEST else None
 
 
-def explain(text: str, decimal: str = ".") -> str:
+def number(text: str, form: NumberForm = PLAIN) -> float | None:
+    """The number that a cell is by the form of its column, or ``None``; at most 3e38 either way.
+
+    A plain number is read as it stands. Thousands may be parted by the mark that isn't the decimal mark, by spaces or
+    by apostrophes; a minus may stand behind, brackets may stand for it; a currency is passed over; ``DR`` (money that
+    leaves) is positive, ``CR`` negative.
+    """
+    value = plain(text) if form.decimal == "." else None
+    if value is None:
+        written = take_apart(text)
+        digits = None if written is None else _pointed(written, form.decimal)
+        if written is None or digits is None:
+            return None
+        value = -float(digits) if written.negative else float(digits)
+    if abs(value) > LARGEST:
+        return None
+    return -value if form.turned and value else value
+
+
+def take_apart(text: str) -> Written | None:
+    """A number's sign, digits and what stands around them; ``None`` for what is no number."""
+    found = _MONEY.fullmatch(text.translate(_SPACES).strip(" \t"))
+    if not found or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
+        return None
+    signs = [found[name] for name in ("sign", "sign2", "sign3") if found[name]]
+    book = (found["book"] or found["letter"] or "").upper()
+    if len(signs) + bool(found["open"]) + bool(book) > 1:
+        return None
+    digits = found["digits"].strip()
+    if " " in digits or "'" in digits or "’" in digits:
+        if not _SPACED.fullmatch(digits):
+            return None
+        digits = re.sub(r"[ '’]", "", digits)
+        if _SPACED_TAIL.search(digits):  # 1 234,567: parted by spaces, so the mark is the decimal mark
+            digits = digits.rstrip("0") if digits[-1] == "0" else digits + "0"
+    writing = next((writing for writing, pattern in _WRITINGS if pattern.fullmatch(digits)), None)
+    if writing is None:
+        return None
+    negative = bool(found["open"]) or (bool(signs) and signs[0] != "+") or book in {"CR", "C", "H"}
+    return Written(negative, digits, writing, book or found["before"] or found["after"] or "")
+
+
+_SPACED_TAIL = re.compile(r"[.,]\d{3}$", re.ASCII)
+
+
+def _pointed(written: Written, decimal: str) -> str | None:
+    """The digits as Python reads them; ``None`` where they contradict the decimal mark."""
+    digits, other = written.digits, "," if decimal == "." else "."
+    if written.writing in {Writing.POINT, Writing.GROUPED_BY_COMMAS}:
+        fits = decimal == "." or "." not in digits
+    elif written.writing in {Writing.COMMA, Writing.GROUPED_BY_POINTS}:
+        fits = decimal == "," or "," not in digits
+    else:
+        fits = True
+    if not fits:
+        return None
+    if written.writing is Writing.GROUPED_BY_POINTS and decimal == ".":
+        return digits.replace(".", "")
+    if written.writing is Writing.GROUPED_BY_COMMAS and decimal == ",":
+        return digits.replace(",", "")
+    return digits.replace(other, "").replace(decimal, ".")
+
+
+def explain(text: str, form: NumberForm = PLAIN) -> str:  # noqa: PLR0911 -- one for each fault
     """What is wrong with a text that :func:`number` refuses, in words."""
     bare = text.strip()
-    if not bare or bare.casefold() in MISSING:
+    if missing(bare):
         return "is missing" if bare else "is empty"
-    if (NUMBER_WITH_COMMA if decimal == "," else NUMBER).fullmatch(bare):
-        return "is too large (beyond 3e38)"
+    written = take_apart(bare)
+    if written is not None:
+        if _pointed(written, form.decimal) is not None:
+            return "is too large (beyond 3e38)"
+        if form.decimal == ".":
+            return "has a decimal comma where the file uses points"
+        return "has a decimal point where the file uses commas"
     for kind, words in _KINDS:
         if kind.fullmatch(bare):
             return words
@@ -102,5 +249,5 @@ def label(text: str) -> int | None:
         return BLANK
     if bare in YES or bare in NO:
         return int(bare in YES)
-    value = number(bare.replace(",", "."))
+    value = plain(bare.replace(",", "."))
     return int(value) if value in (ZERO, ONE) else None

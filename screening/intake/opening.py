@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from screening.intake import streams
 from screening.intake.batch import Batch, Limits
 from screening.intake.conversion.convert import convert
+from screening.intake.forms import NOTHING_SAID, Answers
 from screening.intake.kinds import Kind
 from screening.intake.text.csv_file import Choose, open_table, read_table
+from screening.intake.text.survey import Forms, Unsettled, survey
 
 DEFAULT = Limits()
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class _Wish:
     set_aside: bool
     all_bad: bool
     waiting: Callable[[], None]
+    forms: Forms | None
+    answers: Answers
 
 
 def open_transactions(
@@ -39,6 +44,8 @@ def open_transactions(
     canonical: Path,
     limits: Limits = DEFAULT,
     waiting: Callable[[], None] = lambda: None,
+    forms: Forms | None = None,
+    answers: Answers = NOTHING_SAID,
 ) -> Iterator[Batch]:
     """The transactions of a file, batch by batch.
 
@@ -53,12 +60,17 @@ def open_transactions(
             It is removed when the file is refused or the iterator is closed before its end.
         limits: the bounds.
         waiting: called again and again while a child process reads the file; it may raise to leave.
+        forms: how the columns are written, from :func:`look_over`. Without them only cells of one meaning are read.
+        answers: what was said of columns that can be read in two ways; for files that are converted first, which are
+            looked over here.
 
     Raises:
+        Unsettled: a text table has cells of another meaning, or of several: :func:`look_over` tells which, and the
+            file must be opened anew. What was given before counts for nothing.
         BadFile: the file can't be screened. It may come after batches: then those count for nothing.
     """
     done = False
-    wish = _Wish(kind, choose, canonical, limits, set_aside, all_bad, waiting)
+    wish = _Wish(kind, choose, canonical, limits, set_aside, all_bad, waiting, forms, answers)
     try:
         if not kind.streams:
             yield from _converted(source, wish)
@@ -79,7 +91,48 @@ def _streamed(stream: BinaryIO, wish: _Wish) -> Iterator[Batch]:
         raw = streams.unpacked(raw, wish.limits)
     opened = open_table(raw, wish.choose, wish.limits, copied=wish.kind is Kind.CSV_GZ)
     copy = wish.canonical if opened.copied else None
-    yield from read_table(opened, copy, wish.limits, set_aside=wish.set_aside, all_bad=wish.all_bad)
+    forms, bad = wish.forms, {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
+    yield from read_table(opened, copy, wish.limits, **bad, forms=forms)
+
+
+def settled(
+    read: Callable[[Forms | None], Outcome], look: Callable[[], Forms], *, at_once: bool = True
+) -> Outcome:
+    """Have a file read; once more, by what :func:`look_over` finds, where the first try leaves it unsettled.
+
+    Args:
+        read: reads it from its beginning, with the forms that it is given.
+        look: looks it over.
+        at_once: whether it may be tried without a look.
+    """
+    if at_once:
+        try:
+            return read(None)
+        except Unsettled:
+            pass
+    return read(look())
+
+
+def look_over(
+    source: Path,
+    kind: Kind,
+    choose: Choose,
+    *,
+    limits: Limits = DEFAULT,
+    answers: Answers = NOTHING_SAID,
+    waiting: Callable[[], None] = lambda: None,
+) -> Forms:
+    """How the columns of a whole text table are written.
+
+    Raises:
+        BadFile: as :func:`open_transactions`; ``Undecided`` where whoever sent it must be asked.
+    """
+    with source.open("rb") as stream:
+        raw = streams.pieces(stream, limits.block)
+        if kind is Kind.CSV_GZ:
+            raw = streams.unpacked(raw, limits)
+        opened = open_table(raw, choose, limits, copied=False)
+        return survey(opened.pieces, opened.layout, limits, answers, waiting)
 
 
 def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
@@ -87,10 +140,15 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
     if not isinstance(source, Path):
         raise TypeError(f"A {wish.kind} file is read from a path: it must be complete.")
     convert(source.resolve(), wish.kind, wish.canonical.resolve(), limits, wish.waiting)
-    with wish.canonical.open("rb") as stream:
-        opened = open_table(
-            streams.pieces(stream, limits.block), wish.choose, limits, copied=True, delimiter=","
-        )
-        yield from read_table(
-            opened, None, limits, set_aside=wish.set_aside, all_bad=wish.all_bad, lines=False
-        )
+    forms = wish.forms
+    for looking in (True, False):
+        if looking and forms is not None:
+            continue
+        with wish.canonical.open("rb") as stream:
+            raw = streams.pieces(stream, limits.block)
+            opened = open_table(raw, wish.choose, limits, copied=True, delimiter=",")
+            if looking:
+                forms = survey(opened.pieces, opened.layout, limits, wish.answers, wish.waiting)
+            else:
+                bad = {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
+                yield from read_table(opened, None, limits, **bad, lines=False, forms=forms)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
@@ -15,7 +14,6 @@ from screening.intake import streams
 from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.conversion.convert import convert
 from screening.intake.kinds import Kind
-from screening.intake.text import dialect
 from screening.intake.text.csv_file import open_table
 from screening.intake.text.records import blocks
 from screening.transactions.schema import ColumnContract
@@ -25,7 +23,6 @@ MOST_BYTES = 8 * MEGABYTE
 """Rows beyond it aren't looked at, so that a file of very long rows takes no more memory than others."""
 DEFAULT = Limits()
 NO_COLUMNS = ColumnContract(())
-COMMA_NUMBER = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 
 
 def preview(
@@ -33,7 +30,7 @@ def preview(
 ) -> tuple[list[str], list[list[str]]]:
     """The names of the columns and the cells of at most ``rows`` rows, each as long as the header.
 
-    Rows that are longer or shorter are left out; decimal commas become points.
+    Rows that are longer or shorter are left out; cells are as they stand.
 
     Args:
         path: the whole file.
@@ -63,7 +60,6 @@ def _head(
     header = [name.strip() for name in opened.layout.header]
     data = _first(opened.pieces, limits)
     mark = opened.layout.delimiter
-    decimal = dialect.decimal_mark(data) if mark != "," else None
     reader = csv.reader(io.StringIO(streams.readable(data), newline=""), delimiter=mark)
     try:
         found = list(islice((row for row in reader if len(row) == len(header)), rows))
@@ -72,7 +68,7 @@ def _head(
             "The first rows can't be read: a cell is too long, or a quotation mark isn't closed.",
             remedy="Export the file again as CSV UTF-8.",
         ) from None
-    return header, [[_pointed(cell) for cell in row] for row in found] if decimal == "," else found
+    return header, found
 
 
 def _first(pieces: Iterator[bytes], limits: Limits) -> bytes:
@@ -86,7 +82,3 @@ def _first(pieces: Iterator[bytes], limits: Limits) -> bytes:
         if size >= MOST_BYTES:
             break
     return b"".join(found)
-
-
-def _pointed(cell: str) -> str:
-    return cell.replace(",", ".") if COMMA_NUMBER.fullmatch(cell) else cell

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from screening.errors import BadTransaction, CellProblem
-from screening.transactions import encoding
+from screening.transactions import encoding, times
+from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Transactions, normalise
 
 PLAIN = frozenset((float, int))
@@ -205,6 +206,10 @@ class _Faults:
             if not column.optional:
                 self.add(MISSING, column.name, row)
             return math.nan
+        if isinstance(value, str) and missing(value):  # as in a file
+            if not column.optional:
+                self.add("is missing" if value.strip() else "is empty", column.name, row, value)
+            return math.nan
         number, problem = READERS[column.kind](value)
         if problem is not None:
             self.add(problem, column.name, row, value)
@@ -258,18 +263,20 @@ def _text(value: Any) -> Read:
     if isinstance(value, BOOLEANS) or not isinstance(value, (str, *NUMBERS)):
         return math.nan, _not_a(CellKind.TEXT, value)
     text = str(value)
-    return (encoding.text_code(text), None) if text.strip() else (math.nan, "is empty")
+    if times.SHORTENED.fullmatch(text.strip()):
+        return math.nan, "was shortened by a spreadsheet"
+    return encoding.text_code(text), None
 
 
 def _time(value: Any) -> Read:
     found: float | None = None
     if isinstance(value, datetime):
-        found = encoding.time_of(value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat())
+        found = times.time_of(value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat())
     elif isinstance(value, (str, date)):
-        found = encoding.time_of(str(value))
+        found = times.time_of(str(value))
     else:
         number, problem = _number(value)
-        found = None if problem else encoding.seconds_of(number)
+        found = None if problem else times.seconds_of(number)
     return (math.nan, _not_a(CellKind.TIME, value)) if found is None else (found, None)
 
 

@@ -186,7 +186,8 @@ class ColumnContract:
             raise ColumnsMissing(
                 f"{_listed('Column', missing)} missing. {_seen(header)}",
                 remedy=f"The first line must name these columns, in any order: {_short(self.columns)}.",
-                problems=[CellProblem("is missing", column=name) for name in missing],
+                problems=[CellProblem("is missing", column=name) for name in missing[:SHOWN_NAMES]],
+                problem_count=len(missing),
             )
         return {name: names.index(known[name]) for name in wanted if count[known[name]]}
 
@@ -197,11 +198,13 @@ def normalise(name: object) -> str:
 
 
 def _listed(word: str, names: Sequence[str]) -> str:
-    return f"{word} {names[0]} is" if len(names) == 1 else f"{word}s {', '.join(names)} are"
+    return f"{word} {names[0]} is" if len(names) == 1 else f"{word}s {_short(names)} are"
 
 
 def _short(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    """At most eight of them, and how many more there are."""
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _seen(header: Sequence[str]) -> str:

@@ -17,8 +17,9 @@ from screening.columns import leakage
 from screening.columns.role_inference import MOSTLY
 from screening.columns.vocabulary import ABOUT_THE_LABEL, words_of
 from screening.intake import numbers, read_records
-from screening.intake.text.typed_cells import blank
+from screening.intake.numbers import NumberForm
 from screening.transactions import encoding
+from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 from screening.uploads.sampling import Rows
 from screening.uploads.upload_folder import Folder
@@ -143,9 +144,9 @@ def _records(
 
 def _both(text: str) -> tuple[float, float]:
     """A cell as a number, whatever its decimal mark, and as a text; NaN where it isn't one."""
-    if blank(text):
+    if missing(text):
         return np.nan, np.nan
     number = numbers.number(text)
     if number is None:
-        number = numbers.number(text, ",")
+        number = numbers.number(text, NumberForm(","))
     return (np.nan if number is None else number), encoding.text_code(text)

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.columns.matching import named_share
 from screening.detectors.vectorizer import Inputs, Seen
 from screening.errors import BadFile, BadTransaction, CellProblem, ColumnsMissing
-from screening.intake import Kind, open_transactions
+from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.scoring import drift, metrics, reason_codes, thresholds
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
+from screening.uploads.reading import Reader, check_sign
 from screening.uploads.upload_folder import Folder
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
     from screening.detectors.registry import Detectors
-    from screening.intake import Batch
+    from screening.intake import Batch, Forms
     from screening.ledger.history import Context
     from screening.uploads.column_mappings import Mapping
 
@@ -132,11 +134,19 @@ class Choice:
         except ColumnsMissing:
             self.mapping = self._recall(header)
             if self.mapping is None or self._wanted not in (None, self.mapping.detector):
+                if (
+                    self._wanted is None
+                ):  # what is missing is told of the detector that the file seems to be for
+                    self._nearest(header).contract.match(header)
                 raise
             self.detector = self._detectors.get(self.mapping.detector)
             self.contract = replace(self.detector.contract, aliases=self.mapping.aliases)
         self._on_choice(self.detector)
         return self.contract
+
+    def _nearest(self, header: list[str]) -> Detector:
+        """The detector with the largest share of columns that a header seems to name, the default one if none does."""
+        return max(self._detectors.all(), key=lambda each: named_share(header, each.contract.columns))
 
     @property
     def notes(self) -> list[str]:
@@ -158,8 +168,11 @@ def screen(
     recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
     on_choice: Callable[[Detector], None] = lambda _detector: None,
     probabilities: Probabilities = own_probabilities,
+    answers: Answers = NOTHING_SAID,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
+
+    A file whose cells have one meaning each is read once, while it arrives; any other is looked over as a whole first.
 
     Rows that know nothing of each other are scored batch by batch as they arrive; where they tell of each other, the
     file is one batch, scored when its last row is there.
@@ -168,50 +181,82 @@ def screen(
     gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
     ``recall`` gives what was said of a header's columns; it is asked when they aren't called as a detector calls them.
     ``on_choice`` is told the detector as soon as the header is read, and ``context`` is asked when the last row is.
-    ``probabilities`` is asked for the probabilities of some rows.
+    ``probabilities`` is asked for the probabilities of some rows. ``answers`` say how columns are meant that can be
+    read in two ways.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
-    choice = Choice(detectors, wanted, recall, on_choice)
-    collected = _Collected()
-    waiting: list[Batch] = []
-    on_batch(0)
-    scoring = partial(score, threshold=threshold, probabilities=probabilities, explain=False)
-    with folder.open() as stream:
-        source = cast("BinaryIO", stream) if kind.streams else folder.input
-        for batch in open_transactions(
-            source,
-            kind,
-            choice,
-            set_aside=set_aside,
-            canonical=folder.canonical,
-            waiting=lambda: on_batch(0),
-        ):
-            _keep(batch, choice.contract, collected)
-            if choice.detector.vectorizer.looks_back:
-                waiting.append(batch)
-            else:
-                _score(_Rows.of([batch]), partial(scoring, detector=choice.detector), collected)
-            on_batch(stream.taken)
-        if waiting:
-            rows = _Rows.of(waiting)
-            waiting.clear()
-            seen = context(choice.detector) if context else None
-            past = seen.past(rows.transactions.values) if seen else None
-            if past is not None:
-                collected.notes.append(f"{len(past.values):,} earlier rows were taken into account.")
-            whole = partial(
-                scoring,
-                detector=choice.detector,
-                history=Seen(rows.labels, past),
-                on_block=lambda: on_batch(stream.taken),
-            )
-            _score(rows, whole, collected)
-            if seen is not None and remember:
-                seen.remember(folder.path.name, rows.transactions.values, rows.labels)
-    collected.notes[:0] = choice.notes
-    return _conclude(folder, choice.detector, threshold, collected)
+    reader = Reader(
+        folder, kind, lambda: Choice(detectors, wanted, recall), answers, waiting=lambda: on_batch(0)
+    )
+    line = _Line(folder, kind, set_aside, threshold, on_batch, context, remember, probabilities, answers)
+    return reader.settled(lambda forms: line.run(Choice(detectors, wanted, recall, on_choice), forms))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One way of a file through the line: see :func:`screen`."""
+
+    folder: Folder
+    kind: Kind
+    set_aside: bool
+    threshold: float
+    on_batch: Callable[[int], None]
+    context: Callable[[Detector], Context] | None
+    remember: bool
+    probabilities: Probabilities
+    answers: Answers
+
+    def run(self, choice: Choice, forms: Forms | None) -> Found:
+        collected = _Collected()
+        waiting: list[Batch] = []
+        self.on_batch(0)
+        scoring = partial(score, threshold=self.threshold, probabilities=self.probabilities, explain=False)
+        with self.folder.open() as stream:
+            source = cast("BinaryIO", stream) if self.kind.streams else self.folder.input
+            for batch in open_transactions(
+                source,
+                self.kind,
+                choice,
+                set_aside=self.set_aside,
+                canonical=self.folder.canonical,
+                waiting=lambda: self.on_batch(0),
+                forms=forms,
+                answers=self.answers,
+            ):
+                _keep(batch, choice.contract, collected)
+                if choice.detector.vectorizer.looks_back:
+                    waiting.append(batch)
+                else:
+                    _score(_Rows.of([batch]), partial(scoring, detector=choice.detector), collected)
+                self.on_batch(stream.taken)
+            if collected.amount:
+                collected.notes += check_sign(choice.detector, np.concatenate(collected.amount), self.answers)
+            if waiting:
+                self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
+        collected.notes[:0] = choice.notes
+        return _conclude(self.folder, choice.detector, self.threshold, collected)
+
+    def _score_whole(
+        self,
+        waiting: list[Batch],
+        choice: Choice,
+        scoring: Callable[..., Scored],
+        collected: _Collected,
+        on_block: Callable[[], None],
+    ) -> None:
+        """Score a file whose rows tell of each other, when its last row is there."""
+        rows = _Rows.of(waiting)
+        waiting.clear()
+        seen = self.context(choice.detector) if self.context else None
+        past = seen.past(rows.transactions.values) if seen else None
+        if past is not None:
+            collected.notes.append(f"{len(past.values):,} earlier rows were taken into account.")
+        whole = partial(scoring, detector=choice.detector, history=Seen(rows.labels, past), on_block=on_block)
+        _score(rows, whole, collected)
+        if seen is not None and self.remember:
+            seen.remember(self.folder.path.name, rows.transactions.values, rows.labels)
 
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:

@@ -16,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import CellProblem, NotFound
-from screening.intake import Kind, open_transactions
+from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.scoring import drift
 from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
 from screening.uploads.pipeline import MOST_LISTED, Choice
+from screening.uploads.reading import Reader, check_sign
 from screening.uploads.sampling import Rows, Spread
 from screening.uploads.upload_folder import Folder
 
 if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
-    from screening.intake import Batch
+    from screening.intake import Batch, Forms
+    from screening.transactions.schema import ColumnContract
     from screening.uploads.column_mappings import Mapping
 
 MOST_SAMPLED = 20_000
@@ -63,7 +65,11 @@ class _Read:
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def keep(self, batch: Batch) -> None:
+    amount: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def keep(self, batch: Batch, contract: ColumnContract) -> None:
+        if contract.amount is not None:
+            self.amount.append(batch.transactions.column(contract.amount).copy())
         values = batch.transactions.values
         rows = np.arange(len(batch)) + batch.first_row - 1
         good = np.flatnonzero(~batch.bad)
@@ -92,6 +98,7 @@ def check(
     wanted: str | None,
     on_batch: Callable[[int], None],
     recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
+    answers: Answers = NOTHING_SAID,
 ) -> Checked:
     """Read the file in ``folder`` as a screening does, score nothing, and leave a report beside it.
 
@@ -100,23 +107,34 @@ def check(
     Raises:
         BadFile: the file can't be read; nothing is left but the file.
     """
-    choice, read = Choice(detectors, wanted, recall), _Read()
+    reader = Reader(
+        folder, kind, lambda: Choice(detectors, wanted, recall), answers, waiting=lambda: on_batch(0)
+    )
     discard(folder)  # of an earlier check, with other columns
     on_batch(0)
-    with folder.open() as stream:
-        source = cast("BinaryIO", stream) if kind.streams else folder.input
-        for batch in open_transactions(
-            source,
-            kind,
-            choice,
-            set_aside=True,
-            all_bad=True,
-            canonical=folder.canonical,
-            waiting=lambda: on_batch(0),
-        ):
-            read.keep(batch)
-            on_batch(stream.taken)
-        report = _report(folder, choice, read, lambda: on_batch(stream.taken))
+
+    def read_with(forms: Forms | None) -> tuple[Choice, _Read, dict[str, Any]]:
+        choice, read = Choice(detectors, wanted, recall), _Read()
+        with folder.open() as stream:
+            source = cast("BinaryIO", stream) if kind.streams else folder.input
+            for batch in open_transactions(
+                source,
+                kind,
+                choice,
+                set_aside=True,
+                all_bad=True,
+                canonical=folder.canonical,
+                waiting=lambda: on_batch(0),
+                forms=forms,
+                answers=answers,
+            ):
+                read.keep(batch, choice.contract)
+                on_batch(stream.taken)
+            if read.amount:
+                read.notes += check_sign(choice.detector, np.concatenate(read.amount), answers)
+            return choice, read, _report(folder, choice, read, lambda: on_batch(stream.taken))
+
+    choice, read, report = reader.settled(read_with)
     bad = np.concatenate(read.bad)
     _save(folder, report, np.flatnonzero(bad), np.concatenate(read.offsets))
     return Checked(

@@ -11,7 +11,7 @@ from screening.detectors.registry import Detectors
 from screening.errors import ScreeningError
 from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
-from screening.intake import Kind
+from screening.intake import Answers, Kind
 from screening.ledger.history import Context
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
@@ -167,6 +167,7 @@ class _Run:
             wanted=self._job.wanted_detector,
             on_batch=self._on_batch,
             recall=self._handler.recall_for(self._job),
+            answers=Answers.of(self._job.answers or {}),
         )
         return {"state": CHECKED, **_values(found)}
 
@@ -185,6 +186,7 @@ class _Run:
             recall=self._handler.recall_for(self._job),
             on_choice=self._on_choice,
             probabilities=self._handler.probabilities,
+            answers=Answers.of(self._job.answers or {}),
         )
         return {"state": DONE, **_values(found)}
 

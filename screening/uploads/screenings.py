@@ -82,6 +82,8 @@ class Screening(Job, Base):
     seconds: Mapped[float | None] = mapped_column(Float)
     mapping: Mapped[dict[str, str] | None] = mapped_column(JSON)
     """For each column of the detector the file's, where a user said so."""
+    answers: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    """How columns are meant that can be read in two ways, where a user said so."""
     check_first: Mapped[bool] = mapped_column(default=False)
     """Whether the file is to be checked, and scored only when its owner says so."""
     history_key: Mapped[str | None] = mapped_column(String(64))
@@ -160,6 +162,15 @@ class History(Jobs[Screening]):
             if screening is not None and screening.state in (FAILED, CHECKED):
                 screening.wanted_detector, screening.mapping = detector, mapping
                 _queue(screening, check_first=check_first)
+        self._waits_now()
+
+    def answer(self, screening_id: str, answers: dict[str, str]) -> None:
+        """Screen or check a file once more that failed for want of an answer; earlier answers stay."""
+        with self._database.write() as session:
+            screening = session.get(Screening, screening_id, with_for_update=True)
+            if screening is not None and screening.state == FAILED:
+                screening.answers = {**(screening.answers or {}), **answers}
+                _queue(screening, check_first=screening.check_first)
         self._waits_now()
 
     def go_on(self, screening_id: str, *, set_aside_bad: bool) -> bool:

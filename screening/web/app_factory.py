@@ -28,6 +28,7 @@ from screening.web.pages import (
     detectors,
     landing,
     preflight,
+    questions,
     results,
     training_columns,
     trainings,
@@ -86,6 +87,7 @@ def create_app(
         trainings,
         training_columns,
         column_mapping,
+        questions,
         preflight,
     ):
         app.register_blueprint(room.blueprint)

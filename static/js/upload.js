@@ -65,8 +65,11 @@ const showError = (error) => {
     else if (place.tagName === "DD") (place.previousElementSibling.remove(), place.remove());
   }
   const mapping = panel.querySelector("[data-mapping]");
-  if (error.mapping) (mapping.hidden = false), (mapping.firstElementChild.href = error.mapping);
-  else mapping?.remove();
+  if (error.mapping) {
+    mapping.hidden = false;
+    mapping.firstElementChild.href = error.mapping;
+    if (error.questions) mapping.firstElementChild.textContent = "Say how it is meant";
+  } else mapping?.remove();
   fillProblems(panel, error.errors ?? [], error.error_count ?? 0);
   errors.replaceChildren(panel);
   errors.firstElementChild.focus();

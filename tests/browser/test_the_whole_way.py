@@ -248,7 +248,7 @@ def test_logging_out_ends_it(browser: Watched) -> None:
 
 def test_a_long_file_shows_how_far_it_is_and_gives_way_to_its_result(clerk: Watched, tmp_path: Path) -> None:
     header, *rows = SAMPLE.read_text(encoding="utf-8").splitlines()
-    numbered = (f"{row},{token_hex(6)}" for _ in range(1000) for row in rows)
+    numbered = (f"{row},{token_hex(6)}" for _ in range(300) for row in rows)
     file = tmp_path / "long.csv.gz"
     file.write_bytes(gzip.compress("\n".join([f"{header},reference", *numbered]).encode(), compresslevel=1))
     clerk.open("/upload")
@@ -260,7 +260,7 @@ def test_a_long_file_shows_how_far_it_is_and_gives_way_to_its_result(clerk: Watc
     page.wait_for_selector("#progress progress")
     keep(clerk, "progress")
     page.wait_for_selector("#flagged-title", timeout=60_000)
-    assert count(page, "Transactions") == 200_000
+    assert count(page, "Transactions") == 60_000
 
 
 def test_a_session_that_ended_leads_to_the_login_and_back_to_the_same_rows(clerk: Watched) -> None:

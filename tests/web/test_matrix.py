@@ -35,6 +35,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/detectors/<name>/delete"): ADMINS,
     ("GET", "/detectors/new"): ADMINS,
     ("POST", "/detectors/new"): ADMINS,
+    ("GET", "/results/<screening_id>/questions"): SCREENERS,
+    ("POST", "/results/<screening_id>/questions"): SCREENERS,
     ("GET", "/results/<screening_id>/mapping"): SCREENERS,
     ("POST", "/results/<screening_id>/mapping"): SCREENERS,
     ("POST", "/results/<screening_id>/mapping/forget"): SCREENERS,

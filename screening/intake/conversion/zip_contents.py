@@ -21,27 +21,35 @@ _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
 _UNCALCULATED = re.compile(
     rb"<c\b([^<>]*+)>\s*+<f\b[^<>]*+>(?:(?<=/>)|(?<!/>)[^<]*+</f>)\s*+(?:<v\s*+/>|<v>\s*+</v>)?+\s*+</c>"
 )
+_ERROR = re.compile(
+    rb"<c\b([^<>]*+)>\s*+(?:<f\b[^<>]*+>(?:(?<=/>)|(?<!/>)[^<]*+</f>)\s*+)?+<v>(#[^<>]{1,12}+)</v>"
+)
+MOST_ERRORS = 100_000
 _PLACE = re.compile(rb'\br="([A-Z]{1,3}[0-9]{1,7})"')
 
 
-def check_workbook(source: Path, limits: Limits) -> None:
+def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
     """Refuse an .xlsx that is no workbook, unpacks to too much, or holds what no spreadsheet writes.
+
+    Gives the cells that show an error, as ``#DIV/0!``, by their places: parsers give nothing for them.
 
     Raises:
         BadFile: what and why.
         TooLarge: it unpacks to more than ``limits.unpacked``.
     """
+    errors: dict[str, str] = {}
     try:
         with zipfile.ZipFile(source) as archive:
             entries = archive.infolist()
             _check_list(entries, source.stat().st_size, limits)
             for entry in entries:
                 if entry.filename.lower().endswith((".xml", ".rels")):
-                    _check_entry(archive, entry)
+                    _check_entry(archive, entry, errors)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError):
         raise BadFile(
             "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
         ) from None
+    return errors
 
 
 def _check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> None:
@@ -62,7 +70,7 @@ def _check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> 
         )
 
 
-def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, errors: dict[str, str]) -> None:
     is_sheet = bool(_SHEET.fullmatch(entry.filename))
     for text in _overlapping(archive, entry):
         if _FORBIDDEN.search(text) or text.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -72,6 +80,11 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
             )
         if is_sheet and b"<f" in text:
             _check_formulas(text)
+        if is_sheet and b't="e"' in text:
+            for found in _ERROR.finditer(text):
+                place = _PLACE.search(found[1])
+                if place and b't="e"' in found[1] and len(errors) < MOST_ERRORS:
+                    errors[place[1].decode()] = found[2].decode("ascii", "replace")
 
 
 def _check_formulas(text: bytes) -> None:

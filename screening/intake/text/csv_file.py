@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 from screening.errors import BadFile, ScreeningError
 from screening.intake import card_numbers, streams
 from screening.intake.batch import Batch, Limits
-from screening.intake.numbers import masked
+from screening.intake.forms import FEW, NumberEvidence
+from screening.intake.numbers import Writing, masked
 from screening.intake.text import dialect
 from screening.intake.text.parse import Layout, Parsed, exact, prepared, sampled
 from screening.intake.text.problems import Tally
 from screening.intake.text.records import Block, Marks, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
-from screening.intake.text.typed_cells import readers_of, with_forms
+from screening.intake.text.survey import Forms, Unsettled
+from screening.intake.text.typed_cells import readers_of
 from screening.transactions.schema import CellKind, ColumnContract, Transactions
 
 Choose = Callable[[list[str]], ColumnContract]
 BOM = b"\xef\xbb\xbf"
-FORM_ROWS = 2000
-"""Rows of the first block by which it is told how a file writes its dates."""
+SETTLING_ROWS = 500
+"""Rows of a block that are looked at first for an amount that settles what a point is."""
 AHEAD = 2
 """Blocks that are read and parsed ahead of the one that is being scored."""
 
@@ -42,6 +44,8 @@ class Opened:
     offset: int
     copied: bool
     line: int
+    above: int
+    """Lines that stand above the header and aren't of the table."""
 
 
 def open_table(
@@ -68,7 +72,8 @@ def open_table(
             "The file is empty: it holds only white space.", remedy="Export it again and send that."
         )
     skipped, named = dialect.preamble(head[mark:])
-    start = mark + skipped
+    above, lines = dialect.lines_above(head[mark + skipped :], delimiter or named)
+    start = mark + skipped + above
     stop = start + first_end(head[start:])
     if stop - start > limits.record:
         raise BadFile(
@@ -79,8 +84,8 @@ def open_table(
     first = head[start:stop]
     table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
     layout = _layout(table, choose)
-    copied = copied or layout.delimiter != "," or bool(skipped)
-    return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop))
+    copied = copied or layout.delimiter != "," or bool(skipped + above)
+    return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop), lines)
 
 
 def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
@@ -114,13 +119,18 @@ def read_table(
     set_aside: bool,
     all_bad: bool = False,
     lines: bool = True,
+    forms: Forms | None = None,
 ) -> Iterator[Batch]:
     """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 
+    Without ``forms`` only cells of one meaning are read.
+
     Raises:
+        Unsettled: without ``forms``, a cell has another meaning or several: the whole file must be looked at.
         BadFile: at the end of the file, with all that is wrong; at once where nothing after it can be read.
     """
-    reader = _Reader(opened, limits, Tally(limits, set_aside=set_aside, lines=lines, all_bad=all_bad))
+    tally = Tally(limits, set_aside=set_aside, lines=lines, all_bad=all_bad)
+    reader = _Reader(opened, limits, tally, forms)
     if copy is None:
         yield from reader.batches(None)
         return
@@ -129,16 +139,21 @@ def read_table(
 
 
 class _Reader:
-    def __init__(self, opened: Opened, limits: Limits, tally: Tally) -> None:
+    def __init__(self, opened: Opened, limits: Limits, tally: Tally, forms: Forms | None) -> None:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
+        self._forms = forms
+        if forms is not None:
+            self._layout = replace(opened.layout, readers=forms.readers)
         self._tally = tally
         self._row, self._line, self._offset = 1, opened.line, opened.offset
         self._text = streams.Text()
         self._label_used = self._layout.label is not None
         self._cards = card_numbers.CardNumbers(self._layout.header, _texts(self._layout))
-        self._decimal_known = self._layout.delimiter == ","
-        self._notes: list[str] = []
-        self._forms_known = False
+        self._notes = [] if forms is None else list(forms.notes)
+        if opened.above:
+            self._notes.append(f"{opened.above} lines above the header were passed over.")
+        self._doubtful = self._empty = 0
+        self._amount = self._amount_place() if forms is None else None
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
         if copy:
@@ -149,14 +164,13 @@ class _Reader:
             if batch := self._batch(block, marks, parsed, copy):
                 yield batch
         self._tally.finish(self._row - 1)
+        self._check_doubtful()
 
     def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
         """Blocks in their order, parsed in a thread while the caller scores the one before."""
         waiting: deque[tuple[Block, Future[tuple[Marks, Parsed | None]]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="intake") as pool:
-            for block in blocks(self._opened.pieces, self._limits):
-                self._learn_decimal(block)
-                self._learn_forms(block)
+            for block in blocks(self._opened.pieces, self._limits, self._layout.delimiter, self._note_empty):
                 waiting.append((block, pool.submit(prepared, block, self._layout)))
                 if len(waiting) > AHEAD:
                     done, future = waiting.popleft()
@@ -165,28 +179,48 @@ class _Reader:
                 done, future = waiting.popleft()
                 yield done, *future.result()
 
-    def _learn_decimal(self, block: Block) -> None:
-        if self._decimal_known:
-            return
-        mark = dialect.decimal_mark(block.data)
-        if mark:
-            readers = self._layout.readers
-            if readers:
-                readers = tuple(replace(reader, decimal=mark) for reader in readers)
-            self._layout = replace(self._layout, decimal=mark, readers=readers)
-            self._decimal_known = True
+    def _amount_place(self) -> int | None:
+        """Where the amount stands, while it isn't known whether a lone point in it parts thousands."""
+        contract = self._layout.contract
+        return (
+            None
+            if contract.amount is None
+            else self._layout.positions[contract.columns.index(contract.amount)]
+        )
 
-    def _learn_forms(self, block: Block) -> None:
-        """How dates are written, from the first block: one form for the whole file."""
-        readers, layout = self._layout.readers, self._layout
-        if not readers or self._forms_known:
-            return
-        self._forms_known = True
-        rows = list(sampled(block.data, block.ends(), layout.delimiter, FORM_ROWS))
-        columns = [[row[at] for row in rows if len(row) > at] for at in layout.positions]
-        names = tuple(layout.header[at].strip() for at in layout.positions)
-        readers, self._notes = with_forms(readers, names, columns)
-        self._layout = replace(layout, readers=readers)
+    def _look_at_amounts(self, block: Block, stops: NDArray[np.int64]) -> None:
+        """Have 1.070 beside 12 looked at as a whole: as plain numbers both would pass.
+
+        Raises:
+            Unsettled: a block has such amounts and none that settles it.
+        """
+        seen = NumberEvidence()
+        for count in (SETTLING_ROWS, len(stops)):
+            for row in sampled(block.data, stops, self._layout.delimiter, count):
+                if self._amount is not None and len(row) > self._amount:
+                    seen.add(row[self._amount])
+            if seen.points or seen.large:
+                self._amount = None
+                return
+        if seen.writings[Writing.LONE_POINT] and seen.small:
+            raise Unsettled
+
+    def _check_doubtful(self) -> None:
+        """Refuse a file of whose cells many are written in another way than the rest: the rest is doubtful, too.
+
+        Raises:
+            BadFile: so it is.
+        """
+        rows = self._row - 1
+        if self._doubtful > max(FEW * rows, 1):
+            raise BadFile(
+                f"{self._doubtful:,} cells of this file are written in a way that isn't read here: what the others "
+                "mean is then not certain either.",
+                where=self._tally.first,
+                remedy="Mend the columns named below and send the file again.",
+                problems=self._tally.problems,
+                problem_count=self._doubtful,
+            )
 
     def _batch(
         self, block: Block, marks: Marks, parsed: Parsed | None, copy: BinaryIO | None
@@ -196,6 +230,12 @@ class _Reader:
         self._text.check(block.data, self._row)
         if parsed is None:
             parsed = exact(block, stops, self._layout, self._row, self._line)
+        if self._forms is None:
+            if parsed.doubtful:
+                raise Unsettled
+            if self._amount is not None:
+                self._look_at_amounts(block, stops)
+        self._doubtful += parsed.doubtful
         if self._cards:
             self._cards.look(sampled(block.data, stops, self._layout.delimiter, card_numbers.SAMPLE))
         self._tally.add(parsed)
@@ -205,6 +245,8 @@ class _Reader:
         if self._tally.refused:
             return None
         notes = [*self._notes, *self._note_labels(parsed)]
+        if self._empty:
+            notes.append(f"{self._empty:,} empty rows at the end of the file were left out.")
         return Batch(
             first_row=first_row,
             transactions=Transactions(self._layout.contract.columns, parsed.values),
@@ -227,6 +269,9 @@ class _Reader:
         offsets[0], offsets[1:] = self._offset, stops[:-1] + self._offset
         self._offset += len(data)
         return offsets
+
+    def _note_empty(self, rows: int) -> None:
+        self._empty = rows
 
     def _note_labels(self, parsed: Parsed) -> list[str]:
         if not self._label_used or parsed.labels is not None:

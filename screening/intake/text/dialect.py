@@ -12,13 +12,14 @@ import numpy as np
 from screening.errors import BadFile
 from screening.intake.numbers import NUMBER
 from screening.intake.streams import SINGLE_BYTE
+from screening.intake.text.records import first_end
 
 DELIMITERS = (",", ";", "\t")
 _BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _SEP = re.compile(rb'"?sep=(.)"?[ ,;\t]*\r?\n?', re.IGNORECASE)
-_COMMA_DECIMAL = re.compile(rb'(?:^|[;\t\n"]) *[+-]?\d*,\d+(?:[eE][+-]?\d+)? *(?=[;\t\r\n"]|$)')
-_POINT_DECIMAL = re.compile(rb'(?:^|[;\t\n"]) *[+-]?\d*\.\d+(?:[eE][+-]?\d+)? *(?=[;\t\r\n"]|$)')
 _SEEN = 64
+MOST_ABOVE = 60
+"""Records that are looked at for where a table begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,44 @@ def preamble(head: bytes) -> tuple[int, str | None]:
     return found.end(), delimiter
 
 
+def lines_above(head: bytes, delimiter: str | None) -> tuple[int, int]:
+    """How many bytes and lines stand above a table's header: an account's name, the dates of a statement.
+
+    The table is the run of records of one width at the end of what is seen; what stands above it has fewer cells, and
+    its first record must look like a header. Where that isn't so, the first line is the header.
+    """
+    records: list[tuple[int, bytes]] = []
+    at = 0
+    while at < len(head) and len(records) < MOST_ABOVE:
+        stop = at + first_end(head[at:])
+        if stop == len(head) and not head.endswith(b"\n"):
+            break  # it may go on
+        records.append((at, head[at:stop]))
+        at = stop
+    while records and not records[-1][1].strip(b" ,;\t\r\n"):
+        records.pop()
+    if len(records) < 3:
+        return 0, 0
+    try:
+        mark = delimiter or delimiter_of(records[-1][1])
+        rows = [cells(record.decode("utf-8", "replace").rstrip("\r\n"), mark) for _, record in records]
+    except (BadFile, csv.Error):
+        return 0, 0
+    width = len(rows[-1])
+    first = len(rows) - 1
+    while first and len(rows[first - 1]) == width:
+        first -= 1
+    above, header = rows[:first], [cell.strip() for cell in rows[first]]
+    names = all(header) and len(set(header)) == width and not any(map(NUMBER.fullmatch, header))
+    if not above or width < 2 or first == len(rows) - 1 or not names or max(map(len, above)) >= width:
+        return 0, 0
+    if any(char.isdigit() for char in "".join(header)) and all(
+        any(map(str.isdigit, cell)) for cell in header
+    ):
+        return 0, 0
+    return records[first][0], first
+
+
 def delimiter_of(first: bytes) -> str:
     """The delimiter that stands most often in the header, outside quotes; a comma when none does."""
     codes = np.frombuffer(first, np.uint8)
@@ -140,13 +179,3 @@ def read_header(first: bytes, delimiter: str) -> Dialect:
             remedy="Put the names of the columns on the first line.",
         )
     return Dialect(delimiter, header)
-
-
-def decimal_mark(block: bytes) -> str | None:
-    """The decimal mark of the numbers in a block without commas between cells; ``None`` while none shows."""
-    if b"," not in block and b"." not in block:
-        return None
-    commas, points = (sum(1 for _ in mark.finditer(block)) for mark in (_COMMA_DECIMAL, _POINT_DECIMAL))
-    if not commas and not points:
-        return None
-    return "," if commas > points else "."

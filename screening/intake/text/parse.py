@@ -22,7 +22,7 @@ from screening.intake.text import typed_cells
 from screening.intake.text.dialect import cells
 from screening.intake.text.records import Block, Marks, stray_quote
 from screening.intake.text.typed_cells import CellReader
-from screening.transactions.schema import ColumnContract, Matrix, normalise
+from screening.transactions.schema import CellKind, ColumnContract, Matrix, normalise
 
 KEPT_PER_ROW = 3
 MOSTLY_BLANK = 0.5
@@ -38,9 +38,14 @@ class Layout:
     positions: tuple[int, ...]
     label: int | None
     delimiter: str
-    decimal: str = "."
     readers: tuple[CellReader, ...] | None = None
-    """For contracts that aren't plain numbers: how each of the contract's columns is read."""
+    """How each of the contract's columns is read; ``None`` for plain numbers that must all be there."""
+
+    @property
+    def decimal(self) -> str:
+        """The decimal mark of all columns of numbers, as Arrow takes one; a point where they differ."""
+        marks = {reader.decimal for reader in self.readers or () if reader.kind is CellKind.NUMBER}
+        return marks.pop() if len(marks) == 1 else "."
 
 
 @dataclass(slots=True)
@@ -54,6 +59,8 @@ class Parsed:
     problem_count: int = 0
     broken: bool = False
     """Whether a record is ragged, so that the file can't be trusted at all."""
+    doubtful: int = 0
+    """Cells that can't be used by the form of their column and mean something by another."""
     hopeless: bool = False
     """Whether nothing after the last problem can be told apart."""
 
@@ -136,7 +143,7 @@ class _Exact:
         self._layout = layout
         self._row, self._line = first_row, first_line
         self._names = tuple(layout.header[at].strip() for at in layout.positions)
-        self._readers = layout.readers or (CellReader(decimal=layout.decimal),) * len(layout.positions)
+        self._readers = layout.readers or (CellReader(),) * len(layout.positions)
         self._header = tuple(normalise(name) for name in layout.header)
         self._labels = np.full(rows, numbers.BLANK, np.int8)
         self._labels_fit = layout.label is not None
@@ -199,6 +206,9 @@ class _Exact:
             return
         self.parsed.bad[index] = True
         self.parsed.problem_count += len(wrong)
+        self.parsed.doubtful += sum(
+            self._readers[at].doubtful(row[self._layout.positions[at]]) for at in wrong
+        )
         for at in wrong[:KEPT_PER_ROW]:
             text = row[self._layout.positions[at]]
             self.parsed.problems.append(

@@ -28,6 +28,16 @@ class Tally:
         """Whether the file can't be scored any more: what is still read is read to count its problems."""
         return self._broken or (self._count > 0 and not self._set_aside)
 
+    @property
+    def problems(self) -> list[CellProblem]:
+        """The first problems."""
+        return self._first[:]
+
+    @property
+    def first(self) -> str | None:
+        """Where the first one is."""
+        return str(self._first[0]) if self._first else None
+
     def check_block(self, block: Block, stops: NDArray[np.int64], row: int, line: int) -> None:
         """Refuse a block whose records can't be told apart.
 

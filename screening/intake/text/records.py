@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +38,33 @@ class Block:
         return marks_of(self.data, delimiter, quoted=self.quotes > 0)
 
 
-def blocks(pieces: Iterator[bytes], limits: Limits) -> Iterator[Block]:
-    """Pieces of a file cut anew at the ends of records. Empty lines at the end of the file are dropped."""
+def blocks(
+    pieces: Iterator[bytes],
+    limits: Limits,
+    delimiter: str = "",
+    left_out: Callable[[int], None] = lambda _rows: None,
+) -> Iterator[Block]:
+    """Pieces of a file cut anew at the ends of records. Empty lines at the end of the file are dropped.
+
+    With a ``delimiter`` so are rows of nothing but it, as spreadsheets leave them: ``left_out`` gets their count.
+    """
     rest = b""
+    blank = BLANK + delimiter.encode()
     for piece in pieces:
-        block, rest = _cut(rest, piece)
+        block, rest = _cut(rest, piece, blank)
         if block:
             yield block
         if len(rest) > limits.record:
             yield Block(rest, _quotes(rest), overlong=True)
             return
-    if rest.strip(BLANK):
-        rest = _without_blank_end(rest)
-        yield Block(rest, _quotes(rest), last=True)
+    kept = rest if rest.strip(blank) else b""
+    if kept:
+        kept = _without_blank_end(rest, blank)
+        yield Block(kept, _quotes(kept), last=True)
+    if delimiter:
+        empty = sum(delimiter.encode() in line for line in rest[len(kept) :].splitlines())
+        if empty:
+            left_out(empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +98,16 @@ def _ends(size: int, newlines: NDArray[np.int64], quotes: NDArray[np.int64] | No
     return found if len(found) and found[-1] == size else np.append(found, size)
 
 
-def _cut(rest: bytes, piece: bytes) -> tuple[Block | None, bytes]:
+def _cut(rest: bytes, piece: bytes, blank: bytes) -> tuple[Block | None, bytes]:
     """What is whole of ``rest`` and the piece that follows it, if anything is, and what is left."""
     quotes = _quotes(rest) + _quotes(piece)
     end = piece.rfind(b"\n") + 1
     before = quotes - piece.count(b'"', end)
-    if before % 2 == 0 and (cut := _before_blanks(piece, end)):
+    if before % 2 == 0 and (cut := _before_blanks(piece, end, blank)):
         # the last newline ends a record, as mostly: the bytes are copied once
         return Block(b"".join((rest, memoryview(piece)[:cut])), before), piece[cut:]
     data = rest + piece
-    cut = _last_end(data, quotes)
+    cut = _last_end(data, quotes, blank)
     left = data[cut:]
     return Block(data[:cut], quotes - _quotes(left)) if cut else None, left
 
@@ -134,30 +148,30 @@ def _stray(codes: NDArray[np.uint8], at: NDArray[np.int64], delimiter: str) -> i
     return int(found.min()) if len(found) else None
 
 
-def _last_end(data: bytes, quotes: int) -> int:
+def _last_end(data: bytes, quotes: int, blank: bytes) -> int:
     """Where the last complete record ends that is more than blanks; 0 when none does."""
     cut = data.rfind(b"\n") + 1
     if cut and quotes:
         found = ends(data, quoted=True)
         found = found[: -1 if data[-1] != NEWLINE or quotes % 2 else None]
         cut = int(found[-1]) if len(found) else 0
-    return _before_blanks(data, cut)
+    return _before_blanks(data, cut, blank)
 
 
-def _before_blanks(data: bytes, cut: int) -> int:
+def _before_blanks(data: bytes, cut: int, blank: bytes) -> int:
     """The end of the last record of ``data[:cut]`` that is more than blanks; 0 when none is."""
-    solid = _solid(data, cut)
+    solid = _solid(data, cut, blank)
     return data.find(b"\n", solid, cut) + 1 if solid else 0
 
 
-def _solid(data: bytes, cut: int) -> int:
+def _solid(data: bytes, cut: int, blank: bytes) -> int:
     """How much of ``data[:cut]`` is left without blanks and empty lines at its end, which is looked at first."""
     near = max(cut - 64, 0)
-    end = len(data[near:cut].rstrip(BLANK))
-    return near + end if end else len(data[:near].rstrip(BLANK))
+    end = len(data[near:cut].rstrip(blank))
+    return near + end if end else len(data[:near].rstrip(blank))
 
 
-def _without_blank_end(data: bytes) -> bytes:
-    solid = len(data.rstrip(BLANK))
+def _without_blank_end(data: bytes, blank: bytes) -> bytes:
+    solid = len(data.rstrip(blank))
     end = data.find(b"\n", solid)
     return data if end < 0 else data[: end + 1]

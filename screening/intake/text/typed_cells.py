@@ -3,53 +3,94 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.intake import numbers
-from screening.transactions import encoding
-from screening.transactions.encoding import TimeFormat
+from screening.intake.numbers import NumberForm
+from screening.transactions import encoding, times
+from screening.transactions.missing import SHEET_ERROR, WORDS, missing
 from screening.transactions.schema import CellKind, ColumnContract
+from screening.transactions.times import TimeForm
 
 Floats = NDArray[np.float64]
 BLANKS = {
     "",
-    *(form(word) for word in numbers.MISSING for form in (str.lower, str.upper, str.title)),
+    *(form(word) for word in WORDS for form in (str.lower, str.upper, str.title)),
     "NaN",
+    "NaT",
+    r"\N",
 }
 """What Arrow takes for a blank in a column of numbers; others go the exact way."""
+SHORTENED = "was shortened by a spreadsheet: its last digits are lost"
 
 
 @dataclass(frozen=True, slots=True)
 class CellReader:
-    """How the cells of one column are read."""
+    """How the cells of one column are read.
+
+    Without forms only cells of one meaning are read: plain numbers, dates of ISO 8601. What else stands in a column is
+    read by the form that the whole column was found to have (:mod:`screening.intake.forms`).
+    """
 
     kind: CellKind = CellKind.NUMBER
     optional: bool = False
-    decimal: str = "."
-    form: TimeFormat = TimeFormat.AUTO
+    numbers: NumberForm | None = None
+    times: TimeForm | None = None
 
-    def read(self, text: str) -> float | None:
+    @property
+    def decimal(self) -> str:
+        """The decimal mark."""
+        return self.numbers.decimal if self.numbers else "."
+
+    @property
+    def turned(self) -> bool:
+        """Whether numbers are read with the other sign."""
+        return self.numbers is not None and self.numbers.turned
+
+    def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
         """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
-        if blank(text):
+        if missing(text):
             return math.nan if self.optional else None
         if self.kind is CellKind.NUMBER:
-            return numbers.number(text, self.decimal)
+            if self.numbers is None:
+                return numbers.plain(text)
+            return numbers.number(text, self.numbers)
         if self.kind is CellKind.TEXT:
-            return encoding.text_code(text)
+            plain = text.strip()
+            spoiled = times.SHORTENED.fullmatch(plain) or SHEET_ERROR.fullmatch(plain)
+            return None if spoiled else encoding.text_code(text)
         if self.kind is CellKind.TIME:
-            return encoding.time_of(text, self.form)
+            if self.times is None:
+                return times.time_of(text) if text.strip()[4:5] == "-" else None
+            return times.time_of(text, self.times)
         return encoding.address_code(text)
+
+    def doubtful(self, text: str) -> bool:
+        """Whether a cell that :meth:`read` refuses means something by another form than the reader's."""
+        if missing(text):
+            return False
+        if self.kind is CellKind.NUMBER:
+            if self.numbers is None:
+                return numbers.plain_form(text) is None and numbers.take_apart(text) is not None
+            return numbers.contrary(text, self.numbers)
+        if times.SHORTENED.fullmatch(text.strip()):
+            return True
+        return self.kind is CellKind.TIME and times.family_of(text) is not None
 
     def explain(self, text: str) -> str:
         """What is wrong with a cell that :meth:`read` refuses, in words."""
-        if self.kind is CellKind.NUMBER or blank(text):
-            return numbers.explain(text, self.decimal)
+        if self.kind is CellKind.NUMBER or missing(text):
+            return numbers.explain(text, self.numbers or numbers.PLAIN)
+        if SHEET_ERROR.fullmatch(text.strip()):
+            return "is an error of the spreadsheet"
+        if times.SHORTENED.fullmatch(text.strip()):
+            return SHORTENED
         if self.kind is CellKind.TIME:
-            return "is not a date and time"
+            return "is not a date and time that is read here"
         return "is not an IP address"
 
 
@@ -58,31 +99,6 @@ def readers_of(contract: ColumnContract) -> tuple[CellReader, ...] | None:
     if contract.plain:
         return None
     return tuple(CellReader(column.kind, column.optional) for column in contract.parts())
-
-
-def with_forms(
-    readers: tuple[CellReader, ...], names: tuple[str, ...], columns: list[list[str]]
-) -> tuple[tuple[CellReader, ...], list[str]]:
-    """The readers with the form of their dates, learned from some cells of each column; and what was assumed."""
-    found, notes = [], []
-    for reader, name, texts in zip(readers, names, columns, strict=True):
-        if reader.kind is CellKind.TIME:
-            form, is_open = encoding.form_of(texts)
-            found.append(replace(reader, form=form))
-            if is_open:
-                notes.append(
-                    f"The dates in {name} are taken as day before month, as 31/12/2025; nothing in the file's first "
-                    "rows tells."
-                )
-        else:
-            found.append(reader)
-    return tuple(found), notes
-
-
-def blank(text: str) -> bool:
-    """Whether a cell says nothing: empty, or a word for it."""
-    bare = text.strip()
-    return not bare or bare.casefold() in numbers.MISSING
 
 
 def arrow_type(pa: Any, reader: CellReader) -> Any:
@@ -98,6 +114,8 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
         if column.null_count and not reader.optional:
             return None
         found: Floats = column.combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        if reader.turned:
+            found = 0.0 - found  # no negative zero
         usable = np.abs(found) <= numbers.LARGEST
         return found if (usable | (np.isnan(found) & reader.optional)).all() else None
     parts = [_texts(chunk, reader) for chunk in column.chunks]
@@ -114,7 +132,7 @@ def _texts(chunk: Any, reader: CellReader) -> Floats | None:
         return found
     texts = chunk.to_pylist()
     found = encoding.codes(texts, reader.read)
-    if np.isnan(found).any() and (not reader.optional or not all(map(blank, _at(texts, np.isnan(found))))):
+    if np.isnan(found).any() and (not reader.optional or not all(map(missing, _at(texts, np.isnan(found))))):
         return None
     return found
 

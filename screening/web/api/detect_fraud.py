@@ -67,7 +67,7 @@ def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
             scored.probabilities.tolist(),
             scored.flagged.tolist(),
             scored.reasons,
-            scored.caveats,
+            ([*detector.warnings, *caveats] for caveats in scored.caveats),
             strict=True,
         )
     ]

@@ -17,7 +17,8 @@ from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 
 from screening.errors import ScreeningError
-from screening.intake import identify
+from screening.intake import Answers, identify
+from screening.intake.forms import ANSWERS
 from screening.ledger.history import Context
 from screening.uploads import exports
 from screening.uploads.pipeline import Found, screen
@@ -53,6 +54,22 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+READING_HELP = {
+    "dates": "The order of day, month and year, where the file leaves it open.",
+    "decimal": "The decimal mark, where the file leaves it open.",
+    "sign": "turn: what leaves an account is written as negative.",
+    "time_unit": "What the numbers of the time column count.",
+}
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a file is meant which can be read in two ways."""
+    for name, values in reversed(ANSWERS.items()):
+        option = f"--{name.replace('_', '-')}"
+        command = click.option(option, name, type=click.Choice(values), help=READING_HELP[name])(command)
+    return command
+
+
 @click.command("screen")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -60,9 +77,12 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--detector", help="Use this detector instead of the one that the header picks.")
 @click.option("--set-aside", is_flag=True, help="Score the good rows and list the bad ones.")
+@reading_options
 @with_appcontext
 @plainly
-def screen_file(file: Path, output: Path | None, detector: str | None, set_aside: bool) -> None:
+def screen_file(
+    file: Path, output: Path | None, detector: str | None, set_aside: bool, **answers: str | None
+) -> None:
     """Screen FILE and say how many rows are flagged."""
     if output is not None and output.resolve() == file.resolve():
         raise click.UsageError(f"The scores would replace {file} itself: give another name after -o.")
@@ -83,6 +103,7 @@ def screen_file(file: Path, output: Path | None, detector: str | None, set_aside
             on_batch=_silent,
             context=lambda found: Context(services().settings.instance, found),
             probabilities=services().probabilities,
+            answers=Answers.of(answers),
         )
         _say(found, Outcome(folder, services().settings.threshold))
         if output is not None:

@@ -20,7 +20,7 @@ from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
 from screening.transactions.schema import Role
-from screening.web.cli.commands import plainly
+from screening.web.cli.commands import plainly, reading_options
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -79,6 +79,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option("--keep-leaks", is_flag=True, help="Learn even from columns that give the label away.")
 @click.option("--quick", is_flag=True, help="A first look: a small net of fixed size, tested once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
+@reading_options
 @with_appcontext
 @plainly
 def train(
@@ -95,6 +96,7 @@ def train(
     keep_leaks: bool,
     quick: bool,
     seed: int,
+    **answers: str | None,
 ) -> None:
     """Make a detector of FILE, a table of any columns one of which says what was fraud."""
     name = name or _name_of(file)
@@ -116,6 +118,7 @@ def train(
         "columns": [choice.as_dict() for choice in choices],
         "label_delay": label_delay,
         "keep_leaks": keep_leaks,
+        "answers": answers,
         "quick": quick,
         "ranges": None if ip_countries is None else str(ip_countries.resolve()),
         "seed": seed,

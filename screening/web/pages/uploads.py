@@ -155,22 +155,25 @@ def _refuse(screening_id: str, *, may_map: bool) -> None:
     """
     screening = services().history.get(screening_id)
     found = (screening and screening.error) or {}
-    if screening and may_map and found.get("columns_missing"):
-        found = _to_be_mapped(screening, found)
+    if screening and may_map and (found.get("columns_missing") or found.get("questions")):
+        found = _to_be_told(screening, found)
     if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
         deletion.delete(services().history, services().settings.instance, screening_id)
     raise Refused(found)
 
 
-def _to_be_mapped(screening: Screening, found: dict[str, Any]) -> dict[str, Any]:
-    """What was found, with the page where its columns are mapped; not for a file that must not be kept so long."""
+def _to_be_told(screening: Screening, found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with the page where it is said which columns are which, or how they are meant; not for a file
+    that must not be kept so long.
+    """
     folder = Folder(services().settings.instance, screening.id)
     try:
         header, rows = preview(folder.input, Kind(screening.kind), LOOKED_AT, scratch=folder.path)
         CardNumbers(header, range(len(header))).look(rows)
     except BadFile as problem:
         return problem.as_dict()
-    return {**found, "mapping": url_for("mapping.show", screening_id=screening.id)}
+    page = "questions.show" if found.get("questions") else "mapping.show"
+    return {**found, "mapping": url_for(page, screening_id=screening.id)}
 
 
 class Refused(ScreeningError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from screening.errors import BadArtefact, BadTransaction, NotFound
 from screening.scoring.thresholds import flag
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import CARD, Transactions
+from screening.web.app_factory import create_app
+from screening.web.services import Services
+from screening.worker.loop import Worker
 from tests.artifact_factory import (
     CENTRE,
     SCALE,
@@ -28,13 +33,18 @@ from tests.artifact_factory import (
     write_keras_2_12,
     write_vectorizer,
 )
+from tests.conftest import Person
 
 LINES = hypothesis_settings(max_examples=40, deadline=None)
 
 
 def by_hand(weights: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """The old net's arithmetic in float64."""
-    scaled = (rows - CENTRE) / SCALE
+    """The old net's arithmetic in float64, with a scaler of all columns."""
+    return forward(weights, (rows - CENTRE) / SCALE)
+
+
+def forward(weights: dict[str, np.ndarray], scaled: np.ndarray) -> np.ndarray:
+    """The net's own forward pass in float64."""
     hidden = np.maximum(scaled @ weights["dense/kernel:0"] + weights["dense/bias:0"], 0)
     mean, variance = (weights[f"batch_normalization/moving_{part}:0"] for part in ("mean", "variance"))
     hidden = (hidden - mean) / np.sqrt(variance + 0.001)
@@ -63,6 +73,89 @@ def test_the_old_projects_pair_scores_as_its_arithmetic_by_hand(old) -> None:
     assert all(
         part in " ".join(detector.warnings) for part in ("assumed", "InconsistentVersionWarning", "no card")
     )
+
+
+@pytest.fixture(scope="module")
+def of_amount(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """The pair that the old project ships: Dense 2, BatchNormalization, Dense 1, and a scaler of Amount alone."""
+    folder = tmp_path_factory.mktemp("of_amount")
+    weights = write_keras_2_12(folder / "net.h5", units=2, spread=0.05)
+    scaler = fitted_scaler(1, np.zeros(1), np.ones(1))
+    write_vectorizer(folder / "scaling.bin", scaler=scaler, written_by="1.2.2")
+    return folder, weights
+
+
+def test_the_pair_that_the_old_project_ships_scores_as_its_notebook_trained(of_amount) -> None:
+    folder, weights = of_amount
+    detector = load_detector("old", folder / "net.h5", folder / "scaling.bin", None, folder / "cache")
+    random = np.random.default_rng(5)
+    rows = np.c_[random.uniform(0, 172_792, 2000), random.normal(size=(2000, 28)), random.gamma(1, 20, 2000)]
+    given = rows.copy()
+    given[:, 0] /= 172_792.0
+    expected = forward(weights, given)
+    assert expected.std() > 0.04
+    assert np.abs(detector.probabilities(Transactions(CARD.columns, rows)) - expected).max() < 1e-5
+    shuffled = Transactions((*CARD.columns[1:], "Time"), np.c_[rows[:, 1:], rows[:, 0]])
+    assert np.abs(detector.probabilities(shuffled) - expected).max() < 1e-5
+    said = " ".join(detector.warnings)
+    assert "is the identity" in said
+    assert "uncalibrated" in said
+    assert "InconsistentVersionWarning" in said
+
+
+def test_the_old_pair_is_served_and_warned_of_in_the_log_on_the_status_page_and_with_each_result(
+    of_amount, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, _ = of_amount
+    (folder / "cache").mkdir(exist_ok=True)
+    (settings.instance / "compiled").unlink()
+    (settings.instance / "compiled").symlink_to(folder / "cache")
+    served = replace(settings, model_file=folder / "net.h5", vectorizer_file=folder / "scaling.bin")
+    with caplog.at_level(logging.WARNING, "screening.detectors.detector"):
+        app = create_app(served)
+    assert "is the identity" in caplog.text
+    assert "uncalibrated" in caplog.text
+    services: Services = app.extensions["screening"]
+    worker = Worker(served, services.history, services.detectors)
+    thread = threading.Thread(target=worker.loop)
+    thread.start()
+    try:
+        person = Person(app, "ana").sign_up().log_in()
+        result = person.upload((ROOT / "transactions_data.csv").read_bytes()).headers["Location"]
+        deadline = time.monotonic() + 30
+        while services.history.get(result.rpartition("/")[2]).state != "done":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        worker.stop()
+        thread.join()
+    for page in ("/status", result):
+        text = person.client.get(page).get_data(as_text=True)
+        assert "is the identity" in text, page
+        assert "uncalibrated" in text, page
+    services.database.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"time_max": 0.0}, "time_min and time_max"),
+        ({"time_min": None}, "time_min and time_max"),
+        ({"scaler": fitted_scaler(1, np.zeros(1), np.zeros(1))}, "scale for Amount is 0"),
+        (
+            {"scaler": fitted_scaler(1, np.zeros(1), np.ones(1), ["Betrag"])},
+            "takes 30 inputs, but the vectorizer makes 1",
+        ),
+    ],
+)
+def test_a_scaler_of_amount_alone_that_cannot_be_right_is_refused(
+    of_amount, tmp_path: Path, content, said: str
+) -> None:
+    folder, _ = of_amount
+    given = {"scaler": fitted_scaler(1, np.zeros(1), np.ones(1))} | content
+    dump = write_vectorizer(tmp_path / "v.pkl", **given)
+    with pytest.raises(BadArtefact, match=said):
+        load_detector("old", folder / "net.h5", dump, None, folder / "cache")
 
 
 def test_an_identity_scaler_is_a_warning_on_the_detector_and_in_the_log(

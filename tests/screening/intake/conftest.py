@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 
 from screening.errors import BadFile, CellProblem
-from screening.intake import Batch, Limits, append_columns, identify, open_transactions, read_records
+from screening.intake import (
+    NOTHING_SAID,
+    Answers,
+    Batch,
+    Forms,
+    Limits,
+    append_columns,
+    identify,
+    look_over,
+    open_transactions,
+    read_records,
+    settled,
+)
 from screening.transactions.schema import CARD, ColumnContract
 from tests.screening.intake.intake_tables import lines, numbers
 
@@ -57,29 +69,37 @@ def read(tmp_path: Path) -> Callable[..., Outcome]:
         set_aside: bool = False,
         limits: Limits | None = None,
         contract: ColumnContract = CARD,
+        answers: Answers = NOTHING_SAID,
     ) -> Outcome:
         raw = data.encode() if isinstance(data, str) else data
         upload, copy = tmp_path / "upload", tmp_path / "copy"
         upload.write_bytes(raw)
         kind = identify(name, raw[:512])
-        source = upload.open("rb") if kind.streams else upload
-        try:
-            batches = list(
-                open_transactions(
+        given = {"limits": limits or Limits(), "answers": answers}
+
+        def at_it(forms: Forms | None) -> list[Batch]:
+            with upload.open("rb") as stream:
+                source = stream if kind.streams else upload
+                opened = open_transactions(
                     source,
                     kind,
                     lambda header: contract,
                     set_aside=set_aside,
                     canonical=copy,
-                    limits=limits or Limits(),
+                    forms=forms,
+                    **given,
                 )
+                return list(opened)
+
+        try:
+            batches = settled(
+                at_it,
+                lambda: look_over(upload, kind, lambda header: contract, **given),
+                at_once=answers == NOTHING_SAID or not kind.streams,
             )
         except BadFile:
             assert not copy.exists()
             raise
-        finally:
-            if kind.streams:
-                source.close()
         return _outcome(batches, copy if batches[0].copied else upload)
 
     return run

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from screening.errors import BadFile
+from screening.errors import BadFile, Undecided
+from screening.intake import Answers
 from screening.intake.text import parse
-from screening.transactions.encoding import address_code, text_code, time_of
+from screening.transactions.encoding import address_code, text_code
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
+from screening.transactions.times import time_of
 
 ORDERS = ColumnContract.of(
     [
@@ -77,15 +79,24 @@ def test_words_for_nothing_are_blanks_where_blanks_may_be(read, word: str) -> No
     assert np.isnan(found.values[0, 3:]).all()
 
 
-def test_days_and_months_are_told_apart_by_the_whole_file_and_a_guess_is_said(read) -> None:
+def test_days_and_months_are_told_apart_by_the_whole_file_or_asked_about(read) -> None:
     told = read(HEADER + "02/01/2026,1,d,,,0\n13/01/2026,1,d,,,0\n", contract=ORDERS)
     assert told.values[:, 0].tolist() == [time_of("2026-01-02"), time_of("2026-01-13")]
-    assert not told.notes
+    assert "day before month" in told.notes[0]
     american = read(HEADER + "02/01/2026,1,d,,,0\n01/13/2026,1,d,,,0\n", contract=ORDERS)
     assert american.values[0, 0] == time_of("2026-02-01")
-    open_ = read(HEADER + "02/01/2026,1,d,,,0\n", contract=ORDERS)
-    assert open_.values[0, 0] == time_of("2026-01-02")
-    assert "day before month" in open_.notes[0]
+    with pytest.raises(Undecided) as asked:
+        read(HEADER + "02/01/2026,1,d,,,0\n", contract=ORDERS)
+    (question,) = asked.value.questions
+    assert [reading.answer for reading in question.readings] == ["dmy", "mdy"]
+    assert [reading.examples for reading in question.readings] == [
+        (("02/01/2026", "2026-01-02"),),
+        (("02/01/2026", "2026-02-01"),),
+    ]
+    for answer, day in (("dmy", "2026-01-02"), ("mdy", "2026-02-01")):
+        said = read(HEADER + "02/01/2026,1,d,,,0\n", contract=ORDERS, answers=Answers(dates=answer))
+        assert said.values[0, 0] == time_of(day)
+        assert "as was said" in said.notes[0]
 
 
 def test_semicolons_and_decimal_commas(read) -> None:

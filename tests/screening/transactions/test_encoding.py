@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening.transactions.encoding import (
-    TimeFormat,
-    address_code,
-    codes,
-    form_of,
-    seconds_of,
-    text_code,
-    time_of,
-)
+from screening.transactions.encoding import address_code, codes, text_code
+from screening.transactions.times import Order, TimeForm, seconds_of, time_of
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
@@ -63,6 +56,22 @@ def test_codes_of_many_texts_differ() -> None:
         "1.1.2026 0:00",
         "20260101",
         "20260101T000000",
+        "1.1.26",
+        "2026/01/01",
+        "01-Jan-2026",
+        "1 January 2026",
+        "Jan 1, 2026 12:00 AM",
+        "Thu, 01 Jan 2026 00:00:00 GMT",
+        "Thu Jan  1 00:00:00 UTC 2026",
+        "01-JAN-26 12.00.00.000000 AM",
+        "1. Januar 2026",
+        "01.01.2026, 00:00:00",
+        "2026-01-01 0:00 UTC",
+        "20260101000000",
+        "46023",
+        "46023.0",
+        "1767225600000000",
+        "1767225600000000000",
         "1767225600",
         "1767225600000",
         " 2026-01-01 ",
@@ -85,21 +94,21 @@ def test_the_same_moment_in_many_hands(text: str) -> None:
         "yesterday",
         "25:00",
         "01/02/2026",
-        "1.1.26",
     ],
 )
 def test_what_is_no_moment_or_means_two_is_refused(text: str) -> None:
     assert time_of(text) is None
 
 
-def test_a_column_tells_how_it_writes_its_days() -> None:
-    assert form_of(["01/02/2026", "13/02/2026"]) == (TimeFormat.DAY_FIRST, False)
-    assert form_of(["01/02/2026", "02/13/2026"]) == (TimeFormat.MONTH_FIRST, False)
-    assert form_of(["01/02/2026", "03/04/2026"]) == (TimeFormat.DAY_FIRST, True)
-    assert form_of(["2026-01-02", "03.04.2026"]) == (TimeFormat.AUTO, False)
-    assert time_of("01/02/2026", TimeFormat.MONTH_FIRST) == NEW_YEAR + 86_400
-    assert time_of("01/02/2026 11:30 PM", TimeFormat.DAY_FIRST) == NEW_YEAR + 31 * 86_400 + 23.5 * 3600
-    assert time_of("02/01/2026 12:00 am", TimeFormat.DAY_FIRST) == NEW_YEAR + 86_400
+def test_the_order_of_the_parts_is_the_columns() -> None:
+    day, month, year = (TimeForm(order) for order in Order)
+    assert time_of("01/02/2026", month) == NEW_YEAR + 86_400
+    assert time_of("01/02/2026 11:30 PM", day) == NEW_YEAR + 31 * 86_400 + 23.5 * 3600
+    assert time_of("02/01/2026 12:00 am", day) == NEW_YEAR + 86_400
+    assert (
+        time_of("02012026", day) == time_of("01022026", month) == time_of("260102", year) == NEW_YEAR + 86_400
+    )
+    assert time_of("13/13/2026", day) is None
 
 
 @given(

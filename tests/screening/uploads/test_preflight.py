@@ -40,6 +40,9 @@ def run(folder: Folder, tiny: Detector) -> Check:
         def get(self, _name: str) -> Detector:
             return tiny
 
+        def all(self) -> list[Detector]:
+            return [tiny]
+
     def checked(text: str, **more: Any) -> Checked:
         folder.input.write_bytes(text.encode())
         folder.complete()

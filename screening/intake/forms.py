@@ -1,0 +1,441 @@
+"""How the columns of a file write their numbers and times, decided by the whole of a column or not at all.
+
+The same payment must get the same probability however it is written. So every cell that means two things is held
+against all others of its column: where they leave one reading, that one is taken, and the result has a note; where
+they leave two, the user is asked; where they contradict each other, the file is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from screening.errors import BadFile, Question, Reading, Undecided
+from screening.intake import numbers
+from screening.intake.numbers import NumberForm, Writing
+from screening.transactions import times
+from screening.transactions.missing import missing
+from screening.transactions.times import Family, Order, TimeForm, Unit
+
+EXAMPLES = 5
+FEW = 0.01
+"""Cells of another form up to this share of a column are mistakes in them; more of them are another form."""
+GROUPS = 2
+"""So many cells like 1,070, and no other decimals in the column: they are thousands."""
+ORDER_WORDS = {
+    Order.DAY_FIRST: "day before month",
+    Order.MONTH_FIRST: "month before day",
+    Order.YEAR_FIRST: "year before month and day",
+}
+ANSWERS = {
+    "dates": tuple(order.value for order in Order),
+    "decimal": (".", ","),
+    "sign": ("keep", "turn"),
+    "time_unit": tuple(unit.value for unit in Unit),
+}
+"""The questions, and what can be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What whoever sent a file said of it; ``None`` where nothing was said."""
+
+    dates: str | None = None
+    decimal: str | None = None
+    sign: str | None = None
+    time_unit: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, str | None]) -> Answers:
+        """Answers by their names.
+
+        Raises:
+            BadFile: there is no such question, or no such answer.
+        """
+        for name, value in given.items():
+            if name not in ANSWERS or (value is not None and value not in ANSWERS[name]):
+                raise BadFile(
+                    f"{str(value)[:20]!r} is no answer for {name[:20]}.",
+                    remedy=f"The answers are: {', '.join(ANSWERS.get(name, ()))}.",
+                )
+        return cls(**given)
+
+
+NOTHING_SAID = Answers()
+
+
+@dataclass(slots=True)
+class NumberEvidence:
+    """What the cells of a column of numbers look like."""
+
+    writings: Counter[Writing] = field(default_factory=Counter)
+    shown: dict[Writing, list[str]] = field(default_factory=dict)
+    small: int = 0
+    """Whole numbers below 1000 without a mark."""
+    large: int = 0
+    """Whole numbers from 1000 on without a mark."""
+    books: set[str] = field(default_factory=set)
+    """``DR`` and ``CR`` and the like."""
+
+    def add(self, text: str, count: int = 1) -> None:
+        """Look at a cell that stands so many times."""
+        if missing(text):
+            return
+        written = numbers.take_apart(text)
+        if written is None:
+            return
+        self.writings[written.writing] += count
+        kept = self.shown.setdefault(written.writing, [])
+        if len(kept) < EXAMPLES and text.strip() not in kept:
+            kept.append(text.strip())
+        if written.around in numbers.BOOKED:
+            self.books.add(written.around)
+        if written.writing is Writing.INTEGER:
+            if len(written.digits.lstrip("0")) > 3:
+                self.large += count
+            else:
+                self.small += count
+
+    @property
+    def commas(self) -> int:
+        """Cells whose comma can only be a decimal mark, or whose points can only part thousands."""
+        return self.writings[Writing.COMMA] + self.writings[Writing.GROUPED_BY_POINTS]
+
+    @property
+    def points(self) -> int:
+        """The other way round."""
+        return self.writings[Writing.POINT] + self.writings[Writing.GROUPED_BY_COMMAS]
+
+    def one(self, *writings: Writing) -> str:
+        """A cell that is written so, as it stands."""
+        return next(text for writing in writings for text in self.shown.get(writing, ()))
+
+
+def number_form(
+    name: str,
+    seen: NumberEvidence,
+    others: Iterable[NumberEvidence],
+    answers: Answers,
+    *,
+    amount: bool,
+) -> tuple[NumberForm, list[str]]:
+    """How a column writes its numbers, and what was assumed of it.
+
+    Args:
+        name: the column's.
+        seen: what its cells look like.
+        others: the same of the file's other columns of numbers: one program wrote them all.
+        answers: what the user said.
+        amount: whether it is the amount, of which a thousandth part is hardly ever written.
+
+    Raises:
+        Undecided: its cells can be read in two ways.
+        BadFile: they contradict each other.
+    """
+    turned = answers.sign == "turn" and amount
+    decimal = answers.decimal or _decimal(name, seen) or _pooled(others)
+    lone_commas, lone_points = seen.writings[Writing.LONE_COMMA], seen.writings[Writing.LONE_POINT]
+    if decimal is None:
+        if lone_commas and lone_points:
+            raise _two_ways(name, seen, Writing.LONE_COMMA, Writing.LONE_POINT)
+        if lone_commas and not (lone_commas >= GROUPS and not seen.large):
+            raise _ask_decimal(name, seen.shown[Writing.LONE_COMMA])
+        if lone_points and amount and seen.small and not seen.large:
+            raise _ask_decimal(name, seen.shown[Writing.LONE_POINT])
+        decimal = "."
+    form = NumberForm(decimal, turned)
+    notes = []
+    lone = [writing for writing in (Writing.LONE_COMMA, Writing.LONE_POINT) if seen.writings[writing]]
+    if lone and (lone_commas or decimal == ","):
+        text = seen.one(*lone)
+        notes.append(
+            f"{name}: “{numbers.excerpt(text)}” was read as {_number(text, form)}, and its like likewise."
+        )
+    if seen.books:
+        notes.append(
+            f"{name}: amounts with DR were read as positive (money that leaves), those with CR as negative."
+        )
+    if turned:
+        notes.append(
+            f"{name} was read with the other sign, as was said: what leaves the account is positive."
+        )
+    return form, notes
+
+
+def decimal_comma_note(columns: Mapping[str, NumberEvidence], forms: Mapping[str, NumberForm]) -> list[str]:
+    """What is said of the columns whose cells show decimal commas: one note for all of them."""
+    found = [name for name, seen in columns.items() if forms[name].decimal == "," and seen.commas]
+    if not found:
+        return []
+    text = columns[found[0]].one(Writing.COMMA, Writing.GROUPED_BY_POINTS)
+    others = f", and so were {len(found) - 1} other columns" if found[1:] else ""
+    meant = _number(text, forms[found[0]])
+    return [f"{found[0]} has decimal commas: “{numbers.excerpt(text)}” was read as {meant}{others}."]
+
+
+def _number(text: str, form: NumberForm) -> str:
+    value = numbers.number(text, form)
+    return "too large a number" if value is None else f"{value:.15g}"
+
+
+def _decimal(name: str, seen: NumberEvidence) -> str | None:
+    """The decimal mark that a column's own cells leave no doubt of.
+
+    Raises:
+        BadFile: some say one thing, some the other.
+    """
+    commas, points = seen.commas, seen.points
+    if commas and points and min(commas, points) > max(FEW * (commas + points), 1):
+        raise BadFile(
+            f"{name} writes its decimals in two ways: "
+            f"“{numbers.excerpt(seen.one(Writing.COMMA, Writing.GROUPED_BY_POINTS))}” and "
+            f"“{numbers.excerpt(seen.one(Writing.POINT, Writing.GROUPED_BY_COMMAS))}”.",
+            where=f"column {name}",
+            remedy="Write one decimal mark in the whole column: then no cell can mean two numbers.",
+        )
+    if commas or points:
+        return "," if commas > points else "."
+    return None
+
+
+def _pooled(others: Iterable[NumberEvidence]) -> str | None:
+    """The mark of the file's other columns, if all say the same."""
+    found = list(others)
+    commas, points = sum(one.commas for one in found), sum(one.points for one in found)
+    return None if bool(commas) == bool(points) else "," if commas else "."
+
+
+def _two_ways(name: str, seen: NumberEvidence, one: Writing, other: Writing) -> BadFile:
+    return BadFile(
+        f"{name} has “{seen.one(one)}” and “{seen.one(other)}”: which of the marks is the decimal mark can't be told.",
+        where=f"column {name}",
+        remedy="Write the numbers without marks between thousands.",
+    )
+
+
+def _ask_decimal(name: str, cells: list[str]) -> Undecided:
+    readings = tuple(
+        Reading(
+            mark,
+            f"the decimal mark is {'a point' if mark == '.' else 'a comma'}",
+            tuple((numbers.excerpt(cell), _number(cell, NumberForm(mark))) for cell in cells[:EXAMPLES]),
+        )
+        for mark in ANSWERS["decimal"]
+    )
+    what = f"{name}: “{numbers.excerpt(cells[0])}” can be {readings[0].examples[0][1]} or {readings[1].examples[0][1]}."
+    return _undecided(Question("decimal", name, what, readings))
+
+
+def _undecided(question: Question) -> Undecided:
+    option = question.option.replace("_", "-")
+    answers = " or ".join(f"--{option} {reading.answer} ({reading.words})" for reading in question.readings)
+    return Undecided(
+        question.words,
+        where=f"column {question.column}",
+        remedy=f"Say which one is meant: {answers}.",
+        questions=(question,),
+    )
+
+
+@dataclass(slots=True)
+class TimeEvidence:
+    """What the cells of a column of times look like."""
+
+    families: Counter[Family] = field(default_factory=Counter)
+    shown: dict[Family, list[str]] = field(default_factory=dict)
+    orders: Counter[Order] = field(default_factory=Counter)
+    """Of the cells whose parts may stand in several orders, how many each order fits."""
+    ordered: int = 0
+    differ: bool = False
+    """Whether any of them means different times by different orders."""
+    open_cells: list[str] = field(default_factory=list)
+    units: Counter[Unit | None] = field(default_factory=Counter)
+    shortened: str | None = None
+    iso_past_twelve: bool = False
+    """Whether any ISO date has a day beyond 12: then no spreadsheet turned days and months."""
+    others_to_twelve: bool = False
+    """Whether any cell with slashes, points or dashes has both numbers up to 12."""
+
+    def add(self, text: str, count: int = 1) -> None:
+        """Look at a cell that stands so many times."""
+        if missing(text):
+            return
+        plain = times.bare(text)
+        if times.SHORTENED.fullmatch(plain):
+            self.shortened = plain
+            return
+        family = times.family_of(plain)
+        if family is None:
+            return
+        self.families[family] += count
+        kept = self.shown.setdefault(family, [])
+        if len(kept) < EXAMPLES and plain not in kept:
+            kept.append(plain)
+        readings = times.readings_of(plain)
+        if readings and family is not Family.NUMBER:
+            self.ordered += count
+            self.orders.update(dict.fromkeys(readings, count))
+            if len(set(readings.values())) > 1:
+                self.differ = True
+                if len(self.open_cells) < EXAMPLES and plain not in self.open_cells:
+                    self.open_cells.append(plain)
+        if family in {Family.NUMBER, Family.SHEET}:
+            self.units[times.unit_of(float(plain))] += count
+        self._half(plain, family)
+
+    def _half(self, plain: str, family: Family) -> None:
+        """Note what tells whether a spreadsheet took a part of the cells for dates."""
+        if family is Family.ISO:
+            self.iso_past_twelve = self.iso_past_twelve or int(plain.split("-")[2][:2].strip(" T")) > 12
+        elif family in {Family.POINTS, Family.SLASHES, Family.DASHES}:
+            first, second = (int(part) for part in plain.replace(".", "/").replace("-", "/").split("/")[:2])
+            self.others_to_twelve = self.others_to_twelve or max(first, second) <= 12
+
+    def main(self) -> list[Family]:
+        """The families of more than a few cells, the most frequent first."""
+        total = sum(self.families.values())
+        return [family for family, count in self.families.most_common() if count > FEW * total]
+
+
+def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm, list[str]]:
+    """How a column writes its times, and what was assumed of it.
+
+    Raises:
+        Undecided: its cells can be read in two ways.
+        BadFile: they contradict each other, or make no time.
+    """
+    if seen.shortened is not None:
+        raise BadFile(
+            f"The numbers in {name} were shortened by a spreadsheet (“{seen.shortened}”): their last digits are lost.",
+            where=f"column {name}",
+            remedy="Export the file again from where it came from, or widen the column before it is saved as CSV.",
+        )
+    families = seen.main()
+    notes = _mixed(name, seen, families)
+    if not families:
+        return times.AUTO, notes
+    if {Family.NUMBER, Family.SHEET} & set(families):
+        return _counted(name, seen, answers, notes)
+    if not seen.ordered:
+        return times.AUTO, notes
+    order = _order(name, seen, answers)
+    if seen.differ:
+        cell = seen.open_cells[0]
+        words = f"{name} has its {ORDER_WORDS[order]}: “{cell}” was read as {_shown(times.readings_of(cell)[order])}"
+        notes.append(words + (", as was said." if answers.dates else "; no other order fits all rows."))
+    return TimeForm(order), notes
+
+
+def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
+    """A note where dates are written in several ways.
+
+    Raises:
+        BadFile: that is how a spreadsheet leaves a column that it understood by halves.
+    """
+    if len(families) < 2:
+        return []
+    first, second = (f"“{seen.shown[family][0]}”" for family in families[:2])
+    number = {Family.NUMBER, Family.SHEET, Family.DIGITS_6, Family.DIGITS_8}
+    turned = (
+        Family.ISO in families
+        and {Family.SLASHES, Family.POINTS, Family.DASHES} & set(families)
+        and not seen.iso_past_twelve
+        and not seen.others_to_twelve
+    )
+    if turned or (number & set(families) and set(families) - number):
+        raise BadFile(
+            f"The dates in {name} are written in two ways, as {first} and as {second}: a spreadsheet that takes a "
+            "part of them for dates often swaps their days and months.",
+            where=f"column {name}",
+            remedy="Export the column again as text, or write all its dates as 2025-12-31 23:59:00.",
+        )
+    if set(families) <= number:
+        return []
+    return [
+        f"The dates in {name} are written in several ways, as {first} and as {second}; each was read as it stands."
+    ]
+
+
+def _counted(name: str, seen: TimeEvidence, answers: Answers, notes: list[str]) -> tuple[TimeForm, list[str]]:
+    cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
+    if answers.time_unit:
+        said = Unit(answers.time_unit)
+        return TimeForm(unit=said), [*notes, f"{name} was read as {_UNIT_WORDS[said]}, as was said."]
+    units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
+    if set(units) == {None} or not units:
+        raise BadFile(
+            f"The numbers in {name} (“{cells[0]}”) make no date from {times.FIRST_NUMBER_YEAR} to {times.LAST_YEAR}.",
+            where=f"column {name}",
+            remedy=f"Write dates in a way that is read here ({times.SPELLINGS}), or say what they count with "
+            f"--time-unit {', '.join(Unit)}.",
+        )
+    if len(units) > 1:
+        shown = " and as ".join(f"“{cell}”" for cell in cells[:1] + cells[-1:])
+        raise BadFile(
+            f"The times in {name} count different things in different rows, as {shown}.",
+            where=f"column {name}",
+            remedy="Write all of them in one way.",
+        )
+    (unit,) = units
+    if unit is Unit.SHEET_DAYS:
+        notes.append(
+            f"{name} holds days as spreadsheets count them: “{cells[0]}” was read as "
+            f"{_shown(times.time_of(cells[0]) or 0.0)}."
+        )
+    elif unit is not Unit.SECONDS:
+        notes.append(f"{name} was read as {_UNIT_WORDS[unit or Unit.SECONDS]}.")
+    return TimeForm(unit=unit), notes
+
+
+_UNIT_WORDS = {
+    Unit.SECONDS: "seconds since 1970",
+    Unit.MILLISECONDS: "milliseconds since 1970",
+    Unit.MICROSECONDS: "microseconds since 1970",
+    Unit.NANOSECONDS: "nanoseconds since 1970",
+    Unit.SHEET_DAYS: "days as spreadsheets count them, since 1900",
+}
+
+
+def _order(name: str, seen: TimeEvidence, answers: Answers) -> Order:
+    """The only order that fits nearly all cells.
+
+    Raises:
+        Undecided: several fit.
+        BadFile: none does.
+    """
+    fitting = [order for order in Order if seen.orders[order] >= (1 - FEW) * seen.ordered]
+    if answers.dates:
+        return Order(answers.dates)
+    best = max(seen.orders.values())
+    fitting = [order for order in fitting if seen.orders[order] == best] or fitting
+    if not fitting:
+        raise BadFile(
+            f"The dates in {name} are written day before month in some rows and month before day in others.",
+            where=f"column {name}",
+            remedy="Write all of them in one way, best as 2025-12-31.",
+        )
+    if len(fitting) == 1 or not seen.differ:
+        return fitting[0]
+    readings = tuple(
+        Reading(
+            order.value,
+            ORDER_WORDS[order],
+            tuple(
+                (cell, _shown(found[order]))
+                for cell in seen.open_cells
+                if order in (found := times.readings_of(cell))
+            ),
+        )
+        for order in fitting
+    )
+    one, other = readings[0].examples[0][1], readings[1].examples[0][1]
+    what = f"{name}: “{seen.open_cells[0]}” can be {one} or {other}, and no row tells which."
+    raise _undecided(Question("dates", name, what, readings))
+
+
+def _shown(seconds: float) -> str:
+    """A time as a date, with its time of day unless that is midnight."""
+    moment = times.EPOCH + timedelta(seconds=seconds)
+    return f"{moment:%Y-%m-%d}" if seconds % 86_400 == 0 else f"{moment:%Y-%m-%d %H:%M:%S}"

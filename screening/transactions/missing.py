@@ -1,0 +1,24 @@
+"""Which texts say that there is nothing: the same ones in files, JSON and training."""
+
+from __future__ import annotations
+
+import re
+
+WORDS = frozenset(
+    {
+        *("na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "missing", "-", "--", "?", "."),
+        *(r"\n", "[null]", "(null)", "<null>", "<na>", "nat", "(none)", "(blank)", "undefined"),
+    }
+)
+r"""As databases, pandas, spreadsheets and people write it, without case: ``\N`` is MySQL's, ``[NULL]`` DBeaver's."""
+
+
+SHEET_ERROR = re.compile(r"#(?:N/A|DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)", re.IGNORECASE)
+"""What a spreadsheet shows where it can't calculate. ``#N/A`` says that there is nothing, the others that something is
+wrong."""
+
+
+def missing(text: str) -> bool:
+    """Whether a cell says nothing: it is blank, or a word for it."""
+    plain = text.strip()
+    return not plain or plain.casefold() in WORDS

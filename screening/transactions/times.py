@@ -1,0 +1,332 @@
+"""How times are written, and which seconds since 1970 they are: one meaning for files, JSON and training.
+
+A cell of one meaning is read as it stands. Of a cell that could mean several times (04/05/2025, 250104) the whole
+column must say which one: :mod:`screening.intake.forms` looks at it and gives a :class:`TimeForm`.
+
+Standard library only: a web process that scores one transaction pays for nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- times without a zone are taken as written
+FIRST_YEAR, LAST_YEAR = 1970, 2100
+FIRST_NUMBER_YEAR = 1990
+"""Numbers that would be an earlier time are no times: 20250104 is a date, and not a day of August 1970."""
+AHEAD = timedelta(days=366)
+"""How far in the future a time may lie whose century or order of parts isn't written."""
+
+Parts = tuple[int, int, int]
+"""Year, month and day."""
+
+
+class Order(StrEnum):
+    """In which order day, month and year stand."""
+
+    DAY_FIRST = "dmy"
+    MONTH_FIRST = "mdy"
+    YEAR_FIRST = "ymd"
+
+
+class Unit(StrEnum):
+    """What a number counts since 1970; a spreadsheet counts days since 1900."""
+
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+    SHEET_DAYS = "days"
+
+
+class Family(StrEnum):
+    """How a cell looks: cells of one column that look differently were mostly not written by one program."""
+
+    ISO = "2025-12-31 23:59:00"
+    SLASHED_YEAR = "2025/12/31"
+    NAMED = "31-Dec-2025"
+    POINTS = "31.12.2025"
+    SLASHES = "31/12/2025"
+    DASHES = "31-12-2025"
+    DIGITS_14 = "20251231235900"
+    DIGITS_8 = "20251231"
+    DIGITS_6 = "251231"
+    NUMBER = "1767225540"
+    SHEET = "46022.99"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeForm:
+    """What the cells of a column say together; ``None`` where each must say it by itself."""
+
+    order: Order | None = None
+    unit: Unit | None = None
+
+
+AUTO = TimeForm()
+SPELLINGS = "2025-12-31 23:59:00, 31.12.2025 23:59, 31/12/2025, 12/31/2025 11:59 PM, 31-Dec-2025, 20251231, 1767225540"
+"""What a message names as readable."""
+
+_PER_SECOND = {
+    Unit.SECONDS: 1.0,
+    Unit.MILLISECONDS: 1e3,
+    Unit.MICROSECONDS: 1e6,
+    Unit.NANOSECONDS: 1e9,
+}
+_SHEET_ZERO = (datetime(1899, 12, 30) - EPOCH).total_seconds()  # noqa: DTZ001
+_FROM = (datetime(FIRST_NUMBER_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
+_TO = (datetime(LAST_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
+_DAY = 86_400.0
+
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan january januar janvier enero ene janeiro gennaio gen januari jänner",
+            "feb february februar février fév fevrier fev febrero fevereiro febbraio februari",
+            "mar march märz mär mrz mars marzo março marco maart mrt",
+            "apr april avril avr abril abr aprile",
+            "may mai mayo maio maggio mag mei",
+            "jun june juni juin junio junho giugno giu",
+            "jul july juli juillet juil julio julho luglio lug",
+            "aug august août aout aoû agosto ago augustus",
+            "sep sept september septembre septiembre setembro set settembre",
+            "oct october oktober okt octobre octubre outubro out ottobre ott",
+            "nov november novembre noviembre novembro",
+            "dec december dezember dez décembre déc decembre diciembre dic dezembro dicembre desember",
+        ),
+        1,
+    )
+    for name in names.split()
+}
+_WEEKDAY = r"(?:[^\W\d_]{2,10}\.?,? +)?"
+_REST = r"(?:(?:[ T]|, ?)+(?P<clock>.+))?"
+_ISO = re.compile(r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})" + _REST, re.ASCII)
+_YEAR_FIRST = re.compile(r"(?P<y>\d{4})(?P<sign>[/.])(?P<m>\d{1,2})(?P=sign)(?P<d>\d{1,2})" + _REST, re.ASCII)
+_THREE = re.compile(
+    r"(?P<a>\d{1,2})(?P<sign>[./-])(?P<b>\d{1,2})(?P=sign)(?P<c>\d{4}|\d{2})" + _REST, re.ASCII
+)
+_DAY_NAMED = re.compile(
+    _WEEKDAY + r"(?P<d>\d{1,2})\.?[ ./-]*(?P<name>[^\W\d_]{3,10})\.?[ ./,-]*(?P<y>\d{4}|\d{2})" + _REST
+)
+_NAMED_DAY = re.compile(
+    _WEEKDAY + r"(?P<name>[^\W\d_]{3,10})\.?[ -]+(?P<d>\d{1,2})(?:st|nd|rd|th)?(?:,? +|-)(?P<y>\d{4})" + _REST
+)
+_C_TIME = re.compile(
+    _WEEKDAY
+    + r"(?P<name>[^\W\d_]{3,10}) +(?P<d>\d{1,2}) +(?P<clock>\d{1,2}:\d{2}(?::\d{2})?)(?: +(?P<zone>UTC|GMT))?"
+    r" +(?P<y>\d{4})"
+)
+_CLOCK = re.compile(
+    r"(?P<h>\d{1,2})(?:(?P<sign>[:.h])(?P<m>\d{2}))?(?:(?P=sign)(?P<s>\d{2})(?:[.,](?P<f>\d+))?)?\s*(?P<half>[ap]\.?m\.?)?\s*"
+    r"(?P<zone>utc|gmt|z|[+-]\d{2}(?::?\d{2})?)?",
+    re.ASCII | re.IGNORECASE,
+)
+_DIGITS_14 = re.compile(r"(\d{4})(\d{2})(\d{2})[ T_-]?(\d{2}):?(\d{2})(?::?(\d{2}))?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
+"""A long whole number as a spreadsheet shows it in a narrow column: its other digits are lost."""
+
+
+def time_of(text: str, form: TimeForm = AUTO) -> float | None:
+    """Seconds since 1970 of a date with or without a time of day, or of a number that counts since 1970 or 1900.
+
+    With a zone it becomes UTC, without one it is as written. ``None`` for a text that is none, that means several
+    times and ``form`` doesn't say which, or that lies outside 1970 to 2100.
+    """
+    plain = bare(text)
+    if form.unit is not None:
+        return _counted(plain, form.unit)
+    if plain[4:5] == "-":  # nearly always ISO 8601
+        try:
+            return _seconds(datetime.fromisoformat(plain))
+        except ValueError:
+            pass
+    written = _written(plain)
+    if written is not None:
+        parts, clock, zone = written
+        return _moment(parts, clock, zone)
+    readings = {order: seconds for order, seconds in _orders(plain) if seconds is not None}
+    if readings:
+        if form.order is not None:
+            return readings.get(form.order)
+        return next(iter(readings.values())) if len(set(readings.values())) == 1 else None
+    return seconds_of(float(plain)) if _NUMBER.fullmatch(plain) and not SHORTENED.fullmatch(plain) else None
+
+
+def readings_of(text: str) -> dict[Order, float]:
+    """What a cell of several orders can mean, by the order of its parts; empty for others."""
+    return {order: seconds for order, seconds in _orders(bare(text)) if seconds is not None}
+
+
+def family_of(text: str) -> Family | None:  # noqa: PLR0911 -- one for each family
+    """How a cell looks, ``None`` where it is no time at all."""
+    plain = bare(text)
+    if _ISO.fullmatch(plain):
+        return Family.ISO
+    if _YEAR_FIRST.fullmatch(plain):
+        return Family.SLASHED_YEAR
+    three = _THREE.fullmatch(plain)
+    if three:
+        return {".": Family.POINTS, "/": Family.SLASHES, "-": Family.DASHES}[three["sign"]]
+    if _DIGITS_14.fullmatch(plain) and time_of(plain) is not None:
+        return Family.DIGITS_14
+    if plain.isdecimal() and plain.isascii() and len(plain) in (6, 8):
+        return Family.DIGITS_8 if len(plain) == 8 else Family.DIGITS_6
+    if _NUMBER.fullmatch(plain):
+        return Family.SHEET if unit_of(float(plain)) is Unit.SHEET_DAYS else Family.NUMBER
+    return Family.NAMED if _written(plain) is not None else None
+
+
+def unit_of(value: float) -> Unit | None:
+    """What a number counts, if that makes a time from 1990 to 2100; no number fits two units."""
+    for unit, each in _PER_SECOND.items():
+        if _FROM <= value / each < _TO:
+            return unit
+    return Unit.SHEET_DAYS if _FROM <= value * _DAY + _SHEET_ZERO < _TO else None
+
+
+def seconds_of(value: float) -> float | None:
+    """Seconds since 1970 of a number that makes one plausible time; ``None`` for any other."""
+    unit = unit_of(value)
+    if unit is not None:
+        return _in_seconds(value, unit)
+    if value == int(value) and 1e7 <= value < 1e8:  # 20250104, as JSON and Parquet have it
+        return _moment(_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
+    return None
+
+
+def bare(text: str) -> str:
+    """A cell without surrounding and with plain white space."""
+    return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())
+
+
+def _in_seconds(value: float, unit: Unit) -> float:
+    if unit is Unit.SHEET_DAYS:
+        return round(value * _DAY * 1000) / 1000 + _SHEET_ZERO  # a double of days holds about a microsecond
+    return value / _PER_SECOND[unit]
+
+
+def _counted(plain: str, unit: Unit) -> float | None:
+    if not _NUMBER.fullmatch(plain) or SHORTENED.fullmatch(plain):
+        return None
+    seconds = _in_seconds(float(plain), unit)
+    return seconds if 0 <= seconds < _TO else None
+
+
+def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
+    """Date, clock and zone of a cell of one meaning; ``None`` where it isn't one."""
+    for pattern in (_ISO, _YEAR_FIRST):
+        found = pattern.fullmatch(plain)
+        if found:
+            return (int(found["y"]), int(found["m"]), int(found["d"])), found["clock"], None
+    three = _THREE.fullmatch(plain)
+    if three:
+        if three["sign"] != ".":
+            return None
+        return (_century(three["c"]), int(three["b"]), int(three["a"])), three["clock"], None
+    digits = _DIGITS_14.fullmatch(plain)
+    if digits and FIRST_YEAR <= int(digits[1]) < LAST_YEAR and _valid(tuple(map(int, digits.groups()[:3]))):  # type: ignore[arg-type]
+        clock = ":".join(part for part in digits.groups()[3:] if part)
+        return (int(digits[1]), int(digits[2]), int(digits[3])), clock, None
+    for pattern in (_DAY_NAMED, _NAMED_DAY, _C_TIME):
+        found = pattern.fullmatch(plain)
+        month = found and _MONTHS.get(found["name"].casefold())
+        if found and month:
+            zone = found.groupdict().get("zone")
+            return (_century(found["y"]), month, int(found["d"])), found["clock"], zone
+    return None
+
+
+def _orders(plain: str) -> Iterator[tuple[Order, float | None]]:
+    """Every order of the parts of a cell, and the time that it makes, if any."""
+    three = _THREE.fullmatch(plain)
+    if three and three["sign"] != ".":
+        a, b, c = three["a"], three["b"], three["c"]
+        yield Order.DAY_FIRST, _moment((_century(c), int(b), int(a)), three["clock"], None)
+        yield Order.MONTH_FIRST, _moment((_century(c), int(a), int(b)), three["clock"], None)
+        if len(c) == 2 and len(a) == 2:
+            yield Order.YEAR_FIRST, _near(_moment((_century(a), int(b), int(c)), three["clock"], None))
+    elif len(plain) in (6, 8) and plain.isdecimal() and plain.isascii():
+        for order in Order:
+            yield order, _near(_moment(_digits(plain, order), None, None))
+
+
+def _digits(plain: str, order: Order) -> Parts:
+    """Year, month and day of six or eight digits."""
+    long = len(plain) == 8
+    if order is Order.YEAR_FIRST:
+        year, month, day = plain[:-4], plain[-4:-2], plain[-2:]
+    else:
+        first, second, year = plain[:2], plain[2:4], plain[4:]
+        day, month = (first, second) if order is Order.DAY_FIRST else (second, first)
+    return (int(year) if long else _century(year)), int(month), int(day)
+
+
+def _century(year: str) -> int:
+    """A year of two digits is the latest one that isn't far ahead."""
+    if len(year) > 2:
+        return int(year)
+    latest = (datetime.now(UTC) + AHEAD).year
+    return latest - (latest - int(year)) % 100
+
+
+def _near(seconds: float | None) -> float | None:
+    """A time whose order of parts is a guess lies between 1990 and the next year, or it is another order."""
+    if seconds is None:
+        return None
+    latest = (datetime.now(UTC).replace(tzinfo=None) + AHEAD - EPOCH).total_seconds()
+    return seconds if _FROM <= seconds <= latest else None
+
+
+def _valid(parts: Parts) -> bool:
+    try:
+        datetime(*parts)  # noqa: DTZ001
+    except ValueError:
+        return False
+    return True
+
+
+def _moment(parts: Parts | None, clock: str | None, zone: str | None) -> float | None:
+    if parts is None or not _valid(parts):
+        return None
+    found = datetime(*parts)  # noqa: DTZ001
+    if clock:
+        match = _CLOCK.fullmatch(clock.strip())
+        if match is None or (match["m"] is None and match["half"] is None):
+            return None
+        hour, minute, second = int(match["h"]), int(match["m"] or 0), int(match["s"] or 0)
+        if match["half"]:
+            if not 1 <= hour <= 12:
+                return None
+            hour = hour % 12 + (12 if match["half"][0] in "Pp" else 0)
+        if hour == 24 and minute == second == 0:  # the end of a day, as ISO 8601 had it
+            hour, found = 0, found + timedelta(days=1)
+        if hour > 23 or minute > 59 or second > 60:
+            return None
+        found += timedelta(hours=hour, minutes=minute, seconds=second)
+        if match["f"]:
+            found += timedelta(seconds=float(f"0.{match['f']}"))
+        zone = match["zone"] or zone
+    return _seconds(found.replace(tzinfo=_zone(zone)) if zone else found)
+
+
+def _zone(text: str) -> timezone:
+    if text[0] not in "+-":
+        return UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    ahead = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(ahead if text[0] == "+" else -ahead)
+
+
+def _seconds(found: datetime) -> float | None:
+    if found.tzinfo is not None:
+        try:
+            found = found.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # before the year 1 or after 9999, in UTC
+            return None
+    return (found - EPOCH).total_seconds() if FIRST_YEAR <= found.year < LAST_YEAR else None

@@ -1,0 +1,433 @@
+"""The same payment gets the same probability, however its file is written, or a clear refusal or question.
+
+Each form is one that people have: reported in public as read wrongly by some program, or known from banks and
+spreadsheets. The payments are made here; what is compared is the probability of the shipped detector ``payments``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from screening.detectors.registry import Detectors
+from screening.errors import BadFile, ScreeningError, Undecided
+from screening.intake import NOTHING_SAID, Answers, identify
+from screening.settings import Settings
+from screening.uploads import preflight
+from screening.uploads.pipeline import screen
+from screening.uploads.results import Outcome
+from screening.uploads.upload_folder import Folder
+
+HEADER = ("TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT")
+SHEET_ZERO = datetime(1899, 12, 30, tzinfo=UTC)
+Row = tuple[datetime, str, str, float]
+
+
+def payments(step: timedelta = timedelta(hours=11, minutes=7, seconds=13), count: int = 40) -> list[Row]:
+    """Payments of three weeks of some months, a few of them large: so some are flagged."""
+    start = datetime(2025, 1, 4, 7, 30, 44, tzinfo=UTC)
+    amounts = (12.5, 1070.1, 64.35, 240.0, 5.1, 2500.0, 26.83, 9.99)
+    return [
+        (start + number * step, f"{500 + number % 6}", f"{30 + number % 5}", amounts[number * 3 % 8])
+        for number in range(count)
+    ]
+
+
+WHOLE = [(day, who, where, float(round(amount))) for day, who, where, amount in payments()]
+DAYS = [(day.replace(hour=0, minute=0, second=0), *rest) for day, *rest in payments()]
+
+
+@dataclass(frozen=True)
+class Result:
+    probability: np.ndarray
+    notes: str
+
+
+Screen = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def detectors(tmp_path_factory: pytest.TempPathFactory) -> Detectors:
+    return Detectors(Settings(instance=tmp_path_factory.mktemp("forms")))
+
+
+@pytest.fixture
+def screened(detectors: Detectors, tmp_path: Path) -> Screen:
+    def run(
+        content: bytes | str,
+        name: str = "a.csv",
+        *,
+        set_aside: bool = False,
+        answers: Answers = NOTHING_SAID,
+        check: bool = False,
+    ) -> Result:
+        data = content.encode() if isinstance(content, str) else content
+        folder = Folder(tmp_path, token_hex(4))
+        folder.create()
+        folder.input.write_bytes(data)
+        folder.complete()
+        common = {"wanted": None, "on_batch": lambda _: None, "answers": answers}
+        if check:
+            found = preflight.check(folder, identify(name, data[:4096]), detectors, **common)
+            return Result(np.zeros(0), " ".join(found.notes))
+        found = screen(
+            folder, identify(name, data[:4096]), detectors, set_aside=set_aside, threshold=0.8, **common
+        )
+        return Result(Outcome(folder, 0.8).probability.copy(), " ".join(found.notes))
+
+    return run
+
+
+def table(
+    rows: list[Row],
+    *,
+    when: Callable[[datetime], str] = lambda day: f"{day:%Y-%m-%d %H:%M:%S}",
+    amount: Callable[[float], str] = lambda value: f"{value:g}",
+    who: Callable[[str], str] = str,
+    delimiter: str = ",",
+    header: tuple[str, ...] = HEADER,
+) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(
+        [when(day), who(customer), terminal, amount(value)] for day, customer, terminal, value in rows
+    )
+    return out.getvalue()
+
+
+def german(value: float) -> str:
+    return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+def indian(value: float) -> str:
+    whole, _, cents = f"{value:.2f}".partition(".")
+    head, tail = whole[:-3], whole[-3:]
+    return f"{head},{tail}.{cents}" if head else f"{tail}.{cents}"
+
+
+def sheet(day: datetime) -> str:
+    return f"{(day - SHEET_ZERO) / timedelta(days=1):.10f}"
+
+
+MONTHS = ("", "Jan", "Feb", "Mär", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez")
+
+TIMES: dict[str, Callable[[datetime], str]] = {
+    "20250104073044": lambda day: f"{day:%Y%m%d%H%M%S}",
+    "20250104T073044": lambda day: f"{day:%Y%m%dT%H%M%S}",
+    "04.01.2025, 07:30:44": lambda day: f"{day:%d.%m.%Y, %H:%M:%S}",
+    "04.01.25 07:30:44": lambda day: f"{day:%d.%m.%y %H:%M:%S}",
+    "4.1.2025 7:30:44": lambda day: f"{day.day}.{day.month}.{day.year} {day.hour}:{day:%M:%S}",
+    "04-Jan-2025 07:30:44": lambda day: f"{day:%d-%b-%Y %H:%M:%S}",
+    "04. Jan 2025 07:30:44, in German": lambda day: f"{day.day}. {MONTHS[day.month]} {day:%Y %H:%M:%S}",
+    "Jan 4, 2025 7:30:44 AM": lambda day: f"{day:%b} {day.day}, {day:%Y %I:%M:%S %p}",
+    "Sat, 04 Jan 2025 07:30:44 GMT": lambda day: f"{day:%a, %d %b %Y %H:%M:%S} GMT",
+    "Sat Jan 04 07:30:44 UTC 2025": lambda day: f"{day:%a %b %d %H:%M:%S} UTC {day:%Y}",
+    "04-JAN-25 07.30.44.000000 AM": lambda day: f"{day:%d-%b-%y %I.%M.%S}.000000 {day:%p}".upper(),
+    "2025-01-04 7:30:44": lambda day: f"{day:%Y-%m-%d} {day.hour}:{day:%M:%S}",
+    "2025/01/04 07:30:44": lambda day: f"{day:%Y/%m/%d %H:%M:%S}",
+    "2025-01-04 07:30:44 UTC": lambda day: f"{day:%Y-%m-%d %H:%M:%S} UTC",
+    "2025-01-04 08:30:44+01:00": lambda day: f"{day + timedelta(hours=1):%Y-%m-%d %H:%M:%S}+01:00",
+    "2025-01-04T07:30:44.000Z": lambda day: f"{day:%Y-%m-%dT%H:%M:%S}.000Z",
+    "04/01/2025 07:30:44": lambda day: f"{day:%d/%m/%Y %H:%M:%S}",
+    "01/04/2025 07:30:44 AM": lambda day: f"{day:%m/%d/%Y %I:%M:%S %p}",
+    "04-01-2025 07:30:44": lambda day: f"{day:%d-%m-%Y %H:%M:%S}",
+    "epoch, seconds": lambda day: f"{day.timestamp():.0f}",
+    "epoch, milliseconds": lambda day: f"{day.timestamp() * 1e3:.0f}",
+    "epoch, microseconds": lambda day: f"{day.timestamp():.0f}000000",
+    "epoch, nanoseconds": lambda day: f"{day.timestamp():.0f}000000000",
+    "a spreadsheet's number of days": sheet,
+    "no-break space": lambda day: f"{day:%Y-%m-%d}\u00a0{day:%H:%M:%S}",
+}
+
+
+@pytest.mark.parametrize("form", TIMES)
+def test_a_time_is_the_same_however_it_is_written(screened: Screen, form: str) -> None:
+    plain = screened(table(payments())).probability
+    assert (plain >= 0.8).sum() > 2
+    np.testing.assert_array_equal(screened(table(payments(), when=TIMES[form])).probability, plain)
+
+
+DAY_FORMS: dict[str, Callable[[datetime], str]] = {
+    "20250104": lambda day: f"{day:%Y%m%d}",
+    "04012025": lambda day: f"{day:%d%m%Y}",
+    "01042025": lambda day: f"{day:%m%d%Y}",
+    "45661": lambda day: f"{(day - SHEET_ZERO).days}",
+    "04/01/25": lambda day: f"{day:%d/%m/%y}",
+    "4 January 2025": lambda day: f"{day.day} {day:%B %Y}",
+}
+
+
+@pytest.mark.parametrize("form", DAY_FORMS)
+def test_a_day_is_the_same_however_it_is_written(screened: Screen, form: str) -> None:
+    plain = screened(table(DAYS)).probability
+    answers = Answers(dates="dmy") if form == "04/01/25" else NOTHING_SAID  # 25 may be a day, too
+    np.testing.assert_array_equal(
+        screened(table(DAYS, when=DAY_FORMS[form]), answers=answers).probability, plain
+    )
+
+
+AMOUNTS: dict[str, Callable[[float], str]] = {
+    "1,070.10": lambda value: f"{value:,.2f}",
+    "1.070,10": german,
+    "1070,10": lambda value: f"{value:.2f}".replace(".", ","),
+    "1 070,10": lambda value: f"{value:,.2f}".replace(",", " ").replace(".", ","),
+    "1 070,10, no-break": lambda value: f"{value:,.2f}".replace(",", "\u00a0").replace(".", ","),
+    "1 070.10, narrow": lambda value: f"{value:,.2f}".replace(",", "\u202f"),
+    "1'070.10": lambda value: f"{value:,.2f}".replace(",", "'"),
+    "1’070.10": lambda value: f"{value:,.2f}".replace(",", "’"),
+    "1,070.10 as in India": indian,
+    "$1,070.10": lambda value: f"${value:,.2f}",
+    "1.070,10 €": lambda value: f"{german(value)} €",
+    "EUR 1070.10": lambda value: f"EUR {value:.2f}",
+    "1070.10 DR": lambda value: f"{value:.2f} DR",
+    "1070.10DR": lambda value: f"{value:.2f}DR",
+    "+1070.10": lambda value: f"+{value:.2f}",
+    "surrounded by no-break spaces": lambda value: f"\u00a0{value:.2f}\u00a0",
+    "0001070.10": lambda value: f"{value:010.2f}",
+    "1.0701E+03": lambda value: f"{value:.6E}",
+    "1070.1000": lambda value: f"{value:.4f}",
+}
+
+
+@pytest.mark.parametrize("form", AMOUNTS)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_an_amount_is_the_same_however_it_is_written(screened: Screen, form: str, delimiter: str) -> None:
+    plain = screened(table(payments())).probability
+    written = table(payments(), amount=AMOUNTS[form], delimiter=delimiter)
+    np.testing.assert_array_equal(screened(written).probability, plain)
+
+
+@pytest.mark.parametrize("mark", [",", "'", " ", "\u00a0"])
+def test_groups_of_three_without_other_decimals_are_thousands_and_it_is_said(
+    screened: Screen, mark: str
+) -> None:
+    plain = screened(table(WHOLE)).probability
+    found = screened(table(WHOLE, amount=lambda value: f"{value:,.0f}".replace(",", mark), delimiter=";"))
+    np.testing.assert_array_equal(found.probability, plain)
+    assert (", was read as 1070" in found.notes or "“1,070” was read as 1070" in found.notes) == (mark == ",")
+
+
+@pytest.mark.parametrize(
+    ("rows", "amount"),
+    [
+        (WHOLE, lambda value: german(value).removesuffix(",00")),
+        ([WHOLE[0], WHOLE[3]], lambda value: f"{value:,.0f}"),
+    ],
+    ids=["1.070 beside 12", "a lone 1,070"],
+)
+def test_a_mark_that_may_be_of_decimals_or_of_thousands_is_asked_about(
+    screened: Screen, rows: list[Row], amount: Callable[[float], str]
+) -> None:
+    content = table(rows, amount=amount, delimiter=";")
+    with pytest.raises(Undecided) as asked:
+        screened(content)
+    (question,) = asked.value.questions
+    assert question.option == "decimal"
+    shown = {reading.answer: dict(reading.examples) for reading in question.readings}
+    cell = next(iter(shown["."]))
+    assert {shown["."][cell], shown[","][cell]} == {"1070", "1.07"}
+    thousands = "," if "." in cell else "."
+    plain = screened(table(rows)).probability
+    np.testing.assert_array_equal(screened(content, answers=Answers(decimal=thousands)).probability, plain)
+
+
+@pytest.mark.parametrize("form", ["yymmdd", "dd/mm"])
+def test_days_that_may_be_two_are_asked_about(screened: Screen, form: str) -> None:
+    few = [row for row in DAYS if row[0].day <= 12]
+    when = {"yymmdd": "%y%m%d", "dd/mm": "%d/%m/%Y"}[form]
+    content = table(few, when=lambda day: f"{day:{when}}")
+    with pytest.raises(Undecided, match="no row tells which") as asked:
+        screened(content)
+    assert len(asked.value.questions[0].readings[0].examples) <= 5
+    answer = "ymd" if form == "yymmdd" else "dmy"
+    plain = screened(table(few)).probability
+    np.testing.assert_array_equal(screened(content, answers=Answers(dates=answer)).probability, plain)
+
+
+def test_one_row_far_below_settles_the_order_of_all(screened: Screen) -> None:
+    rows = payments(timedelta(minutes=1), 9000)
+    rows = [(day.replace(day=day.day % 12 + 1), *rest) for day, *rest in rows]
+    rows[-1] = (datetime(2025, 1, 25, tzinfo=UTC), *rows[-1][1:])
+    plain = screened(table(rows)).probability
+    found = screened(table(rows, when=TIMES["04/01/2025 07:30:44"]))
+    np.testing.assert_array_equal(found.probability, plain)
+    assert "no other order fits all rows" in found.notes
+
+
+REFUSED: dict[str, tuple[str, str]] = {
+    "half converted by a spreadsheet": (
+        table(payments(), when=lambda day: f"{day:%Y-%d-%m %H:%M:%S}" if day.day <= 12 else f"{day:%d/%m/%Y %H:%M:%S}"),
+        "written in two ways",
+    ),
+    "numbers of days among texts": (
+        table(payments(), when=lambda day: sheet(day) if day.day <= 12 else f"{day:%d/%m/%Y %H:%M:%S}"),
+        "written in two ways",
+    ),
+    "day first and month first in one column": (
+        table([*payments(), *payments()], when=lambda day: f"{day:%d/%m/%Y}" if day.hour % 2 else f"{day:%m/%d/%Y}"),
+        "day before month in some rows",
+    ),
+    "seconds and milliseconds": (
+        table(payments(), when=lambda day: f"{day.timestamp() * (1000 if day.hour % 2 else 1):.0f}"),
+        "count different things",
+    ),
+    "shortened times": (
+        table(payments(), when=lambda day: f"{day.timestamp() * 1e3:.5E}"),
+        "shortened by a spreadsheet",
+    ),
+    "shortened ids": (table(payments(), who=lambda who: f"{float(who + '0' * 15):.5E}"), "shortened by a spreadsheet"),
+    "hours since a start": (table(payments(), when=lambda day: f"{day.hour}"), "make no date from 1990 to 2100"),
+    "decimal points and commas": (
+        table(payments(), amount=lambda value: f"{value:.2f}" if value > 50 else f"{value:.2f}".replace(".", ",")),
+        "decimals in two ways",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", REFUSED)
+@pytest.mark.parametrize("set_aside", [False, True])
+def test_what_cannot_be_read_for_certain_is_refused_with_the_cause(
+    screened: Screen, form: str, set_aside: bool
+) -> None:
+    content, words = REFUSED[form]
+    with pytest.raises(BadFile, match=words) as refused:
+        screened(content, set_aside=set_aside)
+    assert str(refused.value.where).startswith("column ")
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    "word", [r"\N", "[NULL]", "(null)", "<NA>", "NaT", "NULL", "<null>", "(blank)", "n.a.", "N/A", "--"]
+)
+def test_words_for_nothing_are_nobody(screened: Screen, word: str) -> None:
+    with pytest.raises(BadFile) as refused:
+        screened(table(payments(), who=lambda who: word if who == "500" else who))
+    assert refused.value.problems[0].problem == "is missing"
+    assert refused.value.problems[0].column == "CUSTOMER_ID"
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        lambda value: f"-{value:g}",
+        lambda value: f"{value:g}-",
+        lambda value: f"({value:g})",
+        lambda value: f"−{value:g}",
+    ],
+)
+def test_the_banks_sign_is_asked_about_and_turned(screened: Screen, amount: Callable[[float], str]) -> None:
+    content = table(payments(), amount=amount)
+    for check in (False, True):
+        with pytest.raises(Undecided, match="negative in 40 rows") as asked:
+            screened(content, check=check)
+    assert asked.value.questions[0].readings[0].examples[0] == ("-12.5", "12.5")
+    plain = screened(table(payments())).probability
+    found = screened(content, answers=Answers(sign="turn"))
+    np.testing.assert_array_equal(found.probability, plain)
+    assert "with the other sign" in found.notes
+    kept = screened(content, answers=Answers(sign="keep")).probability
+    assert (kept != plain).any()
+
+
+def test_a_few_refunds_are_noted(screened: Screen) -> None:
+    rows = [(*row[:3], -row[3] if number == 7 else row[3]) for number, row in enumerate(payments())]
+    assert "1 amounts are negative" in screened(table(rows)).notes
+
+
+def test_rows_of_nothing_at_the_end_are_left_out_and_counted(screened: Screen) -> None:
+    plain = screened(table(payments())).probability
+    found = screened(table(payments()) + ",,,\n" * 3)
+    np.testing.assert_array_equal(found.probability, plain)
+    assert "3 empty rows at the end" in found.notes
+
+
+def test_lines_above_the_header_are_passed_over_and_counted(screened: Screen) -> None:
+    plain = screened(table(payments())).probability
+    above = '"Account";"000000 / example"\n"From";"01.01.2025"\n"";""\n'
+    found = screened(above + table(payments(), delimiter=";", amount=german))
+    np.testing.assert_array_equal(found.probability, plain)
+    assert "3 lines above the header" in found.notes
+
+
+def workbook(rows: list[list[object]], name: str = "xlsx") -> bytes:
+    import xlsxwriter
+
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True})
+    page = book.add_worksheet()
+    for number, row in enumerate([list(HEADER), *rows]):
+        page.write_row(number, 0, row)
+    book.close()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["xlsx", "xlsm"])
+def test_a_workbook_of_general_cells_has_its_days(screened: Screen, ending: str) -> None:
+    plain = screened(table(payments())).probability
+    rows = [[float(sheet(day)), int(who), int(where), value] for day, who, where, value in payments()]
+    found = screened(workbook(rows), f"a.{ending}")
+    np.testing.assert_array_equal(found.probability, plain)
+    assert "days as spreadsheets count them" in found.notes
+
+
+def test_an_error_of_the_spreadsheet_is_named_as_it_is_seen(screened: Screen) -> None:
+    import xlsxwriter
+
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True})
+    page = book.add_worksheet()
+    page.write_row(0, 0, HEADER)
+    for number, (day, who, where, value) in enumerate(payments(), start=1):
+        page.write_row(number, 0, [f"{day:%Y-%m-%d %H:%M:%S}", who, where, value])
+    page.write_formula(3, 3, "=1/0", None, "#DIV/0!")
+    page.write_formula(5, 2, "=NA()", None, "#N/A")
+    book.close()
+    with pytest.raises(BadFile) as refused:
+        screened(out.getvalue(), "a.xlsx")
+    assert [(one.row, one.column, one.value) for one in refused.value.problems] == [
+        (3, "TX_AMOUNT", "#DIV/0!"),
+        (5, "TERMINAL_ID", "#N/A"),
+    ]
+    assert refused.value.problems[0].problem == "is an error of the spreadsheet"
+
+
+@pytest.mark.parametrize("ending", ["txt", "tsv", "csv.gz", "parquet"])
+def test_every_ending_is_read_alike(screened: Screen, ending: str, tmp_path: Path) -> None:
+    plain = screened(table(payments())).probability
+    content = table(payments(), when=TIMES["04/01/2025 07:30:44"]).encode()
+    if ending == "csv.gz":
+        content = gzip.compress(content)
+    if ending == "parquet":
+        frame = pd.read_csv(io.BytesIO(content), dtype=str)
+        frame.to_parquet(tmp_path / "a.parquet")
+        content = (tmp_path / "a.parquet").read_bytes()
+    np.testing.assert_array_equal(screened(content, f"a.{ending}").probability, plain)
+
+
+def test_what_is_missing_is_told_of_the_nearest_detector_and_shortly(screened: Screen) -> None:
+    with pytest.raises(ScreeningError, match="Columns TERMINAL_ID, TX_AMOUNT are missing"):
+        screened("TX_DATETIME,CUSTOMER_ID,betrag_x\n2025-01-04,1,2\n")
+    with pytest.raises(ScreeningError) as far:
+        screened("Time,V1,Amount,x\n1,2,3,4\n")
+    assert "and 19 more are missing" in far.value.what
+    assert len(far.value.problems) == 8
+    assert far.value.problem_count == 27
+
+
+def test_no_answer_but_those_that_are_there_is_taken() -> None:
+    with pytest.raises(BadFile, match="no answer for decimal"):
+        Answers.of({"decimal": ";"})
+    with pytest.raises(BadFile, match="no answer for colour"):
+        Answers.of({"colour": "red"})
+    assert Answers.of({"dates": "dmy", "sign": None}) == Answers(dates="dmy")
