@@ -51,7 +51,7 @@ def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
                 "remedy": problem["remedy"],
                 "errors": problem["problems"],
                 "error_count": problem["problem_count"],
-                **({"mapping": problem["mapping"]} if problem.get("mapping") else {}),
+                **{name: problem[name] for name in ("mapping", "questions") if problem.get(name)},
             }
         )
         response.mimetype = "application/problem+json"
