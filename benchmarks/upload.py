@@ -75,7 +75,7 @@ def _read(file: Path) -> float:
 
 def _web_processes(server: Server) -> list[int]:
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if int(pid) not in server.workers()]
+    return [int(pid) for pid in children if int(pid) not in server.workers().values()]
 
 
 def _resident(pid: int) -> float:

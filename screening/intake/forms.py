@@ -20,6 +20,8 @@ from screening.transactions.missing import missing
 from screening.transactions.times import Family, Order, TimeForm, Unit
 
 EXAMPLES = 5
+MOST_DAYS = 50_000
+"""Different days that are counted: more than a century."""
 FEW = 0.01
 """Cells of another form up to this share of a column are mistakes in them; more of them are another form."""
 GROUPS = 2
@@ -234,7 +236,7 @@ def _undecided(question: Question) -> Undecided:
     return Undecided(
         question.words,
         where=f"column {question.column}",
-        remedy=f"Say which one is meant: {answers}.",
+        remedy=f"Say which one is meant; on the command line with {answers}.",
         questions=(question,),
     )
 
@@ -251,6 +253,8 @@ class TimeEvidence:
     differ: bool = False
     """Whether any of them means different times by different orders."""
     open_cells: list[str] = field(default_factory=list)
+    shown_days: dict[str, str] = field(default_factory=dict)
+    """One cell of each."""
     units: Counter[Unit | None] = field(default_factory=Counter)
     shortened: str | None = None
     iso_past_twelve: bool = False
@@ -258,11 +262,28 @@ class TimeEvidence:
     others_to_twelve: bool = False
     """Whether any cell with slashes, points or dashes has both numbers up to 12."""
 
+    days: Counter[str] = field(default_factory=Counter)
+    """Cells that begin with three numbers, without their time of day: looked at once a day, by :meth:`settle`."""
+
     def add(self, text: str, count: int = 1) -> None:
         """Look at a cell that stands so many times."""
         if missing(text):
             return
         plain = times.bare(text)
+        day = times.date_part(plain)
+        if day is not plain and len(self.days) < MOST_DAYS:
+            self.days[day] += count
+            self.shown_days.setdefault(day, plain)
+            return
+        self._look(plain, count)
+
+    def settle(self) -> None:
+        """Look at the days that were only counted so far."""
+        for day, count in self.days.items():
+            self._look(self.shown_days[day], count)
+        self.days.clear()
+
+    def _look(self, plain: str, count: int) -> None:
         if times.SHORTENED.fullmatch(plain):
             self.shortened = plain
             return
@@ -306,6 +327,7 @@ def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm
         Undecided: its cells can be read in two ways.
         BadFile: they contradict each other, or make no time.
     """
+    seen.settle()
     if seen.shortened is not None:
         raise BadFile(
             f"The numbers in {name} were shortened by a spreadsheet (“{seen.shortened}”): their last digits are lost.",

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from screening.errors import BadFile, UnsupportedKind
 
-READ = ".csv, .csv.gz, .xlsx, .xls or .parquet"
+READ = ".csv, .csv.gz, .txt, .xlsx, .xlsm, .xls or .parquet"
 
 
 class Kind(StrEnum):

@@ -106,6 +106,7 @@ _MONTHS = {
 _WEEKDAY = r"(?:[^\W\d_]{2,10}\.?,? +)?"
 _REST = r"(?:(?:[ T]|, ?)+(?P<clock>.+))?"
 _ISO = re.compile(r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})" + _REST, re.ASCII)
+_DATE_FIRST = re.compile(r"\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?=[ ,]|$)", re.ASCII)
 _YEAR_FIRST = re.compile(r"(?P<y>\d{4})(?P<sign>[/.])(?P<m>\d{1,2})(?P=sign)(?P<d>\d{1,2})" + _REST, re.ASCII)
 _THREE = re.compile(
     r"(?P<a>\d{1,2})(?P<sign>[./-])(?P<b>\d{1,2})(?P=sign)(?P<c>\d{4}|\d{2})" + _REST, re.ASCII
@@ -132,20 +133,22 @@ SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
 """A long whole number as a spreadsheet shows it in a narrow column: its other digits are lost."""
 
 
-def time_of(text: str, form: TimeForm = AUTO) -> float | None:
+def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 -- one for each way to write it
     """Seconds since 1970 of a date with or without a time of day, or of a number that counts since 1970 or 1900.
 
     With a zone it becomes UTC, without one it is as written. ``None`` for a text that is none, that means several
     times and ``form`` doesn't say which, or that lies outside 1970 to 2100.
     """
+    if text[4:5] == "-":  # nearly always ISO 8601
+        try:
+            return _seconds(datetime.fromisoformat(text))
+        except ValueError:
+            pass
     plain = bare(text)
     if form.unit is not None:
         return _counted(plain, form.unit)
-    if plain[4:5] == "-":  # nearly always ISO 8601
-        try:
-            return _seconds(datetime.fromisoformat(plain))
-        except ValueError:
-            pass
+    if form.order is not None and (three := _THREE.fullmatch(plain)) and three["sign"] != ".":
+        return _of_three(three, form.order)
     written = _written(plain)
     if written is not None:
         parts, clock, zone = written
@@ -156,6 +159,12 @@ def time_of(text: str, form: TimeForm = AUTO) -> float | None:
             return readings.get(form.order)
         return next(iter(readings.values())) if len(set(readings.values())) == 1 else None
     return seconds_of(float(plain)) if _NUMBER.fullmatch(plain) and not SHORTENED.fullmatch(plain) else None
+
+
+def date_part(text: str) -> str:
+    """The date of a cell that begins with one of three numbers, without its time of day; else the whole cell."""
+    found = _DATE_FIRST.match(text)
+    return found[0] if found else text
 
 
 def readings_of(text: str) -> dict[Order, float]:
@@ -246,14 +255,23 @@ def _orders(plain: str) -> Iterator[tuple[Order, float | None]]:
     """Every order of the parts of a cell, and the time that it makes, if any."""
     three = _THREE.fullmatch(plain)
     if three and three["sign"] != ".":
-        a, b, c = three["a"], three["b"], three["c"]
-        yield Order.DAY_FIRST, _moment((_century(c), int(b), int(a)), three["clock"], None)
-        yield Order.MONTH_FIRST, _moment((_century(c), int(a), int(b)), three["clock"], None)
-        if len(c) == 2 and len(a) == 2:
-            yield Order.YEAR_FIRST, _near(_moment((_century(a), int(b), int(c)), three["clock"], None))
+        for order in Order:
+            yield order, _of_three(three, order)
     elif len(plain) in (6, 8) and plain.isdecimal() and plain.isascii():
         for order in Order:
             yield order, _near(_moment(_digits(plain, order), None, None))
+
+
+def _of_three(three: re.Match[str], order: Order) -> float | None:
+    """The time of three numbers with slashes or dashes between them, and a time of day perhaps."""
+    a, b, c = three["a"], three["b"], three["c"]
+    if order is Order.DAY_FIRST:
+        return _moment((_century(c), int(b), int(a)), three["clock"], None)
+    if order is Order.MONTH_FIRST:
+        return _moment((_century(c), int(a), int(b)), three["clock"], None)
+    if len(c) > 2 or len(a) < 2:
+        return None
+    return _near(_moment((_century(a), int(b), int(c)), three["clock"], None))
 
 
 def _digits(plain: str, order: Order) -> Parts:

@@ -95,6 +95,7 @@ def check_sign(detector: Detector, amounts: NDArray[np.float64], answers: Answer
     raise Undecided(
         question.words + " The detector learned from amounts that are never negative.",
         where=f"column {name}",
-        remedy="Say which one is meant: --sign turn (what leaves the account is negative) or --sign keep.",
+        remedy="Say which one is meant; on the command line with --sign turn (what leaves the account is negative) "
+        "or --sign keep (read as it stands).",
         questions=(question,),
     )
