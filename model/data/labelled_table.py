@@ -15,7 +15,8 @@ from screening.columns.role_inference import Guess, guess_roles
 from screening.errors import BadFile, CellProblem
 from screening.intake import NOTHING_SAID, Forms, Kind, identify, look_over, open_transactions, settled
 from screening.intake.batch import Limits
-from screening.intake.preview import preview
+from screening.intake.numbers import label_value
+from screening.intake.preview import sample
 from screening.transactions.schema import Column, ColumnContract, Matrix, Role
 
 HEAD_BYTES = 4096
@@ -73,8 +74,8 @@ def read_table(order: Order) -> Table:
 
 
 def _guessed(order: Order) -> tuple[Guess, ...]:
-    header, rows = preview(order.file, _kind(order.file, order.filename), SAMPLE_ROWS)
-    return tuple(guess_roles(header, rows, order.label))
+    found = sample(order.file, _kind(order.file, order.filename), SAMPLE_ROWS, limits=LIMITS)
+    return tuple(guess_roles(found.header, found.rows, order.label, found.blanks))
 
 
 def _kind(path: Path, filename: str) -> Kind:
@@ -109,6 +110,7 @@ def _read_with(
             limits=LIMITS,
             forms=forms,
             answers=order.answers,
+            fraud=frozenset(map(label_value, order.fraud_values)),
         ):
             if batch.labels is None:
                 raise BadFile(

@@ -32,6 +32,8 @@ class Order:
     """Every column with its role; ``None`` has them guessed."""
     label_delay: float = DELAY
     keep_leaks: bool = False
+    fraud_values: tuple[str, ...] = ()
+    """The label's values that mean fraud, any other one meaning legitimate; none for those that everybody uses."""
     answers: Answers = NOTHING_SAID
     """How columns are meant that can be read in two ways."""
     quick: bool = False
@@ -73,6 +75,7 @@ class Order:
             columns=None if columns is None else tuple(map(_column, columns)),
             label_delay=float(given.get("label_delay", DELAY)),
             keep_leaks=bool(given.get("keep_leaks", False)),
+            fraud_values=tuple(map(str, given.get("fraud_values") or ())),
             answers=Answers.of(given.get("answers") or {}),
             quick=bool(given.get("quick", False)),
             seed=int(given.get("seed", 0)),

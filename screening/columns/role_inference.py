@@ -66,7 +66,10 @@ class Profile:
 
 
 def guess_roles(
-    header: Sequence[str], rows: Sequence[Sequence[str]], label: str | None = None
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    label: str | None = None,
+    blanks: Sequence[int] | None = None,
 ) -> list[Guess]:
     """A guess for each column, in order.
 
@@ -74,6 +77,7 @@ def guess_roles(
         header: the names.
         rows: some thousand rows of cells, each as long as the header.
         label: the label's name when it is known; otherwise it is guessed too.
+        blanks: how many cells of each column are blank in the whole file, where that is known.
     """
     profiles = [profile(name, [row[place] for row in rows]) for place, name in enumerate(header)]
     known = _label(profiles, label)
@@ -84,7 +88,17 @@ def guess_roles(
     _one_time(found, profiles)
     _one_amount(found, profiles)
     _describing_the_label(found, profiles, known)
-    return found
+    return found if blanks is None else [_with_blanks(*pair) for pair in zip(found, blanks, strict=True)]
+
+
+def _with_blanks(guess: Guess, blanks: int) -> Guess:
+    """A guess that knows of blanks which its rows happen not to have; a time is never blank."""
+    column = guess.column
+    if not blanks or column.optional or column.role in {Role.LABEL, Role.TIME}:
+        return guess
+    return replace(
+        guess, column=replace(column, optional=True), reason=f"{guess.reason}; {blanks:,} blank in the file"
+    )
 
 
 def profile(name: str, texts: Sequence[str]) -> Profile:

@@ -242,12 +242,28 @@ def masked(text: str) -> str:
     return LONG_DIGITS.sub("••••", text)
 
 
-def label(text: str) -> int | None:
-    """0, 1, or -1 for a blank; ``None`` for a text that is no label."""
+def label(text: str, fraud: frozenset[str] = frozenset()) -> int | None:
+    """0, 1, or -1 for a blank; ``None`` for a text that is no label.
+
+    With values that mean ``fraud`` (compared without case and surrounding spaces, numbers by their value) any other one
+    means legitimate; where the blank is all that the others are, name them so: an empty value in ``fraud`` makes blanks
+    legitimate.
+    """
     bare = text.strip().casefold()
+    if fraud:
+        if not bare:
+            return ZERO if "" in fraud else BLANK
+        return int(label_value(bare) in fraud)
     if not bare:
         return BLANK
     if bare in YES or bare in NO:
         return int(bare in YES)
     value = plain(bare.replace(",", "."))
     return int(value) if value in (ZERO, ONE) else None
+
+
+def label_value(text: str) -> str:
+    """A value of a label as it is compared: ``1``, ``1.0`` and `` 01`` are one."""
+    bare = text.strip().casefold()
+    value = plain(bare)
+    return bare if value is None else f"{value:g}"

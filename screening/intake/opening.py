@@ -32,6 +32,7 @@ class _Wish:
     waiting: Callable[[], None]
     forms: Forms | None
     answers: Answers
+    fraud: frozenset[str]
 
 
 def open_transactions(
@@ -46,6 +47,7 @@ def open_transactions(
     waiting: Callable[[], None] = lambda: None,
     forms: Forms | None = None,
     answers: Answers = NOTHING_SAID,
+    fraud: frozenset[str] = frozenset(),
 ) -> Iterator[Batch]:
     """The transactions of a file, batch by batch.
 
@@ -63,6 +65,7 @@ def open_transactions(
         forms: how the columns are written, from :func:`look_over`. Without them only cells of one meaning are read.
         answers: what was said of columns that can be read in two ways; for files that are converted first, which are
             looked over here.
+        fraud: the values of the label that mean fraud, as :func:`screening.intake.numbers.label_value` gives them.
 
     Raises:
         Unsettled: a text table has cells of another meaning, or of several: :func:`look_over` tells which, and the
@@ -70,7 +73,7 @@ def open_transactions(
         BadFile: the file can't be screened. It may come after batches: then those count for nothing.
     """
     done = False
-    wish = _Wish(kind, choose, canonical, limits, set_aside, all_bad, waiting, forms, answers)
+    wish = _Wish(kind, choose, canonical, limits, set_aside, all_bad, waiting, forms, answers, fraud)
     try:
         if not kind.streams:
             yield from _converted(source, wish)
@@ -92,7 +95,7 @@ def _streamed(stream: BinaryIO, wish: _Wish) -> Iterator[Batch]:
     opened = open_table(raw, wish.choose, wish.limits, copied=wish.kind is Kind.CSV_GZ)
     copy = wish.canonical if opened.copied else None
     forms, bad = wish.forms, {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
-    yield from read_table(opened, copy, wish.limits, **bad, forms=forms)
+    yield from read_table(opened, copy, wish.limits, **bad, forms=forms, fraud=wish.fraud)
 
 
 def settled(
@@ -151,4 +154,4 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
                 forms = survey(opened.pieces, opened.layout, limits, wish.answers, wish.waiting)
             else:
                 bad = {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
-                yield from read_table(opened, None, limits, **bad, lines=False, forms=forms)
+                yield from read_table(opened, None, limits, **bad, lines=False, forms=forms, fraud=wish.fraud)

@@ -1,4 +1,4 @@
-"""The header and the first rows of a file of any kind, as text: enough to guess what its columns are."""
+"""The header and some rows of a file of any kind, as text: enough to guess what its columns are."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import csv
 import io
 import tempfile
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 from screening.errors import BadFile
 from screening.intake import streams
 from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.conversion.convert import convert
 from screening.intake.kinds import Kind
+from screening.intake.text import dialect
 from screening.intake.text.csv_file import open_table
-from screening.intake.text.records import blocks
+from screening.intake.text.records import Block, blocks
+from screening.transactions.missing import WORDS, missing
 from screening.transactions.schema import ColumnContract
 
 ROWS = 5000
@@ -51,6 +56,95 @@ def preview(
         convert(path.resolve(), kind, canonical, limits)
         with canonical.open("rb") as stream:
             return _head(streams.pieces(stream, limits.block), ",", rows, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows from the whole of a file: ``rows`` are spread evenly over it, each as long as the header."""
+
+    header: list[str]
+    rows: list[list[str]]
+    blanks: list[int]
+    """How many cells of each column say nothing, of all rows of the file."""
+    total: int
+
+
+def sample(
+    path: Path, kind: Kind, rows: int = ROWS, *, limits: Limits = DEFAULT, scratch: Path | None = None
+) -> Sample:
+    """About ``rows`` rows, at most twice as many, and the blanks of every column of the whole file.
+
+    What stands in the first rows alone says little: a column may be blank, or differ, only further down.
+
+    Raises:
+        BadFile: as :func:`preview`.
+    """
+    if kind.streams:
+        with path.open("rb") as stream:
+            raw = streams.pieces(stream, limits.block)
+            return _sampled(streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw, None, rows, limits)
+    with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as folder:
+        canonical = Path(folder).resolve() / "canonical.csv"
+        convert(path.resolve(), kind, canonical, limits)
+        with canonical.open("rb") as stream:
+            return _sampled(streams.pieces(stream, limits.block), ",", rows, limits)
+
+
+def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Limits) -> Sample:
+    opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
+    header, mark = [name.strip() for name in opened.layout.header], opened.layout.delimiter
+    kept: list[list[str]] = []
+    blanks, total, stride = [0] * len(header), 0, 1
+    for block in blocks(opened.pieces, limits, mark):
+        if block.overlong or block.unclosed:
+            break  # it is refused, with the row, when it is read
+        stops = block.ends()
+        for at in range(-total % stride, len(stops), stride):
+            start = int(stops[at - 1]) if at else 0
+            row = _cells(block.data[start : int(stops[at])], mark)
+            if row is not None and len(row) == len(header):
+                kept.append(row)
+        total += len(stops)
+        while len(kept) > 2 * rows:
+            kept, stride = kept[::2], 2 * stride
+        for place, count in enumerate(_blanks(block, mark, len(header))):
+            blanks[place] += count
+    return Sample(header, kept, blanks, total)
+
+
+def _cells(record: bytes, delimiter: str) -> list[str] | None:
+    try:
+        return dialect.cells(streams.readable(record).rstrip("\r\n"), delimiter)
+    except csv.Error:
+        return None
+
+
+def _blanks(block: Block, delimiter: str, width: int) -> list[int]:
+    """How many cells of each column of a block say nothing."""
+    pa: Any = import_module("pyarrow")
+    arrow: Any = import_module("pyarrow.csv")
+    compute: Any = import_module("pyarrow.compute")
+    names = [str(place) for place in range(width)]
+    try:
+        table = arrow.read_csv(
+            pa.BufferReader(block.data),
+            read_options=arrow.ReadOptions(
+                column_names=names, block_size=len(block.data) + 1, use_threads=False
+            ),
+            parse_options=arrow.ParseOptions(
+                delimiter=delimiter, newlines_in_values=block.quotes > 0, ignore_empty_lines=False
+            ),
+            convert_options=arrow.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        stops = [0, *block.ends().tolist()]
+        rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(stops)]
+        return [sum(len(row) == width and missing(row[place]) for row in rows) for place in range(width)]
+    words = pa.array(["", *sorted(WORDS)])
+    plain = (compute.utf8_lower(compute.utf8_trim_whitespace(table.column(name))) for name in names)
+    return [int(compute.sum(compute.is_in(cells, value_set=words)).as_py() or 0) for cells in plain]
 
 
 def _head(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from screening.errors import BadFile, Conflict, ScreeningError
 from screening.intake import Kind, numbers
 from screening.intake.card_numbers import CardNumbers
 from screening.intake.numbers import masked
-from screening.intake.preview import preview
+from screening.intake.preview import sample
 from screening.transactions.schema import UNUSED, CellKind, Column, Role, normalise
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -21,6 +22,8 @@ RESERVED = ("new",)
 """Names that are addresses of pages."""
 MOST_COLUMNS = 1000
 EXAMPLES, EXAMPLE_SIGNS = 3, 24
+MOST_VALUES = 8
+"""Values of a label that are listed."""
 KINDS: Mapping[Role, tuple[CellKind, ...]] = {
     Role.LABEL: tuple(CellKind),
     Role.TIME: (CellKind.TIME, CellKind.NUMBER),
@@ -71,13 +74,18 @@ class Choice:
         return cls(column, found["reason"], tuple(found["examples"]))
 
 
-def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> list[Choice]:
+def guessed(
+    path: Path, kind: Kind, label: str, scratch: Path | None = None, *, fraud_values: Sequence[str] = ()
+) -> list[Choice]:
     """The columns of a file with guessed roles; ``label`` is the one that says what was fraud.
+
+    ``fraud_values`` are the label's values that mean fraud, where they aren't those that everybody uses.
 
     Raises:
         BadFile: it can't be read, has no such column, or holds card numbers.
     """
-    header, rows = preview(path, kind, scratch=scratch)
+    found = sample(path, kind, scratch=scratch)
+    header, rows = found.header, found.rows
     if len(header) > MOST_COLUMNS:
         raise BadFile(
             f"The file has {len(header):,} columns; at most {MOST_COLUMNS:,} can be learned from.",
@@ -85,27 +93,39 @@ def guessed(path: Path, kind: Kind, label: str, scratch: Path | None = None) -> 
         )
     CardNumbers(header, range(len(header))).look(rows)
     name = named(header, label)
-    _check_label(name, [row[header.index(name)] for row in rows])
+    _check_label(name, [row[header.index(name)] for row in rows], fraud_values)
     choices = [
         Choice(guess.column, guess.reason, _examples(row[place] for row in rows))
-        for place, guess in enumerate(guess_roles(header, rows, name))
+        for place, guess in enumerate(guess_roles(header, rows, name, found.blanks))
     ]
     return [choice if choice.column.name else _nameless(choice) for choice in choices]
 
 
-def _check_label(name: str, cells: Sequence[str]) -> None:
+def _check_label(name: str, cells: Sequence[str], fraud_values: Sequence[str]) -> None:
     """Whether cells say fraud or not; the rest of the file is looked at when it is read.
 
     Raises:
-        BadFile: one says something else.
+        BadFile: one says something else, or none says fraud.
     """
-    for number, cell in enumerate(cells, 1):
-        if numbers.label(cell) is None:
-            raise BadFile(
-                f"{name} holds “{numbers.excerpt(cell)}”, which doesn't say whether a row was fraud.",
-                where=f"row {number}, column {name}",
-                remedy="Name another column, or write 1 and 0, true and false, or yes and no.",
-            )
+    fraud = frozenset(map(numbers.label_value, fraud_values))
+    counts = Counter(cell.strip() for cell in cells)
+    values = ", ".join(
+        f"{numbers.excerpt(value) or 'blank'} ({count:,})" for value, count in counts.most_common(MOST_VALUES)
+    )
+    if fraud and not fraud & {numbers.label_value(value) for value in counts}:
+        raise BadFile(
+            f"No row of {name} says {' or '.join(map(numbers.excerpt, fraud_values))}. Of the rows looked at it says: "
+            f"{values}.",
+            where=f"column {name}",
+            remedy="Name the value that means fraud as the file writes it.",
+        )
+    strange = next((value for value in counts if numbers.label(value, fraud) is None), None)
+    if strange is not None:
+        raise BadFile(
+            f"{name} holds “{numbers.excerpt(strange)}”, which doesn't say whether a row was fraud. It says: {values}.",
+            where=f"column {name}",
+            remedy="Say which value means fraud (on the command line with --fraud-value), or name another column.",
+        )
 
 
 def named(header: Sequence[str], wanted: str) -> str:

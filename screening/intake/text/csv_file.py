@@ -120,16 +120,18 @@ def read_table(
     all_bad: bool = False,
     lines: bool = True,
     forms: Forms | None = None,
+    fraud: frozenset[str] = frozenset(),
 ) -> Iterator[Batch]:
     """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 
-    Without ``forms`` only cells of one meaning are read.
+    Without ``forms`` only cells of one meaning are read. ``fraud`` are the label's values that mean fraud.
 
     Raises:
         Unsettled: without ``forms``, a cell has another meaning or several: the whole file must be looked at.
         BadFile: at the end of the file, with all that is wrong; at once where nothing after it can be read.
     """
     tally = Tally(limits, set_aside=set_aside, lines=lines, all_bad=all_bad)
+    opened = replace(opened, layout=replace(opened.layout, fraud=fraud))
     reader = _Reader(opened, limits, tally, forms)
     if copy is None:
         yield from reader.batches(None)

@@ -38,6 +38,8 @@ class Layout:
     positions: tuple[int, ...]
     label: int | None
     delimiter: str
+    fraud: frozenset[str] = frozenset()
+    """The values of the label that mean fraud; empty for those that everybody uses."""
     readers: tuple[CellReader, ...] | None = None
     """How each of the contract's columns is read; ``None`` for plain numbers that must all be there."""
 
@@ -100,7 +102,7 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     values = _numbers(table, layout)
     if values is None:
         return None
-    labels = None if layout.label is None else _labels(table.column(len(layout.positions)))
+    labels = None if layout.label is None else _labels(table.column(len(layout.positions)), layout.fraud)
     return Parsed(values, labels, np.zeros(len(values), bool))
 
 
@@ -195,7 +197,7 @@ class _Exact:
             values[:] = np.nan
             self._explain(index, row, wrong)
         elif self._layout.label is not None:
-            found = numbers.label(row[self._layout.label])
+            found = numbers.label(row[self._layout.label], self._layout.fraud)
             self._labels_fit = self._labels_fit and found is not None
             self._labels[index] = numbers.BLANK if found is None else found
 
@@ -260,10 +262,10 @@ def _usable(values: Matrix) -> bool:
     return not values.size or bool(np.abs(values).max() <= numbers.LARGEST)  # false for NaN too
 
 
-def _labels(column: Any) -> NDArray[np.int8] | None:
+def _labels(column: Any, fraud: frozenset[str]) -> NDArray[np.int8] | None:
     parts = []
     for chunk in column.chunks:
-        known = [numbers.label(text) for text in chunk.dictionary.to_pylist()]
+        known = [numbers.label(text, fraud) for text in chunk.dictionary.to_pylist()]
         if any(value is None for value in known):
             return None
         parts.append(np.array(known, np.int8)[chunk.indices.to_numpy()])

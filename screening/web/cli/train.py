@@ -60,6 +60,13 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.command("train")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--label", required=True, metavar="COLUMN", help="The column that says which rows were fraud.")
+@click.option(
+    "--fraud-value",
+    "fraud_values",
+    multiple=True,
+    metavar="VALUE",
+    help="The label's value that means fraud (may be given more than once); any other one means legitimate.",
+)
 @click.option("--time", metavar="COLUMN", help="The column that says when a transaction happened.")
 @click.option("--amount", metavar="COLUMN", help="The column of the amount.")
 @click.option("--entity", multiple=True, metavar="COLUMN", help="Who or what comes back: card, device, …")
@@ -86,6 +93,7 @@ def train(
     *,
     file: Path,
     label: str,
+    fraud_values: tuple[str, ...],
     time: str | None,
     amount: str | None,
     entity: tuple[str, ...],
@@ -107,7 +115,7 @@ def train(
     }
     with file.open("rb") as stream:
         kind = identify(file.name, stream.read(4096))
-    choices = overruled(guessed(file, kind, label), wanted)
+    choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
     _show(choices)
     check_columns([choice.column for choice in choices])
     order = {
@@ -118,6 +126,7 @@ def train(
         "columns": [choice.as_dict() for choice in choices],
         "label_delay": label_delay,
         "keep_leaks": keep_leaks,
+        "fraud_values": fraud_values,
         "answers": answers,
         "quick": quick,
         "ranges": None if ip_countries is None else str(ip_countries.resolve()),

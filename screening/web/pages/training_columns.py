@@ -40,6 +40,7 @@ class Chosen:
     choices: tuple[Choice, ...]
     delay: str = f"{USUAL_DELAY}"
     """Days until a fraud is known, as written."""
+    fraud_values: tuple[str, ...] = ()
     keep_leaks: bool = False
     quick: bool = False
     remember: bool = True
@@ -52,6 +53,7 @@ class Chosen:
             name=training.name,
             choices=tuple(Choice.from_dict(one) for one in options["columns"]),
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
+            fraud_values=tuple(options.get("fraud_values", ())),
             keep_leaks=options.get("keep_leaks", False),
             quick=options.get("quick", False),
             remember=options.get("remember", True),
@@ -68,6 +70,7 @@ class Chosen:
             name=form.get("name", "").strip(),
             choices=tuple(_choice(one, place, form) for place, one in enumerate(before.choices)),
             delay=form.get("label_delay", "").strip(),
+            fraud_values=before.fraud_values,
             keep_leaks="keep_leaks" in form,
             quick="quick" in form,
             remember="remember" in form,
@@ -84,6 +87,7 @@ class Chosen:
         check_columns(columns)
         return {
             "label": next(column.name for column in columns if column.role is Role.LABEL),
+            "fraud_values": list(self.fraud_values),
             "columns": [choice.as_dict() for choice in self.choices],
             "label_delay": _seconds(self.delay),
             "keep_leaks": self.keep_leaks,
@@ -124,7 +128,13 @@ def guess(training: Training) -> Training:
     if "columns" in training.options:
         return training
     folder = TrainingFolder(services().settings.instance, training.id)
-    choices = guessed(folder.input, Kind(training.kind), training.options["label"], scratch=folder.path)
+    choices = guessed(
+        folder.input,
+        Kind(training.kind),
+        training.options["label"],
+        scratch=folder.path,
+        fraud_values=training.options.get("fraud_values", ()),
+    )
     options = {**training.options, "columns": [choice.as_dict() for choice in choices]}
     services().trainings.describe(training.id, options)
     return services().trainings.found(training.id)

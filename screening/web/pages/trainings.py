@@ -60,7 +60,7 @@ def _receive(body: Body, given: dict[str, str]) -> str:
     """Keep the file; ``given`` gets the fields, so that the form can be shown again with them."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
-    given |= {name: form.fields.get(name, "").strip() for name in ("name", "label")}
+    given |= {name: form.fields.get(name, "").strip() for name in ("name", "label", "fraud_value")}
     check_name(given["name"], services().detectors.names())
     if not given["label"]:
         raise BadFile("It isn't said which column is the label.", where="label", remedy="Name the column.")
@@ -93,7 +93,8 @@ def _keep(
     kept.begin(training_id, owner=user().username, filename=filename, kind=kind, name=given["name"])
     size, sha256 = store(head, content, folder, lambda: kept.touch(training_id))
     body.finish()
-    kept.received(training_id, size, sha256, {"label": given["label"]})
+    fraud_values = [given["fraud_value"]] if given["fraud_value"] else []
+    kept.received(training_id, size, sha256, {"label": given["label"], "fraud_values": fraud_values})
     return size, sha256
 
 
