@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 """How often progress is written down, and a cancellation noticed."""
 YOUNG_SECONDS = 60
-PASSED_ON = ("label", "fraud_values", "columns", "label_delay", "keep_leaks", "quick", "seed")
+PASSED_ON = ("label", "fraud_values", "answers", "columns", "label_delay", "keep_leaks", "quick", "seed")
 """The options that the trainer's process is told of."""
 
 

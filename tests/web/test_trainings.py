@@ -133,17 +133,34 @@ def test_the_roles_can_be_overruled_and_a_kind_that_was_left_follows_its_role(ad
     assert options["label_delay"] == 1.5 * 86_400
 
 
+def test_the_value_that_means_fraud_is_named_with_the_file(admin: Admin, settings: Settings) -> None:
+    from screening.training.training_job import order_of
+
+    content = table().replace(b",1\n", b",Charged Off\n").replace(b",0\n", b",Fully Paid\n")
+    refused = admin.send(content)
+    assert refused.status_code == 400
+    assert "Fully Paid (" in refused.get_data(as_text=True)
+    sent = admin.send(content, fraud_value="charged off")
+    assert sent.status_code == 303, sent.get_data(as_text=True)
+    made = sent.headers["Location"].split("/")[2]
+    admin.start(made)
+    order = order_of(admin.row(made), TrainingFolder(settings.instance, made), settings.instance)
+    assert order["fraud_values"] == ["charged off"]
+
+
 def test_the_options_reach_the_workshop_as_its_order(
     admin: Admin, trainer: TrainingRunner, settings: Settings
 ) -> None:
     made = admin.sent()
-    admin.start(made, keep_leaks="1", remember=None)
+    admin.start(made, keep_leaks="1", quick="1", dates="mdy", remember=None)
     from screening.training.training_job import order_of
 
     training = admin.row(made)
     order = order_of(training, TrainingFolder(settings.instance, made), settings.instance)
     assert (order["name"], order["label"], order["filename"]) == ("shops", "is_fraud", "past.csv")
     assert order["keep_leaks"] is True
+    assert order["quick"] is True
+    assert {name: value for name, value in order["answers"].items() if value} == {"dates": "mdy"}
     assert "instance" not in order, "what isn't to be remembered isn't"
     assert {"name", "role", "kind", "optional"} <= set(order["columns"][0])
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.errors import Conflict, ScreeningError
-from screening.intake import Kind
+from screening.intake import Answers, Kind
 from screening.training.column_choices import Choice, check_columns, check_name, fitted, guessed
 from screening.training.trainings import Training, TrainingFolder
 from screening.transactions.schema import CellKind, Role
@@ -24,6 +24,9 @@ DAY = 86_400
 USUAL_DELAY = 7
 LONGEST_DELAY = 3650
 """Days."""
+AS_TOLD = "auto"
+OPEN = ("dates", "decimal", "time_unit")
+"""What a file may leave open and the form asks for; the sign of the amounts is learned as it stands."""
 
 
 class BadForm(ScreeningError):
@@ -41,6 +44,8 @@ class Chosen:
     delay: str = f"{USUAL_DELAY}"
     """Days until a fraud is known, as written."""
     fraud_values: tuple[str, ...] = ()
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """How columns are meant that can be read in two ways."""
     keep_leaks: bool = False
     quick: bool = False
     remember: bool = True
@@ -54,6 +59,7 @@ class Chosen:
             choices=tuple(Choice.from_dict(one) for one in options["columns"]),
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
             fraud_values=tuple(options.get("fraud_values", ())),
+            answers=options.get("answers", {}),
             keep_leaks=options.get("keep_leaks", False),
             quick=options.get("quick", False),
             remember=options.get("remember", True),
@@ -71,6 +77,7 @@ class Chosen:
             choices=tuple(_choice(one, place, form) for place, one in enumerate(before.choices)),
             delay=form.get("label_delay", "").strip(),
             fraud_values=before.fraud_values,
+            answers={name: value for name in OPEN if (value := form.get(name, AS_TOLD)) != AS_TOLD},
             keep_leaks="keep_leaks" in form,
             quick="quick" in form,
             remember="remember" in form,
@@ -88,6 +95,7 @@ class Chosen:
         return {
             "label": next(column.name for column in columns if column.role is Role.LABEL),
             "fraud_values": list(self.fraud_values),
+            "answers": asdict(Answers.of(self.answers)),
             "columns": [choice.as_dict() for choice in self.choices],
             "label_delay": _seconds(self.delay),
             "keep_leaks": self.keep_leaks,
