@@ -22,6 +22,8 @@ RESERVED = ("new",)
 """Names that are addresses of pages."""
 MOST_COLUMNS = 1000
 EXAMPLES, EXAMPLE_SIGNS = 3, 24
+MOST_NAMED = 8
+"""Columns that are named as left out."""
 MOST_VALUES = 8
 """Values of a label that are listed."""
 KINDS: Mapping[Role, tuple[CellKind, ...]] = {
@@ -211,6 +213,31 @@ def check_columns(columns: Sequence[Column]) -> None:
             where="roles",
             remedy="Give at least one another role than label, carry or ignore.",
         )
+
+
+def consequences(choices: Sequence[Choice]) -> list[str]:
+    """What follows from the roles, in words: of what is missing, and of what is left out."""
+    roles = {choice.column.role for choice in choices}
+    found = []
+    if Role.TIME not in roles:
+        found.append(
+            "No column is the time: nothing looks back at earlier rows, and the test is on rows drawn at random, which "
+            "flatters. Give a column the role time if one says when a transaction happened."
+        )
+    if Role.AMOUNT not in roles:
+        found.append("No column is the amount: amounts caught and missed can't be told.")
+    if Role.ENTITY not in roles:
+        found.append(
+            "No column says who or what comes back: no history of cards, customers or devices is made."
+        )
+    dropped = [choice for choice in choices if choice.column.role is Role.IGNORE]
+    if dropped:
+        shown = ", ".join(
+            f"{choice.column.name or '(no name)'} ({choice.reason})" for choice in dropped[:MOST_NAMED]
+        )
+        more = f" and {len(dropped) - MOST_NAMED} more" if len(dropped) > MOST_NAMED else ""
+        found.append(f"Not learned from: {shown}{more}.")
+    return found
 
 
 def check_name(name: str, taken: Collection[str]) -> None:

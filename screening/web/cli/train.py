@@ -15,7 +15,15 @@ from flask.cli import with_appcontext
 
 from screening.errors import ScreeningError
 from screening.intake import identify
-from screening.training.column_choices import KINDS, Choice, check_columns, check_name, guessed, overruled
+from screening.training.column_choices import (
+    KINDS,
+    Choice,
+    check_columns,
+    check_name,
+    consequences,
+    guessed,
+    overruled,
+)
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
@@ -117,6 +125,8 @@ def train(
         kind = identify(file.name, stream.read(4096))
     choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
     _show(choices)
+    for words in consequences(choices):
+        click.echo(f"Note: {words}", err=True)
     check_columns([choice.column for choice in choices])
     order = {
         "file": str(file.resolve()),

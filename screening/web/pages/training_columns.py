@@ -11,7 +11,14 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.errors import Conflict, ScreeningError
 from screening.intake import Answers, Kind
-from screening.training.column_choices import Choice, check_columns, check_name, fitted, guessed
+from screening.training.column_choices import (
+    Choice,
+    check_columns,
+    check_name,
+    consequences,
+    fitted,
+    guessed,
+)
 from screening.training.trainings import Training, TrainingFolder
 from screening.transactions.schema import CellKind, Role
 from screening.web.http import request_audit
@@ -186,5 +193,11 @@ def _seconds(days: str) -> float:
 
 def _page(training: Training, chosen: Chosen, error: dict[str, Any] | None = None) -> str:
     return render_template(
-        "training_columns.html", training=training, form=chosen, error=error, roles=Role, kinds=CellKind
+        "training_columns.html",
+        training=training,
+        form=chosen,
+        error=error,
+        roles=Role,
+        kinds=CellKind,
+        consequences=consequences(chosen.choices),
     )

@@ -14,6 +14,7 @@ from screening.training.column_choices import (
     Choice,
     check_columns,
     check_name,
+    consequences,
     fitted,
     guessed,
     named,
@@ -33,6 +34,25 @@ CHOICES = [Choice(column, "guessed") for column in COLUMNS]
 
 def roles(choices: list[Choice]) -> dict[str, Role]:
     return {choice.column.name: choice.column.role for choice in choices}
+
+
+def test_what_follows_from_the_roles_is_said() -> None:
+    columns = [
+        Choice(Column("amount", Role.AMOUNT)),
+        Choice(Column("channel", Role.CATEGORY, CellKind.TEXT)),
+        Choice(Column("zip", Role.IGNORE, CellKind.TEXT), "every cell says the same"),
+    ]
+    said = " ".join(consequences(columns))
+    assert "drawn at random" in said
+    assert "no history of cards" in said
+    assert "Not learned from: zip (every cell says the same)." in said
+    assert "amounts caught" not in said
+    whole = [
+        *columns[:2],
+        Choice(Column("when", Role.TIME)),
+        Choice(Column("card", Role.ENTITY, CellKind.TEXT)),
+    ]
+    assert consequences(whole) == []
 
 
 def test_a_file_is_described_with_reasons_and_a_few_of_its_values(tmp_path: Path) -> None:
