@@ -83,8 +83,10 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 def _is_odd(data: bytes) -> bool:
     """Whether a block holds what the quick look at bytes doesn't know: a lone carriage return, or an odd beginning."""
-    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-        return True
+    if b"\r" in data:
+        quoted = b',"\r' in data or b'\n"\r' in data or data.startswith(b'"\r')  # a cell that begins with one
+        if quoted or data.count(b"\r") != data.count(b"\r\n"):
+            return True
     if data.isascii() and not any(control in data for control in _ODD_CONTROLS):
         return False
     return _ODD_START.search(data) is not None

@@ -56,21 +56,21 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
         raise _not_one([name for name, _ in filled])
     sheet = filled[0][1]
     with target.open("w", encoding="utf-8", newline="") as out:
-        first_row, first_column = sheet.start or (0, 0)
-        shown = _with_errors(sheet.iter_rows(), first_row, first_column, errors)
+        first_column = sheet.start[1] if sheet.start else 0
+        shown = _with_errors(sheet.iter_rows(), first_column, errors)
         rows = _rows(shown, first_column)
         while some := list(islice(rows, ROWS_AT_ONCE)):
             out.write(csv_text(some))
 
 
-def _with_errors(
-    rows: Iterable[list[Any]], first_row: int, first_column: int, errors: dict[str, str]
-) -> Iterator[list[Any]]:
+def _with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str, str]) -> Iterator[list[Any]]:
     """Rows with the errors that their cells show, where the parser gives nothing."""
     if not errors:
         yield from rows
         return
-    for number, row in enumerate(rows, start=first_row + 1):
+    for number, row in enumerate(
+        rows, start=1
+    ):  # the parser gives the empty rows above, not the columns beside
         yield [
             cell if cell != "" else errors.get(f"{_letters(column)}{number}", "")
             for column, cell in enumerate(row, start=first_column)

@@ -24,7 +24,7 @@ from screening.intake.text.records import Block, Marks, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.typed_cells import readers_of
-from screening.transactions.schema import CellKind, ColumnContract, Transactions
+from screening.transactions.schema import CellKind, ColumnContract, Matrix, Transactions
 
 Choose = Callable[[list[str]], ColumnContract]
 BOM = b"\xef\xbb\xbf"
@@ -155,6 +155,7 @@ class _Reader:
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
         self._doubtful = self._empty = 0
+        self._small = False
         self._amount = self._amount_place() if forms is None else None
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
@@ -190,12 +191,22 @@ class _Reader:
             else self._layout.positions[contract.columns.index(contract.amount)]
         )
 
-    def _look_at_amounts(self, block: Block, stops: NDArray[np.int64]) -> None:
+    def _look_at_amounts(self, block: Block, stops: NDArray[np.int64], values: Matrix) -> None:
         """Have 1.070 beside 12 looked at as a whole: as plain numbers both would pass.
 
         Raises:
             Unsettled: a block has such amounts and none that settles it.
         """
+        contract = self._layout.contract
+        amounts = np.abs(values[:, contract.columns.index(contract.amount or "")])
+        whole = amounts == np.floor(amounts)
+        parts = amounts[~whole & ~np.isnan(amounts)]
+        if (amounts >= 1000).any() or (parts < 1).any():  # neither is ever written as 1.070 is
+            self._amount = None
+            return
+        self._small = self._small or bool(whole.any())
+        if not len(parts):
+            return
         seen = NumberEvidence()
         for count in (SETTLING_ROWS, len(stops)):
             for row in sampled(block.data, stops, self._layout.delimiter, count):
@@ -204,7 +215,7 @@ class _Reader:
             if seen.points or seen.large:
                 self._amount = None
                 return
-        if seen.writings[Writing.LONE_POINT] and seen.small:
+        if seen.writings[Writing.LONE_POINT] and (seen.small or self._small):
             raise Unsettled
 
     def _check_doubtful(self) -> None:
@@ -236,7 +247,7 @@ class _Reader:
             if parsed.doubtful:
                 raise Unsettled
             if self._amount is not None:
-                self._look_at_amounts(block, stops)
+                self._look_at_amounts(block, stops, parsed.values)
         self._doubtful += parsed.doubtful
         if self._cards:
             self._cards.look(sampled(block.data, stops, self._layout.delimiter, card_numbers.SAMPLE))

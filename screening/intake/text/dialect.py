@@ -118,15 +118,29 @@ def lines_above(head: bytes, delimiter: str | None) -> tuple[int, int]:
     first = len(rows) - 1
     while first and len(rows[first - 1]) == width:
         first -= 1
+    while (
+        first < len(rows) - 1 and _filled(rows[first]) < width - 1
+    ):  # workbooks fill short rows up with blanks
+        first += 1
     above, header = rows[:first], [cell.strip() for cell in rows[first]]
-    names = all(header) and len(set(header)) == width and not any(map(NUMBER.fullmatch, header))
-    if not above or width < 2 or first == len(rows) - 1 or not names or max(map(len, above)) >= width:
-        return 0, 0
-    if any(char.isdigit() for char in "".join(header)) and all(
-        any(map(str.isdigit, cell)) for cell in header
-    ):
+    fewer = all(len(row) < width or _filled(row) < width - 1 for row in above)
+    if not above or width < 2 or first == len(rows) - 1 or not fewer or not _like_names(header):
         return 0, 0
     return records[first][0], first
+
+
+def _filled(row: list[str]) -> int:
+    return sum(bool(cell.strip()) for cell in row)
+
+
+def _like_names(header: list[str]) -> bool:
+    """Whether cells can be the names of columns: none is blank or a number, none stands twice, not all have digits."""
+    return (
+        all(header)
+        and len(set(header)) == len(header)
+        and not any(map(NUMBER.fullmatch, header))
+        and not all(any(map(str.isdigit, cell)) for cell in header)
+    )
 
 
 def delimiter_of(first: bytes) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from screening.errors import BadFile, Undecided
@@ -183,6 +183,8 @@ def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells):
 
 
 @pytest.mark.security(49)
+@example(["\r\n"])
+@example(["a,", "\r\n=1"])
 @given(st.lists(st.text(st.sampled_from(f"{UNSEEN}{SIGNS}1aé“,\"'"), max_size=5), min_size=1, max_size=4))
 @settings(max_examples=1500, deadline=None)
 def test_nothing_that_is_unseen_hides_the_beginning_of_a_formula(cells):

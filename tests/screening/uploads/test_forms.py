@@ -345,6 +345,14 @@ def test_a_few_refunds_are_noted(screened: Screen) -> None:
     assert "1 amounts are negative" in screened(table(rows)).notes
 
 
+def test_whole_amounts_with_a_thousand_far_below_are_asked_about(screened: Screen) -> None:
+    rows = [(*row[:3], 12.0) for row in payments(timedelta(minutes=1), 6000)]
+    rows[5500] = (*rows[5500][:3], 1070.0)
+    content = table(rows, amount=lambda value: f"{value:,.0f}".replace(",", "."))
+    with pytest.raises(Undecided, match=r"can be 1\.07 or 1070|can be 1070 or 1\.07"):
+        screened(content)
+
+
 def test_rows_of_nothing_at_the_end_are_left_out_and_counted(screened: Screen) -> None:
     plain = screened(table(payments())).probability
     found = screened(table(payments()) + ",,,\n" * 3)
@@ -381,17 +389,35 @@ def test_a_workbook_of_general_cells_has_its_days(screened: Screen, ending: str)
     assert "days as spreadsheets count them" in found.notes
 
 
+def test_a_workbook_s_table_is_found_below_its_head_and_beside_empty_columns(screened: Screen) -> None:
+    import xlsxwriter
+
+    plain = screened(table(payments())).probability
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True})
+    page = book.add_worksheet()
+    page.write_row(1, 2, ["Account", "000000 / example"])
+    page.write_row(2, 2, ["From", "01.01.2025"])
+    page.write_row(5, 2, HEADER)
+    for number, (day, who, where, value) in enumerate(payments(), start=6):
+        page.write_row(number, 2, [f"{day:%Y-%m-%d %H:%M:%S}", who, where, value])
+    book.close()
+    found = screened(out.getvalue(), "a.xlsx")
+    np.testing.assert_array_equal(found.probability, plain)
+    assert "5 lines above the header" in found.notes
+
+
 def test_an_error_of_the_spreadsheet_is_named_as_it_is_seen(screened: Screen) -> None:
     import xlsxwriter
 
     out = io.BytesIO()
     book = xlsxwriter.Workbook(out, {"in_memory": True})
     page = book.add_worksheet()
-    page.write_row(0, 0, HEADER)
-    for number, (day, who, where, value) in enumerate(payments(), start=1):
-        page.write_row(number, 0, [f"{day:%Y-%m-%d %H:%M:%S}", who, where, value])
-    page.write_formula(3, 3, "=1/0", None, "#DIV/0!")
-    page.write_formula(5, 2, "=NA()", None, "#N/A")
+    page.write_row(2, 1, HEADER)
+    for number, (day, who, where, value) in enumerate(payments(), start=3):
+        page.write_row(number, 1, [f"{day:%Y-%m-%d %H:%M:%S}", who, where, value])
+    page.write_formula(5, 4, "=1/0", None, "#DIV/0!")
+    page.write_formula(7, 3, "=NA()", None, "#N/A")
     book.close()
     with pytest.raises(BadFile) as refused:
         screened(out.getvalue(), "a.xlsx")
