@@ -25,7 +25,7 @@ MOST_DAYS = 50_000
 FEW = 0.01
 """Cells of another form up to this share of a column are mistakes in them; more of them are another form."""
 GROUPS = 2
-"""So many cells like 1,070, and no other decimals in the column: they are thousands."""
+"""So many cells like 1,070 beside whole numbers below 1000, and no other decimals: they are thousands."""
 ORDER_WORDS = {
     Order.DAY_FIRST: "day before month",
     Order.MONTH_FIRST: "month before day",
@@ -142,7 +142,8 @@ def number_form(
     if decimal is None:
         if lone_commas and lone_points:
             raise _two_ways(name, seen, Writing.LONE_COMMA, Writing.LONE_POINT)
-        if lone_commas and not (lone_commas >= GROUPS and not seen.large):
+        # where every cell has the mark, three decimals are as likely as thousands
+        if lone_commas and not (lone_commas >= GROUPS and seen.small and not seen.large):
             raise _ask_decimal(name, seen.shown[Writing.LONE_COMMA])
         if lone_points and amount and seen.small and not seen.large:
             raise _ask_decimal(name, seen.shown[Writing.LONE_POINT])

@@ -345,6 +345,15 @@ def test_a_few_refunds_are_noted(screened: Screen) -> None:
     assert "1 amounts are negative" in screened(table(rows)).notes
 
 
+def test_three_decimals_in_every_cell_are_asked_about(screened: Screen) -> None:
+    rows = [row for row in payments() if row[3] < 1000]
+    content = table(rows, amount=lambda value: f"{value:.3f}".replace(".", ","), delimiter=";")
+    with pytest.raises(Undecided, match=r"can be 12500 or 12\.5"):
+        screened(content)
+    plain = screened(table(rows)).probability
+    np.testing.assert_array_equal(screened(content, answers=Answers(decimal=",")).probability, plain)
+
+
 def test_whole_amounts_with_a_thousand_far_below_are_asked_about(screened: Screen) -> None:
     rows = [(*row[:3], 12.0) for row in payments(timedelta(minutes=1), 6000)]
     rows[5500] = (*rows[5500][:3], 1070.0)
