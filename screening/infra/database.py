@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -20,7 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from screening.errors import BadSetting, NotReady
 
 BUSY_SECONDS = 20
-HEAD = "0008"
+HEAD = "0016"
 """The newest version in :mod:`screening.infra.migrations`; a test holds that the two agree."""
 
 
@@ -28,11 +29,25 @@ class Base(DeclarativeBase):
     """Tables of the app; each module that keeps something declares its own on it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Tables that are migrated together: where their migrations are, the newest, and the table that keeps the version.
+
+    Two schemas can share one database.
+    """
+
+    migrations: str
+    head: str
+    version_table: str
+
+
 class Database:
     """Opens sessions: :meth:`read` never blocks writers, :meth:`write` takes the lock at once and commits."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: Schema | None = None) -> None:
+        """``schema`` is the app's own tables unless said."""
         self.engine = _engine(url)
+        self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
 
     def create_tables(self) -> None:
         """Bring the tables to the present version; two processes may do it at once.
@@ -41,7 +56,7 @@ class Database:
             NotReady: the file is not a database, can't be opened, or is a newer version's; it is left as it is.
         """
         try:
-            if self._version() != HEAD:
+            if self._version() != self._schema.head:
                 self._migrate()
         except DatabaseError as problem:
             raise NotReady(
@@ -52,9 +67,10 @@ class Database:
 
     def _version(self) -> str | None:
         with self.engine.connect() as connection:
-            if not inspect(connection).has_table("alembic_version"):
+            if not inspect(connection).has_table(self._schema.version_table):
                 return None
-            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            query = text(f"SELECT version_num FROM {self._schema.version_table}")  # noqa: S608 -- a name of the app's own
+            found: str | None = connection.scalar(query)
             return found
 
     def _migrate(self) -> None:
@@ -63,15 +79,16 @@ class Database:
         from alembic.util.exc import CommandError
 
         config = Config()
-        config.set_main_option("script_location", "screening.infra:migrations")
+        config.set_main_option("script_location", self._schema.migrations)
         config.set_main_option("path_separator", "os")
         with self.engine.execution_options(writes=True).begin() as connection:
             config.attributes["connection"] = connection
             try:
-                command.upgrade(config, HEAD)
+                command.upgrade(config, self._schema.head)
             except CommandError as problem:  # a version of the tables that isn't among the migrations here
                 raise NotReady(
-                    f"The database can't be used: its tables are a newer version's than {HEAD}, which is this one's.",
+                    f"The database can't be used: its tables are a newer version's than {self._schema.head}, which is "
+                    "this one's.",
                     where=self.engine.url.render_as_string(hide_password=True),
                     remedy="Start the newer version, or restore what was saved before the upgrade; the file was left "
                     "untouched.",

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from screening.ledger.history import forget
+from screening.ledger.segments import Segments
 from screening.uploads.screenings import History
 from screening.uploads.upload_folder import Folder
 
@@ -26,6 +27,17 @@ def delete(history: History, instance: Path, screening_id: str) -> None:
     """Forget a screening, whatever its state."""
     history.remove(screening_id)
     remove_files(instance, screening_id)
+
+
+def delete_recorded(history: History, segments: Segments, instance: Path, screening_id: str) -> None:
+    """Forget a screening that may stand in the ledger, with its rows there.
+
+    They go first: a crash in between leaves a screening that its owner can delete again. They go once more at the end,
+    in case they were being written meanwhile.
+    """
+    segments.forget(screening_id)
+    delete(history, instance, screening_id)
+    segments.forget(screening_id)
 
 
 def remove_files(instance: Path, screening_id: str) -> None:

@@ -236,7 +236,7 @@ class _Line:
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
         collected.notes[:0] = choice.notes
-        return _conclude(self.folder, choice.detector, self.threshold, collected)
+        return _conclude(self.folder, choice, self.threshold, collected)
 
     def _score_whole(
         self,
@@ -301,7 +301,8 @@ def _in_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
     return BadFile(what, where, problem.remedy, moved, problem.problem_count)
 
 
-def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _Collected) -> Found:
+def _conclude(folder: Folder, choice: Choice, threshold: float, collected: _Collected) -> Found:
+    detector = choice.detector
     probability = np.concatenate(collected.probability)
     amount, time = _joined(collected.amount), _joined(collected.time)
     label = _joined(collected.label) if len(collected.label) == len(collected.offsets) else None
@@ -323,7 +324,11 @@ def _conclude(folder: Folder, detector: Detector, threshold: float, collected: _
         moved = drift.measure(detector, np.concatenate(collected.sampled))
     saved.result()
     measured = None if quality_of is None else quality_of.result()
-    meta = {"set_aside": [asdict(problem) for problem in collected.problems], "drift": moved}
+    meta = {
+        "set_aside": [asdict(problem) for problem in collected.problems],
+        "drift": moved,
+        "columns": dict(choice.contract.aliases),
+    }
     results.save_words(folder, explained, meta)
     return Found(
         detector=detector.name,

@@ -18,6 +18,7 @@ from screening.settings import Settings
 from screening.uploads import deletion, preflight
 from screening.uploads.column_mappings import Mapping, Mappings
 from screening.uploads.pipeline import Found, screen
+from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
 from screening.uploads.upload_folder import Abandoned, Folder
 
@@ -40,6 +41,7 @@ class ScreeningJob:
     ) -> None:
         """``probabilities`` is asked for the probabilities of some rows."""
         self.queue = history
+        self._recordings = Recordings(history.database, signals)
         self.probabilities = probabilities
         self._settings = settings
         self._detectors = detectors
@@ -75,8 +77,12 @@ class ScreeningJob:
         return {"seconds": seconds}
 
     def ended(self, job: Screening, outcome: dict[str, Any]) -> None:
-        """Have the file of a screening that is done on the disk; one that was checked is probably read once more."""
+        """Have the file of a screening that is done on the disk, and its rows in the ledger, now that it is answered.
+
+        One that was checked is probably read once more.
+        """
         if outcome["state"] == DONE:
+            self._recordings.add(job)
             settle = Folder(self._settings.instance, job.id).settle
             # in a thread: a slow disk mustn't hold up the next file
             threading.Thread(target=settle, name="settle", daemon=True).start()

@@ -13,12 +13,13 @@ from screening.detectors.registry import Detectors
 from screening.infra.database import Database
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
+from screening.ledger.ledger import Ledger
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
 from screening.uploads.screenings import History
-from screening.web.api import detect_fraud, health
+from screening.web.api import detect_fraud, health, statistics, transactions
 from screening.web.cli import commands, train, users
 from screening.web.http import errors, guard, sessions
 from screening.web.pages import (
@@ -69,6 +70,7 @@ def create_app(
         signals=signals,
         recollections=Recollections(settings.instance),
         mappings=Mappings(database),
+        ledger=Ledger.open(settings.instance, settings.database_url),
         handed=HandedPasswords(database),
         probabilities=probabilities,
     )
@@ -82,6 +84,8 @@ def create_app(
         results,
         detect_fraud,
         health,
+        statistics,
+        transactions,
         admin,
         detectors,
         trainings,

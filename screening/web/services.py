@@ -13,6 +13,7 @@ from screening.detectors.registry import Detectors
 from screening.infra.database import Database
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
+from screening.ledger.ledger import Ledger
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
 from screening.training.trainings import Trainings
@@ -32,6 +33,7 @@ class Services:
     trainings: Trainings
     signals: Signals
     recollections: Recollections
+    ledger: Ledger
     mappings: Mappings
     handed: HandedPasswords
     probabilities: Probabilities

@@ -18,11 +18,13 @@ from screening.errors import BadArtefact
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
 from screening.intake import Kind, open_transactions
+from screening.ledger.ledger import Ledger
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.training.trainer_process import WORKSHOP
 from screening.training.training_job import TrainingJob
 from screening.training.trainings import Trainings
+from screening.uploads.recording import RecordingJob, Recordings
 from screening.uploads.screening_job import ScreeningJob
 from screening.uploads.screenings import History
 from screening.worker.upkeep import Upkeep
@@ -66,9 +68,14 @@ class Worker:
         self._number = number
         self._stop = threading.Event()
         self._signals = Signals.of(settings.instance)
-        self._upkeep = Upkeep(settings, history, detectors) if number == 0 else None
+        ledger = Ledger.open(settings.instance, settings.database_url)
+        recordings = Recordings(history.database, self._signals)
+        self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None
         self._files = Runner(
-            [ScreeningJob(settings, history, detectors, self._signals, probabilities)],
+            [
+                ScreeningJob(settings, history, detectors, self._signals, probabilities),
+                RecordingJob(settings, recordings, history, detectors, ledger),  # when no file waits
+            ],
             f"worker-{number}",
             self._signals.waiting,
             self._stop,

@@ -13,8 +13,11 @@ from screening.detectors.compilation.pruning import prune
 from screening.detectors.registry import Detectors
 from screening.infra.audit_log import AuditLog
 from screening.infra.job_queue import now
+from screening.infra.wake_signal import Signals
+from screening.ledger.ledger import Ledger
 from screening.settings import Settings
 from screening.uploads import deletion
+from screening.uploads.recording import Recordings
 from screening.uploads.screenings import History, Screening
 
 log = logging.getLogger("screening.worker.upkeep")
@@ -34,6 +37,7 @@ class Upkeep:
         settings: where things lie, and for how long screenings are kept.
         history: the screenings.
         detectors: whose compiled nets stay.
+        ledger: what every screening that is done is to stand in.
         clock: seconds that only go forward.
     """
 
@@ -42,9 +46,11 @@ class Upkeep:
         settings: Settings,
         history: History,
         detectors: Detectors,
+        ledger: Ledger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._history, self._detectors = settings, history, detectors
+        self._ledger = ledger
         self._audit = AuditLog(settings.instance)
         self._clock = clock
         self._due = clock()
@@ -55,7 +61,7 @@ class Upkeep:
         """Do what is due; of many old screenings only some, so that a file that arrives needn't wait."""
         if self._clock() >= self._due:
             self._due = self._clock() + EVERY_SECONDS
-            for task in (self._clear, self._tell_lost, self._clear_scratch, self._prune):
+            for task in (self._clear, self._tell_lost, self._clear_scratch, self._prune, self._tidy_ledger):
                 self._try(task)
             self._more = self._settings.keep_screenings_days is not None
         if self._more:
@@ -108,6 +114,15 @@ class Upkeep:
             if time.time() - left.stat().st_mtime > SCRATCH_SECONDS:  # of a command that was killed
                 shutil.rmtree(left)
                 log.warning("%s, which a command had left, was removed", left.name)
+
+    def _tidy_ledger(self) -> None:
+        for name in self._ledger.segments.sweep():
+            log.warning("%s, which was left of the ledger by a process that was killed, was removed", name)
+        recordings = Recordings(self._history.database, Signals.of(self._settings.instance))
+        again = recordings.try_again()
+        missing = recordings.add_missing(self._ledger.segments.screenings())
+        if again + missing:
+            log.info("%d screenings are to be entered into the ledger", again + missing)
 
     def _prune(self) -> None:
         pruned = prune(self._settings.instance / "compiled", self._detectors.net_hashes())

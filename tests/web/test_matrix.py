@@ -22,6 +22,7 @@ NAMES = {"analyst": "ana", "manager": "mia", "auditor": "otto", "admin": "ada", 
 ANYBODY = ("open",) * 6
 MEMBERS = ("login", "open", "open", "open", "open", "login")
 SCREENERS = ("login", "open", "open", 403, "open", "login")
+READERS = (401, "open", "open", "open", "open", 401)
 ADMINS = ("login", 403, 403, 403, "open", "login")
 
 MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
@@ -72,6 +73,14 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/results/<screening_id>/report.xlsx"): MEMBERS,
     ("POST", "/results/<screening_id>/delete"): SCREENERS,
     ("POST", "/detect_fraud"): (401, "open", "open", 403, "open", 401),
+    ("GET", "/summary"): READERS,
+    ("GET", "/fraud_trends"): READERS,
+    ("GET", "/fraud_geography"): READERS,
+    ("GET", "/fraud_devices"): READERS,
+    ("GET", "/fraud_browsers"): READERS,
+    ("GET", "/fraud_types"): READERS,
+    ("GET", "/transactions"): READERS,
+    ("GET", "/transactions/<transaction_id>"): READERS,
     ("GET", "/admin/users"): ADMINS,
     ("POST", "/admin/users/<username>/role"): ADMINS,
     ("POST", "/admin/users/<username>/state"): ADMINS,

@@ -14,7 +14,17 @@ from werkzeug.exceptions import HTTPException
 from screening.errors import NotReady, ScreeningError, StorageFull
 
 log = logging.getLogger("screening.web")
-API_PATHS = ("/detect_fraud", "/summary", "/fraud_", "/openapi.json", "/healthz", "/readyz", "/metrics")
+API_PATHS = (
+    "/detect_fraud",
+    "/transactions",
+    "/labels",
+    "/summary",
+    "/fraud_",
+    "/openapi.json",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
 
 
 def init_app(app: Flask) -> None:

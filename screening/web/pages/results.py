@@ -171,7 +171,9 @@ def report(screening_id: str) -> Response:
 def delete(screening_id: str) -> Any:
     """Forget a screening and its files."""
     screening = _mine(screening_id)
-    deletion.delete(services().history, services().settings.instance, screening.id)
+    deletion.delete_recorded(
+        services().history, services().ledger.segments, services().settings.instance, screening.id
+    )
     request_audit.record("screening_deleted", screening=screening.id)
     return redirect(url_for("results.index"), HTTPStatus.SEE_OTHER)
 

@@ -86,7 +86,7 @@ def tidy(services: Services) -> Callable[..., None]:
 
     def run(**changes: Any) -> None:
         settings = replace(services.settings, **changes)
-        Upkeep(settings, services.history, services.detectors).step()
+        Upkeep(settings, services.history, services.detectors, services.ledger).step()
 
     return run
 
@@ -141,7 +141,9 @@ def test_many_old_ones_go_some_at_a_time(
     monkeypatch.setattr(upkeep, "BATCH", 2)
     for days in (50, 60, 70, 80, 90):
         screening(services, DONE, days)
-    tidying = Upkeep(replace(settings, keep_screenings_days=30), services.history, services.detectors)
+    tidying = Upkeep(
+        replace(settings, keep_screenings_days=30), services.history, services.detectors, services.ledger
+    )
     left = []
     for _ in range(4):
         tidying.step()
@@ -152,7 +154,11 @@ def test_many_old_ones_go_some_at_a_time(
 def test_the_rule_is_applied_again_each_hour(services: Services, settings: Settings) -> None:
     clock = [0.0]
     tidying = Upkeep(
-        replace(settings, keep_screenings_days=30), services.history, services.detectors, lambda: clock[0]
+        replace(settings, keep_screenings_days=30),
+        services.history,
+        services.detectors,
+        services.ledger,
+        lambda: clock[0],
     )
     tidying.step()
     old = screening(services, DONE, 31)
@@ -244,7 +250,7 @@ def test_screenings_whose_files_are_gone_stay_and_are_told_once(
     lost = screening(services, DONE, 1)
     shutil.rmtree(settings.instance / "screenings" / lost)
     clock = [0.0]
-    tidying = Upkeep(settings, services.history, services.detectors, lambda: clock[0])
+    tidying = Upkeep(settings, services.history, services.detectors, services.ledger, lambda: clock[0])
     with caplog.at_level(logging.ERROR, "screening.worker.upkeep"):
         for hour in range(3):
             clock[0] = 3600.0 * hour

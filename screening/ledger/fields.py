@@ -1,0 +1,89 @@
+"""Which columns of a file, or keys of a JSON transaction, are what the ledger has fields for: who, where, with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from screening.columns.vocabulary import words_of
+from screening.transactions.schema import CellKind, Column, Role
+
+ENTITIES = ("customer", "card", "account", "merchant", "terminal", "device", "address")
+"""The kinds of entities: each is a field of the ledger."""
+DIMENSIONS = ("country", "browser", "channel", "currency", "fraud_type")
+FIELDS = (*ENTITIES, *DIMENSIONS)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+WORDS = {
+    "card": _words("card cards pan cc karte tarjeta carte"),
+    "customer": _words("customer client cust kunde cliente user payer holder cardholder sender orig"),
+    "merchant": _words(
+        "merchant shop store seller haendler händler comercio payee beneficiary recipient dest receiver"
+    ),
+    "terminal": _words("terminal pos atm"),
+    "device": _words("device geraet gerät dispositivo"),
+    "address": _words("ip ipaddress"),
+    "account": _words("account acct konto cuenta iban"),
+    "country": _words("country countrycode land pais país pays"),
+    "browser": _words("browser"),
+    "channel": _words("channel kanal canal source"),
+    "currency": _words("currency ccy waehrung währung moneda devise"),
+    "fraud_type": _words("fraudtype"),
+}
+"""Words of a column's name that speak for a field; a name of two kinds (``card_country``) is of the later one."""
+BESIDE = _words(
+    "id ids no nr num number nummer key code name name hash token address adresse tx trx transaction of the"
+)
+"""Words that may stand beside them in the name of a column that no detector needs."""
+
+
+def assign(header: Sequence[str], columns: Iterable[Column] = ()) -> dict[str, int]:
+    """Return for each field that a table has where its column stands.
+
+    A column that a detector knows as an entity needs one word of a field in its name, any other nothing but such words:
+    ``device_distinct_emails`` is no device.
+
+    Args:
+        header: the names of the table.
+        columns: those of the detector, by the names that they have in the table.
+    """
+    entities = {
+        column.name.strip().casefold()
+        for column in columns
+        if column.role is Role.ENTITY or column.kind is CellKind.ADDRESS
+    }
+    found: dict[str, int] = {}
+    sure: set[str] = set()
+    for place, name in enumerate(header):
+        known = name.strip().casefold() in entities
+        field = _field(name, loosely=known)
+        if field is not None and (field not in found or (known and field not in sure)):
+            found[field] = place
+            if known:
+                sure.add(field)
+    return found
+
+
+def called(column: Column, names: Mapping[str, str]) -> Column:
+    """Return a detector's column under the name that it has in a file."""
+    return replace(column, name=names.get(column.name, column.name))
+
+
+def _field(name: str, *, loosely: bool) -> str | None:
+    words = words_of(name)
+    if {"fraud", "type"} == set(words):
+        return "fraud_type"
+    said = [field for field, theirs in WORDS.items() if not theirs.isdisjoint(words)]
+    if not said:
+        return None
+    strict = all(word in BESIDE or any(word in WORDS[field] for field in said) for word in words)
+    if not strict and not loosely:
+        return None
+    last = [field for field in said if words[-1] in WORDS[field] or len(said) == 1]
+    if len(said) > 1 and not last:  # "user_device_id": the last word that says something
+        last = [field for field in said if any(word in WORDS[field] for word in words[-2:])]
+    return last[-1] if last else None

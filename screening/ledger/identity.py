@@ -1,0 +1,47 @@
+"""Ids of transactions: UUIDs of version 7 (RFC 9562), whose last 32 bits count the rows of one file or one request.
+
+So a million rows of a file need no million random numbers on the disk, and an id alone tells where its row is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from typing import NamedTuple
+
+ORIGIN_BYTES = 12
+MOST_NUMBER = 2**32 - 1
+
+
+class TransactionId(NamedTuple):
+    """The origin, 12 bytes that rows of one file or one request share, and which of its rows it is."""
+
+    origin: bytes
+    number: int
+
+    def __str__(self) -> str:
+        return str(uuid.UUID(bytes=self.origin + self.number.to_bytes(4, "big")))
+
+
+def new_origin(milliseconds: int) -> bytes:
+    """Return the first 96 bits of a UUIDv7: the time, and 42 random bits.
+
+    Args:
+        milliseconds: since 1970.
+    """
+    chance = secrets.randbits(42)
+    value = (
+        (milliseconds & (2**48 - 1)) << 48 | 7 << 44 | (chance >> 30) << 32 | 2 << 30 | chance & (2**30 - 1)
+    )
+    return value.to_bytes(ORIGIN_BYTES, "big")
+
+
+def parse(text: str) -> TransactionId | None:
+    """Return the parts of an id as :meth:`TransactionId.__str__` writes it; ``None`` for any other text."""
+    try:
+        found = uuid.UUID(text)
+    except ValueError:
+        return None
+    if str(found) != text.lower() or found.version != 7:
+        return None
+    return TransactionId(found.bytes[:ORIGIN_BYTES], int.from_bytes(found.bytes[ORIGIN_BYTES:], "big"))

@@ -1,0 +1,135 @@
+"""A row of the ledger: one scored transaction, whether it came in a file or through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from screening.ledger import money
+from screening.ledger.fields import FIELDS
+
+FILE, API = "file", "api"
+MICROSECONDS = pa.timestamp("us")
+SCHEMA = pa.schema(
+    [
+        ("origin", pa.binary(12)),
+        ("number", pa.uint32()),
+        ("source", pa.string()),
+        ("screening", pa.string()),
+        ("request", pa.string()),
+        ("key", pa.string()),
+        ("owner", pa.string()),
+        ("decided_at", MICROSECONDS),
+        ("event_time", MICROSECONDS),
+        ("detector", pa.string()),
+        ("fingerprint", pa.string()),
+        ("probability", pa.float32()),
+        ("threshold", pa.float64()),
+        ("flagged", pa.bool_()),
+        ("amount", pa.int64()),
+        *((field, pa.string()) for field in FIELDS),
+        ("label", pa.int8()),
+        ("rules", pa.list_(pa.string())),
+        ("reasons", pa.list_(pa.string())),
+        ("values", pa.string()),
+    ]
+)
+"""``origin`` and ``number`` are the id (:mod:`screening.ledger.identity`); ``number`` is a file's row, from 1.
+Times are UTC without a zone; ``event_time`` is null where the data have no calendar. ``amount`` is in minor units of
+``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON transaction as it came:
+what is needed to score it again; of a file's row it stands in the file.
+"""
+LATEST_SECONDS = 253_402_300_799.0  # the end of the year 9999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """Rows that were decided together: one file's or one request's."""
+
+    origin: bytes
+    numbers: NDArray[np.uint32]
+    """(rows,)"""
+    source: str
+    screening: str | None
+    owner: str
+    decided_at: datetime
+    detector: str
+    fingerprint: str
+    threshold: float
+    probability: NDArray[np.float32]
+    """(rows,)"""
+    amount: NDArray[np.float64] | None
+    """(rows,), NaN where there is none."""
+    seconds: NDArray[np.float64] | None
+    """(rows,), the transactions' own times since 1970; ``None`` where they have no calendar."""
+    label: NDArray[np.int8] | None
+    """(rows,), -1 where unknown."""
+    fields: Mapping[str, pa.Array]
+    """Text (rows,) of the fields that there are: :data:`screening.ledger.fields.FIELDS`."""
+    reasons: pa.Array
+    """Lists of text (rows,)."""
+
+
+def table_of(decisions: Decisions) -> pa.Table:
+    """Return the rows as they stand in a segment."""
+    count = len(decisions.numbers)
+    flagged = decisions.probability >= np.float32(decisions.threshold)
+    currency = decisions.fields.get("currency")
+    amount = pa.nulls(count, pa.int64())
+    if decisions.amount is not None:
+        units, there = money.minor(decisions.amount, _exponents(currency))
+        amount = pa.array(units, pa.int64(), mask=~there)
+    label = pa.nulls(count, pa.int8())
+    if decisions.label is not None:
+        label = pa.array(decisions.label, pa.int8(), mask=decisions.label < 0)
+    moment = pa.scalar(decisions.decided_at.astimezone(UTC).replace(tzinfo=None), MICROSECONDS)
+    given: dict[str, Any] = {
+        "origin": _same(pa.scalar(decisions.origin, pa.binary(12)), count),
+        "number": pa.array(decisions.numbers, pa.uint32()),
+        "source": _same(decisions.source, count),
+        "screening": _same(decisions.screening, count),
+        "owner": _same(decisions.owner, count),
+        "decided_at": pa.repeat(moment, count),
+        "event_time": _times(decisions.seconds, count),
+        "detector": _same(decisions.detector, count),
+        "fingerprint": _same(decisions.fingerprint, count),
+        "probability": pa.array(decisions.probability, pa.float32()),
+        "threshold": _same(decisions.threshold, count),
+        "flagged": pa.array(flagged, pa.bool_()),
+        "amount": amount,
+        "label": label,
+        "reasons": decisions.reasons,
+        **decisions.fields,
+    }
+    return pa.table([given.get(field.name, pa.nulls(count, field.type)) for field in SCHEMA], schema=SCHEMA)
+
+
+def _exponents(currency: pa.Array | None) -> NDArray[np.int64] | int:
+    if currency is None:
+        return money.USUAL
+    coded = currency.dictionary_encode()
+    each = [money.exponent(name) for name in coded.dictionary.to_pylist()] or [money.USUAL]
+    places = coded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    usual = coded.indices.is_null().to_numpy(zero_copy_only=False)
+    return np.where(usual, money.USUAL, np.array(each, np.int64)[places])
+
+
+def _times(seconds: NDArray[np.float64] | None, count: int) -> pa.Array:
+    if seconds is None:
+        return pa.nulls(count, MICROSECONDS)
+    with np.errstate(invalid="ignore"):
+        there = np.abs(seconds) <= LATEST_SECONDS
+    whole = np.where(there, np.rint(np.where(there, seconds, 0.0) * 1e6), 0.0).astype(np.int64)
+    return pa.array(whole, pa.int64(), mask=~there).cast(MICROSECONDS)
+
+
+def _same(value: Any, count: int) -> pa.Array:
+    if value is None:
+        return pa.nulls(count, pa.string())
+    return pa.repeat(value, count)

@@ -1,0 +1,229 @@
+"""Enters a screening into the ledger once its page has been answered: a job of its own, which may be repeated.
+
+The ledger's rows are made of what the screening left on the disk. A crash at any moment leaves the job, or a screening
+that :meth:`Recordings.add_missing` finds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sqlalchemy import CursorResult, select, update
+
+from screening.detectors.detector import Detector
+from screening.detectors.registry import Detectors
+from screening.errors import ScreeningError
+from screening.infra.database import Base
+from screening.infra.job_queue import FAILED, Job, Jobs, now
+from screening.infra.job_runner import Handled, Lease
+from screening.intake import header_of
+from screening.intake.column_texts import column_texts
+from screening.ledger import fields
+from screening.ledger.identity import new_origin
+from screening.ledger.ledger import Ledger
+from screening.ledger.rows import FILE, Decisions, table_of
+from screening.settings import Settings
+from screening.transactions.schema import CellKind, ColumnContract
+from screening.uploads.results import Outcome
+from screening.uploads.screenings import DONE, History, Screening
+from screening.uploads.upload_folder import Folder
+
+log = logging.getLogger("screening.worker.recording")
+QUEUED, RUNNING = "queued", "running"
+
+
+class NotRecorded(ScreeningError):
+    """A screening that can't be entered into the ledger."""
+
+    status = 500
+    title = "This screening isn't in the ledger"
+
+
+class Recording(Job, Base):
+    """A screening that is to be entered into the ledger, by its id; the row goes when it is."""
+
+    __tablename__ = "recordings"
+
+
+class Recordings(Jobs[Recording]):
+    """What is to be entered into the ledger."""
+
+    table = Recording
+    waiting = QUEUED
+    claimable = (QUEUED, RUNNING)
+
+    def add(self, screening: Screening) -> None:
+        """Have a screening entered, unless that is known already."""
+        with self._database.write() as session:
+            if session.get(Recording, screening.id) is None:
+                session.add(
+                    Recording(
+                        id=screening.id,
+                        owner=screening.owner,
+                        filename=screening.filename,
+                        kind=FILE,
+                        state=QUEUED,
+                        created=now(),
+                    )
+                )
+        self._waits_now()
+
+    def add_missing(self, recorded: set[str]) -> int:
+        """Have every screening entered that is done and isn't in the ledger; return how many there are.
+
+        After a crash that is the one that was in hand; after an upgrade of an instance that had no ledger, all of them.
+        """
+        with self._database.read() as session:
+            known = set(session.scalars(select(Recording.id)))
+            done = session.scalars(select(Screening).where(Screening.state == DONE)).all()
+        missing = [each for each in done if each.id not in recorded and each.id not in known]
+        for screening in missing:
+            self.add(screening)
+        return len(missing)
+
+    def try_again(self) -> int:
+        """Have those entered that failed, perhaps because the disk was full; return how many there are."""
+        failed = update(Recording).where(Recording.state == FAILED)
+        with self._database.write() as session:
+            done = session.execute(failed.values(state=QUEUED, attempts=0, error=None, finished=None))
+            count = done.rowcount if isinstance(done, CursorResult) else 0
+        if count:
+            self._waits_now()
+        return count
+
+    def _hopeless(self) -> ScreeningError:
+        return NotRecorded(
+            "The worker stopped again and again while it entered this screening into the ledger."
+        )
+
+
+class RecordingJob:
+    """Enters screenings into the ledger: see :class:`screening.infra.job_runner.Handler`."""
+
+    doing = "a screening was entered into the ledger"
+
+    def __init__(
+        self,
+        settings: Settings,
+        recordings: Recordings,
+        history: History,
+        detectors: Detectors,
+        ledger: Ledger,
+    ) -> None:
+        self.queue = recordings
+        self._settings, self._history, self._detectors, self._ledger = settings, history, detectors, ledger
+
+    def claim(self, holder: str) -> Recording | None:
+        """Claim the oldest one."""
+        return self.queue.claim(holder)
+
+    def run(self, job: Recording, _lease: Lease) -> dict[str, Any]:
+        """Write the segment.
+
+        Raises:
+            Handled: always, unless it goes wrong: the row goes.
+        """
+        screening = self._history.get(job.id)
+        if screening is not None and screening.state == DONE:
+            self._record(screening)
+            # deleted in this moment: whoever deletes it removes its row before its segment
+            if self._history.state(job.id) is None:
+                self._ledger.segments.forget(job.id)
+        self.queue.remove(job.id)
+        raise Handled
+
+    def closing(self, _seconds: float) -> dict[str, Any]:
+        """Note nothing."""
+        return {}
+
+    def ended(self, job: Recording, outcome: dict[str, Any]) -> None:
+        """Tell the operator of one that failed: the row stays, for nothing may be missing without a word."""
+        if outcome["state"] == FAILED:
+            log.error("screening %s can't be entered into the ledger: %s", job.id, outcome["error"]["what"])
+
+    def discard(self, job: Recording) -> None:
+        """Take out what was written for a screening that somebody deleted."""
+        if self._history.state(job.id) is None:
+            self._ledger.segments.forget(job.id)
+
+    def tidy(self) -> None:
+        """Give up what is hopeless."""
+        self.queue.give_up()
+
+    def _record(self, screening: Screening) -> None:
+        folder = Folder(self._settings.instance, screening.id)
+        found = Outcome(folder, screening.threshold)
+        if not found.there:
+            log.error("the files of screening %s are gone; it can't be entered into the ledger", screening.id)
+            return
+        decisions = decisions_of(screening, found, self._contract(screening))
+        if len(decisions.numbers):
+            self._ledger.segments.add(screening.id, FILE, table_of(decisions))
+
+    def _contract(self, screening: Screening) -> ColumnContract | None:
+        """Return the columns of the detector that scored it, if that one is still here."""
+        known: dict[str, Detector] = {each.name: each for each in self._detectors.all()}
+        detector = known.get(str(screening.detector))
+        return detector.contract if detector and detector.fingerprint == screening.fingerprint else None
+
+
+def decisions_of(screening: Screening, found: Outcome, contract: ColumnContract | None) -> Decisions:
+    """Return the rows of a screening that were scored.
+
+    Args:
+        screening: a screening that is done.
+        found: what it left on the disk.
+        contract: the detector's columns; ``None`` where it is gone, and whether the times are a calendar's isn't known.
+    """
+    probability = np.asarray(found.probability)
+    kept = np.flatnonzero(np.isfinite(probability))
+    return Decisions(
+        origin=new_origin(int((screening.finished or now()).timestamp() * 1000)),
+        numbers=(kept + 1).astype(np.uint32),
+        source=FILE,
+        screening=screening.id,
+        owner=screening.owner,
+        decided_at=screening.finished or now(),
+        detector=str(screening.detector),
+        fingerprint=str(screening.fingerprint),
+        threshold=screening.threshold,
+        probability=probability[kept],
+        amount=_taken(found.amount, kept),
+        seconds=_taken(found.time, kept) if contract is not None and has_calendar(contract) else None,
+        label=_taken(found.label, kept),
+        fields=_fields(found, contract, kept),
+        reasons=_reasons(found, kept),
+    )
+
+
+def has_calendar(contract: ColumnContract) -> bool:
+    """Whether the time of a transaction is a date, and not seconds since something unknown."""
+    kinds = {column.name: column.kind for column in contract.parts()}
+    return contract.time is not None and kinds[contract.time] is CellKind.TIME
+
+
+def _taken(values: NDArray[Any] | None, kept: NDArray[np.int64]) -> NDArray[Any] | None:
+    return None if values is None else np.asarray(values)[kept]
+
+
+def _fields(found: Outcome, contract: ColumnContract | None, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
+    header = header_of(found.canonical)
+    called = found.meta.get("columns", {})
+    columns = [] if contract is None else contract.parts()
+    places = fields.assign(header, [fields.called(column, called) for column in columns])
+    texts = column_texts(found.canonical, np.asarray(found.offsets), sorted(set(places.values())))
+    every = len(kept) == len(found.probability)
+    return {
+        field: texts[place] if every else texts[place].take(pa.array(kept)) for field, place in places.items()
+    }
+
+
+def _reasons(found: Outcome, kept: NDArray[np.int64]) -> pa.Array:
+    said = found.reasons
+    reasons: Callable[[int], list[str] | None] = said.get
+    return pa.array([reasons(row) for row in kept.tolist()], pa.list_(pa.string()))
