@@ -20,7 +20,7 @@ from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
-from screening.web.cli import commands, train, users
+from screening.web.cli import commands, ledger, train, users
 from screening.web.http import errors, guard, sessions
 from screening.web.pages import (
     admin,
@@ -97,4 +97,5 @@ def create_app(
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)
     app.cli.add_command(train.train)
+    app.cli.add_command(ledger.ledger)
     return app

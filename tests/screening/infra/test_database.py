@@ -17,6 +17,7 @@ from sqlalchemy import text
 import screening.web  # noqa: F401 -- declares every table
 from screening.errors import BadSetting, NotReady
 from screening.infra.database import HEAD, Base, Database
+from screening.ledger import tables
 from screening.uploads.screenings import History
 
 
@@ -31,6 +32,26 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_declares(tmp_path:
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     database.engine.dispose()
+
+
+def test_the_ledgers_migrations_make_exactly_its_tables(tmp_path: Path) -> None:
+    database = tables.open_tables(tmp_path, "sqlite:///unused")
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": tables.SCHEMA.version_table})
+        assert compare_metadata(context, tables.Base.metadata) == []
+        assert context.get_current_revision() == tables.SCHEMA.head
+    database.engine.dispose()
+
+
+def test_both_schemas_can_share_one_database(tmp_path: Path) -> None:
+    made(tmp_path / "a.sqlite3").engine.dispose()
+    both = Database(f"sqlite:///{tmp_path / 'a.sqlite3'}", tables.SCHEMA)
+    both.create_tables()
+    both.create_tables()
+    with both.read() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == HEAD
+        assert session.scalar(text("SELECT version_num FROM ledger_version")) == tables.SCHEMA.head
+    both.engine.dispose()
 
 
 def test_the_head_is_the_newest_migration() -> None:

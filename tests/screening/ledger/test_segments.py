@@ -49,7 +49,7 @@ def test_a_segment_says_what_is_in_it(ledger: Ledger) -> None:
     assert kept.latest == kept.decided_last == DECIDED
     read = pq.read_table(ledger.segments.path(kept.name))
     assert read.schema.names == SCHEMA.names
-    assert read.column("event_time").to_pylist()[1] == datetime(1970, 1, 2, 0, 0, 0, 250000)
+    assert read.column("event_time").to_pylist()[1] == datetime(1970, 1, 2, 0, 0, 0, 250000)  # noqa: DTZ001 -- without a zone, as it is kept
     assert read.column("amount").to_pylist() == [1234, 1234, 1234]
     assert ledger.segments.path(kept.name).stat().st_mode & 0o777 == 0o600
     assert drafts(ledger) == []

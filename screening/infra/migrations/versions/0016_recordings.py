@@ -25,7 +25,6 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(128)),
         sa.Column("lease_until", sa.DateTime(timezone=True)),
     )
-    op.create_index("recordings_by_state", "recordings", ["state"])
 
 
 def downgrade() -> None:
