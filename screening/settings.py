@@ -45,6 +45,8 @@ class Settings:
     job_workers: int = 2
     keep_screenings_days: int | None = None
     """``None``: they are kept until somebody deletes them."""
+    ledger_durability: str = "full"
+    """``full`` survives a loss of power, ``normal`` the end of any process."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -74,6 +76,7 @@ class Settings:
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
+            ledger_durability=read("LEDGER_DURABILITY", _choice(full="full", normal="normal"), "full"),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )
 
@@ -196,8 +199,8 @@ def _probability(raw: str) -> float:
     return value
 
 
-def _choice(**options: bool) -> Callable[[str], bool]:
-    def parse(raw: str) -> bool:
+def _choice(**options: T) -> Callable[[str], T]:
+    def parse(raw: str) -> T:
         if raw.lower() not in options:
             raise ValueError(f"must be one of {', '.join(options)}")
         return options[raw.lower()]

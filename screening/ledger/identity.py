@@ -36,6 +36,11 @@ def new_origin(milliseconds: int) -> bytes:
     return value.to_bytes(ORIGIN_BYTES, "big")
 
 
+def id_prefix(origin: bytes) -> str:
+    """Return how the ids of an origin's rows begin."""
+    return str(TransactionId(origin, 0))[:-8]
+
+
 def parse(text: str) -> TransactionId | None:
     """Return the parts of an id as :meth:`TransactionId.__str__` writes it; ``None`` for any other text."""
     try:

@@ -6,11 +6,10 @@ A question reads the manifest and the later labels in one go, so that its number
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -24,6 +23,7 @@ from screening.ledger.fields import ENTITIES
 from screening.ledger.rows import SCHEMA
 from screening.ledger.segments import Segments
 from screening.ledger.tables import Label, Segment
+from screening.ledger.tail import Tail
 
 MOST_GROUPS = 1000
 Found = TypeVar("Found")
@@ -69,6 +69,7 @@ class Filter:
     min_probability: float | None = None
     entity: tuple[str, str] | None = None
     """A kind and a value."""
+    origin: bytes | None = None
     basis: Basis = Basis.FLAGGED
 
 
@@ -92,11 +93,32 @@ GROUPS = {"country": "country", "device_id": "device", "browser": "browser", "fr
 """What the answers by group are called, and which field each is about."""
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What counts as of one moment: segments that can have rows that were chosen, the tail, and later labels."""
+
+    segments: Sequence[Segment]
+    tail: pa.Table
+    labels: pa.Table
+
+    def __bool__(self) -> bool:
+        return bool(self.segments) or len(self.tail) > 0
+
+    @property
+    def time_basis(self) -> str:
+        """Which time the rows go by: ``event``, ``decided`` or ``mixed``."""
+        found = {segment.calendar for segment in self.segments}
+        if len(self.tail):
+            blank = self.tail.column("event_time").null_count
+            found.add(True if blank == 0 else False if blank == len(self.tail) else None)
+        return "event" if found == {True} else "decided" if found == {False} else "mixed"
+
+
 class Questions:
     """Asks the ledger of one instance."""
 
-    def __init__(self, segments: Segments, tables: Database, engine: Engine) -> None:
-        self._segments, self._tables, self._engine = segments, tables, engine
+    def __init__(self, segments: Segments, tail: Tail, tables: Database, engine: Engine) -> None:
+        self._segments, self._tail, self._tables, self._engine = segments, tail, tables, engine
 
     def summary(self, chosen: Filter) -> Answer:
         """Count all rows that were chosen, in one row for each currency."""
@@ -141,13 +163,18 @@ class Questions:
         wanted_ones = "origin BETWEEN $first::BLOB AND $last::BLOB AND (origin, number) IN (FROM wanted)"
         whole = f"{WHOLE} WHERE {wanted_ones} {LATEST}"
 
-        def latest(segments: Sequence[Segment], labels: pa.Table) -> list[dict[str, Any]]:
-            left = [each for each in segments if before is None or each.decided_first <= before.decided_at]
+        def latest(all_of_it: Snapshot) -> list[dict[str, Any]]:
+            left = [
+                each
+                for each in all_of_it.segments
+                if before is None or each.decided_first <= before.decided_at
+            ]
             left.sort(key=lambda each: each.decided_last, reverse=True)
             found: list[dict[str, Any]] = []
             count = 1
-            while left:
-                found = self._query(keys, chosen, left[:count], labels, given)
+            while True:
+                some = replace(all_of_it, segments=left[:count])
+                found = self._query(keys, chosen, some, given) if some else []
                 later = left[count:] and _naive(left[count].decided_last)
                 if not later or (len(found) == limit and found[-1]["decided_at"] > later):
                     break
@@ -158,32 +185,47 @@ class Questions:
                 [{"origin": row["origin"], "number": row["number"]} for row in found], KEY
             )
             span = {"first": min(row["origin"] for row in found), "last": max(row["origin"] for row in found)}
-            return self._query(whole, chosen, left[:count], labels, span, wanted=wanted)
+            return self._query(whole, chosen, some, span, wanted=wanted)
 
         return self._consistently(chosen, latest) or []
 
     def one(self, transaction: identity.TransactionId, owner: str | None) -> dict[str, Any] | None:
         """Return one row by its id, if there is one that may be seen."""
         given = {"o": transaction.origin, "n": transaction.number}
-        found = self._ask(f"{WHOLE} WHERE origin = $o::BLOB AND number = $n", Filter(owner=owner), given).rows
+        found = self._ask(
+            f"{WHOLE} WHERE origin = $o::BLOB AND number = $n",
+            Filter(owner=owner, origin=transaction.origin),
+            given,
+        ).rows
         return found[0] if found else None
 
+    def known(
+        self, ids: Collection[identity.TransactionId], owner: str | None
+    ) -> set[identity.TransactionId]:
+        """Return those of some ids that are in the ledger and may be seen."""
+        wanted = pa.Table.from_pylist([{"origin": each.origin, "number": each.number} for each in ids], KEY)
+        query = "SELECT origin, number FROM chosen WHERE (origin, number) IN (FROM wanted)"
+
+        def answer(snapshot: Snapshot) -> list[dict[str, Any]]:
+            return self._query(query, Filter(owner=owner), snapshot, {}, wanted=wanted)
+
+        found = self._consistently(Filter(owner=owner), answer) or []
+        return {identity.TransactionId(row["origin"], row["number"]) for row in found}
+
     def _ask(self, query: str, chosen: Filter, given: Mapping[str, Any] = MappingProxyType({})) -> Answer:
-        def answer(segments: Sequence[Segment], labels: pa.Table) -> Answer:
-            return Answer(self._query(query, chosen, segments, labels, given), _time_basis(segments))
+        def answer(snapshot: Snapshot) -> Answer:
+            return Answer(self._query(query, chosen, snapshot, given), snapshot.time_basis)
 
         return self._consistently(chosen, answer) or Answer([], "event")
 
-    def _consistently(
-        self, chosen: Filter, ask: Callable[[Sequence[Segment], pa.Table], Found]
-    ) -> Found | None:
-        """Ask of one moment's segments and labels; anew if one is removed meanwhile. ``None`` without a segment."""
+    def _consistently(self, chosen: Filter, ask: Callable[[Snapshot], Found]) -> Found | None:
+        """Ask of one moment's ledger; anew if a segment is removed meanwhile. ``None`` where no row can be chosen."""
         for attempt in range(TRIES):
-            segments, labels = self._snapshot(chosen)
-            if not segments:
+            snapshot = self._snapshot(chosen)
+            if not snapshot:
                 return None
             try:
-                return ask(segments, labels)
+                return ask(snapshot)
             except FileNotFoundError:
                 if attempt + 1 == TRIES:
                     raise
@@ -193,17 +235,19 @@ class Questions:
         self,
         query: str,
         chosen: Filter,
-        segments: Sequence[Segment],
-        labels: pa.Table,
+        snapshot: Snapshot,
         more: Mapping[str, Any],
         **tables: pa.Table,
     ) -> list[dict[str, Any]]:
-        paths = [self._segments.path(each.name) for each in segments]
-        rows, given = _chosen(chosen, paths, labelled=len(labels) > 0)
-        return self._engine.ask(rows + query, {**given, **more}, {"later": labels, **tables})
+        paths = [self._segments.path(each.name) for each in snapshot.segments]
+        rows, given = _chosen(chosen, _source(snapshot), labelled=len(snapshot.labels) > 0)
+        if paths:
+            given["paths"] = listed(paths)
+        tables |= {"later": snapshot.labels, "tail": snapshot.tail}
+        return self._engine.ask(rows + query, {**given, **more}, tables)
 
-    def _snapshot(self, chosen: Filter) -> tuple[Sequence[Segment], pa.Table]:
-        """Return the segments that can have rows that were chosen, and the later labels, as of one moment."""
+    def _snapshot(self, chosen: Filter) -> Snapshot:
+        """Read what counts, in one transaction."""
         query = select(Segment)
         if chosen.owner is not None:
             query = query.where(or_(Segment.owner == chosen.owner, Segment.owner.is_(None)))
@@ -211,6 +255,8 @@ class Questions:
             query = query.where(or_(Segment.detector == chosen.detector, Segment.detector.is_(None)))
         if chosen.screening is not None:
             query = query.where(Segment.screening == chosen.screening)
+        if chosen.origin is not None:
+            query = query.where(or_(Segment.origin == chosen.origin.hex(), Segment.origin.is_(None)))
         if chosen.source is not None:
             query = query.where(Segment.kind == chosen.source)
         if chosen.start is not None:
@@ -220,7 +266,8 @@ class Questions:
         with self._tables.read() as session:
             segments = session.scalars(query.order_by(Segment.name)).all()
             labels = session.execute(select(Label.id, Label.label, Label.fraud_type)).all()
-        return segments, _labels([(row.id, row.label, row.fraud_type) for row in labels])
+            tail = self._tail.rows(session)
+        return Snapshot(segments, tail, _labels([(row.id, row.label, row.fraud_type) for row in labels]))
 
 
 WHOLE = f"SELECT {', '.join(name for name in SCHEMA.names if name != 'label')}, known AS label FROM chosen"
@@ -236,7 +283,15 @@ MORE = (
 )
 
 
-def _chosen(chosen: Filter, paths: Sequence[Path], *, labelled: bool) -> tuple[str, dict[str, Any]]:
+def _source(snapshot: Snapshot) -> str:
+    """Return what is read: the segments, the tail, or both."""
+    files, tail = "SELECT * FROM read_parquet($paths)", "SELECT * FROM tail"
+    if not snapshot.segments:
+        return f"({tail})"
+    return f"({files} UNION ALL BY NAME {tail})" if len(snapshot.tail) else f"({files})"
+
+
+def _chosen(chosen: Filter, source: str, *, labelled: bool) -> tuple[str, dict[str, Any]]:
     """Return the common table expression ``chosen`` and its values: rows with ``moment``, ``known`` and ``case_``."""
     conditions = {
         "owner = $owner": chosen.owner,
@@ -261,15 +316,15 @@ def _chosen(chosen: Filter, paths: Sequence[Path], *, labelled: bool) -> tuple[s
     case = "flagged" if chosen.basis is Basis.FLAGGED else "coalesce(known = 1, false)"
     where = f" WHERE {' AND '.join(asked)}" if asked else ""
     later = (
-        "r.* REPLACE (coalesce(l.fraud_type, r.fraud_type) AS fraud_type), coalesce(l.label, r.label) AS known "
-        "FROM read_parquet($paths) r LEFT JOIN later l ON r.origin = l.origin AND r.number = l.number"
+        f"r.* REPLACE (coalesce(l.fraud_type, r.fraud_type) AS fraud_type), coalesce(l.label, r.label) AS known "
+        f"FROM {source} r LEFT JOIN later l ON r.origin = l.origin AND r.number = l.number"
     )
-    read = later if labelled else "r.*, label AS known FROM read_parquet($paths) r"
+    read = later if labelled else f"r.*, label AS known FROM {source} r"
     query = (
         f"WITH read AS (SELECT coalesce(event_time, decided_at) AS moment, {read}), "
         f"chosen AS (SELECT *, {case} AS case_ FROM read{where}) "
     )
-    return query, {"paths": listed(paths), **given}
+    return query, given
 
 
 PARAMETER = re.compile(r"\$(\w+)")
@@ -286,11 +341,6 @@ def _labels(found: Sequence[tuple[str, int, str | None]]) -> pa.Table:
             "fraud_type": pa.array([row[2] for _, row in kept], pa.string()),
         }
     )
-
-
-def _time_basis(segments: Sequence[Segment]) -> str:
-    found = {segment.calendar for segment in segments}
-    return "event" if found == {True} else "decided" if found == {False} else "mixed"
 
 
 def _naive(moment: datetime) -> datetime:

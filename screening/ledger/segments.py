@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,8 +24,9 @@ from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.infra.job_queue import now
+from screening.ledger.identity import id_prefix
 from screening.ledger.rows import SCHEMA
-from screening.ledger.tables import Draft, Segment
+from screening.ledger.tables import Draft, Label, Segment
 
 ENDING, PART = ".parquet", ".part"
 GROUP_ROWS = 122_880
@@ -48,7 +50,13 @@ class Segments:
         self.folder = instance / "ledger"
         self._tables = tables
 
-    def add(self, name: str, kind: str, table: pa.Table) -> Segment:
+    def add(
+        self,
+        name: str,
+        kind: str,
+        table: pa.Table,
+        instead_of: Callable[[Session], bool] = lambda _session: True,
+    ) -> Segment | None:
         """Write rows as a segment and enter it in the manifest; a segment of this name is replaced as a whole.
 
         When this returns, the rows are on the disk.
@@ -57,6 +65,8 @@ class Segments:
             name: of the file, without its ending.
             kind: ``file`` or ``api``.
             table: as :data:`screening.ledger.rows.SCHEMA`, one row or more.
+            instead_of: called in the transaction that enters it, to take out what it takes the place of; where it
+                returns ``False`` nothing is entered and ``None`` is returned.
         """
         self.folder.mkdir(mode=0o700, exist_ok=True)
         path = self.path(f"{name}-{secrets.token_hex(4)}")  # a replaced one may still be read
@@ -65,15 +75,23 @@ class Segments:
         size, digest = _write(path, table)
         found = _described(path.stem, kind, table, size, digest)
         with self._tables.write() as session:
-            session.execute(delete(Draft).where(Draft.name == found.name))
-            before = _dropped(session, Segment.name.startswith(f"{name}-"))
-            session.add(found)
+            entered = instead_of(session)
+            before: Sequence[str] = [found.name]
+            if entered:
+                session.execute(delete(Draft).where(Draft.name == found.name))
+                before = _dropped(session, Segment.name.startswith(f"{name}-"))
+                session.add(found)
         self._remove(before)
-        return found
+        return found if entered else None
 
     def forget(self, screening: str) -> bool:
-        """Take the rows of a screening out of the ledger; ``False`` when it has none."""
+        """Take the rows of a screening out of the ledger, with later labels of theirs; ``False`` when it has none."""
         with self._tables.write() as session:
+            for origin in session.scalars(select(Segment.origin).where(Segment.screening == screening)):
+                if origin is not None:
+                    session.execute(
+                        delete(Label).where(Label.id.startswith(id_prefix(bytes.fromhex(origin))))
+                    )
             names = _dropped(session, Segment.screening == screening)
         self._remove(names)
         return bool(names)
@@ -187,10 +205,12 @@ def _described(name: str, kind: str, table: pa.Table, size: int, digest: str) ->
     decided, event = table.column("decided_at"), table.column("event_time")
     at = pc.coalesce(event, decided)
     none = event.null_count
+    origin = _one(table, "origin")
     return Segment(
         name=name,
         kind=kind,
         screening=_one(table, "screening"),
+        origin=None if origin is None else origin.hex(),
         owner=_one(table, "owner"),
         detector=_one(table, "detector"),
         calendar=True if none == 0 else False if none == len(table) else None,
@@ -206,10 +226,13 @@ def _described(name: str, kind: str, table: pa.Table, size: int, digest: str) ->
     )
 
 
-def _one(table: pa.Table, column: str) -> str | None:
+def _one(table: pa.Table, column: str) -> Any:
     """Return what all rows say of a column; ``None`` where they differ."""
-    found = pc.unique(table.column(column)).to_pylist()
-    return found[0] if len(found) == 1 else None
+    kept = table.column(column)
+    first = kept[0].as_py()
+    if first is None:
+        return None
+    return first if pc.all(pc.equal(kept, kept[0])).as_py() and not kept.null_count else None
 
 
 def _utc(moment: datetime) -> datetime:

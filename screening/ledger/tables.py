@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, String
+from sqlalchemy import BigInteger, Float, Index, Integer, LargeBinary, String, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -30,6 +31,8 @@ class Segment(Base):
     kind: Mapped[str] = mapped_column(String(8))
     """``file``: the rows of one screening; ``api``: sealed rows of the API."""
     screening: Mapped[str | None] = mapped_column(String(32))
+    origin: Mapped[str | None] = mapped_column(String(24))
+    """The first 96 bits of the ids of its rows, in hexadecimal; ``None`` where they have several."""
     owner: Mapped[str | None] = mapped_column(String(64))
     """Whose rows they are; ``None`` where they are several people's."""
     detector: Mapped[str | None] = mapped_column(String(64))
@@ -58,6 +61,35 @@ class Draft(Base):
     since: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class TailRow(Base):
+    """The rows of one request that stand in no segment yet."""
+
+    __tablename__ = "ledger_tail"
+
+    seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    rows: Mapped[int] = mapped_column(Integer)
+    written: Mapped[float] = mapped_column(Float)
+    """Seconds since 1970."""
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    """The rows as JSON: :mod:`screening.ledger.tail`."""
+
+
+class Answered(Base):
+    """A request that came with an ``Idempotency-Key``: who sends it again gets the first answer."""
+
+    __tablename__ = "ledger_requests"
+    __table_args__ = (Index("ledger_requests_by_age", "written"),)
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    """SHA-256 of the request's body."""
+    answer: Mapped[bytes] = mapped_column(LargeBinary)
+    written: Mapped[float] = mapped_column(Float)
+    """Seconds since 1970."""
+
+
 class Label(Base):
     """What a transaction turned out to be, as somebody said after it was scored; the last word counts."""
 
@@ -75,16 +107,27 @@ class Label(Base):
     written: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-def open_tables(instance: Path, database_url: str) -> Database:
+def open_tables(instance: Path, database_url: str, durability: str = "full") -> Database:
     """Return the database of the ledger's tables, which are made or brought to the present version.
 
     With SQLite they are in a file of their own, so that a log-in never waits for a payment; any other database has
     them beside the app's tables.
+
+    Args:
+        instance: the folder of the instance.
+        database_url: of the app's database.
+        durability: ``full`` survives a loss of power, ``normal`` the end of any process; only SQLite is told.
 
     Raises:
         NotReady, BadSetting: the database can't be used.
     """
     own = make_url(database_url).get_backend_name() == "sqlite"
     found = Database(f"sqlite:///{instance / 'ledger.sqlite3'}" if own else database_url, SCHEMA)
+    if own and durability == "normal":
+        event.listen(found.engine, "connect", _normal)
     found.create_tables()
     return found
+
+
+def _normal(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")

@@ -118,6 +118,11 @@ class ColumnContract:
         """Whether every column is a number that must be there."""
         return not self.optional and all(kind is CellKind.NUMBER for kind in self.kinds)
 
+    @property
+    def has_calendar(self) -> bool:
+        """Whether the time of a transaction is a date, and not seconds since something unknown."""
+        return any(column.name == self.time and column.kind is CellKind.TIME for column in self.parts())
+
     def parts(self) -> tuple[Column, ...]:
         """The columns with their roles and kinds, in order."""
         kinds = self.kinds or (CellKind.NUMBER,) * len(self.columns)

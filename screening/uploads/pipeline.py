@@ -236,7 +236,7 @@ class _Line:
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
         collected.notes[:0] = choice.notes
-        return _conclude(self.folder, choice, self.threshold, collected)
+        return _conclude(self.folder, choice, self.threshold, collected, plain=forms is None)
 
     def _score_whole(
         self,
@@ -301,7 +301,9 @@ def _in_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
     return BadFile(what, where, problem.remedy, moved, problem.problem_count)
 
 
-def _conclude(folder: Folder, choice: Choice, threshold: float, collected: _Collected) -> Found:
+def _conclude(
+    folder: Folder, choice: Choice, threshold: float, collected: _Collected, *, plain: bool
+) -> Found:
     detector = choice.detector
     probability = np.concatenate(collected.probability)
     amount, time = _joined(collected.amount), _joined(collected.time)
@@ -328,6 +330,7 @@ def _conclude(folder: Folder, choice: Choice, threshold: float, collected: _Coll
         "set_aside": [asdict(problem) for problem in collected.problems],
         "drift": moved,
         "columns": dict(choice.contract.aliases),
+        "plain": plain,
     }
     results.save_words(folder, explained, meta)
     return Found(

@@ -28,7 +28,7 @@ from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import FILE, Decisions, table_of
 from screening.settings import Settings
-from screening.transactions.schema import CellKind, ColumnContract
+from screening.transactions.schema import ColumnContract
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import DONE, History, Screening
 from screening.uploads.upload_folder import Folder
@@ -194,17 +194,11 @@ def decisions_of(screening: Screening, found: Outcome, contract: ColumnContract 
         threshold=screening.threshold,
         probability=probability[kept],
         amount=_taken(found.amount, kept),
-        seconds=_taken(found.time, kept) if contract is not None and has_calendar(contract) else None,
+        seconds=_taken(found.time, kept) if contract is not None and contract.has_calendar else None,
         label=_taken(found.label, kept),
         fields=_fields(found, contract, kept),
         reasons=_reasons(found, kept),
     )
-
-
-def has_calendar(contract: ColumnContract) -> bool:
-    """Whether the time of a transaction is a date, and not seconds since something unknown."""
-    kinds = {column.name: column.kind for column in contract.parts()}
-    return contract.time is not None and kinds[contract.time] is CellKind.TIME
 
 
 def _taken(values: NDArray[Any] | None, kept: NDArray[np.int64]) -> NDArray[Any] | None:

@@ -70,7 +70,7 @@ def create_app(
         signals=signals,
         recollections=Recollections(settings.instance),
         mappings=Mappings(database),
-        ledger=Ledger.open(settings.instance, settings.database_url),
+        ledger=Ledger.open(settings.instance, settings.database_url, settings.ledger_durability),
         handed=HandedPasswords(database),
         probabilities=probabilities,
     )

@@ -66,6 +66,7 @@ class Upkeep:
             self._more = self._settings.keep_screenings_days is not None
         if self._more:
             self._try(self._delete_old)
+        self._try(self._seal)
 
     @staticmethod
     def _try(task: Callable[[], None]) -> None:
@@ -115,9 +116,14 @@ class Upkeep:
                 shutil.rmtree(left)
                 log.warning("%s, which a command had left, was removed", left.name)
 
+    def _seal(self) -> None:
+        if self._ledger.tail.due():
+            self._ledger.tail.seal(self._ledger.segments)
+
     def _tidy_ledger(self) -> None:
         for name in self._ledger.segments.sweep():
             log.warning("%s, which was left of the ledger by a process that was killed, was removed", name)
+        self._ledger.tail.forget_answers()
         recordings = Recordings(self._history.database, Signals.of(self._settings.instance))
         again = recordings.try_again()
         missing = recordings.add_missing(self._ledger.segments.screenings())

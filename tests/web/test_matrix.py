@@ -81,6 +81,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/fraud_types"): READERS,
     ("GET", "/transactions"): READERS,
     ("GET", "/transactions/<transaction_id>"): READERS,
+    ("POST", "/transactions/<transaction_id>/replay"): (401, "open", "open", 403, "open", 401),
+    ("POST", "/labels"): (401, "open", "open", 403, "open", 401),
     ("GET", "/admin/users"): ADMINS,
     ("POST", "/admin/users/<username>/role"): ADMINS,
     ("POST", "/admin/users/<username>/state"): ADMINS,

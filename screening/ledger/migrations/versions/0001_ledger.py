@@ -1,4 +1,4 @@
-"""The manifest of the segments, files that are on their way in or out, and labels that came later."""
+"""The manifest of the segments, drafts, the tail of the API's rows, its repeated requests, and later labels."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("kind", sa.String(8), nullable=False),
         sa.Column("screening", sa.String(32)),
+        sa.Column("origin", sa.String(24)),
         sa.Column("owner", sa.String(64)),
         sa.Column("detector", sa.String(64)),
         sa.Column("calendar", sa.Boolean()),
@@ -33,6 +34,25 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_table(
+        "ledger_tail",
+        sa.Column(
+            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True
+        ),
+        sa.Column("owner", sa.String(64), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("written", sa.Float(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
+        "ledger_requests",
+        sa.Column("owner", sa.String(64), primary_key=True),
+        sa.Column("key", sa.String(255), primary_key=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=False),
+        sa.Column("written", sa.Float(), nullable=False),
+    )
+    op.create_index("ledger_requests_by_age", "ledger_requests", ["written"])
+    op.create_table(
         "ledger_labels",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("label", sa.Integer(), nullable=False),
@@ -46,5 +66,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("ledger_labels")
+    op.drop_table("ledger_requests")
+    op.drop_table("ledger_tail")
     op.drop_table("ledger_drafts")
     op.drop_table("ledger_segments")

@@ -1,0 +1,1 @@
+"""Transactions that are scored at once, for a payment system that waits for the answer."""
