@@ -28,6 +28,8 @@ from screening.ledger.identity import id_prefix
 from screening.ledger.rows import SCHEMA
 from screening.ledger.tables import Draft, Label, Segment
 
+SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flagged")
+"""Columns by which a reader can leave out whole row groups."""
 ENDING, PART = ".parquet", ".part"
 GROUP_ROWS = 122_880
 """Rows of a row group: as many as DuckDB gives a thread at once."""
@@ -175,6 +177,7 @@ def _write(path: Path, table: pa.Table) -> tuple[int, str]:
             row_group_size=GROUP_ROWS,
             use_dictionary=[name for name in SCHEMA.names if name not in {"number", "probability", "values"}],
             column_encoding={"number": "DELTA_BINARY_PACKED"},
+            write_statistics=list(SEARCHED),  # those of all columns cost a third of the time
             coerce_timestamps="us",
         )
         out.flush()
