@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from screening.ledger.filters import Basis, Filter, Interval
 from screening.ledger.identity import TransactionId, new_origin
 from screening.ledger.ledger import Ledger
-from screening.ledger.questions import Basis, Filter, Interval
-from screening.ledger.rows import FILE, Decisions, table_of
+from screening.ledger.rows import Decisions, table_of
+from screening.ledger.tables import FILE
 
 FILE_ROWS = 284_807
 DEVICES, CUSTOMERS = 50_000, 5_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +12,10 @@ from pyarrow import csv
 
 from screening.intake.output import read_records
 from screening.intake.streams import readable
-from screening.transactions.encoding import WHOLE
-from screening.transactions.missing import missing
+from screening.transactions.encoding import plain_text
 
 BLOCK_BYTES = 1 << 22
 ROWS_AT_ONCE = 50_000
-MOST_CHARACTERS = 200
-"""Longer cells are cut: they name nobody."""
 
 
 def column_texts(
@@ -39,21 +35,6 @@ def column_texts(
         return {}
     found = _quickly(canonical, len(offsets), places)
     return found if found is not None else _record_by_record(canonical, offsets, places)
-
-
-def plain_text(cell: str) -> str | None:
-    """Return a cell as an identity, ``None`` for nothing.
-
-    It is what :func:`screening.transactions.encoding.text_code` makes a code of, but for the case, which is kept for
-    people to read.
-    """
-    if missing(cell):
-        return None
-    text = cell.strip()
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    whole = WHOLE.fullmatch(text)
-    return (whole[1] if whole else text)[:MOST_CHARACTERS]
 
 
 def _quickly(canonical: Path, rows: int, places: Sequence[int]) -> dict[int, pa.DictionaryArray] | None:

@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from screening.infra.database import Database
-from screening.ledger.engine import Engine
 from screening.ledger.labels import Labels
-from screening.ledger.questions import Questions
-from screening.ledger.segments import Segments
 from screening.ledger.tables import open_tables
 from screening.ledger.tail import Tail
 
+if TYPE_CHECKING:
+    from screening.ledger.questions import Questions
+    from screening.ledger.sealing import Sealing
+    from screening.ledger.segments import Segments
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Ledger:
-    """One for each process."""
+    """One for each process. A process that only adds to the tail loads neither Arrow nor DuckDB."""
 
+    instance: Path
     tables: Database
-    segments: Segments
     tail: Tail
     labels: Labels
-    questions: Questions
 
     @classmethod
     def open(cls, instance: Path, database_url: str, durability: str = "full") -> Self:
         """Open the ledger, which is made where there is none.
 
+        Args:
+            instance: the folder of the instance.
+            database_url: of the app's database.
+            durability: as :func:`screening.ledger.tables.open_tables` takes it.
+
         Raises:
             NotReady, BadSetting: its tables can't be used.
         """
         tables = open_tables(instance, database_url, durability)
-        segments = Segments(instance, tables)
-        tail = Tail(tables)
-        return cls(
-            tables, segments, tail, Labels(tables), Questions(segments, tail, tables, Engine(segments.folder))
-        )
+        return cls(instance, tables, Tail(tables), Labels(tables))
+
+    @cached_property
+    def segments(self) -> Segments:
+        """The files and their manifest."""
+        from screening.ledger.segments import Segments
+
+        return Segments(self.instance, self.tables)
+
+    @cached_property
+    def sealing(self) -> Sealing:
+        """What makes segments of the tail."""
+        from screening.ledger.sealing import Sealing
+
+        return Sealing(self.tables, self.segments)
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What answers questions."""
+        from screening.ledger.engine import Engine
+        from screening.ledger.questions import Questions
+
+        return Questions(self.segments, self.sealing, self.tables, Engine(self.segments.folder))

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -17,80 +16,18 @@ import pyarrow as pa
 from sqlalchemy import or_, select
 
 from screening.infra.database import Database
-from screening.ledger import identity, money
+from screening.ledger import identity
 from screening.ledger.engine import Engine, listed
 from screening.ledger.fields import ENTITIES
+from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
 from screening.ledger.rows import SCHEMA
+from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments
 from screening.ledger.tables import Label, Segment
-from screening.ledger.tail import Tail
 
-MOST_GROUPS = 1000
 Found = TypeVar("Found")
 TRIES = 3
 """How often a question is asked anew because a segment it was reading has been removed."""
-
-
-class Basis(StrEnum):
-    """What a fraud case is."""
-
-    FLAGGED = "flagged"
-    """A row that the detector flagged."""
-    CONFIRMED = "confirmed"
-    """A row that turned out to be fraud: by its label in the file, or by one that came later."""
-
-
-class Interval(StrEnum):
-    """What trends are counted by."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which rows a question is about; ``None`` is all."""
-
-    owner: str | None = None
-    """Whose rows; ``None`` for those who may see everybody's."""
-    start: datetime | None = None
-    """From when on, included."""
-    end: datetime | None = None
-    """Until when, left out."""
-    detector: str | None = None
-    fraud_type: str | None = None
-    country: str | None = None
-    source: str | None = None
-    screening: str | None = None
-    flagged: bool | None = None
-    label: int | None = None
-    min_probability: float | None = None
-    entity: tuple[str, str] | None = None
-    """A kind and a value."""
-    origin: bytes | None = None
-    basis: Basis = Basis.FLAGGED
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows of an answer, and by which time they were chosen: ``event``, ``decided``, or ``mixed``."""
-
-    rows: list[dict[str, Any]]
-    time_basis: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """The last row of a page: the next one begins after it."""
-
-    decided_at: datetime
-    id: identity.TransactionId
-
-
-GROUPS = {"country": "country", "device_id": "device", "browser": "browser", "fraud_type": "fraud_type"}
-"""What the answers by group are called, and which field each is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +54,8 @@ class Snapshot:
 class Questions:
     """Asks the ledger of one instance."""
 
-    def __init__(self, segments: Segments, tail: Tail, tables: Database, engine: Engine) -> None:
-        self._segments, self._tail, self._tables, self._engine = segments, tail, tables, engine
+    def __init__(self, segments: Segments, sealing: Sealing, tables: Database, engine: Engine) -> None:
+        self._segments, self._sealing, self._tables, self._engine = segments, sealing, tables, engine
 
     def summary(self, chosen: Filter) -> Answer:
         """Count all rows that were chosen, in one row for each currency."""
@@ -266,7 +203,7 @@ class Questions:
         with self._tables.read() as session:
             segments = session.scalars(query.order_by(Segment.name)).all()
             labels = session.execute(select(Label.id, Label.label, Label.fraud_type)).all()
-            tail = self._tail.rows(session)
+            tail = self._sealing.rows(session)
         return Snapshot(segments, tail, _labels([(row.id, row.label, row.fraud_type) for row in labels]))
 
 
@@ -345,22 +282,3 @@ def _labels(found: Sequence[tuple[str, int, str | None]]) -> pa.Table:
 
 def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def amounts(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Return sums of money over rows of one answer: each as people write it, and whose currency it is.
-
-    Amounts of several currencies aren't added up: ``currency`` is ``"mixed"`` and the sums are ``None``.
-
-    Args:
-        rows: of an answer, each with ``currency`` and the sums in minor units.
-        names: which sums.
-    """
-    currencies = {row["currency"] for row in rows if any(row[name] is not None for name in names)}
-    if len(currencies) > 1:
-        return {**dict.fromkeys(names), "currency": "mixed"}
-    currency = next(iter(currencies), None)
-    return {
-        **{name: money.major(sum(row[name] or 0 for row in rows), currency) for name in names},
-        "currency": currency,
-    }

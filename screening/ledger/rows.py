@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from screening.ledger import money
 from screening.ledger.fields import FIELDS
+from screening.ledger.tables import LATEST_SECONDS
 
-FILE, API = "file", "api"
 MICROSECONDS = pa.timestamp("us")
 SCHEMA = pa.schema(
     [
@@ -45,7 +45,6 @@ Times are UTC without a zone; ``event_time`` is null where the data have no cale
 ``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON transaction as it came:
 what is needed to score it again; of a file's row it stands in the file.
 """
-LATEST_SECONDS = 253_402_300_799.0  # the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

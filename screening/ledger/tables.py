@@ -13,6 +13,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from screening.infra.database import Database, Schema
 from screening.infra.job_queue import UtcDateTime
 
+FILE, API = "file", "api"
+"""Where a transaction came in."""
+LATEST_SECONDS = 253_402_300_799.0
+"""The end of the year 9999, which is where times end."""
 SCHEMA = Schema("screening.ledger:migrations", "0001", "ledger_version")
 
 

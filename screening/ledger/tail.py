@@ -8,35 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from screening.errors import ScreeningError
 from screening.infra.database import Database
 from screening.ledger import money
-from screening.ledger.rows import API, SCHEMA
-from screening.ledger.segments import Segments
 from screening.ledger.tables import Answered, TailRow
 
 SEAL_ROWS, SEAL_SECONDS = 500, 30.0
 """The tail is sealed when it has so many rows, or when one is so old."""
-MOST_SEALED = 20_000
-"""Rows of one segment; a request's rows stay together."""
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
 """So long a request may be sent again under its ``Idempotency-Key``."""
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
-BYTES = {"origin"}
-TIMES = {"decided_at", "event_time"}
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 class OtherRequest(ScreeningError):
@@ -65,8 +56,6 @@ class Tail:
 
     def __init__(self, tables: Database) -> None:
         self._tables = tables
-        self._read: tuple[tuple[int, ...], pa.Table] | None = None
-        """The rows as they were read last, and their numbers."""
 
     def add(
         self,
@@ -117,63 +106,16 @@ class Tail:
         with self._tables.read() as session:
             return _answered(session, request)
 
-    def rows(self, session: Session) -> pa.Table:
-        """Return all rows as they would stand in a segment, as a session sees them."""
-        known = tuple(session.scalars(select(TailRow.seq).order_by(TailRow.seq)))
-        kept = self._read  # another thread may put another one there
-        if kept is None or kept[0] != known:
-            some = session.scalars(select(TailRow).order_by(TailRow.seq)).all() if known else []
-            kept = self._read = known, table_of(some)
-        return kept[1]
-
     def due(self) -> bool:
         """Whether it is time to seal."""
         with self._tables.read() as session:
             rows, oldest = session.execute(select(func.sum(TailRow.rows), func.min(TailRow.written))).one()
         return bool(rows) and (rows >= SEAL_ROWS or time.time() - oldest >= SEAL_SECONDS)
 
-    def seal(self, segments: Segments) -> int:
-        """Write the oldest rows as a segment, and return how many; 0 where there are none or another one did it."""
-        with self._tables.read() as session:
-            kept = session.scalars(select(TailRow).order_by(TailRow.seq).limit(MOST_SEALED)).all()
-        count = 0
-        taken: list[TailRow] = []
-        for row in kept:
-            if taken and count + row.rows > MOST_SEALED:
-                break
-            taken.append(row)
-            count += row.rows
-        if not taken:
-            return 0
-        numbers = [row.seq for row in taken]
-
-        def leave(session: Session) -> bool:
-            still = select(func.count()).select_from(TailRow).where(TailRow.seq.in_(numbers))
-            if session.scalar(still) != len(numbers):
-                return False
-            session.execute(delete(TailRow).where(TailRow.seq.in_(numbers)))
-            return True
-
-        return count if segments.add(f"{API}-{uuid.uuid4().hex}", API, table_of(taken), leave) else 0
-
     def forget_answers(self) -> None:
         """Forget the answers to requests that nobody sends again."""
         with self._tables.write() as session:
             session.execute(delete(Answered).where(Answered.written < time.time() - KEEP_ANSWERS_SECONDS))
-
-
-def table_of(rows: Sequence[TailRow]) -> pa.Table:
-    """Return the rows of some requests as they stand in a segment."""
-    every = [each for row in rows for each in _decode(row.payload)]
-    columns = []
-    for field in SCHEMA:
-        values: list[Any] = [each.get(field.name) for each in every]
-        if field.name in BYTES:
-            values = [bytes.fromhex(value) for value in values]
-        elif field.name in TIMES:
-            values = [None if value is None else EPOCH + timedelta(microseconds=value) for value in values]
-        columns.append(pa.array(values, field.type))
-    return pa.table(columns, schema=SCHEMA)
 
 
 def microseconds(moment: datetime) -> int:

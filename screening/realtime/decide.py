@@ -17,12 +17,12 @@ import msgspec
 
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
-from screening.intake.column_texts import plain_text
 from screening.ledger import fields, identity
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import API, LATEST_SECONDS
+from screening.ledger.tables import API, LATEST_SECONDS
 from screening.ledger.tail import Repeatable, microseconds, units
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
+from screening.transactions.encoding import plain_text
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import ColumnContract, Transactions, normalise
 

@@ -15,11 +15,15 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.transactions.missing import missing
+
 CODE_BITS = 53
 """As many as a float64 holds exactly. Of ten million different texts, one pair in 180 such files shares a code."""
 WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))\.0+", re.ASCII)
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 Floats = NDArray[np.float64]
+MOST_CHARACTERS = 200
+"""Of an identity that is kept as text: longer cells name nobody."""
 
 
 def text_code(text: str) -> float:
@@ -35,6 +39,21 @@ def text_code(text: str) -> float:
     key = whole[1] if whole else plain.casefold()
     digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return float(int.from_bytes(digest, "big") >> (64 - CODE_BITS))
+
+
+def plain_text(cell: str) -> str | None:
+    """Return a cell as an identity, ``None`` for nothing.
+
+    It is what :func:`text_code` makes a code of, but for the case, which is kept for
+    people to read.
+    """
+    if missing(cell):
+        return None
+    text = cell.strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    whole = WHOLE.fullmatch(text)
+    return (whole[1] if whole else text)[:MOST_CHARACTERS]
 
 
 def address_code(text: str) -> float | None:

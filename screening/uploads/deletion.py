@@ -11,11 +11,14 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from screening.ledger.history import forget
-from screening.ledger.segments import Segments
 from screening.uploads.screenings import History
 from screening.uploads.upload_folder import Folder
+
+if TYPE_CHECKING:
+    from screening.ledger.segments import Segments
 
 log = logging.getLogger("screening.worker.upkeep")
 ID = re.compile(r"[0-9a-f]{32}")

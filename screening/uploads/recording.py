@@ -26,7 +26,8 @@ from screening.intake.column_texts import column_texts
 from screening.ledger import fields
 from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import FILE, Decisions, table_of
+from screening.ledger.rows import Decisions, table_of
+from screening.ledger.tables import FILE
 from screening.settings import Settings
 from screening.transactions.schema import ColumnContract
 from screening.uploads.results import Outcome

@@ -118,7 +118,7 @@ class Upkeep:
 
     def _seal(self) -> None:
         if self._ledger.tail.due():
-            self._ledger.tail.seal(self._ledger.segments)
+            self._ledger.sealing.seal()
 
     def _tidy_ledger(self) -> None:
         for name in self._ledger.segments.sweep():

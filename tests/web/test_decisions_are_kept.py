@@ -121,8 +121,8 @@ def test_sealing_changes_nothing_that_is_seen(
         return [(ana.client.get(url).json, ana.client.get(url).headers.get("X-Time-Basis")) for url in urls]
 
     before = seen()
-    assert services.ledger.tail.seal(services.ledger.segments) == 70
-    assert services.ledger.tail.seal(services.ledger.segments) == 0
+    assert services.ledger.sealing.seal() == 70
+    assert services.ledger.sealing.seal() == 0
     assert [each.rows for each in services.ledger.segments.all()] == [70]
     assert seen() == before
     detect(ana, shop(1))
@@ -138,9 +138,7 @@ def test_two_sealers_at_once_lose_and_double_nothing(
         detect(ana, shop(5))
     ledgers = [Ledger.open(settings.instance, settings.database_url) for _ in range(4)]
     sealed: list[int] = []
-    threads = [
-        threading.Thread(target=lambda one=one: sealed.append(one.tail.seal(one.segments))) for one in ledgers
-    ]
+    threads = [threading.Thread(target=lambda one=one: sealed.append(one.sealing.seal())) for one in ledgers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -217,7 +215,7 @@ def test_later_labels_count_and_the_last_one_wins(
     assert (confirmed["confirmed"], confirmed["labelled"], confirmed["total_fraud_cases"]) == (1, 2, 1)
     assert [each["id"] for each in asked(ana, "/transactions", label="fraud")["transactions"]] == mine[:1]
     assert [each["fraud_type"] for each in asked(ana, "/fraud_types", basis="confirmed")] == ["takeover"]
-    services.ledger.tail.seal(services.ledger.segments)
+    services.ledger.sealing.seal()
     assert asked(ana, "/summary", basis="confirmed") == confirmed
     post(ana, "/labels", {"labels": [{"id": mine[0], "label": "legitimate"}]})
     assert asked(ana, "/summary", basis="confirmed")["confirmed"] == 0

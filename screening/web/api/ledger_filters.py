@@ -10,8 +10,8 @@ from flask import request
 
 from screening.errors import CellProblem, ScreeningError
 from screening.ledger.fields import ENTITIES
-from screening.ledger.questions import Basis, Filter
-from screening.ledger.rows import API, FILE
+from screening.ledger.filters import Basis, Filter
+from screening.ledger.tables import API, FILE
 from screening.web.http.sessions import may, user
 
 T = TypeVar("T")

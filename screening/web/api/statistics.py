@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from screening.ledger.questions import GROUPS, Answer, Interval, amounts
+from screening.ledger.filters import GROUPS, Answer, Interval, amounts
 from screening.web.api.ledger_filters import chosen, one_of, value
 from screening.web.http.sessions import require
 from screening.web.services import services

@@ -12,8 +12,8 @@ from flask import Blueprint, Response, jsonify
 from screening.errors import BadTransaction, Conflict, NotFound
 from screening.ledger import identity, money
 from screening.ledger.fields import FIELDS
+from screening.ledger.filters import Cursor
 from screening.ledger.labels import LaterLabel
-from screening.ledger.questions import Cursor
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
 from screening.web.api import json_body

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from screening.ledger.identity import new_origin
-from screening.ledger.rows import FILE, Decisions, table_of
+from screening.ledger.rows import Decisions, table_of
+from screening.ledger.tables import FILE
 
 DECIDED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

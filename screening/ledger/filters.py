@@ -1,0 +1,94 @@
+"""What a question about the ledger is about, and what its answer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from screening.ledger import identity, money
+
+MOST_GROUPS = 1000
+
+
+class Basis(StrEnum):
+    """What a fraud case is."""
+
+    FLAGGED = "flagged"
+    """A row that the detector flagged."""
+    CONFIRMED = "confirmed"
+    """A row that turned out to be fraud: by its label in the file, or by one that came later."""
+
+
+class Interval(StrEnum):
+    """What trends are counted by."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which rows a question is about; ``None`` is all."""
+
+    owner: str | None = None
+    """Whose rows; ``None`` for those who may see everybody's."""
+    start: datetime | None = None
+    """From when on, included."""
+    end: datetime | None = None
+    """Until when, left out."""
+    detector: str | None = None
+    fraud_type: str | None = None
+    country: str | None = None
+    source: str | None = None
+    screening: str | None = None
+    flagged: bool | None = None
+    label: int | None = None
+    min_probability: float | None = None
+    entity: tuple[str, str] | None = None
+    """A kind and a value."""
+    origin: bytes | None = None
+    basis: Basis = Basis.FLAGGED
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows of an answer, and by which time they were chosen: ``event``, ``decided``, or ``mixed``."""
+
+    rows: list[dict[str, Any]]
+    time_basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last row of a page: the next one begins after it."""
+
+    decided_at: datetime
+    id: identity.TransactionId
+
+
+GROUPS = {"country": "country", "device_id": "device", "browser": "browser", "fraud_type": "fraud_type"}
+"""What the answers by group are called, and which field each is about."""
+
+
+def amounts(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Return sums of money over rows of one answer: each as people write it, and whose currency it is.
+
+    Amounts of several currencies aren't added up: ``currency`` is ``"mixed"`` and the sums are ``None``.
+
+    Args:
+        rows: of an answer, each with ``currency`` and the sums in minor units.
+        names: which sums.
+    """
+    currencies = {row["currency"] for row in rows if any(row[name] is not None for name in names)}
+    if len(currencies) > 1:
+        return {**dict.fromkeys(names), "currency": "mixed"}
+    currency = next(iter(currencies), None)
+    return {
+        **{name: money.major(sum(row[name] or 0 for row in rows), currency) for name in names},
+        "currency": currency,
+    }
