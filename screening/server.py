@@ -23,13 +23,18 @@ from screening.errors import BadSetting
 from screening.infra import watchdog
 from screening.infra.atomic_file import Locked, locked
 from screening.infra.database import Database
+from screening.infra.disk_space import free_bytes, keep_reserve, release_reserve
 from screening.infra.log_setup import begin_logging
+from screening.ledger.ledger import Ledger
 from screening.settings import ROOT, Settings, make_instance, secret_key
+from screening.uploads.instance_check import claim
 
 log = logging.getLogger("screening.server")
 
 THREADS = 64
 """Requests that one process serves at once; a slow sender occupies one, and it costs little while it waits."""
+NEEDED_BYTES = 2**20
+"""A start writes about so much."""
 RESTART_SECONDS = 1.0
 LEAVING_SECONDS = 2.0
 """So long a server that was told to stop, or was killed, may still hold its instance."""
@@ -111,7 +116,17 @@ def prepare(settings: Settings) -> None:
     secret_key(settings)
     Detectors(settings).default.prepare()
     UserStore(settings.users_file).prepare()
-    Database(settings.database_url).create_tables()
+    if free_bytes(settings.instance) < NEEDED_BYTES:
+        release_reserve(settings.instance)  # else not even the databases can be opened
+    database = Database(settings.database_url)
+    database.create_tables()
+    ledger = Ledger.open(settings.instance, settings.database_url)
+    for each in (database, ledger.tables):
+        if not each.check():
+            log.warning("the database is large: not all of it could be looked at for damage")
+    claim(settings.instance, database)
+    ledger.require_manifest()
+    keep_reserve(settings.instance)
     print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201
 
 
@@ -145,6 +160,15 @@ def _bind(settings: Settings) -> None:
         probe.bind(address)
 
 
+_starting = threading.RLock()
+"""Held while a worker is started and while a web process is forked. One that is forked in the middle of a start keeps
+the pipe by which Python learns that the start succeeded: the start would wait for that process's end."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
+    )
+
+
 class _Workers:
     """The job workers as processes of their own: their memory and their crashes are not the pages'."""
 
@@ -153,8 +177,6 @@ class _Workers:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        # all of them here and not in their threads: a web process that the server forks in the middle of a start
-        # keeps the pipe open by which Python learns that the start succeeded, and the thread would wait for ever
         for number in range(count):
             self._begin(number)
         for number in range(count):
@@ -175,7 +197,8 @@ class _Workers:
             if self._stopping.is_set():
                 return None
             command = [*self._command, str(number)]
-            self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 -- arguments of the app's own
+            with _starting:
+                self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 -- arguments of the app's own
             return self._processes[number]
 
     def stop(self) -> None:

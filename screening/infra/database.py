@@ -21,6 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from screening.errors import BadSetting, NotReady
 
 BUSY_SECONDS = 20
+CHECK_SECONDS = 5.0
 HEAD = "0016"
 """The newest version in :mod:`screening.infra.migrations`; a test holds that the two agree."""
 
@@ -93,6 +94,46 @@ class Database:
                     remedy="Start the newer version, or restore what was saved before the upgrade; the file was left "
                     "untouched.",
                 ) from problem
+
+    def check(self, seconds: float = CHECK_SECONDS) -> bool:
+        """Have SQLite look for damage; other databases do so themselves.
+
+        Args:
+            seconds: so long it may take. A store of a gigabyte may take longer: what was looked at by then is whole.
+
+        Returns:
+            whether all of it was looked at.
+
+        Raises:
+            NotReady: it is damaged; it is left as it is.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        deadline = time.monotonic() + seconds
+        try:
+            with self.engine.connect() as connection:
+                raw: Any = connection.connection.driver_connection
+                raw.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+                try:
+                    found = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
+                finally:
+                    raw.set_progress_handler(None, 0)
+        except (sqlite3.OperationalError, DatabaseError) as problem:
+            if "interrupted" in str(problem):
+                return False
+            raise self._damaged(str(getattr(problem, "orig", problem))) from problem
+        except sqlite3.DatabaseError as problem:
+            raise self._damaged(str(problem)) from problem
+        if found != "ok":
+            raise self._damaged(str(found).splitlines()[-1])
+        return True
+
+    def _damaged(self, problem: str) -> NotReady:
+        return NotReady(
+            f"The database is damaged: {problem}.",
+            where=self.engine.url.render_as_string(hide_password=True),
+            remedy="Keep the file, and restore it from a backup or with sqlite3's .recover; it was left untouched.",
+        )
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -7,9 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from sqlalchemy import select
+
+from screening.errors import NotReady
 from screening.infra.database import Database
 from screening.ledger.labels import Labels
-from screening.ledger.tables import open_tables
+from screening.ledger.tables import Segment, open_tables
 from screening.ledger.tail import Tail
 
 if TYPE_CHECKING:
@@ -41,6 +44,23 @@ class Ledger:
         """
         tables = open_tables(instance, database_url, durability)
         return cls(instance, tables, Tail(tables), Labels(tables))
+
+    def require_manifest(self) -> None:
+        """See that the segments of the folder have a manifest.
+
+        Raises:
+            NotReady: there are files, and it is empty: the decisions of the API would be lost without a word.
+        """
+        with self.tables.read() as session:
+            if session.scalar(select(Segment.name).limit(1)) is not None:
+                return
+        if any((self.instance / "ledger").glob("*.parquet")):
+            raise NotReady(
+                "The folder of the ledger has segments, and its manifest knows none.",
+                where=str(self.instance / "ledger"),
+                remedy="Restore ledger.sqlite3 from a backup; or move the folder ledger away to have the screenings "
+                "entered anew, without what came through the API. Nothing was changed.",
+            )
 
     @cached_property
     def segments(self) -> Segments:

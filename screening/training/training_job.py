@@ -16,6 +16,7 @@ from screening.infra.job_runner import AttemptFailed, Lease
 from screening.settings import Settings
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.trainings import CANCELLED, DONE, PARTS, Training, TrainingFolder, Trainings
+from screening.uploads.instance_check import belong_together
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
@@ -78,7 +79,7 @@ class TrainingJob:
         """Give up what is hopeless; remove the folders of trainings that need none any more."""
         self.queue.give_up()
         kept = self._settings.instance / PARTS
-        if not kept.exists():
+        if not kept.exists() or not belong_together(self._settings.instance, self.queue.database):
             return
         needed = self.queue.with_files()
         for path in kept.iterdir():

@@ -1,7 +1,8 @@
 """Forgetting a screening: its row, its files, and what detectors remember of its rows. By hand, by rule, after a crash.
 
-The row goes first: from then on nobody sees the screening. Whatever a crash leaves after that belongs to no screening
-and is cleared by :func:`clear_leftovers`.
+The files go first, since a full disk has no room for changing a row. A crash in between leaves a screening without
+files, which says so and can be deleted again; what a crash leaves of files belongs to no screening and is cleared by
+:func:`clear_leftovers`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import OperationalError
+
+from screening.infra.disk_space import release_reserve
 from screening.ledger.history import forget
+from screening.uploads.instance_check import belong_together
 from screening.uploads.screenings import History
 from screening.uploads.upload_folder import Folder
 
@@ -27,8 +32,17 @@ YOUNG_SECONDS = 60
 
 
 def delete(history: History, instance: Path, screening_id: str) -> None:
-    """Forget a screening, whatever its state."""
-    history.remove(screening_id)
+    """Forget a screening, whatever its state.
+
+    The files go first: the disk may be full, and then not even a row can be deleted before something else is.
+    """
+    Folder(instance, screening_id).remove()
+    try:
+        history.remove(screening_id)
+    except OperationalError as problem:
+        if "full" not in str(problem.orig) or not release_reserve(instance):
+            raise
+        history.remove(screening_id)
     remove_files(instance, screening_id)
 
 
@@ -52,8 +66,11 @@ def remove_files(instance: Path, screening_id: str) -> None:
 def clear_leftovers(history: History, instance: Path) -> list[str]:
     """Remove files that belong to no screening; gives the ids that they had.
 
-    With no screening at all in the history nothing is removed: another database may have been named by mistake.
+    With no screening at all in the history, or with a database of another instance, nothing is removed.
     """
+    if not belong_together(instance, history.database):
+        log.error("%s and the database don't belong together: no left-over is cleared", instance)
+        return []
     found = set(
         _ids_on_disk(instance)
     )  # before the rows are read: a row comes after its folder, never before

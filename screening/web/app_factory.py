@@ -18,6 +18,7 @@ from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
+from screening.uploads.instance_check import claim
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
 from screening.web.cli import commands, ledger, train, users
@@ -59,6 +60,7 @@ def create_app(
     app.config.update(SECRET_KEY=environment.secret_key(settings))
     database = Database(settings.database_url)
     database.create_tables()
+    claim(settings.instance, database)
     signals = Signals.of(settings.instance)
     app.extensions["screening"] = Services(
         settings=settings,

@@ -18,6 +18,7 @@ from screening.infra.wake_signal import Signals
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings, make_instance
 from screening.training.trainings import Trainings
+from screening.uploads.instance_check import claim
 from screening.uploads.screenings import History
 from screening.worker.loop import Worker
 
@@ -43,6 +44,7 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         make_instance(settings)
         database = Database(settings.database_url)
         database.create_tables()
+        claim(settings.instance, database)
         signals = Signals.of(settings.instance)
         worker = Worker(
             settings,

@@ -12,6 +12,7 @@ from itertools import chain
 from screening.detectors.compilation.pruning import prune
 from screening.detectors.registry import Detectors
 from screening.infra.audit_log import AuditLog
+from screening.infra.disk_space import keep_reserve
 from screening.infra.job_queue import now
 from screening.infra.wake_signal import Signals
 from screening.ledger.ledger import Ledger
@@ -67,6 +68,7 @@ class Upkeep:
         if self._more:
             self._try(self._delete_old)
         self._try(self._seal)
+        keep_reserve(self._settings.instance)
 
     @staticmethod
     def _try(task: Callable[[], None]) -> None:

@@ -7,13 +7,17 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
 from screening.errors import NotReady, ScreeningError, StorageFull
+from screening.infra.disk_space import release_reserve
+from screening.web.services import services
 
 log = logging.getLogger("screening.web")
+DAMAGED = "screening.damaged"
+"""What the database said of its own damage, in the extensions of the app: it stays so until the next start."""
 API_PATHS = (
     "/detect_fraud",
     "/transactions",
@@ -95,12 +99,17 @@ def _http_error(error: HTTPException) -> Any:
 
 
 def _os_error(error: OSError) -> tuple[Response | str, int]:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = StorageFull(
-            "The server's disk is full; nothing was changed.", remedy="Tell the operator; try later."
-        )
-        return answer(full.as_dict())
-    return _unexpected(error)
+    return _full() if error.errno in (errno.ENOSPC, errno.EDQUOT) else _unexpected(error)
+
+
+def _full() -> tuple[Response | str, int]:
+    """The disk is full: what is asked next, as to delete something, may use the reserve."""
+    release_reserve(services().settings.instance)
+    full = StorageFull(
+        "The server's disk is full; nothing was changed.",
+        remedy="Try once more; then delete screenings that nobody needs, or tell the operator.",
+    )
+    return answer(full.as_dict())
 
 
 def _database_error(error: DatabaseError) -> tuple[Response | str, int]:
@@ -108,6 +117,11 @@ def _database_error(error: DatabaseError) -> tuple[Response | str, int]:
     if isinstance(error, (DataError, IntegrityError, ProgrammingError)):
         return _unexpected(error)
     log.error("request %s failed: the database said %s", g.get("request_id"), error.orig)
+    said = str(error.orig)
+    if "is full" in said:
+        return _full()
+    if "malformed" in said or "not a database" in said:
+        current_app.extensions[DAMAGED] = said
     away = NotReady(
         "The database can't be used at the moment; nothing was changed.",
         remedy="Try again, then tell the operator.",

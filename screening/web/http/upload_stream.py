@@ -19,6 +19,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityToo
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from screening.infra.disk_space import require_room
 from screening.intake.card_numbers import without_card_numbers
 from screening.uploads.upload_folder import Folder
 
@@ -184,12 +185,16 @@ def store(
     """Write the file as it arrives; returns its size in bytes and its SHA-256.
 
     ``alive`` is called every few seconds while it arrives.
+
+    Raises:
+        StorageFull: so little would be left on the disk that the app couldn't work.
     """
     digest = hashlib.sha256()
     size = 0
     due = time.monotonic() + ALIVE_SECONDS
     with folder.input.open("wb", buffering=0) as out:
         for piece in chain((head,), content):
+            require_room(folder.path, len(piece))
             out.write(piece)
             digest.update(piece)
             size += len(piece)

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 
 from screening.errors import BadFile, NotFound, ScreeningError
+from screening.infra.disk_space import require_room
 from screening.intake import Kind, identify
 from screening.intake.card_numbers import CardNumbers
 from screening.intake.preview import preview
@@ -77,6 +78,7 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
     head = first_bytes(content, HEAD_BYTES)
     filename = plain_name(form.filename)
     wish = _wish(form, filename, identify(filename, head))
+    require_room(services().settings.instance, request.content_length or 0)
     screening_id = new_id()
     folder = Folder(services().settings.instance, screening_id)
     folder.create()

@@ -1,0 +1,110 @@
+"""An instance folder and its database belong together: both carry one id, and a start with another one stops.
+
+Else the files of all screenings would be taken for left-overs of a database that knows none of them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from pathlib import Path
+
+from sqlalchemy import Float, String, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from screening.errors import NotReady
+from screening.infra.atomic_file import locked, replace_file
+from screening.infra.database import Base, Database
+from screening.uploads.screenings import Screening
+
+FILE = "instance_id"
+ID = re.compile(r"[0-9a-f]{32}")
+SEVERAL = 500
+"""Folders that are looked up at once."""
+
+
+class Instance(Base):
+    """The id of the instance whose database this is."""
+
+    __tablename__ = "instances"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    seen: Mapped[float] = mapped_column(Float, default=0.0)
+    """When readiness was last asked, in seconds since 1970: a write that shows that there can be one."""
+
+
+def claim(instance: Path, database: Database) -> None:
+    """Let a folder and its database know each other, or see that they do.
+
+    Raises:
+        NotReady: they belong to others, or the folder has screenings of which the database knows none.
+    """
+    kept = _kept(instance)
+    if kept is not None and kept == _known(database):
+        return
+    with locked(instance / FILE):
+        kept, known = _kept(instance), _known(database)
+        if kept is not None and known is not None:
+            if kept != known:
+                raise NotReady(
+                    "The database is another instance's than the folder INSTANCE_PATH.",
+                    where=f"instance {kept}, database of {known}",
+                    remedy="Set DATABASE_URL and INSTANCE_PATH to two that belong together; nothing was changed.",
+                )
+            return
+        _refuse_strangers(instance, database)
+        found = kept or known or secrets.token_hex(16)
+        if known is None:
+            with database.write() as session:
+                session.add(Instance(id=found))
+        if kept is None:
+            (instance / FILE).touch(mode=0o600)
+            replace_file(instance / FILE, found.encode("ascii"))
+
+
+def belong_together(instance: Path, database: Database) -> bool:
+    """Whether a folder and a database carry the same id."""
+    kept = _kept(instance)
+    return kept is not None and kept == _known(database)
+
+
+def touch(database: Database, seconds: float) -> bool:
+    """Write when readiness was asked; ``False`` where the database lost its id."""
+    with database.write() as session:
+        return bool(session.execute(update(Instance).values(seen=seconds)).rowcount)  # type: ignore[attr-defined]
+
+
+def folders(instance: Path) -> set[str]:
+    """Return the ids of the screenings that have a folder."""
+    return {path.name for path in (instance / "screenings").glob("*") if ID.fullmatch(path.name)}
+
+
+def _kept(instance: Path) -> str | None:
+    try:
+        text = (instance / FILE).read_text("ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return text if ID.fullmatch(text) else None
+
+
+def _known(database: Database) -> str | None:
+    with database.read() as session:
+        return session.scalar(select(Instance.id).limit(1))
+
+
+def _refuse_strangers(instance: Path, database: Database) -> None:
+    """Stop where a new or emptied database would take the folder's screenings for left-overs."""
+    there = sorted(folders(instance))
+    if not there:
+        return
+    with database.read() as session:
+        for begin in range(0, len(there), SEVERAL):
+            known = select(Screening.id).where(Screening.id.in_(there[begin : begin + SEVERAL])).limit(1)
+            if session.scalar(known) is not None:
+                return
+    raise NotReady(
+        f"The folder INSTANCE_PATH has files of {len(there):,} screenings, and the database knows none of them.",
+        where=str(instance / "screenings"),
+        remedy="Set DATABASE_URL to the database that belongs to them, or restore it from a backup; to begin anew, "
+        "move the folder screenings away. Nothing was changed.",
+    )
