@@ -21,6 +21,8 @@ from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health
 from screening.web.cli import commands, train, users
 from screening.web.http import errors, guard, sessions
+from screening.web.http.front import Front
+from screening.web.http.proxies import TrustedProxies
 from screening.web.pages import (
     admin,
     auth,
@@ -94,3 +96,11 @@ def create_app(
     app.cli.add_command(users.users)
     app.cli.add_command(train.train)
     return app
+
+
+def create_front(app: Flask) -> Front:
+    """Return the app as the server's event loop calls it (ASGI)."""
+    outermost = app.wsgi_app
+    if not isinstance(outermost, TrustedProxies):
+        raise TypeError("the app has no guard: it was not made by create_app")
+    return Front(outermost, outermost.address_of)

@@ -17,7 +17,10 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, validate_csrf
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from wtforms.validators import ValidationError
 
+from screening.errors import ScreeningError
 from screening.settings import SECRET_BYTES, Settings
+from screening.web.http.admission import Admission
+from screening.web.http.front import REFUSED
 from screening.web.http.headers import NO_STORE, REQUEST_ID, SecurityHeaders
 from screening.web.http.proxies import TrustedProxies
 from screening.web.services import services
@@ -42,13 +45,15 @@ def init_app(app: Flask) -> None:
         MAX_CONTENT_LENGTH=FORM_BYTES,
     )
     app.before_request(_number)
+    app.before_request(_refuse)
     app.before_request(_check_host)
     app.before_request(_limit_body)
     csrf.init_app(app)
     app.before_request(_check_token)
     app.after_request(_forbid_keeping)
+    settings: Settings = app.extensions["screening"].settings
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
-        SecurityHeaders(app.wsgi_app), app.extensions["screening"].settings.trusted_proxies
+        Admission(SecurityHeaders(app.wsgi_app), settings.uploads_per_account), settings.trusted_proxies
     )
 
 
@@ -83,6 +88,13 @@ def check_csrf(token: str | None) -> None:
 
 def _number() -> None:
     g.request_id = request.environ[REQUEST_ID]
+
+
+def _refuse() -> None:
+    """Answer what the front has refused already: a body that didn't come, or that is none."""
+    refused: ScreeningError | None = request.environ.get(REFUSED)
+    if refused is not None:
+        raise refused
 
 
 def _check_host() -> None:
