@@ -76,7 +76,7 @@ class Settings:
             vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             uploads_per_account=read("UPLOADS_PER_ACCOUNT", _whole(1, 20), 6),
-            sessions_per_account=read("SESSIONS_PER_ACCOUNT", _whole(1, 1000), 20),
+            sessions_per_account=read("SESSIONS_PER_ACCOUNT", _whole(1, 500), 20),
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),

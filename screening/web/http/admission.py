@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 TICKET = "screening.ticket"
+ADMITTED = "screening.admitted"
+"""In the environ: what is called once a request has its place."""
 MOST_BODIES = 24
 """In one web process. There are more threads for bodies (``front.BODY_THREADS``): the others refuse."""
 MOST_OF_ADDRESS = 12
@@ -55,7 +57,7 @@ class Admission:
         self._held: Counter[tuple[str, str]] = Counter()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        ticket = environ[TICKET] = Ticket(self, environ.get("REMOTE_ADDR", ""))
+        ticket = environ[TICKET] = Ticket(self, environ.get("REMOTE_ADDR", ""), environ.get(ADMITTED))
         try:
             return self._app(environ, start_response)
         finally:
@@ -86,9 +88,12 @@ class Admission:
 class Ticket:
     """The right of one request to read its body; taken once, however often it is asked for."""
 
-    def __init__(self, admission: Admission, address: str) -> None:
+    def __init__(
+        self, admission: Admission, address: str, admitted: Callable[[], object] | None = None
+    ) -> None:
         self._admission = admission
         self._address = address
+        self._admitted = admitted
         self._places: tuple[tuple[str, str], ...] = ()
 
     def admit(self, account: str | None = None) -> None:
@@ -103,6 +108,8 @@ class Ticket:
         places = (("all", ""), who)
         self._admission.take(places)
         self._places = places
+        if self._admitted is not None:
+            self._admitted()
 
     def give_back(self) -> None:
         """The request is answered."""

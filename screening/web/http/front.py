@@ -15,11 +15,12 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from screening.errors import ScreeningError
-from screening.web.http.admission import TICKET
+from screening.web.http.admission import ADMITTED, MOST_BODIES, TICKET
 from screening.web.http.arriving import Arriving, Incoming, Message, Receive, too_slow
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 REFUSED = "screening.refused"
 """In the environ of a request that the front refuses: the error that the app answers with."""
 PAGE_THREADS = 16
-BODY_THREADS = 32
+STARTING = 4
+"""Requests with bodies that compute before they are admitted or refused, at once."""
+BODY_THREADS = MOST_BODIES + STARTING
 HEALTH_THREADS = 1
 SWITCH_SECONDS = 0.001
 """A thread that computes lets another one go on so soon. With Python's 5 ms, forty that compute keep `/healthz` waiting
@@ -68,9 +71,13 @@ class _Pool:
         return self._calls >= self._most
 
     async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
         self._calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+            yield
         finally:
             self._calls -= 1
 
@@ -121,6 +128,7 @@ class Front:
         self._pages = _Pool("page", PAGE_THREADS)
         self._bodies = _Pool("body", BODY_THREADS)
         self._health = _Pool("health", HEALTH_THREADS)
+        self._starting = asyncio.Semaphore(STARTING)
         self._waiting: Counter[str] = Counter()
         self._basis = {
             "SCRIPT_NAME": "",
@@ -143,7 +151,9 @@ class Front:
             if not arriving.gone:
                 await _send_busy(send)
             return
-        answer: _Answer = await pool.run(_Answer, self._app, environ)
+        run = self._run_body if pool is self._bodies else pool.run
+        with pool.counted():
+            answer: _Answer = await run(_Answer, self._app, environ)
         try:
             incoming = environ["wsgi.input"]
             if isinstance(incoming, Incoming):
@@ -154,32 +164,43 @@ class Front:
         finally:
             await self._pages.run(answer.close)
 
+    async def _run_body(
+        self, call: Callable[..., Any], app: WSGIApplication, environ: WSGIEnvironment
+    ) -> Any:
+        """Run a call that may wait for its body. Of a hundred uploads at once only some at a time are told whether they
+        may send: otherwise all threads would compute, and nothing else would get on.
+        """
+        loop, starting = asyncio.get_running_loop(), self._starting
+        await starting.acquire()
+        places = [starting]  # emptied by whoever comes first, here on the loop
+
+        def leave() -> None:
+            if places:
+                places.pop().release()
+
+        environ[ADMITTED] = lambda: loop.call_soon_threadsafe(leave)
+        try:
+            return await self._bodies.run(call, app, environ)
+        finally:
+            leave()
+
     async def _prepare(self, environ: WSGIEnvironment, arriving: Arriving) -> _Pool | None:
         """Get the body ready, and say which threads the request is for; ``None`` if too many wait."""
         length = environ.get("CONTENT_LENGTH")
         environ["wsgi.input"] = io.BytesIO()
         if length is None and "HTTP_TRANSFER_ENCODING" not in environ:
             arriving.whole = True
-            return self._health if environ["PATH_INFO"] == HEALTH else self._pages
+            if environ["PATH_INFO"] != HEALTH:
+                return self._pages
+            environ.pop("HTTP_COOKIE", None)  # it is asked by nobody, so that no database keeps it waiting
+            return self._health
         begun = b""
         if length is None or int(length) <= SMALL_BYTES:
             address = self._address_of(environ)
             if self._waiting.total() >= MOST_WAITING or self._waiting[address] >= MOST_WAITING_OF_ADDRESS:
                 return None
-            self._waiting[address] += 1
-            try:
-                async with asyncio.timeout(SMALL_SECONDS):
-                    begun = await arriving.at_most(SMALL_BYTES)
-            except TimeoutError:
-                environ[REFUSED] = too_slow()
-                return self._pages
-            finally:
-                self._waiting[address] -= 1
-                if not self._waiting[address]:
-                    del self._waiting[address]
-        if arriving.gone and not arriving.whole and "HTTP_TRANSFER_ENCODING" in environ:
-            environ[REFUSED] = BadBody("The request's body is damaged.", remedy="Send it again.")
-            arriving.gone = False  # what can't be parsed is answered; who left gets nothing anyway
+            begun = await self._small(environ, arriving, address)
+        if REFUSED in environ:
             return self._pages
         if arriving.whole:
             environ["wsgi.input"] = io.BytesIO(begun)
@@ -191,6 +212,24 @@ class Front:
 
         environ["wsgi.input"] = Incoming(arriving, begun, asyncio.get_running_loop(), admit)
         return self._bodies
+
+    async def _small(self, environ: WSGIEnvironment, arriving: Arriving, address: str) -> bytes:
+        """All of a small body, or the beginning of one that turns out to be large."""
+        self._waiting[address] += 1
+        try:
+            async with asyncio.timeout(SMALL_SECONDS):
+                begun = await arriving.at_most(SMALL_BYTES)
+        except TimeoutError:
+            environ[REFUSED] = too_slow()
+            return b""
+        finally:
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
+        if arriving.gone and "HTTP_TRANSFER_ENCODING" in environ:
+            environ[REFUSED] = BadBody("The request's body is damaged.", remedy="Send it again.")
+            arriving.gone = False  # what can't be parsed is answered; who left gets nothing anyway
+        return begun
 
     async def _send(self, answer: _Answer, send: Send, *, closing: bool) -> None:
         """Send it. An error in the middle of the body gets out of here: the server then cuts the line without the end
@@ -206,8 +245,16 @@ class Front:
                 if piece:
                     async with asyncio.timeout(READ_SECONDS):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
-                piece = await self._pages.run(answer.next)
+                piece = await self._next(answer)
         await send({"type": "http.response.body", "body": piece or b""})
+
+    async def _next(self, answer: _Answer) -> bytes | None:
+        try:
+            piece: bytes | None = await self._pages.run(answer.next)
+        except Exception:
+            log.exception("an answer was cut off in the middle of its body")
+            raise
+        return piece
 
 
 class BadBody(ScreeningError):
