@@ -90,7 +90,10 @@ class _Answer:
         self._body = app(environ, self._start)
         self._pieces: Iterator[bytes] = iter(self._body)
         self.first = next(self._pieces, b"")  # an app may call start_response as late as this
-        self.is_whole = isinstance(self._body, list | tuple) and len(self._body) <= 1
+        self.is_whole = (b"content-length", str(len(self.first)).encode()) in self.headers
+        """Whether the first piece is all, as it is of a page."""
+        if self.is_whole:
+            self.close()
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
@@ -162,7 +165,8 @@ class Front:
             if not arriving.whole:
                 await arriving.discard(LINGER_SECONDS)
         finally:
-            await self._pages.run(answer.close)
+            if not answer.is_whole:
+                await self._pages.run(answer.close)
 
     async def _run_body(
         self, call: Callable[..., Any], app: WSGIApplication, environ: WSGIEnvironment
@@ -240,12 +244,11 @@ class Front:
             headers = [*headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         piece: bytes | None = answer.first
-        if not answer.is_whole:
-            while piece is not None:
-                if piece:
-                    async with asyncio.timeout(READ_SECONDS):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                piece = await self._next(answer)
+        while piece is not None and not answer.is_whole:
+            if piece:
+                async with asyncio.timeout(READ_SECONDS):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await self._next(answer)
         await send({"type": "http.response.body", "body": piece or b""})
 
     async def _next(self, answer: _Answer) -> bytes | None:
