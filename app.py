@@ -20,6 +20,8 @@ from screening.errors import ScreeningError
 if TYPE_CHECKING:
     from flask import Flask  # neither the server's parent process nor the worker needs it
 
+    from screening.web.http.front import Front
+
 
 def probabilities(inputs: Inputs, detector: Detector) -> NDArray[np.float32]:
     """Return the probability of fraud of each row, float32 (rows,).
@@ -39,6 +41,13 @@ def create_app() -> Flask:
         return build(probabilities=probabilities)
     except ScreeningError as problem:
         sys.exit(f"fraud-screening can't start: {problem}")
+
+
+def create_front() -> Front:
+    """Return what each web process of the server answers with. Errors as in :func:`create_app`."""
+    from screening.web.app_factory import create_front as build  # the server's parent process stays small
+
+    return build(create_app())
 
 
 def serve() -> int:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from screening.accounts.user_store import UserStore
@@ -31,8 +32,10 @@ from screening.uploads.instance_check import claim
 
 log = logging.getLogger("screening.server")
 
-THREADS = 64
-"""Requests that one process serves at once; a slow sender occupies one, and it costs little while it waits."""
+MOST_CONNECTIONS = 4096
+"""Of one web process. Each is a coroutine of some kilobytes; what they do is bounded by the front."""
+HEADER_MILLISECONDS = 20_000
+"""So long a connection may take for the header of a request, and be idle between two."""
 NEEDED_BYTES = 2**20
 """A start writes about so much."""
 RESTART_SECONDS = 1.0
@@ -86,15 +89,16 @@ def _serve(settings: Settings, worker: Sequence[str]) -> int:
     workers = _Workers(worker, settings.job_workers)
     try:
         Granian(
-            "app:create_app",
+            "app:create_front",
             factory=True,
             address=settings.host,
             port=settings.port,
-            interface=Interfaces.WSGI,
+            interface=Interfaces.ASGINL,
             http=HTTPModes.http1,  # HTTP/2 in clear serves nobody and has limits of its own
             workers=settings.workers,
-            blocking_threads=THREADS,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
             backlog=1024,
+            backpressure=MOST_CONNECTIONS,
             respawn_failed_workers=True,
             workers_kill_timeout=STOP_SECONDS,
             working_dir=ROOT,

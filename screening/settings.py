@@ -41,6 +41,9 @@ class Settings:
     model_file: Path = ROOT / "model.h5"
     vectorizer_file: Path = ROOT / "vectorizer.pkl"
     idle_minutes: int = 15
+    uploads_per_account: int = 6
+    """At once, in one web process."""
+    sessions_per_account: int = 20
     workers: int = 2
     job_workers: int = 2
     keep_screenings_days: int | None = None
@@ -74,6 +77,8 @@ class Settings:
             model_file=read("MODEL_FILE", _path, ROOT / "model.h5"),
             vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
+            uploads_per_account=read("UPLOADS_PER_ACCOUNT", _whole(1, 20), 6),
+            sessions_per_account=read("SESSIONS_PER_ACCOUNT", _whole(1, 500), 20),
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             ledger_durability=read("LEDGER_DURABILITY", _choice(full="full", normal="normal"), "full"),

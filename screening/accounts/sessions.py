@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, Float, String, Text, delete, func, update
+from sqlalchemy import CursorResult, Float, String, Text, delete, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.accounts.users_text import Account
@@ -22,6 +22,7 @@ from screening.infra.database import Base, Database
 LONGEST_SECONDS = 12 * 3600.0
 SKEW_SECONDS = 60.0
 """So far ahead a time may lie: clocks of web processes on several machines differ a little."""
+MOST_SESSIONS = 20
 TOUCH_SECONDS = 20.0
 """How exactly the last use is kept: not every page view needs a write."""
 
@@ -63,11 +64,18 @@ class SessionStore:
         database: where they are kept, so that all workers see them and a restart keeps them.
         idle_seconds: a session that isn't used for so long is over; none lasts longer than 12 hours.
         clock: seconds since 1970.
+        most: so many sessions an account may have; another one ends the one that was idle longest.
     """
 
     def __init__(
-        self, database: Database, idle_seconds: float, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        idle_seconds: float,
+        clock: Callable[[], float] = time.time,
+        *,
+        most: int = MOST_SESSIONS,
     ) -> None:
+        self._most = most
         self._database = database
         self._idle = idle_seconds
         self._clock = clock
@@ -88,6 +96,11 @@ class SessionStore:
                     data=json.dumps(data),
                 )
             )
+            session.flush()
+            mine = select(SessionRow.digest).where(SessionRow.username == account.username)
+            last_used = mine.order_by(SessionRow.last_seen.desc(), SessionRow.created.desc())
+            over = session.scalars(last_used.offset(self._most)).all()
+            session.execute(delete(SessionRow).where(SessionRow.digest.in_(over)))
         return token
 
     def find(self, token: str) -> Found | None:

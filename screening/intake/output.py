@@ -24,6 +24,13 @@ def header_of(canonical: Path) -> list[str]:
     return cells(readable(_header(canonical).removeprefix(BOM)).rstrip("\r\n"), ",")
 
 
+class CutOff(OSError):
+    """A file that was whole when it was read first has become shorter."""
+
+
+_CUT_OFF = "the file of a screening has lost its end"
+
+
 def read_records(canonical: Path, offsets: NDArray[np.int64], rows: Sequence[int]) -> list[list[str]]:
     """The cells of some records.
 
@@ -31,13 +38,20 @@ def read_records(canonical: Path, offsets: NDArray[np.int64], rows: Sequence[int
         canonical: the upload itself, or its copy: the file that the offsets were made for.
         offsets: where each record begins, shape (rows of the file,), from the batches.
         rows: which records, as indices into ``offsets`` (data row 1 is index 0), in any order.
+
+    Raises:
+        CutOff: the file ends before one of them.
     """
     found = []
     with canonical.open("rb") as file:
         for row in rows:
             start = int(offsets[row])
             file.seek(start)
-            record = file.read(int(offsets[row + 1]) - start if row + 1 < len(offsets) else LIMITS.record)
+            is_last = row + 1 >= len(offsets)
+            least = 1 if is_last else int(offsets[row + 1]) - start
+            record = file.read(LIMITS.record if is_last else least)
+            if len(record) < least:
+                raise CutOff(_CUT_OFF)
             found.append(cells(readable(record[: first_end(record)]).rstrip("\r\n"), ","))
     return found
 
@@ -51,6 +65,9 @@ def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Ite
     Args:
         canonical: the upload itself, or its copy.
         columns: for each name, one text for each record in order, which needs no quotes.
+
+    Raises:
+        CutOff: the file ends before the columns do.
     """
     added = zip(*columns.values(), strict=True)
     with canonical.open("rb") as file:
@@ -60,6 +77,8 @@ def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Ite
             data = without_formulas(_utf8(block.data))
             stops = ends(data, quoted=b'"' in data)
             yield _joined(data, stops, [",".join(texts) for texts in islice(added, len(stops))])
+    if next(added, None) is not None:
+        raise CutOff(_CUT_OFF)
 
 
 def _joined(data: bytes, stops: NDArray[np.int64], tails: list[str]) -> bytes:

@@ -23,6 +23,8 @@ from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
 from screening.web.cli import commands, ledger, train, users
 from screening.web.http import errors, guard, sessions
+from screening.web.http.front import Front
+from screening.web.http.proxies import TrustedProxies
 from screening.web.pages import (
     admin,
     auth,
@@ -101,3 +103,11 @@ def create_app(
     app.cli.add_command(train.train)
     app.cli.add_command(ledger.ledger)
     return app
+
+
+def create_front(app: Flask) -> Front:
+    """Return the app as the server's event loop calls it (ASGI)."""
+    outermost = app.wsgi_app
+    if not isinstance(outermost, TrustedProxies):
+        raise TypeError("the app has no guard: it was not made by create_app")
+    return Front(outermost, outermost.address_of)

@@ -7,7 +7,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
@@ -73,8 +73,12 @@ def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
     return render_template("error.html", **problem, request_id=g.get("request_id")), status
 
 
-def _screening_error(error: ScreeningError) -> tuple[Response | str, int]:
-    return answer(error.as_dict())
+def _screening_error(error: ScreeningError) -> Response:
+    response: Response = make_response(answer(error.as_dict()))
+    wait: int | None = getattr(error, "retry_after", None)
+    if wait is not None:
+        response.headers["Retry-After"] = str(wait)
+    return response
 
 
 def _http_error(error: HTTPException) -> Any:

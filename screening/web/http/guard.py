@@ -17,7 +17,10 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, validate_csrf
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from wtforms.validators import ValidationError
 
+from screening.errors import ScreeningError
 from screening.settings import SECRET_BYTES, Settings
+from screening.web.http.admission import Admission
+from screening.web.http.front import REFUSED, SMALL_BYTES
 from screening.web.http.headers import NO_STORE, REQUEST_ID, SecurityHeaders
 from screening.web.http.proxies import TrustedProxies
 from screening.web.services import services
@@ -42,13 +45,15 @@ def init_app(app: Flask) -> None:
         MAX_CONTENT_LENGTH=FORM_BYTES,
     )
     app.before_request(_number)
+    app.before_request(_refuse)
     app.before_request(_check_host)
     app.before_request(_limit_body)
     csrf.init_app(app)
     app.before_request(_check_token)
     app.after_request(_forbid_keeping)
+    settings: Settings = app.extensions["screening"].settings
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
-        SecurityHeaders(app.wsgi_app), app.extensions["screening"].settings.trusted_proxies
+        Admission(SecurityHeaders(app.wsgi_app), settings.uploads_per_account), settings.trusted_proxies
     )
 
 
@@ -85,6 +90,13 @@ def _number() -> None:
     g.request_id = request.environ[REQUEST_ID]
 
 
+def _refuse() -> None:
+    """Answer what the front has refused already: a body that didn't come, or that is none."""
+    refused: ScreeningError | None = request.environ.get(REFUSED)
+    if refused is not None:
+        raise refused
+
+
 def _check_host() -> None:
     """Refuse a request to a name that isn't ours: links in pages and mails are made from it."""
     if not HOST.fullmatch(request.environ.get("HTTP_HOST", "")):
@@ -102,10 +114,13 @@ def _without_port(host: str) -> str:
 def _limit_body() -> None:
     """Refuse what is too long by its own account, and stop reading what turns out to be."""
     limit = _body_limit()
+    visitor = not current_user.is_authenticated
+    if visitor and not _needs_login():
+        limit = min(limit, SMALL_BYTES)  # whoever isn't known has no thread while a body is on its way
     request.max_content_length = limit
     if request.content_length is not None:
         too_long = request.content_length > limit
-    elif request.method in SAFE_METHODS or _is_streamed():
+    elif request.method in SAFE_METHODS or _is_streamed() or (visitor and _needs_login()):
         return
     else:  # sent in chunks: werkzeug would cut a long form off at the limit and take what is left for the whole
         request.max_content_length = limit + 1
@@ -127,10 +142,15 @@ def _check_token() -> None:
         return
     if _is_streamed():
         return
-    if hasattr(_view(), "permission") and not current_user.is_authenticated:
+    if _needs_login() and not current_user.is_authenticated:
         return  # nobody's session can be misused; the view itself asks for a login
     sent = next(filter(None, map(request.headers.get, ("X-CSRFToken", "X-CSRF-Token"))), None)
     check_csrf(sent or request.form.get("csrf_token"))
+
+
+def _needs_login() -> bool:
+    """Whether nobody gets in without an account: the body of somebody else isn't read."""
+    return hasattr(_view(), "permission")
 
 
 def _is_streamed() -> bool:

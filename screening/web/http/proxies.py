@@ -35,6 +35,15 @@ class TrustedProxies:
                 _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
         return self._app(environ, start_response)
 
+    def address_of(self, environ: WSGIEnvironment) -> str:
+        """Return whose request it is; nothing is changed."""
+        sender = _address(environ.get("REMOTE_ADDR", ""))
+        if sender is None:
+            return str(environ.get("REMOTE_ADDR", ""))
+        return str(
+            self._client(sender, environ.get("HTTP_X_FORWARDED_FOR", "")) if self._trusts(sender) else sender
+        )
+
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 

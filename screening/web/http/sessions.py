@@ -227,7 +227,8 @@ class _Interface(SessionInterface):
 
 def _store_of(app: Flask) -> SessionStore:
     mine: Services = app.extensions["screening"]
-    return SessionStore(mine.database, mine.settings.idle_minutes * 60.0)
+    settings = mine.settings
+    return SessionStore(mine.database, settings.idle_minutes * 60.0, most=settings.sessions_per_account)
 
 
 def _cookie_name(app: Flask, request: Request) -> str:

@@ -22,6 +22,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 from screening.infra.disk_space import require_room
 from screening.intake.card_numbers import without_card_numbers
 from screening.uploads.upload_folder import Folder
+from screening.web.http.admission import TICKET, Ticket
 
 READ_BYTES = 1 << 18
 MOST_FIELD_BYTES = 16_384
@@ -44,13 +45,17 @@ class Form:
 class Body:
     """A multipart body in the order in which it comes: :meth:`fields`, then :meth:`content`, then :meth:`finish`.
 
+    It needs a place among the bodies of its account, which is kept until the request is answered.
+
     Raises (from each):
+        TooBusy: there is none.
+        TooSlow: it comes too slowly.
         RequestEntityTooLarge: more than ``limit`` bytes came, or are announced.
         ClientDisconnected: it ended before the closing boundary or the announced length.
         BadRequest: it isn't what its header says.
     """
 
-    def __init__(self, request: Request, limit: int) -> None:
+    def __init__(self, request: Request, limit: int, account: str | None = None) -> None:
         self._stream = request.environ["wsgi.input"]
         self._announced = request.content_length
         self._limit = limit
@@ -60,6 +65,9 @@ class Body:
             raise BadRequest("The form must be sent as multipart/form-data.")
         if self._announced is not None and self._announced > limit:
             raise RequestEntityTooLarge
+        ticket: Ticket | None = request.environ.get(TICKET)
+        if ticket is not None:
+            ticket.admit(account)
         self._boundary = options["boundary"].encode()
         self._decoder = self._new_decoder()
 

@@ -13,7 +13,7 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
 from screening.detectors.detector import Detector
-from screening.errors import Conflict, NotReady, ScreeningError
+from screening.errors import Conflict, NotFound, NotReady, ScreeningError
 from screening.intake import header_of, read_records
 from screening.scoring import metrics
 from screening.uploads import deletion, exports
@@ -222,7 +222,10 @@ def _export(
 
 
 def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> Response:
-    first = next(body, b"")  # whatever can't be written is an answer of its own, not an empty file
+    try:
+        first = next(body, b"")  # whatever can't be written is an answer of its own, not an empty file
+    except FileNotFoundError:  # deleted in this moment; later, in the middle of the body, the line is cut
+        raise NotFound("The files of this screening are gone from the disk.") from None
     request_audit.record(
         "export",
         screening=screening.id,

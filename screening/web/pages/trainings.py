@@ -17,6 +17,7 @@ from screening.training.column_choices import check_name
 from screening.training.trainer_process import Refused
 from screening.training.trainings import CHOOSING, RUNNING, TrainingFolder
 from screening.web.http import errors, guard, request_audit
+from screening.web.http.admission import TooBusy
 from screening.web.http.sessions import require, user
 from screening.web.http.upload_stream import Body, first_bytes, plain_name, store
 from screening.web.pages.training_columns import guess
@@ -43,7 +44,11 @@ def receive() -> Any:
     """Take a labelled file and guess what its columns are; answers with the page where they are chosen."""
     given: dict[str, str] = {}
     try:
-        training_id = _receive(Body(request, services().settings.max_upload + FORM_BYTES), given)
+        training_id = _receive(
+            Body(request, services().settings.max_upload + FORM_BYTES, user().username), given
+        )
+    except TooBusy:
+        raise
     except ScreeningError as problem:
         request_audit.record("training_refused", status=problem.status, reason=problem.what)
         found = problem.as_dict()

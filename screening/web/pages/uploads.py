@@ -18,6 +18,7 @@ from screening.uploads import deletion
 from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Request, Screening, new_id
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, guard, request_audit
+from screening.web.http.admission import TooBusy
 from screening.web.http.sessions import require, user
 from screening.web.http.upload_stream import Body, Form, first_bytes, plain_name, store
 from screening.web.services import services
@@ -48,12 +49,16 @@ def receive() -> Any:
     A program that sends ``Accept: application/json`` gets JSON; ``Prefer: wait=N`` says how many seconds to wait.
     """
     try:
-        screening_id, fields = _receive(Body(request, services().settings.max_upload + FORM_BYTES))
+        screening_id, fields = _receive(
+            Body(request, services().settings.max_upload + FORM_BYTES, user().username)
+        )
         state = _wait(screening_id, _patience())
         if state is None:
             raise _deleted()
         if state == FAILED:
             _refuse(screening_id, may_map=fields.get("may_map") == "1")
+    except TooBusy:
+        raise
     except ScreeningError as problem:
         return _refused(problem.as_dict())
     page = "check.show" if fields.get("check") == "1" else "results.show"

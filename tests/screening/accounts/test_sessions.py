@@ -146,3 +146,20 @@ def test_rows_that_are_too_old_are_cleared(store: SessionStore, clock: Clock, da
     store.begin(ADA, {})
     with database.read() as session:
         assert len(session.scalars(select(SessionRow)).all()) == 1
+
+
+@pytest.mark.security(56)
+def test_an_account_has_so_many_sessions_and_another_one_ends_the_longest_idle(
+    database: Database, clock: Clock
+) -> None:
+    store = SessionStore(database, IDLE, clock, most=3)
+    other = store.begin(replace(ADA, username="bob"), {})
+    tokens = []
+    for _ in range(3):
+        clock.now += 60
+        tokens.append(store.begin(ADA, {}))
+    clock.now += 60
+    use(store, tokens[0])
+    tokens.append(store.begin(ADA, {}))
+    assert [store.find(token) is not None for token in tokens] == [True, False, True, True]
+    assert store.find(other) is not None

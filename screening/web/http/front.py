@@ -1,0 +1,310 @@
+"""The door of a web process: takes requests from the server's event loop to the app's threads, and answers back.
+
+A thread is taken when there is something to compute, never to wait for the network: small bodies are whole before
+the app is called, and an answer in pieces is made piece by piece as its reader takes them. What waits is a coroutine
+of some kilobytes. Large bodies are the exception (a file is screened while it arrives): they have threads of their
+own, no more of them than :mod:`screening.web.http.admission` lets in, and must come at a least rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from screening.errors import ScreeningError
+from screening.web.http.admission import ADMITTED, MOST_BODIES, TICKET
+from screening.web.http.arriving import Arriving, Incoming, Message, Receive, too_slow
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger("screening.web")
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+REFUSED = "screening.refused"
+"""In the environ of a request that the front refuses: the error that the app answers with."""
+PAGE_THREADS = 16
+STARTING = 4
+"""Requests with bodies that compute before they are admitted or refused, at once."""
+BODY_THREADS = MOST_BODIES + STARTING
+HEALTH_THREADS = 1
+SWITCH_SECONDS = 0.001
+"""A thread that computes lets another one go on so soon. With Python's 5 ms, forty that compute keep `/healthz` waiting
+for half a second."""
+HEALTH = "/healthz"
+MOST_QUEUED = 512
+"""Requests that wait for a thread of one kind."""
+SMALL_BYTES = 64 * 1024
+"""A body up to this size is whole before a thread is taken."""
+SMALL_SECONDS = 20.0
+"""So long it may take."""
+MOST_WAITING = 2048
+MOST_WAITING_OF_ADDRESS = 512
+"""Small bodies that are waited for."""
+LINGER_SECONDS = 2.0
+"""So long a sender who was refused may go on, so that its answer isn't lost with the line."""
+READ_SECONDS = 60.0
+"""So long a reader may leave one piece of its answer untaken."""
+BUSY = b"The server is busy. Try again in a few seconds.\n"
+
+
+class _Pool:
+    """Threads of one kind, and how many calls there are for them."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._most = threads + MOST_QUEUED
+        self._calls = 0
+
+    @property
+    def full(self) -> bool:
+        return self._calls >= self._most
+
+    async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
+
+class _Answer:
+    """What the app gives: status, headers, and the body piece by piece."""
+
+    def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
+        self.status, self.headers = 500, []  # type: int, Headers
+        self._body = app(environ, self._start)
+        self._pieces: Iterator[bytes] = iter(self._body)
+        self.first = next(self._pieces, b"")  # an app may call start_response as late as this
+        self.is_whole = (b"content-length", str(len(self.first)).encode()) in self.headers
+        """Whether the first piece is all, as it is of a page."""
+        if self.is_whole:
+            self.close()
+
+    def _start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        if exc_info is not None and exc_info[1] is not None and self.headers:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self.status = int(status[:3])
+        self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        return self._write
+
+    def _write(self, _: bytes) -> object:
+        raise RuntimeError("the app returns its body, it doesn't write it")
+
+    def next(self) -> bytes | None:
+        return next(self._pieces, None)
+
+    def close(self) -> None:
+        close: Callable[[], None] | None = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+
+
+class Front:
+    """The app as the server calls it (ASGI 3).
+
+    Args:
+        app: the whole app, with its middleware.
+        address_of: whose request it is, proxies looked through.
+    """
+
+    def __init__(self, app: WSGIApplication, address_of: Callable[[WSGIEnvironment], str]) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self._app = app
+        self._address_of = address_of
+        self._pages = _Pool("page", PAGE_THREADS)
+        self._bodies = _Pool("body", BODY_THREADS)
+        self._health = _Pool("health", HEALTH_THREADS)
+        self._starting = asyncio.Semaphore(STARTING)
+        self._waiting: Counter[str] = Counter()
+        self._basis = {
+            "SCRIPT_NAME": "",
+            "wsgi.version": (1, 0),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,  # werkzeug's word for: read to its end, announced or not
+        }
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        environ = {**self._basis, **_described(scope)}
+        arriving = Arriving(receive)
+        pool = await self._prepare(environ, arriving)
+        if arriving.gone or pool is None or pool.full:
+            if not arriving.gone:
+                await _send_busy(send)
+            return
+        run = self._run_body if pool is self._bodies else pool.run
+        with pool.counted():
+            answer: _Answer = await run(_Answer, self._app, environ)
+        try:
+            incoming = environ["wsgi.input"]
+            if isinstance(incoming, Incoming):
+                await incoming.stop()
+            await self._send(answer, send, closing=not arriving.whole)
+            if not arriving.whole:
+                await arriving.discard(LINGER_SECONDS)
+        finally:
+            if not answer.is_whole:
+                await self._pages.run(answer.close)
+
+    async def _run_body(
+        self, call: Callable[..., Any], app: WSGIApplication, environ: WSGIEnvironment
+    ) -> Any:
+        """Run a call that may wait for its body. Of a hundred uploads at once only some at a time are told whether they
+        may send: otherwise all threads would compute, and nothing else would get on.
+        """
+        loop, starting = asyncio.get_running_loop(), self._starting
+        await starting.acquire()
+        places = [starting]  # emptied by whoever comes first, here on the loop
+
+        def leave() -> None:
+            if places:
+                places.pop().release()
+
+        environ[ADMITTED] = lambda: loop.call_soon_threadsafe(leave)
+        try:
+            return await self._bodies.run(call, app, environ)
+        finally:
+            leave()
+
+    async def _prepare(self, environ: WSGIEnvironment, arriving: Arriving) -> _Pool | None:
+        """Get the body ready, and say which threads the request is for; ``None`` if too many wait."""
+        length = environ.get("CONTENT_LENGTH")
+        environ["wsgi.input"] = io.BytesIO()
+        if length is None and "HTTP_TRANSFER_ENCODING" not in environ:
+            arriving.whole = True
+            if environ["PATH_INFO"] != HEALTH:
+                return self._pages
+            environ.pop("HTTP_COOKIE", None)  # it is asked by nobody, so that no database keeps it waiting
+            return self._health
+        begun = b""
+        if length is None or int(length) <= SMALL_BYTES:
+            address = self._address_of(environ)
+            if self._waiting.total() >= MOST_WAITING or self._waiting[address] >= MOST_WAITING_OF_ADDRESS:
+                return None
+            begun = await self._small(environ, arriving, address)
+        if REFUSED in environ:
+            return self._pages
+        if arriving.whole:
+            environ["wsgi.input"] = io.BytesIO(begun)
+            is_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
+            return self._bodies if is_form else self._pages  # an upload waits for its screening
+
+        def admit() -> None:
+            environ[TICKET].admit()  # it is lent further in
+
+        environ["wsgi.input"] = Incoming(arriving, begun, asyncio.get_running_loop(), admit)
+        return self._bodies
+
+    async def _small(self, environ: WSGIEnvironment, arriving: Arriving, address: str) -> bytes:
+        """All of a small body, or the beginning of one that turns out to be large."""
+        self._waiting[address] += 1
+        try:
+            async with asyncio.timeout(SMALL_SECONDS):
+                begun = await arriving.at_most(SMALL_BYTES)
+        except TimeoutError:
+            environ[REFUSED] = too_slow()
+            return b""
+        finally:
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
+        if arriving.gone and "HTTP_TRANSFER_ENCODING" in environ:
+            environ[REFUSED] = BadBody("The request's body is damaged.", remedy="Send it again.")
+            arriving.gone = False  # what can't be parsed is answered; who left gets nothing anyway
+        return begun
+
+    async def _send(self, answer: _Answer, send: Send, *, closing: bool) -> None:
+        """Send it. An error in the middle of the body gets out of here: the server then cuts the line without the end
+        that a whole body has.
+        """
+        headers = answer.headers
+        if closing:
+            headers = [*headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        piece: bytes | None = answer.first
+        while piece is not None and not answer.is_whole:
+            if piece:
+                async with asyncio.timeout(READ_SECONDS):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await self._next(answer)
+        await send({"type": "http.response.body", "body": piece or b""})
+
+    async def _next(self, answer: _Answer) -> bytes | None:
+        try:
+            piece: bytes | None = await self._pages.run(answer.next)
+        except Exception:
+            log.exception("an answer was cut off in the middle of its body")
+            raise
+        return piece
+
+
+class BadBody(ScreeningError):
+    """The body isn't what its header says."""
+
+
+async def _send_busy(send: Send) -> None:
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(BUSY)).encode()),
+        (b"retry-after", b"5"),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": BUSY})
+
+
+def _described(scope: Message) -> dict[str, Any]:
+    """The request line, headers and ends of the line, as WSGI calls them (PEP 3333)."""
+    server, client = scope.get("server") or ("", ""), scope.get("client") or ("", "")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": str(server[0]),
+        "SERVER_PORT": str(server[1]),
+        "REMOTE_ADDR": str(client[0]),
+        "wsgi.url_scheme": scope["scheme"],
+    }
+    for raw_name, raw_value in _joined(scope["headers"]):
+        name = raw_name.decode("latin-1").upper().replace("-", "_")
+        environ[name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"] = raw_value.decode(
+            "latin-1"
+        )
+    return environ
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Each header once; one that was sent more than once with all its values, as RFC 9110 (5.3) joins them. A name
+    with an underscore is left out: it would be taken for the one with a hyphen.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if b"_" in name:
+            continue
+        between = b"; " if name == b"cookie" else b","
+        found[name] = found[name] + between + value if name in found else value
+    yield from found.items()
