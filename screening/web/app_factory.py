@@ -24,6 +24,7 @@ from screening.web.http import errors, guard, sessions
 from screening.web.pages import (
     admin,
     auth,
+    card_numbers,
     column_mapping,
     detectors,
     landing,
@@ -88,6 +89,7 @@ def create_app(
         training_columns,
         column_mapping,
         questions,
+        card_numbers,
         preflight,
     ):
         app.register_blueprint(room.blueprint)
