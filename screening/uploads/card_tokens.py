@@ -12,8 +12,11 @@ from dataclasses import asdict
 from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, CardNumbersFound
+from screening.intake import Kind
+from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced, replace_card_numbers
-from screening.transactions.schema import ColumnContract, normalise
+from screening.transactions.schema import normalise
+from screening.uploads.pipeline import Choice
 from screening.uploads.upload_folder import Folder
 
 
@@ -77,14 +80,19 @@ def asked(found: Replaced) -> CardNumbersFound:
     return problem
 
 
-def expects_tokens(
-    detector: Detector, contract: ColumnContract, header: list[str], columns: Collection[str]
-) -> bool:
-    """Whether a detector learned from tokens in all of these columns of a file; ``contract`` is as the file is read."""
-    known = {} if detector.card is None else detector.card.tokens
-    places = contract.match(header)
+def expected(folder: Folder, choice: Choice, found: Replaced) -> bool:
+    """Whether the detector that takes a file learned from tokens in all columns in which some were put.
+
+    Then nobody need be asked: it was decided when the detector was trained.
+    """
+    header, _ = preview(folder.input, Kind.CSV, 1)
+    try:
+        places = choice(header).match(header)
+    except BadFile:  # it is said when the file is read
+        return False
+    known = {} if choice.detector.card is None else choice.detector.card.tokens
     names = {normalise(header[places[name]]) for name in known if name in places}
-    return bool(columns) and {normalise(name) for name in columns} <= names
+    return {normalise(name) for name in found.columns} <= names
 
 
 def check_key(detector: Detector, tokens: Tokens) -> None:

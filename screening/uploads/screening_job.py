@@ -10,12 +10,11 @@ from typing import Any
 from screening.cards.tokens import tokens_of
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
-from screening.errors import BadFile, CardNumbersFound, ColumnsMissing, ScreeningError, Undecided
+from screening.errors import CardNumbersFound, ColumnsMissing, ScreeningError, Undecided
 from screening.infra.audit_log import AuditLog
 from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
 from screening.intake import Answers, Kind
-from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
 from screening.scoring.score import Probabilities, own_probabilities
@@ -112,7 +111,8 @@ class ScreeningJob:
         )
         if found is None:
             return None
-        agreed = job.tokenize or self._expected(job, folder, found)
+        choice = Choice(self._detectors, job.wanted_detector, self.recall_for(job))
+        agreed = job.tokenize or card_tokens.expected(folder, choice, found)
         AuditLog(self._settings.instance).record(
             "card_numbers_replaced",
             user=job.owner,
@@ -122,16 +122,6 @@ class ScreeningJob:
             agreed="by the sender" if job.tokenize else "by the detector" if agreed else "to be asked",
         )
         return _Tokenized(found, agreed)
-
-    def _expected(self, job: Screening, folder: Folder, found: Replaced) -> bool:
-        """Whether the detector that takes the file learned from such tokens."""
-        header, _ = preview(folder.input, Kind.CSV, 1)
-        choice = Choice(self._detectors, job.wanted_detector, self.recall_for(job))
-        try:
-            contract = choice(header)
-            return card_tokens.expects_tokens(choice.detector, contract, header, found.columns)
-        except BadFile:  # it is said when the file is read
-            return False
 
     def closing(self, seconds: float) -> dict[str, Any]:
         """Note how long it took."""

@@ -11,10 +11,13 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from screening.cards.tokens import Tokens, tokens_of
 from screening.detectors.detector import Detector
 from screening.errors import BadTransaction
 from screening.scoring.score import score
+from screening.transactions.json_cards import with_tokens
 from screening.transactions.json_records import from_mappings
+from screening.uploads.card_tokens import check_key
 from screening.web.http import guard
 from screening.web.http.sessions import require
 from screening.web.services import services
@@ -47,8 +50,9 @@ def detect_fraud() -> Response:
 
 def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
     threshold = services().settings.threshold
+    expected = {} if detector.card is None else detector.card.tokens
     scored = score(
-        from_mappings(given, detector.contract),
+        from_mappings(with_tokens(given, expected, lambda: _tokens(detector)), detector.contract),
         detector,
         services().recollections.of(detector),
         threshold=threshold,
@@ -71,6 +75,12 @@ def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
             strict=True,
         )
     ]
+
+
+def _tokens(detector: Detector) -> Tokens:
+    tokens = tokens_of(services().settings.instance)
+    check_key(detector, tokens)
+    return tokens
 
 
 def _detector(body: dict[str, Any]) -> Detector:
