@@ -7,8 +7,9 @@ Every :class:`ScreeningError` says *what* is wrong, *where*, and what to do abou
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,40 @@ class ColumnsMissing(BadFile):
 
     def as_dict(self) -> dict[str, Any]:
         return {**super().as_dict(), "columns_missing": True}
+
+
+@dataclass
+class CardNumbersFound(BadFile):
+    """Columns of a file hold payment card numbers; ``columns`` are their names, as they may be shown."""
+
+    columns: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+    """Where these columns stand, from 0."""
+
+    title: ClassVar[str] = "This file holds payment card numbers"
+
+    @classmethod
+    def of(cls, columns: Sequence[str], places: Sequence[int] = ()) -> Self:
+        """Say which columns do."""
+        names = ", ".join(columns)
+        one = len(columns) == 1
+        return cls(
+            f"{'Column' if one else 'Columns'} {names} {'holds' if one else 'hold'} payment card numbers, which must "
+            "not be kept here (PCI DSS).",
+            where=f"{'column' if one else 'columns'} {names}",
+            remedy="Remove the column, or replace each number by a token, the same one for the same card. That is done "
+            "here on the page of the file, by programs with tokenize=1, on the command line with "
+            f"{' '.join(f'--tokenize {_quoted(name)}' for name in columns)}.",
+            columns=tuple(columns),
+            places=tuple(places),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "card_columns": list(self.columns)}
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if " " in name else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,33 +124,44 @@ def _make_private(folder: Path) -> None:
 
 
 def secret_key(settings: Settings) -> str:
-    """The given key, or one that is generated once and kept (mode 0600) below the instance folder.
-
-    Two processes that start at once agree: whoever links its file first wins and the other reads it.
+    """The given key, or one that is kept below the instance folder.
 
     Raises:
         BadSetting: what is kept is no key any more.
     """
     if settings.secret_key:
         return settings.secret_key
-    kept = settings.instance / "secret_key"
+    remedy = "Remove it: a new one is made, and whoever has a form open must load it again."
+    return kept_secret(settings.instance, "secret_key", remedy).decode("ascii")
+
+
+def kept_secret(instance: Path, name: str, remedy: str) -> bytes:
+    """A secret that is generated once and kept (mode 0600) in a file of the instance folder: 64 hexadecimal digits.
+
+    Two processes that start at once agree: whoever links its file first wins and the other reads it. ``remedy`` says
+    what to do about a damaged file.
+
+    Raises:
+        BadSetting: what is kept is no secret any more.
+    """
+    kept = instance / name
     if not kept.exists():
-        draft = kept.with_name(f"secret_key.{secrets.token_hex(4)}")
+        draft = kept.with_name(f"{name}.{secrets.token_hex(4)}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_hex(SECRET_BYTES), encoding="ascii")
         try:
             os.link(draft, kept)
         except FileExistsError:
-            pass  # another process was first; its key is as good
+            pass  # another process was first; its secret is as good
         finally:
             draft.unlink()
-    key = kept.read_bytes().strip()
-    if len(key) < SECRET_BYTES or not key.isascii():
+    secret = kept.read_bytes().strip()
+    if len(secret) < SECRET_BYTES or not secret.isascii():
         raise BadSetting(
             f"The file {kept.name} in the instance folder is damaged: it holds no key of {SECRET_BYTES} bytes.",
-            remedy="Remove it: a new one is made, and whoever has a form open must load it again.",
+            remedy=remedy,
         )
-    return key.decode("ascii")
+    return secret
 
 
 class _Reader:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class Order:
     keep_leaks: bool = False
     fraud_values: tuple[str, ...] = ()
     """The label's values that mean fraud, any other one meaning legitimate; none for those that everybody uses."""
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """Columns in which tokens stand for card numbers, each with the name of the key; for the detector's card."""
     answers: Answers = NOTHING_SAID
     """How columns are meant that can be read in two ways."""
     quick: bool = False
@@ -76,6 +79,7 @@ class Order:
             label_delay=float(given.get("label_delay", DELAY)),
             keep_leaks=bool(given.get("keep_leaks", False)),
             fraud_values=tuple(map(str, given.get("fraud_values") or ())),
+            tokens={str(name): str(key) for name, key in (given.get("tokens") or {}).items()},
             answers=Answers.of(given.get("answers") or {}),
             quick=bool(given.get("quick", False)),
             seed=int(given.get("seed", 0)),

@@ -130,6 +130,7 @@ def _card(folder: Path, made: Made, order: Order) -> dict[str, Any]:
         "features": _quartiles(made),
         "definition": made.definition.as_dict(),
         "cleaning": dict(made.cleaning),
+        **({"tokens": dict(order.tokens)} if order.tokens else {}),
         "libraries": versions(),
         "seed": order.seed,
         "model_sha256": hashes[0],

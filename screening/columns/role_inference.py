@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from screening.cards.tokens import TOKEN
 from screening.columns.vocabulary import ABOUT_THE_LABEL, IDENTIFIERS, MOMENTS, WORDS, words_of
 from screening.errors import BadFile, Undecided
 from screening.intake import numbers
@@ -232,6 +233,8 @@ def _clock(each: Profile) -> Guess:
 
 def _of_texts(each: Profile) -> Guess:
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
+    if all(map(TOKEN.fullmatch, each.values)):
+        return _made(each, Role.ENTITY, CellKind.TEXT, "tokens of cards", 1.0)
     if each.unique >= MOSTLY and not (
         each.words & (WORDS[Role.ENTITY] - {"account"}) and not each.words & {"transaction", "order"}
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from screening.cards.finding import CARD_WORDS
 from screening.transactions.schema import Role
 
 
@@ -34,7 +35,7 @@ CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SYNONYMS = (
     _set("amount amt value betrag importe monto montant wert sum total price"),
     _set("customer client cust kunde cliente user account konto cuenta iban holder"),
-    _set("card pan karte tarjeta carte"),
+    CARD_WORDS,
     _set(
         "terminal pos merchant shop haendler händler comercio store counterparty payee beneficiary recipient"
     ),

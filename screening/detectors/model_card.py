@@ -160,6 +160,9 @@ class ModelCard:
     libraries: Mapping[str, str]
     """Versions by name."""
     cleaning: Cleaning | None
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """The columns in which card numbers were replaced by tokens before anything was learned, each with the name of the
+    key (:attr:`screening.cards.tokens.Tokens.key_id`)."""
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any], where: Path = Path("card.json")) -> ModelCard:
@@ -183,6 +186,7 @@ class ModelCard:
             features=card.parts_by_name("features", _profile),
             libraries=card.texts("libraries"),
             cleaning=_cleaning(part) if (part := card.part("cleaning")) else None,
+            tokens=card.texts("tokens"),
         )
 
 

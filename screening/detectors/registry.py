@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from screening.cards.masking import masked
 from screening.detectors.detector import Detector, load_detector
 from screening.errors import BadArtefact, BadFile, NotFound, NotReady
 from screening.settings import ROOT, Settings
@@ -75,7 +76,7 @@ class Detectors:
             return self.default
         if wanted not in self.names():
             raise NotFound(
-                f"There is no detector {wanted[:60]!r}.",
+                f"There is no detector {masked(wanted)[:60]!r}.",
                 remedy=f"These are there: {', '.join(self.names())}.",
             )
         folder = next(each / wanted for each in self._folders if (each / wanted / "model.h5").is_file())

@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from screening.cards.masking import DIGITS, masked
+
 log = logging.getLogger("screening.infra.audit_log")
 
 SECRET_FIELDS = re.compile(r"password|passwd|secret|cookie|token|authorization|api_?key|hash$", re.IGNORECASE)
 FINGERPRINT_FIELDS = ("sha256", "model_sha256", "fingerprint", "request_id", "screening")
-DIGITS = re.compile(r"\d(?:[ .\-]?\d){11,}")
-"""Twelve digits or more, also in groups: the shortest card numbers have twelve."""
 HEX = re.compile(r"[0-9a-f-]{16,128}")
 MOST_TEXT = 500
 
@@ -97,11 +97,6 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
-def mask_numbers(text: str) -> str:
-    """Text in which twelve digits or more in a row are replaced, so that no card number is shown or kept."""
-    return DIGITS.sub("[digits]", text)
-
-
 def _ends_whole(handle: int) -> bool:
     """Whether the last line is whole; without the lock it may just be growing."""
     size = os.fstat(handle).st_size
@@ -122,4 +117,4 @@ def _clean(name: str, value: Any) -> Any:
     text = str(value)
     if name in FINGERPRINT_FIELDS and HEX.fullmatch(text):
         return text  # a digest may well hold twelve decimal digits in a row
-    return mask_numbers(text[: 2 * MOST_TEXT])[:MOST_TEXT]
+    return masked(text[: 2 * MOST_TEXT], by=DIGITS)[:MOST_TEXT]

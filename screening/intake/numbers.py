@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from screening.cards.masking import masked
 from screening.transactions.missing import SHEET_ERROR, missing
 
 NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
@@ -16,7 +17,6 @@ NUMBER_WITH_COMMA = re.compile(r"[ \t]*[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?[ 
 LARGEST = 3e38
 """The scorer works in float32, whose largest number is 3.4e38."""
 SHOWN = 40
-LONG_DIGITS = re.compile(r"\d(?:[ ._-]?\d){11,}")
 ZERO, ONE, BLANK = 0, 1, -1
 YES = frozenset(
     {"true", "yes", "y", "t", "fraud", "fraudulent", "bad", "si", "sí", "ja", "oui", "betrug", "fraude"}
@@ -235,11 +235,6 @@ def excerpt(text: str) -> str:
     """A short form of a cell, safe to show and log: no control characters, no run of 12 or more digits."""
     shown = masked("".join(char if char.isprintable() else "·" for char in text[: SHOWN * 4]))
     return shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
-
-
-def masked(text: str) -> str:
-    """``text`` with every run of 12 or more digits (a card number, perhaps) blacked out."""
-    return LONG_DIGITS.sub("••••", text)
 
 
 def label(text: str, fraud: frozenset[str] = frozenset()) -> int | None:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.cards.evidence import CardColumns
 from screening.errors import BadFile
 from screening.intake import streams
 from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.conversion.convert import convert
 from screening.intake.kinds import Kind
 from screening.intake.text import dialect
+from screening.intake.text.card_watch import take_cells
 from screening.intake.text.csv_file import open_table
 from screening.intake.text.records import Block, blocks
+from screening.intake.text.text_columns import text_columns
 from screening.transactions.missing import WORDS, missing
 from screening.transactions.schema import ColumnContract
 
@@ -47,15 +54,8 @@ def preview(
     Raises:
         BadFile: it has no header, or can't be read.
     """
-    if kind.streams:
-        with path.open("rb") as stream:
-            raw = streams.pieces(stream, limits.block)
-            return _head(streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw, None, rows, limits)
-    with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as folder:
-        canonical = Path(folder).resolve() / "canonical.csv"
-        convert(path.resolve(), kind, canonical, limits)
-        with canonical.open("rb") as stream:
-            return _head(streams.pieces(stream, limits.block), ",", rows, limits)
+    with text_table(path, kind, limits, scratch) as (raw, delimiter):
+        return _head(raw, delimiter, rows, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class Sample:
     blanks: list[int]
     """How many cells of each column say nothing, of all rows of the file."""
     total: int
+    cards: CardColumns
+    """Which columns of the whole file hold card numbers."""
 
 
 def sample(
@@ -79,21 +81,42 @@ def sample(
     Raises:
         BadFile: as :func:`preview`.
     """
-    if kind.streams:
-        with path.open("rb") as stream:
-            raw = streams.pieces(stream, limits.block)
-            return _sampled(streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw, None, rows, limits)
-    with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as folder:
-        canonical = Path(folder).resolve() / "canonical.csv"
-        convert(path.resolve(), kind, canonical, limits)
-        with canonical.open("rb") as stream:
-            return _sampled(streams.pieces(stream, limits.block), ",", rows, limits)
+    with text_table(path, kind, limits, scratch) as (raw, delimiter):
+        return _sampled(raw, delimiter, rows, limits)
+
+
+@contextmanager
+def text_table(
+    path: Path,
+    kind: Kind,
+    limits: Limits = DEFAULT,
+    scratch: Path | None = None,
+    waiting: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Iterator[bytes], str | None]]:
+    """The bytes of a whole file of any kind as a text table, and its delimiter where that is known.
+
+    Workbooks and Parquet files are converted into a folder below ``scratch``, which is removed again; ``waiting`` is
+    called meanwhile and may raise to leave.
+
+    Raises:
+        BadFile: it can't be read.
+    """
+    with ExitStack() as stack:
+        if not kind.streams:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="preview-", dir=scratch))
+            canonical = Path(folder).resolve() / "canonical.csv"
+            convert(path.resolve(), kind, canonical, limits, waiting)
+            path = canonical
+        raw = streams.pieces(stack.enter_context(path.open("rb")), limits.block)
+        unpacked = streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw
+        yield unpacked, None if kind.streams else ","
 
 
 def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Limits) -> Sample:
     opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
     header, mark = [name.strip() for name in opened.layout.header], opened.layout.delimiter
     kept: list[list[str]] = []
+    cards = CardColumns(header, range(len(header)))
     blanks, total, stride = [0] * len(header), 0, 1
     for block in blocks(opened.pieces, limits, mark):
         if block.overlong or block.unclosed:
@@ -104,12 +127,12 @@ def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Lim
             row = _cells(block.data[start : int(stops[at])], mark)
             if row is not None and len(row) == len(header):
                 kept.append(row)
+        for place, count in enumerate(_blanks(block, stops, mark, total, cards)):
+            blanks[place] += count
         total += len(stops)
         while len(kept) > 2 * rows:
             kept, stride = kept[::2], 2 * stride
-        for place, count in enumerate(_blanks(block, mark, len(header))):
-            blanks[place] += count
-    return Sample(header, kept, blanks, total)
+    return Sample(header, kept, blanks, total, cards)
 
 
 def _cells(record: bytes, delimiter: str) -> list[str] | None:
@@ -119,31 +142,23 @@ def _cells(record: bytes, delimiter: str) -> list[str] | None:
         return None
 
 
-def _blanks(block: Block, delimiter: str, width: int) -> list[int]:
-    """How many cells of each column of a block say nothing."""
+def _blanks(
+    block: Block, stops: NDArray[np.int64], delimiter: str, before: int, cards: CardColumns
+) -> list[int]:
+    """How many cells of each column of a block say nothing; its card numbers are taken into account on the way."""
     pa: Any = import_module("pyarrow")
-    arrow: Any = import_module("pyarrow.csv")
     compute: Any = import_module("pyarrow.compute")
-    names = [str(place) for place in range(width)]
-    try:
-        table = arrow.read_csv(
-            pa.BufferReader(block.data),
-            read_options=arrow.ReadOptions(
-                column_names=names, block_size=len(block.data) + 1, use_threads=False
-            ),
-            parse_options=arrow.ParseOptions(
-                delimiter=delimiter, newlines_in_values=block.quotes > 0, ignore_empty_lines=False
-            ),
-            convert_options=arrow.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except (pa.ArrowInvalid, pa.ArrowKeyError):
-        stops = [0, *block.ends().tolist()]
-        rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(stops)]
+    width = len(cards.watched)
+    found = text_columns(block, delimiter, width, range(width))
+    if found is None:
+        starts = [0, *stops.tolist()]
+        rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(starts)]
+        cards.add_rows(rows)
         return [sum(len(row) == width and missing(row[place]) for row in rows) for place in range(width)]
     words = pa.array(["", *sorted(WORDS)])
-    plain = (compute.utf8_lower(compute.utf8_trim_whitespace(table.column(name))) for name in names)
+    for place, cells in found.items():
+        take_cells(cards, place, cells, before + 1)
+    plain = (compute.utf8_lower(compute.utf8_trim_whitespace(found[place])) for place in range(width))
     return [int(compute.sum(compute.is_in(cells, value_set=words)).as_py() or 0) for cells in plain]
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from screening.cards.masking import masked
 from screening.columns.role_inference import guess_roles
 from screening.errors import BadFile, Conflict, ScreeningError
 from screening.intake import Kind, numbers
-from screening.intake.card_numbers import CardNumbers
-from screening.intake.numbers import masked
 from screening.intake.preview import sample
 from screening.transactions.schema import UNUSED, CellKind, Column, Role, normalise
 
@@ -93,7 +92,7 @@ def guessed(
             f"The file has {len(header):,} columns; at most {MOST_COLUMNS:,} can be learned from.",
             remedy="Leave out columns that say nothing about fraud.",
         )
-    CardNumbers(header, range(len(header))).look(rows)
+    found.cards.check()
     name = named(header, label)
     _check_label(name, [row[header.index(name)] for row in rows], fraud_values)
     choices = [

@@ -22,7 +22,17 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 """How often progress is written down, and a cancellation noticed."""
 YOUNG_SECONDS = 60
-PASSED_ON = ("label", "fraud_values", "answers", "columns", "label_delay", "keep_leaks", "quick", "seed")
+PASSED_ON = (
+    "label",
+    "fraud_values",
+    "tokens",
+    "answers",
+    "columns",
+    "label_delay",
+    "keep_leaks",
+    "quick",
+    "seed",
+)
 """The options that the trainer's process is told of."""
 
 
@@ -120,7 +130,7 @@ def order_of(training: Training, folder: TrainingFolder, instance: Path) -> dict
     options: Mapping[str, Any] = training.options
     order = {
         "file": str(folder.input),
-        "filename": training.filename,
+        "filename": f"{Path(training.filename).stem}.csv" if folder.tokens.exists() else training.filename,
         "name": training.name,
         **{name: options[name] for name in PASSED_ON if options.get(name) is not None},
     }

@@ -86,10 +86,7 @@ class TrainingFolder(Folder):
 
     def __init__(self, instance: Path, training_id: str) -> None:
         super().__init__(instance, training_id)
-        self.path = instance / PARTS / training_id
-        self.input = self.path / "input"
-        self.whole = self.path / "whole"
-        self.canonical = self.path / "canonical.csv"
+        self._lay_out(instance / PARTS / training_id)
         self.order = self.path / "order.json"
         self.made = self.path / "detector"
         """The new detector: it appears when it is whole."""

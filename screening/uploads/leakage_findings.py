@@ -13,6 +13,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.cards.masking import masked
 from screening.columns import leakage
 from screening.columns.role_inference import MOSTLY
 from screening.columns.vocabulary import ABOUT_THE_LABEL, words_of
@@ -95,7 +96,7 @@ def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) 
 
 def _shown(name: str) -> str:
     """A column's name as a report may keep it: the file's owner wrote it, and it may be anything."""
-    return numbers.masked(name.strip())[:MOST_NAME]
+    return masked(name.strip())[:MOST_NAME]
 
 
 def _judged(name: str, column: Telling | None, *, used: bool) -> Iterator[Suspect]:

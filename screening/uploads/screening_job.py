@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from screening.cards.tokens import tokens_of
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
-from screening.errors import ScreeningError
+from screening.errors import CardNumbersFound, ColumnsMissing, ScreeningError, Undecided
+from screening.infra.audit_log import AuditLog
 from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
 from screening.intake import Answers, Kind
+from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
-from screening.uploads import deletion, preflight
+from screening.uploads import card_tokens, deletion, preflight
 from screening.uploads.column_mappings import Mapping, Mappings
-from screening.uploads.pipeline import Found, screen
+from screening.uploads.pipeline import Choice, Found, screen
 from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
 from screening.uploads.upload_folder import Abandoned, Folder
 
+OURS = 500
+"""The status from which a failure isn't the file's fault: then it is kept."""
 TURN_SECONDS = 1.0
 """How often a screening looks whether it may read the history, even if no other has ended."""
 
@@ -68,9 +74,56 @@ class ScreeningJob:
         folder = Folder(self._settings.instance, job.id)
         folder.on_wait = lambda: self._let_others_pass(job, lease)
         try:
-            return _Run(self, job, folder, lease).outcome()
+            return self._outcome(job, folder, lease)
         except Abandoned:
             raise self._left(job, folder) from None
+
+    def _outcome(self, job: Screening, folder: Folder, lease: Lease) -> dict[str, Any]:
+        """Screen or check the file; where it holds card numbers, once more with tokens if somebody agreed to them."""
+        try:
+            return _Run(self, job, folder, lease).outcome()
+        except ScreeningError as problem:
+            if (
+                not isinstance(problem, (CardNumbersFound, ColumnsMissing, Undecided))
+                and problem.status < OURS
+            ):
+                raise  # the file isn't kept
+            found = self._without_cards(job, folder, lease, problem)
+            if found is None or (found.agreed and not isinstance(problem, CardNumbersFound)):
+                raise
+            if not found.agreed:
+                raise card_tokens.asked(found.replaced) from None
+        return _Run(self, job, folder, lease).outcome()
+
+    def _without_cards(
+        self, job: Screening, folder: Folder, lease: Lease, problem: ScreeningError
+    ) -> _Tokenized | None:
+        """Replace the card numbers of a file that will wait for its owner; ``None`` where it holds none.
+
+        Raises:
+            BadFile: it can't be read, so it isn't known.
+        """
+        folder.wait_until_whole()
+        found = card_tokens.replace_in(
+            folder,
+            job.kind,
+            tokens_of(self._settings.instance),
+            places=problem.places if isinstance(problem, CardNumbersFound) else (),
+            waiting=lambda: lease.report(dict),
+        )
+        if found is None:
+            return None
+        choice = Choice(self._detectors, job.wanted_detector, self.recall_for(job))
+        agreed = job.tokenize or card_tokens.expected(folder, choice, found)
+        AuditLog(self._settings.instance).record(
+            "card_numbers_replaced",
+            user=job.owner,
+            screening=job.id,
+            columns=found.columns,
+            cells=found.cells,
+            agreed="by the sender" if job.tokenize else "by the detector" if agreed else "to be asked",
+        )
+        return _Tokenized(found, agreed)
 
     def closing(self, seconds: float) -> dict[str, Any]:
         """Note how long it took."""
@@ -154,6 +207,14 @@ class ScreeningJob:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Tokenized:
+    """What was replaced in a file, and whether somebody had agreed to go on with it."""
+
+    replaced: Replaced
+    agreed: bool
+
+
 class _Run:
     """One attempt at one file."""
 
@@ -175,7 +236,7 @@ class _Run:
             recall=self._handler.recall_for(self._job),
             answers=Answers.of(self._job.answers or {}),
         )
-        return {"state": CHECKED, **_values(found)}
+        return {"state": CHECKED, **self._values(found)}
 
     def _screen(self) -> dict[str, Any]:
         preflight.discard(self._folder)
@@ -194,17 +255,19 @@ class _Run:
             probabilities=self._handler.probabilities,
             answers=Answers.of(self._job.answers or {}),
         )
-        return {"state": DONE, **_values(found)}
+        return {"state": DONE, **self._values(found)}
 
     def _readable(self) -> Kind:
         """What the file is, once enough of it is there to be read."""
-        kind = Kind(self._job.kind)
+        kind = self._folder.kind(self._job.kind)
         if not kind.streams:
             self._folder.wait_until_whole()
         return kind
 
     def _on_choice(self, detector: Detector) -> None:
         """Later files of the same detector wait for this one; others needn't, which may be told a little later."""
+        if self._folder.tokens.exists():
+            card_tokens.check_key(detector, tokens_of(self._handler.settings.instance))
         self._key = detector.fingerprint if detector.vectorizer.looks_back else ""
         if self._key:
             self._lease.note(history_key=self._key)
@@ -218,6 +281,6 @@ class _Run:
             self._size = None if current is None else current.size
         return min(done / self._size, 0.99) if self._size else 0.0
 
-
-def _values(found: Found | preflight.Checked) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in found.__slots__}
+    def _values(self, found: Found | preflight.Checked) -> dict[str, Any]:
+        values = {name: getattr(found, name) for name in found.__slots__}
+        return {**values, "notes": [*found.notes, *card_tokens.note_of(self._folder)]}

@@ -86,6 +86,8 @@ class Screening(Job, Base):
     """How columns are meant that can be read in two ways, where a user said so."""
     check_first: Mapped[bool] = mapped_column(default=False)
     """Whether the file is to be checked, and scored only when its owner says so."""
+    tokenize: Mapped[bool] = mapped_column(default=False)
+    """Whether card numbers that are found may be replaced by tokens without a further word."""
     history_key: Mapped[str | None] = mapped_column(String(64))
     """Of which detector the history is read and added to, its fingerprint; empty for a detector that has none, ``None``
     as long as the detector isn't known."""
@@ -114,6 +116,7 @@ class Request:
     set_aside_bad: bool
     threshold: float
     check_first: bool = False
+    tokenize: bool = False
 
 
 class History(Jobs[Screening]):
@@ -134,6 +137,7 @@ class History(Jobs[Screening]):
             set_aside_bad=request.set_aside_bad,
             threshold=request.threshold,
             check_first=request.check_first,
+            tokenize=request.tokenize,
             created=now(),
             lease_until=arrival_end(),
         )

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from screening.intake.kinds import Kind
+
 POLL_SECONDS = 0.004
 PATIENCE_SECONDS = 1.0  # so long, all in all, a sender may be waited for before anybody asks whether to go on
 SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been left
@@ -31,12 +33,28 @@ class Folder:
     """The files of one screening."""
 
     def __init__(self, instance: Path, screening_id: str) -> None:
-        self.path = instance / "screenings" / screening_id
-        self.input = self.path / "input"
-        self.whole = self.path / "whole"
-        self.canonical = self.path / "canonical.csv"
+        self._lay_out(instance / "screenings" / screening_id)
         self.on_wait: Callable[[], None] = lambda: None
         """Called again and again while a slow sender is waited for; it may raise to leave."""
+
+    def _lay_out(self, path: Path) -> None:
+        self.path = path
+        self.arriving = path / "input"
+        self.whole = path / "whole"
+        self.canonical = path / "canonical.csv"
+        self.tokens = path / "tokens.csv"
+        """The upload with tokens in place of card numbers: it takes the place of ``arriving``, which is gone then."""
+        self.replaced = path / "tokens.json"
+        """In which columns."""
+
+    @property
+    def input(self) -> Path:
+        """The file to read: the upload, or what took its place."""
+        return self.tokens if self.tokens.exists() else self.arriving
+
+    def kind(self, uploaded: str) -> Kind:
+        """What :attr:`input` is; ``uploaded`` is what the upload was."""
+        return Kind.CSV if self.tokens.exists() else Kind(uploaded)
 
     @property
     def readable(self) -> Path:
@@ -46,7 +64,7 @@ class Folder:
     def create(self) -> None:
         """Make the folder with an empty file that begins to grow, for the app's own user only."""
         self.path.mkdir(mode=0o700, parents=True)
-        self.input.touch(mode=0o600)
+        self.arriving.touch(mode=0o600)
 
     def complete(self) -> None:
         """The upload is whole."""

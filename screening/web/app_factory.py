@@ -28,6 +28,7 @@ from screening.web.http.proxies import TrustedProxies
 from screening.web.pages import (
     admin,
     auth,
+    card_numbers,
     column_mapping,
     detectors,
     landing,
@@ -96,6 +97,7 @@ def create_app(
         training_columns,
         column_mapping,
         questions,
+        card_numbers,
         preflight,
     ):
         app.register_blueprint(room.blueprint)

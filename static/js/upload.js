@@ -68,7 +68,8 @@ const showError = (error) => {
   if (error.mapping) {
     mapping.hidden = false;
     mapping.firstElementChild.href = error.mapping;
-    if (error.questions) mapping.firstElementChild.textContent = "Say how it is meant";
+    if (error.card_columns) mapping.firstElementChild.textContent = "See what can be done";
+    else if (error.questions) mapping.firstElementChild.textContent = "Say how it is meant";
   } else mapping?.remove();
   fillProblems(panel, error.errors ?? [], error.error_count ?? 0);
   errors.replaceChildren(panel);

@@ -16,10 +16,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from screening.cards.masking import masked
 from screening.errors import BadFile, TooLarge
 from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.kinds import Kind
-from screening.intake.numbers import masked
 from screening.settings import ROOT
 
 SECRETS = ("SECRET_KEY", "DATABASE_URL")

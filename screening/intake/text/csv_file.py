@@ -12,19 +12,21 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.cards.masking import masked
 from screening.errors import BadFile, ScreeningError
-from screening.intake import card_numbers, streams
+from screening.intake import streams
 from screening.intake.batch import Batch, Limits
 from screening.intake.forms import FEW, NumberEvidence
-from screening.intake.numbers import Writing, masked
+from screening.intake.numbers import Writing
 from screening.intake.text import dialect
+from screening.intake.text.card_watch import CardWatch
 from screening.intake.text.parse import Layout, Parsed, exact, prepared, sampled
 from screening.intake.text.problems import Tally
 from screening.intake.text.records import Block, Marks, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.typed_cells import readers_of
-from screening.transactions.schema import CellKind, ColumnContract, Matrix, Transactions
+from screening.transactions.schema import ColumnContract, Matrix, Transactions
 
 Choose = Callable[[list[str]], ColumnContract]
 BOM = b"\xef\xbb\xbf"
@@ -150,7 +152,7 @@ class _Reader:
         self._row, self._line, self._offset = 1, opened.line, opened.offset
         self._text = streams.Text()
         self._label_used = self._layout.label is not None
-        self._cards = card_numbers.CardNumbers(self._layout.header, _texts(self._layout))
+        self._cards = CardWatch(self._layout)
         self._notes = [] if forms is None else list(forms.notes)
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
@@ -167,6 +169,7 @@ class _Reader:
             if batch := self._batch(block, marks, parsed, copy):
                 yield batch
         self._tally.finish(self._row - 1)
+        self._cards.columns.check()
         self._check_doubtful()
 
     def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
@@ -249,15 +252,14 @@ class _Reader:
             if self._amount is not None:
                 self._look_at_amounts(block, stops, parsed.values)
         self._doubtful += parsed.doubtful
-        if self._cards:
-            self._cards.look(sampled(block.data, stops, self._layout.delimiter, card_numbers.SAMPLE))
+        self._cards.look(block, stops, self._row, parsed.values, damaged=bool(parsed.bad.any()))
         self._tally.add(parsed)
         first_row, offsets = self._row, self._place(block, stops, copy)
         self._row += len(stops)
         self._line += marks.newlines
         if self._tally.refused:
             return None
-        notes = [*self._notes, *self._note_labels(parsed)]
+        notes = [*self._notes, *self._note_labels(parsed), *self._cards.columns.notes]
         if self._empty:
             notes.append(f"{self._empty:,} empty rows at the end of the file were left out.")
         return Batch(
@@ -292,13 +294,6 @@ class _Reader:
         self._label_used = False
         name = self._layout.header[self._layout.label or 0].strip()
         return [f"Column {name} holds something else than 0, 1 and blanks: it isn't used to judge the flags."]
-
-
-def _texts(layout: Layout) -> list[int]:
-    """The columns that may hold any text: all but the label and those that a contract wants numbers or dates of."""
-    pairs = zip(layout.positions, layout.contract.parts(), strict=True)
-    known = {at for at, column in pairs if column.kind is not CellKind.TEXT}
-    return [at for at in range(len(layout.header)) if at not in known and at != layout.label]
 
 
 def _canonical_header(opened: Opened) -> bytes:

@@ -6,8 +6,6 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any
 
 from screening.errors import BadFile
 from screening.intake.batch import Limits
@@ -22,6 +20,7 @@ from screening.intake.forms import (
 from screening.intake.text.dialect import cells
 from screening.intake.text.parse import Layout
 from screening.intake.text.records import Block, blocks
+from screening.intake.text.text_columns import text_columns
 from screening.intake.text.typed_cells import CellReader
 from screening.transactions import times
 from screening.transactions.schema import CellKind, Column, Role
@@ -110,26 +109,9 @@ def _look(block: Block, columns: list[_Seen], layout: Layout) -> None:
 
 
 def _by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[Counter[str]] | None:
-    pa: Any = import_module("pyarrow")
-    arrow: Any = import_module("pyarrow.csv")
-    names = [str(number) for number in range(len(layout.header))]
-    wanted = {names[one.place]: pa.string() for one in columns}
-    try:
-        table = arrow.read_csv(
-            pa.BufferReader(block.data),
-            read_options=arrow.ReadOptions(
-                column_names=names, block_size=len(block.data) + 1, use_threads=False
-            ),
-            parse_options=arrow.ParseOptions(
-                delimiter=layout.delimiter, newlines_in_values=block.quotes > 0, ignore_empty_lines=False
-            ),
-            convert_options=arrow.ConvertOptions(
-                column_types=wanted, include_columns=list(wanted), strings_can_be_null=False
-            ),
-        )
-    except (pa.ArrowInvalid, pa.ArrowKeyError):
-        return None
-    return [Counter(table.column(names[one.place]).to_pylist()) for one in columns]
+    places = [one.place for one in columns]
+    found = text_columns(block, layout.delimiter, len(layout.header), places)
+    return None if found is None else [Counter(found[place].to_pylist()) for place in places]
 
 
 def _by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[Counter[str]]:

@@ -6,14 +6,18 @@ before, or a number lies far beyond the training data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, g, request
 
+from screening.cards.tokens import Tokens, tokens_of
 from screening.detectors.detector import Detector
 from screening.errors import BadTransaction
 from screening.ledger.tail import Repeatable
 from screening.realtime.decide import Asked, Caller, decide
+from screening.transactions.json_cards import with_tokens
+from screening.uploads.card_tokens import check_key
 from screening.web.api import json_body
 from screening.web.http import guard
 from screening.web.http.sessions import require, user
@@ -35,7 +39,7 @@ def detect_fraud() -> Response:
     detector = _detector(body)
     mine = services()
     answer = decide(
-        _asked(body),
+        _asked(body, detector),
         detector,
         mine.recollections.of(detector),
         Caller(owner=user().username.casefold(), request=g.get("request_id")),
@@ -46,19 +50,19 @@ def detect_fraud() -> Response:
     return Response(answer, mimetype="application/json")
 
 
-def _asked(body: dict[str, Any]) -> Asked:
+def _asked(body: dict[str, Any], detector: Detector) -> Asked:
     repeatable = _repeatable()
     if "transactions" in body:
         given = body["transactions"]
         if not isinstance(given, list) or not 0 < len(given) <= MOST_TRANSACTIONS:
             raise BadTransaction(f"“transactions” must be a list of 1 to {MOST_TRANSACTIONS} objects.")
-        return Asked(given, single=False, repeatable=repeatable)
+        return Asked(_without_cards(given, detector), single=False, repeatable=repeatable)
     if not isinstance(body.get("transaction"), dict):
         raise BadTransaction(
             "The body has neither “transaction” nor “transactions”.",
             remedy='Send {"transaction": {"Time": 0, "V1": 0.1, …, "Amount": 12.5}}.',
         )
-    return Asked([body["transaction"]], single=True, repeatable=repeatable)
+    return Asked(_without_cards([body["transaction"]], detector), single=True, repeatable=repeatable)
 
 
 def _repeatable() -> Repeatable | None:
@@ -72,6 +76,17 @@ def _repeatable() -> Repeatable | None:
             remedy="Give each request a UUID of its own.",
         )
     return Repeatable(user().username.casefold(), key, request.get_data())
+
+
+def _without_cards(given: list[Any], detector: Detector) -> Sequence[Any]:
+    expected = {} if detector.card is None else detector.card.tokens
+    return with_tokens(given, expected, lambda: _tokens(detector))
+
+
+def _tokens(detector: Detector) -> Tokens:
+    tokens = tokens_of(services().settings.instance)
+    check_key(detector, tokens)
+    return tokens
 
 
 def _detector(body: dict[str, Any]) -> Detector:

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -16,12 +16,15 @@ import click
 from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 
-from screening.errors import ScreeningError
-from screening.intake import Answers, identify
+from screening.cards.tokens import Tokens, tokens_of
+from screening.errors import CardNumbersFound, ScreeningError
+from screening.intake import Answers, Kind, identify
 from screening.intake.forms import ANSWERS
+from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
-from screening.uploads import exports
-from screening.uploads.pipeline import Found, screen
+from screening.transactions.schema import normalise
+from screening.uploads import card_tokens, exports
+from screening.uploads.pipeline import Choice, Found, screen
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.services import services
@@ -70,6 +73,14 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+TOKENIZE = click.option(
+    "--tokenize",
+    multiple=True,
+    metavar="COLUMN",
+    help="Put tokens in place of the card numbers of this column (may be given more than once).",
+)
+
+
 @click.command("screen")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -77,11 +88,18 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--detector", help="Use this detector instead of the one that the header picks.")
 @click.option("--set-aside", is_flag=True, help="Score the good rows and list the bad ones.")
+@TOKENIZE
 @reading_options
 @with_appcontext
 @plainly
 def screen_file(
-    file: Path, output: Path | None, detector: str | None, set_aside: bool, **answers: str | None
+    *,
+    file: Path,
+    output: Path | None,
+    detector: str | None,
+    set_aside: bool,
+    tokenize: tuple[str, ...],
+    **answers: str | None,
 ) -> None:
     """Screen FILE and say how many rows are flagged."""
     if output is not None and output.resolve() == file.resolve():
@@ -93,21 +111,61 @@ def screen_file(
         folder.create()
         shutil.copyfile(file, folder.input)
         folder.complete()
-        found = screen(
+        if tokenize:
+            only_these(card_tokens.replace_in(folder, kind, tokens(), columns=tokenize), tokenize)
+        found = _screen(folder, kind, detector, set_aside=set_aside, answers=Answers.of(answers))
+        _say(found, Outcome(folder, services().settings.threshold))
+        for note in card_tokens.note_of(folder):
+            click.echo(f"Note: {note}", err=True)
+        if output is not None:
+            _write(output, folder)
+
+
+def _screen(folder: Folder, kind: Kind, detector: str | None, *, set_aside: bool, answers: Answers) -> Found:
+    """Screen the file; where its detector learned from tokens, with tokens in place of its card numbers."""
+
+    def run() -> Found:
+        return screen(
             folder,
-            kind,
+            folder.kind(kind),
             services().detectors,
             wanted=detector,
             set_aside=set_aside,
             threshold=services().settings.threshold,
             on_batch=_silent,
             context=lambda found: Context(services().settings.instance, found),
+            on_choice=lambda found: (
+                card_tokens.check_key(found, tokens()) if folder.tokens.exists() else None
+            ),
             probabilities=services().probabilities,
-            answers=Answers.of(answers),
+            answers=answers,
         )
-        _say(found, Outcome(folder, services().settings.threshold))
-        if output is not None:
-            _write(output, folder)
+
+    try:
+        return run()
+    except CardNumbersFound as problem:
+        found = card_tokens.replace_in(folder, kind, tokens(), places=problem.places)
+        choice = Choice(services().detectors, detector, lambda _header: None)
+        if found is None or not card_tokens.expected(folder, choice, found):
+            raise
+    return run()
+
+
+def tokens() -> Tokens:
+    """Those of this instance."""
+    return tokens_of(services().settings.instance)
+
+
+def only_these(found: Replaced | None, wanted: Collection[str]) -> None:
+    """Refuse a file that holds card numbers in other columns, too, than those that were named.
+
+    Raises:
+        CardNumbersFound: it does.
+    """
+    known = {normalise(name) for name in wanted}
+    others = [name for name in ([] if found is None else found.columns) if normalise(name) not in known]
+    if others:
+        raise CardNumbersFound.of(others)
 
 
 def _silent(_done: int) -> None:

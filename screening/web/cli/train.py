@@ -14,7 +14,8 @@ import click
 from flask.cli import with_appcontext
 
 from screening.errors import ScreeningError
-from screening.intake import identify
+from screening.intake import Kind, identify
+from screening.intake.tokenizing import Replaced, replace_card_numbers
 from screening.training.column_choices import (
     KINDS,
     Choice,
@@ -28,7 +29,7 @@ from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
 from screening.transactions.schema import Role
-from screening.web.cli.commands import plainly, reading_options
+from screening.web.cli.commands import TOKENIZE, only_these, plainly, reading_options, tokens
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -94,6 +95,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option("--keep-leaks", is_flag=True, help="Learn even from columns that give the label away.")
 @click.option("--quick", is_flag=True, help="A first look: a small net of fixed size, tested once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
+@TOKENIZE
 @reading_options
 @with_appcontext
 @plainly
@@ -112,6 +114,7 @@ def train(
     keep_leaks: bool,
     quick: bool,
     seed: int,
+    tokenize: tuple[str, ...],
     **answers: str | None,
 ) -> None:
     """Make a detector of FILE, a table of any columns one of which says what was fraud."""
@@ -123,28 +126,53 @@ def train(
     }
     with file.open("rb") as stream:
         kind = identify(file.name, stream.read(4096))
-    choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
-    _show(choices)
-    for words in consequences(choices):
-        click.echo(f"Note: {words}", err=True)
-    check_columns([choice.column for choice in choices])
-    order = {
-        "file": str(file.resolve()),
-        "filename": file.name,
-        "name": name,
-        "label": next(one.column.name for one in choices if one.column.role is Role.LABEL),
-        "columns": [choice.as_dict() for choice in choices],
-        "label_delay": label_delay,
-        "keep_leaks": keep_leaks,
-        "fraud_values": fraud_values,
-        "answers": answers,
-        "quick": quick,
-        "ranges": None if ip_countries is None else str(ip_countries.resolve()),
-        "seed": seed,
-        "instance": str(services().settings.instance),
-    }
-    done, target = _make(order)
-    _tell(done, name, target)
+    with tempfile.TemporaryDirectory(prefix="training-", dir=services().settings.instance) as scratch:
+        filename = file.name
+        replaced = _with_tokens(file, kind, Path(scratch), tokenize) if tokenize else None
+        if replaced is not None:
+            file, kind, filename = Path(scratch) / "tokens.csv", Kind.CSV, f"{file.stem}.csv"
+        choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
+        _show(choices)
+        for words in consequences(choices):
+            click.echo(f"Note: {words}", err=True)
+        check_columns([choice.column for choice in choices])
+        order = {
+            "file": str(file.resolve()),
+            "filename": filename,
+            "tokens": {} if replaced is None else dict.fromkeys(replaced.columns, tokens().key_id),
+            "name": name,
+            "label": next(one.column.name for one in choices if one.column.role is Role.LABEL),
+            "columns": [choice.as_dict() for choice in choices],
+            "label_delay": label_delay,
+            "keep_leaks": keep_leaks,
+            "fraud_values": fraud_values,
+            "answers": answers,
+            "quick": quick,
+            "ranges": None if ip_countries is None else str(ip_countries.resolve()),
+            "seed": seed,
+            "instance": str(services().settings.instance),
+        }
+        done, target = _make(order)
+        _tell(done, name, target)
+
+
+def _with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]) -> Replaced | None:
+    """Write ``tokens.csv``: the file with tokens in place of the card numbers of some columns.
+
+    Raises:
+        CardNumbersFound: other columns hold some, too.
+    """
+    found = replace_card_numbers(file, kind, scratch / "tokens.csv", tokens(), columns=columns)
+    only_these(found, columns)
+    if found is not None:
+        request_audit.record(
+            "card_numbers_replaced",
+            user=f"{getpass.getuser()} (command line)",
+            columns=found.columns,
+            cells=found.cells,
+        )
+        click.echo(f"Tokens in place of card numbers: {', '.join(found.columns)} ({found.cells:,} cells)\n")
+    return found
 
 
 def _name_of(file: Path) -> str:

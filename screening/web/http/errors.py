@@ -65,7 +65,11 @@ def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
                 "remedy": problem["remedy"],
                 "errors": problem["problems"],
                 "error_count": problem["problem_count"],
-                **{name: problem[name] for name in ("mapping", "questions") if problem.get(name)},
+                **{
+                    name: problem[name]
+                    for name in ("mapping", "questions", "card_columns")
+                    if problem.get(name)
+                },
             }
         )
         response.mimetype = "application/problem+json"

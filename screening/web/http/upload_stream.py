@@ -19,8 +19,8 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityToo
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from screening.cards.masking import without_card_numbers
 from screening.infra.disk_space import require_room
-from screening.intake.card_numbers import without_card_numbers
 from screening.uploads.upload_folder import Folder
 from screening.web.http.admission import TICKET, Ticket
 
@@ -30,7 +30,7 @@ MOST_HELD_BYTES = READ_BYTES + 65_536
 """What the decoder may hold of a body: a piece, and before it what has no end yet, as a part's head or a preamble."""
 MOST_PARTS = 20
 ALIVE_SECONDS = 10.0
-WISHES = ("detector", "set_aside", "may_map", "check", "name", "label")
+WISHES = ("detector", "set_aside", "may_map", "check", "tokenize", "name", "label")
 """Fields that say what shall be done with the file."""
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
+from screening.cards.masking import masked
 from screening.columns.matching import Match, guess_mapping
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, Conflict
-from screening.intake import Kind
-from screening.intake.numbers import excerpt, masked
+from screening.intake.numbers import excerpt
 from screening.intake.preview import preview
 from screening.transactions.schema import normalise
 from screening.uploads.column_mappings import Mapping
@@ -122,7 +122,7 @@ def _open(screening_id: str) -> Screening:
 
 def _given(screening: Screening) -> Given:
     folder = Folder(services().settings.instance, screening.id)
-    header, rows = preview(folder.input, Kind(screening.kind), SAMPLE_ROWS, scratch=folder.path)
+    header, rows = preview(folder.input, folder.kind(screening.kind), SAMPLE_ROWS, scratch=folder.path)
     examples = {
         name: ", ".join(dict.fromkeys(masked(row[place])[:24] for row in rows[:50] if row[place].strip()))[
             :60

@@ -9,8 +9,9 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
-from screening.errors import Conflict, ScreeningError
-from screening.intake import Answers, Kind
+from screening.cards.tokens import tokens_of
+from screening.errors import CardNumbersFound, Conflict, ScreeningError
+from screening.intake import Answers
 from screening.training.column_choices import (
     Choice,
     check_columns,
@@ -21,6 +22,7 @@ from screening.training.column_choices import (
 )
 from screening.training.trainings import Training, TrainingFolder
 from screening.transactions.schema import CellKind, Role
+from screening.uploads.card_tokens import replace_in, replaced_in
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
 from screening.web.services import services
@@ -53,6 +55,10 @@ class Chosen:
     fraud_values: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
     """How columns are meant that can be read in two ways."""
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """Columns in which tokens stand for card numbers, each with the name of the key."""
+    agreed: bool = False
+    """Whether it shall be learned from tokens."""
     keep_leaks: bool = False
     quick: bool = False
     remember: bool = True
@@ -67,6 +73,8 @@ class Chosen:
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
             fraud_values=tuple(options.get("fraud_values", ())),
             answers=options.get("answers", {}),
+            tokens=options.get("tokens", {}),
+            agreed=options.get("agreed", False),
             keep_leaks=options.get("keep_leaks", False),
             quick=options.get("quick", False),
             remember=options.get("remember", True),
@@ -85,6 +93,8 @@ class Chosen:
             delay=form.get("label_delay", "").strip(),
             fraud_values=before.fraud_values,
             answers={name: value for name in OPEN if (value := form.get(name, AS_TOLD)) != AS_TOLD},
+            tokens=before.tokens,
+            agreed="tokens" in form,
             keep_leaks="keep_leaks" in form,
             quick="quick" in form,
             remember="remember" in form,
@@ -99,11 +109,19 @@ class Chosen:
         check_name(self.name, services().detectors.names())
         columns = [choice.column for choice in self.choices]
         check_columns(columns)
+        if self.tokens and not self.agreed:
+            raise BadForm(
+                "It isn't said whether the detector shall learn from tokens in place of card numbers.",
+                where="tokens",
+                remedy="Say so, or delete the file.",
+            )
         return {
             "label": next(column.name for column in columns if column.role is Role.LABEL),
             "fraud_values": list(self.fraud_values),
             "answers": asdict(Answers.of(self.answers)),
             "columns": [choice.as_dict() for choice in self.choices],
+            "tokens": dict(self.tokens),
+            "agreed": self.agreed,
             "label_delay": _seconds(self.delay),
             "keep_leaks": self.keep_leaks,
             "quick": self.quick,
@@ -130,12 +148,18 @@ def start(training_id: str) -> Any:
         services().trainings.order(training.id, chosen.name, chosen.options())
     except ScreeningError as problem:
         return _page(training, chosen, problem.as_dict()), problem.status
-    request_audit.record("training_started", training=training.id, name=chosen.name, sha256=training.sha256)
+    request_audit.record(
+        "training_started",
+        training=training.id,
+        name=chosen.name,
+        sha256=training.sha256,
+        card_columns=list(chosen.tokens),
+    )
     return redirect(url_for("trainings.show", training_id=training.id), HTTPStatus.SEE_OTHER)
 
 
 def guess(training: Training) -> Training:
-    """Guess the roles of its columns, if that wasn't done yet.
+    """Guess the roles of its columns, if that wasn't done yet. Card numbers are replaced by tokens before.
 
     Raises:
         BadFile: the file can't be read, or has no such label.
@@ -143,16 +167,39 @@ def guess(training: Training) -> Training:
     if "columns" in training.options:
         return training
     folder = TrainingFolder(services().settings.instance, training.id)
-    choices = guessed(
+    tokens = tokens_of(services().settings.instance)
+    try:
+        choices = _guessed(training, folder)
+    except CardNumbersFound as problem:
+        found = replace_in(folder, training.kind, tokens, places=problem.places)
+        if found is None:
+            raise
+        request_audit.record(
+            "card_numbers_replaced",
+            training=training.id,
+            columns=found.columns,
+            cells=found.cells,
+            agreed="to be asked",
+        )
+        choices = _guessed(training, folder)
+    replaced = replaced_in(folder)
+    options = {
+        **training.options,
+        "columns": [choice.as_dict() for choice in choices],
+        "tokens": {} if replaced is None else dict.fromkeys(replaced.columns, tokens.key_id),
+    }
+    services().trainings.describe(training.id, options)
+    return services().trainings.found(training.id)
+
+
+def _guessed(training: Training, folder: TrainingFolder) -> list[Choice]:
+    return guessed(
         folder.input,
-        Kind(training.kind),
+        folder.kind(training.kind),
         training.options["label"],
         scratch=folder.path,
         fraud_values=training.options.get("fraud_values", ()),
     )
-    options = {**training.options, "columns": [choice.as_dict() for choice in choices]}
-    services().trainings.describe(training.id, options)
-    return services().trainings.found(training.id)
 
 
 def _mendable(training_id: str) -> Training:

@@ -11,11 +11,9 @@ from flask import Blueprint, jsonify, redirect, render_template, request, url_fo
 
 from screening.errors import BadFile, NotFound, ScreeningError
 from screening.infra.disk_space import require_room
-from screening.intake import Kind, identify
-from screening.intake.card_numbers import CardNumbers
-from screening.intake.preview import preview
+from screening.intake import identify
 from screening.uploads import deletion
-from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Request, Screening, new_id
+from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Request, new_id
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, guard, request_audit
 from screening.web.http.admission import TooBusy
@@ -27,8 +25,13 @@ blueprint = Blueprint("uploads", __name__)
 
 HEAD_BYTES = 4096  # enough to know a file's kind
 FORM_BYTES = 64 * 1024  # what the form adds around the file
-LOOKED_AT = 500  # rows, for card numbers
 WAIT_SECONDS = 60.0
+WAITING_PAGES = {
+    "card_columns": "cards.show",
+    "questions": "questions.show",
+    "columns_missing": "mapping.show",
+}
+"""By what a refusal says: the page where its owner says how the file can be screened."""
 LOOK_SECONDS = 1.0
 """A waiting request looks at the database so often even if no job has ended: a worker that died tells nobody."""
 
@@ -52,7 +55,7 @@ def receive() -> Any:
         screening_id, fields = _receive(
             Body(request, services().settings.max_upload + FORM_BYTES, user().username)
         )
-        state = _wait(screening_id, _patience())
+        state = wait_for(screening_id, _patience())
         if state is None:
             raise _deleted()
         if state == FAILED:
@@ -132,11 +135,12 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
         detector=wanted,
         set_aside_bad=form.fields.get("set_aside") == "1",
         check_first=form.fields.get("check") == "1",
+        tokenize=form.fields.get("tokenize") == "1",
         threshold=services().settings.threshold,
     )
 
 
-def _wait(screening_id: str, seconds: float) -> str | None:
+def wait_for(screening_id: str, seconds: float) -> str | None:
     """Wait until the screening has ended, at most so long; return its state."""
     ends = services().signals.ended.listen()
     deadline = time.monotonic() + seconds
@@ -155,32 +159,19 @@ def _patience() -> float:
 
 def _refuse(screening_id: str, *, may_map: bool) -> None:
     """A file that is refused at once leaves nothing behind; one that failed through our fault stays in the list, and so
-    does one whose columns may only be called otherwise, if its sender can say how.
+    does one of which its sender can say how it can be screened. Card numbers in it were replaced by then.
 
     Raises:
         Refused: always; it is what the worker found.
     """
     screening = services().history.get(screening_id)
     found = (screening and screening.error) or {}
-    if screening and may_map and (found.get("columns_missing") or found.get("questions")):
-        found = _to_be_told(screening, found)
+    page = next((page for sign, page in WAITING_PAGES.items() if found.get(sign)), None)
+    if screening and may_map and page:
+        found = {**found, "mapping": url_for(page, screening_id=screening.id)}
     if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
         deletion.delete(services().history, services().settings.instance, screening_id)
     raise Refused(found)
-
-
-def _to_be_told(screening: Screening, found: dict[str, Any]) -> dict[str, Any]:
-    """What was found, with the page where it is said which columns are which, or how they are meant; not for a file
-    that must not be kept so long.
-    """
-    folder = Folder(services().settings.instance, screening.id)
-    try:
-        header, rows = preview(folder.input, Kind(screening.kind), LOOKED_AT, scratch=folder.path)
-        CardNumbers(header, range(len(header))).look(rows)
-    except BadFile as problem:
-        return problem.as_dict()
-    page = "questions.show" if found.get("questions") else "mapping.show"
-    return {**found, "mapping": url_for(page, screening_id=screening.id)}
 
 
 class Refused(ScreeningError):

@@ -247,6 +247,8 @@ def _training(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]
         found.append(("Time covered", f"{show(training.time_min)} to {show(training.time_max)}"))
     if card.prior is not None:
         found.append(("Share of fraud that the probabilities are for", formatting.percent(card.prior, 3)))
+    if card.tokens:
+        found.append(("Tokens in place of card numbers", ", ".join(card.tokens)))
     if training.sha256:
         found.append(("File's SHA-256", training.sha256))
     return found

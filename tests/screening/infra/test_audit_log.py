@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening.infra.audit_log import AuditLog, mask_numbers
+from screening.cards.masking import masked
+from screening.infra.audit_log import AuditLog
 from screening.settings import ROOT
 
 
@@ -90,12 +91,12 @@ def test_a_digest_is_kept_whole_even_if_it_looks_like_a_number(tmp_path: Path) -
 
 @given(st.text(max_size=30), st.from_regex(r"[0-9]{12,19}", fullmatch=True), st.text(max_size=30))
 def test_no_run_of_twelve_digits_is_left(before: str, number: str, after: str) -> None:
-    assert number not in mask_numbers(before + number + after)
+    assert number not in masked(before + number + after)
 
 
 def test_amounts_dates_and_row_numbers_stay() -> None:
     for text in ("row 284807, column V14", "2026-11-20", "1,234,567.89", "149999.99 EUR"):
-        assert mask_numbers(text) == text
+        assert masked(text) == text
 
 
 @pytest.mark.security(33)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from screening.intake.card_numbers import is_card_number, without_card_numbers
+from screening.cards.finding import card_numbers
+from screening.cards.masking import without_card_numbers
 
 
 @pytest.mark.security(25)
@@ -41,4 +42,4 @@ def test_a_card_number_in_a_name_is_masked(name: str, kept: str) -> None:
 )
 def test_dates_times_and_other_numbers_stay(name: str) -> None:
     assert without_card_numbers(name) == name
-    assert not is_card_number(name.removesuffix(".csv"))
+    assert not card_numbers(name.removesuffix(".csv"))

@@ -1,0 +1,169 @@
+"""Whether a column holds card numbers: by how many of its numbers pass Luhn's check, against how many would by chance.
+
+Of numbers that aren't cards' one in ten passes. So among ``n`` different numbers that begin and are as long as cards',
+``k`` pass by chance with the binomial probability P(X ≥ k), X ~ B(n, 0.1); a column holds cards where that is too small
+to be believed. Forty of a hundred have 2e-15; of a column of order numbers one in ten passes, and it is let be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from screening.cards.finding import candidates, says_card
+from screening.cards.masking import masked
+from screening.errors import CardNumbersFound
+
+CHANCE = 0.1
+"""The share of numbers that pass Luhn's check without being made for it."""
+LEAST_SHARE = 0.25
+SURE = 1e-9
+"""While a file is read the question is asked again and again; a file has hundreds of blocks and columns."""
+SURE_AT_END = 1e-6
+SURE_OF_FEW, FEW = 1.001e-3, 5
+"""Up to five different numbers, which is all that a file has of them, can't be surer: three of three pass."""
+SURE_IF_SAID = 1.5e-3
+"""Where the column's name, the writing or a word beside it says card; one of one and two of two are enough then."""
+MOST_DISTINCT = 4096
+"""Numbers that are counted before older ones count half: cards that begin far down in a file are found too."""
+
+
+def by_chance(trials: int, passed: int) -> float:
+    """P(X ≥ passed) for X ~ B(trials, 0.1)."""
+    ways = math.lgamma(trials + 1) - math.lgamma(passed + 1) - math.lgamma(trials - passed + 1)
+    term = math.exp(ways + passed * math.log(CHANCE) + (trials - passed) * math.log1p(-CHANCE))
+    total, at = term, passed
+    while at < trials and term > total * 1e-12:
+        term *= (trials - at) / (at + 1) * CHANCE / (1 - CHANCE)
+        at += 1
+        total += term
+    return total
+
+
+@dataclass(slots=True)
+class _Count:
+    """How many different numbers there were, and how many of them passed."""
+
+    trials: int = 0
+    passed: int = 0
+
+    def add(self, *, valid: bool) -> None:
+        self.trials += 1
+        self.passed += valid
+
+    def improbable(self, limit: float) -> bool:
+        enough = self.passed and self.passed >= LEAST_SHARE * self.trials
+        return bool(enough) and by_chance(self.trials, self.passed) <= limit
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was seen of one column."""
+
+    named: bool
+    """Whether the column's name says card."""
+    every: _Count = field(default_factory=_Count)
+    said: _Count = field(default_factory=_Count)
+    where: int | None = None
+    """The row in which the first number stands that passes, from 1."""
+    _known: set[str] = field(default_factory=set)
+
+    def add(self, text: str) -> bool:
+        """Take a cell into account; gives whether the first number that passes stands in it."""
+        before = self.every.passed
+        for one in candidates(text):
+            if one.digits in self._known:
+                continue
+            if len(self._known) >= MOST_DISTINCT:
+                self._forget_half()
+            self._known.add(one.digits)
+            self.every.add(valid=one.valid)
+            if self.named or one.said:
+                self.said.add(valid=one.valid)
+        return self.where is None and self.every.passed > before
+
+    def holds_cards(self, *, at_end: bool) -> bool:
+        """Whether chance can be ruled out; ``at_end``: no more will come."""
+        if self.every.improbable(SURE) or self.said.improbable(SURE):
+            return True
+        if not at_end:
+            return False
+        said = self.said
+        if said.trials <= 2:
+            told = 0 < said.trials == said.passed
+        else:
+            told = said.improbable(SURE_IF_SAID if said.trials <= 4 * FEW else SURE_AT_END)
+        return told or self.every.improbable(SURE_OF_FEW if self.every.trials <= FEW else SURE_AT_END)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a few numbers stand in it of which some may be a card's: too few to tell."""
+        return self.every.passed > 0 and self.every.trials <= FEW
+
+    def _forget_half(self) -> None:
+        self._known.clear()
+        for count in (self.every, self.said):
+            count.trials //= 2
+            count.passed //= 2
+
+
+class CardColumns:
+    """Watches some columns of a table."""
+
+    def __init__(self, header: Sequence[str], watched: Iterable[int]) -> None:
+        self._header = header
+        self._seen: dict[int, Evidence] = {}
+        self.watch(watched)
+
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """The places of the columns that are watched."""
+        return tuple(self._seen)
+
+    def watch(self, places: Iterable[int]) -> None:
+        """Watch further columns."""
+        for place in places:
+            self._seen.setdefault(place, Evidence(says_card(self._header[place])))
+
+    def add(self, place: int, texts: Iterable[str], row_of: Callable[[str], int]) -> None:
+        """Take some cells of a column into account; ``row_of`` gives the row of one, from 1."""
+        seen = self._seen[place]
+        for text in texts:
+            if seen.add(text):
+                seen.where = row_of(text)
+
+    def add_rows(self, rows: Iterable[Sequence[str]]) -> None:
+        """Take some rows into account; shorter ones as far as they go."""
+        for row in rows:
+            for place, seen in self._seen.items():
+                if place < len(row):
+                    seen.add(row[place])
+
+    def found(self, *, at_end: bool = True) -> tuple[int, ...]:
+        """The places of the columns that hold card numbers."""
+        return tuple(place for place, seen in self._seen.items() if seen.holds_cards(at_end=at_end))
+
+    def check(self, *, at_end: bool = True) -> None:
+        """Refuse a table of card numbers. No digit is shown.
+
+        Raises:
+            CardNumbersFound: some columns hold them.
+        """
+        if places := self.found(at_end=at_end):
+            raise CardNumbersFound.of([self.name(place) for place in places], places)
+
+    def name(self, place: int) -> str:
+        """What a column is called in a message."""
+        return masked(self._header[place].strip()) or f"number {place + 1}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What is said of columns that hold too few such numbers to tell."""
+        return [
+            f"Column {self.name(place)} may hold a card number"
+            + (f" in row {seen.where:,}" if seen.where else "")
+            + ": one in ten numbers of such a form passes the check by chance, so it was kept as it stands."
+            for place, seen in self._seen.items()
+            if seen.doubtful
+        ]

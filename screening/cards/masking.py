@@ -1,0 +1,29 @@
+"""Texts as they may be shown and kept: no card number in them, and nothing that may be one."""
+
+from __future__ import annotations
+
+import re
+
+from screening.cards.finding import BETWEEN, card_numbers
+
+HIDDEN = "••••"
+DIGITS = "[digits]"
+LONG_DIGITS = re.compile(rf"\d(?:[{BETWEEN}]{{0,2}}\d){{11,}}")
+"""Twelve digits or more, also in groups: the shortest card numbers have twelve."""
+
+
+def masked(text: str, by: str = HIDDEN) -> str:
+    """``text`` without any run of 12 or more digits, be it a card's number or not."""
+    return LONG_DIGITS.sub(by, without_card_numbers(text, by))
+
+
+def without_card_numbers(text: str, by: str = DIGITS) -> str:
+    """``text``, as the name of a file, without each number that could be a card's.
+
+    The date in ``payments-2026-11-21.csv`` and the time in ``20261121073200.csv`` stay.
+    """
+    done, at = [], 0
+    for found in card_numbers(text):
+        done += [text[at : found.start], by]
+        at = found.stop
+    return "".join([*done, text[at:]])

@@ -1,0 +1,92 @@
+"""Tokens that take the place of card numbers: keyed hashes, the same one for the same card, however it is written.
+
+``card_`` + 128 bits of HMAC-SHA-256 over the digits, in base 32 and small letters, + ``_`` + the last four digits. Who
+has the tokens and not the key can't tell a card's number, not even by trying all there are: some 10^9 for each issuer.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+from screening.cards.finding import Candidate, card_numbers
+from screening.settings import kept_secret
+
+KEPT_AS = "card_secret"
+BYTES = 16
+_WRAPPED = re.compile(r"\s*(?:'|=\")?(?P<inner>.*?)\"?\s*", re.DOTALL)
+TOKEN = re.compile(r"card_[a-z2-7]{26}_\d{4}", re.ASCII)
+
+
+def hkdf(secret: bytes, info: bytes, length: int, salt: bytes = b"") -> bytes:
+    """Derive a key from a secret (RFC 5869 with SHA-256); ``length`` in bytes, at most 8160."""
+    key = hmac.digest(salt or bytes(hashlib.sha256().digest_size), secret, "sha256")
+    made = block = b""
+    number = 0
+    while len(made) < length:
+        number += 1
+        block = hmac.digest(key, block + info + bytes([number]), "sha256")
+        made += block
+    return made[:length]
+
+
+class Tokens:
+    """Makes the tokens of one instance."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hkdf(secret, b"fraud-screening card tokens 1", 32)
+        self.key_id = hkdf(secret, b"fraud-screening card tokens 1: name of the key", 4).hex()
+        """Tells keys apart, and tells nothing of them: a detector's card has it."""
+
+    @classmethod
+    def of(cls, instance: Path) -> Self:
+        """Those of the instance in a folder; its secret is made when it is first needed.
+
+        Raises:
+            BadSetting: the file that keeps the secret is damaged.
+        """
+        return cls(
+            kept_secret(
+                instance,
+                KEPT_AS,
+                "Put back the file from a backup: with another one, cards get other tokens than before.",
+            )
+        )
+
+    def token(self, digits: str) -> str:
+        """The token of a card's number, given as ASCII digits."""
+        mark = hmac.digest(self._key, digits.encode("ascii"), "sha256")[:BYTES]
+        return f"card_{base64.b32encode(mark).decode().rstrip('=').lower()}_{digits[-4:]}"
+
+    def replaced(self, text: str) -> str:
+        """A cell of a column of card numbers with a token in place of each.
+
+        Numbers that begin and are as long as a card's and don't pass the check are replaced, too: most are a card's
+        with a slip of the hand. A cell that is a card's number and nothing else becomes the bare token.
+        """
+        found = card_numbers(text, slips=True)
+        if len(found) == 1 and _alone(text, found[0]):
+            return self.token(found[0].digits)
+        done, at = [], 0
+        for one in found:
+            done += [text[at : one.start], self.token(one.digits)]
+            at = one.stop
+        return "".join([*done, text[at:]])
+
+
+def _alone(text: str, one: Candidate) -> bool:
+    """Whether nothing but white space, an apostrophe or ``="…"`` stands around a number."""
+    found = _WRAPPED.fullmatch(text)
+    inner = (0, len(text)) if found is None else found.span("inner")
+    return (one.start, one.stop) in {inner, (0, len(text))}
+
+
+@lru_cache(maxsize=8)
+def tokens_of(instance: Path) -> Tokens:
+    """The tokens of an instance, once a process: the secret never changes while it runs."""
+    return Tokens.of(instance)

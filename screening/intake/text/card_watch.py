@@ -1,0 +1,92 @@
+"""Looks for card numbers in the blocks of a table while it is read: at every cell of the columns that may hold texts.
+
+A column that a detector wants numbers of is looked at only where a number is as large as a card's, so that files of
+plain numbers pay one comparison a cell.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.cards.evidence import CardColumns
+from screening.cards.finding import LEAST
+from screening.intake.text.parse import Layout, sampled
+from screening.intake.text.records import Block
+from screening.intake.text.text_columns import text_columns
+from screening.transactions.schema import CellKind, Matrix
+
+MOST_LOOKED_AT = 256
+"""Different cells of a column in a block that are taken apart; a column of long numbers has thousands."""
+SAMPLE = 64
+"""Records that are looked at in a block that Arrow doesn't take."""
+LONG = r"\p{Nd}(?:[^\p{L}\p{Nd}]{0,3}\p{Nd}){12}"
+"""What every card number has, in the words of RE2; also others have it."""
+
+
+class CardWatch:
+    """Watches the columns of one table."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        pairs = list(zip(layout.positions, layout.contract.parts(), strict=True))
+        known = {at for at, column in pairs if column.kind is not CellKind.TEXT}
+        self._numbers = [
+            (index, at) for index, (at, column) in enumerate(pairs) if column.kind is CellKind.NUMBER
+        ]
+        texts = [at for at in range(len(layout.header)) if at not in known and at != layout.label]
+        self.columns = CardColumns(layout.header, texts)
+
+    def look(
+        self, block: Block, stops: NDArray[np.int64], first_row: int, values: Matrix, *, damaged: bool
+    ) -> None:
+        """Look at a block.
+
+        Args:
+            block: whole records, which end at ``stops``.
+            stops: (rows,).
+            first_row: the number of the first record, from 1.
+            values: the contract's columns of them, (rows, columns).
+            damaged: whether some of their cells can't be used; all columns are watched from then on.
+
+        Raises:
+            CardNumbersFound: a column holds card numbers, as far as was read.
+        """
+        if damaged:
+            self.columns.watch(range(len(self._layout.header)))
+        elif (values >= LEAST).any():
+            self.columns.watch(at for index, at in self._numbers if (values[:, index] >= LEAST).any())
+        if self.columns.watched:
+            take(self.columns, block, stops, self._layout, first_row)
+            self.columns.check(at_end=False)
+
+
+def take(
+    columns: CardColumns, block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int
+) -> None:
+    """Take the cells of a block into account; ``first_row`` is the number of its first record, from 1."""
+    found = text_columns(block, layout.delimiter, len(layout.header), columns.watched)
+    if found is None:
+        columns.add_rows(sampled(block.data, stops, layout.delimiter, SAMPLE))
+        return
+    for place, cells in found.items():
+        take_cells(columns, place, cells, first_row)
+
+
+def take_cells(columns: CardColumns, place: int, cells: Any, first_row: int) -> None:
+    """Take the cells of a column, an Arrow array, into account."""
+    compute: Any = import_module("pyarrow.compute")
+    long = compute.match_substring_regex(cells, pattern=LONG)
+    if not compute.any(long).as_py():
+        return
+    different = compute.unique(cells.filter(long)).to_pylist()
+    columns.add(place, _spread(different), lambda text: first_row + int(compute.index(cells, text).as_py()))
+
+
+def _spread(texts: list[str]) -> list[str]:
+    if len(texts) <= MOST_LOOKED_AT:
+        return texts
+    return [texts[at] for at in np.linspace(0, len(texts) - 1, MOST_LOOKED_AT).astype(int).tolist()]

@@ -1,0 +1,110 @@
+"""The card numbers of an uploaded file: they are replaced by tokens on the disk before anybody is asked about them.
+
+So no card number waits for a user: the file that waits has tokens, and what is asked is whether to go on with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+
+from screening.cards.tokens import Tokens
+from screening.detectors.detector import Detector
+from screening.errors import BadFile, CardNumbersFound
+from screening.intake import Kind
+from screening.intake.preview import preview
+from screening.intake.tokenizing import Replaced, replace_card_numbers
+from screening.transactions.schema import normalise
+from screening.uploads.pipeline import Choice
+from screening.uploads.upload_folder import Folder
+
+
+def replace_in(
+    folder: Folder,
+    kind: str,
+    tokens: Tokens,
+    *,
+    columns: Collection[str] = (),
+    places: Collection[int] = (),
+    waiting: Callable[[], None] = lambda: None,
+) -> Replaced | None:
+    """Put a file with tokens into the place of a whole upload that holds card numbers; ``None`` where it holds none.
+
+    The new file appears as a whole; then the upload and any copy of it are removed.
+
+    Raises:
+        BadFile: it can't be read, or there is no such column.
+    """
+    draft = folder.path / "tokens.part"
+    found = replace_card_numbers(
+        folder.input,
+        folder.kind(kind),
+        draft,
+        tokens,
+        columns=columns,
+        places=places,
+        waiting=waiting,
+    )
+    if found is None:
+        return None
+    folder.replaced.write_text(json.dumps(asdict(found)), encoding="utf-8")
+    draft.replace(folder.tokens)
+    folder.arriving.unlink(missing_ok=True)
+    folder.canonical.unlink(missing_ok=True)
+    return found
+
+
+def replaced_in(folder: Folder) -> Replaced | None:
+    """What was replaced in a file; ``None`` where nothing was."""
+    if not folder.tokens.exists():
+        return None
+    told = json.loads(folder.replaced.read_text(encoding="utf-8"))
+    return Replaced(tuple(told["columns"]), told["cells"])
+
+
+def note_of(folder: Folder) -> list[str]:
+    """What the owner of a result is told."""
+    found = replaced_in(folder)
+    if found is None:
+        return []
+    names = ", ".join(found.columns)
+    words = f"The card numbers in {names} were replaced by tokens ({found.cells:,} cells), in downloads too."
+    return [f"{words} The file as it was sent is not kept."]
+
+
+def asked(found: Replaced) -> CardNumbersFound:
+    """What is said to whoever sent a file in which card numbers were replaced."""
+    problem = CardNumbersFound.of(found.columns)
+    problem.what += " They are replaced by tokens here; the file as it was sent is gone."
+    return problem
+
+
+def expected(folder: Folder, choice: Choice, found: Replaced) -> bool:
+    """Whether the detector that takes a file learned from tokens in all columns in which some were put.
+
+    Then nobody need be asked: it was decided when the detector was trained.
+    """
+    header, _ = preview(folder.input, Kind.CSV, 1)
+    try:
+        places = choice(header).match(header)
+    except BadFile:  # it is said when the file is read
+        return False
+    known = {} if choice.detector.card is None else choice.detector.card.tokens
+    names = {normalise(header[places[name]]) for name in known if name in places}
+    return {normalise(name) for name in found.columns} <= names
+
+
+def check_key(detector: Detector, tokens: Tokens) -> None:
+    """Whether the tokens of this instance are those that a detector learned from.
+
+    Raises:
+        BadFile: they aren't: every card would be one that was never seen.
+    """
+    keys = set() if detector.card is None else set(detector.card.tokens.values())
+    if keys - {tokens.key_id}:
+        raise BadFile(
+            f"Detector {detector.name} learned from tokens that were made with another key than this installation's: "
+            "every card would seem new.",
+            remedy="Let the operator put back the file card_secret that was there at its training, or train it anew.",
+        )
