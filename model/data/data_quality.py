@@ -5,14 +5,14 @@ Cells that can't be read never get here: the intake has set their rows aside, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.columns.leakage import LEAK, alone, like_the_label
+from screening.columns.leakage import Suspicion, judge
 from screening.errors import CellProblem
 from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Role
 
@@ -51,6 +51,7 @@ def examine(
     label: Labels,
     *,
     keep_leaks: bool = False,
+    chosen: Collection[str] = (),
     set_aside: int = 0,
     problems: Sequence[CellProblem] = (),
     guessed_out: Sequence[tuple[str, str]] = (),
@@ -62,6 +63,7 @@ def examine(
         values: float64 (rows, columns), NaN for a blank.
         label: int8 (rows,), -1 for none.
         keep_leaks: learn from columns that alone tell the label.
+        chosen: columns whose role was chosen by a person: they are kept even then.
         set_aside: rows that couldn't be read.
         problems: some of what was wrong with them.
         guessed_out: columns that aren't used, each with the reason.
@@ -84,9 +86,10 @@ def examine(
         findings += _of_column(column, values[:, place], keep)
     findings += _before_their_time(contract, values, keep)
     constant = _constant(contract, values, keep)
-    leaks = _leaks(contract, values, label, keep)
-    findings += constant + [_told(leak, keep_leaks=keep_leaks) for leak in leaks]
-    left_out = [] if keep_leaks else [leak.column for leak in leaks if leak.kind == "leak"]
+    kept = contract.columns if keep_leaks else chosen
+    leaks = _leaks(contract, values, label, keep, kept)
+    findings += constant + leaks
+    left_out = [leak.column for leak in leaks if leak.kind == Suspicion.LEAK and leak.column not in kept]
     out = [finding.column for finding in constant] + left_out
     report = {
         "rows": len(values) + set_aside,
@@ -96,13 +99,6 @@ def examine(
         "unused": [{"column": name, "reason": reason} for name, reason in guessed_out],
     }
     return Cleaned(keep, tuple(name for name in out if name is not None), report)
-
-
-def _told(leak: Finding, *, keep_leaks: bool) -> Finding:
-    if leak.kind != "leak":
-        return leak
-    done = "kept, as was asked" if keep_leaks else "column left out"
-    return Finding(leak.kind, leak.column, leak.rows, done, leak.words)
 
 
 def _unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
@@ -199,21 +195,26 @@ def _constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_])
     return found
 
 
-def _leaks(contract: ColumnContract, values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+def _leaks(
+    contract: ColumnContract,
+    values: Matrix,
+    label: Labels,
+    keep: NDArray[np.bool_],
+    kept: Collection[str],
+) -> list[Finding]:
     rows = _some(np.flatnonzero(keep), label)
     found = []
     for place, column in enumerate(contract.parts()):
         if column.role is Role.TIME:
             continue
-        auc = alone(column.kind, values[rows, place], label[rows])
-        if auc < LEAK:
+        verdict = judge(column.name, column.kind, values[rows, place], label[rows])
+        if verdict is None:
             continue
-        leak = like_the_label(column.kind, values[rows, place], label[rows])
-        words = f"{column.name} alone tells fraud from the rest (AUC {auc:.4f})"
-        words += (
-            ", as if filled in afterwards." if leak else ". Make sure that it is known when it is needed."
-        )
-        found.append(Finding("leak" if leak else "telling", column.name, int(keep.sum()), "kept", words))
+        done = "kept"
+        if verdict.suspicion is Suspicion.LEAK:
+            done = "kept, as was asked" if column.name in kept else "column left out"
+        words = f"{column.name} {verdict.words}."
+        found.append(Finding(verdict.suspicion.value, column.name, int(keep.sum()), done, words))
     return found
 
 

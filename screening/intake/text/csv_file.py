@@ -120,7 +120,7 @@ def read_table(
     all_bad: bool = False,
     lines: bool = True,
     forms: Forms | None = None,
-    fraud: frozenset[str] = frozenset(),
+    fraud: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
     """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 

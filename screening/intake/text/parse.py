@@ -38,7 +38,7 @@ class Layout:
     positions: tuple[int, ...]
     label: int | None
     delimiter: str
-    fraud: frozenset[str] = frozenset()
+    fraud: tuple[str, ...] = ()
     """The values of the label that mean fraud; empty for those that everybody uses."""
     readers: tuple[CellReader, ...] | None = None
     """How each of the contract's columns is read; ``None`` for plain numbers that must all be there."""
@@ -262,7 +262,7 @@ def _usable(values: Matrix) -> bool:
     return not values.size or bool(np.abs(values).max() <= numbers.LARGEST)  # false for NaN too
 
 
-def _labels(column: Any, fraud: frozenset[str]) -> NDArray[np.int8] | None:
+def _labels(column: Any, fraud: tuple[str, ...]) -> NDArray[np.int8] | None:
     parts = []
     for chunk in column.chunks:
         known = [numbers.label(text, fraud) for text in chunk.dictionary.to_pylist()]
