@@ -7,8 +7,9 @@ that such a file can cover, else asked: a clock that runs 24 times too fast woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,11 @@ from screening.columns.profiles import MOSTLY, Profile
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake.forms import ANSWERS
 from screening.transactions import times
-from screening.transactions.schema import CellKind, Column
+from screening.transactions.schema import CellKind, Column, normalise
 from screening.transactions.times import Since, Unit
 
 COUNTS = frozenset(
-    {"time", "step", "steps", "dt", "elapsed", "timestamp", "epoch", "zeit", "clock", "tick", "ticks"}
+    "time step steps dt elapsed timestamp epoch zeit clock tick ticks".split()  # noqa: SIM905 -- reads as words
 )
 """Words that name a clock by themselves."""
 UNITS = {
@@ -31,19 +32,47 @@ UNITS = {
     **dict.fromkeys(("day", "days", "tage"), Since.DAYS),
 }
 AROUND = frozenset(
-    "tx txn trx trans transaction payment purchase order event unix since start from first in of the offset".split()
+    [
+        "tx",
+        "txn",
+        "trx",
+        "trans",
+        "transaction",
+        "payment",
+        "purchase",
+        "order",
+        "event",
+        "unix",
+        "since",
+        "start",
+        "from",
+        "first",
+        "in",
+        "of",
+        "the",
+        "offset",
+    ]
 )
 """Words that may stand beside them and change nothing."""
 OF_A_DAY = 48
 """Numbers up to it may be hours, or half hours, of the day."""
-OF_A_MONTH = 31
 PERIODS = {
     Since.SECONDS: (0.5 * 86_400, 5 * 366 * 86_400),
     Since.MINUTES: (1440, 60 * 1440),
-    Since.HOURS: (48, 3 * 366 * 24),
-    Since.DAYS: (14, 5 * 366),
+    Since.HOURS: (6, 3 * 366 * 24),
+    Since.DAYS: (7, 5 * 366),
 }
 """Between which numbers the first and the last row of a file lie apart, if that is what they count."""
+STEP_UNITS = (Since.HOURS, Since.DAYS)
+"""What simulations take for a step."""
+PUBLISHED = {
+    "step": (
+        (frozenset({"nameorig", "namedest", "oldbalanceorg"}), Since.HOURS),
+        (frozenset({"zipcodeori", "zipmerchant"}), Since.DAYS),
+    )
+}
+"""What a column counts in files that have these other columns, by their publishers: PaySim (Lopez-Rojas et al. 2016)
+and BankSim (Lopez-Rojas and Axelsson 2014)."""
 CYCLES = {Since.HOURS: 24, Since.DAYS: 7}
 """After how many of them life repeats itself."""
 FEWEST_CYCLES = 4
@@ -73,12 +102,28 @@ class Clock:
     """Since 1970: they make dates."""
     sheet: bool = False
     """They make dates as days that a spreadsheet counts, too."""
+    published: bool = False
+    """The names of the file's columns are those of a data set whose publishers say what it counts."""
     units: tuple[Since, ...] = ()
     """Otherwise, which units make a period that a file can cover."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {**asdict(self), "units": [unit.value for unit in self.units]}
 
-def clock_of(column: Profile) -> Clock | None:
-    """Return what the numbers of a column would count; ``None`` where its cells are no numbers."""
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Clock:
+        """What :meth:`as_dict` gave."""
+        return cls(found["dated"], found["sheet"], found["published"], tuple(map(Since, found["units"])))
+
+
+def clock_of(column: Profile, names: Collection[str] = ()) -> Clock | None:
+    """Return what the numbers of a column would count; ``None`` where its cells are no numbers.
+
+    Args:
+        column: any one of a file.
+        names: those of all columns of the file, as they are compared: some files are known by them.
+    """
     if column.number < MOSTLY or not column.filled:
         return None
     known = column.numbers[~np.isnan(column.numbers)]
@@ -87,7 +132,20 @@ def clock_of(column: Profile) -> Clock | None:
     if some[0] >= LEAST_EPOCH and all(times.seconds_of(value) is not None for value in some.tolist()):
         return Clock(dated=True)
     sheet = all(times.unit_of(value) is Unit.SHEET_DAYS for value in some.tolist())
+    published = next(
+        (unit for marks, unit in PUBLISHED.get(normalise(column.name), ()) if marks <= set(names)), None
+    )
+    if published is not None:
+        return Clock(dated=False, units=(published,), published=True)
     return Clock(dated=False, sheet=sheet, units=_units(column, known))
+
+
+def words_of_count(clock: Clock) -> str:
+    """Say what numbers count that are no dates."""
+    if len(clock.units) != 1:
+        units = _listed([unit.value for unit in clock.units or tuple(Since)])
+        return f"counts from some start: {units}, which isn't certain"
+    return WORDS[clock.units[0]] + (", as in the published files of these columns" if clock.published else "")
 
 
 def _units(column: Profile, known: NDArray[np.float64]) -> tuple[Since, ...]:
@@ -95,7 +153,8 @@ def _units(column: Profile, known: NDArray[np.float64]) -> tuple[Since, ...]:
     if len(named) == 1:
         return tuple(named)
     apart = float(known.max() - known.min())
-    found = tuple(unit for unit, (least, most) in PERIODS.items() if least <= apart <= most)
+    usual = STEP_UNITS if column.words & {"step", "steps"} else tuple(Since)
+    found = tuple(unit for unit, (least, most) in PERIODS.items() if least <= apart <= most and unit in usual)
     if len(found) > 1:
         alive = [unit for unit in found if unit in CYCLES and _repeats(known, CYCLES[unit])]
         if len(alive) == 1:
@@ -131,7 +190,7 @@ def counts_time(column: Profile, clock: Clock) -> bool:
     known = column.numbers[~np.isnan(column.numbers)]
     if clock.dated:
         return bool(words & COUNTS or words <= AROUND | set(UNITS))
-    if known.min() < 0 or known.max() <= (OF_A_MONTH if "step" in words or "steps" in words else OF_A_DAY):
+    if known.min() < 0 or (known.max() <= OF_A_DAY and not words & {"step", "steps"}):
         return False
     alone = words <= COUNTS | AROUND | set(UNITS)
     if alone and (words & COUNTS or units & {"seconds", "secs", "sec"}):

@@ -1,11 +1,11 @@
-"""What some cells of a column are: how many are numbers, dates or addresses, how often they come back, in which order."""
+"""What some cells of a column are: how many are numbers, dates or addresses, how often they come back, and when."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -101,8 +101,8 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
     count = max(len(filled), 1)
     different = Counter(filled)
 
-    def share(fits: object) -> float:
-        return sum(times for text, times in different.items() if fits(text)) / count  # type: ignore[operator]
+    def share(fits: Callable[[str], object]) -> float:
+        return sum(often for text, often in different.items() if fits(text)) / count
 
     return Profile(
         name=name,

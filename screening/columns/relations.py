@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 NEARLY_ALWAYS = 0.98
+NEARLY_AS_MANY = 0.25
+"""Values for each of the other column's, so that they name it: fewer are kinds, as of merchants."""
 ROWS_EACH = 3.0
 """Rows that each value must have on average, so that always the same one is no wonder."""
 
@@ -31,11 +33,26 @@ def another_form(times: Floats, of: Floats) -> bool:
     return bool(len(apart) > 1 and np.ptp(apart) <= 1.0)  # a second: one of them may be rounded
 
 
+def counts_like(numbers: Floats, times: Floats) -> bool:
+    """Whether numbers count the same as some times do, in any unit and from any start: at most one off, as whole days
+    are beside seconds.
+    """
+    known = ~np.isnan(numbers) & ~np.isnan(times)
+    count, time = numbers[known], times[known]
+    if len(count) < 2 or not np.ptp(time):
+        return False
+    slope, start = np.polyfit(time - time.min(), count, 1)
+    return bool(slope > 0 and np.abs(count - start - slope * (time - time.min())).max() <= 1.0)
+
+
 def determined_by(cells: Sequence[str], others: Mapping[int, Sequence[str]]) -> int | None:
-    """Return the key of the first other column each value of which always has the same cell beside it."""
+    """Return the key of the first other column each value of which always has the same cell beside it, where there are
+    nearly as many cells as values.
+    """
     for key, owners in others.items():
         seen: dict[str, str] = {}
         same = sum(seen.setdefault(owner, cell) == cell for owner, cell in zip(owners, cells, strict=True))
-        if len(seen) * ROWS_EACH <= len(cells) and same >= NEARLY_ALWAYS * len(cells):
+        often = len(seen) * ROWS_EACH <= len(cells) and len(set(cells)) >= NEARLY_AS_MANY * len(seen)
+        if often and same >= NEARLY_ALWAYS * len(cells):
             return key
     return None

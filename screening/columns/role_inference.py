@@ -17,6 +17,7 @@ from screening.columns.clocks import Clock
 from screening.columns.profiles import MOSTLY, Profile, profile
 from screening.columns.relations import (
     another_form,
+    counts_like,
     determined_by,
     latest,
 )
@@ -34,7 +35,6 @@ from screening.intake import numbers
 from screening.transactions import encoding
 from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, Column, Role, normalise
-from screening.transactions.times import Since
 
 FEW = 40
 """Different values up to which a column of numbers may be a category, and any text column is one."""
@@ -92,13 +92,25 @@ def guess_roles(
         _guess(each) if place != known else _as_label(each, given=label is not None)
         for place, each in enumerate(profiles)
     ]
-    found = [replace(guess, clock=clocks.clock_of(each)) for guess, each in zip(found, profiles, strict=True)]
+    names = {normalise(each.name) for each in profiles}
+    for place, each in enumerate(profiles):
+        found[place] = _with_clock(found[place], clocks.clock_of(each, names))
     _one_time(found, profiles)
     _one_amount(found, profiles)
     _named_twice(found, profiles)
     if known is not None:
         _describing_the_label(found, profiles, known, fraud)
     return found if blanks is None else [_with_blanks(*pair) for pair in zip(found, blanks, strict=True)]
+
+
+def _with_clock(guess: Guess, clock: Clock | None) -> Guess:
+    """A guess that knows what its numbers count, as far as they tell."""
+    column = guess.column
+    if clock is None or column.role is not Role.TIME or column.kind is not CellKind.NUMBER:
+        return replace(guess, clock=clock)
+    since = clock.units[0] if len(clock.units) == 1 else None
+    counted = replace(column, since=since)
+    return replace(guess, column=counted, clock=clock, reason=clocks.words_of_count(clock))
 
 
 def _with_blanks(guess: Guess, blanks: int) -> Guess:
@@ -183,16 +195,15 @@ def _of_numbers(each: Profile, *, measure: bool) -> Guess:
     return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
 
 
-def _named_by_numbers(each: Profile) -> Guess | None:
+def _named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
     """The guess of whole numbers that name somebody or something, and measure nothing."""
     entity, identifier = each.words & WORDS[Role.ENTITY], bool(each.words & IDENTIFIERS)
     rest = {word for word in each.words if not word.isdecimal()} - WORDS[Role.ENTITY] - IDENTIFIERS
     if each.unique >= MOSTLY:
-        again = identifier or _long(each)
-        why = "another number in every row, and " + (
-            "the name says identifier" if identifier else "long as a name"
-        )
-        return _made(each, Role.CARRY, CellKind.TEXT, why, 0.9) if again else None
+        if not identifier and not _long(each):
+            return None
+        because = "and the name says identifier" if identifier else "long as a name"
+        return _made(each, Role.CARRY, CellKind.TEXT, f"another number in every row, {because}", 0.9)
     if each.distinct <= VERY_FEW and (entity or each.words & CODES):
         few = f"{each.distinct} different numbers, and the name says who or which"
         return _made(each, Role.CATEGORY, CellKind.TEXT, few, 0.6) if each.distinct > 2 else None
@@ -229,15 +240,7 @@ def _clock(each: Profile, clock: Clock) -> Guess:
     """Numbers that are a time: since 1970, or since some start."""
     if clock.dated:
         return _made(each, Role.TIME, CellKind.TIME, "numbers that count since 1970", 0.8)
-    guess = _made(each, Role.TIME, CellKind.NUMBER, _count_words(clock.units), 0.6)
-    since = clock.units[0] if len(clock.units) == 1 else None
-    return replace(guess, column=replace(guess.column, since=since))
-
-
-def _count_words(units: Sequence[Since]) -> str:
-    if len(units) == 1:
-        return clocks.WORDS[units[0]]
-    return f"counts from some start: {' or '.join(units or tuple(Since))}"
+    return _made(each, Role.TIME, CellKind.NUMBER, "numbers that count from some start", 0.6)
 
 
 def _of_texts(each: Profile) -> Guess:
@@ -329,10 +332,10 @@ def _other_forms(found: list[Guess], profiles: list[Profile], best: int) -> None
     for place, each in enumerate(profiles):
         role, dated = found[place].column.role, _dated(found[best])
         same = dated and role is Role.MOMENT and another_form(each.moments, profiles[best].moments)
-        counted = (
-            dated and role in (Role.NUMBER, Role.AMOUNT) and each.words & {"time", "days", "seconds", "day"}
+        clock = (
+            dated and role in (Role.NUMBER, Role.AMOUNT) and each.words & (clocks.COUNTS | set(clocks.UNITS))
         )
-        if same or (counted and each.words & profiles[best].words):
+        if same or (clock and counts_like(each.numbers, profiles[best].moments)):
             _leave_out(found, place, each, f"another form of {time}")
 
 

@@ -265,9 +265,9 @@ def label(text: str, fraud: Sequence[str] = ()) -> int | None:
     """
     bare = text.strip().casefold()
     if fraud:
-        value = label_value(bare)
-        if value in fraud and value:
-            return fraud.index(value) + 1
+        said = label_value(bare)
+        if said and said in fraud:
+            return fraud.index(said) + 1
         if not bare:
             return ZERO if "" in fraud else BLANK
         return BLANK if bare in UNKNOWN else ZERO

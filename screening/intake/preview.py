@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice, pairwise
@@ -21,11 +22,13 @@ from screening.intake.text import dialect
 from screening.intake.text.csv_file import open_table
 from screening.intake.text.records import Block, blocks
 from screening.transactions.missing import WORDS, missing
-from screening.transactions.schema import ColumnContract
+from screening.transactions.schema import ColumnContract, normalise
 
 ROWS = 5000
 MOST_BYTES = 8 * MEGABYTE
 """Rows beyond it aren't looked at, so that a file of very long rows takes no more memory than others."""
+MOST_COUNTED = 5000
+"""Different cells after which a column isn't counted any further: it is no label."""
 DEFAULT = Limits()
 NO_COLUMNS = ColumnContract(())
 
@@ -67,14 +70,23 @@ class Sample:
     blanks: list[int]
     """How many cells of each column say nothing, of all rows of the file."""
     total: int
+    counts: Mapping[str, int]
+    """How many rows have each cell of the column that was asked about."""
 
 
 def sample(
-    path: Path, kind: Kind, rows: int = ROWS, *, limits: Limits = DEFAULT, scratch: Path | None = None
+    path: Path,
+    kind: Kind,
+    rows: int = ROWS,
+    *,
+    counted: str | None = None,
+    limits: Limits = DEFAULT,
+    scratch: Path | None = None,
 ) -> Sample:
     """About ``rows`` rows, at most twice as many, and the blanks of every column of the whole file.
 
-    What stands in the first rows alone says little: a column may be blank, or differ, only further down.
+    What stands in the first rows alone says little: a column may be blank, or differ, only further down. The cells of
+    the column called ``counted`` are counted over all rows, up to some thousand different ones.
 
     Raises:
         BadFile: as :func:`preview`.
@@ -82,19 +94,24 @@ def sample(
     if kind.streams:
         with path.open("rb") as stream:
             raw = streams.pieces(stream, limits.block)
-            return _sampled(streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw, None, rows, limits)
+            raw = streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw
+            return _sampled(raw, None, rows, counted, limits)
     with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as folder:
         canonical = Path(folder).resolve() / "canonical.csv"
         convert(path.resolve(), kind, canonical, limits)
         with canonical.open("rb") as stream:
-            return _sampled(streams.pieces(stream, limits.block), ",", rows, limits)
+            return _sampled(streams.pieces(stream, limits.block), ",", rows, counted, limits)
 
 
-def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Limits) -> Sample:
+def _sampled(
+    raw: Iterator[bytes], delimiter: str | None, rows: int, counted: str | None, limits: Limits
+) -> Sample:
     opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
     header, mark = [name.strip() for name in opened.layout.header], opened.layout.delimiter
     kept: list[list[str]] = []
     blanks, total, stride = [0] * len(header), 0, 1
+    named = [place for place, name in enumerate(header) if counted and normalise(name) == normalise(counted)]
+    counts: Counter[str] = Counter()
     for block in blocks(opened.pieces, limits, mark):
         if block.overlong or block.unclosed:
             break  # it is refused, with the row, when it is read
@@ -107,9 +124,12 @@ def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Lim
         total += len(stops)
         while len(kept) > 2 * rows:
             kept, stride = kept[::2], 2 * stride
-        for place, count in enumerate(_blanks(block, mark, len(header))):
+        told = _told(block, mark, len(header), named[0] if len(named) == 1 else None)
+        for place, count in enumerate(told.blanks):
             blanks[place] += count
-    return Sample(header, kept, blanks, total)
+        if len(counts) <= MOST_COUNTED:
+            counts.update(told.counts)
+    return Sample(header, kept, blanks, total, counts)
 
 
 def _cells(record: bytes, delimiter: str) -> list[str] | None:
@@ -119,8 +139,15 @@ def _cells(record: bytes, delimiter: str) -> list[str] | None:
         return None
 
 
-def _blanks(block: Block, delimiter: str, width: int) -> list[int]:
-    """How many cells of each column of a block say nothing."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How many cells of each column of a block say nothing, and how many rows have each cell of one of them."""
+
+    blanks: list[int]
+    counts: Mapping[str, int]
+
+
+def _told(block: Block, delimiter: str, width: int, counted: int | None) -> _Told:
     pa: Any = import_module("pyarrow")
     arrow: Any = import_module("pyarrow.csv")
     compute: Any = import_module("pyarrow.compute")
@@ -141,10 +168,16 @@ def _blanks(block: Block, delimiter: str, width: int) -> list[int]:
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         stops = [0, *block.ends().tolist()]
         rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(stops)]
-        return [sum(len(row) == width and missing(row[place]) for row in rows) for place in range(width)]
+        whole = [row for row in rows if len(row) == width]
+        blanks = [sum(missing(row[place]) for row in whole) for place in range(width)]
+        return _Told(blanks, {} if counted is None else Counter(row[counted] for row in whole))
     words = pa.array(["", *sorted(WORDS)])
     plain = (compute.utf8_lower(compute.utf8_trim_whitespace(table.column(name))) for name in names)
-    return [int(compute.sum(compute.is_in(cells, value_set=words)).as_py() or 0) for cells in plain]
+    blanks = [int(compute.sum(compute.is_in(cells, value_set=words)).as_py() or 0) for cells in plain]
+    if counted is None:
+        return _Told(blanks, {})
+    values = compute.value_counts(table.column(names[counted]))
+    return _Told(blanks, {one["values"]: one["counts"] for one in values.to_pylist()})
 
 
 def _head(

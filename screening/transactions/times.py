@@ -261,13 +261,10 @@ def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
             return None
         return (_century(three["c"]), int(three["b"]), int(three["a"])), three["clock"], None
     digits = _DIGITS_14.fullmatch(plain)
-    if (
-        digits
-        and _FIRST_COMPACT <= int(digits[1]) < LAST_YEAR
-        and _valid(tuple(map(int, digits.groups()[:3])))
-    ):  # type: ignore[arg-type]
-        clock = ":".join(part for part in digits.groups()[3:] if part)
-        return (int(digits[1]), int(digits[2]), int(digits[3])), clock, None
+    if digits and _FIRST_COMPACT <= int(digits[1]) < LAST_YEAR:
+        parts = (int(digits[1]), int(digits[2]), int(digits[3]))
+        if _valid(parts):
+            return parts, ":".join(part for part in digits.groups()[3:] if part), None
     for pattern in (_DAY_NAMED, _NAMED_DAY, _C_TIME):
         found = pattern.fullmatch(plain)
         month = found and _MONTHS.get(found["name"].casefold())

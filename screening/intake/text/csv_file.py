@@ -269,6 +269,7 @@ class _Reader:
             bad=parsed.bad,
             problems=self._tally.shown(parsed),
             notes=notes,
+            bad_frauds=parsed.bad_frauds,
         )
 
     def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:

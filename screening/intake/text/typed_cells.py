@@ -62,7 +62,7 @@ class CellReader:
         """Whether numbers are read with the other sign."""
         return self.numbers is not None and self.numbers.turned
 
-    def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
+    def read(self, text: str) -> float | None:
         """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
         if missing(text):
             return math.nan if self.optional else None

@@ -7,14 +7,17 @@ import re
 import sys
 import tempfile
 import time as clock
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
+from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.errors import ScreeningError
 from screening.intake import identify
+from screening.intake.forms import ANSWERS
 from screening.training.column_choices import (
     KINDS,
     Choice,
@@ -22,13 +25,15 @@ from screening.training.column_choices import (
     check_name,
     consequences,
     guessed,
+    labelled_as,
     overruled,
+    with_counts,
 )
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
 from screening.transactions.schema import Role
-from screening.web.cli.commands import plainly, reading_options
+from screening.web.cli.commands import options_of, plainly
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -36,6 +41,7 @@ from screening.web.views import formatting
 TICK_SECONDS = 0.2
 LINE_SECONDS = 5.0
 STEPS = 1000
+THRESHOLD_WORDS = "the detector's threshold"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 FIGURES = (
@@ -73,7 +79,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
     "fraud_values",
     multiple=True,
     metavar="VALUE",
-    help="The label's value that means fraud (may be given more than once); any other one means legitimate.",
+    help="The label's value that means fraud; any other one means legitimate. Given more than once: types of fraud.",
 )
 @click.option("--time", metavar="COLUMN", help="The column that says when a transaction happened.")
 @click.option("--amount", metavar="COLUMN", help="The column of the amount.")
@@ -94,7 +100,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option("--keep-leaks", is_flag=True, help="Learn even from columns that give the label away.")
 @click.option("--quick", is_flag=True, help="A first look: a small net of fixed size, tested once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
-@reading_options
+@options_of({**ANSWERS, "time_unit": TRAINING_ANSWERS})
 @with_appcontext
 @plainly
 def train(
@@ -124,10 +130,14 @@ def train(
     with file.open("rb") as stream:
         kind = identify(file.name, stream.read(4096))
     choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
+    with suppress(ScreeningError):  # what is open is asked below, when all that follows was said
+        choices = with_counts(choices, answers["time_unit"])
     _show(choices)
     for words in consequences(choices):
         click.echo(f"Note: {words}", err=True)
+    choices = with_counts(choices, answers["time_unit"])
     check_columns([choice.column for choice in choices])
+    labelled = labelled_as(choices)
     order = {
         "file": str(file.resolve()),
         "filename": file.name,
@@ -136,8 +146,8 @@ def train(
         "columns": [choice.as_dict() for choice in choices],
         "label_delay": label_delay,
         "keep_leaks": keep_leaks,
-        "fraud_values": fraud_values,
-        "answers": answers,
+        "fraud_values": fraud_values if labelled is None else labelled.fraud_values,
+        "answers": {**answers, "time_unit": of_file(answers["time_unit"])},
         "quick": quick,
         "ranges": None if ip_countries is None else str(ip_countries.resolve()),
         "seed": seed,
@@ -145,6 +155,20 @@ def train(
     }
     done, target = _make(order)
     _tell(done, name, target)
+
+
+def _tell_cleaning(cleaning: dict[str, Any]) -> None:
+    """Say what was found in the rows, and how many rows and frauds weren't learned from."""
+    if not cleaning:
+        return
+    click.echo(
+        f"\nLearned from {cleaning['rows_learned_from']:,} of {cleaning['rows']:,} rows, "
+        f"{cleaning['frauds_learned_from']:,} of {cleaning['frauds']:,} frauds."
+    )
+    for finding in cleaning["findings"]:
+        click.echo(f"  {finding['words']} ({finding['done']})")
+    for note in cleaning.get("notes", ()):
+        click.echo(f"  {note}")
 
 
 def _name_of(file: Path) -> str:
@@ -212,6 +236,7 @@ def _watch(workshop: Workshop) -> None:
 
 
 def _tell(done: dict[str, Any], name: str, target: Path) -> None:
+    _tell_cleaning(done.get("cleaning") or {})
     tested = (done.get("metrics") or {}).get("validation") or {}
     if tested.get("name"):
         click.echo(f"\nTested on {tested['name']}:")
@@ -225,4 +250,7 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
                 else ""
             )
             click.echo(f"  {word:32} {formatting.figure(tested[key])}{shown}")
+    for one in tested.get("fraud_types") or ():
+        recall = formatting.percent(one["recall"])
+        click.echo(f"  Recall of {one['name']}: {recall} of {one['rows']:,} test rows, at {THRESHOLD_WORDS}")
     click.echo(f"Detector {name} is in {target}")

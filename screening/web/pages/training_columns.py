@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
+from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.errors import Conflict, ScreeningError
 from screening.intake import Answers, Kind
 from screening.training.column_choices import (
@@ -18,9 +19,12 @@ from screening.training.column_choices import (
     consequences,
     fitted,
     guessed,
+    labelled_as,
+    with_counts,
 )
 from screening.training.trainings import Training, TrainingFolder
 from screening.transactions.schema import CellKind, Role
+from screening.transactions.times import Since
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
 from screening.web.services import services
@@ -66,7 +70,7 @@ class Chosen:
             choices=tuple(Choice.from_dict(one) for one in options["columns"]),
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
             fraud_values=tuple(options.get("fraud_values", ())),
-            answers=options.get("answers", {}),
+            answers=_said(options),
             keep_leaks=options.get("keep_leaks", False),
             quick=options.get("quick", False),
             remember=options.get("remember", True),
@@ -97,13 +101,19 @@ class Chosen:
             ScreeningError: it can't be started so.
         """
         check_name(self.name, services().detectors.names())
-        columns = [choice.column for choice in self.choices]
+        said = self.answers.get("time_unit", AS_TOLD)
+        if said not in (AS_TOLD, *TRAINING_ANSWERS):
+            raise BadForm("The form isn't that of this file.", remedy="Open the page once more.")
+        unit = None if said == AS_TOLD else said
+        choices = with_counts(self.choices, unit)
+        columns = [choice.column for choice in choices]
         check_columns(columns)
         return {
             "label": next(column.name for column in columns if column.role is Role.LABEL),
             "fraud_values": list(self.fraud_values),
-            "answers": asdict(Answers.of(self.answers)),
-            "columns": [choice.as_dict() for choice in self.choices],
+            "answers": asdict(Answers.of({**self.answers, "time_unit": of_file(unit)})),
+            "time_unit": unit,
+            "columns": [choice.as_dict() for choice in choices],
             "label_delay": _seconds(self.delay),
             "keep_leaks": self.keep_leaks,
             "quick": self.quick,
@@ -150,9 +160,25 @@ def guess(training: Training) -> Training:
         scratch=folder.path,
         fraud_values=training.options.get("fraud_values", ()),
     )
-    options = {**training.options, "columns": [choice.as_dict() for choice in choices]}
+    labelled = labelled_as(choices)
+    fraud_values = (
+        training.options.get("fraud_values", []) if labelled is None else list(labelled.fraud_values)
+    )
+    columns = [choice.as_dict() for choice in choices]
+    options = {**training.options, "columns": columns, "fraud_values": fraud_values}
     services().trainings.describe(training.id, options)
     return services().trainings.found(training.id)
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, str]:
+    """What was said of open columns, by question."""
+    said = {
+        **options.get("answers", {}),
+        **({"time_unit": unit} if (unit := options.get("time_unit")) else {}),
+    }
+    if said.get("time_unit") == "s":
+        said["time_unit"] = Since.SECONDS.value
+    return {name: value for name, value in said.items() if value}
 
 
 def _mendable(training_id: str) -> Training:
@@ -174,7 +200,9 @@ def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
     if kind is not before.column.kind:
         column = replace(column, kind=kind)
     same = (column.role, column.kind) == (before.column.role, before.column.kind)
-    return replace(before, column=column, reason=before.reason if same else "chosen here")
+    if same:
+        return replace(before, column=column)
+    return replace(before, column=column, reason="chosen here", chosen=True)
 
 
 def _seconds(days: str) -> float:
