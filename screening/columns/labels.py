@@ -30,7 +30,7 @@ class Labelled:
     frauds: int
     unlabelled: int
     assumed: str = ""
-    """The value that was taken for legitimate because the others name types of fraud."""
+    """The value that was taken for legitimate, where that wasn't said."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -53,7 +53,8 @@ class Labelled:
 def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str] = ()) -> Labelled:
     """Return what the values of a label mean.
 
-    Where one value says legitimate and most rows have it, and several others say neither, these are types of fraud: to
+    Where nothing but the values that mean fraud and blanks is there, the blanks are legitimate rows. Where one value says
+    legitimate and most rows have it, and several others say neither, these are types of fraud: to
     the detector each of them is fraud.
 
     Args:
@@ -97,6 +98,9 @@ def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str]
                 remedy="Say which value means fraud (on the command line with --fraud-value), or name another column.",
             )
         kinds[kind] += count
+    if not kinds[numbers.ZERO] and kinds[numbers.BLANK] and "" not in wanted:
+        assumed, fraud_values = "blank", (*fraud_values, "")
+        kinds[numbers.ZERO], kinds[numbers.BLANK] = kinds[numbers.BLANK], 0
     named = [(value, kinds[place]) for place, value in enumerate(fraud_values, 1) if value.strip()]
     return Labelled(
         tuple(fraud_values),

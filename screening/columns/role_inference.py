@@ -51,7 +51,7 @@ TRANSACTION = frozenset(
     | {"timestamp"}
 )
 """Words of the time of a transaction."""
-CLOCK = re.compile(r"\d{1,2}[:.h]\d{2}(?:[:.]\d{2}(?:\.\d+)?)?(?:\s?[apAP]\.?[mM]\.?)?")
+CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s?[apAP]\.?[mM]\.?)?")
 NOT_THE_AMOUNT = frozenset(
     {"days", "age", "count", "items", "avg", "average", "mean", "median", "std", "ratio"}
 )

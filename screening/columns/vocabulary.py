@@ -39,7 +39,7 @@ MEASURES = _set(
     "count counts cnt qty quantity distinct unique different months month days hours minutes seconds weeks years year "
     "age ages velocity rate ratio risk score avg average mean median std stdev min max freq frequency verified "
     "flag length len size pct percent percentage share distance prob probability limit tenure last prior previous past "
-    "attempts balance mismatch match"
+    "attempts balance mismatch match per"
 )
 """Words of what is measured of somebody, and isn't somebody."""
 COUNTING = _set("num number no nr n nb count cnt total")

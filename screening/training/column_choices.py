@@ -285,13 +285,12 @@ def _of_label(labelled: Labelled | None) -> list[str]:
     found = []
     if labelled.types:
         shown = ", ".join(f"{numbers.excerpt(name)} ({count:,})" for name, count in labelled.types)
-        because = (
-            f" {numbers.excerpt(labelled.assumed)} was taken for legitimate." if labelled.assumed else ""
-        )
         found.append(
-            f"The label names {len(labelled.types)} types of fraud: {shown}.{because} The detector finds fraud of any "
-            "type, and the share of each that it finds is measured."
+            f"The label names {len(labelled.types)} types of fraud: {shown}. The detector finds fraud of any type, and "
+            "the share of each that it finds is measured."
         )
+    if labelled.assumed:
+        found.append(f"“{numbers.excerpt(labelled.assumed)}” in the label was taken for legitimate.")
     if labelled.unlabelled:
         found.append(
             f"{labelled.unlabelled:,} of {labelled.rows:,} rows don't say whether they were fraud: they are left out."

@@ -41,7 +41,6 @@ from screening.web.views import formatting
 TICK_SECONDS = 0.2
 LINE_SECONDS = 5.0
 STEPS = 1000
-THRESHOLD_WORDS = "the detector's threshold"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 FIGURES = (
@@ -250,7 +249,8 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
                 else ""
             )
             click.echo(f"  {word:32} {formatting.figure(tested[key])}{shown}")
+    threshold = formatting.plain((tested.get("flagged") or {}).get("threshold"))
     for one in tested.get("fraud_types") or ():
-        recall = formatting.percent(one["recall"])
-        click.echo(f"  Recall of {one['name']}: {recall} of {one['rows']:,} test rows, at {THRESHOLD_WORDS}")
+        share = f"{formatting.percent(one['recall'])} of {one['rows']:,} test rows at {threshold}"
+        click.echo(f"  Recall of {one['name']}: {share if one['rows'] else 'none among the test rows'}")
     click.echo(f"Detector {name} is in {target}")
