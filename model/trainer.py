@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data import data_quality
+from model.data.data_quality import Finding
 from model.data.labelled_table import Table, read_table, without
 from model.data.order import Order
 from model.evaluation.metrics import report
@@ -117,8 +118,14 @@ def prepare(order: Order, say: Say) -> Prepared:
         if table.contract.time is None
         else table.values[:, table.contract.columns.index(table.contract.time)]
     )
-    found = {**_with_ranges(cleaned.report, ranges), "notes": list(table.notes)}
+    found = _with_notes(_with_ranges(cleaned.report, ranges), table)
     return Prepared(table, definition, features, table.label, time, found)
+
+
+def _with_notes(found: dict[str, Any], table: Table) -> dict[str, Any]:
+    """The report of the cleaning with how columns were read that could have been read otherwise."""
+    notes = [asdict(Finding("reading", None, found["rows"], "read so", note)) for note in table.notes]
+    return {**found, "findings": [*notes, *found["findings"]]}
 
 
 def _with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]:

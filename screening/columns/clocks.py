@@ -29,7 +29,7 @@ UNITS = {
     **dict.fromkeys(("second", "seconds", "sec", "secs", "sekunden"), Since.SECONDS),
     **dict.fromkeys(("minute", "minutes", "min", "mins", "minuten"), Since.MINUTES),
     **dict.fromkeys(("hour", "hours", "hrs", "stunden"), Since.HOURS),
-    **dict.fromkeys(("day", "days", "tage"), Since.DAYS),
+    **dict.fromkeys(("day", "days"), Since.DAYS),
 }
 AROUND = frozenset(
     [
@@ -76,6 +76,8 @@ and BankSim (Lopez-Rojas and Axelsson 2014)."""
 CYCLES = {Since.HOURS: 24, Since.DAYS: 7}
 """After how many of them life repeats itself."""
 FEWEST_CYCLES = 4
+MOST_STEPS = 0.6
+"""The share of steps that have rows: rows at every third step come and go with the steps, not with life."""
 STEADY = 15.0
 """How many times chance the rows of a file must follow a cycle: fewer than one file in a million does so by chance."""
 LEAST_EPOCH = 1e8  # 1973
@@ -170,7 +172,7 @@ def _repeats(known: NDArray[np.float64], cycle: int) -> bool:
     rows = np.log1p(np.bincount(step - step.min()))
     rows = rows[: len(rows) // cycle * cycle].reshape(-1, cycle)
     count = len(rows)
-    if count < FEWEST_CYCLES:
+    if count < FEWEST_CYCLES or (rows > 0).mean() < MOST_STEPS:
         return False
     between = count * rows.mean(axis=0).var(ddof=1)
     within = rows.var(axis=0, ddof=1).mean()

@@ -53,9 +53,9 @@ class Labelled:
 def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str] = ()) -> Labelled:
     """Return what the values of a label mean.
 
-    Where nothing but the values that mean fraud and blanks is there, the blanks are legitimate rows. Where one value says
-    legitimate and most rows have it, and several others say neither, these are types of fraud: to
-    the detector each of them is fraud.
+    Where one value says legitimate and most rows have it, and several others say neither, these are types of fraud: to
+    the detector each of them is fraud. Where a file has blanks beside the values that mean fraud and nothing else, the
+    blanks are legitimate rows.
 
     Args:
         name: the column's.

@@ -148,8 +148,10 @@ def _as_label(each: Profile, *, given: bool) -> Guess:
 def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
     if not each.filled:
         return _ignored(each, "every cell is blank")
-    if each.distinct == 1:
+    if each.distinct == 1 and not each.blanks:
         return _ignored(each, "every cell says the same")
+    if each.distinct == 1:
+        return _made(each, Role.CATEGORY, CellKind.TEXT, "one value, or blank", 0.6)
     if _counts_rows(each):
         return _ignored(each, "it counts the rows")
     if each.time >= MOSTLY:

@@ -245,7 +245,6 @@ def test_what_was_found_in_the_rows_is_told_with_the_frauds_that_were_left_out(
                 "frauds": 23,
                 "frauds_learned_from": 21,
                 "findings": [found],
-                "notes": ["step was read as …"],
             },
             "metrics": {
                 "validation": {"name": "later rows", "fraud_types": types, "flagged": {"threshold": 0.8}}

@@ -149,12 +149,12 @@ def test_the_value_that_means_fraud_is_named_with_the_file(admin: Admin, setting
 
 
 def test_several_values_that_mean_fraud_are_types_and_told(admin: Admin) -> None:
-    content = table().replace(b"shop 0,1\n", b"shop 0,phished\n").replace(b",1\n", b",stolen\n")
+    content = re.sub(rb",1\n", b",stolen\n", table()).replace(b",stolen\n", b",phished\n", 5)
     made = admin.sent(content)
     page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
-    assert "2 types of fraud: stolen (" in page
+    assert "2 types of fraud: stolen (18), phished (5)" in page
     assert admin.row(made).options["fraud_values"] == ["stolen", "phished"]
-    named = admin.sent(content.replace(b",0\n", b",A\n"), fraud_value="phished; stolen")
+    named = admin.sent(content.replace(b",0\n", b",A\n"), fraud_value="phished; stolen", name="named")
     assert admin.row(named).options["fraud_values"] == ["phished", "stolen"]
 
 

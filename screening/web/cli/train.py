@@ -166,8 +166,6 @@ def _tell_cleaning(cleaning: dict[str, Any]) -> None:
     )
     for finding in cleaning["findings"]:
         click.echo(f"  {finding['words']} ({finding['done']})")
-    for note in cleaning.get("notes", ()):
-        click.echo(f"  {note}")
 
 
 def _name_of(file: Path) -> str:
@@ -251,6 +249,6 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
             click.echo(f"  {word:32} {formatting.figure(tested[key])}{shown}")
     threshold = formatting.plain((tested.get("flagged") or {}).get("threshold"))
     for one in tested.get("fraud_types") or ():
-        share = f"{formatting.percent(one['recall'])} of {one['rows']:,} test rows at {threshold}"
+        share = f"{formatting.percent(one['recall'])} of {one['rows']:,} test {formatting.plural(one['rows'], 'row')} at {threshold}"
         click.echo(f"  Recall of {one['name']}: {share if one['rows'] else 'none among the test rows'}")
     click.echo(f"Detector {name} is in {target}")

@@ -53,6 +53,13 @@ def test_rows_that_come_and_go_with_the_day_say_that_they_count_hours() -> None:
     assert found.units == (Since.HOURS,)
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 4])
+def test_rows_at_regular_steps_say_nothing_of_what_they_count(every: int) -> None:
+    found = clock_of(profile("step", [str(step) for step in range(0, 720, every)]))
+    assert found is not None
+    assert found.units == (Since.HOURS, Since.DAYS)
+
+
 def test_published_files_are_known_by_their_columns() -> None:
     step = profile("step", [str(number) for number in spread(179)])
     hours = clock_of(step, {"step", "nameorig", "namedest", "oldbalanceorg", "type"})

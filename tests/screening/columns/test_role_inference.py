@@ -158,6 +158,15 @@ def test_a_form_of_the_label_is_left_out_whatever_it_is_called_and_whatever_the_
     assert "alone tells fraud from the rest" in found.reason
 
 
+def test_what_is_there_or_blank_says_something_and_is_judged_as_any_column() -> None:
+    frame = past()
+    some = np.where(frame.index % 7 == 2, "2025-06-01", "")
+    assert guesses(frame.assign(gift=some))["gift"].column.role is Role.CATEGORY
+    leak = guesses(frame.assign(chargeback_date=np.where(frame["fraud"] == 1, "2025-06-01", "")))
+    assert "alone tells fraud" in leak["chargeback_date"].reason
+    assert leak["tx_time"].column.role is Role.TIME
+
+
 def test_a_hexadecimal_token_with_one_e_is_no_infinite_number() -> None:
     tokens = [f"{at % 9}{at % 7}e{900 + at % 90}" for at in range(ROWS)]
     assert guesses(past().assign(token=tokens, ip=tokens))["token"].column.kind is not CellKind.TIME
