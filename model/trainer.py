@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data import data_quality
+from model.data.data_quality import Finding
 from model.data.labelled_table import Table, read_table, without
 from model.data.order import Order
 from model.evaluation.metrics import report
@@ -98,7 +99,9 @@ def prepare(order: Order, say: Say) -> Prepared:
         table.values,
         table.label,
         keep_leaks=order.keep_leaks,
+        chosen=order.chosen,
         set_aside=table.set_aside,
+        set_aside_frauds=table.set_aside_frauds,
         problems=table.problems,
         guessed_out=table.unused,
     )
@@ -115,7 +118,14 @@ def prepare(order: Order, say: Say) -> Prepared:
         if table.contract.time is None
         else table.values[:, table.contract.columns.index(table.contract.time)]
     )
-    return Prepared(table, definition, features, table.label, time, _with_ranges(cleaned.report, ranges))
+    found = _with_notes(_with_ranges(cleaned.report, ranges), table)
+    return Prepared(table, definition, features, table.label, time, found)
+
+
+def _with_notes(found: dict[str, Any], table: Table) -> dict[str, Any]:
+    """The report of the cleaning with how columns were read that could have been read otherwise."""
+    notes = [asdict(Finding("reading", None, found["rows"], "read so", note)) for note in table.notes]
+    return {**found, "findings": [*notes, *found["findings"]]}
 
 
 def _with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]:
@@ -217,8 +227,22 @@ def validate(
         name=validation.words,
         learned=int(np.mean([len(learned) for learned, _ in validation])),
     )
+    if types := _recall_of_types(prepared.table.rows(rows), probability):
+        found["fraud_types"] = types
     every = np.flatnonzero(~np.isnan(logit))
     return {"validation": found}, _calibration(logit, label, every, prior), fitted.recipe
+
+
+def _recall_of_types(tested: Table, probability: Floats) -> list[dict[str, Any]]:
+    """Of each type of fraud, how many test rows there are and which share of them is flagged; (rows,) of the test."""
+    if len(tested.types) < 2:
+        return []
+    found = []
+    for number, name in enumerate(tested.types, 1):
+        of_type = tested.kind == number
+        recall = float((probability[of_type] >= THRESHOLD).mean()) if of_type.any() else None
+        found.append({"name": name, "rows": int(of_type.sum()), "recall": recall})
+    return found
 
 
 def _score_earlier(  # noqa: PLR0917 -- all of one kind of thing
@@ -273,7 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ScreeningError as problem:
         _tell(error=problem.as_dict())
         return 1
-    _tell(done={"name": card["name"], "metrics": card["metrics"]})
+    _tell(done={part: card[part] for part in ("name", "metrics", "cleaning", "training_data")})
     return 0
 
 

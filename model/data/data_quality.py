@@ -5,14 +5,14 @@ Cells that can't be read never get here: the intake has set their rows aside, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.columns.leakage import LEAK, alone, like_the_label
+from screening.columns.leakage import Suspicion, judge
 from screening.errors import CellProblem
 from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Role
 
@@ -22,6 +22,8 @@ EARLIEST = 631_152_000.0  # 1990-01-01
 DAY = 86_400.0
 SAMPLE = 200_000
 SHOWN = 20
+MOST_FAULTS = 3
+"""Faults of rows that couldn't be read that are named."""
 Labels = NDArray[np.int8]
 
 
@@ -34,6 +36,8 @@ class Finding:
     rows: int
     done: str
     words: str
+    frauds: int = 0
+    """Those of the rows that were left out and are fraud."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,9 @@ def examine(
     label: Labels,
     *,
     keep_leaks: bool = False,
+    chosen: Collection[str] = (),
     set_aside: int = 0,
+    set_aside_frauds: int = 0,
     problems: Sequence[CellProblem] = (),
     guessed_out: Sequence[tuple[str, str]] = (),
 ) -> Cleaned:
@@ -62,7 +68,9 @@ def examine(
         values: float64 (rows, columns), NaN for a blank.
         label: int8 (rows,), -1 for none.
         keep_leaks: learn from columns that alone tell the label.
+        chosen: columns whose role was chosen by a person: they are kept even then.
         set_aside: rows that couldn't be read.
+        set_aside_frauds: those of them whose label says fraud.
         problems: some of what was wrong with them.
         guessed_out: columns that aren't used, each with the reason.
     """
@@ -75,34 +83,32 @@ def examine(
                 None,
                 set_aside,
                 "left out",
-                f"{set_aside:,} rows have cells that can't be read.",
+                f"{set_aside:,} rows, {set_aside_frauds:,} of them fraud, can't be read{_why(problems)}.",
+                set_aside_frauds,
             )
         )
     findings += _unlabelled(contract, label, keep)
+    frauds = label == 1
     findings += _duplicates(values, label, keep)
     for place, column in enumerate(contract.parts()):
-        findings += _of_column(column, values[:, place], keep)
-    findings += _before_their_time(contract, values, keep)
+        findings += _of_column(column, values[:, place], frauds, keep)
+    findings += _before_their_time(contract, values, frauds, keep)
     constant = _constant(contract, values, keep)
-    leaks = _leaks(contract, values, label, keep)
-    findings += constant + [_told(leak, keep_leaks=keep_leaks) for leak in leaks]
-    left_out = [] if keep_leaks else [leak.column for leak in leaks if leak.kind == "leak"]
+    kept = contract.columns if keep_leaks else chosen
+    leaks = _leaks(contract, values, label, keep, kept)
+    findings += constant + leaks
+    left_out = [leak.column for leak in leaks if leak.kind == Suspicion.LEAK and leak.column not in kept]
     out = [finding.column for finding in constant] + left_out
     report = {
         "rows": len(values) + set_aside,
         "rows_learned_from": int(keep.sum()),
+        "frauds": int(frauds.sum()) + set_aside_frauds,
+        "frauds_learned_from": int((frauds & keep).sum()),
         "findings": [asdict(finding) for finding in findings],
         "unreadable": [asdict(problem) for problem in problems[:SHOWN]],
         "unused": [{"column": name, "reason": reason} for name, reason in guessed_out],
     }
     return Cleaned(keep, tuple(name for name in out if name is not None), report)
-
-
-def _told(leak: Finding, *, keep_leaks: bool) -> Finding:
-    if leak.kind != "leak":
-        return leak
-    done = "kept, as was asked" if keep_leaks else "column left out"
-    return Finding(leak.kind, leak.column, leak.rows, done, leak.words)
 
 
 def _unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
@@ -126,11 +132,29 @@ def _duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[
     words = f"{count:,} rows repeat an earlier one in every column that is used."
     if count > RARE * len(values):
         return [Finding("duplicates", None, count, "kept: so many are how the file is", words)]
+    lost = int((again & (label == 1)).sum())
     keep &= ~again
-    return [Finding("duplicates", None, count, "left out, the first of each kept", words)]
+    return [
+        Finding(
+            "duplicates", None, count, "left out, the first of each kept", _with_frauds(words, lost), lost
+        )
+    ]
 
 
-def _of_column(column: Column, values: NDArray[np.float64], keep: NDArray[np.bool_]) -> list[Finding]:
+def _with_frauds(words: str, frauds: int) -> str:
+    return f"{words[:-1]}; {frauds:,} of them {'is' if frauds == 1 else 'are'} fraud."
+
+
+def _why(problems: Sequence[CellProblem]) -> str:
+    """Some of what was wrong with rows that couldn't be read, each fault once."""
+    faults = dict.fromkeys(f"{one.column or 'a row'} {one.problem}" for one in problems)
+    shown = ", ".join(list(faults)[:MOST_FAULTS])
+    return f" ({shown}{', …' if len(faults) > MOST_FAULTS else ''})" if faults else ""
+
+
+def _of_column(
+    column: Column, values: NDArray[np.float64], frauds: NDArray[np.bool_], keep: NDArray[np.bool_]
+) -> list[Finding]:
     found = []
     blank = int(np.isnan(values).sum())
     if blank:
@@ -143,19 +167,31 @@ def _of_column(column: Column, values: NDArray[np.float64], keep: NDArray[np.boo
             Finding("missing", column.name, blank, done, f"{column.name} is blank in {blank:,} rows.")
         )
     if column.role is Role.AMOUNT:
-        found += _odd("negative", column.name, values < 0, keep, "is negative")
-    if column.kind is CellKind.TIME:
+        found += _odd("negative", column.name, values < 0, keep, "is negative", frauds)
+    if column.kind is CellKind.TIME and not (column.role is Role.MOMENT and _of_births(values)):
         with np.errstate(invalid="ignore"):
             early = values < EARLIEST
             usual = np.nanmedian(values) if len(values) else 0.0
             late = values > usual + 10 * 366 * DAY
-        found += _odd(
-            "impossible time", column.name, early | late, keep, "lies before 1990 or ten years ahead of most"
-        )
+        says = "lies before 1990 or ten years ahead of most"
+        found += _odd("impossible time", column.name, early | late, keep, says, frauds)
     return found
 
 
-def _odd(kind: str, name: str, odd: NDArray[np.bool_], keep: NDArray[np.bool_], says: str) -> list[Finding]:
+def _of_births(values: NDArray[np.float64]) -> bool:
+    """Whether dates are of so long ago that those before 1990 are no mistakes: dates of birth."""
+    with np.errstate(invalid="ignore"):
+        return bool((values < EARLIEST).mean() > RARE) if len(values) else False
+
+
+def _odd(  # noqa: PLR0917 -- what is odd, and what to say of it
+    kind: str,
+    name: str,
+    odd: NDArray[np.bool_],
+    keep: NDArray[np.bool_],
+    says: str,
+    frauds: NDArray[np.bool_],
+) -> list[Finding]:
     count = int((odd & keep).sum())
     if not count:
         return []
@@ -165,11 +201,15 @@ def _odd(kind: str, name: str, odd: NDArray[np.bool_], keep: NDArray[np.bool_], 
                 kind, name, count, "kept: so many are how the file is", f"{name} {says} in {count:,} rows."
             )
         ]
+    lost = int((odd & keep & frauds).sum())
     keep &= ~odd
-    return [Finding(kind, name, count, "left out", f"{name} {says} in {count:,} rows.")]
+    words = _with_frauds(f"{name} {says} in {count:,} rows.", lost)
+    return [Finding(kind, name, count, "left out", words, lost)]
 
 
-def _before_their_time(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_]) -> list[Finding]:
+def _before_their_time(
+    contract: ColumnContract, values: Matrix, frauds: NDArray[np.bool_], keep: NDArray[np.bool_]
+) -> list[Finding]:
     """Moments, such as a sign-up, that come after the transaction."""
     if contract.time is None:
         return []
@@ -179,7 +219,9 @@ def _before_their_time(contract: ColumnContract, values: Matrix, keep: NDArray[n
         if column.role is Role.MOMENT:
             with np.errstate(invalid="ignore"):
                 after = values[:, place] > time
-            found += _odd("impossible order", column.name, after, keep, f"comes after {contract.time}")
+            found += _odd(
+                "impossible order", column.name, after, keep, f"comes after {contract.time}", frauds
+            )
     return found
 
 
@@ -199,21 +241,26 @@ def _constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_])
     return found
 
 
-def _leaks(contract: ColumnContract, values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+def _leaks(
+    contract: ColumnContract,
+    values: Matrix,
+    label: Labels,
+    keep: NDArray[np.bool_],
+    kept: Collection[str],
+) -> list[Finding]:
     rows = _some(np.flatnonzero(keep), label)
     found = []
     for place, column in enumerate(contract.parts()):
         if column.role is Role.TIME:
             continue
-        auc = alone(column.kind, values[rows, place], label[rows])
-        if auc < LEAK:
+        verdict = judge(column.name, column.kind, values[rows, place], label[rows])
+        if verdict is None:
             continue
-        leak = like_the_label(column.kind, values[rows, place], label[rows])
-        words = f"{column.name} alone tells fraud from the rest (AUC {auc:.4f})"
-        words += (
-            ", as if filled in afterwards." if leak else ". Make sure that it is known when it is needed."
-        )
-        found.append(Finding("leak" if leak else "telling", column.name, int(keep.sum()), "kept", words))
+        done = "kept"
+        if verdict.suspicion is Suspicion.LEAK:
+            done = "kept, as was asked" if column.name in kept else "column left out"
+        words = f"{column.name} {verdict.words}."
+        found.append(Finding(verdict.suspicion.value, column.name, int(keep.sum()), done, words))
     return found
 
 

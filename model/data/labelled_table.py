@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from model.data.card_file import file_sha256
 from model.data.order import Order
+from screening.columns.clocks import counted
+from screening.columns.labels import read_label
 from screening.columns.role_inference import Guess, guess_roles
 from screening.errors import BadFile, CellProblem
 from screening.intake import NOTHING_SAID, Forms, Kind, identify, look_over, open_transactions, settled
@@ -40,10 +42,16 @@ class Table:
     unused: tuple[tuple[str, str], ...]
     """Columns that aren't learned from, each with the reason."""
     sha256: str
+    kind: NDArray[np.int8]
+    """Of which type of fraud each row is: its place in ``types`` counted from 1, 0 for none, -1 unknown, (rows,)."""
+    types: tuple[str, ...] = ()
+    """The label's values that mean fraud; none where they are those that everybody uses."""
+    set_aside_frauds: int = 0
+    """Those of the rows that were set aside whose label says fraud."""
 
     def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Table:
         """The chosen rows only."""
-        return replace(self, values=self.values[chosen], label=self.label[chosen])
+        return replace(self, values=self.values[chosen], label=self.label[chosen], kind=self.kind[chosen])
 
 
 def read_table(order: Order) -> Table:
@@ -52,7 +60,9 @@ def read_table(order: Order) -> Table:
     Raises:
         BadFile: it can't be read, has no label, or no column that can be used.
     """
-    guesses = () if order.columns else _guessed(order)
+    guesses: tuple[Guess, ...] = ()
+    if not order.columns:
+        order, guesses = _guessed(order)
     columns = order.columns or tuple(guess.column for guess in guesses)
     reasons = {guess.column.name: guess.reason for guess in guesses}
     unused = tuple(
@@ -73,9 +83,19 @@ def read_table(order: Order) -> Table:
     return replace(_read(order, columns, contract), unused=unused)
 
 
-def _guessed(order: Order) -> tuple[Guess, ...]:
-    found = sample(order.file, _kind(order.file, order.filename), SAMPLE_ROWS, limits=LIMITS)
-    return tuple(guess_roles(found.header, found.rows, order.label, found.blanks))
+def _guessed(order: Order) -> tuple[Order, tuple[Guess, ...]]:
+    """The order with the values that mean fraud, and a guess for each column."""
+    kind = _kind(order.file, order.filename)
+    found = sample(order.file, kind, SAMPLE_ROWS, counted=order.label, limits=LIMITS)
+    fraud = order.fraud_values
+    if order.label is not None and found.counts:
+        fraud = read_label(order.label, found.counts, fraud).fraud_values
+    guesses = guess_roles(found.header, found.rows, order.label, found.blanks, fraud)
+    said = order.answers.time_unit
+    return replace(order, fraud_values=fraud), tuple(
+        replace(one, column=counted(one.column, one.clock, said)) if one.column.role is Role.TIME else one
+        for one in guesses
+    )
 
 
 def _kind(path: Path, filename: str) -> Kind:
@@ -99,7 +119,7 @@ def _read_with(
     labels: list[NDArray[np.int8]] = []
     problems: list[CellProblem] = []
     notes: list[str] = []
-    set_aside = 0
+    set_aside = set_aside_frauds = 0
     with tempfile.TemporaryDirectory(prefix="training-") as scratch:
         for batch in open_transactions(
             order.file,
@@ -110,7 +130,7 @@ def _read_with(
             limits=LIMITS,
             forms=forms,
             answers=order.answers,
-            fraud=frozenset(map(label_value, order.fraud_values)),
+            fraud=tuple(map(label_value, order.fraud_values)),
         ):
             if batch.labels is None:
                 raise BadFile(
@@ -122,18 +142,23 @@ def _read_with(
             values.append(batch.transactions.values[good])
             labels.append(batch.labels[good])
             set_aside += int(batch.bad.sum())
+            set_aside_frauds += batch.bad_frauds
             problems.extend(batch.problems[: MOST_LISTED - len(problems)])
             notes.extend(note for note in batch.notes if note not in notes)
+    kind_of_fraud = np.concatenate(labels)
     return Table(
         contract,
         columns,
         np.concatenate(values),
-        np.concatenate(labels),
+        np.minimum(kind_of_fraud, 1),
         set_aside,
         tuple(problems),
         tuple(notes),
         (),
         file_sha256(order.file),
+        kind_of_fraud,
+        order.fraud_values,
+        set_aside_frauds,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from screening.errors import BadFile
 from screening.intake import NOTHING_SAID, Answers
 from screening.transactions.schema import CellKind, Column, Role
+from screening.transactions.times import Since
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 DELAY = 7 * 86_400.0
@@ -37,6 +38,8 @@ class Order:
     """The label's values that mean fraud, any other one meaning legitimate; none for those that everybody uses."""
     tokens: Mapping[str, str] = field(default_factory=dict)
     """Columns in which tokens stand for card numbers, each with the name of the key; for the detector's card."""
+    chosen: tuple[str, ...] = ()
+    """Columns whose roles a person chose: they are learned from even if they give the label away."""
     answers: Answers = NOTHING_SAID
     """How columns are meant that can be read in two ways."""
     quick: bool = False
@@ -80,6 +83,7 @@ class Order:
             keep_leaks=bool(given.get("keep_leaks", False)),
             fraud_values=tuple(map(str, given.get("fraud_values") or ())),
             tokens={str(name): str(key) for name, key in (given.get("tokens") or {}).items()},
+            chosen=tuple(str(column["name"]) for column in columns or () if column.get("chosen")),
             answers=Answers.of(given.get("answers") or {}),
             quick=bool(given.get("quick", False)),
             seed=int(given.get("seed", 0)),
@@ -95,4 +99,5 @@ def _column(given: dict[str, Any]) -> Column:
         Role(given["role"]),
         CellKind(given.get("kind", CellKind.NUMBER)),
         bool(given.get("optional", False)),
+        Since(given["since"]) if given.get("since") else None,
     )

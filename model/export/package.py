@@ -146,6 +146,12 @@ def _data(table: Table, order: Order) -> dict[str, Any]:
         "rows": len(table.values),
         "frauds": int((table.label == 1).sum()),
     }
+    if len(table.types) > 1:
+        rows = [int((table.kind == number).sum()) for number in range(1, len(table.types) + 1)]
+        found["fraud_types"] = [
+            {"name": name, "rows": count, "share": count / max(sum(rows), 1)}
+            for name, count in zip(table.types, rows, strict=True)
+        ]
     if table.contract.time is not None:
         time = table.values[:, table.contract.columns.index(table.contract.time)]
         found |= {"time_min": float(np.nanmin(time)), "time_max": float(np.nanmax(time))}

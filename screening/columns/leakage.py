@@ -1,13 +1,18 @@
 """Columns that tell the label by themselves: mostly filled in once the fraud was known, and so worth nothing before it.
 
-Training leaves them out; a check of a file names them.
+:func:`judge` is the one rule. The guess of the roles, the training and a check of a file ask it: training leaves out
+what is a leak and tells of the rest, and whoever knows better can overrule it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.columns.vocabulary import speaks_of_fraud
 from screening.transactions.schema import CellKind
 
 LEAK = 0.995
@@ -20,6 +25,70 @@ BLANK_CODE = -2e15
 """Stands for a blank where texts are compared; no text has it as its code."""
 Labels = NDArray[np.int8]
 Cells = NDArray[np.float64]
+FEWEST_ODD = 5
+"""Rows that say something else than usual, so that their share of fraud means something."""
+ONLY_FRAUD = 0.9
+"""The share of fraud among them from which on a column that is named after fraud was filled in with the label."""
+
+
+class Suspicion(StrEnum):
+    """Why a column is looked at."""
+
+    LEAK = "leak"
+    """It seems to have been filled in once the fraud was known: nothing can be learned from it."""
+    TELLING = "telling"
+    """It parts the classes, as a strong measure may."""
+    NAME = "name"
+    """Its name speaks of fraud, its values don't give the label away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is suspected of a column, by what AUC, and in words to be read after its name."""
+
+    suspicion: Suspicion
+    auc: float
+    words: str
+
+
+def judge(name: str, kind: CellKind, values: Cells, label: Labels) -> Verdict | None:
+    """Return what is suspected of a column; ``None`` for one like any other.
+
+    It is a leak if it alone ranks fraud nearly without fault and is a form of the label; where its name speaks of
+    fraud, already if whatever else than the usual it says stands at frauds alone.
+
+    Args:
+        name: the column's.
+        kind: what its cells are.
+        values: its cells as numbers, NaN for a blank, (rows,).
+        label: 0 or 1, (rows,).
+    """
+    auc, named = alone(kind, values, label), speaks_of_fraud(name)
+    if auc >= LEAK:
+        tells = f"alone tells fraud from the rest (AUC {auc:.4f})"
+        if like_the_label(kind, values, label):
+            return Verdict(Suspicion.LEAK, auc, f"{tells}, as if filled in afterwards")
+        return Verdict(Suspicion.TELLING, auc, f"{tells}; make sure that it is known when it is needed")
+    if named and only_at_frauds(values, label):
+        words = "is named after fraud and says something else than usual at frauds alone, as if filled in afterwards"
+        return Verdict(Suspicion.LEAK, auc, words)
+    if named:
+        words = f"is named after fraud, but doesn't give it away (AUC {auc:.2f}); make sure that it is known in time"
+        return Verdict(Suspicion.NAME, auc, words)
+    return None
+
+
+def only_at_frauds(values: Cells, label: Labels) -> bool:
+    """Whether nearly all legitimate rows say one thing, and nearly all rows that say another one are frauds."""
+    legitimate = values[label == 0]
+    if not len(legitimate):
+        return False
+    told, count = np.unique(legitimate, return_counts=True)  # all NaN are one value
+    if count.max() < ONE_THING * len(legitimate):
+        return False
+    usual = told[count.argmax()]
+    odd = ~np.isnan(values) if np.isnan(usual) else values != usual
+    return bool(odd.sum() >= FEWEST_ODD and label[odd].mean() >= ONLY_FRAUD)
 
 
 def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from screening.columns.role_inference import MOSTLY, Profile, profile
+from screening.columns.profiles import MOSTLY, Profile, profile
 from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
 from screening.transactions.schema import CellKind, Column, Role, normalise
 

@@ -6,29 +6,56 @@ Guesses are shown and can be overruled; nothing is decided by them alone.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from screening.cards.tokens import TOKEN
-from screening.columns.vocabulary import ABOUT_THE_LABEL, IDENTIFIERS, MOMENTS, WORDS, words_of
-from screening.errors import BadFile, Undecided
+from screening.columns import clocks, leakage
+from screening.columns.clocks import Clock
+from screening.columns.profiles import MOSTLY, Profile, profile
+from screening.columns.relations import (
+    another_form,
+    counts_like,
+    determined_by,
+    latest,
+)
+from screening.columns.vocabulary import (
+    BIRTH,
+    CODES,
+    IDENTIFIERS,
+    MOMENTS,
+    WORDS,
+    is_measure,
+    is_row_number,
+    words_of,
+)
 from screening.intake import numbers
-from screening.intake.forms import NOTHING_SAID, NumberEvidence, TimeEvidence, number_form, time_form
-from screening.intake.numbers import NumberForm
-from screening.transactions import encoding, times
+from screening.transactions import encoding
 from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, Column, Role, normalise
-from screening.transactions.times import Family, Order, TimeForm
 
 FEW = 40
 """Different values up to which a column of numbers may be a category, and any text column is one."""
-CALENDAR = frozenset(
-    {"date", "datetime", "day", "time", "timestamp", "when", "datum", "fecha", "data", "tag"}
+VERY_FEW = 5
+"""Different values up to which numbers that name somebody are kinds of somebody."""
+LONG = 1e9
+"""Whole numbers of so many digits that come back are names: nobody measures so exactly."""
+LEAST_ADDRESS = 2**24
+"""IP addresses as numbers begin here."""
+FEWEST = 20
+"""Rows below which nothing is told of all of them."""
+TRANSACTION = frozenset(
+    {"purchase", "transaction", "trans", "trx", "tx", "payment", "incident", "event", "time", "datetime"}
+    | {"timestamp"}
 )
-"""Words that make digits a date."""
-MOSTLY = 0.98
-"""The share of cells that must be of a kind for the column to be of it."""
+"""Words of the time of a transaction."""
+CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s?[apAP]\.?[mM]\.?)?")
+NOT_THE_AMOUNT = frozenset(
+    {"days", "age", "count", "items", "avg", "average", "mean", "median", "std", "ratio"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +65,10 @@ class Guess:
     column: Column
     reason: str
     confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What some cells of a column are."""
-
-    name: str
-    words: frozenset[str]
-    rows: int
-    blanks: int
-    distinct: int
-    number: float
-    whole: float
-    time: float
-    dotted: float
-    """Shares of the cells that aren't blank."""
-    values: tuple[str, ...]
-
-    @property
-    def filled(self) -> int:
-        return self.rows - self.blanks
-
-    @property
-    def unique(self) -> float:
-        """The share of cells that stand once only, of all that aren't blank: 1 where every one is another."""
-        return self.distinct / self.filled if self.filled else 0.0
+    clock: Clock | None = None
+    """What its numbers count if it is made the time."""
+    remark: str = ""
+    """What must be said of it though it is used, to be read after its name."""
 
 
 def guess_roles(
@@ -71,14 +76,16 @@ def guess_roles(
     rows: Sequence[Sequence[str]],
     label: str | None = None,
     blanks: Sequence[int] | None = None,
+    fraud: Sequence[str] = (),
 ) -> list[Guess]:
     """A guess for each column, in order.
 
     Args:
         header: the names.
-        rows: some thousand rows of cells, each as long as the header.
+        rows: some thousand rows of cells, each as long as the header, in the file's order.
         label: the label's name when it is known; otherwise it is guessed too.
         blanks: how many cells of each column are blank in the whole file, where that is known.
+        fraud: the label's values that mean fraud, where they aren't those that everybody uses.
     """
     profiles = [profile(name, [row[place] for row in rows]) for place, name in enumerate(header)]
     known = _label(profiles, label)
@@ -86,10 +93,25 @@ def guess_roles(
         _guess(each) if place != known else _as_label(each, given=label is not None)
         for place, each in enumerate(profiles)
     ]
+    names = {normalise(each.name) for each in profiles}
+    for place, each in enumerate(profiles):
+        found[place] = _with_clock(found[place], clocks.clock_of(each, names))
     _one_time(found, profiles)
     _one_amount(found, profiles)
-    _describing_the_label(found, profiles, known)
+    _named_twice(found, profiles)
+    if known is not None:
+        _describing_the_label(found, profiles, known, fraud)
     return found if blanks is None else [_with_blanks(*pair) for pair in zip(found, blanks, strict=True)]
+
+
+def _with_clock(guess: Guess, clock: Clock | None) -> Guess:
+    """A guess that knows what its numbers count, as far as they tell."""
+    column = guess.column
+    if clock is None or column.role is not Role.TIME or column.kind is not CellKind.NUMBER:
+        return replace(guess, clock=clock)
+    since = clock.units[0] if len(clock.units) == 1 else None
+    counted = replace(column, since=since)
+    return replace(guess, column=counted, clock=clock, reason=clocks.words_of_count(clock))
 
 
 def _with_blanks(guess: Guess, blanks: int) -> Guess:
@@ -100,61 +122,6 @@ def _with_blanks(guess: Guess, blanks: int) -> Guess:
     return replace(
         guess, column=replace(column, optional=True), reason=f"{guess.reason}; {blanks:,} blank in the file"
     )
-
-
-def profile(name: str, texts: Sequence[str]) -> Profile:
-    """What the cells of a column are."""
-    filled = [text.strip() for text in texts if not missing(text)]
-    words = frozenset(words_of(name))
-    number, time = _number_form(filled), _time_form(filled)
-    count = max(len(filled), 1)
-    different = Counter(filled)
-    return Profile(
-        name,
-        words,
-        len(texts),
-        len(texts) - len(filled),
-        len(different),
-        sum(numbers.number(text, number) is not None for text in filled) / count,
-        sum(re.fullmatch(r"[+-]?\d+(\.0+)?", text) is not None for text in filled) / count,
-        sum(_is_time(text, time, words) for text in filled) / count,
-        sum(text.count(".") == 3 and encoding.address_code(text) is not None for text in filled) / count,
-        tuple(different),
-    )
-
-
-def _number_form(cells: Sequence[str]) -> NumberForm:
-    """How some cells write their numbers, as far as they tell: this is a guess."""
-    seen = NumberEvidence()
-    for text in cells:
-        seen.add(text)
-    try:
-        return number_form("", seen, (), NOTHING_SAID, amount=False)[0]
-    except BadFile:
-        return numbers.PLAIN
-
-
-def _time_form(cells: Sequence[str]) -> TimeForm:
-    seen = TimeEvidence()
-    for text in cells:
-        seen.add(text)
-    try:
-        return time_form("", seen, NOTHING_SAID)[0]
-    except Undecided as undecided:
-        return TimeForm(Order(undecided.questions[0].readings[0].answer))
-    except BadFile:
-        return times.AUTO
-
-
-def _is_time(text: str, form: TimeForm, words: frozenset[str]) -> bool:
-    """Whether a cell is a date. Digits alone are one if they make a day, and less than eight if the name says so."""
-    if numbers.number(text) is None:
-        return times.time_of(text, form) is not None
-    family = times.family_of(text)
-    named = bool(words & CALENDAR)
-    if family in {Family.DIGITS_8, Family.DIGITS_14} or (family in {Family.DIGITS_6, Family.SHEET} and named):
-        return times.time_of(text, form) is not None
-    return False
 
 
 def _label(profiles: list[Profile], given: str | None) -> int | None:
@@ -179,33 +146,78 @@ def _as_label(each: Profile, *, given: bool) -> Guess:
     return Guess(Column(each.name, Role.LABEL), why, 1.0 if given else 0.9)
 
 
-def _guess(each: Profile) -> Guess:
+def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
     if not each.filled:
         return _ignored(each, "every cell is blank")
-    if each.distinct == 1:
+    if each.distinct == 1 and not each.blanks:
         return _ignored(each, "every cell says the same")
+    if each.distinct == 1:
+        return _made(each, Role.CATEGORY, CellKind.TEXT, "one value, or blank", 0.6)
+    if _counts_rows(each):
+        return _ignored(each, "it counts the rows")
     if each.time >= MOSTLY:
-        moment = bool(each.words & MOMENTS)
+        moment = bool(each.words & MOMENTS) and not each.words & (TRANSACTION - {"time", "datetime"})
         role = Role.MOMENT if moment else Role.TIME
         return _made(each, role, CellKind.TIME, "dates", 0.8)
-    if each.dotted >= MOSTLY or ({"ip"} & each.words and each.number >= MOSTLY):
+    if sum(CLOCK.fullmatch(value) is not None for value in each.values) >= MOSTLY * each.distinct:
+        return _ignored(each, "a time of day without its day: it doesn't tell which row came first")
+    measure = is_measure(each.name)
+    numbered = "ip" in each.words and not measure and each.number >= MOSTLY and _are_addresses(each)
+    if each.dotted >= MOSTLY or numbered:
         return _made(each, Role.ENTITY, CellKind.ADDRESS, "IP addresses", 0.9)
     if each.number >= MOSTLY:
-        return _of_numbers(each)
+        return _of_numbers(each, measure=measure)
     return _of_texts(each)
 
 
-def _of_numbers(each: Profile) -> Guess:
-    whole, entity = each.whole == 1.0, bool(each.words & WORDS[Role.ENTITY])
-    identifier = whole and bool(each.words & IDENTIFIERS)
-    if whole and (entity and (identifier or each.words <= WORDS[Role.ENTITY])) and each.unique < MOSTLY:
+def _counts_rows(each: Profile) -> bool:
+    """Whether a column says 0, 1, 2, …, or is the index that a data frame was saved with."""
+    if each.whole < 1 or each.blanks or each.rows < FEWEST:
+        return False
+    if is_row_number(each.name) and each.unique >= MOSTLY:
+        return True
+    named = each.words & (WORDS[Role.CARRY] | clocks.COUNTS | WORDS[Role.ENTITY])
+    steps = np.diff(each.numbers)  # of rows that are spread evenly over the file
+    return bool(not named and each.numbers[0] in (0, 1) and steps[0] > 0 and (steps == steps[0]).all())
+
+
+def _are_addresses(each: Profile) -> bool:
+    return bool(np.nanmedian(each.numbers) >= LEAST_ADDRESS and np.nanmax(each.numbers) < 2**32)
+
+
+def _of_numbers(each: Profile, *, measure: bool) -> Guess:
+    if not measure and each.whole == 1.0:
+        named = _named_by_numbers(each)
+        if named is not None:
+            return named
+    clock = clocks.clock_of(each)
+    if clock is not None and clocks.counts_time(each, clock):
+        return _clock(each, clock)
+    if each.words & WORDS[Role.AMOUNT] and not (each.words & NOT_THE_AMOUNT or _has_window(each)):
+        return _made(each, Role.AMOUNT, CellKind.NUMBER, "numbers, and the name says amount", 0.8)
+    return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
+
+
+def _named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
+    """The guess of whole numbers that name somebody or something, and measure nothing."""
+    entity, identifier = each.words & WORDS[Role.ENTITY], bool(each.words & IDENTIFIERS)
+    rest = {word for word in each.words if not word.isdecimal()} - WORDS[Role.ENTITY] - IDENTIFIERS
+    if each.unique >= MOSTLY:
+        if not identifier and not _long(each):
+            return None
+        because = "and the name says identifier" if identifier else "long as a name"
+        return _made(each, Role.CARRY, CellKind.TEXT, f"another number in every row, {because}", 0.9)
+    if each.distinct <= VERY_FEW and (entity or each.words & CODES):
+        few = f"{each.distinct} different numbers, and the name says who or which"
+        return _made(each, Role.CATEGORY, CellKind.TEXT, few, 0.6) if each.distinct > 2 else None
+    if entity and not rest - {"name"}:
         return _made(
             each, Role.ENTITY, CellKind.TEXT, "whole numbers that come back, and the name says who", 0.9
         )
-    if identifier and each.unique >= MOSTLY:
-        return _made(
-            each, Role.CARRY, CellKind.TEXT, "another number in every row, and the name says identifier", 0.9
-        )
+    if _long(each):
+        return _made(each, Role.ENTITY, CellKind.TEXT, "long whole numbers that come back", 0.7)
+    if each.words & CODES and (each.distinct <= FEW or "mcc" in each.words):
+        return _made(each, Role.CATEGORY, CellKind.TEXT, "numbers that stand for something", 0.6)
     if identifier and each.distinct > FEW:
         return _made(
             each,
@@ -214,24 +226,27 @@ def _of_numbers(each: Profile) -> Guess:
             "whole numbers that come back, and the name says identifier",
             0.7,
         )
-    if each.words & WORDS[Role.AMOUNT] and not each.words & {"days", "age", "count", "items"}:
-        return _made(each, Role.AMOUNT, CellKind.NUMBER, "numbers, and the name says amount", 0.8)
-    if {"time", "seconds", "timestamp", "epoch", "zeit"} & each.words and not each.words & {"local", "hour"}:
-        return _clock(each)
-    return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
+    return None
 
 
-def _clock(each: Profile) -> Guess:
+def _long(each: Profile) -> bool:
+    if each.words & (WORDS[Role.AMOUNT] | clocks.COUNTS):
+        return False
+    return bool(np.nanmedian(np.abs(each.numbers)) >= LONG)
+
+
+def _has_window(each: Profile) -> bool:
+    return any(re.fullmatch(r"\d+(?:min|hr?s?|d|days?|w|m|y)", word) for word in each.words)
+
+
+def _clock(each: Profile, clock: Clock) -> Guess:
     """Numbers that are a time: since 1970, or since some start."""
-    values = [numbers.number(value) or 0.0 for value in each.values]
-    if min(values) >= 1e8 and all(times.seconds_of(value) is not None for value in values):  # 1973
-        return _made(each, Role.TIME, CellKind.TIME, "seconds since 1970", 0.8)
-    if max(values) > 48:  # more than the hours of two days
-        return _made(each, Role.TIME, CellKind.NUMBER, "seconds since some start", 0.6)
-    return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.6)
+    if clock.dated:
+        return _made(each, Role.TIME, CellKind.TIME, "numbers that count since 1970", 0.8)
+    return _made(each, Role.TIME, CellKind.NUMBER, "numbers that count from some start", 0.6)
 
 
-def _of_texts(each: Profile) -> Guess:
+def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kind of text
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
     if all(map(TOKEN.fullmatch, each.values)):
         return _made(each, Role.ENTITY, CellKind.TEXT, "tokens of cards", 1.0)
@@ -239,8 +254,10 @@ def _of_texts(each: Profile) -> Guess:
         each.words & (WORDS[Role.ENTITY] - {"account"}) and not each.words & {"transaction", "order"}
     ):
         return _made(each, Role.CARRY, CellKind.TEXT, "another text in every row", 0.7)
-    if entity and each.distinct > FEW:
+    if entity and (each.distinct > FEW or (each.distinct > VERY_FEW and each.tokens >= MOSTLY)):
         return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back, and the name says who", 0.9)
+    if each.tokens >= MOSTLY and each.distinct > FEW:
+        return _made(each, Role.ENTITY, CellKind.TEXT, "codes that come back, as programs name somebody", 0.8)
     if each.distinct <= FEW or each.unique < 0.2:  # five rows a value
         return _made(each, Role.CATEGORY, CellKind.TEXT, f"{each.distinct} different texts", 0.8)
     mean = sum(map(len, each.values)) / len(each.values)
@@ -259,41 +276,76 @@ def _ignored(each: Profile, why: str) -> Guess:
     return Guess(Column(each.name, Role.IGNORE, CellKind.TEXT, optional=True), why, 0.9)
 
 
+def _leave_out(found: list[Guess], place: int, each: Profile, why: str) -> None:
+    found[place] = replace(_ignored(each, why), clock=found[place].clock)
+
+
 def _one_time(found: list[Guess], profiles: list[Profile]) -> None:
-    """One time only: dates before numbers, names that say transaction before others; further dates are moments."""
-    times = [place for place, guess in enumerate(found) if guess.column.role is Role.TIME]
+    """One time only: dates before numbers, names that say transaction before others, later dates before earlier ones;
+    further dates are moments, and a date that is the only one is the time, whatever it is called.
+    """
+    times = _of_role(found, Role.TIME)
+    moments = [place for place in _of_role(found, Role.MOMENT) if not profiles[place].words & BIRTH]
+    if not times and moments:
+        times = moments
     if not times:
+        _without_a_time(found, profiles)
         return
-    said = {"purchase", "transaction", "tx", "time", "datetime", "timestamp"}
-    best = max(
-        times,
-        key=lambda p: (
-            found[p].column.kind is CellKind.TIME,
-            len(profiles[p].words & said),
-            profiles[p].distinct,
-        ),
-    )
+    late = latest({place: profiles[place].moments for place in times if _dated(found[place])})
+
+    def rank(place: int) -> tuple[float, ...]:
+        words = len(profiles[place].words & TRANSACTION)
+        return (
+            _dated(found[place]),
+            not profiles[place].blanks,
+            words,
+            place in late,
+            profiles[place].distinct,
+        )
+
+    best = max(times, key=rank)
     for place in times:
         guess = found[place]
         if place == best:
-            found[place] = replace(guess, column=replace(guess.column, optional=False))
-        elif guess.column.kind is CellKind.TIME:
+            alone = "; the only date" if guess.column.role is Role.MOMENT else ""
+            column = replace(guess.column, role=Role.TIME, optional=False)
+            found[place] = replace(guess, column=column, reason=guess.reason + alone)
+        elif _dated(guess):
             found[place] = replace(guess, column=replace(guess.column, role=Role.MOMENT))
         else:
-            found[place] = _ignored(profiles[place], f"another form of {found[best].column.name}")
+            _leave_out(found, place, profiles[place], f"another form of {found[best].column.name}")
+    _other_forms(found, profiles, best)
+
+
+def _dated(guess: Guess) -> bool:
+    return guess.column.kind is CellKind.TIME
+
+
+def _of_role(found: list[Guess], role: Role) -> list[int]:
+    return [place for place, guess in enumerate(found) if guess.column.role is role]
+
+
+def _without_a_time(found: list[Guess], profiles: list[Profile]) -> None:
+    """A date of birth says an age only where there is a day to count it on."""
+    for place in _of_role(found, Role.MOMENT):
+        _leave_out(found, place, profiles[place], "a date of birth, and no time to tell the age at")
+
+
+def _other_forms(found: list[Guess], profiles: list[Profile], best: int) -> None:
+    """Leave out what says the time once more: as the day alone, or counted from another start."""
+    time = found[best].column.name
     for place, each in enumerate(profiles):
-        also = found[place].column.role in (Role.NUMBER, Role.AMOUNT) and each.words & {
-            "time",
-            "days",
-            "seconds",
-            "day",
-        }
-        if also and each.words & profiles[best].words and found[best].column.kind is CellKind.TIME:
-            found[place] = _ignored(each, f"another form of {found[best].column.name}")
+        role, dated = found[place].column.role, _dated(found[best])
+        same = dated and role is Role.MOMENT and another_form(each.moments, profiles[best].moments)
+        clock = (
+            dated and role in (Role.NUMBER, Role.AMOUNT) and each.words & (clocks.COUNTS | set(clocks.UNITS))
+        )
+        if same or (clock and counts_like(each.numbers, profiles[best].moments)):
+            _leave_out(found, place, each, f"another form of {time}")
 
 
 def _one_amount(found: list[Guess], profiles: list[Profile]) -> None:
-    amounts = [place for place, guess in enumerate(found) if guess.column.role is Role.AMOUNT]
+    amounts = _of_role(found, Role.AMOUNT)
     if len(amounts) > 1:
         said = ("amount", "amt", "betrag", "importe", "monto", "montant", "value")
         best = max(amounts, key=lambda p: ([word in profiles[p].words for word in said], -p))
@@ -303,9 +355,50 @@ def _one_amount(found: list[Guess], profiles: list[Profile]) -> None:
                 found[place] = replace(guess, column=replace(guess.column, role=Role.NUMBER), confidence=0.5)
 
 
-def _describing_the_label(found: list[Guess], profiles: list[Profile], label: int | None) -> None:
+def _named_twice(found: list[Guess], profiles: list[Profile]) -> None:
+    """Leave out texts of many values that an entity always has the same of: they name it once more, and less well."""
+    entities = {
+        place: profiles[place].cells
+        for place in _of_role(found, Role.ENTITY)
+        if found[place].confidence >= 0.8 and found[place].column.kind is CellKind.TEXT
+    }
     for place, each in enumerate(profiles):
-        if place != label and each.words & ABOUT_THE_LABEL and found[place].column.role is not Role.IGNORE:
-            found[place] = _ignored(
-                each, "the name says that it describes the label: it would give the answer away"
-            )
+        if found[place].column.role is not Role.CATEGORY or each.distinct <= FEW:
+            continue
+        owner = determined_by(each.cells, entities)
+        if owner is not None:
+            _leave_out(found, place, each, f"each {profiles[owner].name} always has the same one")
+
+
+def _describing_the_label(
+    found: list[Guess], profiles: list[Profile], label: int, fraud: Sequence[str]
+) -> None:
+    """Leave out what gives the label away, by the rule of :func:`screening.columns.leakage.judge`."""
+    wanted = tuple(map(numbers.label_value, fraud))
+    read = [numbers.label(text, wanted) for text in profiles[label].cells]
+    known = np.array([value is not None and value >= 0 for value in read])
+    is_fraud = np.array([value is not None and value > 0 for value in read], np.int8)[known]
+    for place, each in enumerate(profiles):
+        column = found[place].column
+        if place == label or column.role in (Role.TIME, Role.IGNORE, Role.CARRY):
+            continue
+        verdict = leakage.judge(each.name, column.kind, VALUES[column.kind](each)[known], is_fraud)
+        if verdict is None:
+            continue
+        if verdict.suspicion is leakage.Suspicion.LEAK:
+            _leave_out(found, place, each, verdict.words)
+        else:
+            found[place] = replace(found[place], remark=verdict.words)
+
+
+def _codes(each: Profile, read: Callable[[str], float | None]) -> NDArray[np.float64]:
+    return encoding.codes(each.cells, lambda text: None if missing(text) else read(text))
+
+
+VALUES: Mapping[CellKind, Callable[[Profile], NDArray[np.float64]]] = {
+    CellKind.NUMBER: lambda each: each.numbers,
+    CellKind.TIME: lambda each: each.moments,
+    CellKind.TEXT: lambda each: _codes(each, encoding.text_code),
+    CellKind.ADDRESS: lambda each: _codes(each, encoding.address_code),
+}
+"""The numbers that stand for the cells of each kind, as the intake makes them."""

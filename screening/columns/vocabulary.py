@@ -23,13 +23,32 @@ WORDS: dict[Role, frozenset[str]] = {
     Role.AMOUNT: _set("amount value amt sum total price betrag importe monto montant wert purchase"),
     Role.ENTITY: _set(
         "customer card terminal device merchant account user client ip address phone email shop kunde karte konto "
-        "haendler händler geraet gerät cliente tarjeta comercio dispositivo cuenta payer payee beneficiary"
+        "haendler händler geraet gerät cliente tarjeta comercio dispositivo cuenta payer payee beneficiary "
+        "sender receiver recipient originator counterparty cc pan iban acct imei msisdn"
     ),
     Role.CARRY: _set("transaction order id row index reference ref nr number no key uuid"),
 }
 IDENTIFIERS = _set("id no nr number num key uuid code hash ip address adresse device dispositivo")
-MOMENTS = _set("signup sign registered registration birth born opened joined since start")
+BIRTH = _set("birth born dob birthday birthdate geburtsdatum nacimiento")
+MOMENTS = BIRTH | _set(
+    "signup sign registered registration opened opening joined since start bind issued issue activation activated "
+    "enrolled effective expiry expires expiration valid"
+)
+CODES = _set("code id type category class group mcc")
+"""Words of numbers that stand for something and have no order."""
+MEASURES = _set(
+    "count counts cnt qty quantity distinct unique different months month days hours minutes seconds weeks years year "
+    "age ages velocity rate ratio risk score avg average mean median std stdev min max freq frequency verified "
+    "flag length len size pct percent percentage share distance prob probability limit tenure last prior previous past "
+    "attempts balance mismatch match per"
+)
+"""Words of what is measured of somebody, and isn't somebody."""
+COUNTING = _set("num number no nr n nb count cnt total")
+"""Words that count what follows them: the number of logins. At the end of a name they say which one: card number."""
+WINDOW = re.compile(r"\d+(?:min|h|hr|hrs|d|days?|w|weeks?|m|months?|y)")
 ABOUT_THE_LABEL = _set("scenario fraud chargeback reason disposition betrug fraude")
+STEMS_OF_FRAUD = ("fraud", "antifraud", "nonfraud", "chargeback", "betrug", "fraude")
+"""How further words about the label begin: chargebacks, fraudster."""
 SPLIT = re.compile(r"[^0-9a-zà-öø-ÿ]+|(?<=[a-z])(?=[0-9])")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SYNONYMS = (
@@ -45,6 +64,27 @@ SYNONYMS = (
     _set("signup registered registration joined"),
 )
 NOISE = _set("tx trx transaction id the of in")
+
+
+def is_measure(name: str) -> bool:
+    """Whether a name is of something that is counted or measured of somebody: ``num_logins``, ``device_age_days``."""
+    words = words_of(name)
+    counts = len(words) > 1 and words[0] in COUNTING and (words[1] == "of" or words[1].endswith("s"))
+    return counts or any(word in MEASURES or WINDOW.fullmatch(word) for word in words)
+
+
+def is_row_number(name: str) -> bool:
+    """Whether a column is called like the index that a data frame was saved with, or not at all."""
+    return (
+        not name.strip()
+        or words_of(name) in (["index"], ["row"], ["rownum"], ["level", "0"])
+        or bool(re.fullmatch(r"unnamed:?\s*\d+(_level_\d+)?", name.strip(), re.IGNORECASE))
+    )
+
+
+def speaks_of_fraud(name: str) -> bool:
+    """Whether a column is named after what is to be found out."""
+    return any(word in ABOUT_THE_LABEL or word.startswith(STEMS_OF_FRAUD) for word in words_of(name))
 
 
 def words_of(name: str) -> list[str]:

@@ -63,6 +63,16 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FraudType:
+    """One type of fraud: in the training data with its share of all frauds, in a test with the share that is found."""
+
+    name: str
+    rows: int | None
+    share: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """One test of a detector on rows that it was not trained on."""
 
@@ -83,6 +93,7 @@ class Evaluation:
     """Points of recall and precision."""
     roc: Pairs
     """Points of false positive rate and recall."""
+    fraud_types: tuple[FraudType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +118,8 @@ class TrainingData:
     frauds: int | None = None
     time_min: float | None = None
     time_max: float | None = None
+    fraud_types: tuple[FraudType, ...] = ()
+    """Where the label names several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,6 +386,16 @@ def _training_data(part: _Part) -> TrainingData:
         frauds=part.count("frauds"),
         time_min=part.number("time_min"),
         time_max=part.number("time_max"),
+        fraud_types=part.parts("fraud_types", _fraud_type),
+    )
+
+
+def _fraud_type(part: _Part) -> FraudType:
+    return FraudType(
+        name=part.text("name") or "",
+        rows=part.count("rows"),
+        share=part.number("share"),
+        recall=part.number("recall"),
     )
 
 
@@ -402,6 +425,7 @@ def _evaluation(part: _Part) -> Evaluation:
         reliability=tuple(one for one in part.parts("reliability", _bin) if one),
         precision_recall=(curves and curves.pairs("precision_recall")) or (),
         roc=(curves and curves.pairs("roc")) or (),
+        fraud_types=part.parts("fraud_types", _fraud_type),
     )
 
 

@@ -43,6 +43,7 @@ class Batch:
     canonical file: the upload itself, or its copy when ``copied`` is true. ``labels`` (int8) is 0, 1, or -1 for
     a blank; ``None`` from any batch means that the file has no label that can be used. ``bad`` marks rows that
     are set aside: their values are NaN, and ``problems`` says why. ``notes`` are remarks that stop nothing.
+    ``bad_frauds`` counts the bad rows whose label says fraud.
     """
 
     first_row: int
@@ -53,6 +54,7 @@ class Batch:
     bad: NDArray[np.bool_]
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    bad_frauds: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets)

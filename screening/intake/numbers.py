@@ -6,6 +6,7 @@ The grammar is narrower than Python's ``float``, which takes ``1_000``, ``١`` a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,20 @@ ZERO, ONE, BLANK = 0, 1, -1
 YES = frozenset(
     {"true", "yes", "y", "t", "fraud", "fraudulent", "bad", "si", "sí", "ja", "oui", "betrug", "fraude"}
 )
+UNKNOWN = frozenset(
+    {
+        "unknown",
+        "pending",
+        "undetermined",
+        "unlabelled",
+        "unlabeled",
+        "unresolved",
+        "under review",
+        "tbd",
+        "?",
+    }
+)
+"""Values of a label that say that nobody knows yet: as little as a blank."""
 NO = frozenset(
     {
         *("false", "no", "n", "f", "legit", "legitimate", "genuine", "good", "ok", "normal", "not fraud"),
@@ -237,19 +252,21 @@ def excerpt(text: str) -> str:
     return shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
 
 
-def label(text: str, fraud: frozenset[str] = frozenset()) -> int | None:
-    """0, 1, or -1 for a blank; ``None`` for a text that is no label.
+def label(text: str, fraud: Sequence[str] = ()) -> int | None:
+    """0, 1, or -1 for a blank and for a word that says that nobody knows; ``None`` for a text that is no label.
 
-    With values that mean ``fraud`` (compared without case and surrounding spaces, numbers by their value) any other one
-    means legitimate; where the blank is all that the others are, name them so: an empty value in ``fraud`` makes blanks
-    legitimate.
+    With values that mean ``fraud`` (as :func:`label_value` gives them) it is the place of the value among them,
+    counted from 1, and any other one means legitimate. An empty value among them makes blanks legitimate.
     """
     bare = text.strip().casefold()
     if fraud:
+        said = label_value(bare)
+        if said and said in fraud:
+            return fraud.index(said) + 1
         if not bare:
             return ZERO if "" in fraud else BLANK
-        return int(label_value(bare) in fraud)
-    if not bare:
+        return BLANK if bare in UNKNOWN else ZERO
+    if not bare or bare in UNKNOWN:
         return BLANK
     if bare in YES or bare in NO:
         return int(bare in YES)

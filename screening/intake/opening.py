@@ -32,7 +32,7 @@ class _Wish:
     waiting: Callable[[], None]
     forms: Forms | None
     answers: Answers
-    fraud: frozenset[str]
+    fraud: tuple[str, ...]
 
 
 def open_transactions(
@@ -47,7 +47,7 @@ def open_transactions(
     waiting: Callable[[], None] = lambda: None,
     forms: Forms | None = None,
     answers: Answers = NOTHING_SAID,
-    fraud: frozenset[str] = frozenset(),
+    fraud: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
     """The transactions of a file, batch by batch.
 

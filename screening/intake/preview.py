@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,11 +29,13 @@ from screening.intake.text.csv_file import open_table
 from screening.intake.text.records import Block, blocks
 from screening.intake.text.text_columns import text_columns
 from screening.transactions.missing import WORDS, missing
-from screening.transactions.schema import ColumnContract
+from screening.transactions.schema import ColumnContract, normalise
 
 ROWS = 5000
 MOST_BYTES = 8 * MEGABYTE
 """Rows beyond it aren't looked at, so that a file of very long rows takes no more memory than others."""
+MOST_COUNTED = 5000
+"""Different cells after which a column isn't counted any further: it is no label."""
 DEFAULT = Limits()
 NO_COLUMNS = ColumnContract(())
 
@@ -67,22 +70,31 @@ class Sample:
     blanks: list[int]
     """How many cells of each column say nothing, of all rows of the file."""
     total: int
+    counts: Mapping[str, int]
+    """How many rows have each cell of the column that was asked about."""
     cards: CardColumns
     """Which columns of the whole file hold card numbers."""
 
 
 def sample(
-    path: Path, kind: Kind, rows: int = ROWS, *, limits: Limits = DEFAULT, scratch: Path | None = None
+    path: Path,
+    kind: Kind,
+    rows: int = ROWS,
+    *,
+    counted: str | None = None,
+    limits: Limits = DEFAULT,
+    scratch: Path | None = None,
 ) -> Sample:
     """About ``rows`` rows, at most twice as many, and the blanks of every column of the whole file.
 
-    What stands in the first rows alone says little: a column may be blank, or differ, only further down.
+    What stands in the first rows alone says little: a column may be blank, or differ, only further down. The cells of
+    the column called ``counted`` are counted over all rows, up to some thousand different ones.
 
     Raises:
         BadFile: as :func:`preview`.
     """
     with text_table(path, kind, limits, scratch) as (raw, delimiter):
-        return _sampled(raw, delimiter, rows, limits)
+        return _sampled(raw, delimiter, rows, counted, limits)
 
 
 @contextmanager
@@ -112,12 +124,16 @@ def text_table(
         yield unpacked, None if kind.streams else ","
 
 
-def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Limits) -> Sample:
+def _sampled(
+    raw: Iterator[bytes], delimiter: str | None, rows: int, counted: str | None, limits: Limits
+) -> Sample:
     opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
     header, mark = [name.strip() for name in opened.layout.header], opened.layout.delimiter
     kept: list[list[str]] = []
     cards = CardColumns(header, range(len(header)))
     blanks, total, stride = [0] * len(header), 0, 1
+    named = [place for place, name in enumerate(header) if counted and normalise(name) == normalise(counted)]
+    counts: Counter[str] = Counter()
     for block in blocks(opened.pieces, limits, mark):
         if block.overlong or block.unclosed:
             break  # it is refused, with the row, when it is read
@@ -127,12 +143,15 @@ def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Lim
             row = _cells(block.data[start : int(stops[at])], mark)
             if row is not None and len(row) == len(header):
                 kept.append(row)
-        for place, count in enumerate(_blanks(block, stops, mark, total, cards)):
+        told = _told(block, stops, mark, named[0] if len(named) == 1 else None, total, cards)
+        for place, count in enumerate(told.blanks):
             blanks[place] += count
+        if len(counts) <= MOST_COUNTED:
+            counts.update(told.counts)
         total += len(stops)
         while len(kept) > 2 * rows:
             kept, stride = kept[::2], 2 * stride
-    return Sample(header, kept, blanks, total, cards)
+    return Sample(header, kept, blanks, total, counts, cards)
 
 
 def _cells(record: bytes, delimiter: str) -> list[str] | None:
@@ -142,10 +161,23 @@ def _cells(record: bytes, delimiter: str) -> list[str] | None:
         return None
 
 
-def _blanks(
-    block: Block, stops: NDArray[np.int64], delimiter: str, before: int, cards: CardColumns
-) -> list[int]:
-    """How many cells of each column of a block say nothing; its card numbers are taken into account on the way."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How many cells of each column of a block say nothing, and how many rows have each cell of one of them."""
+
+    blanks: list[int]
+    counts: Mapping[str, int]
+
+
+def _told(  # noqa: PLR0917
+    block: Block,
+    stops: NDArray[np.int64],
+    delimiter: str,
+    counted: int | None,
+    before: int,
+    cards: CardColumns,
+) -> _Told:
+    """What a block's cells say; its card numbers are taken into account on the way."""
     pa: Any = import_module("pyarrow")
     compute: Any = import_module("pyarrow.compute")
     width = len(cards.watched)
@@ -154,12 +186,18 @@ def _blanks(
         starts = [0, *stops.tolist()]
         rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(starts)]
         cards.add_rows(rows)
-        return [sum(len(row) == width and missing(row[place]) for row in rows) for place in range(width)]
+        whole = [row for row in rows if len(row) == width]
+        blanks = [sum(missing(row[place]) for row in whole) for place in range(width)]
+        return _Told(blanks, {} if counted is None else Counter(row[counted] for row in whole))
     words = pa.array(["", *sorted(WORDS)])
     for place, cells in found.items():
         take_cells(cards, place, cells, before + 1)
     plain = (compute.utf8_lower(compute.utf8_trim_whitespace(found[place])) for place in range(width))
-    return [int(compute.sum(compute.is_in(cells, value_set=words)).as_py() or 0) for cells in plain]
+    blanks = [int(compute.sum(compute.is_in(cells, value_set=words)).as_py() or 0) for cells in plain]
+    if counted is None:
+        return _Told(blanks, {})
+    values = compute.value_counts(found[counted])
+    return _Told(blanks, {one["values"]: one["counts"] for one in values.to_pylist()})
 
 
 def _head(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from screening.cards.masking import masked
+from screening.columns.clocks import WORDS as SINCE_WORDS
+from screening.columns.clocks import Clock, counted, is_open, words_of_count
+from screening.columns.labels import Labelled, read_label
 from screening.columns.role_inference import guess_roles
 from screening.errors import BadFile, Conflict, ScreeningError
 from screening.intake import Kind, numbers
 from screening.intake.preview import sample
 from screening.transactions.schema import UNUSED, CellKind, Column, Role, normalise
+from screening.transactions.times import Since
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 RESERVED = ("new",)
@@ -23,8 +26,6 @@ MOST_COLUMNS = 1000
 EXAMPLES, EXAMPLE_SIGNS = 3, 24
 MOST_NAMED = 8
 """Columns that are named as left out."""
-MOST_VALUES = 8
-"""Values of a label that are listed."""
 KINDS: Mapping[Role, tuple[CellKind, ...]] = {
     Role.LABEL: tuple(CellKind),
     Role.TIME: (CellKind.TIME, CellKind.NUMBER),
@@ -53,6 +54,14 @@ class Choice:
     column: Column
     reason: str = ""
     examples: tuple[str, ...] = ()
+    clock: Clock | None = None
+    """What its numbers count if it is the time; ``None`` where its cells are no numbers."""
+    remark: str = ""
+    """What must be said of it though it is used, to be read after its name."""
+    labelled: Labelled | None = None
+    """Of the label: what its values mean."""
+    chosen: bool = False
+    """Whether a person said what it shall be."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON types; what ``model/data/order.py`` reads of a column is in it."""
@@ -64,15 +73,32 @@ class Choice:
             "optional": column.optional,
             "reason": self.reason,
             "examples": list(self.examples),
+            "since": None if column.since is None else column.since.value,
+            "clock": None if self.clock is None else self.clock.as_dict(),
+            "remark": self.remark,
+            "labelled": None if self.labelled is None else self.labelled.as_dict(),
+            "chosen": self.chosen,
         }
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Choice:
-        """What :meth:`as_dict` gave."""
+        """What :meth:`as_dict` gave; some of it may be missing from what an earlier version kept."""
         column = Column(
-            found["name"], Role(found["role"]), CellKind(found["kind"]), optional=found["optional"]
+            found["name"],
+            Role(found["role"]),
+            CellKind(found["kind"]),
+            optional=found["optional"],
+            since=Since(found["since"]) if found.get("since") else None,
         )
-        return cls(column, found["reason"], tuple(found["examples"]))
+        return cls(
+            column,
+            found["reason"],
+            tuple(found["examples"]),
+            Clock.from_dict(found["clock"]) if found.get("clock") else None,
+            found.get("remark", ""),
+            Labelled.from_dict(found["labelled"]) if found.get("labelled") else None,
+            found.get("chosen", False),
+        )
 
 
 def guessed(
@@ -85,7 +111,7 @@ def guessed(
     Raises:
         BadFile: it can't be read, has no such column, or holds card numbers.
     """
-    found = sample(path, kind, scratch=scratch)
+    found = sample(path, kind, counted=label, scratch=scratch)
     header, rows = found.header, found.rows
     if len(header) > MOST_COLUMNS:
         raise BadFile(
@@ -94,39 +120,38 @@ def guessed(
         )
     found.cards.check()
     name = named(header, label)
-    _check_label(name, [row[header.index(name)] for row in rows], fraud_values)
+    labelled = read_label(name, found.counts, fraud_values)
+    guesses = guess_roles(header, rows, name, found.blanks, labelled.fraud_values)
     choices = [
-        Choice(guess.column, guess.reason, _examples(row[place] for row in rows))
-        for place, guess in enumerate(guess_roles(header, rows, name, found.blanks))
+        Choice(
+            guess.column,
+            guess.reason,
+            _examples(row[place] for row in rows),
+            guess.clock,
+            guess.remark,
+            labelled if guess.column.role is Role.LABEL else None,
+        )
+        for place, guess in enumerate(guesses)
     ]
     return [choice if choice.column.name else _nameless(choice) for choice in choices]
 
 
-def _check_label(name: str, cells: Sequence[str], fraud_values: Sequence[str]) -> None:
-    """Whether cells say fraud or not; the rest of the file is looked at when it is read.
+def labelled_as(choices: Iterable[Choice]) -> Labelled | None:
+    """Return what the label of some columns says, where that is known."""
+    return next((choice.labelled for choice in choices if choice.labelled is not None), None)
+
+
+def with_counts(choices: Iterable[Choice], said: str | None) -> list[Choice]:
+    """Return the choices with what the numbers of the time count: as was said, or as they leave no doubt.
 
     Raises:
-        BadFile: one says something else, or none says fraud.
+        Undecided: they can count several things.
+        BadFile: what was said can't be.
     """
-    fraud = frozenset(map(numbers.label_value, fraud_values))
-    counts = Counter(cell.strip() for cell in cells)
-    values = ", ".join(
-        f"{numbers.excerpt(value) or 'blank'} ({count:,})" for value, count in counts.most_common(MOST_VALUES)
-    )
-    if fraud and not fraud & {numbers.label_value(value) for value in counts}:
-        raise BadFile(
-            f"No row of {name} says {' or '.join(map(numbers.excerpt, fraud_values))}. Of the rows looked at it says: "
-            f"{values}.",
-            where=f"column {name}",
-            remedy="Name the value that means fraud as the file writes it.",
-        )
-    strange = next((value for value in counts if numbers.label(value, fraud) is None), None)
-    if strange is not None:
-        raise BadFile(
-            f"{name} holds “{numbers.excerpt(strange)}”, which doesn't say whether a row was fraud. It says: {values}.",
-            where=f"column {name}",
-            remedy="Say which value means fraud (on the command line with --fraud-value), or name another column.",
-        )
+    return [
+        replace(one, column=counted(one.column, one.clock, said)) if one.column.role is Role.TIME else one
+        for one in choices
+    ]
 
 
 def named(header: Sequence[str], wanted: str) -> str:
@@ -164,20 +189,25 @@ def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Cho
     for choice in choices:
         role = roles.get(choice.column.name)
         if role is None and choice.column.role in taken:
-            role = Role.MOMENT if choice.column.role is Role.TIME else Role.NUMBER
+            dated = choice.column.role is Role.TIME and choice.column.kind is CellKind.TIME
+            role = Role.MOMENT if dated else Role.NUMBER
             role = Role.IGNORE if choice.column.role is Role.LABEL else role
             found.append(replace(choice, column=fitted(choice.column, role), reason="another has its role"))
         elif role is None:
             found.append(choice)
         else:
-            found.append(replace(choice, column=fitted(choice.column, role), reason="as you say"))
+            found.append(
+                replace(choice, column=fitted(choice.column, role), reason="as you say", chosen=True)
+            )
     return found
 
 
 def fitted(column: Column, role: Role) -> Column:
     """The column in another role, with a kind of cells that goes with it; the time is never blank."""
     kind = column.kind if column.kind in KINDS[role] else KINDS[role][0]
-    return replace(column, role=role, kind=kind, optional=column.optional and role is not Role.TIME)
+    since = column.since if role is Role.TIME else None
+    optional = column.optional and role is not Role.TIME
+    return replace(column, role=role, kind=kind, optional=optional, since=since)
 
 
 def check_columns(columns: Sequence[Column]) -> None:
@@ -217,7 +247,8 @@ def check_columns(columns: Sequence[Column]) -> None:
 def consequences(choices: Sequence[Choice]) -> list[str]:
     """What follows from the roles, in words: of what is missing, and of what is left out."""
     roles = {choice.column.role for choice in choices}
-    found = []
+    found = _of_label(labelled_as(choices))
+    found += [words for choice in choices if choice.column.role is Role.TIME for words in _of_count(choice)]
     if Role.TIME not in roles:
         found.append(
             "No column is the time: nothing looks back at earlier rows, and the test is on rows drawn at random, which "
@@ -231,12 +262,53 @@ def consequences(choices: Sequence[Choice]) -> list[str]:
         )
     dropped = [choice for choice in choices if choice.column.role is Role.IGNORE]
     if dropped:
-        shown = ", ".join(
-            f"{choice.column.name or '(no name)'} ({choice.reason})" for choice in dropped[:MOST_NAMED]
+        found.append(f"Not learned from: {_listed([(one, one.reason) for one in dropped])}.")
+    named = [one for one in choices if one.remark and one.column.role not in UNUSED]
+    if named:
+        shown = _listed([(one, one.remark) for one in named])
+        found.append(
+            f"Learned from, and to be looked at: {shown}. What is known only afterwards must be ignored."
         )
-        more = f" and {len(dropped) - MOST_NAMED} more" if len(dropped) > MOST_NAMED else ""
-        found.append(f"Not learned from: {shown}{more}.")
     return found
+
+
+def _listed(columns: Sequence[tuple[Choice, str]]) -> str:
+    shown = ", ".join(f"{one.column.name or '(no name)'} ({why})" for one, why in columns[:MOST_NAMED])
+    return shown + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
+
+
+def _of_label(labelled: Labelled | None) -> list[str]:
+    """What follows from the values of the label."""
+    if labelled is None:
+        return []
+    found = []
+    if labelled.types:
+        shown = ", ".join(f"{numbers.excerpt(name)} ({count:,})" for name, count in labelled.types)
+        found.append(
+            f"The label names {len(labelled.types)} types of fraud: {shown}. The detector finds fraud of any type, and "
+            "the share of each that it finds is measured."
+        )
+    if labelled.assumed:
+        found.append(f"“{numbers.excerpt(labelled.assumed)}” in the label was taken for legitimate.")
+    if labelled.unlabelled:
+        found.append(
+            f"{labelled.unlabelled:,} of {labelled.rows:,} rows don't say whether they were fraud: they are left out."
+        )
+    return found
+
+
+def _of_count(choice: Choice) -> list[str]:
+    """What follows from a time without a calendar."""
+    column = choice.column
+    if column.since is None:
+        if choice.clock is None or not is_open(column, choice.clock):
+            return []
+        return [f"{column.name} {words_of_count(choice.clock)}. Say what it counts first (time unit)."]
+    words = (
+        f"{column.name} was read as {SINCE_WORDS[column.since]}: no hour of the day and no weekday is known"
+    )
+    more = "files to be screened must count from the same start. If it counts something else, say so (time unit)."
+    return [f"{words}, and {more}"]
 
 
 def check_name(name: str, taken: Collection[str]) -> None:
@@ -263,7 +335,7 @@ def article(word: str) -> str:
 
 def _nameless(choice: Choice) -> Choice:
     """A column without a name is mostly a row number that some program wrote; it couldn't be found again either."""
-    return replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name")
+    return replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name", remark="")
 
 
 def _examples(cells: Iterable[str]) -> tuple[str, ...]:

@@ -63,8 +63,8 @@ def address_code(text: str) -> float | None:
     """
     plain = text.strip()
     if NUMBER.fullmatch(plain):
-        value = math.floor(float(plain))
-        return float(value) if 0 <= value < 2**32 else None
+        value = float(plain)  # 1e999 is a number too, and an infinite one
+        return float(math.floor(value)) if 0 <= value < 2**32 else None
     try:
         address = ipaddress.ip_address(plain)
     except ValueError:

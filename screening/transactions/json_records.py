@@ -201,7 +201,7 @@ class _Faults:
     def read(self, value: Any, column: Column, row: int) -> float:
         """Return the number that stands for a value; NaN for a blank, and for what is noted as a fault."""
         if column.kind is CellKind.NUMBER and type(value) in PLAIN and -LARGEST <= value <= LARGEST:
-            return float(value)  # nearly every cell, also of a row that has one odd number
+            return float(value) * column.scale  # nearly every cell, also of a row that has one odd number
         if value is None:
             if not column.optional:
                 self.add(MISSING, column.name, row)
@@ -211,9 +211,11 @@ class _Faults:
                 self.add("is missing" if value.strip() else "is empty", column.name, row, value)
             return math.nan
         number, problem = READERS[column.kind](value)
+        if problem is None and column.least is not None and number < column.least:
+            problem = "is before 1970"
         if problem is not None:
             self.add(problem, column.name, row, value)
-        return number
+        return number * column.scale
 
     def raise_any(self) -> None:
         """Raise what was noted, if anything.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem, ColumnsMissing
+from screening.transactions.times import EARLIEST, Since
 
 Matrix = NDArray[np.float64]
 SHOWN_NAMES = 8
@@ -78,6 +79,18 @@ class Column:
     kind: CellKind = CellKind.NUMBER
     optional: bool = False
     """Whether its cells may be blank."""
+    since: Since | None = None
+    """What the numbers of a time count from a start that nobody names; they are seconds once they have been read."""
+
+    @property
+    def scale(self) -> float:
+        """What a number is multiplied with as it is read."""
+        return 1.0 if self.since is None else self.since.seconds
+
+    @property
+    def least(self) -> float | None:
+        """The least number that can be meant, if there is one: no transaction happened before 1970."""
+        return EARLIEST if self.role is Role.TIME and self.kind is CellKind.TIME else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,8 @@ class ColumnContract:
     kinds: tuple[CellKind, ...] = ()
     roles: tuple[Role, ...] = ()
     optional: tuple[str, ...] = ()
+    since: Since | None = None
+    """What the numbers of the time count, where they count from a start that nobody names."""
     aliases: tuple[tuple[str, str], ...] = ()
     """What some columns are called in the file at hand; no part of what the contract is."""
 
@@ -111,12 +126,14 @@ class ColumnContract:
             kinds=tuple(column.kind for column in used),
             roles=tuple(column.role for column in used),
             optional=tuple(column.name for column in used if column.optional),
+            since=next((column.since for column in used if column.role is Role.TIME), None),
         )
 
     @property
     def plain(self) -> bool:
-        """Whether every column is a number that must be there."""
-        return not self.optional and all(kind is CellKind.NUMBER for kind in self.kinds)
+        """Whether every column is a number that must be there, and is meant as it is written."""
+        numbers = all(kind is CellKind.NUMBER for kind in self.kinds)
+        return numbers and not self.optional and self.since is None
 
     @property
     def has_calendar(self) -> bool:
@@ -128,7 +145,7 @@ class ColumnContract:
         kinds = self.kinds or (CellKind.NUMBER,) * len(self.columns)
         roles = self.roles or tuple(self._role(name) for name in self.columns)
         return tuple(
-            Column(name, role, kind, name in self.optional)
+            Column(name, role, kind, name in self.optional, self.since if role is Role.TIME else None)
             for name, role, kind in zip(self.columns, roles, kinds, strict=True)
         )
 
@@ -142,6 +159,8 @@ class ColumnContract:
             found["kinds"] = [kind.value for kind in self.kinds]
             found["roles"] = [role.value for role in self.roles]
             found["optional"] = list(self.optional)
+        if self.since is not None:  # only then: other contracts keep the fingerprint that they always had
+            found["since"] = self.since.value
         return found
 
     @classmethod
@@ -162,8 +181,13 @@ class ColumnContract:
             kinds=tuple(map(CellKind, found.get("kinds", ()))),
             roles=tuple(map(Role, found.get("roles", ()))),
             optional=tuple(map(str, found.get("optional", ()))),
+            since=None if found.get("since") is None else Since(found["since"]),
         )
-        contract.parts()  # kinds and roles must be as many as the columns
+        counted = [part for part in contract.parts() if part.since is not None]  # as many roles as columns
+        if (contract.since is not None) != bool(counted) or any(
+            part.kind is not CellKind.NUMBER for part in counted
+        ):
+            raise ValueError("what counts since a start must be a time that is a number")
         return contract
 
     def match(self, header: Sequence[str]) -> dict[str, int]:

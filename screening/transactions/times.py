@@ -15,7 +15,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- times without a zone are taken as written
-FIRST_YEAR, LAST_YEAR = 1970, 2100
+FIRST_YEAR, LAST_YEAR = 1901, 2100
+"""Dates of these years are read: nobody who pays was born before, and 1900-01-01 is how databases write no date."""
+EARLIEST = 0.0
+"""A transaction happened in 1970 or later; other dates, of births, may be earlier."""
 FIRST_NUMBER_YEAR = 1990
 """Numbers that would be an earlier time are no times: 20250104 is a date, and not a day of August 1970."""
 AHEAD = timedelta(days=366)
@@ -41,6 +44,23 @@ class Unit(StrEnum):
     MICROSECONDS = "us"
     NANOSECONDS = "ns"
     SHEET_DAYS = "days"
+
+
+class Since(StrEnum):
+    """What a number counts since a start that nobody names: the clock of a file without a calendar."""
+
+    SECONDS = "seconds"
+    MINUTES = "minutes"
+    HOURS = "hours"
+    DAYS = "days"
+
+    @property
+    def seconds(self) -> float:
+        """How many seconds one of them takes."""
+        return _SECONDS_PER[self]
+
+
+_SECONDS_PER = {Since.SECONDS: 1.0, Since.MINUTES: 60.0, Since.HOURS: 3600.0, Since.DAYS: 86_400.0}
 
 
 class Family(StrEnum):
@@ -77,6 +97,8 @@ _PER_SECOND = {
     Unit.MICROSECONDS: 1e6,
     Unit.NANOSECONDS: 1e9,
 }
+_FIRST_COMPACT = 1970
+"""Fourteen digits that would be an earlier time are an identifier."""
 _SHEET_ZERO = (datetime(1899, 12, 30) - EPOCH).total_seconds()  # noqa: DTZ001
 _FROM = (datetime(FIRST_NUMBER_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _TO = (datetime(LAST_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
@@ -136,8 +158,8 @@ SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
 def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 -- one for each way to write it
     """Seconds since 1970 of a date with or without a time of day, or of a number that counts since 1970 or 1900.
 
-    With a zone it becomes UTC, without one it is as written. ``None`` for a text that is none, that means several
-    times and ``form`` doesn't say which, or that lies outside 1970 to 2100.
+    With a zone it becomes UTC, without one it is as written; negative before 1970. ``None`` for a text that is none,
+    that means several times and ``form`` doesn't say which, or that lies outside 1901 to 2100.
     """
     if text[4:5] == "-":  # nearly always ISO 8601
         try:
@@ -204,7 +226,7 @@ def seconds_of(value: float) -> float | None:
     unit = unit_of(value)
     if unit is not None:
         return _in_seconds(value, unit)
-    if value == int(value) and 1e7 <= value < 1e8:  # 20250104, as JSON and Parquet have it
+    if 1e7 <= value < 1e8 and value == int(value):  # 20250104, as JSON and Parquet have it
         return _moment(_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
     return None
 
@@ -239,9 +261,10 @@ def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
             return None
         return (_century(three["c"]), int(three["b"]), int(three["a"])), three["clock"], None
     digits = _DIGITS_14.fullmatch(plain)
-    if digits and FIRST_YEAR <= int(digits[1]) < LAST_YEAR and _valid(tuple(map(int, digits.groups()[:3]))):  # type: ignore[arg-type]
-        clock = ":".join(part for part in digits.groups()[3:] if part)
-        return (int(digits[1]), int(digits[2]), int(digits[3])), clock, None
+    if digits and _FIRST_COMPACT <= int(digits[1]) < LAST_YEAR:
+        parts = (int(digits[1]), int(digits[2]), int(digits[3]))
+        if _valid(parts):
+            return parts, ":".join(part for part in digits.groups()[3:] if part), None
     for pattern in (_DAY_NAMED, _NAMED_DAY, _C_TIME):
         found = pattern.fullmatch(plain)
         month = found and _MONTHS.get(found["name"].casefold())

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from screening.cards.masking import masked
 from screening.columns import leakage
-from screening.columns.role_inference import MOSTLY
-from screening.columns.vocabulary import ABOUT_THE_LABEL, words_of
+from screening.columns.profiles import MOSTLY
+from screening.columns.vocabulary import speaks_of_fraud
 from screening.intake import numbers, read_records
 from screening.intake.numbers import NumberForm
 from screening.transactions import encoding
@@ -43,13 +43,15 @@ Telling = tuple[CellKind, NDArray[np.float64], Labels]
 @dataclass(frozen=True, slots=True)
 class Suspect:
     """A column that tells the label or is named after it. ``kind``: ``leak`` looks filled in afterwards, ``telling``
-    parts the classes, ``name`` only has the name. ``used``: whether the detector needs it.
+    parts the classes, ``name`` only has the name. ``used``: whether the detector needs it. ``named``: whether it is a
+    leak by its name and its values together, and not by its AUC alone.
     """
 
     column: str
     kind: str
     used: bool
     auc: float | None
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +102,15 @@ def _shown(name: str) -> str:
 
 
 def _judged(name: str, column: Telling | None, *, used: bool) -> Iterator[Suspect]:
-    auc = leakage.alone(*column) if column else None
-    if column and auc is not None and auc >= leakage.LEAK:
-        yield Suspect(name, "leak" if leakage.like_the_label(*column) else "telling", used, round(auc, 4))
-    elif set(words_of(name)) & ABOUT_THE_LABEL:
-        yield Suspect(name, "name", used, None if auc is None else round(auc, 4))
+    if column is None:
+        if speaks_of_fraud(name):
+            yield Suspect(name, leakage.Suspicion.NAME.value, used, None)
+        return
+    verdict = leakage.judge(name, *column)
+    if verdict is not None:
+        auc = round(verdict.auc, 4)
+        named = verdict.suspicion is leakage.Suspicion.LEAK and verdict.auc < leakage.LEAK
+        yield Suspect(name, verdict.suspicion.value, used, auc, named)
 
 
 def _reread(

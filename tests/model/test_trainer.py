@@ -18,9 +18,11 @@ from model.data.simulation import orders, payments
 from screening.detectors.detector import Detector, load_detector
 from screening.detectors.vectorizer import Seen
 from screening.errors import BadFile
+from screening.intake import Kind, open_transactions
 from screening.ledger.history import Context
 from screening.settings import ROOT
 from screening.transactions.json_records import from_mappings
+from screening.transactions.times import Since
 
 
 def order_for(folder: Path, frame: pd.DataFrame, **more) -> Order:
@@ -96,6 +98,55 @@ def test_progress_rises_to_the_end(made) -> None:
     assert shares[-1] > 0.9
     assert np.diff(shares).max() < 0.2  # it moves while trees grow and nets train
     assert len({text for _, text in said}) > 5
+
+
+def test_hours_from_a_start_types_of_fraud_and_places_go_all_the_way(tmp_path: Path) -> None:
+    draw = np.random.default_rng(2)
+    rows = 3000
+    kind = draw.choice(["none", "stolen", "phished"], rows, p=(0.9, 0.06, 0.04))
+    far = np.where(kind == "stolen", 3.0, 0.05)
+    lat, long = draw.uniform(40, 50, rows), draw.uniform(0, 10, rows)
+    frame = pd.DataFrame(
+        {
+            "step": np.sort(draw.integers(1, 2000, rows)),
+            "card_id": [f"c{number}" for number in draw.integers(0, 300, rows)],
+            "amount": np.round(draw.gamma(2, np.where(kind == "phished", 200, 20)), 2),
+            "lat": lat, "long": long, "merch_lat": lat + far * draw.normal(1, 0.1, rows), "merch_long": long + far,
+            "kind_of_fraud": kind,
+        }
+    )  # fmt: skip
+    order = order_for(tmp_path, frame, label="kind_of_fraud", quick=True)
+    trainer.train(order, lambda *_: None)
+    files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
+    detector = load_detector("made", *files, tmp_path / "compiled")
+    assert detector.contract.since is Since.HOURS
+    assert "distance(lat, long, merch_lat, merch_long)" in detector.vectorizer.inputs
+    card = detector.card
+    assert card is not None
+    counts = {one.name: one.rows for one in card.training_data.fraud_types}
+    assert counts == {name: int((kind == name).sum()) for name in ("stolen", "phished")}
+    assert sum(one.share or 0 for one in card.training_data.fraud_types) == pytest.approx(1)
+    assert card.metrics.validation is not None
+    tested = {one.name: one for one in card.metrics.validation.fraud_types}
+    flagged = card.metrics.validation.flagged
+    assert flagged is not None
+    caught = sum((one.recall or 0) * (one.rows or 0) for one in tested.values())
+    assert caught == pytest.approx((flagged.recall or 0) * (card.metrics.validation.frauds or 0)), (
+        "of all, together"
+    )
+    assert (tested["stolen"].recall or 0) > 0.5, "they are far from home"
+    later = frame.drop(columns="kind_of_fraud").tail(200)
+    given = from_mappings(later.astype(object).to_dict("records"), detector.contract)
+    assert given.column("step").max() == frame["step"].max() * 3600.0
+    whole = detector.probabilities(given, Seen())
+    written = tmp_path / "later.csv"
+    later.to_csv(written, index=False)
+    read = list(
+        open_transactions(
+            written, Kind.CSV, lambda _: detector.contract, canonical=tmp_path / "canonical.csv"
+        )
+    )
+    np.testing.assert_array_equal(detector.probabilities(read[0].transactions, Seen()), whole)
 
 
 def test_three_columns_are_enough(tmp_path: Path) -> None:

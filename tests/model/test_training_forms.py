@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from model.data.data_quality import examine
 from model.data.labelled_table import Table, read_table
 from model.data.order import Order
 from screening.columns.role_inference import guess_roles
-from screening.errors import BadFile
+from screening.errors import BadFile, Undecided
 from screening.intake import Kind
 from screening.intake.preview import sample
-from screening.training.column_choices import guessed
+from screening.training.column_choices import Choice, consequences, guessed, with_counts
 from screening.transactions.schema import CellKind, Role
+from tests.screening.columns.labelled_files import past
 from tests.screening.uploads.test_forms import AMOUNTS, DAY_FORMS, TIMES
-
-ROWS = 1200
-
-
-def past(rows: int = ROWS) -> pd.DataFrame:
-    """Payments of some weeks; a twentieth is fraud."""
-    draw = np.random.default_rng(3)
-    start = datetime(2025, 1, 4, 7, 30, 44)  # noqa: DTZ001
-    return pd.DataFrame(
-        {
-            "tx_time": [start + timedelta(minutes=37 * number) for number in range(rows)],
-            "customer_id": [f"C{number}" for number in draw.integers(0, 150, rows)],
-            "amount": np.round(draw.gamma(1, 400, rows), 2) + 0.01,
-            "channel": draw.choice(["web", "shop", "app"], rows),
-            "fraud": (np.arange(rows) % 20 == 7).astype(int),
-        }
-    )
 
 
 def written(folder: Path, frame: pd.DataFrame) -> Path:
@@ -170,3 +155,84 @@ def test_codes_of_letters_and_digits_are_no_numbers_and_no_dates() -> None:
     assert kinds["terminal"] is CellKind.TEXT
     assert kinds["branch"] is CellKind.TEXT
     assert kinds["serial"] is not CellKind.TIME
+
+
+@pytest.mark.parametrize(("unit", "seconds"), [("hours", 3600.0), ("minutes", 60.0), ("days", 86_400.0)])
+def test_a_time_that_counts_becomes_seconds_once_it_was_said_what_it_counts(
+    tmp_path: Path, unit: str, seconds: float
+) -> None:
+    frame = past()
+    steps = np.sort(np.random.default_rng(5).integers(1, 743, len(frame)))
+    choices = guessed(written(tmp_path, frame.assign(tx_time=steps)), Kind.CSV, "fraud")
+    assert any("Say what it counts first" in words for words in consequences(choices))
+    with pytest.raises(Undecided):
+        with_counts(choices, None)
+    settled = with_counts(choices, unit)
+    assert any(f"{unit} since a start" in words for words in consequences(settled))
+    columns = tuple(Choice.from_dict(one.as_dict()).column for one in settled)
+    table = table_of(tmp_path / "past.csv", columns=columns)
+    np.testing.assert_array_equal(column(table, "tx_time"), steps * seconds)
+    with pytest.raises(Undecided, match="counts from some start"):
+        table_of(tmp_path / "past.csv")
+
+
+def test_types_of_fraud_are_one_fraud_to_the_detector_and_told_apart_in_the_table(tmp_path: Path) -> None:
+    frame = past()
+    kinds = np.where(frame["fraud"] == 1, np.where(frame.index % 60 == 7, "stolen", "phished"), "none")
+    file = written(tmp_path, frame.assign(fraud=kinds))
+    read = table_of(file)
+    assert read.types == ("phished", "stolen")
+    np.testing.assert_array_equal(read.label, frame["fraud"])
+    assert np.bincount(read.kind).tolist() == [1140, 40, 20]
+    assert read.rows(read.label == 1).kind.min() == 1
+    said = " ".join(consequences(guessed(file, Kind.CSV, "fraud")))
+    assert "2 types of fraud: phished (40), stolen (20)" in said
+    assert "“none” in the label was taken for legitimate" in said
+
+
+def test_a_type_of_fraud_that_stands_far_down_alone_is_known(tmp_path: Path) -> None:
+    frame = past(12_000)
+    kinds = np.where(frame["fraud"] == 1, np.where(frame.index % 40 == 7, "a", "b"), "none").astype(object)
+    kinds[11_003] = "c"
+    (label,) = [
+        one
+        for one in guessed(written(tmp_path, frame.assign(fraud=kinds)), Kind.CSV, "fraud")
+        if one.labelled
+    ]
+    assert label.labelled is not None
+    assert [name for name, _ in label.labelled.types] == ["a", "b", "c"]
+
+
+def test_rows_that_are_left_out_are_counted_with_their_frauds_and_why(tmp_path: Path) -> None:
+    frame = past().astype({"amount": object})
+    frame.loc[[7, 27, 30], "amount"] = "see note"
+    columns = tuple(choice.column for choice in guessed(written(tmp_path, past()), Kind.CSV, "fraud"))
+    read = table_of(written(tmp_path, frame), columns=columns)
+    assert (read.set_aside, read.set_aside_frauds) == (3, 2)
+    report = examine(
+        read.contract,
+        read.values,
+        read.label,
+        set_aside=read.set_aside,
+        set_aside_frauds=read.set_aside_frauds,
+        problems=read.problems,
+    ).report
+    assert (
+        report["findings"][0]["words"] == "3 rows, 2 of them fraud, can't be read (amount is not a number)."
+    )
+    assert (report["frauds"], report["frauds_learned_from"]) == (60, 58)
+
+
+def test_dates_of_birth_are_read_and_a_transaction_before_1970_is_not(tmp_path: Path) -> None:
+    frame = past()
+    births = [f"{1930 + at % 75}-03-{1 + at % 28:02d}" for at in range(len(frame))]
+    read = table_of(written(tmp_path, frame.assign(dob=births)))
+    expected = (pd.to_datetime(pd.Series(births)) - pd.Timestamp(1970, 1, 1)).dt.total_seconds()
+    np.testing.assert_array_equal(column(read, "dob"), expected)
+    assert examine(read.contract, read.values, read.label).keep.all(), "no birth is an impossible time"
+    early = frame.astype({"tx_time": object})
+    early.loc[3, "tx_time"] = "1950-01-01 10:00:00"
+    columns = tuple(choice.column for choice in guessed(written(tmp_path, frame), Kind.CSV, "fraud"))
+    left = table_of(written(tmp_path, early), columns=columns)
+    assert left.set_aside == 1
+    assert left.problems[0].problem == "is before 1970"

@@ -191,3 +191,92 @@ def test_the_audit_log_knows_who_made_it(run, past: Path, settings: Settings) ->
     last = json.loads(lines[-1])
     assert (last["event"], last["name"]) == ("training_done", "mine")
     assert "command line" in last["user"]
+
+
+def counted(tmp_path: Path) -> Path:
+    file = tmp_path / "counted.csv"
+    rows = [f"{3 * number},c{number % 50},{10 + number % 13}.50,{KINDS[number % 9]}" for number in range(240)]
+    file.write_text("\n".join(["step,card_id,amount,is_fraud", *rows, ""]))
+    return file
+
+
+KINDS = ("stolen", "0", "0", "0", "phished", "0", "0", "0", "0")
+
+
+def test_what_the_time_counts_is_asked_and_then_reaches_the_order(
+    run, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[dict[str, object]] = []
+    real = train.Workshop
+    monkeypatch.setattr(
+        train,
+        "Workshop",
+        lambda folder, order, module: orders.append(order) or real(folder, order, module),
+    )
+    file = counted(tmp_path)
+    asked = run(file, "--label", "is_fraud")
+    assert asked.exit_code == 1
+    assert "--time-unit hours or --time-unit days" in asked.output
+    assert left(settings) == []
+    result = run(file, "--label", "is_fraud", "--time", "step", "--time-unit", "hours")
+    assert result.exit_code == 0, result.output
+    assert "hours since a start" in result.output
+    assert "2 types of fraud: stolen (27), phished (27)" in result.output
+    [order] = orders
+    (time,) = [one for one in order["columns"] if one["role"] == "time"]  # type: ignore[attr-defined]
+    assert (time["name"], time["kind"], time["since"]) == ("step", "number", "hours")
+    assert order["fraud_values"] == ("stolen", "phished")
+    assert order["answers"]["time_unit"] is None  # type: ignore[index]
+    assert run(file, "--label", "is_fraud", "--time-unit", "weeks", "--name", "b").exit_code == 2
+    refused = run(file, "--label", "is_fraud", "--time-unit", "ms", "--name", "b")
+    assert "don't count ms since 1970" in refused.output
+
+
+def test_what_was_found_in_the_rows_is_told_with_the_frauds_that_were_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = {"words": "3 rows, 2 of them fraud, can't be read (amount is not a number).", "done": "left out"}
+    types = [{"name": "stolen", "rows": 4, "recall": 0.75}, {"name": "phished", "rows": 0, "recall": None}]
+    train._tell(
+        {
+            "cleaning": {
+                "rows": 200,
+                "rows_learned_from": 197,
+                "frauds": 23,
+                "frauds_learned_from": 21,
+                "findings": [found],
+            },
+            "metrics": {
+                "validation": {"name": "later rows", "fraud_types": types, "flagged": {"threshold": 0.8}}
+            },
+        },
+        "made",
+        Path("made"),
+    )
+    said = capsys.readouterr().out
+    assert "Learned from 197 of 200 rows, 21 of 23 frauds." in said
+    assert "3 rows, 2 of them fraud, can't be read (amount is not a number). (left out)" in said
+    assert "Recall of stolen: 75.0" in said
+    assert "of 4 test rows at 0.8" in said
+    assert "Recall of phished: none among the test rows" in said
+
+
+def test_a_column_that_was_chosen_is_kept_though_it_gives_the_label_away(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "leak.csv"
+    lines = table(HEADER + ",chargebacks").decode().splitlines()
+    file.write_text("\n".join([lines[0], *(f"{line},{line[-1]}" for line in lines[1:]), ""]))
+    orders: list[dict[str, object]] = []
+    real = train.Workshop
+    monkeypatch.setattr(
+        train,
+        "Workshop",
+        lambda folder, order, module: orders.append(order) or real(folder, order, module),
+    )
+    first = run(file, "--label", "is_fraud", "--name", "a")
+    assert "Not learned from: chargebacks (alone tells fraud from the rest" in first.output
+    second = run(file, "--label", "is_fraud", "--name", "b", "--role", "chargebacks=number")
+    assert "Not learned from" not in second.output
+    chosen = [[one["name"] for one in order["columns"] if one["chosen"]] for order in orders]  # type: ignore[attr-defined]
+    assert chosen == [[], ["chargebacks"]]

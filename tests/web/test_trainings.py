@@ -148,6 +148,46 @@ def test_the_value_that_means_fraud_is_named_with_the_file(admin: Admin, setting
     assert order["fraud_values"] == ["charged off"]
 
 
+def test_several_values_that_mean_fraud_are_types_and_told(admin: Admin) -> None:
+    content = re.sub(rb",1\n", b",stolen\n", table()).replace(b",stolen\n", b",phished\n", 5)
+    made = admin.sent(content)
+    page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
+    assert "2 types of fraud: stolen (18), phished (5)" in page
+    assert admin.row(made).options["fraud_values"] == ["stolen", "phished"]
+    named = admin.sent(content.replace(b",0\n", b",A\n"), fraud_value="phished; stolen", name="named")
+    assert admin.row(named).options["fraud_values"] == ["phished", "stolen"]
+
+
+def test_the_page_asks_what_a_time_counts_and_keeps_the_answer(admin: Admin) -> None:
+    lines = table().decode().splitlines()
+    rows = [f"{3 * at},{line.split(',', 1)[1]}" for at, line in enumerate(lines[1:])]
+    made = admin.sent("\n".join(["step" + lines[0].removeprefix("paid_at"), *rows, ""]).encode())
+    page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
+    assert "Say what it counts first" in page
+    asked = admin.start(made)
+    assert asked.status_code == 400
+    assert "its numbers can be hours or days" in asked.get_data(as_text=True)
+    assert admin.start(made, time_unit="weeks").status_code == 400
+    assert admin.start(made, time_unit="hours").status_code == 303
+    options = admin.row(made).options
+    assert options["time_unit"] == "hours"
+    assert options["answers"]["time_unit"] is None
+    (time,) = [column for column in options["columns"] if column["role"] == "time"]
+    assert (time["name"], time["since"]) == ("step", "hours")
+
+
+def test_a_leak_that_is_chosen_on_the_page_is_kept(admin: Admin) -> None:
+    lines = table().decode().splitlines()
+    rows = [f"{line},{line[-1]}" for line in lines[1:]]
+    made = admin.sent("\n".join([lines[0] + ",chargebacks", *rows, ""]).encode())
+    page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
+    assert "Not learned from: chargebacks (alone tells fraud from the rest" in page
+    assert admin.start(made, **{"role-5": "number"}).status_code == 303
+    columns = {column["name"]: column for column in admin.row(made).options["columns"]}
+    assert (columns["chargebacks"]["role"], columns["chargebacks"]["chosen"]) == ("number", True)
+    assert not columns["amount"]["chosen"]
+
+
 def test_the_options_reach_the_workshop_as_its_order(
     admin: Admin, trainer: TrainingRunner, settings: Settings
 ) -> None:

@@ -9,6 +9,7 @@ from screening.features.computation.matrix import Sheet
 from screening.features.definitions.catalogue import country_of, is_category, one_hot
 from screening.features.definitions.definition import Definition
 from screening.features.definitions.feature import DAY, HOUR, PER
+from screening.features.definitions.places import kilometres
 from screening.transactions.schema import CellKind, Column, Matrix, Role
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,10 @@ def fill_rows(definition: Definition, values: Matrix, sheet: Sheet) -> None:
                 _moment(column.name, time - cells, sheet)
         elif column.role is not Role.ENTITY:
             _number(definition, column, cells, sheet)
+    for places in definition.distances:
+        ends = (values[:, definition.contract.columns.index(name)] for name in places)
+        apart = kilometres(*ends)  # of a blank there is none, and its own feature says so
+        sheet.put(("distance", *places), np.log1p(np.nan_to_num(apart)))
 
 
 def _number(definition: Definition, column: Column, cells: Floats, sheet: Sheet) -> None:

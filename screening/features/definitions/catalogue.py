@@ -7,14 +7,26 @@ from dataclasses import replace
 
 from screening.features.definitions.feature import Feature, Shape
 from screening.features.definitions.lookback import looking_back
+from screening.features.definitions.places import Distance
 from screening.features.definitions.specification import Specification
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
+from screening.transactions.times import Since
 
 
 def catalogue(definition: Specification) -> tuple[Feature, ...]:
     """All features of a definition; names are made different where columns are called alike."""
     found = [feature for column in definition.contract.parts() for feature in _of_column(definition, column)]
+    found += [_of_distance(places) for places in definition.distances]
     return tuple(_with_own_names([*found, *looking_back(definition)]))
+
+
+def _of_distance(places: Distance) -> Feature:
+    one, other = (
+        f"{places.latitude}, {places.longitude}",
+        f"{places.other_latitude}, {places.other_longitude}",
+    )
+    words = f"the distance from {one} to {other}"
+    return Feature(places.name, tuple(places), words, Shape.DISTANCE, ("distance", *places))
 
 
 def _with_own_names(features: Iterable[Feature]) -> Iterator[Feature]:
@@ -68,6 +80,9 @@ def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
 
 def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
     """The hour, and the day of the week; night and week mean something for dates only, not for a count of seconds."""
+    if column.since is not None:
+        yield from _of_count(column)
+        return
     name, words, topic = column.name, f"the hour of {what}", f"hour of {column.name}"
     yield Feature(f"hour({name})", (name,), words, Shape.HOUR, ("hour", name), topic=topic)
     if column.kind is CellKind.TIME:
@@ -80,6 +95,17 @@ def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
         yield Feature(f"weekday({name})", (name,), words, Shape.WEEKDAY, ("weekday", name), topic=topic)
         words = f"{name} is on a weekend"
         yield Feature(f"weekend({name})", (name,), words, Shape.FLAG, ("weekend", name), topic=topic)
+
+
+def _of_count(column: Column) -> Iterator[Feature]:
+    """Where in a day of 24 hours a count stands. Which hour of a clock that is nobody knows, and no name says so."""
+    if column.since is Since.DAYS:
+        return
+    name, topic = column.name, f"part of day {column.name}"
+    words = f"the time since {name} last completed a day of 24 hours from its start"
+    yield Feature(f"part of day({name})", (name,), words, Shape.DAY_PART, ("hour", name), topic=topic)
+    yield Feature(f"part of day sine({name})", (name,), words, Shape.CYCLE, ("sine", name), topic=topic)
+    yield Feature(f"part of day cosine({name})", (name,), words, Shape.CYCLE, ("cosine", name), topic=topic)
 
 
 def _of_moment(definition: Specification, column: Column) -> Iterator[Feature]:

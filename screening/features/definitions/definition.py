@@ -6,6 +6,7 @@ read from a file can't name one thing and mean another.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -17,8 +18,9 @@ from screening.features.countries.ranges import Ranges
 from screening.features.definitions.catalogue import catalogue, country_of
 from screening.features.definitions.feature import Feature
 from screening.features.definitions.options import Options
+from screening.features.definitions.places import Distance
 from screening.features.definitions.specification import Specification
-from screening.transactions.schema import Role
+from screening.transactions.schema import CellKind, Role
 
 VERSION = 2
 
@@ -50,7 +52,7 @@ class Definition(Specification):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types; :meth:`from_dict` reads them."""
-        return {
+        found = {
             "version": VERSION,
             "contract": self.contract.as_dict(),
             "options": self.options.as_dict(),
@@ -62,6 +64,9 @@ class Definition(Specification):
             "profiled": list(self.profiled),
             "ranges": None if self.ranges is None else self.ranges.as_dict(),
         }
+        if self.distances:
+            found["distances"] = [list(places) for places in self.distances]
+        return found
 
     @classmethod
     def from_dict(cls, given: object) -> Definition:
@@ -83,8 +88,13 @@ class Definition(Specification):
 KEYS = {"version", "contract", "options", "unit", "fills", "levels", "shown", "tracked", "profiled", "ranges"}
 
 
+LATER_KEYS = {"distances"}
+"""Those that only some definitions have."""
+
+
 def _read(given: object) -> Definition:
-    found = json_reading.record(given, "it", KEYS)
+    there = set(given) & LATER_KEYS if isinstance(given, Mapping) else set()
+    found = json_reading.record(given, "it", KEYS | there)
     if found["version"] != VERSION:
         raise ValueError(f"its version is {found['version']!r}, and this project reads {VERSION}")
     contract = json_reading.contract(found["contract"])
@@ -104,9 +114,17 @@ def _read(given: object) -> Definition:
         json_reading.names(found["tracked"], "the tracked entities"),
         json_reading.names(found["profiled"], "the profiled entities"),
         None if found["ranges"] is None else Ranges.from_dict(found["ranges"]),
+        tuple(map(_distance, json_reading.listed(found.get("distances", []), "the distances"))),
     )
     _check_names(definition)
     return definition
+
+
+def _distance(given: object) -> Distance:
+    found = json_reading.names(given, "a distance")
+    if len(found) != len(Distance._fields):
+        raise ValueError("a distance isn't of two places")
+    return Distance(*found)
 
 
 def _check_names(definition: Definition) -> None:
@@ -116,6 +134,9 @@ def _check_names(definition: Definition) -> None:
     if not set(definition.profiled) <= set(definition.tracked):
         raise ValueError("a profiled column isn't a tracked one")
     known = set(definition.contract.columns)
+    numbers = {part.name for part in definition.contract.parts() if part.kind is CellKind.NUMBER}
+    if not {name for places in definition.distances for name in places} <= numbers:
+        raise ValueError("a distance is of a column that is no number of the contract")
     if definition.ranges is not None:
         known |= set(map(country_of, definition.contract.columns))
         _check_countries(definition, len(definition.ranges.names))

@@ -33,6 +33,10 @@ class Shape(StrEnum):
     SHARE = "share"
     FREQUENCY = "frequency"
     HOUR = "hour"
+    DAY_PART = "day part"
+    """Hours since a count last completed a day."""
+    DISTANCE = "distance"
+    """log1p of kilometres."""
     WEEKDAY = "weekday"
     """0 is Monday."""
     CYCLE = "cycle"
@@ -140,6 +144,8 @@ SHOWN: dict[Shape, Callable[[float], str]] = {
     Shape.SHARE: _share,
     Shape.FREQUENCY: lambda value: _share(math.expm1(value * math.log1p(PER)) / PER),
     Shape.HOUR: _clock,
+    Shape.DAY_PART: lambda value: f"{value:.1f} h",
+    Shape.DISTANCE: lambda value: f"{number(_unlogged(value))} km",
     Shape.WEEKDAY: lambda value: WEEKDAYS[round(value) % 7],
 }
 """How the value of each shape is said; the rest have no value that says more than the words, or need a scale."""

@@ -11,6 +11,7 @@ from screening.features.countries.ranges import Ranges
 from screening.features.definitions.catalogue import country_of, is_category
 from screening.features.definitions.definition import Definition
 from screening.features.definitions.options import DEFAULTS, Options
+from screening.features.definitions.places import Distance, distances_of
 from screening.features.definitions.specification import Levels
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 
@@ -53,7 +54,27 @@ def define(
             levels[name], shown[name] = _levels(places[places >= 0], len(cells), options)
         if column.role is Role.AMOUNT:
             unit = _unit(present)
-    return Definition(contract, options, unit, fills, levels, shown, tuple(tracked), tuple(profiled), ranges)
+    return Definition(
+        contract,
+        options,
+        unit,
+        fills,
+        levels,
+        shown,
+        tuple(tracked),
+        tuple(profiled),
+        ranges,
+        _distances(contract, values),
+    )
+
+
+def _distances(contract: ColumnContract, values: Matrix) -> tuple[Distance, ...]:
+    numbers = {
+        column.name: cells
+        for column, cells in zip(contract.parts(), np.asarray(values).T, strict=True)
+        if column.role is Role.NUMBER and column.kind is CellKind.NUMBER
+    }
+    return distances_of(list(numbers), numbers)
 
 
 def _levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:

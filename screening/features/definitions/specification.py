@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from screening.features.countries.ranges import Ranges
 from screening.features.definitions.options import DEFAULTS, Options
+from screening.features.definitions.places import Distance
 from screening.transactions.schema import Column, ColumnContract, Role
 
 Levels = tuple[tuple[float, float], ...]
@@ -32,6 +33,8 @@ class Specification:
     """Those of them that come back often enough for their amounts to tell what is usual."""
     ranges: Ranges | None = None
     """The countries of addresses."""
+    distances: tuple[Distance, ...] = ()
+    """Two places each, whose distance is a feature."""
 
     @property
     def looks_back(self) -> bool:

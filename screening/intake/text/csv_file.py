@@ -122,7 +122,7 @@ def read_table(
     all_bad: bool = False,
     lines: bool = True,
     forms: Forms | None = None,
-    fraud: frozenset[str] = frozenset(),
+    fraud: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
     """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 
@@ -271,6 +271,7 @@ class _Reader:
             bad=parsed.bad,
             problems=self._tally.shown(parsed),
             notes=notes,
+            bad_frauds=parsed.bad_frauds,
         )
 
     def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:

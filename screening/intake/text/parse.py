@@ -38,7 +38,7 @@ class Layout:
     positions: tuple[int, ...]
     label: int | None
     delimiter: str
-    fraud: frozenset[str] = frozenset()
+    fraud: tuple[str, ...] = ()
     """The values of the label that mean fraud; empty for those that everybody uses."""
     readers: tuple[CellReader, ...] | None = None
     """How each of the contract's columns is read; ``None`` for plain numbers that must all be there."""
@@ -63,6 +63,8 @@ class Parsed:
     """Whether a record is ragged, so that the file can't be trusted at all."""
     doubtful: int = 0
     """Cells that can't be used by the form of their column and mean something by another."""
+    bad_frauds: int = 0
+    """Rows that can't be used and whose label says fraud."""
     hopeless: bool = False
     """Whether nothing after the last problem can be told apart."""
 
@@ -196,6 +198,9 @@ class _Exact:
         if wrong:
             values[:] = np.nan
             self._explain(index, row, wrong)
+            place = self._layout.label
+            kind = None if place is None else numbers.label(row[place], self._layout.fraud)
+            self.parsed.bad_frauds += kind is not None and kind > 0
         elif self._layout.label is not None:
             found = numbers.label(row[self._layout.label], self._layout.fraud)
             self._labels_fit = self._labels_fit and found is not None
@@ -262,7 +267,7 @@ def _usable(values: Matrix) -> bool:
     return not values.size or bool(np.abs(values).max() <= numbers.LARGEST)  # false for NaN too
 
 
-def _labels(column: Any, fraud: frozenset[str]) -> NDArray[np.int8] | None:
+def _labels(column: Any, fraud: tuple[str, ...]) -> NDArray[np.int8] | None:
     parts = []
     for chunk in column.chunks:
         known = [numbers.label(text, fraud) for text in chunk.dictionary.to_pylist()]

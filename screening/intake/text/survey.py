@@ -136,18 +136,18 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers) -> Forms:
     by_name = {one.column.name: one for one in seen}
     of_numbers = [one.numbers for one in seen if one.column.kind is CellKind.NUMBER]
     for column in layout.contract.parts():
-        reader = CellReader(column.kind, column.optional)
+        reader = CellReader.of(column)
         one = by_name.get(column.name)
         if one is not None and column.kind is CellKind.NUMBER:
             others = [each for each in of_numbers if each is not one.numbers]
             amount = column.role is Role.AMOUNT
             form, told = number_form(one.name, one.numbers, others, answers, amount=amount)
             forms[one.name] = form
-            reader = CellReader(column.kind, column.optional, numbers=form)
+            reader = CellReader.of(column, numbers=form)
             notes += told
         elif one is not None and column.kind is CellKind.TIME:
             time, told = time_form(one.name, one.times, answers)
-            reader = CellReader(column.kind, column.optional, times=time)
+            reader = CellReader.of(column, times=time)
             notes += told
         elif one is not None and one.shortened is not None:
             raise BadFile(

@@ -13,7 +13,7 @@ from screening.intake import numbers
 from screening.intake.numbers import NumberForm
 from screening.transactions import encoding, times
 from screening.transactions.missing import SHEET_ERROR, WORDS, missing
-from screening.transactions.schema import CellKind, ColumnContract
+from screening.transactions.schema import CellKind, Column, ColumnContract
 from screening.transactions.times import TimeForm
 
 Floats = NDArray[np.float64]
@@ -40,6 +40,17 @@ class CellReader:
     optional: bool = False
     numbers: NumberForm | None = None
     times: TimeForm | None = None
+    scale: float = 1.0
+    """What a number is multiplied with: a time that counts hours becomes seconds."""
+    least: float | None = None
+    """The least that a cell can mean, if there is such a bound."""
+
+    @classmethod
+    def of(
+        cls, column: Column, numbers: NumberForm | None = None, times: TimeForm | None = None
+    ) -> CellReader:
+        """The reader of a contract's column, with the form that the file's column was found to have."""
+        return cls(column.kind, column.optional, numbers, times, column.scale, column.least)
 
     @property
     def decimal(self) -> str:
@@ -51,23 +62,27 @@ class CellReader:
         """Whether numbers are read with the other sign."""
         return self.numbers is not None and self.numbers.turned
 
-    def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
+    def read(self, text: str) -> float | None:
         """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
         if missing(text):
             return math.nan if self.optional else None
         if self.kind is CellKind.NUMBER:
-            if self.numbers is None:
-                return numbers.plain(text)
-            return numbers.number(text, self.numbers)
+            found = numbers.plain(text) if self.numbers is None else numbers.number(text, self.numbers)
+            return None if found is None else found * self.scale
         if self.kind is CellKind.TEXT:
             plain = text.strip()
             spoiled = times.SHORTENED.fullmatch(plain) or SHEET_ERROR.fullmatch(plain)
             return None if spoiled else encoding.text_code(text)
         if self.kind is CellKind.TIME:
-            if self.times is None:
-                return times.time_of(text) if text.strip()[4:5] == "-" else None
-            return times.time_of(text, self.times)
+            if self.times is None and text.strip()[4:5] != "-":
+                return None
+            moment = times.time_of(text, self.times or times.AUTO)
+            return None if moment is None or self.early(moment) else moment
         return encoding.address_code(text)
+
+    def early(self, found: float) -> bool:
+        """Whether a cell means less than it can."""
+        return self.least is not None and found < self.least
 
     def doubtful(self, text: str) -> bool:
         """Whether a cell that :meth:`read` refuses means something by another form than the reader's."""
@@ -79,7 +94,10 @@ class CellReader:
             return numbers.contrary(text, self.numbers)
         if times.SHORTENED.fullmatch(text.strip()):
             return True
-        return self.kind is CellKind.TIME and times.family_of(text) is not None
+        if self.kind is not CellKind.TIME or times.family_of(text) is None:
+            return False
+        moment = times.time_of(text, self.times or times.AUTO)
+        return moment is None or not self.early(moment)
 
     def explain(self, text: str) -> str:
         """What is wrong with a cell that :meth:`read` refuses, in words."""
@@ -90,6 +108,9 @@ class CellReader:
         if times.SHORTENED.fullmatch(text.strip()):
             return SHORTENED
         if self.kind is CellKind.TIME:
+            moment = times.time_of(text, self.times or times.AUTO)
+            if moment is not None and self.early(moment):
+                return "is before 1970"
             return "is not a date and time that is read here"
         return "is not an IP address"
 
@@ -98,7 +119,7 @@ def readers_of(contract: ColumnContract) -> tuple[CellReader, ...] | None:
     """How the columns of a contract are read; ``None`` where all are numbers that must be there: no more is needed."""
     if contract.plain:
         return None
-    return tuple(CellReader(column.kind, column.optional) for column in contract.parts())
+    return tuple(map(CellReader.of, contract.parts()))
 
 
 def arrow_type(pa: Any, reader: CellReader) -> Any:
@@ -116,6 +137,8 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
         found: Floats = column.combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
         if reader.turned:
             found = 0.0 - found  # no negative zero
+        if reader.scale != 1.0:
+            found = found * reader.scale  # Arrow's own numbers can't be written to
         usable = np.abs(found) <= numbers.LARGEST
         return found if (usable | (np.isnan(found) & reader.optional)).all() else None
     parts = [_texts(chunk, reader) for chunk in column.chunks]

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -67,7 +67,16 @@ READING_HELP = {
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how a file is meant which can be read in two ways."""
-    for name, values in reversed(ANSWERS.items()):
+    return options_of(ANSWERS)(command)
+
+
+def options_of(answers: Mapping[str, Sequence[str]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what adds an option for each question, with its answers."""
+    return lambda command: _with_options(command, answers)
+
+
+def _with_options(command: Callable[..., Any], answers: Mapping[str, Sequence[str]]) -> Callable[..., Any]:
+    for name, values in reversed(list(answers.items())):
         option = f"--{name.replace('_', '-')}"
         command = click.option(option, name, type=click.Choice(values), help=READING_HELP[name])(command)
     return command

@@ -7,14 +7,17 @@ import re
 import sys
 import tempfile
 import time as clock
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
+from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.errors import ScreeningError
 from screening.intake import Kind, identify
+from screening.intake.forms import ANSWERS
 from screening.intake.tokenizing import Replaced, replace_card_numbers
 from screening.training.column_choices import (
     KINDS,
@@ -23,13 +26,15 @@ from screening.training.column_choices import (
     check_name,
     consequences,
     guessed,
+    labelled_as,
     overruled,
+    with_counts,
 )
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
 from screening.transactions.schema import Role
-from screening.web.cli.commands import TOKENIZE, only_these, plainly, reading_options, tokens
+from screening.web.cli.commands import TOKENIZE, only_these, options_of, plainly, tokens
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -74,7 +79,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
     "fraud_values",
     multiple=True,
     metavar="VALUE",
-    help="The label's value that means fraud (may be given more than once); any other one means legitimate.",
+    help="The label's value that means fraud; any other one means legitimate. Given more than once: types of fraud.",
 )
 @click.option("--time", metavar="COLUMN", help="The column that says when a transaction happened.")
 @click.option("--amount", metavar="COLUMN", help="The column of the amount.")
@@ -96,7 +101,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option("--quick", is_flag=True, help="A first look: a small net of fixed size, tested once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @TOKENIZE
-@reading_options
+@options_of({**ANSWERS, "time_unit": TRAINING_ANSWERS})
 @with_appcontext
 @plainly
 def train(
@@ -132,10 +137,14 @@ def train(
         if replaced is not None:
             file, kind, filename = Path(scratch) / "tokens.csv", Kind.CSV, f"{file.stem}.csv"
         choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
+        with suppress(ScreeningError):  # what is open is asked below, when all that follows was said
+            choices = with_counts(choices, answers["time_unit"])
         _show(choices)
         for words in consequences(choices):
             click.echo(f"Note: {words}", err=True)
+        choices = with_counts(choices, answers["time_unit"])
         check_columns([choice.column for choice in choices])
+        labelled = labelled_as(choices)
         order = {
             "file": str(file.resolve()),
             "filename": filename,
@@ -145,8 +154,8 @@ def train(
             "columns": [choice.as_dict() for choice in choices],
             "label_delay": label_delay,
             "keep_leaks": keep_leaks,
-            "fraud_values": fraud_values,
-            "answers": answers,
+            "fraud_values": fraud_values if labelled is None else labelled.fraud_values,
+            "answers": {**answers, "time_unit": of_file(answers["time_unit"])},
             "quick": quick,
             "ranges": None if ip_countries is None else str(ip_countries.resolve()),
             "seed": seed,
@@ -173,6 +182,18 @@ def _with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]
         )
         click.echo(f"Tokens in place of card numbers: {', '.join(found.columns)} ({found.cells:,} cells)\n")
     return found
+
+
+def _tell_cleaning(cleaning: dict[str, Any]) -> None:
+    """Say what was found in the rows, and how many rows and frauds weren't learned from."""
+    if not cleaning:
+        return
+    click.echo(
+        f"\nLearned from {cleaning['rows_learned_from']:,} of {cleaning['rows']:,} rows, "
+        f"{cleaning['frauds_learned_from']:,} of {cleaning['frauds']:,} frauds."
+    )
+    for finding in cleaning["findings"]:
+        click.echo(f"  {finding['words']} ({finding['done']})")
 
 
 def _name_of(file: Path) -> str:
@@ -240,6 +261,7 @@ def _watch(workshop: Workshop) -> None:
 
 
 def _tell(done: dict[str, Any], name: str, target: Path) -> None:
+    _tell_cleaning(done.get("cleaning") or {})
     tested = (done.get("metrics") or {}).get("validation") or {}
     if tested.get("name"):
         click.echo(f"\nTested on {tested['name']}:")
@@ -253,4 +275,9 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
                 else ""
             )
             click.echo(f"  {word:32} {formatting.figure(tested[key])}{shown}")
+    threshold = formatting.plain((tested.get("flagged") or {}).get("threshold"))
+    for one in tested.get("fraud_types") or ():
+        rows = formatting.plural(one["rows"], "row")
+        share = f"{formatting.percent(one['recall'])} of {one['rows']:,} test {rows} at {threshold}"
+        click.echo(f"  Recall of {one['name']}: {share if one['rows'] else 'none among the test rows'}")
     click.echo(f"Detector {name} is in {target}")

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.cards.tokens import tokens_of
+from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.errors import CardNumbersFound, Conflict, ScreeningError
 from screening.intake import Answers
 from screening.training.column_choices import (
@@ -19,9 +20,12 @@ from screening.training.column_choices import (
     consequences,
     fitted,
     guessed,
+    labelled_as,
+    with_counts,
 )
 from screening.training.trainings import Training, TrainingFolder
 from screening.transactions.schema import CellKind, Role
+from screening.transactions.times import Since
 from screening.uploads.card_tokens import replace_in, replaced_in
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
@@ -72,7 +76,7 @@ class Chosen:
             choices=tuple(Choice.from_dict(one) for one in options["columns"]),
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
             fraud_values=tuple(options.get("fraud_values", ())),
-            answers=options.get("answers", {}),
+            answers=_said(options),
             tokens=options.get("tokens", {}),
             agreed=options.get("agreed", False),
             keep_leaks=options.get("keep_leaks", False),
@@ -107,7 +111,12 @@ class Chosen:
             ScreeningError: it can't be started so.
         """
         check_name(self.name, services().detectors.names())
-        columns = [choice.column for choice in self.choices]
+        said = self.answers.get("time_unit", AS_TOLD)
+        if said not in (AS_TOLD, *TRAINING_ANSWERS):
+            raise BadForm("The form isn't that of this file.", remedy="Open the page once more.")
+        unit = None if said == AS_TOLD else said
+        choices = with_counts(self.choices, unit)
+        columns = [choice.column for choice in choices]
         check_columns(columns)
         if self.tokens and not self.agreed:
             raise BadForm(
@@ -118,8 +127,9 @@ class Chosen:
         return {
             "label": next(column.name for column in columns if column.role is Role.LABEL),
             "fraud_values": list(self.fraud_values),
-            "answers": asdict(Answers.of(self.answers)),
-            "columns": [choice.as_dict() for choice in self.choices],
+            "answers": asdict(Answers.of({**self.answers, "time_unit": of_file(unit)})),
+            "time_unit": unit,
+            "columns": [choice.as_dict() for choice in choices],
             "tokens": dict(self.tokens),
             "agreed": self.agreed,
             "label_delay": _seconds(self.delay),
@@ -183,9 +193,14 @@ def guess(training: Training) -> Training:
         )
         choices = _guessed(training, folder)
     replaced = replaced_in(folder)
+    labelled = labelled_as(choices)
+    fraud_values = (
+        training.options.get("fraud_values", []) if labelled is None else list(labelled.fraud_values)
+    )
     options = {
         **training.options,
         "columns": [choice.as_dict() for choice in choices],
+        "fraud_values": fraud_values,
         "tokens": {} if replaced is None else dict.fromkeys(replaced.columns, tokens.key_id),
     }
     services().trainings.describe(training.id, options)
@@ -200,6 +215,17 @@ def _guessed(training: Training, folder: TrainingFolder) -> list[Choice]:
         scratch=folder.path,
         fraud_values=training.options.get("fraud_values", ()),
     )
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, str]:
+    """What was said of open columns, by question."""
+    said = {
+        **options.get("answers", {}),
+        **({"time_unit": unit} if (unit := options.get("time_unit")) else {}),
+    }
+    if said.get("time_unit") == "s":
+        said["time_unit"] = Since.SECONDS.value
+    return {name: value for name, value in said.items() if value}
 
 
 def _mendable(training_id: str) -> Training:
@@ -221,7 +247,9 @@ def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
     if kind is not before.column.kind:
         column = replace(column, kind=kind)
     same = (column.role, column.kind) == (before.column.role, before.column.kind)
-    return replace(before, column=column, reason=before.reason if same else "chosen here")
+    if same:
+        return replace(before, column=column)
+    return replace(before, column=column, reason="chosen here", chosen=True)
 
 
 def _seconds(days: str) -> float:

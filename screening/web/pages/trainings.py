@@ -98,7 +98,7 @@ def _keep(
     kept.begin(training_id, owner=user().username, filename=filename, kind=kind, name=given["name"])
     size, sha256 = store(head, content, folder, lambda: kept.touch(training_id))
     body.finish()
-    fraud_values = [given["fraud_value"]] if given["fraud_value"] else []
+    fraud_values = [value.strip() for value in given["fraud_value"].split(";") if value.strip()]
     kept.received(training_id, size, sha256, {"label": given["label"], "fraud_values": fraud_values})
     return size, sha256
 

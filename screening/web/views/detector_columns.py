@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from screening.columns.clocks import WORDS as COUNT_WORDS
 from screening.detectors.detector import Detector
 from screening.detectors.model_card import Cleaning, Pairs, Profile
 from screening.training.column_choices import KINDS
@@ -96,6 +97,8 @@ def cleaning_of(detector: Detector) -> Cleaning | None:
 
 def _remark(column: Column) -> str:
     kind = "" if column.kind is KINDS[column.role][0] else kind_word(column.kind)
+    if column.since is not None:
+        kind = COUNT_WORDS[column.since]
     return ", ".join(filter(None, (kind, "may be blank" if column.optional else "")))
 
 
@@ -110,7 +113,7 @@ def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) 
         low, high = typical
     if low is None or high is None:
         return formatting.NOTHING
-    show = SHOWN.get(column.kind, formatting.reading)
+    show = SHOWN.get(column.kind, formatting.reading) if column.since is None else formatting.clock
     return f"{show(low)} to {show(high)}{_missing(known)}"
 
 

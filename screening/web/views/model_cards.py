@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from screening.detectors.detector import Detector
-from screening.detectors.model_card import Evaluation, FlaggedRows, ModelCard, ReliabilityBin
+from screening.detectors.model_card import Evaluation, FlaggedRows, FraudType, ModelCard, ReliabilityBin
 from screening.transactions.schema import CellKind, ColumnContract
 from screening.web.views import charts, formatting
 from screening.web.views.measures import Tested, mean
@@ -229,6 +229,16 @@ def _reliability(bins: Sequence[ReliabilityBin]) -> CurveView:
     return CurveView(RELIABILITY, text, axes, charts.reliability(bins), heads, table)
 
 
+def _of_type(one: FraudType, tested: FraudType | None) -> str:
+    """How many rows a type of fraud has, and which share of its test rows is flagged."""
+    said = f"{formatting.number(one.rows)} {formatting.plural(one.rows or 0, 'row')}"
+    said += f", {formatting.percent(one.share)} of the fraud"
+    if tested is None or not tested.rows:
+        return f"{said}; none among the test rows"
+    rows = f"{formatting.number(tested.rows)} test {formatting.plural(tested.rows, 'row')}"
+    return f"{said}; {formatting.percent(tested.recall)} of {rows} flagged"
+
+
 def _training(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]]:
     training = card.training_data
     terms = (
@@ -241,6 +251,15 @@ def _training(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]
     if training.rows is not None:
         frauds = formatting.number(training.frauds)
         found.append(("Rows", f"{formatting.number(training.rows)}, {frauds} of them fraud"))
+    tested = (
+        {}
+        if card.metrics.validation is None
+        else {one.name: one for one in card.metrics.validation.fraud_types}
+    )
+    found += [
+        (f"Type of fraud {formatting.short_name(one.name)}", _of_type(one, tested.get(one.name)))
+        for one in training.fraud_types
+    ]
     if training.time_max is not None:
         dated = any(one.name == contract.time and one.kind is CellKind.TIME for one in contract.parts())
         show = formatting.day if dated else formatting.clock
