@@ -79,7 +79,7 @@ FEWEST_CYCLES = 4
 MOST_STEPS = 0.6
 """The share of steps that have rows: rows at every third step come and go with the steps, not with life."""
 STEADY = 15.0
-"""How many times chance the rows of a file must follow a cycle: fewer than one file in a million does so by chance."""
+"""How many times chance the rows of a file must follow a cycle; of independent steps one file in a million does."""
 LEAST_EPOCH = 1e8  # 1973
 FEW_VALUES = 2000
 WORDS = {

@@ -277,7 +277,7 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
             click.echo(f"  {word:32} {formatting.figure(tested[key])}{shown}")
     threshold = formatting.plain((tested.get("flagged") or {}).get("threshold"))
     for one in tested.get("fraud_types") or ():
-        rows = formatting.plural(one["rows"], "row")
-        share = f"{formatting.percent(one['recall'])} of {one['rows']:,} test {rows} at {threshold}"
+        rows = f"{one['rows']:,} test {formatting.plural(one['rows'], 'row')}"
+        share = f"{formatting.percent(one['recall'])} of {rows} at {threshold}"
         click.echo(f"  Recall of {one['name']}: {share if one['rows'] else 'none among the test rows'}")
     click.echo(f"Detector {name} is in {target}")
