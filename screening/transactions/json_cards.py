@@ -16,6 +16,7 @@ from screening.errors import BadTransaction, CellProblem
 from screening.transactions.schema import normalise
 
 MOST_SHOWN = 10
+PLAIN = frozenset((float, int))
 
 
 def with_tokens(
@@ -38,7 +39,8 @@ def with_tokens(
         for row, mapping in enumerate(given)
         if isinstance(mapping, Mapping)
         for name, value in mapping.items()
-        if not (type(value) is float and -LEAST < value < LEAST) and (text := number_text(value)) is not None
+        if not (type(value) in PLAIN and -LEAST < value < LEAST)  # nearly every value
+        and (text := number_text(value)) is not None
     ]
     if not suspects:
         return given

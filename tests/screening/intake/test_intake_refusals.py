@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pytest
 
-from screening.errors import TooLarge, UnsupportedKind
+from screening.errors import CardNumbersFound, TooLarge, UnsupportedKind
 from screening.intake import Limits, identify
 from screening.intake.numbers import explain, number
 from tests.screening.intake.intake_tables import NAMES, lines, numbers, text
@@ -376,6 +376,60 @@ def test_a_column_of_card_numbers_is_refused_and_not_a_digit_shown(refused, cell
     assert "Column card" in error.what
     shown = str(error.as_dict())
     assert not any(card[:6] in shown or card[-4:] in shown for card in CARDS)
+
+
+def in_groups(card: str, between: str) -> str:
+    return between.join(card[at : at + 4] for at in range(0, 16, 4))
+
+
+WRITINGS = {
+    "points": lambda card: in_groups(card, "."),
+    "dashes": lambda card: in_groups(card, "-"),
+    "no-break spaces": lambda card: in_groups(card, "\u00a0"),
+    "narrow spaces": lambda card: in_groups(card, "\u202f"),
+    "expiry": lambda card: f"{card}|12|27",
+    "text": lambda card: f"paid by {in_groups(card, ' ')} in May",
+    "float": lambda card: f"{card}.0",
+    "exponent": lambda card: f"{card[0]}.{card[1:]}E+15",
+    "wide digits": lambda card: card.translate(str.maketrans("0123456789", "０１２３４５６７８９")),
+    "Arabic digits": lambda card: card.translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")),
+}
+
+
+@pytest.mark.security(54)
+@pytest.mark.parametrize("share", [2, 5])
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_a_file_of_card_numbers_in_any_writing_is_refused(refused, writing, share):
+    """In all rows, and in two of five."""
+    rows = lines(numbers(60))
+    cells = [WRITINGS[writing](luhn(f"51{at:013d}")) if at % 5 < share else "none" for at in range(60)]
+    wide = [[*row, "ref" if at == 0 else cells[at - 1]] for at, row in enumerate(rows)]
+    error = refused(text(wide))
+    assert isinstance(error, CardNumbersFound)
+    assert (error.columns, error.places) == (("ref",), (len(rows[0]),))
+    assert "--tokenize ref" in error.remedy
+
+
+@pytest.mark.security(54)
+def test_card_numbers_where_a_detector_wants_numbers_are_found(refused):
+    rows = lines(numbers(60))
+    for at, row in enumerate(rows[1:]):
+        row[4] = luhn(f"4{at:014d}")
+    assert refused(text(rows)).columns == (rows[0][4],)
+    for row in rows[1:]:
+        row[4] = in_groups(row[4], "-")
+    rows[1:1] = [["1", *row[1:4], "2", *row[5:]] for row in rows[1:4]]
+    assert refused(text(rows), set_aside=True).columns == (rows[0][4],)
+
+
+@pytest.mark.security(54)
+def test_a_large_file_of_long_numbers_is_read(read):
+    """Every number a network may have given out, and one in ten passes the check."""
+    rows = lines(numbers(3000))
+    wide = [[*row, "ref" if at == 0 else str(4_000_000_000_000_000 + 7 * at)] for at, row in enumerate(rows)]
+    found = read(text(wide), limits=Limits(block=2**16))
+    assert len(found.values) == 3000
+    assert found.notes == []
 
 
 @pytest.mark.security(25)
