@@ -38,6 +38,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/detectors/new"): ADMINS,
     ("GET", "/results/<screening_id>/questions"): SCREENERS,
     ("POST", "/results/<screening_id>/questions"): SCREENERS,
+    ("GET", "/results/<screening_id>/card-numbers"): SCREENERS,
+    ("POST", "/results/<screening_id>/card-numbers"): SCREENERS,
     ("GET", "/results/<screening_id>/mapping"): SCREENERS,
     ("POST", "/results/<screening_id>/mapping"): SCREENERS,
     ("POST", "/results/<screening_id>/mapping/forget"): SCREENERS,
