@@ -357,7 +357,10 @@ def test_json_for_a_detector_that_learned_from_tokens_gets_the_token_of_the_file
     as_number = ask(analyst, {"transaction": {**late, "customer_id": write(CARDS[1])}, "detector": mine})
     unknown = ask(analyst, {"transaction": {**late, "CUSTOMER_ID": tokens.token(CARDS[9])}, "detector": mine})
     assert as_token.status_code == as_number.status_code == 200, as_number.json
-    assert as_token.json == as_number.json
+    answers = [
+        {**answer.json, "id": None} for answer in (as_token, as_number)
+    ]  # each decision has an id of its own
+    assert answers[0] == answers[1]
     assert unknown.json["fraud_probability"] != as_token.json["fraud_probability"], "its history counts"
 
 
