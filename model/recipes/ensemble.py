@@ -77,6 +77,7 @@ def train_packed(
         keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing),
         jit_compile=False,
     )
+    optimizer.build(net.trainable_variables)  # else they are made while the step is traced: twice the tracing
     best = _Best(layers, held, recipe, say)
     feed = _Feed(values, label, weight, recipe, seed)
     net.fit(

@@ -147,6 +147,7 @@ def train_members(values: Floats, label: NDArray[np.int64], recipe: Recipe, seed
     net.compile(
         optimizer, keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing)
     )
+    optimizer.build(net.trainable_variables)  # else they are made while the step is traced: twice the tracing
     shuffled = _Shuffled((REACH * values).astype(np.float32), label.astype(np.float32), recipe, seed)
     net.fit(shuffled.dataset(), epochs=recipe.epochs, steps_per_epoch=batches, shuffle=False, verbose=0)
     parts = [layer.get_weights() for layer in packed]
