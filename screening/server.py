@@ -145,6 +145,15 @@ def _bind(settings: Settings) -> None:
         probe.bind(address)
 
 
+_starting = threading.RLock()
+"""Held while a worker is started and while a web process is forked. One that is forked in the middle of a start keeps
+the pipe by which Python learns that the start succeeded: the start would wait for that process's end."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
+    )
+
+
 class _Workers:
     """The job workers as processes of their own: their memory and their crashes are not the pages'."""
 
@@ -153,8 +162,6 @@ class _Workers:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        # all of them here and not in their threads: a web process that the server forks in the middle of a start
-        # keeps the pipe open by which Python learns that the start succeeded, and the thread would wait for ever
         for number in range(count):
             self._begin(number)
         for number in range(count):
@@ -175,7 +182,8 @@ class _Workers:
             if self._stopping.is_set():
                 return None
             command = [*self._command, str(number)]
-            self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 -- arguments of the app's own
+            with _starting:
+                self._processes[number] = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 -- arguments of the app's own
             return self._processes[number]
 
     def stop(self) -> None:
