@@ -1,4 +1,4 @@
-"""What was said of a file's decimal mark goes for columns that leave it open, and never against a column's own cells."""
+"""What was said of a decimal mark goes for columns that leave it open, never against a column's own cells."""
 
 from __future__ import annotations
 
