@@ -137,7 +137,7 @@ def number_form(
         BadFile: they contradict each other.
     """
     turned = answers.sign == "turn" and amount
-    decimal = answers.decimal or _decimal(name, seen) or _pooled(others)
+    decimal = _decimal(name, seen) or answers.decimal or _pooled(others)  # cells that leave no doubt go first
     lone_commas, lone_points = seen.writings[Writing.LONE_COMMA], seen.writings[Writing.LONE_POINT]
     if decimal is None:
         if lone_commas and lone_points:
