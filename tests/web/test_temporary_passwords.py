@@ -49,9 +49,13 @@ def test_every_other_page_leads_to_the_one_where_it_is_changed(
         for method in (rule.methods or set()) & {"GET", "POST"}:
             token = {} if method == "GET" else {"csrf_token": person.token("/account")}
             answer = person.client.open(url, method=method, data=token, content_type="multipart/form-data")
+            seen += 1
+            if answer.mimetype == "application/problem+json":  # a path that only programs ask
+                assert answer.status_code == 403, (method, url)
+                assert "/account" in answer.get_json()["remedy"], (method, url)
+                continue
             assert answer.status_code == 303, (method, url)
             assert answer.headers["Location"].split("?")[0] == "/account", (method, url)
-            seen += 1
     assert seen > 30
 
 
