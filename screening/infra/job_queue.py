@@ -6,9 +6,10 @@ disagree after a crash. Whoever works on a row holds a lease and renews it; a le
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -43,6 +44,53 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class Payload(TypeDecorator[Any]):
+    """JSON of one kind. What is damaged is as if it weren't there, with a line in the log: one row must not keep the
+    pages of all others from being shown. A mapping or an answer that is lost is asked for again.
+
+    Args:
+        kind: ``dict`` or ``list``.
+        sound: what else it must be, if it is to be shown.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self, kind: type, sound: Callable[[Any], bool] = bool) -> None:
+        super().__init__()
+        self.kind, self.sound = kind, sound
+
+    def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any]:
+        process = super().result_processor(dialect, coltype)
+
+        def read(value: Any) -> Any:
+            try:
+                found = value if process is None else process(value)
+                json.dumps(found, ensure_ascii=False).encode()  # half a sign can be kept and not be shown
+            except (ValueError, RecursionError):
+                log.error("a damaged value in the database is left out")  # noqa: TRY400  what it holds is nobody's
+                return None
+            if found and not (isinstance(found, self.kind) and self.sound(found)):
+                log.error("a value of a wrong kind in the database is left out")
+                return None
+            return found
+
+        return read
+
+
+def _is_error(found: dict[str, Any]) -> bool:
+    """Whether it is a :meth:`ScreeningError.as_dict`, as far as every page and caller needs it."""
+    problems, told = found.get("problems"), [found.get(name) for name in ("where", "remedy")]
+    return (
+        isinstance(found.get("what"), str)
+        and all(each is None or isinstance(each, str) for each in told)
+        and isinstance(problems, list)
+        and all(isinstance(each, dict) for each in problems)
+        and isinstance(found.get("problem_count"), int)
+        and isinstance(found.get("status"), int)
+    )
+
+
 class Job:
     """The columns that every table of jobs has: a file that somebody sent, and how far the work on it is."""
 
@@ -54,7 +102,7 @@ class Job:
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     size: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None] = mapped_column(String(64))
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[dict[str, Any] | None] = mapped_column(Payload(dict, _is_error))
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     finished: Mapped[datetime | None] = mapped_column(UtcDateTime)
     attempts: Mapped[int] = mapped_column(Integer, default=0)

@@ -10,10 +10,13 @@ import logging
 import re
 import shutil
 import threading
+import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,8 @@ from screening.transactions.schema import Matrix
 log = logging.getLogger(__name__)
 MOST_ROWS = 5_000_000
 """The latest rows that are looked at; a row of five columns takes 41 bytes."""
+BLOCK_ROWS = 65_536
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
 Marks = NDArray[np.uint64]
@@ -60,7 +65,7 @@ class Context:
         known = np.full(len(values), -1, np.int8) if labels is None else labels
         part = file.with_suffix(".part")
         with part.open("wb") as out:
-            np.savez(out, span=self._span(values), values=values, labels=known)
+            np.savez(out, span=self._span(values), values=np.ascontiguousarray(values), labels=known)
         part.replace(file)
 
     def forget(self, name: str) -> None:
@@ -78,7 +83,7 @@ class Context:
         label if any of them knows it. Rows that are themselves among ``rows`` don't count: sending a file again
         must not find its own rows in the past.
         """
-        parts = [part for path in self._files() if (part := self._read(path, rows))]
+        parts = [part for part in self._parts(rows) if len(part.values)]
         if not parts:
             return None
         values = np.concatenate([part.values for part in parts])
@@ -91,23 +96,74 @@ class Context:
         kept = order[first]
         if rows is not None:
             kept = kept[~np.isin(marks[kept], row_marks(rows))]
-        kept = self._latest(values, kept)
         return Past(values[kept], labels[kept]) if len(kept) else None
 
-    def _read(self, path: Path, rows: Matrix | None) -> _Part | None:
-        try:
-            with np.load(path, allow_pickle=False) as stored:  # a member is read when it is asked for
-                if "span" in stored and not self._reaches(stored["span"], rows):
-                    return None
-                values, labels = stored["values"], stored["labels"]
-        except FileNotFoundError:  # forgotten in this moment
-            return None
-        except (OSError, ValueError, KeyError):
-            log.exception("The remembered rows in %s can't be read and are left out", path)
-            return None
-        keep = self._within(values, rows)
-        values, labels = values[keep], labels[keep]
-        return _Part(values, labels, row_marks(values))  # rows that are equal are so in their time, too
+    def _parts(self, rows: Matrix | None) -> Iterator[_Part]:
+        """The rows of each file that may count, no more than ``MOST_ROWS`` in all: which ones is known before any is
+        kept in memory. A file that is damaged is left out as a whole.
+        """
+        paths = [path for path in self._files() if self._may_count(path, rows)]
+        oldest, ties = self._oldest(paths, rows)
+        for path in paths:
+            try:
+                values, labels, used = self._chosen(path, rows, oldest, ties)
+            except FileNotFoundError:  # forgotten in this moment
+                continue
+            except UNREADABLE:
+                log.exception("The remembered rows in %s can't be read and are left out", path)
+                continue
+            ties -= used
+            # equal rows have one time: of each all or none are here, but for those of the very oldest time
+            yield _Part(values, labels, row_marks(values))
+
+    def _chosen(
+        self, path: Path, rows: Matrix | None, oldest: float, ties: int
+    ) -> tuple[Matrix, NDArray[np.int8], int]:
+        """Rows and labels of one file that are later than ``oldest``, and of at most ``ties`` that aren't; how many."""
+        kept, left = [], ties
+        for values, labels in _blocks(path):
+            times, within = self._times(values), self._within(values, rows)
+            at = np.flatnonzero(within & (times == oldest))[:left]
+            left -= len(at)
+            chosen = np.union1d(at, np.flatnonzero(within & (times > oldest)))
+            kept.append((values[chosen], labels[chosen]))
+        return (
+            np.concatenate([each[0] for each in kept]),
+            np.concatenate([each[1] for each in kept]),
+            ties - left,
+        )
+
+    def _oldest(self, paths: list[Path], rows: Matrix | None) -> tuple[float, int]:
+        """The time of the oldest row that is looked at, and how many of that very time are; all later ones are."""
+        everything = -np.inf, MOST_ROWS
+        if sum(map(_count, paths)) <= MOST_ROWS:
+            return everything
+        latest, count = np.empty(0), 0
+        for path in paths:
+            with suppress(*UNREADABLE):
+                for values, _ in _blocks(path):
+                    times = self._times(values)[self._within(values, rows)]
+                    count += len(times)
+                    latest = np.concatenate([latest, times])
+                    if len(latest) > MOST_ROWS:
+                        latest = np.partition(latest, -MOST_ROWS)[-MOST_ROWS:]
+        if count <= MOST_ROWS:
+            return everything
+        log.warning("Only the latest %d of %d remembered rows are looked at", MOST_ROWS, count)
+        oldest = float(latest.min())
+        return oldest, int((latest == oldest).sum())
+
+    def _times(self, values: Matrix) -> NDArray[np.float64]:
+        """The time of each row (rows,); of one that has none, and without a time among the columns, before all."""
+        if self._time is None:
+            return np.full(len(values), -np.inf)
+        return np.nan_to_num(values[:, self._time], nan=-np.inf)
+
+    def _may_count(self, path: Path, rows: Matrix | None) -> bool:
+        """Whether a file's times reach into those that can count; one that can't be read is told of later."""
+        with suppress(*UNREADABLE), np.load(path, allow_pickle=False) as stored:  # only this member is read
+            return "span" not in stored or self._reaches(stored["span"], rows)
+        return True
 
     @property
     def _time(self) -> int | None:
@@ -139,13 +195,6 @@ class Context:
             return np.ones(len(values), bool)
         times = values[:, self._time]
         return (times >= bounds[0]) & (times < bounds[1])
-
-    def _latest(self, values: Matrix, kept: NDArray[np.int64]) -> NDArray[np.int64]:
-        """At most ``MOST_ROWS`` of them, the latest."""
-        if self._time is None or len(kept) <= MOST_ROWS:
-            return kept[-MOST_ROWS:]
-        log.warning("Only the latest %d of %d remembered rows are looked at", MOST_ROWS, len(kept))
-        return kept[np.argpartition(values[kept, self._time], -MOST_ROWS)[-MOST_ROWS:]]
 
     def _files(self) -> Iterator[Path]:
         yield from sorted(self._folder.glob("*.npz"))
@@ -195,6 +244,52 @@ def drop(instance: Path, detector: str) -> None:
     if NAME.fullmatch(detector):
         for folder in (instance / "context").glob(f"{detector}-{'[0-9a-f]' * 16}"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _blocks(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
+    """The rows and labels of one file, some at a time and at least once.
+
+    Raises:
+        one of ``UNREADABLE``: it is gone, damaged or no such file; perhaps after some of its rows.
+    """
+    with (
+        zipfile.ZipFile(path) as stored,
+        stored.open("values.npy") as of_values,
+        stored.open("labels.npy") as of_labels,
+    ):
+        shape, by_column, kind = _head(of_values)
+        labelled, _, label_kind = _head(of_labels)
+        if len(shape) != 2 or labelled != shape[:1] or kind != np.float64 or label_kind != np.int8:
+            raise ValueError("the arrays are not those of remembered rows")
+        count, columns = shape
+        at_once = count if by_column else BLOCK_ROWS  # by column: as earlier versions may have written it
+        for begin in range(0, max(count, 1), max(at_once, 1)):
+            rows = min(at_once, count - begin)
+            values = _array(of_values, kind, rows * columns)
+            shaped = values.reshape(columns, rows).T if by_column else values.reshape(rows, columns)
+            yield shaped, _array(of_labels, label_kind, rows)
+
+
+def _count(path: Path) -> int:
+    """How many rows a file has by its head; none if it can't be read."""
+    with suppress(*UNREADABLE), zipfile.ZipFile(path) as stored, stored.open("values.npy") as values:
+        return _head(values)[0][0]
+    return 0
+
+
+def _head(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """What numpy wrote before an array: its shape, whether it goes column by column, and the kind of its numbers."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    return read[np.lib.format.read_magic(stream)](
+        stream
+    )  # a KeyError for versions that numpy writes for other things
+
+
+def _array(stream: IO[bytes], kind: np.dtype[Any], count: int) -> NDArray[Any]:
+    data = stream.read(count * kind.itemsize)
+    if len(data) < count * kind.itemsize:
+        raise EOFError("it is cut off")
+    return np.frombuffer(data, kind)
 
 
 def row_marks(values: Matrix) -> Marks:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     CursorResult,
     Float,
     Index,
@@ -34,6 +33,7 @@ from screening.infra.job_queue import (
     RUNNING,
     Job,
     Jobs,
+    Payload,
     arrival_end,
     new_id,
     now,
@@ -77,12 +77,12 @@ class Screening(Job, Base):
     rows: Mapped[int] = mapped_column(Integer, default=0)
     flagged: Mapped[int] = mapped_column(Integer, default=0)
     set_aside: Mapped[int] = mapped_column(Integer, default=0)
-    quality: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    notes: Mapped[list[str] | None] = mapped_column(JSON)
+    quality: Mapped[dict[str, Any] | None] = mapped_column(Payload(dict))
+    notes: Mapped[list[str] | None] = mapped_column(Payload(list))
     seconds: Mapped[float | None] = mapped_column(Float)
-    mapping: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    mapping: Mapped[dict[str, str] | None] = mapped_column(Payload(dict))
     """For each column of the detector the file's, where a user said so."""
-    answers: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    answers: Mapped[dict[str, str] | None] = mapped_column(Payload(dict))
     """How columns are meant that can be read in two ways, where a user said so."""
     check_first: Mapped[bool] = mapped_column(default=False)
     """Whether the file is to be checked, and scored only when its owner says so."""

@@ -46,7 +46,7 @@ def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> None:
     if kind is Kind.PARQUET:
         from screening.intake.conversion import parquet
 
-        parquet.to_csv(source, target)
+        parquet.to_csv(source, target, limits)
     else:
         from screening.intake.conversion import workbook
 

@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from screening.errors import BadFile
+from screening.intake.batch import Limits
+from screening.intake.streams import check_growth
 
 ROWS = 16_384
 _DAMAGED = "The Parquet file is damaged or cut off."
 
 
-def to_csv(source: Path, target: Path) -> None:
+def to_csv(source: Path, target: Path, limits: Limits) -> None:
     """Write the rows of a Parquet file as CSV; numbers so that they read back exactly.
 
+    A column of equal values takes some bytes, however many rows it has. What the file says of its size is looked at
+    before anything is read, and what is written is counted, since it may say anything.
+
     Raises:
-        BadFile: it is damaged, or a column holds lists, structures or bytes.
+        BadFile: it is damaged, a column holds lists, structures or bytes, or it unpacks to too much for its size.
+        TooLarge: it unpacks to more than ``limits.unpacked``.
     """
     pa: Any = import_module("pyarrow")
     csv: Any = import_module("pyarrow.csv")
@@ -25,6 +31,8 @@ def to_csv(source: Path, target: Path) -> None:
     try:
         file = parquet.ParquetFile(source)
         schema = pa.schema([(field.name, _written(field, pa)) for field in file.schema_arrow])
+        packed = source.stat().st_size
+        check_growth(packed, _said_size(file.metadata), limits)
         if not len(schema):
             raise BadFile("The Parquet file has no columns.", remedy="Send a file with transactions.")
         options = csv.WriteOptions(quoting_style="needed")
@@ -34,10 +42,17 @@ def to_csv(source: Path, target: Path) -> None:
                     column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)
                 ]
                 writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+                check_growth(packed, out.tell(), limits)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno is not None:
             raise
         raise BadFile(_DAMAGED, remedy="Write it again and send that.") from problem
+
+
+def _said_size(metadata: Any) -> int:
+    """The least that a file unpacks to by its own account: its pages, and as CSV a sign and a comma a cell."""
+    pages = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    return int(max(pages, 2 * metadata.num_rows * metadata.num_columns))
 
 
 def _written(field: Any, pa: Any) -> Any:

@@ -150,9 +150,8 @@ class Front:
         environ = {**self._basis, **_described(scope)}
         arriving = Arriving(receive)
         pool = await self._prepare(environ, arriving)
-        if arriving.gone or pool is None or pool.full:
-            if not arriving.gone:
-                await _send_busy(send)
+        if pool is None or pool.full:
+            await _send_busy(send)
             return
         run = self._run_body if pool is self._bodies else pool.run
         with pool.counted():
@@ -230,9 +229,8 @@ class Front:
             self._waiting[address] -= 1
             if not self._waiting[address]:
                 del self._waiting[address]
-        if arriving.gone and "HTTP_TRANSFER_ENCODING" in environ:
-            environ[REFUSED] = BadBody("The request's body is damaged.", remedy="Send it again.")
-            arriving.gone = False  # what can't be parsed is answered; who left gets nothing anyway
+        if arriving.gone:  # or can't be parsed; who is still there learns it
+            environ[REFUSED] = BadBody("The request's body is damaged or cut off.", remedy="Send it again.")
         return begun
 
     async def _send(self, answer: _Answer, send: Send, *, closing: bool) -> None:

@@ -20,6 +20,7 @@ from xlsxwriter import Workbook
 
 from screening.errors import BadFile, TooLarge
 from screening.intake import Kind, Limits, header_of, open_transactions
+from screening.intake.conversion import parquet as conversion_parquet
 from screening.intake.conversion.zip_contents import check_workbook
 from screening.settings import ROOT
 from screening.transactions.schema import CARD
@@ -456,3 +457,26 @@ def compound(stream):
     unused = entry("", 0, free, 0, 0)
     directory = entry("Root Entry", 5, 1, end, 0) + entry("Book", 2, free, 2, len(stream)) + unused * 2
     return head + struct.pack("<128I", *chain) + directory + stream
+
+
+@pytest.mark.security(56)
+def test_a_parquet_file_that_unpacks_to_hundreds_of_times_its_size_is_refused(refused):
+    rows = 1_500_000
+    out = io.BytesIO()
+    parquet.write_table(pa.table({name: np.zeros(rows) for name in CARD.columns}), out)
+    assert len(out.getvalue()) < 200_000
+    assert "times its size" in refused(out.getvalue(), "t.parquet").what
+
+
+@pytest.mark.security(56)
+def test_a_parquet_file_that_says_too_little_of_its_size_is_found_out_while_it_is_written(
+    tmp_path, monkeypatch
+):
+    """What it says of itself is only the first of two looks."""
+    source, target = tmp_path / "a.parquet", tmp_path / "a.csv"
+    parquet.write_table(pa.table({name: np.full(200_000, 0.123456789) for name in CARD.columns}), source)
+    monkeypatch.setattr(conversion_parquet, "_said_size", lambda _: 0)
+    limits = Limits(ratio_from=1_000_000)
+    with pytest.raises(BadFile, match="times its size"):
+        conversion_parquet.to_csv(source, target, limits)
+    assert target.stat().st_size < 8_000_000  # of 80 MB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import NOTHING
 from screening.features import Options, define
+from screening.ledger import history
 from screening.ledger.history import Context, Recollections, drop, forget, row_marks
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
@@ -161,3 +163,52 @@ def test_marks_are_of_rows_and_not_of_their_order() -> None:
     zero[4, 2] = 0.0
     np.testing.assert_array_equal(row_marks(zero), row_marks(values))
     assert len(row_marks(values[:0])) == 0
+
+
+@pytest.mark.security(56)
+def test_no_more_rows_are_kept_in_memory_than_are_looked_at(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MOST_ROWS", 1000)
+    monkeypatch.setattr(history, "BLOCK_ROWS", 500)
+    context, now = Context(tmp_path, detector), rows(range(1060, 1061), seed=99)
+    every = [np.concatenate([rows(range(1000, 1060), seed=s + 100 * n) for n in range(10)]) for s in range(8)]
+    for number, one in enumerate(every):
+        context.remember(f"file-{number}", one, None)
+    tracemalloc.start()
+    past = context.past(now)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert past is not None
+    times = np.sort(np.concatenate(every)[:, 0])
+    assert len(past.values) <= 1000
+    assert as_set(past.values[:, :1]) == as_set(times[-1000:, None])
+    assert most < sum(one.nbytes for one in every) / 4
+
+
+def test_of_rows_of_one_time_no_more_are_kept_either(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MOST_ROWS", 50)
+    context = Context(tmp_path, detector)
+    for number in range(3):
+        same = rows(range(1000, 1003), seed=number)
+        same[:, 0] = 1000 * DAY
+        context.remember(f"file-{number}", same, None)
+    past = context.past(rows(range(1001, 1002)))
+    assert past is not None
+    assert len(past.values) == 50
+
+
+def test_a_damaged_file_is_left_out_as_a_whole(detector: Detector, tmp_path: Path) -> None:
+    context, good, bad = Context(tmp_path, detector), rows(range(1000, 1003)), rows(range(1003, 1006), seed=1)
+    context.remember("good", good, None)
+    context.remember("bad", bad, None)
+    file = next(tmp_path.rglob("bad.npz"))
+    content = bytearray(file.read_bytes())
+    at = content.find(bad[-1].tobytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+    past = context.past(rows(range(1006, 1007)))
+    assert past is not None
+    assert as_set(past.values) == as_set(good)

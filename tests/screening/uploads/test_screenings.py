@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from screening.errors import NotFound, NotReady
 from screening.infra import job_queue as module
@@ -212,3 +213,42 @@ def test_a_file_that_is_no_database_stops_the_start_and_is_kept(tmp_path: Path) 
         database.create_tables()
     database.engine.dispose()
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        '{"what": "w", "status": 400',
+        "[1]",
+        '"w"',
+        "1",
+        '{"what": 1, "status": 400, "problems": [], "problem_count": 0}',
+        '{"what": "w", "status": 400, "problems": [1], "problem_count": 1}',
+        '{"what": "w", "status": 400, "problems": [], "problem_count": "1"}',
+        '{"whau": "w", "status": 400, "problems": [], "problem_count": 0}',
+        '{"what": "\\ud800", "status": 400, "problems": [], "problem_count": 0}',
+        "[" * 100_000,
+    ],
+)
+def test_an_error_that_is_damaged_in_the_database_is_left_out_and_keeps_no_other_row_from_being_shown(
+    history: History, kept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged, other = received(history), received(history)
+    with history.database.write() as session:
+        session.execute(
+            text("UPDATE screenings SET error = :kept WHERE id = :id"), {"kept": kept, "id": damaged}
+        )
+    shown = {screening.id: screening.error for screening in history.of("ana")}
+    assert shown == {damaged: None, other: None}
+    assert "in the database is left out" in caplog.text
+
+
+def test_a_mapping_that_is_damaged_in_the_database_is_as_if_nobody_had_given_it(history: History) -> None:
+    damaged = received(history)
+    with history.database.write() as session:
+        session.execute(
+            text("UPDATE screenings SET mapping = :kept, answers = :kept, notes = :kept"), {"kept": "{x"}
+        )
+    screening = history.get(damaged)
+    assert screening is not None
+    assert (screening.mapping, screening.answers, screening.notes) == (None, None, None)
