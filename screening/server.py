@@ -23,8 +23,9 @@ from screening.errors import BadSetting
 from screening.infra import watchdog
 from screening.infra.atomic_file import Locked, locked
 from screening.infra.database import Database
+from screening.infra.instance_secret import secret_key
 from screening.infra.log_setup import begin_logging
-from screening.settings import ROOT, Settings, make_instance, secret_key
+from screening.settings import ROOT, Settings, make_instance
 
 log = logging.getLogger("screening.server")
 

@@ -6,7 +6,6 @@ import errno
 import ipaddress
 import logging
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,36 +112,6 @@ def _make_private(folder: Path) -> None:
             remedy="Give the folder to the server's user, or set its mode to 0700.",
         ) from None
     log.debug("%s could be read by others on this machine; it is its owner's alone now (mode 0700)", folder)
-
-
-def secret_key(settings: Settings) -> str:
-    """The given key, or one that is generated once and kept (mode 0600) below the instance folder.
-
-    Two processes that start at once agree: whoever links its file first wins and the other reads it.
-
-    Raises:
-        BadSetting: what is kept is no key any more.
-    """
-    if settings.secret_key:
-        return settings.secret_key
-    kept = settings.instance / "secret_key"
-    if not kept.exists():
-        draft = kept.with_name(f"secret_key.{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(SECRET_BYTES), encoding="ascii")
-        try:
-            os.link(draft, kept)
-        except FileExistsError:
-            pass  # another process was first; its key is as good
-        finally:
-            draft.unlink()
-    key = kept.read_bytes().strip()
-    if len(key) < SECRET_BYTES or not key.isascii():
-        raise BadSetting(
-            f"The file {kept.name} in the instance folder is damaged: it holds no key of {SECRET_BYTES} bytes.",
-            remedy="Remove it: a new one is made, and whoever has a form open must load it again.",
-        )
-    return key.decode("ascii")
 
 
 class _Reader:

@@ -33,7 +33,7 @@ import pytest
 from flask import Flask
 
 from screening.detectors.detector import load_detector
-from screening.detectors.registry import load_default
+from screening.detectors.registry import cache_of, load_default
 from screening.settings import ROOT, Settings
 from screening.training.trainings import CANCELLED, WAITING
 from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES
@@ -42,6 +42,7 @@ from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.served import Server
+from tests.shared import share_compiled
 from tests.web.test_column_mapping import fields_of
 from tests.web.test_trainings import form_of
 
@@ -154,7 +155,7 @@ def unpack(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Callable
         folder = tmp_path_factory.mktemp("upgrade")
         with tarfile.open(ARCHIVE) as archive:
             archive.extractall(folder, filter="data")
-        (folder / "instance" / "compiled").symlink_to(compiled)
+        share_compiled(folder / "instance", compiled)
         return Old(folder)
 
     compile_nets(unpacked())
@@ -168,7 +169,7 @@ def compile_nets(old: Old) -> None:
         made = [pool.submit(load_default, old.settings())]
         for folder in (own / "shops", shipped / "payments"):
             files = [folder / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-            made.append(pool.submit(load_detector, folder.name, *files, old.instance / "compiled"))
+            made.append(pool.submit(load_detector, folder.name, *files, cache_of(old.instance)))
         for one in made:
             one.result()
 

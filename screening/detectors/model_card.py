@@ -148,6 +148,8 @@ class ModelCard:
     fingerprint: str | None
     model_sha256: str | None
     vectorizer_sha256: str | None
+    compiled_sha256: str | None
+    """Of the compiled form that is shipped beside the net; no other one counts."""
     training_data: TrainingData
     prior: float | None
     """The share of fraud that the probabilities are for."""
@@ -175,6 +177,7 @@ class ModelCard:
             fingerprint=card.text("fingerprint"),
             model_sha256=card.text("model_sha256"),
             vectorizer_sha256=card.text("vectorizer_sha256"),
+            compiled_sha256=card.text("compiled_sha256"),
             training_data=_training_data(card.part("training_data") or _Part({}, where)),
             prior=card.number("prior"),
             threshold=card.number("threshold"),

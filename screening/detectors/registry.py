@@ -8,8 +8,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from screening.detectors.compilation.cache import CompiledCache
 from screening.detectors.detector import Detector, load_detector
 from screening.errors import BadArtefact, BadFile, NotFound, NotReady
+from screening.infra.instance_secret import InstanceSecret
 from screening.settings import ROOT, Settings
 
 DEFAULT = "card"
@@ -29,7 +31,7 @@ class Detectors:
         Raises:
             BadArtefact: it can't be loaded; the message says why in one line.
         """
-        self._cache = settings.instance / "compiled"
+        self._cache = cache_of(settings.instance)
         self._folders = (ROOT / "model" / "detectors", settings.instance / "detectors")
         self._lock = threading.Lock()
         self.default = load_default(settings)
@@ -149,5 +151,11 @@ def load_default(settings: Settings) -> Detector:
     """
     card = ROOT / "model" / "card.json" if settings.is_default_pair else None
     return load_detector(
-        DEFAULT, settings.model_file, settings.vectorizer_file, card, settings.instance / "compiled"
+        DEFAULT, settings.model_file, settings.vectorizer_file, card, cache_of(settings.instance)
     )
+
+
+def cache_of(instance: Path) -> CompiledCache:
+    """Return the cache of compiled nets of an instance, sealed with its secret."""
+    secret = InstanceSecret(instance)
+    return CompiledCache(instance / "compiled", lambda: secret.derive("compiled nets"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from screening.detectors.detector import load_detector
+from screening.detectors.registry import cache_of
 from screening.errors import Conflict
 from screening.infra.audit_log import AuditLog
 from screening.infra.job_queue import FAILED, now
@@ -138,7 +139,7 @@ def check(made: Path, name: str, instance: Path) -> None:
         BadArtefact: it can't be loaded, or its net gives other probabilities than Keras.
     """
     files = made / "model.h5", made / "vectorizer.pkl", made / "card.json"
-    load_detector(name, *files, instance / "compiled").prepare()
+    load_detector(name, *files, cache_of(instance)).prepare()
 
 
 def put_into_place(made: Path, target: Path) -> None:

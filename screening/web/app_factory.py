@@ -11,6 +11,7 @@ from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
 from screening.infra.database import Database
+from screening.infra.instance_secret import secret_key
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.scoring.score import Probabilities, own_probabilities
@@ -55,7 +56,7 @@ def create_app(
     settings = settings or Settings.from_environ()
     environment.make_instance(settings)
     app = Flask("screening", root_path=str(ROOT), template_folder="templates", static_folder="static")
-    app.config.update(SECRET_KEY=environment.secret_key(settings))
+    app.config.update(SECRET_KEY=secret_key(settings))
     database = Database(settings.database_url)
     database.create_tables()
     signals = Signals.of(settings.instance)

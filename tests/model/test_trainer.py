@@ -21,6 +21,7 @@ from screening.errors import BadFile
 from screening.ledger.history import Context
 from screening.settings import ROOT
 from screening.transactions.json_records import from_mappings
+from tests.artifact_factory import cache_in
 
 
 def order_for(folder: Path, frame: pd.DataFrame, **more) -> Order:
@@ -36,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Order, lis
     said: list[tuple[float, str]] = []
     trainer.train(order, lambda share, text: said.append((share, text)))
     files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    return load_detector("made", *files, folder / "compiled"), order, said
+    return load_detector("made", *files, cache_in(folder / "compiled")), order, said
 
 
 def test_the_detector_knows_its_columns_by_role(made) -> None:
@@ -113,7 +114,7 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
     assert "quick look" in card["training_data"]["description"]
     assert card["metrics"]["validation"]["auc"] > 0.75
     files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    detector = load_detector("made", *files, tmp_path / "compiled")
+    detector = load_detector("made", *files, cache_in(tmp_path / "compiled"))
     assert not detector.vectorizer.looks_back
     low, high, unknown = (
         float(detector.probabilities(from_mappings([{"amount": a, "merchant": m}], detector.contract))[0])
