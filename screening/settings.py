@@ -42,6 +42,8 @@ class Settings:
     idle_minutes: int = 15
     workers: int = 2
     job_workers: int = 2
+    history_policy: str = "managers"
+    """Whose earlier rows count for a user's files: ``managers``, ``own`` or ``all``."""
     keep_screenings_days: int | None = None
     """``None``: they are kept until somebody deletes them."""
 
@@ -73,6 +75,7 @@ class Settings:
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
+            history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )
 
@@ -170,6 +173,15 @@ def _choice(**options: bool) -> Callable[[str], bool]:
         if raw.lower() not in options:
             raise ValueError(f"must be one of {', '.join(options)}")
         return options[raw.lower()]
+
+    return parse
+
+
+def _one_of(*options: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in options:
+            raise ValueError(f"must be one of {', '.join(options)}")
+        return raw.lower()
 
     return parse
 

@@ -17,6 +17,7 @@ from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import deletion, preflight
 from screening.uploads.column_mappings import Mapping, Mappings
+from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.pipeline import Found, screen
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
 from screening.uploads.upload_folder import Abandoned, Folder
@@ -108,14 +109,15 @@ class ScreeningJob:
             if ends.wait(TURN_SECONDS):
                 self._passed_over.clear()
             lease.note()
-        return Context(self._settings.instance, detector)
+        return HistoryPolicy(self._settings, self.queue).context(detector, job.owner)
 
     def recall_for(self, job: Screening) -> Callable[[list[str]], Mapping | None]:
         """Return what gives the mapping of a header: what the user said of this file, or what was said of its like."""
         said = job.mapping
         if said is not None:
             return lambda _header: Mapping(str(job.wanted_detector), said)
-        return Mappings(self.queue.database).recall
+        mappings = Mappings(self.queue.database)
+        return lambda header: mappings.recall(header, job.owner)
 
     @property
     def settings(self) -> Settings:

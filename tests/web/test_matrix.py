@@ -22,6 +22,7 @@ NAMES = {"analyst": "ana", "manager": "mia", "auditor": "otto", "admin": "ada", 
 ANYBODY = ("open",) * 6
 MEMBERS = ("login", "open", "open", "open", "open", "login")
 SCREENERS = ("login", "open", "open", 403, "open", "login")
+MANAGERS = ("login", 403, "open", 403, "open", "login")
 ADMINS = ("login", 403, 403, 403, "open", "login")
 
 MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
@@ -33,6 +34,11 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/detectors/<name>"): ANYBODY,
     ("GET", "/detectors/<name>/sample.csv"): ANYBODY,
     ("POST", "/detectors/<name>/delete"): ADMINS,
+    ("POST", "/detectors/<name>/approve"): MANAGERS,
+    ("POST", "/detectors/<name>/retire"): MANAGERS,
+    ("GET", "/history"): MANAGERS,
+    ("POST", "/history/<screening_id>"): MANAGERS,
+    ("POST", "/history/mappings"): MANAGERS,
     ("GET", "/detectors/new"): ADMINS,
     ("POST", "/detectors/new"): ADMINS,
     ("GET", "/results/<screening_id>/questions"): SCREENERS,

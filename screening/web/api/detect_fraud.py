@@ -12,12 +12,14 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from screening.detectors.detector import Detector
+from screening.detectors.states import State, trial_note
 from screening.errors import BadTransaction
 from screening.scoring.score import score
 from screening.transactions.json_records import from_mappings
 from screening.web.http import guard
-from screening.web.http.sessions import require
+from screening.web.http.sessions import require, user
 from screening.web.services import services
+from screening.web.views.detector_access import ask_for
 
 blueprint = Blueprint("api", __name__)
 MOST_TRANSACTIONS = 10_000
@@ -47,10 +49,12 @@ def detect_fraud() -> Response:
 
 def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
     threshold = services().settings.threshold
+    on_trial = services().detectors.standing(detector.name).state is State.TRIAL
+    said = [*([trial_note(detector.name)] if on_trial else []), *detector.warnings]
     scored = score(
         from_mappings(given, detector.contract),
         detector,
-        services().recollections.of(detector),
+        services().policy.seen(services().recollections, detector, user().username),
         threshold=threshold,
         probabilities=services().probabilities,
     )
@@ -67,7 +71,7 @@ def _score(given: list[Any], detector: Detector) -> list[dict[str, Any]]:
             scored.probabilities.tolist(),
             scored.flagged.tolist(),
             scored.reasons,
-            ([*detector.warnings, *caveats] for caveats in scored.caveats),
+            ([*said, *caveats] for caveats in scored.caveats),
             strict=True,
         )
     ]
@@ -78,7 +82,7 @@ def _detector(body: dict[str, Any]) -> Detector:
     if name is not None and not isinstance(name, str):
         raise BadTransaction("“detector” must be the name of a detector.")
     detectors = services().detectors
-    return detectors.default if name is None else detectors.get(name)
+    return detectors.default if name is None else ask_for(name)
 
 
 def _body() -> dict[str, Any]:

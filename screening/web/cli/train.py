@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from screening.detectors.model_card import read_card
 from screening.errors import ScreeningError
 from screening.intake import identify
 from screening.training.column_choices import (
@@ -25,10 +25,10 @@ from screening.training.column_choices import (
     overruled,
 )
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
-from screening.training.training_job import check, detectors_of, put_into_place
+from screening.training.training_job import begin_trial, check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
 from screening.transactions.schema import Role
-from screening.web.cli.commands import plainly, reading_options
+from screening.web.cli.commands import operator, plainly, reading_options
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -190,7 +190,8 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
                 ) from None
         check(folder.made, order["name"], instance)
         put_into_place(folder.made, target)
-    request_audit.record("training_done", user=f"{getpass.getuser()} (command line)", name=order["name"])
+    begin_trial(services().states, target, operator())
+    request_audit.record("training_done", user=operator(), name=order["name"])
     return done, target
 
 
@@ -225,4 +226,10 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
                 else ""
             )
             click.echo(f"  {word:32} {formatting.figure(tested[key])}{shown}")
+    doubt = read_card(target / "card.json").metrics.doubt
+    if doubt:
+        click.secho(f"\n⚠ {doubt}", fg="red", bold=True)
     click.echo(f"Detector {name} is in {target}")
+    click.echo(
+        f"It is on trial and scores only when it is asked for. flask --app app detectors approve {name}"
+    )

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, render_template, send_file
 
 from screening.settings import ROOT
 from screening.web.services import services
-from screening.web.views.detector_access import is_shown, shown
+from screening.web.views.detector_access import at_work, is_shown, shown
 
 blueprint = Blueprint("pages", __name__)
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def index() -> str:
     """What this is, and where to begin."""
-    return render_template("landing.html", detectors=shown())
+    return render_template("landing.html", detectors=at_work())
 
 
 @blueprint.get("/sample.csv")

@@ -43,7 +43,7 @@ def as_set(values: np.ndarray) -> set[tuple[float, ...]]:
 
 
 def test_rows_are_remembered_until_they_are_forgotten(detector: Detector, tmp_path: Path) -> None:
-    context, now = Context(tmp_path, detector), rows(range(1010, 1012), seed=1)
+    context, now = Context(tmp_path, detector, counting=None), rows(range(1010, 1012), seed=1)
     assert context.past(now) is None
     before = rows(range(1000, 1010))
     context.remember("one", before, np.ones(len(before), np.int8))
@@ -56,7 +56,7 @@ def test_rows_are_remembered_until_they_are_forgotten(detector: Detector, tmp_pa
 
 
 def test_a_file_sent_again_does_not_find_its_own_rows(detector: Detector, tmp_path: Path) -> None:
-    context, now = Context(tmp_path, detector), rows(range(1000, 1003))
+    context, now = Context(tmp_path, detector, counting=None), rows(range(1000, 1003))
     context.remember("one", now, None)
     assert context.past(now) is None
     shuffled = np.random.default_rng(0).permutation(now)
@@ -66,7 +66,7 @@ def test_a_file_sent_again_does_not_find_its_own_rows(detector: Detector, tmp_pa
 def test_a_row_in_several_files_counts_once_and_keeps_the_label_that_any_knows(
     detector, tmp_path: Path
 ) -> None:
-    context, before = Context(tmp_path, detector), rows(range(1000, 1002))
+    context, before = Context(tmp_path, detector, counting=None), rows(range(1000, 1002))
     twice = np.vstack([before, before[:1]])  # once more in the same file: that is another payment
     label = np.zeros(len(before), np.int8)
     label[3] = 1
@@ -80,7 +80,7 @@ def test_a_row_in_several_files_counts_once_and_keeps_the_label_that_any_knows(
 
 
 def test_only_what_is_near_enough_and_earlier_is_read(detector: Detector, tmp_path: Path) -> None:
-    context = Context(tmp_path, detector)
+    context = Context(tmp_path, detector, counting=None)
     context.remember("all", rows(range(800, 1100)), None)
     now = rows(range(1000, 1002), seed=5)
     past = context.past(now)
@@ -91,7 +91,7 @@ def test_only_what_is_near_enough_and_earlier_is_read(detector: Detector, tmp_pa
 
 
 def test_a_file_that_is_too_old_to_count_is_not_read(detector: Detector, tmp_path: Path, caplog) -> None:
-    context, now = Context(tmp_path, detector), rows(range(1000, 1002), seed=5)
+    context, now = Context(tmp_path, detector, counting=None), rows(range(1000, 1002), seed=5)
     for name, days in (("old", range(500, 510)), ("near", range(990, 992)), ("later", range(1010, 1012))):
         context.remember(name, rows(days), None)
     for file in tmp_path.glob(
@@ -109,7 +109,7 @@ def test_a_file_that_is_too_old_to_count_is_not_read(detector: Detector, tmp_pat
 
 
 def test_a_file_without_its_span_is_read(detector: Detector, tmp_path: Path) -> None:
-    context, before = Context(tmp_path, detector), rows(range(1000, 1002))
+    context, before = Context(tmp_path, detector, counting=None), rows(range(1000, 1002))
     context.remember("one", before, None)
     (file,) = tmp_path.glob("context/*/one.npz")
     np.savez(file, values=before, labels=np.full(len(before), -1, np.int8))
@@ -117,7 +117,7 @@ def test_a_file_without_its_span_is_read(detector: Detector, tmp_path: Path) -> 
 
 
 def test_a_damaged_file_is_left_out_and_said(detector: Detector, tmp_path: Path, caplog) -> None:
-    context = Context(tmp_path, detector)
+    context = Context(tmp_path, detector, counting=None)
     context.remember("good", rows(range(1000, 1001)), None)
     (file,) = tmp_path.glob("context/*/good.npz")
     (file.parent / "bad.npz").write_bytes(b"PK nonsense")
@@ -127,26 +127,26 @@ def test_a_damaged_file_is_left_out_and_said(detector: Detector, tmp_path: Path,
 
 
 def test_single_transactions_see_what_was_remembered_since(detector: Detector, tmp_path: Path) -> None:
-    recollections, context = Recollections(tmp_path), Context(tmp_path, detector)
-    assert recollections.of(detector).past is None
+    recollections, context = Recollections(), Context(tmp_path, detector, counting=None)
+    assert recollections.of(detector, context).past is None
     context.remember("one", rows(range(1000, 1002)), None)
-    first = recollections.of(detector)
+    first = recollections.of(detector, context)
     assert len(first.past) == 40
-    assert recollections.of(detector).past is first.past
+    assert recollections.of(detector, context).past is first.past
     context.remember("two", rows(range(1002, 1003)), None)
-    assert len(recollections.of(detector).past) == 60
+    assert len(recollections.of(detector, context).past) == 60
     drop(tmp_path, detector.name)
-    assert recollections.of(detector).past is None
+    assert recollections.of(detector, context).past is None
 
 
 def test_detectors_that_do_not_look_back_know_nothing(tiny: Detector, tmp_path: Path) -> None:
-    assert Recollections(tmp_path).of(tiny) is NOTHING
+    assert Recollections().of(tiny, Context(tmp_path, tiny, counting=None)) is NOTHING
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 65])
 def test_a_name_is_no_path(detector: Detector, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="not a name"):
-        Context(tmp_path, detector).remember(name, rows(range(1, 2)), None)
+        Context(tmp_path, detector, counting=None).remember(name, rows(range(1, 2)), None)
     forget(tmp_path, name)
     drop(tmp_path, name)
 
