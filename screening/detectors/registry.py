@@ -83,10 +83,7 @@ class Detectors:
         if wanted == self.default.name:
             return self.default
         if wanted not in self.names():
-            raise NotFound(
-                f"There is no detector {wanted[:60]!r}.",
-                remedy=f"These are there: {', '.join(one.name for one in self.offered())}.",
-            )
+            raise self.unknown(wanted)
         folder = next(each / wanted for each in self._folders if (each / wanted / "model.h5").is_file())
         stamp = _stamp(folder / "card.json")
         with self._lock:  # one thread loads, the others wait for it
@@ -94,6 +91,13 @@ class Detectors:
             if loaded is None or loaded[0] != stamp:  # removed and trained again under the same name
                 loaded = self._loaded[wanted] = stamp, self._load(wanted, folder)
         return loaded[1]
+
+    def unknown(self, name: str) -> NotFound:
+        """What is said of a name that no detector has, or none that the caller may know of."""
+        return NotFound(
+            f"There is no detector {name[:60]!r}.",
+            remedy=f"These are there: {', '.join(one.name for one in self.offered())}.",
+        )
 
     def all(self) -> list[Detector]:
         """Every detector that can be loaded, the default one first; of others the log tells why not."""

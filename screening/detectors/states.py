@@ -76,7 +76,7 @@ class Standing:
 
 def trial_note(name: str) -> str:
     """What is said with every result of a detector on trial."""
-    return f"The detector {name} is on trial: nobody has approved it yet, so its flags aren't to be acted on."
+    return f"The detector {name} is on trial: nobody has approved it yet. Check each flag before anybody acts on it."
 
 
 class DetectorStates:

@@ -9,7 +9,6 @@ from flask_login import current_user
 from screening.detectors.detector import Detector
 from screening.detectors.registry import DEFAULT
 from screening.detectors.states import Standing, State
-from screening.errors import NotFound
 from screening.settings import ROOT
 from screening.web.http.sessions import may
 from screening.web.services import services
@@ -57,13 +56,21 @@ def ask_for(name: str) -> Detector:
         Conflict: it is retired.
         BadArtefact: it can't be loaded.
     """
+    detector = look_at(name)
+    services().detectors.require_in_use(name)
+    return detector
+
+
+def look_at(name: str) -> Detector:
+    """Return a detector that this user may see.
+
+    Raises:
+        NotFound: there is none, or none that this user may know of.
+        BadArtefact: it can't be loaded.
+    """
     detector = services().detectors.get(name)
     if not _is_known(standing_of(name)):
-        raise NotFound(
-            f"There is no detector {name[:60]!r}.",
-            remedy=f"These are there: {', '.join(one.name for one in services().detectors.offered())}.",
-        )
-    services().detectors.require_in_use(name)
+        raise services().detectors.unknown(name)
     return detector
 
 

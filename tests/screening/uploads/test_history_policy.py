@@ -45,7 +45,9 @@ class Bank:
         self.detector = detector
         self.policy = HistoryPolicy(Settings(instance=instance, history_policy=policy), self.history)
 
-    def screen(self, rows: Transactions, labels: NDArray[np.int8], owner: str, *, manager: bool = False) -> Any:
+    def screen(
+        self, rows: Transactions, labels: NDArray[np.int8], owner: str, *, manager: bool = False
+    ) -> Any:
         """Gives the screening's id and the probabilities."""
         context = self.policy.context(self.detector, owner)
         past = context.past(rows.values)
@@ -63,8 +65,8 @@ class Bank:
 
 
 @pytest.fixture(scope="module")
-def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Detector, list[tuple[Any, Any]]]]:
-    """The shipped detector that looks back, and its sample in parts; each has every row's label as fraud now and then."""
+def payments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, list[tuple[Any, Any]]]:
+    """The shipped detector that looks back, and its sample in parts."""
     from screening.detectors.registry import Detectors
 
     detector = Detectors(Settings(instance=tmp_path_factory.mktemp("registry"))).get("payments")
@@ -82,7 +84,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Detecto
         (Transactions(columns, values[start::PARTS][:250]), labels[start::PARTS][:250])
         for start in range(PARTS)
     ]
-    yield detector, parts
+    return detector, parts
 
 
 @pytest.fixture
@@ -92,12 +94,17 @@ def bank(tmp_path: Path, payments: Any) -> Iterator[Bank]:
     made.close()
 
 
-FILES = st.lists(st.tuples(st.sampled_from(["ana", "ben"]), st.integers(0, PARTS - 1)), min_size=2, max_size=6)
+FILES = st.lists(
+    st.tuples(st.sampled_from(["ana", "ben"]), st.integers(0, PARTS - 1)), min_size=2, max_size=6
+)
 
 
 @pytest.mark.security(55)
 @hypothesis_settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 @given(files=FILES)
 def test_whatever_one_analyst_sends_another_ones_probabilities_stay(payments: Any, files: list[File]) -> None:
@@ -148,7 +155,11 @@ def test_a_managers_file_moves_everybodys_and_a_released_one_too_until_it_is_wit
 @pytest.mark.security(55)
 @pytest.mark.parametrize(
     ("policy", "moved"),
-    [("managers", {"ana": False, "mia": True}), ("own", {"ana": False, "mia": False}), ("all", {"ana": True, "mia": True})],
+    [
+        ("managers", {"ana": False, "mia": True}),
+        ("own", {"ana": False, "mia": False}),
+        ("all", {"ana": True, "mia": True}),
+    ],
 )
 def test_the_policy_decides_when_a_past_is_read(
     policy: str, moved: dict[str, bool], payments: Any, tmp_path: Path
@@ -169,7 +180,9 @@ def test_the_policy_decides_when_a_past_is_read(
 
 
 @pytest.mark.security(55)
-def test_single_transactions_follow_the_same_policy_and_share_what_they_can(bank: Bank, payments: Any) -> None:
+def test_single_transactions_follow_the_same_policy_and_share_what_they_can(
+    bank: Bank, payments: Any
+) -> None:
     detector, parts = payments
     kept = Recollections()
     bank.screen(*parts[0], "mia", manager=True)
@@ -185,7 +198,7 @@ def test_single_transactions_follow_the_same_policy_and_share_what_they_can(bank
     for number in range(MOST_PASTS + 3):
         bank.screen(*parts[2], f"user{number}")
         bank.policy.seen(kept, detector, f"user{number}")
-    assert len(kept._known) == MOST_PASTS  # noqa: SLF001 -- that memory is bounded shows nowhere else
+    assert len(kept._known) == MOST_PASTS
 
 
 @pytest.mark.security(55)
@@ -223,9 +236,10 @@ def test_what_was_screened_before_there_was_a_policy_counts_for_all(
     with old.write() as session:
         session.execute(
             text(
-                "INSERT INTO screenings (id, owner, filename, kind, state, progress, created, attempts, set_aside_bad, "
-                "threshold, rows, flagged, set_aside, detector, fingerprint) VALUES (:id, 'ana', 'a.csv', 'csv', 'done', "
-                "1, '2026-01-01 00:00:00', 1, 0, 0.8, 250, 0, 0, 'payments', :fingerprint)"
+                "INSERT INTO screenings (id, owner, filename, kind, state, progress, created, attempts, "
+                "set_aside_bad, threshold, rows, flagged, set_aside, detector, fingerprint) "
+                "VALUES (:id, 'ana', 'a.csv', 'csv', 'done', 1, "
+                "'2026-01-01 00:00:00', 1, 0, 0.8, 250, 0, 0, 'payments', :fingerprint)"
             ),
             {"id": made, "fingerprint": detector.fingerprint},
         )
