@@ -53,7 +53,8 @@ MOST_GROWTH = 600
 TOKENS = (
     b"", b",", b";", b"\t", b'"', b"'", b"\n", b"\r", b"\r\n", b"\0", b"-", b"+", b"0", b"1e400", b"1e39", b"nan",
     b"NaN", b"inf", b"-inf", b"1_000", b"0x10", b"1,5", b"1.234,5", b"1,234", b"12%", b"$1", b"(12)", b"=1+1",
-    b"\xef\xbb\xbf", b"\xff\xfe", b"\xe2\x88\x92" + b"1", b"\xd9\xa1", b"\xc2\xa0", b"2025-01-02", b"true", b"Class", b"Time", b"V1",
+    b"\xef\xbb\xbf", b"\xff\xfe", b"\xe2\x88\x92" + b"1", b"\xd9\xa1", b"\xc2\xa0", b"2025-01-02", b"true",
+    b"Class", b"Time", b"V1",
     b"9" * 400, b"#", b"sep=;", b'""', b"a" * 9000, b"4111111111111111",
 )  # fmt: skip
 JSON_VALUES = (

@@ -25,9 +25,10 @@ from screening.infra import watchdog
 from screening.infra.atomic_file import Locked, locked
 from screening.infra.database import Database
 from screening.infra.disk_space import free_bytes, keep_reserve, release_reserve
+from screening.infra.instance_secret import secret_key
 from screening.infra.log_setup import begin_logging
 from screening.ledger.ledger import Ledger
-from screening.settings import ROOT, Settings, make_instance, secret_key
+from screening.settings import ROOT, Settings, make_instance
 from screening.uploads.instance_check import claim
 
 log = logging.getLogger("screening.server")

@@ -6,7 +6,6 @@ import errno
 import ipaddress
 import logging
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +45,8 @@ class Settings:
     sessions_per_account: int = 20
     workers: int = 2
     job_workers: int = 2
+    history_policy: str = "managers"
+    """Whose earlier rows count for a user's files: ``managers``, ``own`` or ``all``."""
     keep_screenings_days: int | None = None
     """``None``: they are kept until somebody deletes them."""
     ledger_durability: str = "full"
@@ -81,7 +82,8 @@ class Settings:
             sessions_per_account=read("SESSIONS_PER_ACCOUNT", _whole(1, 500), 20),
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
-            ledger_durability=read("LEDGER_DURABILITY", _choice(full="full", normal="normal"), "full"),
+            ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
+            history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )
 
@@ -121,47 +123,6 @@ def _make_private(folder: Path) -> None:
             remedy="Give the folder to the server's user, or set its mode to 0700.",
         ) from None
     log.debug("%s could be read by others on this machine; it is its owner's alone now (mode 0700)", folder)
-
-
-def secret_key(settings: Settings) -> str:
-    """The given key, or one that is kept below the instance folder.
-
-    Raises:
-        BadSetting: what is kept is no key any more.
-    """
-    if settings.secret_key:
-        return settings.secret_key
-    remedy = "Remove it: a new one is made, and whoever has a form open must load it again."
-    return kept_secret(settings.instance, "secret_key", remedy).decode("ascii")
-
-
-def kept_secret(instance: Path, name: str, remedy: str) -> bytes:
-    """A secret that is generated once and kept (mode 0600) in a file of the instance folder: 64 hexadecimal digits.
-
-    Two processes that start at once agree: whoever links its file first wins and the other reads it. ``remedy`` says
-    what to do about a damaged file.
-
-    Raises:
-        BadSetting: what is kept is no secret any more.
-    """
-    kept = instance / name
-    if not kept.exists():
-        draft = kept.with_name(f"{name}.{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(SECRET_BYTES), encoding="ascii")
-        try:
-            os.link(draft, kept)
-        except FileExistsError:
-            pass  # another process was first; its secret is as good
-        finally:
-            draft.unlink()
-    secret = kept.read_bytes().strip()
-    if len(secret) < SECRET_BYTES or not secret.isascii():
-        raise BadSetting(
-            f"The file {kept.name} in the instance folder is damaged: it holds no key of {SECRET_BYTES} bytes.",
-            remedy=remedy,
-        )
-    return secret
 
 
 class _Reader:
@@ -220,6 +181,15 @@ def _choice(**options: T) -> Callable[[str], T]:
         if raw.lower() not in options:
             raise ValueError(f"must be one of {', '.join(options)}")
         return options[raw.lower()]
+
+    return parse
+
+
+def _one_of(*options: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in options:
+            raise ValueError(f"must be one of {', '.join(options)}")
+        return raw.lower()
 
     return parse
 

@@ -6,6 +6,7 @@ is imported once: ``python -m tests.artifact_factory FOLDER``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -15,15 +16,29 @@ from unittest.mock import patch
 
 import numpy as np
 
+from screening.detectors.compilation.cache import SEAL, CompiledCache
+from screening.detectors.compilation.form import META
 from screening.detectors.detector import Detector, load_detector
+from screening.infra.instance_secret import SALT, hkdf
 from screening.settings import ROOT
 from screening.transactions.schema import CARD
-from tests.shared import made_once
+from tests.shared import INSTANCE_SECRET, made_once
 
 ROWS = 10_000
 WIDTH = len(CARD.columns)
 CENTRE = np.linspace(-2, 3, WIDTH)
 SCALE = np.linspace(0.5, 70, WIDTH)
+
+
+def cache_in(folder: Path) -> CompiledCache:
+    """The cache of compiled nets in a folder, sealed as by an instance that has the secret of the tests."""
+    return CompiledCache(folder, lambda: hkdf(INSTANCE_SECRET.encode(), SALT, b"compiled nets"))
+
+
+def seal_in(place: Path, cache: CompiledCache, net_sha256: str) -> None:
+    """Seal what lies in a compiled net's folder, as this instance does after it has compiled."""
+    meta = hashlib.sha256((place / META).read_bytes()).hexdigest()
+    (place / SEAL).write_text(cache.seal(net_sha256, meta), encoding="ascii")
 
 
 def build_nets(base: Path) -> Path:
@@ -41,7 +56,7 @@ def _build_nets(folder: Path) -> None:
 def tiny_detector(base: Path) -> Detector:
     """A detector of the card columns with a small packed net of random weights."""
     nets = build_nets(base)
-    return load_detector("tiny", nets / "good.h5", nets / "vectorizer.pkl", None, nets / "cache")
+    return load_detector("tiny", nets / "good.h5", nets / "vectorizer.pkl", None, cache_in(nets / "cache"))
 
 
 def random_rows(rows: int = ROWS, seed: int = 0) -> np.ndarray:
@@ -205,11 +220,14 @@ def main(folder: Path) -> None:
             scaled = ((random_rows() - CENTRE) / SCALE).astype(np.float32)
             np.save(folder / "predicted.npy", net.predict(scaled, verbose=0)[:, 0])
         (folder / "marker").unlink(missing_ok=True)
-        place = folder / "cache" / key_of(read_artefact(path).sha256)
+        sha256 = read_artefact(path).sha256
+        place = folder / "cache" / key_of(sha256)
         place.mkdir(parents=True)
         (place / "model.h5").write_bytes(path.read_bytes())
-        failed = compiler([str(place), path.name])
+        failed = compiler([str(place), path.name, sha256])
         said[name] = json.loads((place / "error.json").read_text())["what"] if failed else ""
+        if not failed:
+            seal_in(place, cache_in(folder / "cache"), sha256)
     (folder / "said.json").write_text(json.dumps(said))
 
 

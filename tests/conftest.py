@@ -18,7 +18,7 @@ from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.served import PASSWORD
-from tests.shared import run_folder
+from tests.shared import run_folder, share_compiled
 
 # Before scikit-learn or XGBoost load OpenMP: its idle threads must not spin on a core that another worker needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -67,7 +67,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(tmp_path: Path, compiled: Path) -> Settings:
     instance = tmp_path / "instance"
     instance.mkdir()
-    (instance / "compiled").symlink_to(compiled)
+    share_compiled(instance, compiled)
     users = tmp_path / "users.txt"
     users.write_text("# accounts\n", encoding="utf-8")
     return Settings(

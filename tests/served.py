@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from screening.settings import ROOT
+from tests.shared import share_compiled
 
 PASSWORD = "a long river of words 7"
 BOUNDARY = "----a-boundary-of-the-test"
@@ -40,7 +41,7 @@ class Server:
         if not instance.exists():
             instance.mkdir()
             if compiled is not None:
-                (instance / "compiled").symlink_to(compiled)
+                share_compiled(instance, compiled)
             (folder / "users.txt").write_text("# accounts\n", encoding="utf-8")
         self.environ = {
             **os.environ, "INSTANCE_PATH": str(instance), "USERS_FILE": str(folder / "users.txt"),

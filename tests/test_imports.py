@@ -169,9 +169,10 @@ import sys
 from pathlib import Path
 from screening.detectors.detector import load_detector
 from screening.scoring.reason_codes import explain
+from tests.artifact_factory import cache_in
 from utils import as_transactions, get_probabilities
 nets = Path(sys.argv[1])
-detector = load_detector("tiny", nets / "good.h5", nets / "vectorizer.pkl", None, nets / "cache")
+detector = load_detector("tiny", nets / "good.h5", nets / "vectorizer.pkl", None, cache_in(nets / "cache"))
 row = dict.fromkeys(detector.contract.columns, 1.0)
 assert get_probabilities([row] * 300, detector).shape == (300,)
 assert len(explain(detector, as_transactions(row, detector.contract))) == 1

@@ -18,6 +18,7 @@ import pytest
 
 from screening.settings import ROOT
 from tests.served import BOUNDARY, Server, free_port
+from tests.shared import share_compiled
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="signals as on Unix: run `make test` on Linux"
@@ -326,7 +327,7 @@ def test_whatever_stops_the_start_is_one_line(tmp_path: Path, compiled: Path, wo
     file.touch()
     damaged = tmp_path / "instance"
     damaged.mkdir()
-    (damaged / "compiled").symlink_to(compiled)
+    share_compiled(damaged, compiled)
     (damaged / "secret_key").touch()
     wrong = [
         ("INSTANCE_PATH", str(file)), ("FRAUD_THRESHOLD", "2"), ("DATABASE_URL", "nonsense"),

@@ -7,56 +7,23 @@ has the tokens and not the key can't tell a card's number, not even by trying al
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import re
-from functools import lru_cache
-from pathlib import Path
-from typing import Self
 
 from screening.cards.finding import Candidate, card_numbers
-from screening.settings import kept_secret
 
-KEPT_AS = "card_secret"
 BYTES = 16
 _WRAPPED = re.compile(r"\s*(?:'|=\")?(?P<inner>.*?)\"?\s*", re.DOTALL)
 TOKEN = re.compile(r"card_[a-z2-7]{26}_\d{4}", re.ASCII)
 
 
-def hkdf(secret: bytes, info: bytes, length: int, salt: bytes = b"") -> bytes:
-    """Derive a key from a secret (RFC 5869 with SHA-256); ``length`` in bytes, at most 8160."""
-    key = hmac.digest(salt or bytes(hashlib.sha256().digest_size), secret, "sha256")
-    made = block = b""
-    number = 0
-    while len(made) < length:
-        number += 1
-        block = hmac.digest(key, block + info + bytes([number]), "sha256")
-        made += block
-    return made[:length]
-
-
 class Tokens:
     """Makes the tokens of one instance."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._key = hkdf(secret, b"fraud-screening card tokens 1", 32)
-        self.key_id = hkdf(secret, b"fraud-screening card tokens 1: name of the key", 4).hex()
-        """Tells keys apart, and tells nothing of them: a detector's card has it."""
-
-    @classmethod
-    def of(cls, instance: Path) -> Self:
-        """Those of the instance in a folder; its secret is made when it is first needed.
-
-        Raises:
-            BadSetting: the file that keeps the secret is damaged.
-        """
-        return cls(
-            kept_secret(
-                instance,
-                KEPT_AS,
-                "Put back the file from a backup: with another one, cards get other tokens than before.",
-            )
-        )
+    def __init__(self, key: bytes, key_id: str) -> None:
+        """Take the key and its name, which tells keys apart and tells nothing of them: a detector's card has it."""
+        self._key = key
+        self.key_id = key_id
 
     def token(self, digits: str) -> str:
         """The token of a card's number, given as ASCII digits."""
@@ -84,9 +51,3 @@ def _alone(text: str, one: Candidate) -> bool:
     found = _WRAPPED.fullmatch(text)
     inner = (0, len(text)) if found is None else found.span("inner")
     return (one.start, one.stop) in {inner, (0, len(text))}
-
-
-@lru_cache(maxsize=8)
-def tokens_of(instance: Path) -> Tokens:
-    """The tokens of an instance, once a process: the secret never changes while it runs."""
-    return Tokens.of(instance)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.artifacts import Artefact, fingerprint, read_artefact
-from screening.detectors.compilation.cache import checked, compiled
+from screening.detectors.compilation.cache import CompiledCache, checked, compiled
 from screening.detectors.compilation.form import CompiledForm
 from screening.detectors.model_card import ModelCard, Profile, check_contract, check_hashes, read_card
 from screening.detectors.runtime import Rows, Scorer
@@ -81,7 +81,7 @@ def load_detector(
     model_file: Path,
     vectorizer_file: Path,
     card_file: Path | None,
-    cache: Path,
+    cache: CompiledCache,
     *,
     late: bool = False,
 ) -> Detector:
@@ -95,7 +95,7 @@ def load_detector(
         model_file: the Keras HDF5 net.
         vectorizer_file: the joblib dump with the RobustScaler.
         card_file: the card that ties both together, or ``None`` for files without one.
-        cache: a folder for compiled nets.
+        cache: where compiled nets are kept.
         late: whether the net's compiled form is looked for, or made, only then, too, so that a page that lists
             detectors needn't wait.
 
@@ -110,8 +110,12 @@ def load_detector(
     mark = fingerprint(model, dump, vectorizer.contract)
     if card is not None and card_file is not None:
         check_contract(card, vectorizer.contract, mark, card_file)
-    found = None if late else _form(model, vectorizer, cache)
-    scorer = _Late(lambda: Scorer(checked(found or _form(model, vectorizer, cache), model, cache)))
+
+    def form() -> CompiledForm:
+        return _form(model, vectorizer, cache, None if card is None else card.compiled_sha256)
+
+    found = None if late else form()
+    scorer = _Late(lambda: Scorer(checked(found or form(), model, cache)))
     warnings = list(vectorizer.warnings)
     if card is None:
         warnings.append(
@@ -153,8 +157,10 @@ class _Late:
         return (self._made or self.made()).probabilities(rows)
 
 
-def _form(model: Artefact, vectorizer: Vectorizer, cache: Path) -> CompiledForm:
-    form, width = compiled(model, cache), len(vectorizer.inputs)
+def _form(
+    model: Artefact, vectorizer: Vectorizer, cache: CompiledCache, shipped_sha256: str | None
+) -> CompiledForm:
+    form, width = compiled(model, cache, shipped_sha256), len(vectorizer.inputs)
     if form.net.inputs != width:
         raise BadArtefact(
             f"{model.path.name} takes {form.net.inputs} inputs, but the vectorizer makes {width}.",

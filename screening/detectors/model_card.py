@@ -20,6 +20,8 @@ from screening.transactions.schema import ColumnContract
 T = TypeVar("T")
 QUANTILES = {"q01": 0.01, "q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99}
 MEASURES = ("average_precision", "auc", "recall_at_0_1_percent_fpr", "recall_at_1_percent_fpr")
+GUESSING = 0.5
+"""The AUC of a coin."""
 Pairs = tuple[tuple[float, float], ...]
 
 
@@ -95,6 +97,13 @@ class Evaluation:
     """Points of false positive rate and recall."""
     fraud_types: tuple[FraudType, ...] = ()
 
+    @property
+    def may_be_guessing(self) -> bool:
+        """Whether the AUC can't be told from 0.5, which is what guessing gives."""
+        if "auc" in self.intervals:
+            return self.intervals["auc"][0] <= GUESSING
+        return self.auc is not None and self.auc <= GUESSING
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
@@ -103,6 +112,16 @@ class Metrics:
     windows: tuple[Evaluation, ...] = ()
     folds: Evaluation | None = None
     validation: Evaluation | None = None
+
+    @property
+    def doubt(self) -> str:
+        """What is to be said of a detector of which a test doesn't show that it does better than guessing."""
+        tests = [one for one in (*self.windows, self.validation, self.folds) if one and one.may_be_guessing]
+        if not tests or tests[0].auc is None:
+            return ""
+        auc, interval = f"{tests[0].auc:.3f}", tests[0].intervals.get("auc")
+        between = "" if interval is None else f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
+        return f"No better than guessing, as far as its test shows: the AUC is {auc}{between}, and guessing gives 0.5."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +180,8 @@ class ModelCard:
     fingerprint: str | None
     model_sha256: str | None
     vectorizer_sha256: str | None
+    compiled_sha256: str | None
+    """Of the compiled form that is shipped beside the net; no other one counts."""
     training_data: TrainingData
     prior: float | None
     """The share of fraud that the probabilities are for."""
@@ -191,6 +212,7 @@ class ModelCard:
             fingerprint=card.text("fingerprint"),
             model_sha256=card.text("model_sha256"),
             vectorizer_sha256=card.text("vectorizer_sha256"),
+            compiled_sha256=card.text("compiled_sha256"),
             training_data=_training_data(card.part("training_data") or _Part({}, where)),
             prior=card.number("prior"),
             threshold=card.number("threshold"),

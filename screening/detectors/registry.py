@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from screening.cards.masking import masked
+from screening.detectors.compilation.cache import CompiledCache
 from screening.detectors.detector import Detector, load_detector
-from screening.errors import BadArtefact, BadFile, NotFound, NotReady
+from screening.detectors.states import DetectorStates, Standing, State, StateRow
+from screening.errors import BadArtefact, BadFile, Conflict, NotFound, NotReady
+from screening.infra.audit_log import AuditLog
+from screening.infra.instance_secret import InstanceSecret
 from screening.settings import ROOT, Settings
 
 DEFAULT = "card"
@@ -24,14 +28,19 @@ class Detectors:
     bad pair stops the start.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, states: DetectorStates | None = None) -> None:
         """Load the default detector.
+
+        Args:
+            settings: where the detectors are.
+            states: what was said of those that were trained here; without them all of these are on trial.
 
         Raises:
             BadArtefact: it can't be loaded; the message says why in one line.
         """
-        self._cache = settings.instance / "compiled"
+        self._cache = cache_of(settings.instance)
         self._folders = (ROOT / "model" / "detectors", settings.instance / "detectors")
+        self._states = states
         self._lock = threading.Lock()
         self.default = load_default(settings)
         """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
@@ -75,10 +84,7 @@ class Detectors:
         if wanted == self.default.name:
             return self.default
         if wanted not in self.names():
-            raise NotFound(
-                f"There is no detector {masked(wanted)[:60]!r}.",
-                remedy=f"These are there: {', '.join(self.names())}.",
-            )
+            raise self.unknown(wanted)
         folder = next(each / wanted for each in self._folders if (each / wanted / "model.h5").is_file())
         stamp = _stamp(folder / "card.json")
         with self._lock:  # one thread loads, the others wait for it
@@ -86,6 +92,13 @@ class Detectors:
             if loaded is None or loaded[0] != stamp:  # removed and trained again under the same name
                 loaded = self._loaded[wanted] = stamp, self._load(wanted, folder)
         return loaded[1]
+
+    def unknown(self, name: str) -> NotFound:
+        """What is said of a name that no detector has, or none that the caller may know of."""
+        return NotFound(
+            f"There is no detector {masked(name)[:60]!r}.",
+            remedy=f"These are there: {', '.join(one.name for one in self.offered())}.",
+        )
 
     def all(self) -> list[Detector]:
         """Every detector that can be loaded, the default one first; of others the log tells why not."""
@@ -97,20 +110,126 @@ class Detectors:
                 log.error("Detector %s can't be loaded: %s", name, problem)  # noqa: TRY400
         return found
 
+    def offered(self) -> list[Detector]:
+        """Those that may be chosen for a file without being asked for: the approved ones that can be loaded."""
+        rows = self._rows()
+        return [one for one in self.all() if self._standing(one.name, rows).state is State.APPROVED]
+
+    def standing(self, name: str) -> Standing:
+        """The state of a detector. One that isn't there, or can't be loaded, is on trial."""
+        return self._standing(name, self._rows())
+
+    def standings(self) -> dict[str, Standing]:
+        """The state of every detector, by its name."""
+        rows = self._rows()
+        return {name: self._standing(name, rows) for name in self.names()}
+
+    def is_trained_here(self, name: str) -> bool:
+        """Whether a detector isn't one that ships with the product."""
+        shipped, trained = self._folders
+        return name != self.default.name and not (shipped / name).is_dir() and (trained / name).is_dir()
+
+    def require_in_use(self, name: str) -> None:
+        """Check that a detector may score something new.
+
+        Raises:
+            Conflict: it is retired.
+        """
+        if self.standing(name).state is State.RETIRED:
+            raise Conflict(
+                f"The detector {name} is retired: it scores no new files.",
+                remedy="Choose another one, or have a manager approve it again.",
+            )
+
+    def approve(self, name: str, by: str, *, confirmed: bool) -> Detector:
+        """Let a detector score every file that it fits.
+
+        Args:
+            name: which one.
+            by: who says so.
+            confirmed: whether that was said knowing what the card says against it.
+
+        Raises:
+            NotFound: there is none.
+            BadArtefact: it can't be loaded.
+            Conflict: it may do no better than guessing, and ``confirmed`` is false.
+        """
+        detector = self.get(name)
+        doubt = "" if detector.card is None else detector.card.metrics.doubt
+        if doubt and not confirmed:
+            raise Conflict(doubt, where=name, remedy="If it shall score files all the same, confirm that.")
+        self._say(detector, State.APPROVED, by)
+        return detector
+
+    def retire(self, name: str, by: str) -> Detector:
+        """Let a detector score nothing new; what it has scored stays readable.
+
+        Raises:
+            NotFound: there is none.
+            BadArtefact: it can't be loaded.
+            Conflict: it is the default one.
+        """
+        detector = self.get(name)
+        if detector is self.default:
+            raise Conflict(
+                f"The detector {name} is the default one and can't be retired.",
+                remedy="Set MODEL_FILE and VECTORIZER_FILE to another pair, and start the server again.",
+            )
+        self._say(detector, State.RETIRED, by)
+        return detector
+
+    def forget(self, name: str) -> None:
+        """Drop what was said of a detector that is removed."""
+        if self._states is not None:
+            self._states.forget(name)
+
+    def adopt(self) -> list[Detector]:
+        """Approve what an earlier version had trained, once: it was in use. Gives those that were approved now."""
+        if self._states is None or not self._states.to_adopt():
+            return []
+        found = [one for one in self.all() if self.is_trained_here(one.name)]
+        return found if self._states.adopt({one.name: one.fingerprint for one in found}) else []
+
+    def _say(self, detector: Detector, state: State, by: str) -> None:
+        if self._states is None:
+            raise RuntimeError("this registry was made without a place to keep states")
+        owner = self.standing(detector.name).owner
+        self._states.say(detector.name, detector.fingerprint, state, by, owner)
+
+    def _rows(self) -> Mapping[str, StateRow]:
+        return {} if self._states is None else self._states.rows()
+
+    def _standing(self, name: str, rows: Mapping[str, StateRow]) -> Standing:
+        row, trained = rows.get(name), self.is_trained_here(name)
+        if row is not None and (
+            row.state == State.RETIRED or not trained or row.fingerprint == self._mark(name)
+        ):
+            return Standing(State(row.state), row.owner, row.said_by, row.said)
+        return Standing(State.TRIAL if trained else State.APPROVED)
+
+    def _mark(self, name: str) -> str:
+        """The fingerprint of a detector; empty if it can't be loaded."""
+        try:
+            return self.get(name).fingerprint
+        except (BadArtefact, NotFound):
+            return ""
+
     def choose(self, header: Sequence[str], wanted: str | None = None) -> Detector:
-        """The detector for a file with this header: the wanted one, or of those whose columns are all there the one
-        that uses the most of them.
+        """The detector for a file with this header: the wanted one, or of the approved ones whose columns are all
+        there the one that uses the most of them.
 
         Raises:
             NotFound: the wanted one doesn't exist.
+            Conflict: it is retired.
             BadFile: columns are missing or stand twice; with nothing wanted, by the default detector's
                 contract.
         """
         if wanted is not None:
             found = self.get(wanted)
+            self.require_in_use(wanted)
             found.contract.match(header)
             return found
-        fitting = [detector for detector in self.all() if _fits(detector, header)]
+        fitting = [detector for detector in self.offered() if _fits(detector, header)]
         if not fitting:
             self.default.contract.match(header)
         return max(fitting, key=lambda detector: len(detector.contract.columns))
@@ -142,6 +261,20 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
+def adopt_detectors(detectors: Detectors, audit: AuditLog) -> None:
+    """Approve, at the first start after an upgrade, what was trained before detectors had states, and say so."""
+    for detector in detectors.adopt():
+        log.warning(
+            "Detector %s was in use before detectors were approved, and counts as approved. If it shouldn't: "
+            "flask --app app detectors retire %s",
+            detector.name,
+            detector.name,
+        )
+        audit.record(
+            "detector_approved", user="upgrade", name=detector.name, fingerprint=detector.fingerprint
+        )
+
+
 def load_default(settings: Settings) -> Detector:
     """The detector of the settings' pair: the one at the root must match its card, other files need none.
 
@@ -150,5 +283,11 @@ def load_default(settings: Settings) -> Detector:
     """
     card = ROOT / "model" / "card.json" if settings.is_default_pair else None
     return load_detector(
-        DEFAULT, settings.model_file, settings.vectorizer_file, card, settings.instance / "compiled"
+        DEFAULT, settings.model_file, settings.vectorizer_file, card, cache_of(settings.instance)
     )
+
+
+def cache_of(instance: Path) -> CompiledCache:
+    """Return the cache of compiled nets of an instance, sealed with its secret."""
+    secret = InstanceSecret(instance)
+    return CompiledCache(instance / "compiled", lambda: secret.derive("compiled nets"))

@@ -1,5 +1,8 @@
 """Rows that a detector has seen, so that the next file is screened against what came before it.
 
+Whoever asks says which files count: whose rows move whose probabilities is decided above this module, in
+:mod:`screening.uploads.history_policy`.
+
 One file of arrays for each screening or training, below ``INSTANCE_PATH/context/<detector>``: removed with its
 screening, replaced when it runs again. Only numbers are kept: texts are there as codes.
 """
@@ -12,7 +15,8 @@ import shutil
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +38,11 @@ BLOCK_ROWS = 65_536
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
+MOST_PASTS = 4
+"""Pasts that are kept sorted for single transactions: one is common to all who have no rows of their own."""
 Marks = NDArray[np.uint64]
+Counting = Collection[str] | None
+"""The names of the files of rows that count; ``None``: every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,19 @@ class _Part:
 class Context:
     """What one detector has seen. Safe across processes: a part appears and goes as a whole."""
 
-    def __init__(self, instance: Path, detector: Detector) -> None:
+    def __init__(
+        self, instance: Path, detector: Detector, *, counting: Counting, told: str = "of all users' files"
+    ) -> None:
+        """Say whose past it is.
+
+        Args:
+            instance: the app's own folder.
+            detector: what has seen the rows.
+            counting: which files count. The rows that the detector was trained on always do.
+            told: of whose files the rows are, in words.
+        """
+        self._told = told
+        self._counting = None if counting is None else frozenset(counting)
         self._folder = instance / "context" / f"{detector.name}-{detector.fingerprint[:16]}"
         self._training = instance / "detectors" / detector.name / TRAINED_ON
         self._definition = detector.vectorizer.definition
@@ -71,6 +91,12 @@ class Context:
     def forget(self, name: str) -> None:
         """Drop the rows that were kept under a name."""
         self._file(name).unlink(missing_ok=True)
+
+    @property
+    def told(self) -> str:
+        """Of whose files the rows are, in words."""
+        trained = " and of the detector's training file" if self._training.is_file() else ""
+        return self._told + trained
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Changes whenever what is remembered changes."""
@@ -197,7 +223,9 @@ class Context:
         return (times >= bounds[0]) & (times < bounds[1])
 
     def _files(self) -> Iterator[Path]:
-        yield from sorted(self._folder.glob("*.npz"))
+        for path in sorted(self._folder.glob("*.npz")):
+            if self._counting is None or path.stem in self._counting:
+                yield path
         if self._training.is_file():
             yield self._training
 
@@ -208,27 +236,30 @@ class Context:
 
 
 class Recollections:
-    """The past of each detector, sorted for single transactions; read again when something new is remembered."""
+    """Pasts of detectors, sorted for single transactions; read again when something new is remembered.
 
-    def __init__(self, instance: Path) -> None:
-        self._instance = instance
+    A past is known by the files that it was read from, so callers for whom the same files count share it. The ones that
+    were asked for last are kept.
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[object, PastIndex | None]] = {}
+        self._known: OrderedDict[object, PastIndex | None] = OrderedDict()
 
-    def of(self, detector: Detector) -> Seen:
-        """What is known when a few transactions are to be scored now."""
+    def of(self, detector: Detector, context: Context) -> Seen:
+        """What is known when a few transactions are to be scored now, of what counts for the caller."""
         definition = detector.vectorizer.definition
         if definition is None or not definition.looks_back:
             return NOTHING
-        context = Context(self._instance, detector)
-        stamp = context.stamp()
+        key = detector.fingerprint, context.stamp()
         with self._lock:  # one thread reads and sorts, the others wait for it
-            known = self._known.get(detector.fingerprint)
-            if known is None or known[0] != stamp:
+            if key not in self._known:
                 past = context.past()
-                known = stamp, None if past is None else PastIndex(definition, past)
-                self._known[detector.fingerprint] = known
-        return Seen(past=known[1])
+                self._known[key] = None if past is None else PastIndex(definition, past)
+            self._known.move_to_end(key)
+            while len(self._known) > MOST_PASTS:
+                self._known.popitem(last=False)
+            return Seen(past=self._known[key])
 
 
 def forget(instance: Path, name: str) -> None:

@@ -59,6 +59,7 @@ def decide(
     ledger: Ledger,
     *,
     threshold: float,
+    notes: Sequence[str] = (),
     probabilities: Probabilities = own_probabilities,
 ) -> bytes:
     """Score transactions, keep the decisions, and return the answer as JSON; it is kept when this returns.
@@ -70,6 +71,7 @@ def decide(
         caller: who asks.
         ledger: where the decisions are kept.
         threshold: from which probability on a transaction is fraud.
+        notes: what each answer says of the detector.
         probabilities: who is asked for the probabilities of some rows.
 
     Raises:
@@ -84,7 +86,7 @@ def decide(
     scored = score(transactions, detector, history, threshold=threshold, probabilities=probabilities)
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
-    answers = _answers(scored, detector, origin, threshold)
+    answers = _answers(scored, detector, origin, threshold, notes)
     body = _json(answers[0] if asked.single else {"results": answers})
     common = {
         "source": API,
@@ -101,7 +103,9 @@ def decide(
     return ledger.tail.add(caller.owner, rows, body, asked.repeatable)
 
 
-def _answers(scored: Scored, detector: Detector, origin: bytes, threshold: float) -> list[dict[str, Any]]:
+def _answers(
+    scored: Scored, detector: Detector, origin: bytes, threshold: float, said: Sequence[str]
+) -> list[dict[str, Any]]:
     return [
         {
             "id": str(identity.TransactionId(origin, number)),
@@ -119,7 +123,7 @@ def _answers(scored: Scored, detector: Detector, origin: bytes, threshold: float
                 scored.probabilities.tolist(),
                 scored.flagged.tolist(),
                 scored.reasons,
-                ([*detector.warnings, *caveats] for caveats in scored.caveats),
+                ([*said, *caveats] for caveats in scored.caveats),
                 strict=True,
             )
         )

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from screening.detectors.detector import load_detector
+from screening.detectors.model_card import read_card
+from screening.detectors.registry import cache_of
+from screening.detectors.states import DetectorStates, State
 from screening.errors import Conflict
 from screening.infra.audit_log import AuditLog
 from screening.infra.job_queue import FAILED, now
@@ -46,6 +49,7 @@ class TrainingJob:
         self.queue = trainings
         self._settings = settings
         self._module = module
+        self._states = DetectorStates(trainings.database)
 
     def claim(self, holder: str) -> Training | None:
         """Claim the oldest training that waits."""
@@ -62,8 +66,10 @@ class TrainingJob:
         folder = TrainingFolder(self._settings.instance, job.id)
         self._make(job, folder, lease)
         folder.moving.touch()
+        target = detectors_of(self._settings.instance) / job.name
         if folder.made.is_dir():
-            put_into_place(folder.made, detectors_of(self._settings.instance) / job.name)
+            put_into_place(folder.made, target)
+        begin_trial(self._states, target, job.owner)
         return {"state": DONE}
 
     def closing(self, _seconds: float) -> dict[str, Any]:
@@ -149,7 +155,12 @@ def check(made: Path, name: str, instance: Path) -> None:
         BadArtefact: it can't be loaded, or its net gives other probabilities than Keras.
     """
     files = made / "model.h5", made / "vectorizer.pkl", made / "card.json"
-    load_detector(name, *files, instance / "compiled").prepare()
+    load_detector(name, *files, cache_of(instance)).prepare()
+
+
+def begin_trial(states: DetectorStates, target: Path, owner: str) -> None:
+    """Note whose a new detector is. It is on trial until a manager approves it, and was so before this was noted."""
+    states.say(target.name, str(read_card(target / "card.json").fingerprint), State.TRIAL, owner, owner)
 
 
 def put_into_place(made: Path, target: Path) -> None:

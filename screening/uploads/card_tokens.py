@@ -8,16 +8,35 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
 
 from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, CardNumbersFound
+from screening.infra.instance_secret import InstanceSecret
 from screening.intake import Kind
 from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced, replace_card_numbers
 from screening.transactions.schema import normalise
 from screening.uploads.pipeline import Choice
 from screening.uploads.upload_folder import Folder
+
+PURPOSE = "card tokens 1"
+KEY_ID_BYTES = 4
+
+
+@lru_cache(maxsize=8)
+def tokens_of(instance: Path) -> Tokens:
+    """Return what makes the tokens of an instance, once a process: its secret never changes while it runs.
+
+    The secret is made when it is first needed.
+
+    Raises:
+        BadSetting: the file that keeps the secret is damaged.
+    """
+    secret = InstanceSecret(instance)
+    return Tokens(secret.derive(PURPOSE), secret.derive(f"name of {PURPOSE}")[:KEY_ID_BYTES].hex())
 
 
 def replace_in(
@@ -106,5 +125,6 @@ def check_key(detector: Detector, tokens: Tokens) -> None:
         raise BadFile(
             f"Detector {detector.name} learned from tokens that were made with another key than this installation's: "
             "every card would seem new.",
-            remedy="Let the operator put back the file card_secret that was there at its training, or train it anew.",
+            remedy="Let the operator put back the file instance_secret that was there at its training, or train it "
+            "anew.",
         )

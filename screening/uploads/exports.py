@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from screening.detectors.states import trial_note
 from screening.intake import append_columns, header_of, read_records
 from screening.intake.formulas import csv_text, safe
 from screening.uploads.preflight import Report
@@ -120,6 +121,8 @@ def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
     yield "File SHA-256", screening.sha256 or ""
     yield "Screened (UTC)", f"{screening.finished:%Y-%m-%d %H:%M:%S}" if screening.finished else ""
     yield "Detector", screening.detector or ""
+    if screening.detector and trial_note(screening.detector) in (screening.notes or []):
+        yield "Detector state", "on trial, not approved"
     yield "Detector fingerprint", screening.fingerprint or ""
     yield "Threshold", screening.threshold
     yield "Rows", screening.rows

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.columns.matching import named_share
+from screening.detectors.states import State, trial_note
 from screening.detectors.vectorizer import Inputs, Seen
 from screening.errors import BadFile, BadTransaction, CellProblem, ColumnsMissing
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
@@ -132,7 +133,7 @@ class Choice:
             self.detector = self._detectors.choose(header, self._wanted)
             self.contract = self.detector.contract
         except ColumnsMissing:
-            self.mapping = self._recall(header)
+            self.mapping = self._usable(self._recall(header))
             if self.mapping is None or self._wanted not in (None, self.mapping.detector):
                 if (
                     self._wanted is None
@@ -146,12 +147,22 @@ class Choice:
 
     def _nearest(self, header: list[str]) -> Detector:
         """The detector with the largest share of columns that a header seems to name, the default one if none does."""
-        return max(self._detectors.all(), key=lambda each: named_share(header, each.contract.columns))
+        return max(self._detectors.offered(), key=lambda each: named_share(header, each.contract.columns))
+
+    def _usable(self, mapping: Mapping | None) -> Mapping | None:
+        """The mapping, if its detector was asked for or may be chosen without that."""
+        if mapping is None or mapping.detector == self._wanted:
+            return mapping
+        return mapping if mapping.detector in {one.name for one in self._detectors.offered()} else None
 
     @property
     def notes(self) -> list[str]:
         """What a user is told of it."""
-        return [] if self.mapping is None else [self.mapping.note]
+        on_trial = self._detectors.standing(self.detector.name).state is State.TRIAL
+        return [
+            *([trial_note(self.detector.name)] if on_trial else []),
+            *([] if self.mapping is None else [self.mapping.note]),
+        ]
 
 
 def screen(
@@ -251,12 +262,16 @@ class _Line:
         waiting.clear()
         seen = self.context(choice.detector) if self.context else None
         past = seen.past(rows.transactions.values) if seen else None
-        if past is not None:
-            collected.notes.append(f"{len(past.values):,} earlier rows were taken into account.")
+        if seen is not None and past is not None:
+            collected.notes.append(_told(len(past.values), seen.told))
         whole = partial(scoring, detector=choice.detector, history=Seen(rows.labels, past), on_block=on_block)
         _score(rows, whole, collected)
         if seen is not None and self.remember:
             seen.remember(self.folder.path.name, rows.transactions.values, rows.labels)
+
+
+def _told(rows: int, whose: str) -> str:
+    return f"{rows:,} earlier rows were taken into account, {whose}."
 
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:

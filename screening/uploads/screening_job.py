@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from screening.cards.tokens import tokens_of
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import CardNumbersFound, ColumnsMissing, ScreeningError, Undecided
@@ -21,6 +20,7 @@ from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import card_tokens, deletion, preflight
 from screening.uploads.column_mappings import Mapping, Mappings
+from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.pipeline import Choice, Found, screen
 from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
@@ -107,7 +107,7 @@ class ScreeningJob:
         found = card_tokens.replace_in(
             folder,
             job.kind,
-            tokens_of(self._settings.instance),
+            card_tokens.tokens_of(self._settings.instance),
             places=problem.places if isinstance(problem, CardNumbersFound) else (),
             waiting=lambda: lease.report(dict),
         )
@@ -167,14 +167,15 @@ class ScreeningJob:
             if ends.wait(TURN_SECONDS):
                 self._passed_over.clear()
             lease.note()
-        return Context(self._settings.instance, detector)
+        return HistoryPolicy(self._settings, self.queue).context(detector, job.owner)
 
     def recall_for(self, job: Screening) -> Callable[[list[str]], Mapping | None]:
         """Return what gives the mapping of a header: what the user said of this file, or what was said of its like."""
         said = job.mapping
         if said is not None:
             return lambda _header: Mapping(str(job.wanted_detector), said)
-        return Mappings(self.queue.database).recall
+        mappings = Mappings(self.queue.database)
+        return lambda header: mappings.recall(header, job.owner)
 
     @property
     def settings(self) -> Settings:
@@ -267,7 +268,7 @@ class _Run:
     def _on_choice(self, detector: Detector) -> None:
         """Later files of the same detector wait for this one; others needn't, which may be told a little later."""
         if self._folder.tokens.exists():
-            card_tokens.check_key(detector, tokens_of(self._handler.settings.instance))
+            card_tokens.check_key(detector, card_tokens.tokens_of(self._handler.settings.instance))
         self._key = detector.fingerprint if detector.vectorizer.looks_back else ""
         if self._key:
             self._lease.note(history_key=self._key)

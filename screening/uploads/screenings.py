@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     CursorResult,
     Float,
     Index,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     String,
     and_,
     delete,
+    false,
     func,
     or_,
     select,
@@ -34,6 +36,7 @@ from screening.infra.job_queue import (
     Job,
     Jobs,
     Payload,
+    UtcDateTime,
     arrival_end,
     new_id,
     now,
@@ -67,7 +70,11 @@ class Screening(Job, Base):
     """
 
     __tablename__ = "screenings"
-    __table_args__ = (Index("screenings_by_owner", "owner", "created"), Index("screenings_by_state", "state"))
+    __table_args__ = (
+        Index("screenings_by_owner", "owner", "created"),
+        Index("screenings_by_state", "state"),
+        Index("screenings_by_fingerprint", "fingerprint"),
+    )
 
     wanted_detector: Mapped[str | None] = mapped_column(String(64))
     set_aside_bad: Mapped[bool]
@@ -88,6 +95,11 @@ class Screening(Job, Base):
     """Whether the file is to be checked, and scored only when its owner says so."""
     tokenize: Mapped[bool] = mapped_column(default=False)
     """Whether card numbers that are found may be replaced by tokens without a further word."""
+    counts_for_all: Mapped[bool] = mapped_column(default=False)
+    """Whether its rows and labels are the past of everybody's later files; else of its owner's alone."""
+    counts_said_by: Mapped[str | None] = mapped_column(String(64))
+    """The manager who has said so since; ``None`` as long as nobody has."""
+    counts_said: Mapped[datetime | None] = mapped_column(UtcDateTime)
     history_key: Mapped[str | None] = mapped_column(String(64))
     """Of which detector the history is read and added to, its fingerprint; empty for a detector that has none, ``None``
     as long as the detector isn't known."""
@@ -117,6 +129,8 @@ class Request:
     threshold: float
     check_first: bool = False
     tokenize: bool = False
+    counts_for_all: bool = False
+    """Whether its rows count for everybody's later files, as those of managers do."""
 
 
 class History(Jobs[Screening]):
@@ -138,6 +152,7 @@ class History(Jobs[Screening]):
             threshold=request.threshold,
             check_first=request.check_first,
             tokenize=request.tokenize,
+            counts_for_all=request.counts_for_all,
             created=now(),
             lease_until=arrival_end(),
         )
@@ -220,6 +235,51 @@ class History(Jobs[Screening]):
             mine.history_turn = True
             return True
 
+    def counting(self, fingerprint: str, owner: str | None, *, for_all: bool) -> frozenset[str]:
+        """The ids of the screenings by one detector whose rows count for a user's files.
+
+        Args:
+            fingerprint: the detector's.
+            owner: the user whose own count; ``None``: nobody's.
+            for_all: whether those that count for all do.
+        """
+        whose: list[ColumnElement[bool]] = [Screening.counts_for_all.is_(True)] if for_all else []
+        if owner is not None:
+            whose.append(Screening.owner == _key(owner))
+        query = select(Screening.id).where(Screening.fingerprint == fingerprint, or_(false(), *whose))
+        with self._database.read() as session:
+            return frozenset(session.scalars(query))
+
+    def remembered(
+        self, fingerprints: Collection[str], *, offset: int = 0, limit: int = 50
+    ) -> Sequence[Screening]:
+        """Those of all users that were scored by one of some detectors, latest first."""
+        query = select(Screening).where(*_scored_by(fingerprints)).order_by(Screening.created.desc())
+        with self._database.read() as session:
+            return session.scalars(query.offset(offset).limit(limit)).all()
+
+    def count_remembered(self, fingerprints: Collection[str]) -> int:
+        """How many of all users' screenings were scored by one of some detectors."""
+        query = select(func.count()).select_from(Screening).where(*_scored_by(fingerprints))
+        with self._database.read() as session:
+            return session.scalar(query) or 0
+
+    def let_count(
+        self, screening_id: str, fingerprints: Collection[str], by: str, *, for_all: bool
+    ) -> Screening:
+        """Let a screening's rows count for all later files, or for its owner's alone.
+
+        Raises:
+            NotFound: there is none that was scored by one of these detectors.
+        """
+        query = select(Screening).where(Screening.id == screening_id, *_scored_by(fingerprints))
+        with self._database.write() as session:
+            screening = session.scalar(query.with_for_update())
+            if screening is None:
+                raise NotFound("No rows of such a screening are remembered.", remedy="Load the page again.")
+            screening.counts_for_all, screening.counts_said_by, screening.counts_said = for_all, by, now()
+            return screening
+
     def owned(self, screening_id: str, owner: str) -> Screening:
         """The row, if it is this user's.
 
@@ -294,6 +354,10 @@ def _key(username: str) -> str:
 
 def _ended_before(moment: datetime) -> tuple[Any, ...]:
     return Screening.state.not_in(OPEN_STATES), func.coalesce(Screening.finished, Screening.created) < moment
+
+
+def _scored_by(fingerprints: Collection[str]) -> tuple[Any, ...]:
+    return Screening.state == DONE, Screening.fingerprint.in_(fingerprints)
 
 
 def _queue(screening: Screening, *, check_first: bool) -> None:

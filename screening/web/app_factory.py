@@ -9,8 +9,11 @@ from flask import Flask
 from screening import settings as environment
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
-from screening.detectors.registry import Detectors
+from screening.detectors.registry import Detectors, adopt_detectors
+from screening.detectors.states import DetectorStates
+from screening.infra.audit_log import AuditLog
 from screening.infra.database import Database
+from screening.infra.instance_secret import secret_key
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
@@ -18,10 +21,12 @@ from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
+from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
 from screening.web.cli import commands, ledger, train, users
+from screening.web.cli import detectors as detector_commands
 from screening.web.http import errors, guard, sessions
 from screening.web.http.front import Front
 from screening.web.http.proxies import TrustedProxies
@@ -32,6 +37,7 @@ from screening.web.pages import (
     column_mapping,
     detectors,
     landing,
+    past,
     preflight,
     questions,
     results,
@@ -60,26 +66,30 @@ def create_app(
     settings = settings or Settings.from_environ()
     environment.make_instance(settings)
     app = Flask("screening", root_path=str(ROOT), template_folder="templates", static_folder="static")
-    app.config.update(SECRET_KEY=environment.secret_key(settings))
+    app.config.update(SECRET_KEY=secret_key(settings))
     database = Database(settings.database_url)
     database.create_tables()
     claim(settings.instance, database)
     signals = Signals.of(settings.instance)
+    history, states = History(database, signals), DetectorStates(database)
     app.extensions["screening"] = Services(
         settings=settings,
         database=database,
         users=UserStore(settings.users_file, minimum_length=settings.password_min_length),
-        detectors=Detectors(settings),
-        history=History(database, signals),
+        detectors=Detectors(settings, states),
+        states=states,
+        history=history,
         trainings=Trainings(database, signals),
         signals=signals,
-        recollections=Recollections(settings.instance),
+        recollections=Recollections(),
+        policy=HistoryPolicy(settings, history),
         mappings=Mappings(database),
         ledger=Ledger.open(settings.instance, settings.database_url, settings.ledger_durability),
         handed=HandedPasswords(database),
         probabilities=probabilities,
     )
     app.extensions["screening"].users.prepare()
+    adopt_detectors(app.extensions["screening"].detectors, AuditLog(settings.instance))
     for part in (errors, guard, sessions, contexts, commands):
         part.init_app(app)
     for room in (
@@ -99,9 +109,11 @@ def create_app(
         questions,
         card_numbers,
         preflight,
+        past,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)
+    app.cli.add_command(detector_commands.detectors)
     app.cli.add_command(train.train)
     app.cli.add_command(ledger.ledger)
     return app

@@ -10,6 +10,7 @@ from flask import current_app
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
+from screening.detectors.states import DetectorStates
 from screening.infra.database import Database
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
@@ -18,6 +19,7 @@ from screening.scoring.score import Probabilities
 from screening.settings import Settings
 from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
+from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.screenings import History
 
 
@@ -29,11 +31,15 @@ class Services:
     database: Database
     users: UserStore
     detectors: Detectors
+    states: DetectorStates
+    """What was said of the detectors that were trained here."""
     history: History
     trainings: Trainings
     signals: Signals
     recollections: Recollections
     ledger: Ledger
+    policy: HistoryPolicy
+    """Whose earlier rows count for whom."""
     mappings: Mappings
     handed: HandedPasswords
     probabilities: Probabilities

@@ -9,9 +9,11 @@ import os
 import sys
 import time
 
-from screening.detectors.registry import Detectors
+from screening.detectors.registry import Detectors, adopt_detectors
+from screening.detectors.states import DetectorStates
 from screening.errors import BadSetting, ScreeningError
 from screening.infra import watchdog
+from screening.infra.audit_log import AuditLog
 from screening.infra.database import Database
 from screening.infra.log_setup import begin_logging
 from screening.infra.wake_signal import Signals
@@ -45,11 +47,13 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         database = Database(settings.database_url)
         database.create_tables()
         claim(settings.instance, database)
+        detectors = Detectors(settings, DetectorStates(database))
+        adopt_detectors(detectors, AuditLog(settings.instance))
         signals = Signals.of(settings.instance)
         worker = Worker(
             settings,
             History(database, signals),
-            Detectors(settings),
+            detectors,
             number=number,
             probabilities=probabilities,
         )

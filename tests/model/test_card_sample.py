@@ -11,6 +11,7 @@ import pytest
 
 from model.data.card_sample import SAMPLE, STATISTICS, generate, write_sample
 from screening.transactions.schema import CARD, Transactions
+from tests.artifact_factory import cache_in
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_the_shipped_net_flags_most_of_its_frauds_and_nearly_none_of_the_rest(
     from screening.settings import ROOT
 
     detector = load_detector(
-        "card", ROOT / "model.h5", ROOT / "vectorizer.pkl", ROOT / "model" / "card.json", compiled
+        "card", ROOT / "model.h5", ROOT / "vectorizer.pkl", ROOT / "model" / "card.json", cache_in(compiled)
     )
     values = np.array([[float(row[name]) for name in CARD.columns] for row in rows])
     flagged = detector.probabilities(Transactions(CARD.columns, values)) >= np.float32(0.8)

@@ -13,13 +13,14 @@ from model.shipped import FOLDER, SHIPPED
 from screening.detectors.detector import Detector, load_detector
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import CellKind
+from tests.artifact_factory import cache_in
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
 def shipped(request, compiled: Path) -> tuple[str, Detector]:
     folder = FOLDER / request.param
     files = [folder / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    return request.param, load_detector(request.param, *files, compiled, late=True)
+    return request.param, load_detector(request.param, *files, cache_in(compiled), late=True)
 
 
 def test_it_belongs_to_its_card_and_is_small(shipped) -> None:

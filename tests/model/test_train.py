@@ -18,6 +18,7 @@ from model.data.card_splits import WINDOWS, folds, windows
 from model.recipes.network import Recipe, build
 from model.recipes.tree_layers import TreeRecipe
 from model.train import fit, main, measure
+from tests.artifact_factory import cache_in
 from tests.model.factory import training_frame, write_csv
 
 TINY = Recipe(members=2, width=8, epochs=2, trees=TreeRecipe(trees=8))
@@ -71,7 +72,11 @@ def test_the_app_s_own_loader_takes_the_detector(trained: Path, tmp_path: Path) 
     from screening.transactions.schema import CARD, Transactions
 
     detector = load_detector(
-        "card", trained / "model.h5", trained / "vectorizer.pkl", trained / "model" / "card.json", tmp_path
+        "card",
+        trained / "model.h5",
+        trained / "vectorizer.pkl",
+        trained / "model" / "card.json",
+        cache_in(tmp_path),
     )
     frame = training_frame(rows=200, frauds=20, seed=9)
     rows = Transactions(CARD.columns, frame[list(CARD.columns)].to_numpy(np.float64))

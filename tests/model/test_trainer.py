@@ -23,6 +23,7 @@ from screening.ledger.history import Context
 from screening.settings import ROOT
 from screening.transactions.json_records import from_mappings
 from screening.transactions.times import Since
+from tests.artifact_factory import cache_in
 
 
 def order_for(folder: Path, frame: pd.DataFrame, **more) -> Order:
@@ -38,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Order, lis
     said: list[tuple[float, str]] = []
     trainer.train(order, lambda share, text: said.append((share, text)))
     files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    return load_detector("made", *files, folder / "compiled"), order, said
+    return load_detector("made", *files, cache_in(folder / "compiled")), order, said
 
 
 def test_the_detector_knows_its_columns_by_role(made) -> None:
@@ -80,7 +81,7 @@ def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(made) -> None:
 
 def test_what_it_was_trained_on_is_its_past(made) -> None:
     detector, order, _ = made
-    past = Context(order.instance, detector).past()
+    past = Context(order.instance, detector, counting=None).past()
     assert past is not None
     rows = past.values  # noqa: PD011 -- no data frame
     time = rows[:, detector.contract.columns.index("purchase_time")]
@@ -164,7 +165,7 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
     assert "quick look" in card["training_data"]["description"]
     assert card["metrics"]["validation"]["auc"] > 0.75
     files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    detector = load_detector("made", *files, tmp_path / "compiled")
+    detector = load_detector("made", *files, cache_in(tmp_path / "compiled"))
     assert not detector.vectorizer.looks_back
     low, high, unknown = (
         float(detector.probabilities(from_mappings([{"amount": a, "merchant": m}], detector.contract))[0])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from screening.errors import BadSetting
-from screening.settings import ROOT, Settings, make_instance, secret_key
+from screening.infra.instance_secret import secret_key
+from screening.settings import ROOT, Settings, make_instance
 
 
 def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:

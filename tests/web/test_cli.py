@@ -68,7 +68,7 @@ def test_bad_rows_can_be_set_aside(app: Flask, tmp_path: Path) -> None:
 
 
 def test_detectors_are_listed_and_shown(app: Flask) -> None:
-    assert run(app, "detectors", "list").output.startswith("card\t30 columns\t")
+    assert run(app, "detectors", "list").output.startswith("card\tapproved\t30 columns\t")
     shown = json.loads(run(app, "detectors", "show", "card").output)
     assert shown["contract"]["columns"][0] == "Time"
     assert run(app, "detectors", "show", "nobody").exit_code == 1

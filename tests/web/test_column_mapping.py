@@ -74,7 +74,7 @@ def test_the_next_file_with_this_header_is_screened_at_once(
     screening_id = answer.headers["Location"].rsplit("/", 1)[1]
     forget = f"/results/{screening_id}/mapping/forget"
     analyst.client.post(forget, data={"csrf_token": analyst.token("/upload")})
-    assert services.mappings.recall(header) is None
+    assert services.mappings.recall(header, "ana") is None
 
 
 def test_a_wrong_choice_is_said_beside_it_and_nothing_is_remembered(
@@ -95,7 +95,7 @@ def test_a_wrong_choice_is_said_beside_it_and_nothing_is_remembered(
     assert answer.status_code == 400
     assert "Choose a column" in page
     assert "chosen for" in page
-    assert services.mappings.recall(renamed.split(b"\n", 1)[0].decode().split(",")) is None
+    assert services.mappings.recall(renamed.split(b"\n", 1)[0].decode().split(","), "ana") is None
 
 
 def test_programs_and_other_faults_are_refused_as_ever_and_nothing_is_kept(

@@ -11,6 +11,7 @@ import pytest
 
 from screening.infra.audit_log import AuditLog
 from screening.settings import ROOT, Settings
+from screening.web.services import Services
 from tests.conftest import Person
 
 
@@ -21,14 +22,15 @@ def card_auc() -> str:
 
 
 @pytest.fixture
-def own(settings: Settings) -> Path:
-    """A detector as a training leaves it, with rows that it remembers."""
+def own(settings: Settings, services: Services) -> Path:
+    """A detector as a training leaves it, approved, with rows that it remembers."""
     folder = settings.instance / "detectors" / "mine"
     folder.mkdir(parents=True)
     for file in (ROOT / "model.h5", ROOT / "vectorizer.pkl", ROOT / "model" / "card.json"):
         shutil.copy(file, folder)
     for name in ("mine-0123456789abcdef", "mine-too-0123456789abcdef"):
         (settings.instance / "context" / name).mkdir(parents=True)
+    services.detectors.approve("mine", "mia", confirmed=False)
     return folder
 
 

@@ -23,6 +23,7 @@ ANYBODY = ("open",) * 6
 MEMBERS = ("login", "open", "open", "open", "open", "login")
 SCREENERS = ("login", "open", "open", 403, "open", "login")
 READERS = (401, "open", "open", "open", "open", 401)
+MANAGERS = ("login", 403, "open", 403, "open", "login")
 ADMINS = ("login", 403, 403, 403, "open", "login")
 
 MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
@@ -34,6 +35,11 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/detectors/<name>"): ANYBODY,
     ("GET", "/detectors/<name>/sample.csv"): ANYBODY,
     ("POST", "/detectors/<name>/delete"): ADMINS,
+    ("POST", "/detectors/<name>/approve"): MANAGERS,
+    ("POST", "/detectors/<name>/retire"): MANAGERS,
+    ("GET", "/history"): MANAGERS,
+    ("POST", "/history/<screening_id>"): MANAGERS,
+    ("POST", "/history/mappings"): MANAGERS,
     ("GET", "/detectors/new"): ADMINS,
     ("POST", "/detectors/new"): ADMINS,
     ("GET", "/results/<screening_id>/questions"): SCREENERS,

@@ -88,7 +88,7 @@ def test_nothing_is_remembered_of_a_file_that_waits_for_an_answer(
 ) -> None:
     asked(analyst, NEGATIVE)
     detector = services.detectors.get("payments")
-    assert Context(services.settings.instance, detector).past() is None
+    assert Context(services.settings.instance, detector, counting=None).past() is None
 
 
 def test_a_program_is_told_what_it_can_answer(analyst: Person, worker: Worker) -> None:

@@ -3,13 +3,16 @@ process of its own.
 
 TensorFlow holds about 700 MB and takes seconds to import, so only that process
 (:mod:`screening.detectors.compilation.compiler`) imports it, and ends. What it leaves in the cache is small, quick, and
-all that a web process reads. A form is bound to its net by hashes and holds golden rows, with Keras' probabilities; no
-process scores with one before it has run those rows through it (:func:`checked`).
+all that a web process reads. A form is bound to its net by hashes. Whoever can write a form with its hashes still can't
+forge it: in the cache it carries a seal, which only this instance can make, and a shipped one counts if the detector's
+card names its hash. It holds golden rows, with Keras' probabilities; no process scores with one before it has run those
+rows through it (:func:`checked`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import logging
 import os
@@ -20,12 +23,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from screening.detectors.artifacts import Artefact
 from screening.detectors.compilation.form import (
     COMPILER_VERSION,
+    META,
     BadForm,
     CompiledForm,
     open_form,
@@ -41,6 +46,8 @@ log = logging.getLogger(__name__)
 SECONDS = 300
 DAY = 24 * 3600
 DRAFT = "compile-"
+SEAL = "seal"
+"""In a compiled net's folder: the keyed hash of its meta file, which has the hashes of the net and all other files."""
 PASSED_ON = (
     "PATH",
     "PYTHONPATH",
@@ -55,32 +62,51 @@ PASSED_ON = (
 """What the compiler's process gets of the environment: no key, no address of a database."""
 
 
-def compiled(model: Artefact, cache: Path) -> CompiledForm:
+@dataclass(frozen=True, slots=True)
+class CompiledCache:
+    """The folder of compiled nets, and the secret with which this instance seals what it puts there."""
+
+    folder: Path
+    key: Callable[[], bytes] = field(repr=False)
+    """Gives the secret; asked only when a net is read from the folder or put there."""
+
+    def seal(self, net_sha256: str, meta_sha256: str) -> str:
+        """Return the HMAC-SHA-256, hex, of a net's hash and of the hash of its form's meta file."""
+        return hmac.new(self.key(), f"{net_sha256}\n{meta_sha256}".encode(), hashlib.sha256).hexdigest()
+
+
+def compiled(model: Artefact, cache: CompiledCache, shipped_sha256: str | None = None) -> CompiledForm:
     """Return the compiled form of a net: shipped, from the cache, or made now, which takes some ten seconds.
 
     Its golden rows weren't run: see :func:`checked`.
+
+    Args:
+        model: the net.
+        cache: where compiled nets are kept.
+        shipped_sha256: the hash of the form that is shipped beside the net, as the detector's card names it; without
+            one, no form beside the net counts.
 
     Raises:
         BadArtefact: the net is unsafe, damaged, no probability, or can't be compiled.
     """
     key = key_of(model.sha256)
-    found = _read_shipped(model) or _read(cache / key, model.sha256)
+    found = _read_shipped(model, shipped_sha256) or _read(cache, model.sha256)
     if found:
-        note_use(cache / key)
+        note_use(cache.folder / key)
         return found
 
     def make() -> CompiledForm | None:
         # a second process has waited, and finds the first one's work
-        found = _read(cache / key, model.sha256)
+        found = _read(cache, model.sha256)
         if not found:
-            _compile(model, cache, key)
-            found = _read(cache / key, model.sha256)
+            _compile(model, cache)
+            found = _read(cache, model.sha256)
         return found
 
-    return _locked(model, cache, make)
+    return _locked(model, cache.folder, make)
 
 
-def checked(form: CompiledForm, model: Artefact, cache: Path) -> CompiledNet:
+def checked(form: CompiledForm, model: Artefact, cache: CompiledCache) -> CompiledNet:
     """Run a form's golden rows in this process and return its net; if they differ, that of one compiled anew.
 
     Raises:
@@ -90,18 +116,17 @@ def checked(form: CompiledForm, model: Artefact, cache: Path) -> CompiledNet:
     if problem is None:
         return form.net
     log.warning("the compiled form of %s is not used: %s", model.path.name, problem)
-    key = key_of(model.sha256)
 
     def make() -> CompiledForm | None:
         # there is a good one if the shipped form failed before, or another process was first
-        kept = _read(cache / key, model.sha256)
+        kept = _read(cache, model.sha256)
         if kept and kept.disagreement() is None:
             return kept
-        _compile(model, cache, key)
-        fresh = _read(cache / key, model.sha256)
+        _compile(model, cache)
+        fresh = _read(cache, model.sha256)
         problem = fresh and fresh.disagreement()
         if problem:
-            shutil.rmtree(cache / key, ignore_errors=True)
+            shutil.rmtree(cache.folder / key_of(model.sha256), ignore_errors=True)
             raise BadArtefact(
                 f"{model.path.name} can't be scored with: compiled anew, {problem}.",
                 where=str(model.path),
@@ -109,7 +134,7 @@ def checked(form: CompiledForm, model: Artefact, cache: Path) -> CompiledNet:
             )
         return fresh
 
-    return _locked(model, cache, make).net
+    return _locked(model, cache.folder, make).net
 
 
 def _locked(model: Artefact, cache: Path, make: Callable[[], CompiledForm | None]) -> CompiledForm:
@@ -151,11 +176,13 @@ def package_version(package: str) -> str:
         return "absent"
 
 
-def _read_shipped(model: Artefact) -> CompiledForm | None:
-    """Read the form beside the net, or ``None`` when there is none or it isn't that net's; the log says why."""
+def _read_shipped(model: Artefact, sha256: str | None) -> CompiledForm | None:
+    """Read the form beside the net, or ``None`` when there is none that counts; the log says why."""
     path = shipped_file(model.path)
     try:
-        return open_form(unpack(path.read_bytes()), model.sha256)
+        data = path.read_bytes()
+        _require_named(data, sha256)
+        return open_form(unpack(data), model.sha256)
     except FileNotFoundError:
         return None
     except (BadForm, OSError) as problem:
@@ -163,15 +190,36 @@ def _read_shipped(model: Artefact) -> CompiledForm | None:
         return None
 
 
-def _read(folder: Path, net_sha256: str) -> CompiledForm | None:
-    """Read a form in the cache, or ``None`` when nothing is there or any byte of it changed."""
+def _require_named(data: bytes, sha256: str | None) -> None:
+    if sha256 is None:
+        raise BadForm("no card names its hash")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BadForm("it isn't the file that the detector's card names")
+
+
+def _read(cache: CompiledCache, net_sha256: str) -> CompiledForm | None:
+    """Read a form in the cache, or ``None`` when nothing is there, any byte of it changed, or it is another's work."""
+    folder = cache.folder / key_of(net_sha256)
     if not folder.is_dir():
         return None
     try:
-        return open_form(read_folder(folder), net_sha256)
+        files = read_folder(folder)
+        form = open_form(files, net_sha256)
+        _require_sealed(folder, cache.seal(net_sha256, hashlib.sha256(files[META]).hexdigest()))
     except (BadForm, OSError) as problem:
-        log.warning("the compiled net %s is not used: %s", folder.name[:12], problem)
+        name = folder.name[:12]
+        log.warning("the compiled net %s is not used, and the net is compiled anew: %s", name, problem)
         return None
+    return form
+
+
+def _require_sealed(folder: Path, wanted: str) -> None:
+    try:
+        found = (folder / SEAL).read_bytes().strip()
+    except FileNotFoundError:
+        raise BadForm("it has no seal of this instance") from None
+    if not hmac.compare_digest(found, wanted.encode("ascii")):
+        raise BadForm("its seal isn't this instance's: somebody else has made or changed it")
 
 
 def note_use(folder: Path) -> None:
@@ -190,16 +238,23 @@ def note_use(folder: Path) -> None:
         log.info("the use of the compiled net %s can't be noted: %s", folder.name[:12], problem.strerror)
 
 
-def _compile(model: Artefact, cache: Path, key: str) -> None:
-    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=cache) as draft:
+def _compile(model: Artefact, cache: CompiledCache) -> None:
+    """Compile a net and seal what the compiler's process says that it wrote, not what lies in the folder by then."""
+    key = key_of(model.sha256)
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=cache.folder) as draft:
         folder = Path(draft) / "net"
-        compile_into(folder, model)
-        shutil.rmtree(cache / key, ignore_errors=True)  # what was there is damaged
-        folder.rename(cache / key)
+        meta_sha256 = compile_into(folder, model)
+        (folder / SEAL).write_text(cache.seal(model.sha256, meta_sha256), encoding="ascii")
+        shutil.rmtree(cache.folder / key, ignore_errors=True)  # what was there is damaged
+        folder.rename(cache.folder / key)
 
 
-def compile_into(folder: Path, model: Artefact) -> None:
+def compile_into(folder: Path, model: Artefact) -> str:
     """Have a process of its own make the files of a net's compiled form, in a new folder.
+
+    Returns:
+        The SHA-256, hex, of the meta file that the process has written; it names the net and has the hashes of the
+        other files.
 
     Raises:
         BadArtefact: it can't be compiled; with the compiler's own words.
@@ -207,16 +262,18 @@ def compile_into(folder: Path, model: Artefact) -> None:
     """
     folder.mkdir()
     (folder / "model.h5").write_bytes(model.data)  # the bytes that were hashed, not the file again
-    _run(folder, model)
+    meta_sha256 = _run(folder, model)
     (folder / "model.h5").unlink()
+    return meta_sha256
 
 
-def _run(folder: Path, model: Artefact) -> None:
-    """Run the compiler's process; its error is raised here with the same words."""
+def _run(folder: Path, model: Artefact) -> str:
+    """Run the compiler's process and return what it prints last; its error is raised here with the same words."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
     keras = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": str(folder.parent / "keras")}
-    command = [sys.executable, "-m", "screening.detectors.compilation.compiler", str(folder), model.path.name]
+    module = "screening.detectors.compilation.compiler"
+    command = [sys.executable, "-m", module, str(folder), model.path.name, model.sha256]
     try:
         done = subprocess.run(  # noqa: S603  our own module, with our own arguments
             command, cwd=ROOT, env=kept | quiet | keras, capture_output=True, timeout=SECONDS, check=False
@@ -226,7 +283,7 @@ def _run(folder: Path, model: Artefact) -> None:
             f"{model.path.name} took more than {SECONDS} s to compile.", where=str(model.path)
         ) from None
     if done.returncode == 0:
-        return
+        return done.stdout.decode("ascii", errors="replace").split()[-1]
     try:
         told = json.loads((folder / "error.json").read_bytes())
     except (OSError, ValueError):

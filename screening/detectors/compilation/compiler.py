@@ -1,4 +1,4 @@
-"""Compiles a Keras .h5 into LiteRT flatbuffers: ``python -m screening.detectors.compilation.compiler FOLDER NAME``.
+"""Compiles a Keras .h5 into LiteRT flatbuffers: ``… -m screening.detectors.compilation.compiler FOLDER NAME SHA256``.
 
 Run by :mod:`screening.detectors.compilation.cache` and nowhere imported: here TensorFlow is.
 """
@@ -29,24 +29,32 @@ DIFFERENCE = 1e-5
 """How far a compiled probability may be from Keras' own."""
 TRIAL_ROWS = 2048
 GOLDEN_EACH = 8
-GOLDEN_UNDECIDED = 24
+GOLDEN_MARKS = (0.5, 0.8)
+"""Where rows are flagged: in the middle, and at the default threshold."""
+GOLDEN_NEAR = 12
 
 
 def main(arguments: list[str]) -> int:
-    """Compile ``<folder>/model.h5`` into the same folder; errors go to ``error.json`` there."""
-    folder, name = Path(arguments[0]), arguments[1]
+    """Compile ``<folder>/model.h5`` into the same folder and print the meta file's SHA-256.
+
+    Errors go to ``error.json`` in the folder.
+    """
+    folder, name, sha256 = Path(arguments[0]), arguments[1], arguments[2]
     try:
-        meta = _convert((folder / "model.h5").read_bytes(), folder, name)
+        meta = json.dumps(_convert((folder / "model.h5").read_bytes(), folder, name, sha256)).encode()
     except BadArtefact as problem:
         (folder / "error.json").write_text(json.dumps({"what": problem.what, "remedy": problem.remedy}))
         return 1
-    (folder / META).write_text(json.dumps(meta))
+    (folder / META).write_bytes(meta)
+    print(hashlib.sha256(meta).hexdigest())  # noqa: T201 -- for the process that started this one
     return 0
 
 
-def _convert(data: bytes, folder: Path, name: str) -> dict[str, Any]:
+def _convert(data: bytes, folder: Path, name: str, sha256: str) -> dict[str, Any]:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BadArtefact(f"{name} was changed before it was compiled.", remedy="Try again.")
     check_net(data, name)
-    net = _load(folder / "model.h5", name)
+    net = _load(folder / "model.h5", name)  # by path: Keras reads no bytes
     inputs = _inputs(net, name)
     trial = _trial(net, inputs, name)
     flatbuffers, difference = _same(net, trial, name)
@@ -142,14 +150,21 @@ def _trial(net: Any, inputs: int, name: str) -> GoldenRows:
 
 
 def _golden(trial: GoldenRows) -> GoldenRows:
-    """Pick the rows that a form keeps: zeros, some of each spread, and those whose probabilities are nearest to 0.5.
+    """Pick the rows that a form keeps: zeros, some of each spread, and those nearest to the usual thresholds.
 
-    Many nets give nearly 0 or 1 for most random rows, and so would many others: the last ones tell them apart.
+    Many nets give nearly 0 or 1 for most random rows, and so would many others: those near a threshold tell them apart,
+    and a changed net that moved any of them across would flag other rows. Rows that must agree within 1e-5 come first.
     """
-    of_each = [np.arange(GOLDEN_EACH) + start for start in range(0, TRIAL_ROWS, TRIAL_ROWS // 4)]
-    undecided = np.argsort(np.abs(trial.probabilities - 0.5), kind="stable")[:GOLDEN_UNDECIDED]
-    chosen = np.unique(np.concatenate([*of_each, undecided]))
-    return GoldenRows(trial.rows[chosen], trial.probabilities[chosen], trial.tolerance[chosen])
+    chosen = [np.arange(GOLDEN_EACH) + start for start in range(0, TRIAL_ROWS, TRIAL_ROWS // 4)]
+    said = trial.probabilities.astype(np.float64)
+    exact = trial.tolerance <= np.float32(DIFFERENCE)
+    for mark in GOLDEN_MARKS:
+        for side in (said < mark, said >= mark):
+            rows = np.flatnonzero(side & exact) if (side & exact).any() else np.flatnonzero(side)
+            nearest = np.argsort(np.abs(said[rows] - mark), kind="stable")[:GOLDEN_NEAR]
+            chosen.append(rows[nearest])
+    kept = np.unique(np.concatenate(chosen))
+    return GoldenRows(trial.rows[kept], trial.probabilities[kept], trial.tolerance[kept])
 
 
 def _verify(trial: GoldenRows, result: CompiledNet, name: str) -> float:

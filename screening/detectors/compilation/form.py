@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from screening.detectors.runtime import CompiledNet, Rows, Scorer
 
-COMPILER_VERSION = 3
+COMPILER_VERSION = 4
 """Of the compiler and of the form it writes. Another number: a form of any other version is made anew."""
 SIZES = (1, 16, 128)
 """Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""

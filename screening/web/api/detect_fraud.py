@@ -11,17 +11,19 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from screening.cards.tokens import Tokens, tokens_of
+from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
+from screening.detectors.states import State, trial_note
 from screening.errors import BadTransaction
 from screening.ledger.tail import Repeatable
 from screening.realtime.decide import Asked, Caller, decide
 from screening.transactions.json_cards import with_tokens
-from screening.uploads.card_tokens import check_key
+from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
 from screening.web.http import guard
 from screening.web.http.sessions import require, user
 from screening.web.services import services
+from screening.web.views.detector_access import ask_for
 
 blueprint = Blueprint("api", __name__)
 MOST_TRANSACTIONS = 10_000
@@ -41,13 +43,19 @@ def detect_fraud() -> Response:
     answer = decide(
         _asked(body, detector),
         detector,
-        mine.recollections.of(detector),
+        mine.policy.seen(mine.recollections, detector, user().username),
         Caller(owner=user().username.casefold(), request=g.get("request_id")),
         mine.ledger,
         threshold=mine.settings.threshold,
+        notes=_notes(detector),
         probabilities=mine.probabilities,
     )
     return Response(answer, mimetype="application/json")
+
+
+def _notes(detector: Detector) -> list[str]:
+    on_trial = services().detectors.standing(detector.name).state is State.TRIAL
+    return [*([trial_note(detector.name)] if on_trial else []), *detector.warnings]
 
 
 def _asked(body: dict[str, Any], detector: Detector) -> Asked:
@@ -94,4 +102,4 @@ def _detector(body: dict[str, Any]) -> Detector:
     if name is not None and not isinstance(name, str):
         raise BadTransaction("“detector” must be the name of a detector.")
     detectors = services().detectors
-    return detectors.default if name is None else detectors.get(name)
+    return detectors.default if name is None else ask_for(name)

@@ -73,7 +73,7 @@ def replay(transaction_id: str) -> Response:
     scored = score(
         transaction_of(row, detector, mine.settings.instance),
         detector,
-        mine.recollections.of(detector),
+        mine.policy.seen(mine.recollections, detector, row["owner"]),
         threshold=row["threshold"],
         probabilities=mine.probabilities,
         explain=False,

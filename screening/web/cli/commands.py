@@ -1,8 +1,8 @@
-"""``flask --app app screen|detectors``: the line without a browser, through the same functions as the pages."""
+"""``flask --app app screen``: the line without a browser, through the same functions as the pages."""
 
 from __future__ import annotations
 
-import json
+import getpass
 import shutil
 import sys
 import tempfile
@@ -14,14 +14,13 @@ from typing import Any
 
 import click
 from flask import Flask
-from flask.cli import AppGroup, with_appcontext
+from flask.cli import with_appcontext
 
-from screening.cards.tokens import Tokens, tokens_of
+from screening.cards.tokens import Tokens
 from screening.errors import CardNumbersFound, ScreeningError
 from screening.intake import Answers, Kind, identify
 from screening.intake.forms import ANSWERS
 from screening.intake.tokenizing import Replaced
-from screening.ledger.history import Context
 from screening.transactions.schema import normalise
 from screening.uploads import card_tokens, exports
 from screening.uploads.pipeline import Choice, Found, screen
@@ -29,12 +28,14 @@ from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.services import services
 
-detectors = AppGroup("detectors", help="The detectors of this installation.")
+
+def operator() -> str:
+    """Who works at the command line, as the audit log has it: no account can have this name."""
+    return f"{getpass.getuser()} (command line)"
 
 
 def init_app(app: Flask) -> None:
     """Add the commands."""
-    app.cli.add_command(detectors)
     app.cli.add_command(screen_file)
 
 
@@ -142,7 +143,7 @@ def _screen(folder: Folder, kind: Kind, detector: str | None, *, set_aside: bool
             set_aside=set_aside,
             threshold=services().settings.threshold,
             on_batch=_silent,
-            context=lambda found: Context(services().settings.instance, found),
+            context=lambda found: services().policy.context(found, None),
             on_choice=lambda found: (
                 card_tokens.check_key(found, tokens()) if folder.tokens.exists() else None
             ),
@@ -162,7 +163,7 @@ def _screen(folder: Folder, kind: Kind, detector: str | None, *, set_aside: bool
 
 def tokens() -> Tokens:
     """Those of this instance."""
-    return tokens_of(services().settings.instance)
+    return card_tokens.tokens_of(services().settings.instance)
 
 
 def only_these(found: Replaced | None, wanted: Collection[str]) -> None:
@@ -205,31 +206,3 @@ def _write(output: Path, folder: Folder) -> None:
         with suppress(OSError):
             part.unlink()
     click.echo(f"Scores written to {output}")
-
-
-@detectors.command("list")
-@plainly
-def list_detectors() -> None:
-    """One line each: name, columns, fingerprint, warnings."""
-    for detector in services().detectors.all():
-        click.echo(f"{detector.name}\t{len(detector.contract.columns)} columns\t{detector.fingerprint[:16]}")
-        for warning in detector.warnings:
-            click.echo(f"\twarning: {warning}")
-
-
-@detectors.command("show")
-@click.argument("name")
-@plainly
-def show_detector(name: str) -> None:
-    """The whole card as JSON."""
-    detector = services().detectors.get(name)
-    shown = {
-        "name": detector.name,
-        "fingerprint": detector.fingerprint,
-        "model_sha256": detector.model_sha256,
-        "vectorizer_sha256": detector.vectorizer_sha256,
-        "contract": detector.contract.as_dict(),
-        "warnings": detector.warnings,
-        "card": None if detector.card is None else detector.card.raw,
-    }
-    click.echo(json.dumps(shown, indent=2))

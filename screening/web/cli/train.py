@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import click
 from flask.cli import with_appcontext
 
 from screening.columns.clocks import TRAINING_ANSWERS, of_file
+from screening.detectors.model_card import read_card
 from screening.errors import ScreeningError
 from screening.intake import Kind, identify
 from screening.intake.forms import ANSWERS
@@ -31,10 +31,10 @@ from screening.training.column_choices import (
     with_counts,
 )
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
-from screening.training.training_job import check, detectors_of, put_into_place
+from screening.training.training_job import begin_trial, check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
 from screening.transactions.schema import Role
-from screening.web.cli.commands import TOKENIZE, only_these, options_of, plainly, tokens
+from screening.web.cli.commands import TOKENIZE, only_these, operator, options_of, plainly, tokens
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -176,7 +176,7 @@ def _with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]
     if found is not None:
         request_audit.record(
             "card_numbers_replaced",
-            user=f"{getpass.getuser()} (command line)",
+            user=operator(),
             columns=found.columns,
             cells=found.cells,
         )
@@ -239,7 +239,8 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
                 ) from None
         check(folder.made, order["name"], instance)
         put_into_place(folder.made, target)
-    request_audit.record("training_done", user=f"{getpass.getuser()} (command line)", name=order["name"])
+    begin_trial(services().states, target, operator())
+    request_audit.record("training_done", user=operator(), name=order["name"])
     return done, target
 
 
@@ -280,4 +281,10 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
         rows = f"{one['rows']:,} test {formatting.plural(one['rows'], 'row')}"
         share = f"{formatting.percent(one['recall'])} of {rows} at {threshold}"
         click.echo(f"  Recall of {one['name']}: {share if one['rows'] else 'none among the test rows'}")
+    doubt = read_card(target / "card.json").metrics.doubt
+    if doubt:
+        click.secho(f"\n⚠ {doubt}", fg="red", bold=True)
     click.echo(f"Detector {name} is in {target}")
+    click.echo(
+        f"It is on trial and scores only when it is asked for. flask --app app detectors approve {name}"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 
 import click
@@ -11,7 +10,7 @@ from flask.cli import AppGroup
 from screening.accounts import passwords
 from screening.accounts.login_throttle import Lockout
 from screening.accounts.user_store import ROLES, Account
-from screening.web.cli.commands import plainly
+from screening.web.cli.commands import operator, plainly
 from screening.web.http import request_audit
 from screening.web.http.sessions import store
 from screening.web.services import services
@@ -97,7 +96,7 @@ def _record(event: str, account: Account) -> None:
         store().end_all(account.username)
     request_audit.record(
         event,
-        user=f"{getpass.getuser()} (command line)",
+        user=operator(),
         account=account.username,
         role=account.role,
         state=state,

@@ -68,6 +68,8 @@ def _sign_up() -> None:
     )  # also when the name turns out to be taken: that is how names are guessed
     account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
     mine.history.part(account.username)  # the name may have been another's, whose account is gone
+    mine.mappings.part(account.username)
+    mine.states.part(account.username)
     request_audit.record("signup", user=account.username, role=account.role)
 
 

@@ -15,12 +15,13 @@ from screening.errors import BadFile, Conflict
 from screening.intake.numbers import excerpt
 from screening.intake.preview import preview
 from screening.transactions.schema import normalise
-from screening.uploads.column_mappings import Mapping
+from screening.uploads.column_mappings import Mapping, mark
 from screening.uploads.screenings import CHECKED, FAILED, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
-from screening.web.http.sessions import require, user
+from screening.web.http.sessions import may, require, user
 from screening.web.services import services
+from screening.web.views.detector_access import ask_for, usable
 
 blueprint = Blueprint("mapping", __name__, url_prefix="/results")
 SAMPLE_ROWS = 500
@@ -66,7 +67,10 @@ def show(screening_id: str) -> str:
 @blueprint.post("/<screening_id>/mapping")
 @require("screen")
 def save(screening_id: str) -> Any:
-    """Take the mapping, remember it for this header, and screen the file, or check it first."""
+    """Take the mapping, remember it for this header, and screen the file, or check it first.
+
+    It is remembered for the user's own files; a manager may have it hold for everybody's.
+    """
     screening = _open(screening_id)
     given = _given(screening)
     name = request.form.get("detector")
@@ -74,7 +78,7 @@ def save(screening_id: str) -> Any:
         raise BadFile(
             "The form doesn't say for which detector the columns are.", remedy="Open the page again."
         )
-    detector = services().detectors.get(name)
+    detector = ask_for(name)
     columns = detector.contract.columns
     chosen = {name: request.form.get(f"column-{place}", "") for place, name in enumerate(columns)}
     wrong = _wrong(chosen, given.header)
@@ -83,6 +87,9 @@ def save(screening_id: str) -> Any:
         return _page(screening, given, detector, _choices(detector, matches, wrong)), HTTPStatus.BAD_REQUEST
     mapping = Mapping(detector.name, chosen)
     services().mappings.remember(given.header, mapping, user().username)
+    for_all = may("decide") and request.form.get("for_all") == "1"
+    if for_all:
+        services().mappings.approve(mark(given.header), user().username, user().username)
     check_first = request.form.get("check") == "1"
     services().history.again(screening.id, detector.name, chosen, check_first=check_first)
     request_audit.record(
@@ -90,6 +97,7 @@ def save(screening_id: str) -> Any:
         screening=screening.id,
         detector=detector.name,
         columns=chosen,
+        for_all=for_all,
         check_first=check_first,
     )
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
@@ -98,9 +106,9 @@ def save(screening_id: str) -> Any:
 @blueprint.post("/<screening_id>/mapping/forget")
 @require("screen")
 def forget(screening_id: str) -> Any:
-    """Drop what was said for this file's header; the result stays."""
+    """Drop what the user said for this file's header; the result stays, and so does what holds for all."""
     screening = services().history.owned(screening_id, user().username)
-    services().mappings.forget(_given(screening).header)
+    services().mappings.forget(_given(screening).header, user().username)
     request_audit.record("mapping_forgotten", screening=screening.id)
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
 
@@ -136,13 +144,13 @@ def _wanted(screening: Screening, given: Given) -> Detector:
     """The detector that was asked for, or the one whose columns are found best."""
     name = request.args.get("detector") or screening.detector or screening.wanted_detector
     if name:
-        return services().detectors.get(name)
+        return ask_for(name)
 
     def fit(detector: Detector) -> float:
         found = guess_mapping(given.header, given.rows, detector.contract.parts())
         return sum(match.score for match in found.values()) / len(found)
 
-    return max(services().detectors.all(), key=fit)
+    return max(services().detectors.offered(), key=fit)
 
 
 def _choices(
@@ -185,5 +193,5 @@ def _page(screening: Screening, given: Given, detector: Detector, choices: list[
         given=given,
         detector=detector,
         choices=choices,
-        detectors=services().detectors.all(),
+        detectors=usable(),
     )

@@ -1,4 +1,4 @@
-"""The detectors of this installation: the list, their sample files, and the removal of one that was trained here."""
+"""The detectors of this installation: the list, their sample files, what they may do, and the removal of one's own."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, send_file, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, send_file, url_for
 
 from screening.detectors.detector import Detector
+from screening.detectors.states import Standing
 from screening.errors import BadArtefact, Conflict, NotFound
 from screening.infra.job_queue import new_id
 from screening.ledger.history import drop
 from screening.training.training_job import detectors_of
 from screening.training.trainings import TrainingFolder
 from screening.web.http import request_audit
-from screening.web.http.sessions import may, require
+from screening.web.http.sessions import may, require, user
 from screening.web.services import services
-from screening.web.views.detector_access import is_own, is_shown, sample_of
+from screening.web.views.detector_access import doubt_of, is_own, is_shown, sample_of, standing_of
 
 blueprint = Blueprint("detectors", __name__, url_prefix="/detectors")
 
@@ -32,7 +33,13 @@ class Listed:
     name: str
     detector: Detector | None
     own: bool
+    standing: Standing
     problem: str = ""
+
+    @property
+    def doubted(self) -> bool:
+        """Whether its test doesn't show that it is better than guessing."""
+        return self.detector is not None and bool(doubt_of(self.detector))
 
 
 @blueprint.get("")
@@ -54,6 +61,36 @@ def sample(name: str) -> Response:
     return send_file(file, mimetype="text/csv", as_attachment=True, download_name=f"{name}-sample.csv")
 
 
+@blueprint.post("/<name>/approve")
+@require("decide")
+def approve(name: str) -> Any:
+    """Let a detector score every file that it fits. One that may be guessing needs its name typed."""
+    confirmed = request.form.get("confirm", "").strip() == name
+    detector = services().detectors.approve(name, user().username, confirmed=confirmed)
+    request_audit.record("detector_approved", **_about(detector, confirmed=confirmed))
+    flash(f"The detector {name} is approved: it scores every file that has its columns.")
+    return redirect(url_for("pages.detector", name=name), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/<name>/retire")
+@require("decide")
+def retire(name: str) -> Any:
+    """Let a detector score nothing new. What it has scored stays readable."""
+    detector = services().detectors.retire(name, user().username)
+    request_audit.record("detector_retired", **_about(detector))
+    flash(f"The detector {name} is retired: it scores no new files.")
+    return redirect(url_for("pages.detector", name=name), HTTPStatus.SEE_OTHER)
+
+
+def _about(detector: Detector, *, confirmed: bool = False) -> dict[str, Any]:
+    doubt = doubt_of(detector)
+    return {
+        "name": detector.name,
+        "fingerprint": detector.fingerprint,
+        **({"doubt": doubt, "confirmed": confirmed} if doubt else {}),
+    }
+
+
 @blueprint.post("/<name>/delete")
 @require("train")
 def delete(name: str) -> Any:
@@ -70,6 +107,7 @@ def delete(name: str) -> Any:
     (detectors_of(instance) / name).rename(doomed)  # gone as a whole
     shutil.rmtree(doomed, ignore_errors=True)
     drop(instance, name)
+    services().detectors.forget(name)
     request_audit.record("detector_deleted", name=name)
     flash(f"The detector {name} was removed.")
     return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
@@ -77,9 +115,9 @@ def delete(name: str) -> Any:
 
 def _listed(name: str) -> Listed:
     try:
-        return Listed(name, services().detectors.get(name), is_own(name))
+        return Listed(name, services().detectors.get(name), is_own(name), standing_of(name))
     except BadArtefact as problem:
         said = (
             f"{problem.what} {problem.remedy or ''}"  # the page is open to all: not where it lies on the disk
         )
-        return Listed(name, None, is_own(name), said)
+        return Listed(name, None, is_own(name), standing_of(name), said)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, send_file
+from flask_login import current_user
 
 from screening.settings import ROOT
 from screening.web.services import services
-from screening.web.views.detector_access import is_shown, shown
+from screening.web.views.detector_access import at_work, is_shown, look_at, shown
 
 blueprint = Blueprint("pages", __name__)
 
@@ -16,7 +17,7 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def index() -> str:
     """What this is, and where to begin."""
-    return render_template("landing.html", detectors=shown())
+    return render_template("landing.html", detectors=at_work())
 
 
 @blueprint.get("/sample.csv")
@@ -39,6 +40,6 @@ def status() -> str:
 @blueprint.get("/detectors/<name>")
 def detector(name: str) -> Any:
     """A detector's card: columns, figures, curves, training data, hashes."""
-    if not is_shown(name):
+    if not current_user.is_authenticated and not is_shown(name):
         return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
-    return render_template("detector.html", detector=services().detectors.get(name))
+    return render_template("detector.html", detector=look_at(name))

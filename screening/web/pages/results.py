@@ -13,6 +13,7 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
 from screening.detectors.detector import Detector
+from screening.detectors.states import trial_note
 from screening.errors import Conflict, NotFound, NotReady, ScreeningError
 from screening.intake import header_of, read_records
 from screening.scoring import metrics
@@ -65,7 +66,8 @@ def show(screening_id: str) -> Any:
         "result.html",
         screening=screening,
         detector=detector,
-        cautions=detector.warnings if detector else (),
+        history_policy=services().settings.history_policy,
+        cautions=[trial_note(screening.detector or ""), *(detector.warnings if detector else ())],
         flagged_rows=_rows(found, found.strongest(FIRST_FLAGGED)),
         histogram=found.histogram(),
         quality=screening.quality,

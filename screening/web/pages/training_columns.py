@@ -9,7 +9,6 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
-from screening.cards.tokens import tokens_of
 from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.errors import CardNumbersFound, Conflict, ScreeningError
 from screening.intake import Answers
@@ -26,7 +25,7 @@ from screening.training.column_choices import (
 from screening.training.trainings import Training, TrainingFolder
 from screening.transactions.schema import CellKind, Role
 from screening.transactions.times import Since
-from screening.uploads.card_tokens import replace_in, replaced_in
+from screening.uploads.card_tokens import replace_in, replaced_in, tokens_of
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
 from screening.web.services import services

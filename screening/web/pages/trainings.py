@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
 
-from screening.errors import BadFile, ScreeningError
+from screening.errors import BadArtefact, BadFile, ScreeningError
 from screening.infra.job_queue import new_id
 from screening.intake import identify
 from screening.training.column_choices import check_name
@@ -22,6 +22,7 @@ from screening.web.http.sessions import require, user
 from screening.web.http.upload_stream import Body, first_bytes, plain_name, store
 from screening.web.pages.training_columns import guess
 from screening.web.services import services
+from screening.web.views.detector_access import doubt_of
 
 blueprint = Blueprint("trainings", __name__)
 
@@ -111,7 +112,15 @@ def show(training_id: str) -> Any:
     if training.state == CHOOSING:
         return redirect(url_for("choosing.columns", training_id=training_id), HTTPStatus.SEE_OTHER)
     there = training.name in services().detectors.names()
-    return render_template("training.html", training=training, there=there)
+    doubt = _doubt(training.name) if there else ""
+    return render_template("training.html", training=training, there=there, doubt=doubt)
+
+
+def _doubt(name: str) -> str:
+    try:
+        return doubt_of(services().detectors.get(name))
+    except BadArtefact:  # the list of detectors says why
+        return ""
 
 
 @blueprint.get("/trainings/<training_id>/progress")

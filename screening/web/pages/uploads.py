@@ -17,9 +17,10 @@ from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Req
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, guard, request_audit
 from screening.web.http.admission import TooBusy
-from screening.web.http.sessions import require, user
+from screening.web.http.sessions import may, require, user
 from screening.web.http.upload_stream import Body, Form, first_bytes, plain_name, store
 from screening.web.services import services
+from screening.web.views.detector_access import ask_for, usable
 
 blueprint = Blueprint("uploads", __name__)
 
@@ -127,7 +128,7 @@ def _deleted() -> NotFound:
 def _wish(form: Form, filename: str, kind: str) -> Request:
     wanted = form.fields.get("detector") or None
     if wanted is not None:
-        services().detectors.get(wanted)  # an unknown name is refused before the file is kept
+        ask_for(wanted)  # an unknown name is refused before the file is kept
     return Request(
         owner=user().username,
         filename=filename,
@@ -137,6 +138,7 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
         check_first=form.fields.get("check") == "1",
         tokenize=form.fields.get("tokenize") == "1",
         threshold=services().settings.threshold,
+        counts_for_all=may("decide"),
     )
 
 
@@ -197,7 +199,8 @@ def _page(error: dict[str, Any] | None = None) -> str:
     return render_template(
         "upload.html",
         error=error,
-        detectors=mine.detectors.all(),
+        detectors=usable(),
+        history_policy=mine.settings.history_policy,
         max_upload_mb=mine.settings.max_upload // 2**20,
         threshold=mine.settings.threshold,
     )

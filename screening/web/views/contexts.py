@@ -21,6 +21,7 @@ NAVIGATION = (
     ("review.index", "Review", "review"),
     ("dashboard.index", "Dashboard", None),
     ("detectors.index", "Detectors", None),
+    ("past.index", "Shared history", "decide"),
     ("admin.users", "Accounts", "manage_users"),
 )
 """Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
@@ -171,12 +172,15 @@ def init_app(app: Flask) -> None:
         columns_of=detector_columns.columns_of,
         describe=model_cards.describe,
         features_of=detector_columns.features_of,
+        doubt_of=detector_access.doubt_of,
+        is_default=detector_access.is_default,
         is_own=detector_access.is_own,
         keep_days=app.extensions["screening"].settings.keep_screenings_days,
         navigation=navigation,
         product=PRODUCT,
         sample_of=detector_access.sample_of,
         samples=detector_access.samples,
+        standing_of=detector_access.standing_of,
         turns=turns,
     )
     environment.trim_blocks = environment.lstrip_blocks = True

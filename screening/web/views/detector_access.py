@@ -1,13 +1,15 @@
-"""Which detectors a visitor may see, which were trained here, and which have a sample file."""
+"""Which detectors a visitor may see and ask, which were trained here, and which have a sample file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from flask_login import current_user
+
 from screening.detectors.detector import Detector
 from screening.detectors.registry import DEFAULT
+from screening.detectors.states import Standing, State
 from screening.settings import ROOT
-from screening.training.training_job import detectors_of
 from screening.web.http.sessions import may
 from screening.web.services import services
 
@@ -16,9 +18,12 @@ SHIPPED = ROOT / "model" / "detectors"
 
 def is_shown(name: str) -> bool:
     """Whether this visitor may see a detector's card: one that was trained here tells of the bank's own files (their
-    columns, how many rows were fraud), and that is no business of somebody without an account.
+    columns, how many rows were fraud), and that is no business of somebody without an account. One on trial is its
+    owner's and the managers' business.
     """
-    return may("see") or name == DEFAULT or name in {path.name for path in SHIPPED.iterdir()}
+    if not is_own(name):
+        return may("see") or name == DEFAULT or name in {path.name for path in SHIPPED.iterdir()}
+    return may("see") and _is_known(standing_of(name))
 
 
 def shown() -> list[Detector]:
@@ -26,10 +31,67 @@ def shown() -> list[Detector]:
     return [detector for detector in services().detectors.all() if is_shown(detector.name)]
 
 
+def at_work() -> list[Detector]:
+    """Of those that this visitor may see, the ones that score every file that they fit."""
+    offered = {detector.name for detector in services().detectors.offered()}
+    return [detector for detector in shown() if detector.name in offered]
+
+
+def usable() -> list[Detector]:
+    """The detectors that can be loaded and that this user may ask for by name."""
+    standings = services().detectors.standings()
+    found = [one for one in services().detectors.all() if one.name in standings]
+    return [
+        one
+        for one in found
+        if standings[one.name].state is not State.RETIRED and _is_known(standings[one.name])
+    ]
+
+
+def ask_for(name: str) -> Detector:
+    """Return a detector that is to score something for this user.
+
+    Raises:
+        NotFound: there is none, or none that this user may know of.
+        Conflict: it is retired.
+        BadArtefact: it can't be loaded.
+    """
+    detector = look_at(name)
+    services().detectors.require_in_use(name)
+    return detector
+
+
+def look_at(name: str) -> Detector:
+    """Return a detector that this user may see.
+
+    Raises:
+        NotFound: there is none, or none that this user may know of.
+        BadArtefact: it can't be loaded.
+    """
+    detector = services().detectors.get(name)
+    if not _is_known(standing_of(name)):
+        raise services().detectors.unknown(name)
+    return detector
+
+
+def standing_of(name: str) -> Standing:
+    """The state of a detector, whose it is, and who said so when."""
+    return services().detectors.standing(name)
+
+
+def doubt_of(detector: Detector) -> str:
+    """What the card says against a detector; empty if nothing."""
+    return "" if detector.card is None else detector.card.metrics.doubt
+
+
+def is_default(name: str) -> bool:
+    """Whether it is the detector of the pair that the server was started with."""
+    return name == services().detectors.default.name
+
+
 def is_own(name: str) -> bool:
     """Whether a detector was trained here, and so may be removed."""
-    shipped = name == DEFAULT or (SHIPPED / name).is_dir()
-    return not shipped and (detectors_of(services().settings.instance) / name).is_dir()
+    return services().detectors.is_trained_here(name)
 
 
 def sample_of(name: str) -> Path | None:
@@ -41,3 +103,8 @@ def sample_of(name: str) -> Path | None:
 def samples() -> list[str]:
     """The names of the detectors that have a sample file."""
     return [name for name in services().detectors.names() if sample_of(name)]
+
+
+def _is_known(standing: Standing) -> bool:
+    user = current_user.username if current_user.is_authenticated else None
+    return standing.is_known_to(user, decides=may("decide"))

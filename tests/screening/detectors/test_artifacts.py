@@ -22,7 +22,7 @@ from screening.detectors.keras_file import check_net
 from screening.detectors.safe_pickle import open_dump
 from screening.errors import BadArtefact
 from screening.transactions.schema import CARD
-from tests.artifact_factory import fitted_scaler, write_vectorizer
+from tests.artifact_factory import cache_in, fitted_scaler, write_vectorizer
 
 
 class Touch:
@@ -53,7 +53,9 @@ def pair(tmp_path: Path, nets: Path) -> Path:
 
 def load(folder: Path, nets: Path, card: str | None = "card.json"):
     card_file = folder / card if card else None
-    return load_detector("x", folder / "model.h5", folder / "vectorizer.pkl", card_file, nets / "cache")
+    return load_detector(
+        "x", folder / "model.h5", folder / "vectorizer.pkl", card_file, cache_in(nets / "cache")
+    )
 
 
 def spoil(path: Path, place: int) -> None:
@@ -107,7 +109,7 @@ def test_what_is_hashed_is_what_is_used_even_if_the_file_changes_meanwhile(
     path.write_bytes((nets / "good.h5").read_bytes())
     artefact = read_artefact(path)
     path.write_bytes(b"something else")
-    assert compiled(artefact, nets / "cache").net.inputs == 30
+    assert compiled(artefact, cache_in(nets / "cache")).net.inputs == 30
 
 
 @pytest.mark.security(29)

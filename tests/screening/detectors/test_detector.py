@@ -28,12 +28,14 @@ from tests.artifact_factory import (
     CENTRE,
     SCALE,
     WIDTH,
+    cache_in,
     fitted_scaler,
     random_rows,
     write_keras_2_12,
     write_vectorizer,
 )
 from tests.conftest import Person
+from tests.shared import share_compiled
 
 LINES = hypothesis_settings(max_examples=40, deadline=None)
 
@@ -63,7 +65,9 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.nd
 
 def test_the_old_projects_pair_scores_as_its_arithmetic_by_hand(old) -> None:
     folder, weights = old
-    detector = load_detector("old", folder / "model.h5", folder / "vectorizer.pkl", None, folder / "cache")
+    detector = load_detector(
+        "old", folder / "model.h5", folder / "vectorizer.pkl", None, cache_in(folder / "cache")
+    )
     rows = random_rows(2000)
     expected = by_hand(weights, rows)
     assert expected.std() > 0.1
@@ -87,7 +91,9 @@ def of_amount(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
 
 def test_the_pair_that_the_old_project_ships_scores_as_its_notebook_trained(of_amount) -> None:
     folder, weights = of_amount
-    detector = load_detector("old", folder / "net.h5", folder / "scaling.bin", None, folder / "cache")
+    detector = load_detector(
+        "old", folder / "net.h5", folder / "scaling.bin", None, cache_in(folder / "cache")
+    )
     random = np.random.default_rng(5)
     rows = np.c_[random.uniform(0, 172_792, 2000), random.normal(size=(2000, 28)), random.gamma(1, 20, 2000)]
     given = rows.copy()
@@ -155,7 +161,7 @@ def test_a_scaler_of_amount_alone_that_cannot_be_right_is_refused(
     given = {"scaler": fitted_scaler(1, np.zeros(1), np.ones(1))} | content
     dump = write_vectorizer(tmp_path / "v.pkl", **given)
     with pytest.raises(BadArtefact, match=said):
-        load_detector("old", folder / "net.h5", dump, None, folder / "cache")
+        load_detector("old", folder / "net.h5", dump, None, cache_in(folder / "cache"))
 
 
 def test_an_identity_scaler_is_a_warning_on_the_detector_and_in_the_log(
@@ -164,7 +170,7 @@ def test_an_identity_scaler_is_a_warning_on_the_detector_and_in_the_log(
     scaler = fitted_scaler(centre=np.zeros(WIDTH), scale=np.ones(WIDTH))
     dump = write_vectorizer(tmp_path / "v.pkl", scaler=scaler)
     with caplog.at_level(logging.WARNING, "screening.detectors.detector"):
-        detector = load_detector("old", nets / "good.h5", dump, None, nets / "cache")
+        detector = load_detector("old", nets / "good.h5", dump, None, cache_in(nets / "cache"))
     assert any("probabilities can't be trusted" in warning for warning in detector.warnings)
     assert any("probabilities can't be trusted" in record.getMessage() for record in caplog.records)
 
@@ -172,7 +178,7 @@ def test_an_identity_scaler_is_a_warning_on_the_detector_and_in_the_log(
 @pytest.mark.security(30)
 def test_a_net_of_another_width_stops_the_start(nets: Path) -> None:
     with pytest.raises(BadArtefact, match=r"narrow\.h5 takes 29 inputs, but the vectorizer makes 30"):
-        load_detector("x", nets / "narrow.h5", nets / "vectorizer.pkl", None, nets / "cache")
+        load_detector("x", nets / "narrow.h5", nets / "vectorizer.pkl", None, cache_in(nets / "cache"))
 
 
 def test_the_typical_range_is_the_middle_half_and_never_below_zero_for_time_and_amount(
@@ -235,7 +241,7 @@ def test_what_the_net_gives_is_a_probability_or_an_error(tiny: Detector, output:
 @pytest.fixture
 def elsewhere(nets: Path, tmp_path: Path) -> Settings:
     """Settings whose pair is not the one at the root, so that no card is needed."""
-    (tmp_path / "compiled").symlink_to(nets / "cache")
+    share_compiled(tmp_path, nets / "cache")
     return Settings(instance=tmp_path, model_file=nets / "good.h5", vectorizer_file=nets / "vectorizer.pkl")
 
 
@@ -276,12 +282,12 @@ def test_a_late_detector_compiles_its_net_when_it_first_scores(nets: Path, tmp_p
     files = nets / "good.h5", nets / "vectorizer.pkl", None
     cache = tmp_path / "cache"
     cache.mkdir()
-    late = load_detector("late", *files, cache, late=True)
+    late = load_detector("late", *files, cache_in(cache), late=True)
     assert not list(cache.iterdir())
     cache.rmdir()
     cache.symlink_to(nets / "cache")
     rows = Transactions(CARD.columns, random_rows(20))
-    at_once = load_detector("at once", *files, nets / "cache")
+    at_once = load_detector("at once", *files, cache_in(nets / "cache"))
     np.testing.assert_array_equal(late.probabilities(rows), at_once.probabilities(rows))
 
 

@@ -17,6 +17,7 @@ from screening.detectors.compilation.cache import compiled, held, key_of, lock_o
 from screening.detectors.compilation.pruning import UNUSED_SECONDS, prune
 from screening.detectors.registry import Detectors
 from screening.settings import ROOT, Settings
+from tests.artifact_factory import cache_in
 
 WANTED, OTHER = "aa" * 32, "bb" * 32
 LONG_AGO = time.time() - UNUSED_SECONDS - 60
@@ -103,9 +104,9 @@ def test_a_net_that_is_read_counts_as_used(nets: Path, tmp_path: Path) -> None:
     folder = tmp_path / key_of(model.sha256)
     shutil.copytree(nets / "cache" / folder.name, folder)  # by the real compiler
     os.utime(folder, (LONG_AGO, LONG_AGO))
-    compiled(model, tmp_path)
+    compiled(model, cache_in(tmp_path))
     assert prune(tmp_path, []) == []
-    assert compiled(model, tmp_path).net.inputs == 30
+    assert compiled(model, cache_in(tmp_path)).net.inputs == 30
 
 
 LOCKER = """

@@ -19,7 +19,7 @@ from screening.detectors.compilation.form import FILES, META
 from screening.detectors.detector import Detector
 from screening.errors import BadArtefact
 from screening.settings import ROOT
-from tests.artifact_factory import CENTRE, SCALE, random_rows
+from tests.artifact_factory import CENTRE, SCALE, cache_in, random_rows
 
 
 @pytest.fixture(scope="module")
@@ -81,26 +81,27 @@ def damaged(nets: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("name", [*FILES, META])
 def test_a_damaged_cache_is_not_used(name: str, damaged, nets: Path) -> None:
-    assert _read(damaged(name), read_artefact(nets / "good.h5").sha256) is None
+    assert _read(cache_in(damaged(name).parent), read_artefact(nets / "good.h5").sha256) is None
 
 
 def test_a_damaged_cache_is_made_anew_by_whoever_is_first(damaged, nets: Path, tmp_path: Path) -> None:
     place = damaged("net-1.tflite")
     artefact = read_artefact(nets / "good.h5")
     with ThreadPoolExecutor(2) as pool, patch.object(subprocess, "run", wraps=subprocess.run) as run:
-        nets_made = list(pool.map(lambda _: compiled(artefact, tmp_path), range(2)))
+        nets_made = list(pool.map(lambda _: compiled(artefact, cache_in(tmp_path)), range(2)))
     assert run.call_count == 1
     assert nets_made[0].net == nets_made[1].net
     assert sorted(path.name for path in place.iterdir()) == [
         "golden.npy",
         "meta.json",
         *(f"net-{n}.tflite" for n in (1, 128, 16)),
+        "seal",
     ]
 
 
 def test_the_compilers_error_comes_back_in_one_line(nets: Path, tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match=r"^lambda\.h5 is unsafe: it holds a 'Lambda'"):
-        compiled(read_artefact(nets / "lambda.h5"), tmp_path)
+        compiled(read_artefact(nets / "lambda.h5"), cache_in(tmp_path))
     assert not (nets / "marker").exists()
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
@@ -108,7 +109,7 @@ def test_the_compilers_error_comes_back_in_one_line(nets: Path, tmp_path: Path) 
 def test_a_cache_that_cannot_be_written_is_told_of(nets: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BadArtefact, match=r"good\.h5 can't be kept"):
-        compiled(read_artefact(nets / "good.h5"), tmp_path / "file" / "compiled")
+        compiled(read_artefact(nets / "good.h5"), cache_in(tmp_path / "file" / "compiled"))
 
 
 def test_without_litert_tensorflow_gives_the_same_numbers(
@@ -124,8 +125,9 @@ import numpy as np
 from screening.detectors.artifacts import read_artefact
 from screening.detectors.compilation.cache import compiled
 from screening.detectors.runtime import Scorer
+from tests.artifact_factory import cache_in
 nets, folder = map(Path, sys.argv[1:])
-net = compiled(read_artefact(nets / "good.h5"), nets / "cache").net
+net = compiled(read_artefact(nets / "good.h5"), cache_in(nets / "cache")).net
 np.save(folder / "found.npy", Scorer(net).probabilities(np.load(folder / "rows.npy")))
 assert "tensorflow" in sys.modules
 """

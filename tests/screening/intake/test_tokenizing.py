@@ -15,7 +15,7 @@ from screening.intake import Kind
 from screening.intake.tokenizing import replace_card_numbers
 from tests.screening.intake.test_intake_refusals import luhn
 
-TOKENS = Tokens(b"k" * 64)
+TOKENS = Tokens(b"k" * 32, "4b")
 CARDS = [luhn(f"4{at:014d}") for at in range(11, 51)]
 TABLE = [
     ["when", "pan", "note", "value"],

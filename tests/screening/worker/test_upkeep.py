@@ -61,7 +61,7 @@ def screening(services: Services, state: str, days: float) -> str:
 
 def remember(services: Services, name: str) -> None:
     detector = services.detectors.get("payments")
-    Context(services.settings.instance, detector).remember(
+    Context(services.settings.instance, detector, counting=None).remember(
         name, np.ones((2, len(detector.contract.columns))), None
     )
 

@@ -1,0 +1,48 @@
+"""Whose earlier rows and labels count for whose files: the operator's HISTORY_POLICY, applied.
+
+Each screening says whether its rows count for all (a manager sent it, or has released it) or for its owner alone. The
+policy decides when a past is read, so that it can be changed at any time and nothing is lost by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from screening.detectors.detector import Detector
+from screening.detectors.vectorizer import NOTHING, Seen
+from screening.ledger.history import Context, Recollections
+from screening.settings import Settings
+from screening.uploads.screenings import History
+
+MANAGERS, OWN, ALL = "managers", "own", "all"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPolicy:
+    """Gives each caller the past that counts for it."""
+
+    settings: Settings
+    history: History
+
+    def context(self, detector: Detector, owner: str | None) -> Context:
+        """Return what a detector has seen, as it counts for a user's file.
+
+        Args:
+            detector: whose past it is.
+            owner: the user; ``None`` for the command line, which has no files of its own.
+        """
+        policy, counting = self.settings.history_policy, None
+        if policy != ALL:
+            counting = self.history.counting(detector.fingerprint, owner, for_all=policy == MANAGERS)
+        return Context(self.settings.instance, detector, counting=counting, told=self._told(owner))
+
+    def seen(self, kept: Recollections, detector: Detector, owner: str) -> Seen:
+        """Return what counts when a user has a few transactions scored now, sorted, and kept in ``kept``."""
+        return kept.of(detector, self.context(detector, owner)) if detector.vectorizer.looks_back else NOTHING
+
+    def _told(self, owner: str | None) -> str:
+        if self.settings.history_policy == ALL:
+            return "of all users' files"
+        shared = ["of files that count for all users"] if self.settings.history_policy == MANAGERS else []
+        own = ["of the sender's own files"] if owner is not None else []
+        return " and ".join([*shared, *own]) or "of no user's files"
