@@ -7,6 +7,8 @@ import logging
 from flask import Flask
 
 from screening import settings as environment
+from screening.accounts.api_keys import ApiKeys
+from screening.accounts.key_ring import KeyRing
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
@@ -19,10 +21,11 @@ from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health
-from screening.web.cli import commands, train, users
+from screening.web.cli import commands, keys, train, users
 from screening.web.http import errors, guard, sessions
 from screening.web.pages import (
     admin,
+    api_keys,
     auth,
     column_mapping,
     detectors,
@@ -59,10 +62,11 @@ def create_app(
     database = Database(settings.database_url)
     database.create_tables()
     signals = Signals.of(settings.instance)
+    accounts = UserStore(settings.users_file, minimum_length=settings.password_min_length)
     app.extensions["screening"] = Services(
         settings=settings,
         database=database,
-        users=UserStore(settings.users_file, minimum_length=settings.password_min_length),
+        users=accounts,
         detectors=Detectors(settings),
         history=History(database, signals),
         trainings=Trainings(database, signals),
@@ -70,9 +74,11 @@ def create_app(
         recollections=Recollections(settings.instance),
         mappings=Mappings(database),
         handed=HandedPasswords(database),
+        keys=ApiKeys(database, accounts),
+        key_ring=KeyRing(database, accounts, settings.instance),
         probabilities=probabilities,
     )
-    app.extensions["screening"].users.prepare()
+    accounts.prepare()
     for part in (errors, guard, sessions, contexts, commands):
         part.init_app(app)
     for room in (
@@ -83,6 +89,7 @@ def create_app(
         detect_fraud,
         health,
         admin,
+        api_keys,
         detectors,
         trainings,
         training_columns,
@@ -92,5 +99,6 @@ def create_app(
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)
+    app.cli.add_command(keys.keys)
     app.cli.add_command(train.train)
     return app

@@ -26,7 +26,7 @@ TRANSACTION_BYTES = 1024
 
 
 @blueprint.post("/detect_fraud")
-@require("screen")
+@require("screen", scope="score")
 @guard.body_limit(MOST_TRANSACTIONS * TRANSACTION_BYTES)
 def detect_fraud() -> Response:
     """Score ``transaction`` (one object) or ``transactions`` (a list of objects)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import sys
@@ -52,6 +53,11 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(1)
 
     return guarded
+
+
+def operator() -> str:
+    """Return who works at the command line, as the audit log names them."""
+    return f"{getpass.getuser()} (command line)"
 
 
 READING_HELP = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
 from screening.transactions.schema import Role
-from screening.web.cli.commands import plainly, reading_options
+from screening.web.cli.commands import operator, plainly, reading_options
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -190,7 +189,7 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
                 ) from None
         check(folder.made, order["name"], instance)
         put_into_place(folder.made, target)
-    request_audit.record("training_done", user=f"{getpass.getuser()} (command line)", name=order["name"])
+    request_audit.record("training_done", user=operator(), name=order["name"])
     return done, target
 
 

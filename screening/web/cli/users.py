@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 
 import click
@@ -11,7 +10,7 @@ from flask.cli import AppGroup
 from screening.accounts import passwords
 from screening.accounts.login_throttle import Lockout
 from screening.accounts.user_store import ROLES, Account
-from screening.web.cli.commands import plainly
+from screening.web.cli.commands import operator, plainly
 from screening.web.http import request_audit
 from screening.web.http.sessions import store
 from screening.web.services import services
@@ -33,6 +32,8 @@ def add(username: str, email: str, role: str | None, must_change: bool) -> None:
     if must_change:
         services().handed.note(account)
     _record("signup", account)
+    for key in services().part_from_namesake(account.username, by=operator()):
+        request_audit.record("key_revoked", user=operator(), key=key.id, key_name=key.name)
 
 
 @users.command("list")
@@ -97,7 +98,7 @@ def _record(event: str, account: Account) -> None:
         store().end_all(account.username)
     request_audit.record(
         event,
-        user=f"{getpass.getuser()} (command line)",
+        user=operator(),
         account=account.username,
         role=account.role,
         state=state,

@@ -22,6 +22,7 @@ NAVIGATION = (
     ("dashboard.index", "Dashboard", None),
     ("detectors.index", "Detectors", None),
     ("admin.users", "Accounts", "manage_users"),
+    ("keys.index", "API keys", "manage_users"),
 )
 """Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
 PAGES_OF_DETECTORS, ROOMS_OF_DETECTORS = ("pages.detector",), ("trainings", "choosing")
