@@ -27,6 +27,8 @@ CELL_BYTES = 8
 PAGE_CELLS = 512
 """Files grow by 4 KiB."""
 LOCK_TRIES = 20
+LATE_SECONDS = 5.0
+"""So much older than that of others may be the time that a request brings, for it was interrupted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ class SharedBuckets:
             try:
                 cells = self._cells
                 full_at = cells[bucket.cell]
-                # nothing, or a time that can't be: from before the machine started anew, or of a limit that was changed
-                if not now < full_at <= now + bucket.slack + bucket.interval:
+                # over, or a time that can't be: from before the machine started anew, or of a limit that was changed
+                if not now < full_at <= now + bucket.slack + bucket.interval + LATE_SECONDS:
                     full_at = now
                 wait = full_at - now - bucket.slack
                 if wait > 1e-9:  # rounding must not refuse the last one of a burst

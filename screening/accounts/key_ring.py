@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from screening.accounts import key_text
@@ -55,8 +55,12 @@ OLDEST_SECONDS = 0.8
 """Nothing is let in by what is older than this: together with the time of a look it stays within a second."""
 WAIT_SECONDS = 0.15
 """So long a check waits for another thread that is looking."""
+NEW_SECONDS = 0.01
+"""Sooner than this after a look nobody makes the ring look again by sending a key that it doesn't know."""
 REREAD_SECONDS = 10.0
 """So often all is read anew, for changes that don't count up revisions: a hand in the database, a restored backup."""
+REVISION = "SELECT coalesce(sum(revision), 0) FROM api_keys"
+"""Asked four times a second, so without an ORM: 0.1 ms instead of 0.6."""
 IDLE_SECONDS = 60.0
 """After so long without a request the keeper ends; the next request starts another."""
 
@@ -140,7 +144,7 @@ class KeyRing:
             )
         if len(text) != key_text.LENGTH or not text.isascii():
             return self._refused(_damaged(text), address)
-        entry = self._entries.get(text[key_text.ID])
+        entry = self._entries.get(text[key_text.ID]) or self._look_for(text, now)
         if entry is None or not hmac.compare_digest(entry.digest, key_text.digest_of(text)):
             return self._refused(self._unknown(text), address)
         caller, when = entry.caller, self._clock()
@@ -212,6 +216,19 @@ class KeyRing:
         )
         return self._named(refusal, text[key_text.ID])
 
+    def _look_for(self, text: str, now: float) -> _Entry | None:
+        """Look for a key that isn't known: it may have been made just now. One with a wrong checksum wasn't."""
+        if (
+            now - self._looked > NEW_SECONDS
+            and key_text.is_whole(text)
+            and self._turn.acquire(blocking=False)
+        ):
+            try:
+                self._reload()
+            finally:
+                self._turn.release()
+        return self._entries.get(text[key_text.ID])
+
     def _look(self, now: float) -> bool:
         """See to it that what is known is young enough; returns whether it is."""
         self._keep_alive()
@@ -234,11 +251,11 @@ class KeyRing:
         begun = time.monotonic()  # what is read now is at least as young as this
         try:
             accounts = self._users.by_name()
-            with self._database.read() as session:
-                revision = session.scalar(select(func.coalesce(func.sum(ApiKeyRow.revision), 0)))
+            with self._database.engine.connect() as connection:
+                revision = connection.exec_driver_sql(REVISION).scalar()
                 changed = accounts is not self._accounts or revision != self._revision
                 if changed or begun - self._reread > REREAD_SECONDS:
-                    self._take(session.execute(select(*ApiKeyRow.__table__.columns)).all(), accounts)
+                    self._take(connection.execute(select(*ApiKeyRow.__table__.columns)).all(), accounts)
                     self._accounts, self._revision, self._reread = accounts, revision or 0, begun
         except (SQLAlchemyError, NotReady, OSError) as problem:
             self._failed = time.monotonic()
