@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-PARTS = ("upload", "start", "one_row", "intake", "signups", "logins", "features")
+PARTS = ("upload", "start", "one_row", "intake", "signups", "logins", "api_keys", "features")
 
 
 def main() -> None:

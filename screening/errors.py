@@ -49,6 +49,10 @@ class ScreeningError(Exception):
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.where and f"({self.where})", self.remedy) if part)
 
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the answer, for errors whose protocol asks for some."""
+        return {}
+
     def as_dict(self) -> dict[str, Any]:
         """The error as plain JSON types, to be kept with a failed screening and shown to whoever asked.
 

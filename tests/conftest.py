@@ -83,6 +83,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     built = create_app(settings)
     yield built
     services: Services = built.extensions["screening"]
+    services.key_ring.close()
     services.database.engine.dispose()
 
 

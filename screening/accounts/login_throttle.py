@@ -42,6 +42,10 @@ class TooMany(ScreeningError):
     title = "Too many requests"
     retry_after: int = 60
 
+    def headers(self) -> dict[str, str]:
+        """Return ``Retry-After``."""
+        return {"Retry-After": str(self.retry_after)}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +86,14 @@ class UserStore:
             NotReady: the file is missing or can't be read.
         """
         return self._file.read().text.accounts
+
+    def by_name(self) -> Mapping[str, Account]:
+        """Return the accounts by their names in small letters: the same object until the file changes.
+
+        Raises:
+            NotReady: the file is missing or can't be read.
+        """
+        return self._file.read().by_name
 
     def problems(self) -> tuple[BadLine, ...]:
         """Lines of the file that can't be used."""

@@ -4,7 +4,7 @@ A line is written by a single ``write`` to a file that is open for appending and
 processes never mix and a line cut off by a full disk doesn't swallow the next. Each month (UTC) has a file of its own,
 named by the line's own time: nothing is renamed under a writer, so no line can be lost to a rotation, and a month that
 is over is never written again: it may be packed, hashed or moved away. What must never be in a log is taken
-out here, whoever calls: secrets by their field's name, card numbers by their form.
+out here, whoever calls: secrets by their field's name, card numbers and API keys by their form.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ log = logging.getLogger("screening.infra.audit_log")
 SECRET_FIELDS = re.compile(r"password|passwd|secret|cookie|token|authorization|api_?key|hash$", re.IGNORECASE)
 FINGERPRINT_FIELDS = ("sha256", "model_sha256", "fingerprint", "request_id", "screening")
 HEX = re.compile(r"[0-9a-f-]{16,128}")
+KEY_PREFIX = "fsk_"
+API_KEY = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{10}})_[0-9A-Za-z]+", re.ASCII)
+"""An API key, also a damaged one, with its public id as group 1."""
 MOST_TEXT = 500
 
 
@@ -97,6 +100,11 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
+def mask_keys(text: str) -> str:
+    """Text in which API keys are cut down to their public id."""
+    return API_KEY.sub(rf"{KEY_PREFIX}\1_[withheld]", text) if KEY_PREFIX in text else text
+
+
 def _ends_whole(handle: int) -> bool:
     """Whether the last line is whole; without the lock it may just be growing."""
     size = os.fstat(handle).st_size
@@ -104,7 +112,7 @@ def _ends_whole(handle: int) -> bool:
 
 
 def _clean(name: str, value: Any) -> Any:
-    """A field as it may be kept: no secret by its name, no card number by its form."""
+    """A field as it may be kept: no secret by its name, no card number and no API key by its form."""
     if SECRET_FIELDS.search(name) and name not in FINGERPRINT_FIELDS:
         return "[withheld]"
     if isinstance(value, dict):
@@ -117,4 +125,4 @@ def _clean(name: str, value: Any) -> Any:
     text = str(value)
     if name in FINGERPRINT_FIELDS and HEX.fullmatch(text):
         return text  # a digest may well hold twelve decimal digits in a row
-    return masked(text[: 2 * MOST_TEXT], by=DIGITS)[:MOST_TEXT]
+    return masked(mask_keys(text[: 2 * MOST_TEXT]), by=DIGITS)[:MOST_TEXT]

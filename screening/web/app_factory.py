@@ -7,6 +7,8 @@ import logging
 from flask import Flask
 
 from screening import settings as environment
+from screening.accounts.api_keys import ApiKeys
+from screening.accounts.key_ring import KeyRing
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors, adopt_detectors
@@ -25,13 +27,14 @@ from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
-from screening.web.cli import commands, ledger, train, users
+from screening.web.cli import commands, keys, ledger, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.http import errors, guard, sessions
 from screening.web.http.front import Front
 from screening.web.http.proxies import TrustedProxies
 from screening.web.pages import (
     admin,
+    api_keys,
     auth,
     card_numbers,
     column_mapping,
@@ -72,11 +75,13 @@ def create_app(
     claim(settings.instance, database)
     signals = Signals.of(settings.instance)
     history, states = History(database, signals), DetectorStates(database)
+    accounts = UserStore(settings.users_file, minimum_length=settings.password_min_length)
+    detectors_here = Detectors(settings, states)
     app.extensions["screening"] = Services(
         settings=settings,
         database=database,
-        users=UserStore(settings.users_file, minimum_length=settings.password_min_length),
-        detectors=Detectors(settings, states),
+        users=accounts,
+        detectors=detectors_here,
         states=states,
         history=history,
         trainings=Trainings(database, signals),
@@ -86,10 +91,12 @@ def create_app(
         mappings=Mappings(database),
         ledger=Ledger.open(settings.instance, settings.database_url, settings.ledger_durability),
         handed=HandedPasswords(database),
+        keys=ApiKeys(database, accounts),
+        key_ring=KeyRing(database, accounts, settings.instance),
         probabilities=probabilities,
     )
-    app.extensions["screening"].users.prepare()
-    adopt_detectors(app.extensions["screening"].detectors, AuditLog(settings.instance))
+    accounts.prepare()
+    adopt_detectors(detectors_here, AuditLog(settings.instance))
     for part in (errors, guard, sessions, contexts, commands):
         part.init_app(app)
     for room in (
@@ -102,6 +109,7 @@ def create_app(
         statistics,
         transactions,
         admin,
+        api_keys,
         detectors,
         trainings,
         training_columns,
@@ -114,6 +122,7 @@ def create_app(
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)
     app.cli.add_command(detector_commands.detectors)
+    app.cli.add_command(keys.keys)
     app.cli.add_command(train.train)
     app.cli.add_command(ledger.ledger)
     return app

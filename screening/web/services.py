@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from flask import current_app
 
+from screening.accounts.api_keys import ApiKey, ApiKeys
+from screening.accounts.key_ring import KeyRing
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
@@ -42,8 +45,20 @@ class Services:
     """Whose earlier rows count for whom."""
     mappings: Mappings
     handed: HandedPasswords
+    keys: ApiKeys
+    key_ring: KeyRing
     probabilities: Probabilities
     """Who is asked for the probabilities of some rows."""
+
+    def part_from_namesake(self, username: str, *, by: str) -> Sequence[ApiKey]:
+        """Give a new account nothing of an earlier one that had its name; returns the keys that end with this.
+
+        Screenings stay with the earlier one, whose keys would act as the new account.
+        """
+        self.history.part(username)
+        self.mappings.part(username)
+        self.states.part(username)
+        return self.keys.revoke_of(username, by=by)
 
 
 def services() -> Services:

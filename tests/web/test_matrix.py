@@ -95,6 +95,10 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/admin/users/<username>/role"): ADMINS,
     ("POST", "/admin/users/<username>/state"): ADMINS,
     ("POST", "/admin/users/<username>/password"): ADMINS,
+    ("GET", "/admin/keys"): ADMINS,
+    ("POST", "/admin/keys"): ADMINS,
+    ("GET", "/admin/keys/<key_id>/revoke"): ADMINS,
+    ("POST", "/admin/keys/<key_id>/revoke"): ADMINS,
 }
 
 

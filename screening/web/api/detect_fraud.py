@@ -20,7 +20,7 @@ from screening.realtime.decide import Asked, Caller, decide
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
-from screening.web.http import guard
+from screening.web.http import api_keys, guard
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.detector_access import ask_for
@@ -33,7 +33,7 @@ TRANSACTION_BYTES = 1024
 
 
 @blueprint.post("/detect_fraud")
-@require("screen")
+@require("screen", scope="score")
 @guard.body_limit(MOST_TRANSACTIONS * TRANSACTION_BYTES)
 def detect_fraud() -> Response:
     """Score ``transaction`` (one object) or ``transactions`` (a list of objects), and keep the decisions."""
@@ -44,13 +44,18 @@ def detect_fraud() -> Response:
         _asked(body, detector),
         detector,
         mine.policy.seen(mine.recollections, detector, user().username),
-        Caller(owner=user().username.casefold(), request=g.get("request_id")),
+        _caller(),
         mine.ledger,
         threshold=mine.settings.threshold,
         notes=_notes(detector),
         probabilities=mine.probabilities,
     )
     return Response(answer, mimetype="application/json")
+
+
+def _caller() -> Caller:
+    key = api_keys.caller()
+    return Caller(owner=user().username.casefold(), key=key and key.key_id, request=g.get("request_id"))
 
 
 def _notes(detector: Detector) -> list[str]:

@@ -19,7 +19,7 @@ MONEY = ("amount", "fraud_amount")
 
 
 @blueprint.get("/summary")
-@require("see")
+@require("see", scope="read")
 def summary() -> Response:
     """Everything that was chosen, in one object."""
     answer = services().ledger.questions.summary(chosen())
@@ -42,7 +42,7 @@ def summary() -> Response:
 
 
 @blueprint.get("/fraud_trends")
-@require("see")
+@require("see", scope="read")
 def trends() -> Response:
     """By period, the earliest first."""
     intervals = {interval.value: interval for interval in Interval}
@@ -53,28 +53,28 @@ def trends() -> Response:
 
 
 @blueprint.get("/fraud_geography")
-@require("see")
+@require("see", scope="read")
 def geography() -> Response:
     """By country."""
     return _by("country")
 
 
 @blueprint.get("/fraud_devices")
-@require("see")
+@require("see", scope="read")
 def devices() -> Response:
     """By device."""
     return _by("device_id")
 
 
 @blueprint.get("/fraud_browsers")
-@require("see")
+@require("see", scope="read")
 def browsers() -> Response:
     """By browser."""
     return _by("browser")
 
 
 @blueprint.get("/fraud_types")
-@require("see")
+@require("see", scope="read")
 def types() -> Response:
     """By type of fraud."""
     return _by("fraud_type")

@@ -35,7 +35,7 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC witho
 
 
 @blueprint.get("/transactions")
-@require("see")
+@require("see", scope="read")
 def listed() -> Response:
     """The latest decisions first, a page at a time: ``cursor`` is the ``next`` of the page before."""
     limit = value("limit", whole(1, MOST)) or USUAL_LIMIT
@@ -49,14 +49,14 @@ def listed() -> Response:
 
 
 @blueprint.get("/transactions/<transaction_id>")
-@require("see")
+@require("see", scope="read")
 def one(transaction_id: str) -> Response:
     """One row."""
     return jsonify(shown(row_of(transaction_id)))
 
 
 @blueprint.post("/transactions/<transaction_id>/replay")
-@require("screen")
+@require("screen", scope="score")
 def replay(transaction_id: str) -> Response:
     """Score a transaction again by the detector that decided on it: the same values must give the same probability.
 
@@ -84,7 +84,7 @@ def replay(transaction_id: str) -> Response:
 
 
 @blueprint.post("/labels")
-@require("review")
+@require("review", scope="label")
 @guard.body_limit(MOST_LABELS * LABEL_BYTES)
 def label() -> Response:
     """Say what transactions turned out to be: chargebacks, and decisions from elsewhere. The last word counts."""

@@ -30,7 +30,7 @@ from screening.web.services import services
 
 
 def operator() -> str:
-    """Who works at the command line, as the audit log has it: no account can have this name."""
+    """Return who works at the command line, as the audit log names them; no account can have this name."""
     return f"{getpass.getuser()} (command line)"
 
 

@@ -32,6 +32,8 @@ def add(username: str, email: str, role: str | None, must_change: bool) -> None:
     if must_change:
         services().handed.note(account)
     _record("signup", account)
+    for key in services().part_from_namesake(account.username, by=operator()):
+        request_audit.record("key_revoked", user=operator(), key=key.id, key_name=key.name)
 
 
 @users.command("list")

@@ -34,6 +34,9 @@ class TooBusy(ScreeningError):
     title = "Too many uploads at once"
     retry_after: int = RETRY_SECONDS
 
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
 
 class AllBusy(TooBusy):
     """All that may send at once do; it isn't this sender's fault."""

@@ -7,12 +7,13 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
 from screening.errors import NotReady, ScreeningError, StorageFull
 from screening.infra.disk_space import release_reserve
+from screening.web.http import api_keys, problems
 from screening.web.services import services
 
 log = logging.getLogger("screening.web")
@@ -42,7 +43,12 @@ def init_app(app: Flask) -> None:
 
 def wants_json() -> bool:
     """Whether the caller is a program."""
-    if request.path.startswith(API_PATHS) or request.path.endswith(".json") or request.is_json:
+    if (
+        api_keys.is_sent_with(request)
+        or request.path.startswith(API_PATHS)
+        or request.path.endswith(".json")
+        or request.is_json
+    ):
         return True
     accepted = request.accept_mimetypes
     return accepted["application/json"] > accepted["text/html"]
@@ -52,37 +58,14 @@ def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
     """The error as a page or as JSON. ``problem`` is :meth:`ScreeningError.as_dict`."""
     status = int(problem["status"])
     if wants_json():
-        response = jsonify(
-            {
-                "type": "about:blank",
-                "title": problem["title"],
-                "status": status,
-                "detail": " ".join(filter(None, (problem["what"], problem["remedy"]))),
-                "instance": request.path,
-                "request_id": g.get("request_id"),
-                "what": problem["what"],
-                "where": problem["where"],
-                "remedy": problem["remedy"],
-                "errors": problem["problems"],
-                "error_count": problem["problem_count"],
-                **{
-                    name: problem[name]
-                    for name in ("mapping", "questions", "card_columns")
-                    if problem.get(name)
-                },
-            }
-        )
-        response.mimetype = "application/problem+json"
+        response = jsonify(problems.body(problem, path=request.path, request_id=g.get("request_id")))
+        response.mimetype = problems.MIMETYPE
         return response, status
     return render_template("error.html", **problem, request_id=g.get("request_id")), status
 
 
-def _screening_error(error: ScreeningError) -> Response:
-    response: Response = make_response(answer(error.as_dict()))
-    wait: int | None = getattr(error, "retry_after", None)
-    if wait is not None:
-        response.headers["Retry-After"] = str(wait)
-    return response
+def _screening_error(error: ScreeningError) -> tuple[Response | str, int, dict[str, str]]:
+    return (*answer(error.as_dict()), error.headers())
 
 
 def _http_error(error: HTTPException) -> Any:
@@ -147,6 +130,7 @@ def _unexpected(error: Exception) -> tuple[Response | str, int]:
 
 
 REMARKS: dict[int, tuple[str, str | None]] = {
+    401: ("Nobody is logged in.", "Log in, or send an API key: “Authorization: Bearer fsk_…”."),
     403: ("Your role doesn't allow this.", "Ask an administrator if you need it."),
     404: ("There is nothing at this address.", "Go back to the start page."),
     405: ("This address doesn't take that kind of request.", None),

@@ -19,6 +19,7 @@ from wtforms.validators import ValidationError
 
 from screening.errors import ScreeningError
 from screening.settings import SECRET_BYTES, Settings
+from screening.web.http import api_keys
 from screening.web.http.admission import Admission
 from screening.web.http.front import REFUSED, SMALL_BYTES
 from screening.web.http.headers import NO_STORE, REQUEST_ID, SecurityHeaders
@@ -47,6 +48,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_number)
     app.before_request(_refuse)
     app.before_request(_check_host)
+    app.before_request(api_keys.identify)  # before the body: nobody sends 10 MB for a 401
     app.before_request(_limit_body)
     csrf.init_app(app)
     app.before_request(_check_token)
@@ -74,11 +76,13 @@ def body_limit(limit: int | Callable[[Settings], int]) -> Callable[[View], View]
 
 
 def check_csrf(token: str | None) -> None:
-    """Let pass when the token belongs to this request's session.
+    """Let pass when the token belongs to this request's session, or a key takes the session's place.
 
     Raises:
         CSRFError: 400; it is missing, damaged or belongs to another session.
     """
+    if api_keys.caller() is not None:
+        return  # no browser sends a key by itself
     try:
         validate_csrf(token)
     except ValidationError as problem:
@@ -140,7 +144,7 @@ def _check_token() -> None:
     """A token on every request that changes something, also on addresses that don't exist yet."""
     if request.method in SAFE_METHODS or request.endpoint is None:
         return
-    if _is_streamed():
+    if _is_streamed() or api_keys.caller() is not None:
         return
     if _needs_login() and not current_user.is_authenticated:
         return  # nobody's session can be misused; the view itself asks for a login

@@ -7,7 +7,9 @@ from typing import Any
 from flask import current_app, g, has_request_context, request
 from flask_login import current_user
 
+from screening.accounts.api_keys import ApiKey
 from screening.infra.audit_log import AuditLog
+from screening.web.http import api_keys
 
 
 def record(event: str, **fields: Any) -> None:
@@ -21,8 +23,22 @@ def record(event: str, **fields: Any) -> None:
     known: dict[str, Any] = {}
     if has_request_context():
         known = {"user": _username(), "address": request.remote_addr, "request_id": g.get("request_id")}
+        key = api_keys.caller()
+        if key is not None:
+            known |= {"key": key.key_id, "key_name": key.key_name}
     AuditLog(current_app.extensions["screening"].settings.instance).record(event, **{**known, **fields})
 
 
 def _username() -> str | None:
     return current_user.username if current_user and current_user.is_authenticated else None
+
+
+def key_fields(key: ApiKey) -> dict[str, Any]:
+    """Return what the audit log says of an API key that is made or revoked. Its text isn't known here."""
+    return {
+        "key": key.id,
+        "key_name": key.name,
+        "account": key.owner,
+        "scopes": list(key.scopes),
+        "expires": key.expires and key.expires.isoformat(timespec="seconds"),
+    }

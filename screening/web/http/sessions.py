@@ -20,12 +20,15 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, Se
 from flask_login import LoginManager, UserMixin, current_user, login_user
 from itsdangerous import BadSignature
 from sqlalchemy.exc import DatabaseError
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
 
+from screening.accounts.api_keys import SCOPES
 from screening.accounts.roles import allows
 from screening.accounts.sessions import Found, SessionStore, proof_of
 from screening.accounts.user_store import Account
 from screening.errors import NotReady, ScreeningError
-from screening.web.http import errors, request_audit
+from screening.web.http import api_keys, errors, request_audit
 from screening.web.services import Services, services
 
 log = logging.getLogger("screening.accounts")
@@ -100,6 +103,7 @@ def init_app(app: Flask) -> None:
     manager = LoginManager(app)
     manager.session_protection = None  # the proof in the store binds a session to its account
     manager.user_loader(_load_user)
+    manager.request_loader(_load_caller)
     manager.unauthorized_handler(_unauthorized)
     app.before_request(_settle)
     app.before_request(_require_own_password)
@@ -149,8 +153,17 @@ def may(permission: str) -> bool:
     return bool(current_user.is_authenticated) and allows(current_user.role, permission)
 
 
-def require(permission: str) -> Callable[[View], View]:
-    """Let only those in who have the permission: 401 or the login page for nobody, 403 for the others."""
+def require(permission: str, scope: str | None = None) -> Callable[[View], View]:
+    """Let only those in who have the permission: 401 or the login page for nobody, 403 for the others.
+
+    Args:
+        permission: of :mod:`screening.accounts.roles`.
+        scope: what an API key must be made for to be let in, too; without it the view is for people.
+    """
+    if scope is not None and SCOPES[scope].permission != permission:
+        raise ValueError(
+            f"keys with the scope {scope} are made for {SCOPES[scope].permission}, not {permission}"
+        )
 
     def guard(view: View) -> View:
         @functools.wraps(view)
@@ -162,7 +175,7 @@ def require(permission: str) -> Callable[[View], View]:
                 abort(HTTPStatus.FORBIDDEN)
             return view(*args, **kwargs)
 
-        guarded.permission = permission  # type: ignore[attr-defined]
+        guarded.permission, guarded.scope = permission, scope  # type: ignore[attr-defined]
         return cast("View", guarded)
 
     return guard
@@ -173,7 +186,7 @@ class _Interface(SessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> WebSession:
         cookie = request.cookies.get(_cookie_name(app, request))
-        if not cookie or request.path.startswith(f"{app.static_url_path}/"):
+        if not cookie or api_keys.is_sent_with(request) or request.path.startswith(f"{app.static_url_path}/"):
             return WebSession()
         opened = self._visitor(app, cookie[1:]) if cookie.startswith(VISITOR) else self._of_store(app, cookie)
         opened.sent = True
@@ -202,6 +215,8 @@ class _Interface(SessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         mine = cast("WebSession", session)
+        if api_keys.caller() is not None:
+            return  # it has no session, and gets none
         if mine.accessed or mine.sent:
             response.vary.add("Cookie")
         name = _cookie_name(app, request)
@@ -272,6 +287,12 @@ def _load_user(username: str) -> User | None:
     return User(account, must_change=MUST_CHANGE in mine)
 
 
+def _load_caller(_request: Request) -> User | None:
+    """The account whose key was sent; asked only where there is no session."""
+    key = api_keys.caller()
+    return None if key is None else User(key.account)
+
+
 def _require_own_password() -> Any:
     """A password that was handed over opens one page: the one where another is chosen."""
     handed = current_user.is_authenticated and current_user.must_change
@@ -298,7 +319,7 @@ def _come_back() -> str | None:
 def _unauthorized() -> Any:
     """Nobody is logged in: programs get 401, people the login page, which brings them back."""
     if errors.wants_json():
-        abort(HTTPStatus.UNAUTHORIZED)
+        raise Unauthorized(www_authenticate=WWWAuthenticate("bearer", {"realm": "fraud-screening"}))
     if request.headers.get("HX-Request"):  # a fragment must not be replaced by a whole page
         here = request.headers.get("HX-Current-URL")
         answer = Response(status=HTTPStatus.UNAUTHORIZED)

@@ -20,6 +20,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from screening.cards.masking import without_card_numbers
+from screening.infra.audit_log import mask_keys
 from screening.infra.disk_space import require_room
 from screening.uploads.upload_folder import Folder
 from screening.web.http.admission import TICKET, Ticket
@@ -213,14 +214,14 @@ def store(
 
 
 def plain_name(name: str) -> str:
-    """A file's own name: no folders of the sender's machine, no control characters, no card number, at most 120
-    characters.
+    """A file's own name: no folders of the sender's machine, no control characters, no card number, no API key, at
+    most 120 characters.
 
     It is only shown and logged; on the disk the file has a name of ours.
     """
     last = PurePosixPath(PureWindowsPath(name).name).name
     clean = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip()
-    clean = without_card_numbers(clean)
+    clean = without_card_numbers(mask_keys(clean))
     if len(clean) > 120:  # as said above
         stem, dot, ending = clean.rpartition(".")
         clean = f"{stem[:100]}…{dot}{ending[-15:]}"

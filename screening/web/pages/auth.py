@@ -67,10 +67,9 @@ def _sign_up() -> None:
         SIGN_UPS, address
     )  # also when the name turns out to be taken: that is how names are guessed
     account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
-    mine.history.part(account.username)  # the name may have been another's, whose account is gone
-    mine.mappings.part(account.username)
-    mine.states.part(account.username)
     request_audit.record("signup", user=account.username, role=account.role)
+    for key in mine.part_from_namesake(account.username, by="sign-up"):
+        request_audit.record("key_revoked", user=account.username, key=key.id, key_name=key.name)
 
 
 def _signup_page(error: ScreeningError | None) -> Any:
@@ -225,8 +224,7 @@ def _account_page(error: ScreeningError | None) -> Any:
 
 def _answer(page: str, error: ScreeningError | None) -> Response:
     answer = Response(page, status=error.status if error else HTTPStatus.OK, mimetype="text/html")
-    if isinstance(error, TooMany):
-        answer.headers["Retry-After"] = str(error.retry_after)
+    answer.headers.update(error.headers() if error else {})
     return answer
 
 

@@ -113,7 +113,7 @@ class CheckView:
 
 
 @blueprint.get("/<screening_id>/check")
-@require("see")
+@require("see", scope="read")
 def show(screening_id: str) -> Any:
     """What was found in a file, in words for people and as JSON for programs."""
     screening = services().history.owned(screening_id, user().username)
@@ -128,7 +128,7 @@ def show(screening_id: str) -> Any:
 
 
 @blueprint.post("/<screening_id>/check")
-@require("screen")
+@require("screen", scope="score")
 def screen(screening_id: str) -> Any:
     """Have a checked file scored."""
     screening = services().history.owned(screening_id, user().username)

@@ -117,7 +117,7 @@ def threshold(screening_id: str) -> str:
 
 
 @blueprint.get("/<screening_id>.json")
-@require("see")
+@require("see", scope="read")
 def as_json(screening_id: str) -> Response:
     """The state of a screening for programs."""
     screening = _mine(screening_id)
@@ -136,21 +136,21 @@ def as_json(screening_id: str) -> Response:
 
 
 @blueprint.get("/<screening_id>/scores.csv")
-@require("see")
+@require("see", scope="read")
 def scores(screening_id: str) -> Response:
     """Every row in input order, its columns untouched, then probability and flag."""
     return _export(screening_id, "scores.csv", CSV, lambda _, found: exports.scores_csv(found))
 
 
 @blueprint.get("/<screening_id>/flagged.csv")
-@require("see")
+@require("see", scope="read")
 def flagged_csv(screening_id: str) -> Response:
     """The flagged rows, most probable first, with their reasons."""
     return _export(screening_id, "flagged.csv", CSV, lambda _, found: exports.flagged_csv(found))
 
 
 @blueprint.get("/<screening_id>/rejected.csv")
-@require("see")
+@require("see", scope="read")
 def rejected(screening_id: str) -> Response:
     """The rows that were set aside, or that a check found can't be screened, with what is wrong with each."""
     screening = _mine(screening_id)
@@ -160,7 +160,7 @@ def rejected(screening_id: str) -> Response:
 
 
 @blueprint.get("/<screening_id>/report.xlsx")
-@require("see")
+@require("see", scope="read")
 def report(screening_id: str) -> Response:
     """A workbook: summary, flagged rows with reasons."""
     return _export(

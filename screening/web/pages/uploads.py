@@ -45,7 +45,7 @@ def upload() -> str:
 
 
 @blueprint.post("/upload")
-@require("screen")
+@require("screen", scope="score")
 @guard.streams
 def receive() -> Any:
     """Take a file; answer once it is screened, or after a while with its address while it still runs.

@@ -23,6 +23,7 @@ NAVIGATION = (
     ("detectors.index", "Detectors", None),
     ("past.index", "Shared history", "decide"),
     ("admin.users", "Accounts", "manage_users"),
+    ("keys.index", "API keys", "manage_users"),
 )
 """Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
 PAGES_OF_DETECTORS, ROOMS_OF_DETECTORS = ("pages.detector",), ("trainings", "choosing")

@@ -166,6 +166,11 @@ def moment(when: datetime | None) -> str:
     return NOTHING if when is None else f"{_utc(when):%-d %b %Y, %H:%M} UTC"
 
 
+def date(when: datetime | None) -> str:
+    """The day of a point in time, UTC: ``20 Nov 2026``."""
+    return NOTHING if when is None else f"{_utc(when):%-d %b %Y}"
+
+
 def iso(when: datetime | None) -> str:
     """A point in time for ``<time datetime>``."""
     return "" if when is None else _utc(when).isoformat(timespec="seconds")
@@ -275,7 +280,7 @@ def _utc(when: datetime) -> datetime:
 
 FILTERS: tuple[Callable[..., Any], ...] = (
     number, amount, percent, probability, plain, figure, reading, byte_size, mebibytes, clock, duration,
-    moment, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, day, days,
+    moment, date, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, day, days,
     label_word, share, place,
     change_word,
     columns_in_short,

@@ -201,7 +201,8 @@ def test_of_rows_of_one_time_no_more_are_kept_either(
 
 
 def test_a_damaged_file_is_left_out_as_a_whole(detector: Detector, tmp_path: Path) -> None:
-    context, good, bad = Context(tmp_path, detector, counting=None), rows(range(1000, 1003)), rows(range(1003, 1006), seed=1)
+    context = Context(tmp_path, detector, counting=None)
+    good, bad = rows(range(1000, 1003)), rows(range(1003, 1006), seed=1)
     context.remember("good", good, None)
     context.remember("bad", bad, None)
     file = next(tmp_path.rglob("bad.npz"))

@@ -1,0 +1,161 @@
+"""How many requests a key may send: a token bucket for each key, shared by all processes of the instance.
+
+A bucket is one number in a file that every process maps: the time at which the bucket will be full again ("theoretical
+arrival time" of the generic cell rate algorithm, ITU-T I.371). A request is let in if that lies at most ``burst - 1``
+intervals ahead, and moves it by one interval.
+
+How exact: reading and writing the number is done under a lock of the file. So over all processes exactly ``burst``
+requests pass at once and ``per_minute`` in the long run, but for one case. A process that doesn't get the lock within
+some microseconds, since the holder was interrupted, goes on without it: nobody waits for anybody, and a few requests
+more may pass for each such moment. Where the file can't be used, each process counts for itself and says so in its log;
+on Windows, which lacks the lock, two requests at the same moment may count once.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import sys
+import threading
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger("screening.accounts")
+CELL_BYTES = 8
+PAGE_CELLS = 512
+"""Files grow by 4 KiB."""
+LOCK_TRIES = 20
+LATE_SECONDS = 5.0
+"""So much older than that of others may be the time that a request brings, for it was interrupted meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One key's limit, in seconds."""
+
+    cell: int
+    interval: float
+    """Between two requests in the long run."""
+    slack: float
+    """How far ahead of it requests may run."""
+
+    @classmethod
+    def of(cls, cell: int, per_minute: int, burst: int) -> Bucket:
+        """Return the bucket of a limit as people say it."""
+        interval = 60.0 / per_minute
+        return cls(cell, interval, (burst - 1) * interval)
+
+
+class SharedBuckets:
+    """The buckets of an instance.
+
+    Args:
+        path: the file; it is made when it isn't there, and may be deleted while nothing runs: all buckets are full
+            then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._turn = threading.Lock()
+        self._handle: int | None = None
+        self._cells: memoryview[float] | array[float] = array("d")
+
+    def make_room(self, cells: int) -> None:
+        """See to it that there are so many buckets. Must be called before they are used."""
+        if cells <= len(self._cells):
+            return
+        wanted = -(-cells // PAGE_CELLS) * PAGE_CELLS
+        with self._turn:
+            try:
+                self._open(wanted)
+            except OSError as problem:
+                log.warning(
+                    "limits of API keys count in each process alone: %s can't be used: %s",
+                    self._path.name,
+                    problem.strerror,
+                )
+                self._close()
+                self._cells = array("d", bytes(CELL_BYTES * wanted))
+
+    def take(self, bucket: Bucket, now: float) -> float:
+        """Count one request; returns 0, or how many seconds there are until the next one is let in.
+
+        Args:
+            bucket: the key's.
+            now: ``time.monotonic()``, which all processes of a machine share.
+        """
+        with self._turn:
+            locked = self._handle is not None and _lock(self._handle)
+            try:
+                cells = self._cells
+                full_at = cells[bucket.cell]
+                # over, or a time that can't be: from before the machine started anew, or of a limit that was changed
+                if not now < full_at <= now + bucket.slack + bucket.interval + LATE_SECONDS:
+                    full_at = now
+                wait = full_at - now - bucket.slack
+                if wait > 1e-9:  # rounding must not refuse the last one of a burst
+                    return wait
+                cells[bucket.cell] = full_at + bucket.interval
+                return 0.0
+            finally:
+                if locked:
+                    _unlock(self._handle)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._turn:
+            self._close()
+
+    def _open(self, cells: int) -> None:
+        size = cells * CELL_BYTES
+        if self._handle is None:
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        _grow(self._handle, size)
+        self._cells = memoryview(mmap.mmap(self._handle, size)).cast(
+            "d"
+        )  # a map goes with the last view of it
+
+    def _close(self) -> None:
+        self._cells = array("d")
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _grow(handle: int, size: int) -> None:
+    """Give the file its blocks beforehand: a mapped write to a hole in it would kill the process on a full disk."""
+    if os.fstat(handle).st_size >= size:
+        return
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size)
+    else:
+        os.lseek(handle, size - 1, os.SEEK_SET)
+        os.write(handle, b"\0")
+
+
+if sys.platform == "win32":
+
+    def _lock(_handle: int) -> bool:
+        return False
+
+    def _unlock(_handle: int | None) -> None:
+        """Nothing was locked."""
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> bool:
+        """Try to get the file's lock. Its holder may have been interrupted: it isn't waited for long."""
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            return True
+        return False
+
+    def _unlock(handle: int | None) -> None:
+        if handle is not None:
+            fcntl.flock(handle, fcntl.LOCK_UN)
