@@ -55,7 +55,11 @@ def detect_fraud() -> Response:
 
 def _caller() -> Caller:
     key = api_keys.caller()
-    return Caller(owner=user().username.casefold(), key=key and key.key_id, request=g.get("request_id"))
+    return Caller(
+        owner=user().username.casefold(),
+        key=None if key is None else key.key_id,
+        request=g.get("request_id"),
+    )
 
 
 def _notes(detector: Detector) -> list[str]:
