@@ -52,7 +52,9 @@ DONE_KEYS = (
     "sample", "of-ada", "set-aside", "wide", "workbook", "packed", "payments", "mapped", "by-memory", "shops",
 )  # fmt: skip
 DATABASE = "screening.sqlite3"
-NOT_KEPT = (DATABASE, "audit", "doorbell", "server.log", "server.lock", "users.txt.lock")
+NEW = ("instance_id", "instance_secret", "ledger.sqlite3", "reserve")
+"""Files that 0.2 had not."""
+NOT_KEPT = (DATABASE, "audit", "doorbell", "server.log", "server.lock", "users.txt.lock", *NEW)
 Tables = dict[str, list[dict[str, Any]]]
 """The rows of each table; the first column is the key."""
 
@@ -97,8 +99,15 @@ class Old:
             for path in sorted(self.folder.rglob("*"))
             if path.is_file()
             and not path.name.startswith(NOT_KEPT)
-            and not {"compiled", "signals"} & set(path.parts)
+            and not {"compiled", "signals", "ledger"} & set(path.parts)
         }
+
+    def wait_until_recorded(self) -> None:
+        """Wait until the ledger has every screening; an upgraded instance had none."""
+        deadline = time.monotonic() + 60
+        while self.rows()["recordings"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def rows(self) -> Tables:
         """Every table of the database, without the mark of their version."""
@@ -496,6 +505,7 @@ def test_the_server_starts_quietly_finishes_what_waited_and_then_changes_nothing
             server.get(f"/results/{queued}/scores.csv")[2], old.answer("sample", "scores.csv")
         )
         upkeep.wait_until_cleared()
+        old.wait_until_recorded()
         server.stop()
         first, first_files = old.rows(), old.files()
         worked_on = {place.rsplit(" ", 1)[0] for place in differences(moved(before), first)}
@@ -512,6 +522,7 @@ def test_the_server_starts_quietly_finishes_what_waited_and_then_changes_nothing
         server.cookies.clear()  # a request of a session may note that it was used
         server.start()
         upkeep.wait_until_cleared()
+        old.wait_until_recorded()
         server.stop()
         assert old.rows() == first
         assert old.files() == first_files

@@ -71,7 +71,13 @@ class Folder:
         self.whole.touch()
 
     def remove(self) -> None:
-        """Delete all of it. Gone already is as good."""
+        """Delete all of it. Gone already is as good.
+
+        A worker may read an upload that never became whole, and hold what it takes on the disk: it is emptied first.
+        """
+        if not self.whole.exists():
+            with suppress(OSError):
+                os.truncate(self.input, 0)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def settle(self) -> None:

@@ -49,6 +49,13 @@ class Arriving:
         self.gone = False
         """Whether the sender left before, or sent what can't be a body."""
 
+    def release(self) -> None:
+        """Let go of the server's side, which closes a line only when nobody can ask for its body any more. The environ
+        of a request refers to itself, so it would be held until the next collection of garbage.
+        """
+        self._receive = _nothing_more
+        self.gone = True
+
     async def piece(self) -> bytes:
         """The next piece, which may be empty; ``whole`` or ``gone`` is set with the last one."""
         try:
@@ -77,6 +84,10 @@ class Arriving:
                     await self.piece()
         except TimeoutError:
             pass
+
+
+async def _nothing_more() -> Message:
+    return {"type": "http.disconnect"}
 
 
 class Incoming(io.RawIOBase):

@@ -147,8 +147,14 @@ class Front:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        environ = {**self._basis, **_described(scope)}
         arriving = Arriving(receive)
+        try:
+            await self._answer(scope, arriving, send)
+        finally:
+            arriving.release()
+
+    async def _answer(self, scope: Message, arriving: Arriving, send: Send) -> None:
+        environ = {**self._basis, **_described(scope)}
         pool = await self._prepare(environ, arriving)
         if pool is None or pool.full:
             await _send_busy(send)

@@ -19,6 +19,7 @@ from screening.infra.job_queue import DONE, FAILED, MOST_ATTEMPTS, RUNNING, new_
 from screening.settings import ROOT, Settings
 from screening.training import training_job as module
 from screening.training.trainings import CANCELLED, WAITING, Training, TrainingFolder, Trainings
+from screening.uploads.instance_check import claim
 from tests.training_runner import TrainingRunner
 
 OPTIONS = {"label": "fraud", "columns": [], "label_delay": 0, "remember": True}
@@ -28,6 +29,7 @@ OPTIONS = {"label": "fraud", "columns": [], "label_delay": 0, "remember": True}
 def trainings(settings: Settings) -> Iterator[Trainings]:
     database = Database(settings.database_url)
     database.create_tables()
+    claim(settings.instance, database)
     yield Trainings(database)
     database.engine.dispose()
 
@@ -198,6 +200,7 @@ from pathlib import Path
 from screening.infra.database import Database
 from screening.settings import Settings
 from screening.training.trainings import Trainings
+from screening.uploads.instance_check import claim
 from tests.training_runner import TrainingRunner
 settings = Settings(instance=Path(sys.argv[1]), database_url=sys.argv[2])
 with TrainingRunner(settings, Trainings(Database(settings.database_url))) as runner:
