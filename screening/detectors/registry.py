@@ -93,6 +93,23 @@ class Detectors:
                 loaded = self._loaded[wanted] = stamp, self._load(wanted, folder)
         return loaded[1]
 
+    def known_to(self, name: str, user: str | None, *, decides: bool) -> Detector:
+        """Return a detector that a user may know of.
+
+        Args:
+            name: the detector's.
+            user: the user's name; ``None`` for a visitor.
+            decides: whether the user decides on detectors.
+
+        Raises:
+            NotFound: there is none, or none that this user may know of; the answer doesn't tell which.
+            BadArtefact: it can't be loaded.
+        """
+        detector = self.get(name)
+        if not self.standing(name).is_known_to(user, decides=decides):
+            raise self.unknown(name)
+        return detector
+
     def unknown(self, name: str) -> NotFound:
         """What is said of a name that no detector has, or none that the caller may know of."""
         return NotFound(

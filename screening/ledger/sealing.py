@@ -16,13 +16,21 @@ from screening.infra.database import Database
 from screening.ledger.rows import SCHEMA
 from screening.ledger.segments import Segments
 from screening.ledger.tables import API, TailRow
-from screening.ledger.tail import EPOCH
+from screening.ledger.tail import EPOCH, Kept
 
 MOST_SEALED = 20_000
 """Rows of one segment; a request's rows stay together."""
 BYTES = {"origin"}
 TIMES = {"decided_at", "event_time"}
-_decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
+
+
+class Sealed(Kept):
+    """The rows of a request as they are read: what a program sent is handed on as it is, not read again."""
+
+    values: list[msgspec.Raw]
+
+
+_decode = msgspec.json.Decoder(Sealed).decode
 
 
 class Sealing:
@@ -69,13 +77,19 @@ class Sealing:
 
 def table_of(rows: Sequence[TailRow]) -> pa.Table:
     """Return the rows of some requests as they stand in a segment."""
-    every = [each for row in rows for each in _decode(row.payload)]
+    every = [_decode(row.payload) for row in rows]
     columns = []
     for field in SCHEMA:
-        values: list[Any] = [each.get(field.name) for each in every]
+        values = [value for kept in every for value in _column(kept, field.name)]
         if field.name in BYTES:
             values = [bytes.fromhex(value) for value in values]
         elif field.name in TIMES:
             values = [None if value is None else EPOCH + timedelta(microseconds=value) for value in values]
         columns.append(pa.array(values, field.type))
     return pa.table(columns, schema=SCHEMA)
+
+
+def _column(kept: Sealed, name: str) -> Sequence[Any]:
+    if name == "values":
+        return [bytes(value).decode() for value in kept.values]
+    return kept.columns.get(name) or [kept.same.get(name)] * kept.rows

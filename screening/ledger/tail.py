@@ -1,7 +1,7 @@
 """The tail: rows of the API that stand in no segment yet. A request is answered when its rows are here, durably.
 
-One row of the table has all rows of a request, as JSON. The worker seals them: it writes a segment, and in the one
-transaction that enters it in the manifest the rows leave the tail.
+One row of the table has all rows of a request, as JSON; requests that wait at a time share a transaction. The worker
+seals them: it writes a segment, and in the one transaction that enters it in the manifest the rows leave the tail.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import msgspec
-from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError
 
 from screening.errors import ScreeningError
 from screening.infra.database import Database
-from screening.ledger import money
+from screening.ledger.group_commit import GroupCommit
 from screening.ledger.tables import Answered, TailRow
 
 SEAL_ROWS, SEAL_SECONDS = 500, 30.0
@@ -27,6 +27,15 @@ SEAL_ROWS, SEAL_SECONDS = 500, 30.0
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
 """So long a request may be sent again under its ``Idempotency-Key``."""
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
+ADD_ROW = insert(TailRow.__table__)  # type: ignore[arg-type]
+NOTE = text(
+    "INSERT INTO ledger_requests (owner, key, body, answer, written) VALUES (:owner, :key, :body, :answer, :written) "
+    "ON CONFLICT (owner, key) DO NOTHING"
+)
+"""It waits for another process that notes the same key, and then does nothing."""
+LOOK = select(Answered.body, Answered.answer).where(
+    Answered.owner == bindparam("owner"), Answered.key == bindparam("key")
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -51,51 +60,88 @@ class Repeatable:
         return hashlib.sha256(self.body).digest()
 
 
+class Kept(msgspec.Struct):
+    """The rows of a request as the tail has them: column by column, as a segment has them, too."""
+
+    rows: int
+    same: dict[str, Any]
+    """What all rows have in common, by the names of :data:`screening.ledger.rows.SCHEMA`."""
+    columns: dict[str, list[Any]]
+    """What they haven't, (rows,) each; what is in neither is null. Bytes are in hexadecimal, times in microseconds
+    since 1970."""
+    values: list[Any]
+    """The transactions as JSON objects, (rows,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one request adds to the tail."""
+
+    owner: str
+    rows: int
+    payload: bytes
+    answer: bytes
+    """What the request is answered."""
+    request: Repeatable | None = None
+    """With which key it came, if with one."""
+
+    @classmethod
+    def of(cls, owner: str, kept: Kept, answer: bytes, request: Repeatable | None = None) -> Self:
+        """Return an entry of these rows, written as JSON before anybody's lock is held."""
+        return cls(owner, kept.rows, _encode(kept), answer, request)
+
+
 class Tail:
     """The rows of the API that aren't sealed yet."""
 
     def __init__(self, tables: Database) -> None:
         self._tables = tables
+        self._writing = tables.engine.execution_options(writes=True)
+        self._group: GroupCommit[Entry, bytes | Exception] = GroupCommit(self._add)
 
-    def add(
-        self,
-        owner: str,
-        rows: Sequence[dict[str, Any]],
-        answer: bytes = b"",
-        request: Repeatable | None = None,
-    ) -> bytes:
-        """Keep the rows of a request, and its answer if it may be repeated, in one transaction.
+    def add(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
+        """Keep the rows of some requests, and their answers where they may be repeated; durably, when this returns.
 
-        Args:
-            owner: whose rows they are.
-            rows: by the names of :data:`screening.ledger.rows.SCHEMA`, with bytes in hexadecimal and times in
-                microseconds since 1970; what is left out is null.
-            answer: what the request is answered.
-            request: with which key it came, if with one.
+        One transaction serves all who call this at a time.
 
         Returns:
-            the answer: the first one where the same request was answered meanwhile, and nothing is kept.
+            of each the answer: the first one where the same request was answered meanwhile, and nothing more was kept.
+            Or why it was not kept: :class:`OtherRequest`, or what the database said of this one alone.
 
         Raises:
-            OtherRequest: another request was answered under this key.
+            DatabaseError: nothing was kept.
         """
-        row = TailRow(owner=owner, rows=len(rows), written=time.time(), payload=_encode(rows))
-        with self._tables.write() as session:
-            if request is not None:
-                first = _answered(session, request)
+        return self._group.add(entries)
+
+    def _add(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
+        try:
+            return self._commit(entries)
+        except (DataError, IntegrityError) as problem:
+            if len(entries) == 1:
+                return [problem]
+        # one of them can't be written, and the others mustn't suffer from it
+        return [result for entry in entries for result in self._add([entry])]
+
+    def _commit(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
+        written = time.time()
+        results: list[bytes | Exception] = [entry.answer for entry in entries]
+        repeated: set[int] = set()
+        with self._writing.begin() as connection:
+            # their keys in one order in every process: two that wait for each other's would wait for ever
+            repeatable = [(entry.request, place) for place, entry in enumerate(entries) if entry.request]
+            for request, place in sorted(repeatable, key=lambda each: (each[0].owner, each[0].key, each[1])):
+                first = _first(connection, request, entries[place].answer, written)
                 if first is not None:
-                    return first
-                session.add(
-                    Answered(
-                        owner=request.owner,
-                        key=request.key,
-                        body=request.digest,
-                        answer=answer,
-                        written=row.written,
-                    )
-                )
-            session.add(row)
-        return answer
+                    results[place] = first
+                    repeated.add(place)
+            rows = [
+                {"owner": entry.owner, "rows": entry.rows, "written": written, "payload": entry.payload}
+                for place, entry in enumerate(entries)
+                if place not in repeated
+            ]
+            if rows:
+                connection.execute(ADD_ROW, rows)
+        return results
 
     def answered(self, request: Repeatable) -> bytes | None:
         """Return what a request was answered under its key; ``None`` for a new one.
@@ -103,8 +149,11 @@ class Tail:
         Raises:
             OtherRequest: another request was answered under this key.
         """
-        with self._tables.read() as session:
-            return _answered(session, request)
+        with self._tables.engine.connect() as connection:
+            found = _earlier(connection, request)
+        if isinstance(found, OtherRequest):
+            raise found
+        return found
 
     def due(self) -> bool:
         """Whether it is time to seal."""
@@ -123,21 +172,27 @@ def microseconds(moment: datetime) -> int:
     return (moment.astimezone(UTC).replace(tzinfo=None) - EPOCH) // timedelta(microseconds=1)
 
 
-def units(amount: float, currency: str | None) -> int | None:
-    """Return an amount as a row of the tail has it; ``None`` for one that there isn't."""
-    import numpy as np
+def _first(
+    connection: Connection, request: Repeatable, answer: bytes, written: float
+) -> bytes | OtherRequest | None:
+    """Note what a request is answered; if one was answered under its key before, return what is answered to it now."""
+    noted = {
+        "owner": request.owner,
+        "key": request.key,
+        "body": request.digest,
+        "answer": answer,
+        "written": written,
+    }
+    return None if connection.execute(NOTE, noted).rowcount else _earlier(connection, request)
 
-    found, there = money.minor(np.array([amount]), money.exponent(currency))
-    return int(found[0]) if there[0] else None
 
-
-def _answered(session: Session, request: Repeatable) -> bytes | None:
-    first = session.get(Answered, (request.owner, request.key))
+def _earlier(connection: Connection, request: Repeatable) -> bytes | OtherRequest | None:
+    first = connection.execute(LOOK, {"owner": request.owner, "key": request.key}).one_or_none()
     if first is None:
         return None
-    if first.body != request.digest:
-        raise OtherRequest(
+    if bytes(first.body) != request.digest:
+        return OtherRequest(
             "Another request was answered under this Idempotency-Key, and nothing was scored.",
             remedy="Give each request a key of its own, and send the same body when you repeat one.",
         )
-    return first.answer
+    return bytes(first.answer)

@@ -5,28 +5,31 @@ Every way in calls :func:`decide`: the same transactions get the same answers.
 
 from __future__ import annotations
 
-import math
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
-from screening.ledger import fields, identity
+from screening.errors import ScreeningError
+from screening.ledger import identity
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import API, LATEST_SECONDS
-from screening.ledger.tail import Repeatable, microseconds, units
+from screening.ledger.tables import API
+from screening.ledger.tail import Entry, Repeatable, microseconds
+from screening.realtime.entries import columns_of
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
-from screening.transactions.encoding import plain_text
 from screening.transactions.json_records import from_mappings
-from screening.transactions.schema import ColumnContract, Transactions, normalise
+from screening.transactions.schema import Transactions
 
-_json = msgspec.json.encode
+_json = msgspec.json.Encoder().encode
+MOST_TOGETHER = 16
+"""A request with more rows than this gains nothing by being scored together with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,54 +44,135 @@ class Caller:
     """The number of the request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request: what is to be decided, and under which key it may be sent again."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One request: what is to be decided, by what, and for whom."""
 
     transactions: Sequence[Mapping[str, Any]]
     single: bool
     """Whether the answer is one object, and not a list of them."""
+    detector: Detector
+    """What scores."""
+    history: Seen
+    """Earlier rows, for features that look back."""
+    caller: Caller
+    notes: Sequence[str] = ()
+    """What each answer says of the detector."""
     repeatable: Repeatable | None = None
+    """Under which key the request may be sent again."""
+
+
+Answer = bytes | Exception
+"""JSON, or why there is none."""
 
 
 def decide(
-    asked: Asked,
-    detector: Detector,
-    history: Seen,
-    caller: Caller,
+    questions: Sequence[Question],
     ledger: Ledger,
     *,
     threshold: float,
-    notes: Sequence[str] = (),
     probabilities: Probabilities = own_probabilities,
-) -> bytes:
-    """Score transactions, keep the decisions, and return the answer as JSON; it is kept when this returns.
+) -> list[Answer]:
+    """Score the transactions of some requests, keep the decisions, and return the answers; they are kept when this
+    returns.
+
+    Requests that are decided together share the calls of the net and the commit, and nothing else: each gets the
+    answer that it would get alone.
 
     Args:
-        asked: one transaction or some.
-        detector: what scores.
-        history: earlier rows, for features that look back.
-        caller: who asks.
+        questions: the requests.
         ledger: where the decisions are kept.
         threshold: from which probability on a transaction is fraud.
-        notes: what each answer says of the detector.
         probabilities: who is asked for the probabilities of some rows.
 
-    Raises:
-        BadTransaction: a transaction can't be scored; nothing is kept.
-        OtherRequest: another request was answered under its key.
+    Returns:
+        of each request its answer, or why it has none: a :class:`ScreeningError` (a transaction can't be scored, the
+        key was used for another request), or what the database said. Nothing is kept of such a request.
     """
-    if asked.repeatable is not None:
-        first = ledger.tail.answered(asked.repeatable)
-        if first is not None:
-            return first
-    transactions = from_mappings(asked.transactions, detector.contract)
-    scored = score(transactions, detector, history, threshold=threshold, probabilities=probabilities)
+    answers: list[Answer | None] = [_answered(question, ledger) for question in questions]
+    new = [place for place, answer in enumerate(answers) if answer is None]
+    entries: dict[int, Entry] = {}
+    for place, scored in _scored([questions[place] for place in new], threshold, probabilities):
+        if isinstance(scored, Exception):
+            answers[new[place]] = scored
+        else:
+            entries[new[place]] = _entry(questions[new[place]], *scored, threshold)
+    if entries:
+        try:
+            kept = ledger.tail.add(list(entries.values()))
+        except Exception as problem:  # noqa: BLE001 -- each request is told
+            kept = [problem] * len(entries)
+        for place, answer in zip(entries, kept, strict=True):
+            answers[place] = answer
+    return [RuntimeError("a request was left out") if answer is None else answer for answer in answers]
+
+
+def _answered(question: Question, ledger: Ledger) -> Answer | None:
+    if question.repeatable is None:
+        return None
+    try:
+        return ledger.tail.answered(question.repeatable)
+    except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
+        return problem
+
+
+_Made = tuple[Transactions, Scored]
+
+
+def _scored(
+    questions: Sequence[Question], threshold: float, probabilities: Probabilities
+) -> list[tuple[int, _Made | Exception]]:
+    """Score each question's rows; each with its place, in no order."""
+    found: list[tuple[int, _Made | Exception]] = []
+    together: dict[int, list[tuple[int, Transactions]]] = defaultdict(list)
+    for place, question in enumerate(questions):
+        detector = question.detector
+        try:
+            rows = from_mappings(question.transactions, detector.contract)
+        except ScreeningError as problem:
+            found.append((place, problem))
+            continue
+        # rows of a detector that looks back tell of each other: those of two requests must not meet
+        alone = detector.vectorizer.looks_back or len(rows) > MOST_TOGETHER
+        together[-1 - place if alone else id(detector)].append((place, rows))
+    for group in together.values():
+        found += _of_group(group, questions, threshold, probabilities)
+    return found
+
+
+def _of_group(
+    group: Sequence[tuple[int, Transactions]],
+    questions: Sequence[Question],
+    threshold: float,
+    probabilities: Probabilities,
+) -> list[tuple[int, _Made | Exception]]:
+    """Score questions of one detector in one pass; one by one if that fails, since a message counts its own rows."""
+    first = questions[group[0][0]]
+    every = [rows for _, rows in group]
+    rows = every[0]
+    if len(group) > 1:
+        rows = Transactions(rows.columns, np.concatenate([each.values for each in every]))
+    try:
+        whole = score(rows, first.detector, first.history, threshold=threshold, probabilities=probabilities)
+    except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
+        if len(group) == 1:
+            return [(group[0][0], problem)]
+        return [made for each in group for made in _of_group([each], questions, threshold, probabilities)]
+    found: list[tuple[int, _Made | Exception]] = []
+    start = 0
+    for place, own in group:
+        found.append((place, (own, whole.part(start, start + len(own)))))
+        start += len(own)
+    return found
+
+
+def _entry(question: Question, rows: Transactions, scored: Scored, threshold: float) -> Entry:
+    detector, caller = question.detector, question.caller
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
-    answers = _answers(scored, detector, origin, threshold, notes)
-    body = _json(answers[0] if asked.single else {"results": answers})
-    common = {
+    answers = _answers(question, scored, origin, threshold)
+    kept = columns_of(question.transactions, rows, scored, detector.contract)
+    kept.same |= {
         "source": API,
         "origin": origin.hex(),
         "request": caller.request,
@@ -99,100 +183,33 @@ def decide(
         "fingerprint": detector.fingerprint,
         "threshold": threshold,
     }
-    rows = _rows(asked.transactions, transactions, scored, detector.contract, common)
-    return ledger.tail.add(caller.owner, rows, body, asked.repeatable)
+    body = _json(answers[0] if question.single else {"results": answers})
+    return Entry.of(caller.owner, kept, body, question.repeatable)
 
 
-def _answers(
-    scored: Scored, detector: Detector, origin: bytes, threshold: float, said: Sequence[str]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": str(identity.TransactionId(origin, number)),
+def _answers(question: Question, scored: Scored, origin: bytes, threshold: float) -> list[dict[str, Any]]:
+    prefix, name, said = identity.id_prefix(origin), question.detector.name, question.notes
+    found = []
+    for number, (probability, flag, reasons, caveats) in enumerate(
+        zip(
+            scored.probabilities.tolist(),
+            scored.flagged.tolist(),
+            scored.reasons,
+            scored.caveats,
+            strict=True,
+        )
+    ):
+        answer = {
+            "id": f"{prefix}{number:08x}",
             "fraud": flag,
             "fraud_probability": probability,
             "threshold": threshold,
-            "detector": detector.name,
+            "detector": name,
             "reasons": [reason.text for reason in reasons],
             "rules": [],
             "fraud_type": None,
-            **({"notes": notes} if notes else {}),
         }
-        for number, (probability, flag, reasons, notes) in enumerate(
-            zip(
-                scored.probabilities.tolist(),
-                scored.flagged.tolist(),
-                scored.reasons,
-                ([*said, *caveats] for caveats in scored.caveats),
-                strict=True,
-            )
-        )
-    ]
-
-
-def _rows(
-    given: Sequence[Mapping[str, Any]],
-    transactions: Transactions,
-    scored: Scored,
-    contract: ColumnContract,
-    common: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    amounts = [math.nan] * len(given)
-    if contract.amount is not None:
-        amounts = transactions.column(contract.amount).tolist()
-    times = transactions.column(contract.time).tolist() if contract.time and contract.has_calendar else []
-    rows = []
-    for number, mapping in enumerate(given):
-        places = _places(tuple(mapping), contract)
-        said = {field: text for field, name in places.fields if (text := _text(mapping[name])) is not None}
-        moment = times[number] if times else math.nan
-        rows.append(
-            {
-                **common,
-                **said,
-                "number": number,
-                "probability": float(scored.probabilities[number]),
-                "flagged": bool(scored.flagged[number]),
-                "reasons": [reason.text for reason in scored.reasons[number]] or None,
-                "amount": units(amounts[number], said.get("currency")),
-                "event_time": round(moment * 1e6) if abs(moment) <= LATEST_SECONDS else None,
-                "label": _label(mapping, places.label),
-                "values": _json({name: mapping[name] for name in places.needed}).decode(),
-            }
-        )
-    return rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Which keys of a transaction are what."""
-
-    needed: tuple[str, ...]
-    """Those that the detector reads: what is needed to score it again."""
-    fields: tuple[tuple[str, str], ...]
-    """The fields of the ledger, each with its key."""
-    label: str | None
-
-
-@lru_cache(maxsize=64)
-def _places(names: tuple[str, ...], contract: ColumnContract) -> _Places:
-    wanted = {normalise(column) for column in contract.columns}
-    columns = contract.parts()
-    label = None if contract.label is None else normalise(contract.label)
-    return _Places(
-        tuple(name for name in names if normalise(name) in wanted),
-        tuple((field, names[place]) for field, place in fields.assign(names, columns).items()),
-        next((name for name in names if normalise(name) == label), None),
-    )
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, (bool, list, dict)):
-        return None
-    return plain_text(str(value))
-
-
-def _label(mapping: Mapping[str, Any], name: str | None) -> int | None:
-    """Return what a transaction says itself that it is, if it does: systems replay what they know."""
-    value = None if name is None else mapping[name]
-    return int(value) if value in {0, 1, "0", "1"} and not isinstance(value, bool) else None
+        if said or caveats:
+            answer["notes"] = [*said, *caveats]
+        found.append(answer)
+    return found

@@ -7,6 +7,8 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +55,52 @@ def _alone(detector: Detector, transactions: Transactions, history: Seen) -> NDA
 
 def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
     """Numbers further from the training data than these reach themselves: a net's answer there is no knowledge."""
-    known = {} if detector.card is None else detector.card.columns
+    known = _known(_Same(detector))
+    beyond = (values < known.least) | (values > known.most)
+    if not beyond.any():
+        return
+    columns = detector.contract.columns
+    for place, row in np.argwhere(beyond.T).tolist():
+        value = number(float(values[row, place]))
+        low, high = number(float(known.low[place])), number(float(known.high[place]))
+        data = f"far beyond the training data ({low} to {high})"
+        yield row, f"{columns[place]} is {value}, {data}: the probability can't be relied on."
+
+
+class _Same:
+    """A detector as what it is, and not as what it says: one that only has the name of another is another one."""
+
+    __slots__ = ("detector",)
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.detector is other.detector
+
+    def __hash__(self) -> int:
+        return id(self.detector)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The training data by column, (columns,) each, NaN where nothing is compared."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    least: NDArray[np.float64]
+    """As far below the lowest number as this is below the highest."""
+    most: NDArray[np.float64]
+
+
+@lru_cache(maxsize=16)
+def _known(of: _Same) -> _Known:
+    detector = of.detector
+    profiles = {} if detector.card is None else detector.card.columns
+    low, high = np.full((2, len(detector.contract.columns)), np.nan)
     for place, column in enumerate(detector.contract.parts()):
-        then = known.get(column.name, NOTHING_KNOWN)
-        low, high = then.minimum, then.maximum
-        if column.role not in COMPARED or low is None or high is None:
-            continue
-        reach = high - low
-        for row in np.flatnonzero((values[:, place] < low - reach) | (values[:, place] > high + reach)):
-            value = number(float(values[row, place]))
-            data = f"far beyond the training data ({number(low)} to {number(high)})"
-            yield int(row), f"{column.name} is {value}, {data}: the probability can't be relied on."
+        then = profiles.get(column.name, NOTHING_KNOWN)
+        if column.role in COMPARED and then.minimum is not None and then.maximum is not None:
+            low[place], high[place] = then.minimum, then.maximum
+    reach = high - low
+    return _Known(low, high, low - reach, high + reach)

@@ -34,6 +34,17 @@ class Scored:
     caveats: list[list[str]]
     """Of each row what makes its probability doubtful; empty where nobody asked."""
 
+    def part(self, start: int, stop: int) -> Scored:
+        """Return what is said of some of the rows, from ``start`` to before ``stop``."""
+        first, last = np.count_nonzero(self.flagged[:start]), np.count_nonzero(self.flagged[:stop])
+        return Scored(
+            self.probabilities[start:stop],
+            self.flagged[start:stop],
+            Inputs(self.suspects.values[first:last]),
+            self.reasons[start:stop],
+            self.caveats[start:stop],
+        )
+
 
 def own_probabilities(inputs: Inputs, detector: Detector) -> NDArray[np.float32]:
     """Return the detector's own probabilities, float32 (rows,): what counts where nothing else is bound."""
@@ -72,19 +83,27 @@ def score(
     rows = Transactions(detector.contract.columns, vectorizer.select(transactions))
     if explain:  # both features and caveats ask it
         history = history.indexed(vectorizer.definition)
-    found = [np.empty(0, np.float32)]
-    flags = [np.empty(0, np.bool_)]
-    suspects: list[NDArray[Any]] = [np.empty((0, len(vectorizer.inputs)), np.float32)]
+    found: list[NDArray[np.float32]] = []
+    flags: list[NDArray[np.bool_]] = []
+    suspects: list[NDArray[Any]] = []
     for inputs in vectorizer.blocks(rows, history):
         found.append(probabilities(inputs, detector))
         flags.append(thresholds.flag(found[-1], threshold))
         suspects.append(inputs.values[flags[-1]])
         on_block()
-    flagged, kept = np.concatenate(flags), Inputs(np.concatenate(suspects))
+    flagged = _joined(flags, np.empty(0, np.bool_))
+    kept = Inputs(_joined(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
     reasons: list[list[Reason]] = []
     doubts: list[list[str]] = []
     if explain:
-        told = iter(reason_codes.explain(detector, kept))
+        told = iter(reason_codes.explain(detector, kept) if len(kept) else ())
         reasons = [next(told) if flag else [] for flag in flagged.tolist()]
         doubts = caveats.remarks(detector, rows, history)
-    return Scored(np.concatenate(found), flagged, kept, reasons, doubts)
+    return Scored(_joined(found, np.empty(0, np.float32)), flagged, kept, reasons, doubts)
+
+
+def _joined(parts: list[NDArray[Any]], nothing: NDArray[Any]) -> NDArray[Any]:
+    """Return all parts as one; a few rows are one part, which isn't copied."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else nothing

@@ -7,7 +7,7 @@ import binascii
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from screening.errors import BadTransaction, Conflict, NotFound
 from screening.ledger import identity, money
@@ -88,7 +88,7 @@ def replay(transaction_id: str) -> Response:
 @guard.body_limit(MOST_LABELS * LABEL_BYTES)
 def label() -> Response:
     """Say what transactions turned out to be: chargebacks, and decisions from elsewhere. The last word counts."""
-    given = json_body.read().get("labels")
+    given = json_body.parse(request.get_data()).get("labels")
     if not isinstance(given, list) or not 0 < len(given) <= MOST_LABELS:
         raise BadTransaction(f"“labels” must be a list of 1 to {MOST_LABELS} objects.")
     said = [_label(each, number) for number, each in enumerate(given, start=1)]

@@ -68,10 +68,7 @@ def look_at(name: str) -> Detector:
         NotFound: there is none, or none that this user may know of.
         BadArtefact: it can't be loaded.
     """
-    detector = services().detectors.get(name)
-    if not _is_known(standing_of(name)):
-        raise services().detectors.unknown(name)
-    return detector
+    return services().detectors.known_to(name, _username(), decides=may("decide"))
 
 
 def standing_of(name: str) -> Standing:
@@ -106,5 +103,8 @@ def samples() -> list[str]:
 
 
 def _is_known(standing: Standing) -> bool:
-    user = current_user.username if current_user.is_authenticated else None
-    return standing.is_known_to(user, decides=may("decide"))
+    return standing.is_known_to(_username(), decides=may("decide"))
+
+
+def _username() -> str | None:
+    return current_user.username if current_user.is_authenticated else None

@@ -1,0 +1,144 @@
+"""What the ledger keeps of transactions of a program: who, where, how much and when, and what scored them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from screening.ledger import fields, money
+from screening.ledger.tables import LATEST_SECONDS
+from screening.ledger.tail import Kept
+from screening.scoring.score import Scored
+from screening.transactions.encoding import plain_text
+from screening.transactions.schema import ColumnContract, Transactions, normalise
+
+Given = Sequence[Mapping[str, Any]]
+MOST_NAMES = 4
+"""Times the columns of a detector: the places of more keys than this aren't remembered."""
+
+
+def columns_of(given: Given, rows: Transactions, scored: Scored, contract: ColumnContract) -> Kept:
+    """Return the rows of a request, but for what they have in common.
+
+    Args:
+        given: the transactions as they came.
+        rows: the same as the detector has read them.
+        scored: what it said of them.
+        contract: the detector's.
+    """
+    columns: dict[str, list[Any]] = {
+        "number": list(range(len(given))),
+        "probability": scored.probabilities.tolist(),
+        "flagged": scored.flagged.tolist(),
+    }
+    if any(scored.reasons):
+        columns["reasons"] = [[reason.text for reason in reasons] or None for reasons in scored.reasons]
+    places = _places_of(given, contract)
+    columns |= _fields(given, places)
+    columns |= _amounts(rows, contract, columns.get("currency"))
+    columns |= _times(rows, contract)
+    if any(place.label is not None for place in set(places)):
+        columns["label"] = [
+            _label(mapping, place.label) for mapping, place in zip(given, places, strict=True)
+        ]
+    values = [
+        mapping if place.all_needed else {name: mapping[name] for name in place.needed}
+        for mapping, place in zip(given, places, strict=True)
+    ]
+    return Kept(len(given), {}, columns, values)
+
+
+def _fields(given: Given, places: Sequence[_Places]) -> dict[str, list[Any]]:
+    """Who and where, by the fields of the ledger that any transaction has."""
+    found: dict[str, list[Any]] = {}
+    if not any(place.fields for place in set(places)):
+        return found
+    for number, (mapping, place) in enumerate(zip(given, places, strict=True)):
+        for field, name in place.fields:
+            text = _text(mapping[name])
+            if text is not None:
+                found.setdefault(field, [None] * len(given))[number] = text
+    return found
+
+
+def _amounts(
+    rows: Transactions, contract: ColumnContract, currency: Sequence[str | None] | None
+) -> dict[str, list[Any]]:
+    if contract.amount is None:
+        return {}
+    exponents = money.USUAL if currency is None else np.array([money.exponent(each) for each in currency])
+    units, there = money.minor(rows.column(contract.amount), exponents)
+    return {"amount": _where(units, there)}
+
+
+def _times(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any]]:
+    if not contract.time or not contract.has_calendar:
+        return {}
+    seconds = rows.column(contract.time)
+    there = np.abs(seconds) <= LATEST_SECONDS  # NaN isn't
+    return {"event_time": _where(np.rint(np.where(there, seconds, 0.0) * 1e6).astype(np.int64), there)}
+
+
+def _where(numbers: Any, there: Any) -> list[Any]:
+    if there.all():
+        found: list[Any] = numbers.tolist()
+        return found
+    return [number if known else None for number, known in zip(numbers.tolist(), there.tolist(), strict=True)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Which keys of a transaction are what."""
+
+    needed: tuple[str, ...]
+    """Those that the detector reads: what is needed to score it again."""
+    all_needed: bool
+    """Whether there are no others."""
+    fields: tuple[tuple[str, str], ...]
+    """The fields of the ledger, each with its key."""
+    label: str | None
+
+
+def _places_of(given: Given, contract: ColumnContract) -> list[_Places]:
+    """Return where what stands in each transaction: mostly in all as in the first."""
+    found: list[_Places] = []
+    names: tuple[str, ...] | None = None
+    for mapping in given:
+        own = tuple(mapping)
+        if own != names or not found:
+            names = own
+            few = len(own) <= MOST_NAMES * len(contract.columns)
+            # what callers send mustn't fill the memory
+            place = (_places if few else _places.__wrapped__)(own, contract)
+        found.append(place)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _places(names: tuple[str, ...], contract: ColumnContract) -> _Places:
+    wanted = {normalise(column) for column in contract.columns}
+    columns = contract.parts()
+    label = None if contract.label is None else normalise(contract.label)
+    needed = tuple(name for name in names if normalise(name) in wanted)
+    return _Places(
+        needed,
+        len(needed) == len(names),
+        tuple((field, names[place]) for field, place in fields.assign(names, columns).items()),
+        next((name for name in names if normalise(name) == label), None),
+    )
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, (bool, list, dict)):
+        return None
+    return plain_text(str(value))
+
+
+def _label(mapping: Mapping[str, Any], name: str | None) -> int | None:
+    """Return what a transaction says itself that it is, if it does: systems replay what they know."""
+    value = None if name is None else mapping[name]
+    return int(value) if value in (0, 1, "0", "1") and not isinstance(value, bool) else None
