@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from flask import Flask
 
@@ -27,6 +28,7 @@ from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
+from screening.web.api.lean_path import LeanPath
 from screening.web.cli import commands, keys, ledger, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.http import errors, guard, sessions
@@ -133,4 +135,6 @@ def create_front(app: Flask) -> Front:
     outermost = app.wsgi_app
     if not isinstance(outermost, TrustedProxies):
         raise TypeError("the app has no guard: it was not made by create_app")
-    return Front(outermost, outermost.address_of)
+    on_damage = partial(app.extensions.__setitem__, errors.DAMAGED)
+    shortcut = LeanPath(app.extensions["screening"], outermost.look_through, on_damage)
+    return Front(outermost, outermost.address_of, shortcut)

@@ -56,12 +56,15 @@ def answer(sent: Sequence[Sent], mine: Services) -> list[Answer]:
             questions[place] = desk.question(one)
         except Exception as problem:  # noqa: BLE001 -- it is told to whoever sent it
             answers[place] = problem
-    decided = decide(
-        list(questions.values()),
-        mine.ledger,
-        threshold=mine.settings.threshold,
-        probabilities=mine.probabilities,
-    )
+    try:
+        decided = decide(
+            list(questions.values()),
+            mine.ledger,
+            threshold=mine.settings.threshold,
+            probabilities=mine.probabilities,
+        )
+    except Exception as problem:  # noqa: BLE001 -- a fault of ours, which each of them is told
+        decided = [problem] * len(questions)
     for place, found in zip(questions, decided, strict=True):
         answers[place] = found
     return answers

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import logging
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, g, jsonify, render_template, request
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+from flask import Flask, Response, current_app, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from screening.errors import NotReady, ScreeningError, StorageFull
-from screening.infra.disk_space import release_reserve
-from screening.web.http import api_keys, problems
+from screening.web.http import api_keys, failures, problems
 from screening.web.services import services
 
-log = logging.getLogger("screening.web")
 DAMAGED = "screening.damaged"
 """What the database said of its own damage, in the extensions of the app: it stays so until the next start."""
 API_PATHS = (
@@ -34,11 +29,8 @@ API_PATHS = (
 
 def init_app(app: Flask) -> None:
     """Answer every error in one form."""
-    app.register_error_handler(ScreeningError, _screening_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(OSError, _os_error)
-    app.register_error_handler(DatabaseError, _database_error)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(Exception, _failure)
 
 
 def wants_json() -> bool:
@@ -58,14 +50,19 @@ def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
     """The error as a page or as JSON. ``problem`` is :meth:`ScreeningError.as_dict`."""
     status = int(problem["status"])
     if wants_json():
-        response = jsonify(problems.body(problem, path=request.path, request_id=g.get("request_id")))
-        response.mimetype = problems.MIMETYPE
-        return response, status
+        text = problems.encoded(problem, path=request.path, request_id=g.get("request_id"))
+        return Response(text, mimetype=problems.MIMETYPE), status
     return render_template("error.html", **problem, request_id=g.get("request_id")), status
 
 
-def _screening_error(error: ScreeningError) -> tuple[Response | str, int, dict[str, str]]:
-    return (*answer(error.as_dict()), error.headers())
+def _failure(error: Exception) -> tuple[Response | str, int, dict[str, str]]:
+    failure = failures.told(
+        error,
+        request_id=g.get("request_id"),
+        instance=services().settings.instance,
+        on_damage=partial(current_app.extensions.__setitem__, DAMAGED),
+    )
+    return (*answer(failure.problem), dict(failure.headers))
 
 
 def _http_error(error: HTTPException) -> Any:
@@ -87,46 +84,6 @@ def _http_error(error: HTTPException) -> Any:
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
     return response
-
-
-def _os_error(error: OSError) -> tuple[Response | str, int]:
-    return _full() if error.errno in (errno.ENOSPC, errno.EDQUOT) else _unexpected(error)
-
-
-def _full() -> tuple[Response | str, int]:
-    """The disk is full: what is asked next, as to delete something, may use the reserve."""
-    release_reserve(services().settings.instance)
-    full = StorageFull(
-        "The server's disk is full; nothing was changed.",
-        remedy="Try once more; then delete screenings that nobody needs, or tell the operator.",
-    )
-    return answer(full.as_dict())
-
-
-def _database_error(error: DatabaseError) -> tuple[Response | str, int]:
-    """The store is damaged, locked or full: not ready. What our own statements did wrong is unexpected."""
-    if isinstance(error, (DataError, IntegrityError, ProgrammingError)):
-        return _unexpected(error)
-    log.error("request %s failed: the database said %s", g.get("request_id"), error.orig)
-    said = str(error.orig)
-    if "is full" in said:
-        return _full()
-    if "malformed" in said or "not a database" in said:
-        current_app.extensions[DAMAGED] = said
-    away = NotReady(
-        "The database can't be used at the moment; nothing was changed.",
-        remedy="Try again, then tell the operator.",
-    )
-    return answer(away.as_dict())
-
-
-def _unexpected(error: Exception) -> tuple[Response | str, int]:
-    log.error("request %s failed", g.get("request_id"), exc_info=error)
-    problem = ScreeningError(
-        "Something went wrong here, and it was written to the log.",
-        remedy="Try once more. If it happens again, tell the operator the request number below.",
-    ).as_dict()
-    return answer({**problem, "status": 500, "title": "An error on the server"})
 
 
 REMARKS: dict[int, tuple[str, str | None]] = {

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from screening.errors import ScreeningError
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("screening.web")
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+Environ: TypeAlias = dict[str, Any]
+"""A request's line and headers, as WSGI calls them."""
+Reply: TypeAlias = tuple[int, Headers, bytes]
+"""Status, headers and the whole body."""
 
 REFUSED = "screening.refused"
 """In the environ of a request that the front refuses: the error that the app answers with."""
@@ -56,6 +60,17 @@ LINGER_SECONDS = 2.0
 READ_SECONDS = 60.0
 """So long a reader may leave one piece of its answer untaken."""
 BUSY = b"The server is busy. Try again in a few seconds.\n"
+
+
+class Shortcut(Protocol):
+    """A way that goes past the app for some requests."""
+
+    def submit(self, environ: Environ, body: bytes) -> asyncio.Future[Reply] | None:
+        """Take a request whose body is whole, or ``None`` if it is for the app. Called in the event loop.
+
+        Raises:
+            asyncio.QueueFull: too many wait.
+        """
 
 
 class _Pool:
@@ -122,12 +137,19 @@ class Front:
     Args:
         app: the whole app, with its middleware.
         address_of: whose request it is, proxies looked through.
+        shortcut: answers some requests in the app's place.
     """
 
-    def __init__(self, app: WSGIApplication, address_of: Callable[[WSGIEnvironment], str]) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        address_of: Callable[[WSGIEnvironment], str],
+        shortcut: Shortcut | None = None,
+    ) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._app = app
         self._address_of = address_of
+        self._shortcut = shortcut
         self._pages = _Pool("page", PAGE_THREADS)
         self._bodies = _Pool("body", BODY_THREADS)
         self._health = _Pool("health", HEALTH_THREADS)
@@ -159,6 +181,17 @@ class Front:
         if pool is None or pool.full:
             await _send_busy(send)
             return
+        if pool is self._pages and self._shortcut is not None and REFUSED not in environ:
+            try:
+                taken = self._shortcut.submit(environ, environ["wsgi.input"].getvalue())
+            except asyncio.QueueFull:
+                await _send_busy(send)
+                return
+            if taken is not None:
+                status, headers, body = await taken
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
+                return
         run = self._run_body if pool is self._bodies else pool.run
         with pool.counted():
             answer: _Answer = await run(_Answer, self._app, environ)

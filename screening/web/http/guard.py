@@ -8,7 +8,7 @@ themselves and hand it to :func:`check_csrf`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
@@ -26,7 +26,7 @@ from screening.web.http.headers import NO_STORE, REQUEST_ID, SecurityHeaders
 from screening.web.http.proxies import TrustedProxies
 from screening.web.services import services
 
-__all__ = ["body_limit", "check_csrf", "init_app", "streams"]
+__all__ = ["body_limit", "check_csrf", "init_app", "is_ours", "streams"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 FORM_BYTES = 1 << 20
@@ -103,11 +103,21 @@ def _refuse() -> None:
 
 def _check_host() -> None:
     """Refuse a request to a name that isn't ours: links in pages and mails are made from it."""
-    if not HOST.fullmatch(request.environ.get("HTTP_HOST", "")):
+    host = request.environ.get("HTTP_HOST", "")
+    if not HOST.fullmatch(host):
         raise BadRequest("The request names no host, more than one, or none that can be.")
-    allowed = services().settings.trusted_hosts
-    if allowed and _without_port(request.host) not in allowed:
+    if not is_ours(host, services().settings.trusted_hosts):
         raise BadRequest("This server doesn't answer to that host name.")
+
+
+def is_ours(host: str, allowed: Collection[str]) -> bool:
+    """Whether a request to a host is for us.
+
+    Args:
+        host: the header ``Host``.
+        allowed: our names; with none, any name that can be one is ours.
+    """
+    return HOST.fullmatch(host) is not None and (not allowed or _without_port(host) in allowed)
 
 
 def _without_port(host: str) -> str:

@@ -6,7 +6,7 @@ They are set outside of Flask: whatever goes wrong inside, a 500 has them too.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from werkzeug.datastructures import Headers
@@ -33,6 +33,40 @@ ALWAYS = {
 HSTS = "max-age=31536000; includeSubDomains"
 
 
+FOR_PROGRAMS = tuple((name.lower().encode(), value.encode()) for name, value in ALWAYS.items())
+
+
+def new_request_id() -> str:
+    """Return a number for a request, which nobody can guess."""
+    return secrets.token_hex(8)
+
+
+def of_program(
+    kind: str, body: bytes, request_id: str, more: Mapping[str, str], *, https: bool
+) -> list[tuple[bytes, bytes]]:
+    """Return all headers of an answer to a program that isn't Flask's; they are those that Flask's would have.
+
+    Args:
+        kind: the media type.
+        body: the whole answer.
+        request_id: the number of the request.
+        more: headers of this answer alone.
+        https: whether the request came by https.
+    """
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *FOR_PROGRAMS,
+        (b"x-request-id", request_id.encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if more:
+        headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more.items()]
+    if https:
+        headers.append((b"strict-transport-security", HSTS.encode()))
+    return headers
+
+
 class SecurityHeaders:
     """Numbers each request (``environ["screening.request_id"]``) and completes the headers of each answer."""
 
@@ -40,7 +74,7 @@ class SecurityHeaders:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[REQUEST_ID] = secrets.token_hex(8)
+        environ[REQUEST_ID] = new_request_id()
 
         def start(
             status: str, given: list[tuple[str, str]], exc_info: OptExcInfo | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,15 +13,15 @@ EXTRA = ("mapping", "questions", "card_columns", "scope")
 """Fields that only some problems have."""
 
 
-def body(problem: Mapping[str, Any], *, path: str, request_id: str | None) -> dict[str, Any]:
-    """Return the JSON object of an error.
+def encoded(problem: Mapping[str, Any], *, path: str, request_id: str | None) -> bytes:
+    """Return the body of an error as JSON.
 
     Args:
         problem: what :meth:`ScreeningError.as_dict` gives.
         path: of the request; a key that stands in it is left out.
         request_id: the number of the request, as in ``X-Request-ID``.
     """
-    return {
+    found = {
         "type": "about:blank",
         "title": problem["title"],
         "status": int(problem["status"]),
@@ -34,3 +35,4 @@ def body(problem: Mapping[str, Any], *, path: str, request_id: str | None) -> di
         "error_count": problem["problem_count"],
         **{name: problem[name] for name in EXTRA if problem.get(name)},
     }
+    return json.dumps(found, sort_keys=True, separators=(",", ":")).encode() + b"\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ class TrustedProxies:
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.look_through(environ)
+        return self._app(environ, start_response)
+
+    def look_through(self, environ: WSGIEnvironment) -> None:
+        """Put the client's address, scheme and host into a request's environ."""
         sender = _address(environ.get("REMOTE_ADDR", ""))
         given = {name: environ.pop(f"HTTP_X_FORWARDED_{name}", "") for name in FORWARDED}
         environ.pop("HTTP_FORWARDED", None)
@@ -33,7 +39,6 @@ class TrustedProxies:
             if self._trusts(sender):
                 environ["REMOTE_ADDR"] = str(self._client(sender, given["FOR"]))
                 _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
-        return self._app(environ, start_response)
 
     def address_of(self, environ: WSGIEnvironment) -> str:
         """Return whose request it is; nothing is changed."""
@@ -70,6 +75,7 @@ def _last(value: str) -> str:
     return value.rpartition(",")[2].strip()
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """An address as proxies write it, perhaps with a port; an IPv4 address mapped into IPv6 is the IPv4 one."""
     text = text.strip()

@@ -215,8 +215,8 @@ class _Interface(SessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         mine = cast("WebSession", session)
-        if api_keys.caller() is not None:
-            return  # it has no session, and gets none
+        if api_keys.is_sent_with(request):
+            return  # it has no session, and gets none, whether it was let in or refused
         if mine.accessed or mine.sent:
             response.vary.add("Cookie")
         name = _cookie_name(app, request)

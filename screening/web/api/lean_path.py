@@ -1,0 +1,216 @@
+"""The short way of ``POST /detect_fraud``: a program with an API key is answered without Flask.
+
+What the request's line and headers leave open (another method, a query, a host that isn't ours, a session) goes
+through Flask, which answers it; what is taken here gets the answer that it would get there, but for its numbers and
+times. Requests that wait at a time are decided together, in one thread: they share what it costs to wake it, the call
+of the net and the commit of the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from screening.accounts.key_refusals import Refusal
+from screening.accounts.key_ring import bearer
+from screening.infra.audit_log import KEY_PREFIX
+from screening.web.api import deciding
+from screening.web.http import failures, headers, problems
+from screening.web.http.front import Environ, Reply
+from screening.web.http.guard import is_ours
+from screening.web.services import Services
+
+PATH = "/detect_fraud"
+SCOPE = "score"
+JSON = "application/json"
+MOST_TOGETHER = 64
+"""Requests that are decided together."""
+MOST_BYTES = 64 * 1024
+"""What their bodies have together, about: a long list mustn't hold up the single transactions behind it."""
+MOST_QUEUED = 512
+"""Requests that wait in one lane."""
+NAMED = b'"detector"'
+
+
+class LeanPath:
+    """Answers requests of programs.
+
+    There are two lanes, each with a thread: one for requests that name a detector, which may have to be loaded first,
+    or its past be read, and one for all others, which wait for nothing of the kind.
+
+    Args:
+        mine: what requests are answered with.
+        look_through: puts the client's address, scheme and host into an environ, proxies looked through.
+        on_damage: called with what the database says of its own damage.
+    """
+
+    def __init__(
+        self,
+        mine: Services,
+        look_through: Callable[[Environ], None],
+        on_damage: Callable[[str], object],
+    ) -> None:
+        self._mine = mine
+        self._look_through = look_through
+        self._on_damage = on_damage
+        self._usual, self._named = _Lane("decide", self._answer), _Lane("decide-named", self._answer)
+
+    def submit(self, environ: Environ, body: bytes) -> asyncio.Future[Reply] | None:
+        """Take a request whose body is whole, or ``None`` if it is for Flask. Called in the event loop.
+
+        Raises:
+            asyncio.QueueFull: too many wait.
+        """
+        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST" or environ["QUERY_STRING"]:
+            return None
+        authorization = environ.get("HTTP_AUTHORIZATION")
+        if not (bearer(authorization) or "").startswith(KEY_PREFIX):
+            return None
+        environ = dict(environ)  # as it came, it may still be for Flask
+        self._look_through(environ)
+        if not is_ours(environ.get("HTTP_HOST", ""), self._mine.settings.trusted_hosts):
+            return None
+        request = _Request(
+            body,
+            authorization,
+            environ.get("HTTP_IDEMPOTENCY_KEY"),
+            environ["REMOTE_ADDR"],
+            environ["wsgi.url_scheme"] == "https",
+        )
+        lane = self._named if NAMED in body else self._usual
+        return lane.submit(request)
+
+    def _answer(self, requests: list[_Request]) -> list[Reply]:
+        """Answer some requests. Runs in a thread."""
+        replies: list[Reply | None] = [None] * len(requests)
+        let_in: dict[int, deciding.Sent] = {}
+        numbers = [headers.new_request_id() for _ in requests]
+        for place, (request, number) in enumerate(zip(requests, numbers, strict=True)):
+            found = self._mine.key_ring.check(request.authorization, SCOPE, request.address)
+            if isinstance(found, Refusal):
+                replies[place] = self._failed(request, number, found)
+            else:
+                let_in[place] = deciding.Sent(
+                    body=request.body,
+                    account=found.account,
+                    key=found.key_id,
+                    request=number,
+                    idempotency_key=request.idempotency_key,
+                )
+        answers = deciding.answer(list(let_in.values()), self._mine)
+        for place, answer in zip(let_in, answers, strict=True):
+            request, number = requests[place], numbers[place]
+            if isinstance(answer, Exception):
+                replies[place] = self._failed(request, number, answer)
+            else:
+                replies[place] = _reply(200, JSON, answer, number, {}, https=request.https)
+        return [reply for reply in replies if reply is not None]
+
+    def _failed(self, request: _Request, number: str, error: Exception) -> Reply:
+        failure = failures.told(
+            error, request_id=number, instance=self._mine.settings.instance, on_damage=self._on_damage
+        )
+        body = problems.encoded(failure.problem, path=PATH, request_id=number)
+        more = failure.headers
+        return _reply(failure.status, problems.MIMETYPE, body, number, more, https=request.https)
+
+
+def _reply(
+    status: int, kind: str, body: bytes, number: str, more: Mapping[str, str], *, https: bool
+) -> Reply:
+    return status, headers.of_program(kind, body, number, more, https=https), body
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is needed of a request once its way is clear."""
+
+    body: bytes
+    authorization: str | None
+    idempotency_key: str | None
+    address: str
+    https: bool
+
+
+class _Lane:
+    """A thread that answers all requests that wait, then those that came meanwhile.
+
+    Everything but :meth:`_run` happens in the event loop.
+    """
+
+    def __init__(self, name: str, answer: Callable[[list[_Request]], list[Reply]]) -> None:
+        self._name = name
+        self._answer = answer
+        self._waiting: deque[tuple[_Request, asyncio.Future[Reply]]] = deque()
+        self._batches: SimpleQueue[_Batch] = SimpleQueue()
+        self._busy = False
+        self._thread: threading.Thread | None = None
+
+    def submit(self, request: _Request) -> asyncio.Future[Reply]:
+        """Queue a request.
+
+        Raises:
+            asyncio.QueueFull: too many wait.
+        """
+        if len(self._waiting) >= MOST_QUEUED:
+            raise asyncio.QueueFull
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        self._waiting.append((request, future))
+        if not self._busy:
+            self._begin(loop)
+        return future
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand the thread what waits."""
+        batch, size = _Batch(loop), 0
+        while self._waiting and len(batch.requests) < MOST_TOGETHER and (not size or size < MOST_BYTES):
+            request, future = self._waiting.popleft()
+            size += len(request.body)
+            batch.requests.append(request)
+            batch.futures.append(future)
+        self._busy = True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._batches.put(batch)
+
+    def _run(self) -> None:
+        while True:
+            batch = self._batches.get()
+            try:
+                batch.replies = self._answer(batch.requests)
+            except BaseException as problem:  # noqa: BLE001 -- else nobody would be answered any more
+                batch.problem = problem
+            batch.loop.call_soon_threadsafe(self._end, batch)
+            del batch  # it would be kept until the next one comes
+
+    def _end(self, batch: _Batch) -> None:
+        if self._waiting:
+            self._begin(batch.loop)
+        else:
+            self._busy = False
+        for place, future in enumerate(batch.futures):
+            if future.done():  # whoever waited has gone
+                continue
+            if batch.problem is not None:
+                future.set_exception(batch.problem)
+            else:
+                future.set_result(batch.replies[place])
+
+
+class _Batch:
+    """Requests that are answered together."""
+
+    __slots__ = ("futures", "loop", "problem", "replies", "requests")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.requests: list[_Request] = []
+        self.futures: list[asyncio.Future[Reply]] = []
+        self.replies: list[Reply] = []
+        self.problem: BaseException | None = None
