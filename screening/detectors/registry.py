@@ -6,6 +6,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from screening.cards.masking import masked
@@ -19,6 +20,15 @@ from screening.settings import ROOT, Settings
 
 DEFAULT = "card"
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A detector that was loaded, and what its card's file was like then."""
+
+    stamp: tuple[int, int] | None
+    detector: Detector
+    card: Path
 
 
 class Detectors:
@@ -44,7 +54,7 @@ class Detectors:
         self._lock = threading.Lock()
         self.default = load_default(settings)
         """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
-        self._loaded: dict[str, tuple[tuple[int, int] | None, Detector]] = {}
+        self._loaded: dict[str, _Loaded] = {}
         self._files = {path: _stamp(path) for path in (settings.model_file, settings.vectorizer_file)}
 
     def require_ready(self) -> None:
@@ -83,15 +93,19 @@ class Detectors:
         wanted = name or self.default.name
         if wanted == self.default.name:
             return self.default
+        loaded = self._loaded.get(wanted)
+        if loaded is not None and loaded.stamp is not None and loaded.stamp == _stamp(loaded.card):
+            return loaded.detector
         if wanted not in self.names():
             raise self.unknown(wanted)
         folder = next(each / wanted for each in self._folders if (each / wanted / "model.h5").is_file())
         stamp = _stamp(folder / "card.json")
         with self._lock:  # one thread loads, the others wait for it
             loaded = self._loaded.get(wanted)
-            if loaded is None or loaded[0] != stamp:  # removed and trained again under the same name
-                loaded = self._loaded[wanted] = stamp, self._load(wanted, folder)
-        return loaded[1]
+            if loaded is None or loaded.stamp != stamp:  # removed and trained again under the same name
+                card = folder / "card.json"
+                loaded = self._loaded[wanted] = _Loaded(stamp, self._load(wanted, folder), card)
+        return loaded.detector
 
     def known_to(self, name: str, user: str | None, *, decides: bool) -> Detector:
         """Return a detector that a user may know of.

@@ -15,7 +15,7 @@ from enum import StrEnum
 from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from screening.infra.database import Base, Database
+from screening.infra.database import Base, Database, UntilChanged
 from screening.infra.job_queue import UtcDateTime, now
 
 ADOPT = "adopt_detectors"
@@ -84,9 +84,13 @@ class DetectorStates:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._kept: UntilChanged[None, Mapping[str, StateRow]] = UntilChanged(database)
 
     def rows(self) -> Mapping[str, StateRow]:
-        """What was said of each detector, by its name."""
+        """What was said of each detector, by its name; nobody may change it."""
+        return self._kept.get(None, self._read)
+
+    def _read(self) -> Mapping[str, StateRow]:
         with self._database.read() as session:
             return {row.name: row for row in session.scalars(select(StateRow))}
 

@@ -7,11 +7,14 @@ later fails at once when another writer came between, however long the busy time
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
@@ -20,6 +23,8 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from screening.errors import BadSetting, NotReady
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 BUSY_SECONDS = 20
 CHECK_SECONDS = 5.0
 HEAD = "0013"
@@ -48,6 +53,7 @@ class Database:
     def __init__(self, url: str, schema: Schema | None = None) -> None:
         """``schema`` is the app's own tables unless said."""
         self.engine = _engine(url)
+        self._watch = _Watch(self.engine)
         self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
 
     def create_tables(self) -> None:
@@ -136,6 +142,13 @@ class Database:
             remedy="Keep the file, and restore it from a backup or with sqlite3's .recover; it was left untouched.",
         )
 
+    def version(self) -> int | None:
+        """Return a number that is another one as soon as any connection of any process has committed something.
+
+        ``None`` where only a query could tell: with another database than SQLite, and with one that can't be opened.
+        """
+        return self._watch.version()
+
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session for reading; whatever it changed is thrown away."""
@@ -148,6 +161,63 @@ class Database:
         engine = self.engine.execution_options(writes=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+
+class UntilChanged(Generic[Key, Value]):
+    """What was read from a database, kept for as long as nobody commits anything; thread-safe.
+
+    With a database that can't tell, nothing is kept.
+
+    Args:
+        database: what is read.
+        most: so many keys are kept.
+    """
+
+    def __init__(self, database: Database, most: int = 256) -> None:
+        self._database = database
+        self._most = most
+        self._kept: tuple[int | None, dict[Key, Value]] = None, {}
+
+    def get(self, key: Key, read: Callable[[], Value]) -> Value:
+        """Return what ``read`` gives, which must be changed by nobody."""
+        version = self._database.version()  # asked first: what is committed while it reads makes it old
+        if version is None:
+            return read()
+        kept = self._kept
+        if kept[0] != version or len(kept[1]) >= self._most:
+            kept = self._kept = version, {}
+        if key not in kept[1]:
+            kept[1][key] = read()
+        return kept[1][key]
+
+
+class _Watch:
+    """A connection that never writes, and so is told of everybody's commits (SQLite's ``data_version``): 5 µs."""
+
+    def __init__(self, engine: Engine) -> None:
+        path = engine.url.database
+        named = (
+            engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:")
+        )
+        self._path = path if named else None
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def version(self) -> int | None:
+        if self._path is None:
+            return None
+        with self._lock:
+            try:
+                if self._connection is None:
+                    uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+                    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+                    weakref.finalize(self, connection.close)
+                    self._connection = connection
+                found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error:  # the query that is asked instead says what is wrong
+                return None
+        return found
 
 
 def _engine(url: str) -> Engine:

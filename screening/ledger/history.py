@@ -13,10 +13,11 @@ import logging
 import re
 import shutil
 import threading
+import time
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,10 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
 MOST_PASTS = 4
 """Pasts that are kept sorted for single transactions: one is common to all who have no rows of their own."""
+RECENT = 2_000_000_000
+"""Nanoseconds for which the time of a folder says nothing: file systems count in steps of up to two seconds."""
+MOST_STAMPS = 256
+_stamps: dict[tuple[Path, frozenset[str] | None], tuple[int, tuple[tuple[str, int, int], ...]]] = {}
 Marks = NDArray[np.uint64]
 Counting = Collection[str] | None
 """The names of the files of rows that count; ``None``: every one."""
@@ -99,8 +104,29 @@ class Context:
         return self._told + trained
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Changes whenever what is remembered changes."""
-        return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in self._files())
+        """Changes whenever what is remembered changes.
+
+        A file comes, goes and is replaced by name, which its folder's time tells; the time of a folder that was changed
+        just now doesn't yet tell it from what it will be in a moment, so the files are looked at then.
+        """
+        begun = time.time_ns()
+        try:
+            changed = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            changed = 0
+        key = self._folder, self._counting
+        kept = _stamps.get(key)
+        if kept is None or kept[0] != changed:
+            kept = changed, self._look(self._remembered())
+            if begun - changed > RECENT:
+                if len(_stamps) >= MOST_STAMPS:
+                    _stamps.clear()
+                _stamps[key] = kept
+        return kept[1] + self._look(self._trained())
+
+    @staticmethod
+    def _look(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
+        return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
     def past(self, rows: Matrix | None = None) -> Past | None:
         """What came before ``rows`` and may still count for them; ``None`` if there is nothing.
@@ -223,9 +249,15 @@ class Context:
         return (times >= bounds[0]) & (times < bounds[1])
 
     def _files(self) -> Iterator[Path]:
+        yield from self._remembered()
+        yield from self._trained()
+
+    def _remembered(self) -> Iterator[Path]:
         for path in sorted(self._folder.glob("*.npz")):
             if self._counting is None or path.stem in self._counting:
                 yield path
+
+    def _trained(self) -> Iterator[Path]:
         if self._training.is_file():
             yield self._training
 

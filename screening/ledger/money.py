@@ -44,6 +44,12 @@ def minor(
     return np.where(there, scaled, 0.0).astype(np.int64), there
 
 
+def units(amount: float, exponent: int) -> int | None:
+    """Return one amount as :func:`minor` does; ``None`` where there is none."""
+    scaled = amount * 10.0**exponent
+    return round(scaled) if abs(scaled) < LARGEST else None  # NaN isn't below it
+
+
 def major(units: int, currency: str | None) -> float:
     """Return an amount as people write it."""
     return float(units / 10 ** exponent(currency))

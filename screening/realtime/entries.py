@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
-
-import numpy as np
 
 from screening.ledger import fields, money
 from screening.ledger.tables import LATEST_SECONDS
@@ -46,7 +46,7 @@ def columns_of(given: Given, rows: Transactions, scored: Scored, contract: Colum
             _label(mapping, place.label) for mapping, place in zip(given, places, strict=True)
         ]
     values = [
-        mapping if place.all_needed else {name: mapping[name] for name in place.needed}
+        mapping if place.pick is None else dict(zip(place.needed, place.pick(mapping), strict=True))
         for mapping, place in zip(given, places, strict=True)
     ]
     return Kept(len(given), {}, columns, values)
@@ -70,24 +70,16 @@ def _amounts(
 ) -> dict[str, list[Any]]:
     if contract.amount is None:
         return {}
-    exponents = money.USUAL if currency is None else np.array([money.exponent(each) for each in currency])
-    units, there = money.minor(rows.column(contract.amount), exponents)
-    return {"amount": _where(units, there)}
+    exponents = [money.exponent(each) for each in currency] if currency else repeat(money.USUAL)
+    # one by one: a request has one row or a few, and NumPy takes longer to be called than to work
+    return {"amount": list(map(money.units, rows.column(contract.amount).tolist(), exponents))}
 
 
 def _times(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any]]:
     if not contract.time or not contract.has_calendar:
         return {}
-    seconds = rows.column(contract.time)
-    there = np.abs(seconds) <= LATEST_SECONDS  # NaN isn't
-    return {"event_time": _where(np.rint(np.where(there, seconds, 0.0) * 1e6).astype(np.int64), there)}
-
-
-def _where(numbers: Any, there: Any) -> list[Any]:
-    if there.all():
-        found: list[Any] = numbers.tolist()
-        return found
-    return [number if known else None for number, known in zip(numbers.tolist(), there.tolist(), strict=True)]
+    seconds = rows.column(contract.time).tolist()
+    return {"event_time": [round(each * 1e6) if abs(each) <= LATEST_SECONDS else None for each in seconds]}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +88,8 @@ class _Places:
 
     needed: tuple[str, ...]
     """Those that the detector reads: what is needed to score it again."""
-    all_needed: bool
-    """Whether there are no others."""
+    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]] | None
+    """Takes their values out of a transaction; ``None`` where it has no others."""
     fields: tuple[tuple[str, str], ...]
     """The fields of the ledger, each with its key."""
     label: str | None
@@ -126,10 +118,16 @@ def _places(names: tuple[str, ...], contract: ColumnContract) -> _Places:
     needed = tuple(name for name in names if normalise(name) in wanted)
     return _Places(
         needed,
-        len(needed) == len(names),
+        None if len(needed) == len(names) else _picking(needed),
         tuple((field, names[place]) for field, place in fields.assign(names, columns).items()),
         next((name for name in names if normalise(name) == label), None),
     )
+
+
+def _picking(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda mapping: tuple(mapping[name] for name in names)
 
 
 def _text(value: Any) -> str | None:

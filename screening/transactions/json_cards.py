@@ -37,7 +37,7 @@ def with_tokens(
     suspects = [
         (row, name, text)
         for row, mapping in enumerate(given)
-        if isinstance(mapping, Mapping)
+        if isinstance(mapping, Mapping) and not _is_small(mapping.values())
         for name, value in mapping.items()
         if not (type(value) in PLAIN and -LEAST < value < LEAST)  # nearly every value
         and (text := number_text(value)) is not None
@@ -50,6 +50,12 @@ def with_tokens(
         if normalise(name) in wanted and (new := tokens().replaced(text)) != text:
             changed.setdefault(row, dict(given[row]))[name] = new
     return [changed.get(row, mapping) for row, mapping in enumerate(given)] if changed else given
+
+
+def _is_small(values: Collection[Any]) -> bool:
+    """Whether all values are numbers with fewer digits than a card number has: nearly every transaction."""
+    plain = PLAIN.issuperset(map(type, values)) and len(values) > 0
+    return plain and min(values) > -LEAST and max(values) < LEAST
 
 
 def _check(suspects: list[tuple[int, Any, str]]) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -132,22 +133,16 @@ class ColumnContract:
     @property
     def plain(self) -> bool:
         """Whether every column is a number that must be there, and is meant as it is written."""
-        numbers = all(kind is CellKind.NUMBER for kind in self.kinds)
-        return numbers and not self.optional and self.since is None
+        return not self.optional and self.since is None and set(self.kinds) <= {CellKind.NUMBER}
 
     @property
     def has_calendar(self) -> bool:
         """Whether the time of a transaction is a date, and not seconds since something unknown."""
-        return any(column.name == self.time and column.kind is CellKind.TIME for column in self.parts())
+        return self.time is not None and CellKind.TIME in self.kinds and _has_calendar(self)
 
     def parts(self) -> tuple[Column, ...]:
         """The columns with their roles and kinds, in order."""
-        kinds = self.kinds or (CellKind.NUMBER,) * len(self.columns)
-        roles = self.roles or tuple(self._role(name) for name in self.columns)
-        return tuple(
-            Column(name, role, kind, name in self.optional, self.since if role is Role.TIME else None)
-            for name, role, kind in zip(self.columns, roles, kinds, strict=True)
-        )
+        return _parts(self)
 
     def _role(self, name: str) -> Role:
         return {self.time: Role.TIME, self.amount: Role.AMOUNT}.get(name, Role.NUMBER)
@@ -219,6 +214,22 @@ class ColumnContract:
                 problem_count=len(missing),
             )
         return {name: names.index(known[name]) for name in wanted if count[known[name]]}
+
+
+@lru_cache(maxsize=64)
+def _parts(contract: ColumnContract) -> tuple[Column, ...]:
+    """The columns of a contract: asked for with every transaction, so they are made once."""
+    kinds = contract.kinds or (CellKind.NUMBER,) * len(contract.columns)
+    roles = contract.roles or tuple(contract._role(name) for name in contract.columns)  # noqa: SLF001
+    return tuple(
+        Column(name, role, kind, name in contract.optional, contract.since if role is Role.TIME else None)
+        for name, role, kind in zip(contract.columns, roles, kinds, strict=True)
+    )
+
+
+@lru_cache(maxsize=64)
+def _has_calendar(contract: ColumnContract) -> bool:
+    return any(column.name == contract.time and column.kind is CellKind.TIME for column in contract.parts())
 
 
 def normalise(name: object) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.errors import NotFound, ScreeningError
-from screening.infra.database import Base
+from screening.infra.database import Base, Database, UntilChanged
 from screening.infra.job_queue import (
     DONE,
     FAILED,
@@ -41,6 +41,7 @@ from screening.infra.job_queue import (
     new_id,
     now,
 )
+from screening.infra.wake_signal import Signals
 
 __all__ = [
     "CHECKED",
@@ -139,6 +140,10 @@ class History(Jobs[Screening]):
     table = Screening
     waiting = QUEUED
     claimable = OPEN_STATES
+
+    def __init__(self, database: Database, signals: Signals | None = None) -> None:
+        super().__init__(database, signals)
+        self._counting: UntilChanged[tuple[str, str | None, bool], frozenset[str]] = UntilChanged(database)
 
     def begin(self, screening_id: str, request: Request) -> None:
         """Note that a file is being received; its folder must be there already, for a worker looks at once."""
@@ -243,9 +248,15 @@ class History(Jobs[Screening]):
             owner: the user whose own count; ``None``: nobody's.
             for_all: whether those that count for all do.
         """
+        key = None if owner is None else _key(owner)
+        return self._counting.get(
+            (fingerprint, key, for_all), lambda: self._read_counting(fingerprint, key, for_all=for_all)
+        )
+
+    def _read_counting(self, fingerprint: str, key: str | None, *, for_all: bool) -> frozenset[str]:
         whose: list[ColumnElement[bool]] = [Screening.counts_for_all.is_(True)] if for_all else []
-        if owner is not None:
-            whose.append(Screening.owner == _key(owner))
+        if key is not None:
+            whose.append(Screening.owner == key)
         query = select(Screening.id).where(Screening.fingerprint == fingerprint, or_(false(), *whose))
         with self._database.read() as session:
             return frozenset(session.scalars(query))
