@@ -10,15 +10,16 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from screening.errors import BadSetting, NotReady
@@ -142,6 +143,30 @@ class Database:
             remedy="Keep the file, and restore it from a backup or with sqlite3's .recover; it was left untouched.",
         )
 
+    @contextmanager
+    def driver_write(self, *, begin: bool = True) -> Iterator[DriverWrite]:
+        """A transaction as :meth:`write`, for the few statements that every request waits for.
+
+        Args:
+            begin: whether it takes the write lock; without it, it only reads.
+
+        Raises:
+            DatabaseError: as SQLAlchemy has it; nothing was written.
+        """
+        module: Any = self.engine.dialect.loaded_dbapi
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            if begin and self.engine.dialect.name == "sqlite":
+                cursor.execute("BEGIN IMMEDIATE")
+            yield DriverWrite(self.engine, cursor)
+            connection.commit()
+        except module.Error as problem:
+            connection.invalidate()
+            raise DBAPIError.instance(None, None, problem, module.Error) from problem
+        finally:
+            connection.close()  # and rolls back what wasn't committed
+
     def version(self) -> int | None:
         """Return a number that is another one as soon as any connection of any process has committed something.
 
@@ -161,6 +186,35 @@ class Database:
         engine = self.engine.execution_options(writes=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+
+class DriverWrite:
+    """A transaction in which statements go to the driver as they are: what SQLAlchemy does around one takes four times
+    as long as SQLite.
+    """
+
+    def __init__(self, engine: Engine, cursor: Any) -> None:
+        self._dialect = engine.dialect
+        self._cursor = cursor
+
+    def one(self, statement: TextClause, given: Mapping[str, Any]) -> Any:
+        """Execute a statement, and return the driver's cursor, good until the next one."""
+        sql, order = _compiled(statement, self._dialect)
+        self._cursor.execute(sql, given if order is None else [given[name] for name in order])
+        return self._cursor
+
+    def many(self, statement: TextClause, given: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a statement once for each of some parameters."""
+        sql, order = _compiled(statement, self._dialect)
+        each = given if order is None else [[one[name] for name in order] for one in given]
+        self._cursor.executemany(sql, each)
+
+
+@lru_cache(maxsize=64)
+def _compiled(statement: TextClause, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
+    """A statement as a driver takes it, and the order of its parameters where they have no names."""
+    made: Any = statement.compile(dialect=dialect)
+    return str(made), made.positiontup
 
 
 class UntilChanged(Generic[Key, Value]):

@@ -38,7 +38,8 @@ def new_origin(milliseconds: int) -> bytes:
 
 def id_prefix(origin: bytes) -> str:
     """Return how the ids of an origin's rows begin."""
-    return str(TransactionId(origin, 0))[:-8]
+    text = origin.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def parse(text: str) -> TransactionId | None:

@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import DataError, IntegrityError
 
 from screening.errors import ScreeningError
-from screening.infra.database import Database
+from screening.infra.database import Database, DriverWrite
 from screening.ledger.group_commit import GroupCommit
 from screening.ledger.tables import Answered, TailRow
 
@@ -27,15 +27,15 @@ SEAL_ROWS, SEAL_SECONDS = 500, 30.0
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
 """So long a request may be sent again under its ``Idempotency-Key``."""
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
-ADD_ROW = insert(TailRow.__table__)  # type: ignore[arg-type]
+ADD_ROW = text(
+    "INSERT INTO ledger_tail (owner, rows, written, payload) VALUES (:owner, :rows, :written, :payload)"
+)
 NOTE = text(
     "INSERT INTO ledger_requests (owner, key, body, answer, written) VALUES (:owner, :key, :body, :answer, :written) "
     "ON CONFLICT (owner, key) DO NOTHING"
 )
 """It waits for another process that notes the same key, and then does nothing."""
-LOOK = select(Answered.body, Answered.answer).where(
-    Answered.owner == bindparam("owner"), Answered.key == bindparam("key")
-)
+LOOK = text("SELECT body, answer FROM ledger_requests WHERE owner = :owner AND key = :key")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -96,7 +96,6 @@ class Tail:
 
     def __init__(self, tables: Database) -> None:
         self._tables = tables
-        self._writing = tables.engine.execution_options(writes=True)
         self._group: GroupCommit[Entry, bytes | Exception] = GroupCommit(self._add)
 
     def add(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
@@ -126,11 +125,11 @@ class Tail:
         written = time.time()
         results: list[bytes | Exception] = [entry.answer for entry in entries]
         repeated: set[int] = set()
-        with self._writing.begin() as connection:
+        with self._tables.driver_write() as write:
             # their keys in one order in every process: two that wait for each other's would wait for ever
             repeatable = [(entry.request, place) for place, entry in enumerate(entries) if entry.request]
             for request, place in sorted(repeatable, key=lambda each: (each[0].owner, each[0].key, each[1])):
-                first = _first(connection, request, entries[place].answer, written)
+                first = _first(write, request, entries[place].answer, written)
                 if first is not None:
                     results[place] = first
                     repeated.add(place)
@@ -140,7 +139,7 @@ class Tail:
                 if place not in repeated
             ]
             if rows:
-                connection.execute(ADD_ROW, rows)
+                write.many(ADD_ROW, rows)
         return results
 
     def answered(self, request: Repeatable) -> bytes | None:
@@ -149,8 +148,8 @@ class Tail:
         Raises:
             OtherRequest: another request was answered under this key.
         """
-        with self._tables.engine.connect() as connection:
-            found = _earlier(connection, request)
+        with self._tables.driver_write(begin=False) as read:
+            found = _earlier(read, request)
         if isinstance(found, OtherRequest):
             raise found
         return found
@@ -173,7 +172,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def _first(
-    connection: Connection, request: Repeatable, answer: bytes, written: float
+    write: DriverWrite, request: Repeatable, answer: bytes, written: float
 ) -> bytes | OtherRequest | None:
     """Note what a request is answered; if one was answered under its key before, return what is answered to it now."""
     noted = {
@@ -183,16 +182,17 @@ def _first(
         "answer": answer,
         "written": written,
     }
-    return None if connection.execute(NOTE, noted).rowcount else _earlier(connection, request)
+    return None if write.one(NOTE, noted).rowcount else _earlier(write, request)
 
 
-def _earlier(connection: Connection, request: Repeatable) -> bytes | OtherRequest | None:
-    first = connection.execute(LOOK, {"owner": request.owner, "key": request.key}).one_or_none()
+def _earlier(read: DriverWrite, request: Repeatable) -> bytes | OtherRequest | None:
+    first = read.one(LOOK, {"owner": request.owner, "key": request.key}).fetchone()
     if first is None:
         return None
-    if bytes(first.body) != request.digest:
+    body, answer = map(bytes, first)
+    if body != request.digest:
         return OtherRequest(
             "Another request was answered under this Idempotency-Key, and nothing was scored.",
             remedy="Give each request a key of its own, and send the same body when you repeat one.",
         )
-    return bytes(first.answer)
+    return answer

@@ -12,6 +12,8 @@ from screening.features.definitions.definition import Definition
 
 LARGEST = 1e37
 """Numbers end here: float32 reaches a little further."""
+SMALL = 65_536
+"""Cells up to which all are made finite at once: column by column takes less memory, and for a few rows much longer."""
 
 
 class Sheet:
@@ -35,6 +37,7 @@ class Sheet:
 
     def finite(self) -> NDArray[np.float32]:
         """The features, (features, n): a blank is 0, and what float32 can't hold is cut off."""
-        for column in self.cells:
+        parts = (self.cells,) if self.cells.size <= SMALL else self.cells
+        for column in parts:
             np.nan_to_num(column, copy=False, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
         return self.cells

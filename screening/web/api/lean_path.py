@@ -173,10 +173,10 @@ class _Lane:
             size += len(request.body)
             batch.requests.append(request)
             batch.futures.append(future)
-        self._busy = True
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
+        self._busy = True
         self._batches.put(batch)
 
     def _run(self) -> None:
@@ -190,10 +190,9 @@ class _Lane:
             del batch  # it would be kept until the next one comes
 
     def _end(self, batch: _Batch) -> None:
+        self._busy = False
         if self._waiting:
             self._begin(batch.loop)
-        else:
-            self._busy = False
         for place, future in enumerate(batch.futures):
             if future.done():  # whoever waited has gone
                 continue
