@@ -1,6 +1,6 @@
 """Features of transactions: defined once, for training, for a file, and for one transaction at a time."""
 
-from screening.features.computation.engine import compute, iterate
+from screening.features.computation.engine import compute, compute_apart, iterate
 from screening.features.computation.past import Past, PastIndex
 from screening.features.countries.range_files import read_ranges
 from screening.features.countries.ranges import Ranges
@@ -18,6 +18,7 @@ __all__ = [
     "Ranges",
     "Shape",
     "compute",
+    "compute_apart",
     "define",
     "iterate",
     "read_ranges",

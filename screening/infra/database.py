@@ -162,10 +162,9 @@ class Database:
             yield DriverWrite(self.engine, cursor)
             connection.commit()
         except module.Error as problem:
-            connection.invalidate()
             raise DBAPIError.instance(None, None, problem, module.Error) from problem
         finally:
-            connection.close()  # and rolls back what wasn't committed
+            connection.close()  # the pool rolls back what wasn't committed, and drops a connection that can't
 
     def version(self) -> int | None:
         """Return a number that is another one as soon as any connection of any process has committed something.

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 
 import msgspec
@@ -22,7 +22,7 @@ from screening.infra.database import Database, DriverWrite
 from screening.ledger.group_commit import GroupCommit
 from screening.ledger.tables import Answered, TailRow
 
-SEAL_ROWS, SEAL_SECONDS = 500, 30.0
+SEAL_ROWS, SEAL_SECONDS = 2_000, 30.0
 """The tail is sealed when it has so many rows, or when one is so old."""
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
 """So long a request may be sent again under its ``Idempotency-Key``."""
@@ -164,11 +164,6 @@ class Tail:
         """Forget the answers to requests that nobody sends again."""
         with self._tables.write() as session:
             session.execute(delete(Answered).where(Answered.written < time.time() - KEEP_ANSWERS_SECONDS))
-
-
-def microseconds(moment: datetime) -> int:
-    """Return an aware time as a row of the tail has it."""
-    return (moment.astimezone(UTC).replace(tzinfo=None) - EPOCH) // timedelta(microseconds=1)
 
 
 def _first(

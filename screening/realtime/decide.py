@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ from screening.errors import ScreeningError
 from screening.ledger import identity
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
-from screening.ledger.tail import Entry, Repeatable, microseconds
+from screening.ledger.tail import Entry, Repeatable
 from screening.realtime.entries import columns_of
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.json_records import from_mappings
@@ -124,7 +123,7 @@ def _scored(
 ) -> list[tuple[int, _Made | Exception]]:
     """Score each question's rows; each with its place, in no order."""
     found: list[tuple[int, _Made | Exception]] = []
-    together: dict[int, list[tuple[int, Transactions]]] = defaultdict(list)
+    together: dict[tuple[int, int], list[tuple[int, Transactions]]] = defaultdict(list)
     for place, question in enumerate(questions):
         detector = question.detector
         try:
@@ -132,9 +131,10 @@ def _scored(
         except ScreeningError as problem:
             found.append((place, problem))
             continue
-        # rows of a detector that looks back tell of each other: those of two requests must not meet
-        alone = detector.vectorizer.looks_back or len(rows) > MOST_TOGETHER
-        together[-1 - place if alone else id(detector)].append((place, rows))
+        # where a detector looks back, the rows of one request tell of each other, and not of another's
+        alone = len(rows) > (1 if detector.vectorizer.looks_back else MOST_TOGETHER)
+        same = -1 - place if alone else id(question.history.past)
+        together[id(detector), same].append((place, rows))
     for group in together.values():
         found += _of_group(group, questions, threshold, probabilities)
     return found
@@ -149,11 +149,12 @@ def _of_group(
     """Score questions of one detector in one pass; one by one if that fails, since a message counts its own rows."""
     first = questions[group[0][0]]
     every = [rows for _, rows in group]
-    rows = every[0]
+    rows, history = every[0], first.history
     if len(group) > 1:
         rows = Transactions(rows.columns, np.concatenate([each.values for each in every]))
+        history = replace(history, apart=True)
     try:
-        whole = score(rows, first.detector, first.history, threshold=threshold, probabilities=probabilities)
+        whole = score(rows, first.detector, history, threshold=threshold, probabilities=probabilities)
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
         if len(group) == 1:
             return [(group[0][0], problem)]
@@ -178,7 +179,7 @@ def _entry(question: Question, rows: Transactions, scored: Scored, threshold: fl
         "request": caller.request,
         "key": caller.key,
         "owner": caller.owner,
-        "decided_at": microseconds(datetime.fromtimestamp(now, UTC)),
+        "decided_at": int(now * 1e6),
         "detector": detector.name,
         "fingerprint": detector.fingerprint,
         "threshold": threshold,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.features.computation.apart import divided
 from screening.features.computation.entities import fill_history
 from screening.features.computation.entity_history import History
 from screening.features.computation.matrix import Sheet
@@ -76,6 +77,25 @@ def iterate(
         for start in range(0, sheet.shape[1], block):
             yield np.ascontiguousarray(sheet[:, start : start + block].T)
         del sheet
+
+
+def compute_apart(definition: Definition, values: Matrix, past: PastIndex | None) -> Features:
+    """The features of rows that know nothing of each other, float32 (rows, features), in the order of the rows.
+
+    Args:
+        definition: what the features are; they look back.
+        values: float64 (n, columns of the contract); of each row :func:`compute` would give the same alone.
+        past: earlier rows.
+    """
+    found = np.empty((len(values), len(definition.features)), np.float32)
+    for rows, told_apart, earlier in divided(definition, values, past):
+        history = History(definition, Timeline(definition, told_apart, None, earlier))
+        for begin, end, scene in history.scenes(0, len(told_apart)):
+            own = slice(rows.start + begin, rows.start + end)
+            sheet = _alone(definition, values[own])  # what a row says itself is in its cells as they came
+            fill_history(scene, sheet)
+            found[own] = sheet.finite().T
+    return found
 
 
 def _sheets(
