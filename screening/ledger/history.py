@@ -126,7 +126,12 @@ class Context:
 
     @staticmethod
     def _look(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
-        return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+        found = []
+        for path in paths:
+            with suppress(FileNotFoundError):  # it was forgotten in this moment
+                state = path.stat()
+                found.append((path.name, state.st_mtime_ns, state.st_size))
+        return tuple(found)
 
     def past(self, rows: Matrix | None = None) -> Past | None:
         """What came before ``rows`` and may still count for them; ``None`` if there is nothing.

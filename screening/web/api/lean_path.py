@@ -9,6 +9,7 @@ of the net and the commit of the ledger.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from screening.web.http.front import Environ, Reply
 from screening.web.http.guard import is_ours
 from screening.web.services import Services
 
+log = logging.getLogger("screening.web")
 PATH = "/detect_fraud"
 SCOPE = "score"
 JSON = "application/json"
@@ -184,9 +186,13 @@ class _Lane:
             batch = self._batches.get()
             try:
                 batch.replies = self._answer(batch.requests)
-            except BaseException as problem:  # noqa: BLE001 -- else nobody would be answered any more
+            except BaseException as problem:  # else nobody would be answered any more
+                log.exception("requests of programs were not answered")
                 batch.problem = problem
-            batch.loop.call_soon_threadsafe(self._end, batch)
+            try:
+                batch.loop.call_soon_threadsafe(self._end, batch)
+            except RuntimeError:  # the loop has ended, and nobody waits in it
+                self._busy = False
             del batch  # it would be kept until the next one comes
 
     def _end(self, batch: _Batch) -> None:

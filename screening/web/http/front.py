@@ -178,20 +178,11 @@ class Front:
     async def _answer(self, scope: Message, arriving: Arriving, send: Send) -> None:
         environ = {**self._basis, **_described(scope)}
         pool = await self._prepare(environ, arriving)
+        if pool is self._pages and REFUSED not in environ and await self._by_shortcut(environ, send):
+            return
         if pool is None or pool.full:
             await _send_busy(send)
             return
-        if pool is self._pages and self._shortcut is not None and REFUSED not in environ:
-            try:
-                taken = self._shortcut.submit(environ, environ["wsgi.input"].getvalue())
-            except asyncio.QueueFull:
-                await _send_busy(send)
-                return
-            if taken is not None:
-                status, headers, body = await taken
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": body})
-                return
         run = self._run_body if pool is self._bodies else pool.run
         with pool.counted():
             answer: _Answer = await run(_Answer, self._app, environ)
@@ -205,6 +196,22 @@ class Front:
         finally:
             if not answer.is_whole:
                 await self._pages.run(answer.close)
+
+    async def _by_shortcut(self, environ: Environ, send: Send) -> bool:
+        """Answer a request past the app, if it is one of those; also while pages keep all threads busy."""
+        if self._shortcut is None:
+            return False
+        try:
+            taken = self._shortcut.submit(environ, environ["wsgi.input"].getvalue())
+        except asyncio.QueueFull:
+            await _send_busy(send)
+            return True
+        if taken is None:
+            return False
+        status, headers, body = await taken
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return True
 
     async def _run_body(
         self, call: Callable[..., Any], app: WSGIApplication, environ: WSGIEnvironment
