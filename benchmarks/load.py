@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Acknowledges the beginning of an answer at once. A server that sends header and body apart, without TCP_NODELAY,
+would else wait 40 ms for that with each request, and be measured while it idles."""
 
 
 @dataclass
@@ -94,19 +99,25 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._held += data
+        if not self._take() and QUICK_ACK is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+
+    def _take(self) -> bool:
+        """Take the answer if it is whole, and send the next request."""
         end = self._held.find(b"\r\n\r\n")
         if end < 0:
-            return
+            return False
         head = self._held[:end].lower()
         at = head.index(b"content-length:") + 15
         length = int(head[at:].split(b"\r\n", 1)[0])
         if len(self._held) < end + 4 + length:
-            return
+            return False
         status = int(head[9:12])
         self._found.statuses[status] = self._found.statuses.get(status, 0) + 1
         self._found.latencies.append(time.perf_counter() - self._began)
         self._held = b""
         self._next()
+        return True
 
     def connection_lost(self, _problem: Exception | None) -> None:
         if not self.done.done():
