@@ -26,3 +26,14 @@ def verify() -> None:
     click.echo(f"{len(kept):,} segments, {rows:,} transactions, {flagged:,} flagged; {len(faults):,} faults")
     if faults:
         sys.exit(1)
+
+
+@ledger.command("compact")
+@plainly
+def compact() -> None:
+    """Put the small segments of each day together. The worker does so by itself for days that are over."""
+    mine = services().ledger
+    before = len(mine.segments.all())
+    for some in mine.compaction.due(today=True):
+        mine.compaction.put_together(some)
+    click.echo(f"{before:,} segments before, {len(mine.segments.all()):,} now")
