@@ -8,7 +8,7 @@ RUN python -m venv /venv \
 
 FROM python:3.11-slim-bookworm
 # A number of its own, so that the owner of a mounted folder can be set beforehand.
-RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin app \
+RUN useradd --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin app \
  && install -d -o app -g app -m 0700 /data
 COPY --from=build /venv /venv
 WORKDIR /app
