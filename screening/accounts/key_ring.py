@@ -31,13 +31,13 @@ from screening.accounts.key_refusals import (
     ExpiredKey,
     KeyInUrl,
     KeysUnavailable,
-    NoKey,
     OwnerClosed,
     Refusal,
     RevokedKey,
     ScopeMissing,
     Throttled,
     UnknownKey,
+    no_key,
 )
 from screening.accounts.key_usage import KeyUsage, KeyUse
 from screening.accounts.user_store import UserStore
@@ -138,10 +138,7 @@ class KeyRing:
             return self._refused(_unavailable(), address)
         text = bearer(authorization)
         if text is None:
-            return NoKey(
-                "This address wants an API key or a session.",
-                remedy="Send the header “Authorization: Bearer fsk_…”. Administrators make keys.",
-            )
+            return no_key()
         if len(text) != key_text.LENGTH or not text.isascii():
             return self._refused(_damaged(text), address)
         entry = self._entries.get(text[key_text.ID]) or self._look_for(text, now)
