@@ -21,6 +21,7 @@ from screening.accounts.api_keys import (
 )
 from screening.accounts.users_text import Account
 from screening.errors import NotReady, ScreeningError, StorageFull
+from screening.infra.audit_log import mask_keys
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
@@ -135,7 +136,7 @@ def _form(error: ScreeningError | None) -> dict[str, Any]:
             "burst": str(DEFAULT_BURST),
         }
     names = ("name", "owner", "days", "per_minute", "burst")
-    sent = {name: request.form.get(name, "") for name in names}
+    sent = {name: mask_keys(request.form.get(name, "")) for name in names}
     return {**sent, "scopes": request.form.getlist("scopes")}
 
 
