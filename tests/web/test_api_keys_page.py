@@ -20,6 +20,15 @@ from tests.web.keys_kit import ask, made
 from tests.web.test_audit_log import events, written
 
 PAGE = "/admin/keys"
+WORDS = {
+    "name": "Name",
+    "owner": "Owner",
+    "scopes": "Scopes",
+    "days": "Expires",
+    "per_minute": "Requests a minute",
+    "burst": "Requests at once",
+}
+"""What the page calls the fields."""
 RIGHT = {
     "name": "core banking",
     "owner": "ana",
@@ -127,6 +136,7 @@ def test_a_form_that_makes_no_key_comes_back_with_what_was_filled_in(
     assert services.keys.all() == []
     alert = page.split('role="alert"', 1)[1].split("<form", 1)[0]
     assert said in alert
+    assert f"<dd>{WORDS[field]}</dd>" in alert
     marked = re.search(r"<(?:input|select|fieldset)[^>]*aria-invalid[^>]*>", page)
     assert marked is not None
     assert f'name="{field}"' in marked[0] or field == "scopes"

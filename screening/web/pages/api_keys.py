@@ -118,10 +118,12 @@ def _view(key: ApiKey) -> KeyView:
 
 
 def _roles(scope: str, owners: list[Account]) -> str:
-    """The roles among the owners that allow a scope, or nothing where all do."""
+    """The roles among the owners that allow a scope, in words, or nothing where all do."""
     roles = sorted({owner.role for owner in owners})
     allowed = [role for role in roles if may_have(scope, role)]
-    return "" if allowed == roles else ", ".join(allowed)
+    if allowed == roles:
+        return ""
+    return " or ".join(filter(None, (", ".join(allowed[:-1]), *allowed[-1:])))
 
 
 def _form(error: ScreeningError | None) -> dict[str, Any]:
