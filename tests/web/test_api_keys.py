@@ -245,7 +245,9 @@ def unknown(key: str) -> Iterator[tuple[str, str]]:
     yield key[:-1] + ("1" if key[-1] != "1" else "2"), "checksum"
     yield key[:-1], "characters"
     yield key + "A", "characters"
-    yield key.upper(), "checksum"
+    yield key[:4] + key[4:].upper(), "checksum"
+    yield key.upper(), "begins with fsk_"
+    yield "0f" * 32, "begins with fsk_"
     yield "fsk_", "characters"
     yield "eyJhbGciOiJub25lIn0.e30.", "characters"
 

@@ -198,6 +198,24 @@ def test_a_key_is_kept_nowhere_by_its_use(
             assert secret.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.security(33)
+@pytest.mark.parametrize(
+    "secret", ["5e3a9c" * 10 + "77b1", "correct horse battery staple", "x" * 64, "fsk-" + "s" * 60]
+)
+def test_nothing_of_another_systems_secret_is_logged(
+    app: Flask, services: Services, settings: Settings, caplog: pytest.LogCaptureFixture, secret: str
+) -> None:
+    """A hexadecimal token of 256 bits is as long as a key: no part of it is an id."""
+    caplog.set_level(logging.DEBUG)
+    answer = ask(app, secret, "/summary")
+    assert answer.status_code == 401
+    services.key_ring.close()
+    audit = AuditLog(settings.instance).path.read_text("ascii")
+    assert '"reason": "damaged"' in audit
+    for kept in (audit, caplog.text, answer.get_data(as_text=True)):
+        assert not any(secret[start : start + 8] in kept for start in range(len(secret) - 8))
+
+
 def test_a_key_whose_id_is_anothers_opens_nothing_of_it(app: Flask, services: Services) -> None:
     mine, other = made(services, "read"), key_text.make().text
     body = mine[: key_text.ID.stop] + other[key_text.ID.stop : -key_text.CHECKSUM_LENGTH]
