@@ -308,6 +308,14 @@ def test_the_last_use_and_the_network_are_kept(app: Flask, services: Services, s
     assert (line["user"], line["address"], line["key"]) == ("ana", "127.0.0.1", listed.id)
 
 
+@pytest.mark.parametrize(
+    "body", ["{", "[]", "{}", '{"labels": []}', '{"labels": [{"id": "x", "label": "fraud"}]}']
+)
+def test_labels_that_cant_be_read_are_called_so(app: Flask, services: Services, body: str) -> None:
+    answer = ask(app, made(services, "label"), "/labels", "POST", data=body)
+    assert (answer.status_code, answer.json["title"]) == (422, "These labels can't be kept")
+
+
 def test_two_keys_of_one_owner_share_idempotency_keys(app: Flask, services: Services) -> None:
     """A program whose key is replaced in the middle of a repetition must not count twice."""
     first, second = made(services, "score"), made(services, "score", "read")
