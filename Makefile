@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
 DATA ?= creditcard.csv
+# Tests wait for disks, servers and browsers half of the time: one process more than there are cores.
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
 
 .PHONY: run test lint bench train lock clean
 
@@ -11,7 +13,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python app.py
 
 test: $(VENV)/.train
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
