@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
 DATA ?= creditcard.csv
-# Tests wait for disks, servers and browsers half of the time: one process more than there are cores.
-TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
 
 .PHONY: run test lint bench train lock clean
 
@@ -13,7 +11,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python app.py
 
 test: $(VENV)/.train
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
