@@ -80,6 +80,8 @@ class NumberEvidence:
     """Whole numbers from 1000 on without a mark."""
     books: set[str] = field(default_factory=set)
     """``DR`` and ``CR`` and the like."""
+    currencies: set[str] = field(default_factory=set)
+    """Signs and codes of currencies that stand beside numbers."""
 
     def add(self, text: str, count: int = 1) -> None:
         """Look at a cell that stands so many times."""
@@ -94,6 +96,8 @@ class NumberEvidence:
             kept.append(text.strip())
         if written.around in numbers.BOOKED:
             self.books.add(written.around)
+        elif written.around:
+            self.currencies.add(written.around)
         if written.writing is Writing.INTEGER:
             if len(written.digits.lstrip("0")) > 3:
                 self.large += count
@@ -151,7 +155,7 @@ def number_form(
     form = NumberForm(decimal, turned)
     notes = []
     lone = [writing for writing in (Writing.LONE_COMMA, Writing.LONE_POINT) if seen.writings[writing]]
-    if lone and (lone_commas or decimal == ","):
+    if lone and (lone_commas or decimal == "," or (amount and not seen.points)):
         text = seen.one(*lone)
         notes.append(
             f"{name}: “{numbers.excerpt(text)}” was read as {_number(text, form)}, and its like likewise."
@@ -159,6 +163,11 @@ def number_form(
     if seen.books:
         notes.append(
             f"{name}: amounts with DR were read as positive (money that leaves), those with CR as negative."
+        )
+    if len(seen.currencies) > 1:
+        notes.append(
+            f"{name} has amounts in several currencies ({', '.join(sorted(seen.currencies))}); nothing was converted: "
+            "the detector compares the bare numbers."
         )
     if turned:
         notes.append(
@@ -262,6 +271,10 @@ class TimeEvidence:
     """Whether any ISO date has a day beyond 12: then no spreadsheet turned days and months."""
     others_to_twelve: bool = False
     """Whether any cell with slashes, points or dashes has both numbers up to 12."""
+    zoned: str | None = None
+    """A cell whose time of day has a zone."""
+    zoneless: str | None = None
+    """One whose time of day has none."""
 
     days: Counter[str] = field(default_factory=Counter)
     """Cells that begin with three numbers, without their time of day: looked at once a day, by :meth:`settle`."""
@@ -271,12 +284,21 @@ class TimeEvidence:
         if missing(text):
             return
         plain = times.bare(text)
+        if self.zoned is None or self.zoneless is None:
+            self._note_zone(plain)
         day = times.date_part(plain)
         if day is not plain and len(self.days) < MOST_DAYS:
             self.days[day] += count
             self.shown_days.setdefault(day, plain)
             return
         self._look(plain, count)
+
+    def _note_zone(self, plain: str) -> None:
+        zone = times.has_zone(plain)
+        if zone is True:
+            self.zoned = self.zoned or plain
+        elif zone is False:
+            self.zoneless = self.zoneless or plain
 
     def settle(self) -> None:
         """Look at the days that were only counted so far."""
@@ -336,18 +358,19 @@ def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm
             remedy="Export the file again from where it came from, or widen the column before it is saved as CSV.",
         )
     families = seen.main()
-    notes = _mixed(name, seen, families)
+    notes = [*_mixed(name, seen, families), *_zones(name, seen)]
     if not families:
         return times.AUTO, notes
     if {Family.NUMBER, Family.SHEET} & set(families):
         return _counted(name, seen, answers, notes)
     if not seen.ordered:
         return times.AUTO, notes
-    order = _order(name, seen, answers)
+    fitting = _orders(name, seen)
+    order = fitting[0] if len(fitting) == 1 or not seen.differ else _said_order(name, seen, fitting, answers)
     if seen.differ:
         cell = seen.open_cells[0]
         words = f"{name} has its {ORDER_WORDS[order]}: “{cell}” was read as {_shown(times.readings_of(cell)[order])}"
-        notes.append(words + (", as was said." if answers.dates else "; no other order fits all rows."))
+        notes.append(words + (", as was said." if len(fitting) > 1 else "; no other order fits all rows."))
     return TimeForm(order), notes
 
 
@@ -381,12 +404,23 @@ def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
     ]
 
 
+def _zones(name: str, seen: TimeEvidence) -> list[str]:
+    """What is said of a column in which only some cells say their zone."""
+    if seen.zoned is None or seen.zoneless is None:
+        return []
+    zoned, zoneless = numbers.excerpt(seen.zoned), numbers.excerpt(seen.zoneless)
+    words = f"“{zoned}” was converted to UTC, “{zoneless}” was taken as it stands, as if it were UTC"
+    return [f"{name} has times with a zone and times without: {words}."]
+
+
 def _counted(name: str, seen: TimeEvidence, answers: Answers, notes: list[str]) -> tuple[TimeForm, list[str]]:
     cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
-    if answers.time_unit:
+    units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
+    if answers.time_unit and (
+        len(units) != 1 or None in units
+    ):  # numbers that make dates by one unit go first
         said = Unit(answers.time_unit)
         return TimeForm(unit=said), [*notes, f"{name} was read as {_UNIT_WORDS[said]}, as was said."]
-    units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
     if set(units) == {None} or not units:
         raise BadFile(
             f"The numbers in {name} (“{cells[0]}”) make no date from {times.FIRST_NUMBER_YEAR} to {times.LAST_YEAR}.",
@@ -421,16 +455,13 @@ _UNIT_WORDS = {
 }
 
 
-def _order(name: str, seen: TimeEvidence, answers: Answers) -> Order:
-    """The only order that fits nearly all cells.
+def _orders(name: str, seen: TimeEvidence) -> list[Order]:
+    """The orders that fit as many cells as any, and nearly all.
 
     Raises:
-        Undecided: several fit.
         BadFile: none does.
     """
     fitting = [order for order in Order if seen.orders[order] >= (1 - FEW) * seen.ordered]
-    if answers.dates:
-        return Order(answers.dates)
     best = max(seen.orders.values())
     fitting = [order for order in fitting if seen.orders[order] == best] or fitting
     if not fitting:
@@ -439,8 +470,17 @@ def _order(name: str, seen: TimeEvidence, answers: Answers) -> Order:
             where=f"column {name}",
             remedy="Write all of them in one way, best as 2025-12-31.",
         )
-    if len(fitting) == 1 or not seen.differ:
-        return fitting[0]
+    return fitting
+
+
+def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: Answers) -> Order:
+    """The order that was said, of those that a column's own cells leave open.
+
+    Raises:
+        Undecided: nothing was said, or another order.
+    """
+    if answers.dates in fitting:
+        return Order(answers.dates)
     readings = tuple(
         Reading(
             order.value,

@@ -42,6 +42,12 @@ def id_prefix(origin: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def first_id(milliseconds: int) -> str:
+    """Return how ids of a moment begin: all that were given before it sort before this text."""
+    time = milliseconds.to_bytes(6, "big").hex()
+    return f"{time[:8]}-{time[8:]}"
+
+
 def parse(text: str) -> TransactionId | None:
     """Return the parts of an id as :meth:`TransactionId.__str__` writes it; ``None`` for any other text."""
     try:

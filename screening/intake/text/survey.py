@@ -88,7 +88,7 @@ def survey(
         for column, place in zip(layout.contract.parts(), layout.positions, strict=True)
         if column.kind is not CellKind.ADDRESS
     ]
-    for block in blocks(pieces, limits):
+    for block in blocks(pieces, limits, layout.delimiter):
         waiting()
         open_columns = [one for one in seen if not one.settled]
         if not open_columns:

@@ -21,11 +21,12 @@ LEAST, MOST = -(10 ** (MOST_DIGITS - 1)), 10**MOST_DIGITS
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def parse(data: bytes) -> dict[str, Any]:
+def parse(data: bytes, refusal: type[BadTransaction] = BadTransaction) -> dict[str, Any]:
     """Return the object that some bytes are: no NaN, no key twice, no nesting that ends the parser.
 
-    Raises:
-        BadTransaction: they are none.
+    Args:
+        data: JSON in UTF-8.
+        refusal: what is raised if it isn't one; its title says of what.
     """
     if b"\\" not in data:
         try:
@@ -34,7 +35,7 @@ def parse(data: bytes) -> dict[str, Any]:
                 return body
         except (ValueError, RecursionError, msgspec.MsgspecError):
             pass  # the careful reader says what is wrong
-    return _parse_carefully(data)
+    return _parse_carefully(data, refusal)
 
 
 def _texts(value: dict[str, Any] | list[Any]) -> int:
@@ -56,19 +57,19 @@ def _texts(value: dict[str, Any] | list[Any]) -> int:
     return count
 
 
-def _parse_carefully(data: bytes) -> dict[str, Any]:
+def _parse_carefully(data: bytes, refusal: type[BadTransaction]) -> dict[str, Any]:
     try:
         body = json.loads(data, parse_constant=_no_constant, object_pairs_hook=_once, parse_int=_short_int)
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise BadTransaction(
+        raise refusal(
             "The body has a text with half of a character (a lone surrogate, as \\ud800).",
             remedy="Send texts in UTF-8.",
         ) from None
     except (ValueError, RecursionError) as problem:
-        raise BadTransaction(f"The body is not usable JSON: {str(problem)[:100]}.") from None
+        raise refusal(f"The body is not usable JSON: {str(problem)[:100]}.") from None
     if not isinstance(body, dict):
-        raise BadTransaction("The body must be a JSON object.")
+        raise refusal("The body must be a JSON object.")
     return body
 
 

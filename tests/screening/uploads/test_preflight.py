@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from screening.detectors.detector import Detector
+from screening.detectors.states import Standing, State
 from screening.errors import BadFile, ColumnsMissing
 from screening.intake import Kind
 from screening.uploads import preflight
@@ -40,8 +41,11 @@ def run(folder: Folder, tiny: Detector) -> Check:
         def get(self, _name: str) -> Detector:
             return tiny
 
-        def all(self) -> list[Detector]:
+        def offered(self) -> list[Detector]:
             return [tiny]
+
+        def standing(self, _name: str) -> Standing:
+            return Standing(State.APPROVED)
 
     def checked(text: str, **more: Any) -> Checked:
         folder.input.write_bytes(text.encode())
