@@ -18,7 +18,7 @@ from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.transactions.schema import CARD, ColumnContract, Matrix, Transactions
 
 if TYPE_CHECKING:
-    from screening.features import Definition, Past, PastIndex
+    from screening.features import Definition, Earlier, Past
 
 BLOCK = 8192  # rows at a time: the working set stays in the processor's cache
 BLOCK_FEATURES = 65_536
@@ -37,22 +37,15 @@ class Seen:
     """
 
     labels: NDArray[np.int8] | None = None
-    past: Past | PastIndex | None = None
-    apart: bool = False
-    """Whether the rows know nothing of each other: each stands for itself, and none has a label."""
+    past: Past | Earlier | None = None
 
     def indexed(self, definition: Definition | None) -> Seen:
         """Return the same with its past sorted once, for all that ask it about a few rows."""
         if definition is None or not definition.looks_back or self.past is None:
             return self
-        past = self.sorted_past(definition)
-        return Seen(self.labels, past, self.apart)
-
-    def sorted_past(self, definition: Definition) -> PastIndex | None:
-        """Return the past, sorted."""
         from screening.features import Past, PastIndex
 
-        return PastIndex(definition, self.past) if isinstance(self.past, Past) else self.past
+        return Seen(self.labels, PastIndex(definition, self.past)) if isinstance(self.past, Past) else self
 
 
 NOTHING = Seen()
@@ -128,13 +121,10 @@ class Vectorizer:
         if self.definition is None:
             yield Inputs(values)
             return
-        from screening.features import compute_apart, iterate
+        from screening.features import iterate
 
         self._check_cells(values)
         before = 0
-        if history.apart and self.looks_back:
-            yield Inputs(compute_apart(self.definition, values, history.sorted_past(self.definition)))
-            return
         for block in iterate(
             self.definition, values, labels=history.labels, past=history.past, block=BLOCK_FEATURES
         ):

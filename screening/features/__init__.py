@@ -1,7 +1,7 @@
 """Features of transactions: defined once, for training, for a file, and for one transaction at a time."""
 
-from screening.features.computation.engine import compute, compute_apart, iterate
-from screening.features.computation.past import Past, PastIndex
+from screening.features.computation.engine import compute, iterate
+from screening.features.computation.past import Earlier, Past, PastIndex, Wanted, wanted_for, wanted_of_frauds
 from screening.features.countries.range_files import read_ranges
 from screening.features.countries.ranges import Ranges
 from screening.features.definitions.definition import Definition
@@ -11,15 +11,18 @@ from screening.features.definitions.options import Options
 
 __all__ = [
     "Definition",
+    "Earlier",
     "Feature",
     "Options",
     "Past",
     "PastIndex",
     "Ranges",
     "Shape",
+    "Wanted",
     "compute",
-    "compute_apart",
     "define",
     "iterate",
     "read_ranges",
+    "wanted_for",
+    "wanted_of_frauds",
 ]

@@ -17,18 +17,16 @@ import time
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.artifacts import TRAINED_ON
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import NOTHING, Seen
 from screening.features import Past, PastIndex
 from screening.transactions.schema import Matrix
 
@@ -50,18 +48,26 @@ Counting = Collection[str] | None
 """The names of the files of rows that count; ``None``: every one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    values: Matrix
-    labels: NDArray[np.int8]
-    marks: Marks
+class Live(Protocol):
+    """What the API was asked; false if it never was."""
+
+    def within(self, since: float, until: float) -> Past:
+        """Return the rows from a time to before another."""
+
+    def __bool__(self) -> bool: ...
 
 
 class Context:
     """What one detector has seen. Safe across processes: a part appears and goes as a whole."""
 
     def __init__(
-        self, instance: Path, detector: Detector, *, counting: Counting, told: str = "of all users' files"
+        self,
+        instance: Path,
+        detector: Detector,
+        *,
+        counting: Counting,
+        told: str = "of all users' files",
+        live: Live | None = None,
     ) -> None:
         """Say whose past it is.
 
@@ -70,8 +76,10 @@ class Context:
             detector: what has seen the rows.
             counting: which files count. The rows that the detector was trained on always do.
             told: of whose files the rows are, in words.
+            live: what the API was asked.
         """
         self._told = told
+        self._live = live
         self._counting = None if counting is None else frozenset(counting)
         self._folder = instance / "context" / f"{detector.name}-{detector.fingerprint[:16]}"
         self._training = instance / "detectors" / detector.name / TRAINED_ON
@@ -101,7 +109,8 @@ class Context:
     def told(self) -> str:
         """Of whose files the rows are, in words."""
         trained = " and of the detector's training file" if self._training.is_file() else ""
-        return self._told + trained
+        asked = " and of the API" if self._live else ""
+        return self._told + asked + trained
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Changes whenever what is remembered changes.
@@ -140,22 +149,19 @@ class Context:
         label if any of them knows it. Rows that are themselves among ``rows`` don't count: sending a file again
         must not find its own rows in the past.
         """
-        parts = [part for part in self._parts(rows) if len(part.values)]
+        parts = [part for part in self._parts(rows) if len(part)]
+        bounds = self._bounds(rows)
+        if self._live and bounds is not None:
+            parts.append(self._live.within(*bounds))
         if not parts:
             return None
-        values = np.concatenate([part.values for part in parts])
-        labels = np.concatenate([part.labels for part in parts])
-        marks = np.concatenate([part.marks for part in parts])
-        order = np.argsort(
-            labels < 0, kind="stable"
-        )  # those with a label first: unique keeps the first of each
-        _, first = np.unique(marks[order], return_index=True)
-        kept = order[first]
+        found = joined(parts)
         if rows is not None:
-            kept = kept[~np.isin(marks[kept], row_marks(rows))]
-        return Past(values[kept], labels[kept]) if len(kept) else None
+            others = ~np.isin(row_marks(found.values), row_marks(rows))
+            found = Past(found.values[others], found.labels[others])
+        return found if len(found) else None
 
-    def _parts(self, rows: Matrix | None) -> Iterator[_Part]:
+    def _parts(self, rows: Matrix | None) -> Iterator[Past]:
         """The rows of each file that may count, no more than ``MOST_ROWS`` in all: which ones is known before any is
         kept in memory. A file that is damaged is left out as a whole.
         """
@@ -171,7 +177,7 @@ class Context:
                 continue
             ties -= used
             # equal rows have one time: of each all or none are here, but for those of the very oldest time
-            yield _Part(values, labels, row_marks(values))
+            yield Past(values, labels)
 
     def _chosen(
         self, path: Path, rows: Matrix | None, oldest: float, ties: int
@@ -283,11 +289,11 @@ class Recollections:
         self._lock = threading.Lock()
         self._known: OrderedDict[object, PastIndex | None] = OrderedDict()
 
-    def of(self, detector: Detector, context: Context) -> Seen:
-        """What is known when a few transactions are to be scored now, of what counts for the caller."""
+    def of(self, detector: Detector, context: Context) -> PastIndex | None:
+        """Return the rows of files that count when a few transactions are scored now; ``None`` without any."""
         definition = detector.vectorizer.definition
         if definition is None or not definition.looks_back:
-            return NOTHING
+            return None
         key = detector.fingerprint, context.stamp()
         with self._lock:  # one thread reads and sorts, the others wait for it
             if key not in self._known:
@@ -296,7 +302,7 @@ class Recollections:
             self._known.move_to_end(key)
             while len(self._known) > MOST_PASTS:
                 self._known.popitem(last=False)
-            return Seen(past=self._known[key])
+            return self._known[key]
 
 
 def forget(instance: Path, name: str) -> None:
@@ -358,6 +364,19 @@ def _array(stream: IO[bytes], kind: np.dtype[Any], count: int) -> NDArray[Any]:
     if len(data) < count * kind.itemsize:
         raise EOFError("it is cut off")
     return np.frombuffer(data, kind)
+
+
+def joined(parts: Sequence[Past]) -> Past:
+    """Return the rows of several pasts as one: a row counts as often as in the one that has it most often, with its
+    label if any of them knows it.
+    """
+    values = np.concatenate([part.values for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    marks = np.concatenate([row_marks(part.values) for part in parts])
+    order = np.argsort(labels < 0, kind="stable")  # those with a label first: unique keeps the first of each
+    _, first = np.unique(marks[order], return_index=True)
+    kept = order[first]
+    return Past(values[kept], labels[kept])
 
 
 def row_marks(values: Matrix) -> Marks:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import update
+
 from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.identity import TransactionId
-from screening.ledger.tables import Label
+from screening.ledger.tables import Label, VelocityRow
 
 FEED = "feed"
 """The source of labels that programs send: chargebacks, and decisions made elsewhere."""
@@ -34,7 +36,7 @@ class Labels:
         self._tables = tables
 
     def say(self, said: Sequence[LaterLabel], by: str, source: str = FEED) -> None:
-        """Keep labels, all or none; the last one of a transaction counts."""
+        """Keep labels, all or none; the last one of a transaction counts, also for what looks back on it."""
         moment = now()
         with self._tables.write() as session:
             for each in said:
@@ -48,4 +50,7 @@ class Labels:
                         by=by,
                         written=moment,
                     )
+                )
+                session.execute(
+                    update(VelocityRow).where(VelocityRow.id == str(each.id)).values(label=each.label)
                 )

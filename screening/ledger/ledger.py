@@ -14,10 +14,12 @@ from screening.infra.database import Database
 from screening.ledger.labels import Labels
 from screening.ledger.tables import Segment, open_tables
 from screening.ledger.tail import Tail
+from screening.ledger.velocity.store import Velocity
 
 if TYPE_CHECKING:
     from screening.ledger.compaction import Compaction
     from screening.ledger.questions import Questions
+    from screening.ledger.rebuilding import Rebuilding
     from screening.ledger.sealing import Sealing
     from screening.ledger.segments import Segments
 
@@ -30,6 +32,7 @@ class Ledger:
     tables: Database
     tail: Tail
     labels: Labels
+    velocity: Velocity
 
     @classmethod
     def open(cls, instance: Path, database_url: str, durability: str = "full") -> Self:
@@ -44,7 +47,8 @@ class Ledger:
             NotReady, BadSetting: its tables can't be used.
         """
         tables = open_tables(instance, database_url, durability)
-        return cls(instance, tables, Tail(tables), Labels(tables))
+        velocity = Velocity(tables)
+        return cls(instance, tables, Tail(tables, velocity), Labels(tables), velocity)
 
     def require_manifest(self) -> None:
         """See that the segments of the folder have a manifest.
@@ -83,6 +87,13 @@ class Ledger:
         from screening.ledger.compaction import Compaction
 
         return Compaction(self.tables, self.segments)
+
+    @cached_property
+    def rebuilding(self) -> Rebuilding:
+        """What makes the velocity state of the decisions."""
+        from screening.ledger.rebuilding import Rebuilding
+
+        return Rebuilding(self.tables, self.segments, self.sealing, self.velocity)
 
     @cached_property
     def questions(self) -> Questions:

@@ -6,7 +6,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, Index, Integer, LargeBinary, String, event
+from sqlalchemy import (
+    BigInteger,
+    Double,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    event,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -17,7 +28,8 @@ FILE, API = "file", "api"
 """Where a transaction came in."""
 LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
-SCHEMA = Schema("screening.ledger:migrations", "0002", "ledger_version")
+SCHEMA = Schema("screening.ledger:migrations", "0003", "ledger_version")
+WHOLE = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Base(DeclarativeBase):
@@ -121,6 +133,67 @@ class Label(Base):
     source: Mapped[str] = mapped_column(String(16))
     by: Mapped[str] = mapped_column(String(64))
     written: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class VelocitySubject(Base):
+    """A detector, as it was trained once, whose transactions look back: what its velocity state has seen."""
+
+    __tablename__ = "ledger_velocity_subjects"
+    __table_args__ = (UniqueConstraint("detector", "fingerprint"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    detector: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    horizon: Mapped[float] = mapped_column(Double)
+    """Seconds that its features look back at most."""
+    last: Mapped[int] = mapped_column(WHOLE)
+    """The number of the row that came last."""
+    late: Mapped[int] = mapped_column(WHOLE)
+    """Rows that were earlier than one that had come before them."""
+    repeated: Mapped[int] = mapped_column(WHOLE)
+    """Rows that were there already, as they are."""
+    newest: Mapped[float | None] = mapped_column(Double)
+    """The latest time of its rows."""
+    built: Mapped[float | None] = mapped_column(Double)
+    """When it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
+
+
+class VelocityRow(Base):
+    """A transaction of the API as its detector reads it."""
+
+    __tablename__ = "ledger_velocity_rows"
+    __table_args__ = (
+        Index("ledger_velocity_by_id", "id"),
+        Index("ledger_velocity_by_time", "subject", "time"),
+        {"sqlite_with_rowid": False},
+    )
+
+    subject: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seq: Mapped[int] = mapped_column(WHOLE, primary_key=True)
+    id: Mapped[str] = mapped_column(String(36))
+    """The transaction's id."""
+    owner: Mapped[str] = mapped_column(String(64))
+    shared: Mapped[bool]
+    """Whether it counts for all, as the rows of a manager do."""
+    time: Mapped[float] = mapped_column(Double)
+    label: Mapped[int] = mapped_column(SmallInteger)
+    """1 for fraud, 0 for none, -1 where it isn't known."""
+    cells: Mapped[bytes] = mapped_column(LargeBinary)
+    """float64 of each column of the contract."""
+
+
+class VelocityEntity(Base):
+    """An entity of a transaction: where it stands by entity and time."""
+
+    __tablename__ = "ledger_velocity_entities"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    subject: Mapped[int] = mapped_column(Integer, primary_key=True)
+    place: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    """Of the entity's column in the contract."""
+    cell: Mapped[float] = mapped_column(Double, primary_key=True)
+    time: Mapped[float] = mapped_column(Double, primary_key=True)
+    seq: Mapped[int] = mapped_column(WHOLE, primary_key=True)
 
 
 def open_tables(instance: Path, database_url: str, durability: str = "full") -> Database:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ from screening.errors import ScreeningError
 from screening.infra.database import Database, DriverWrite
 from screening.ledger.group_commit import GroupCommit
 from screening.ledger.tables import Answered, TailRow
+from screening.ledger.velocity.entries import Overtaken, VelocityEntry
+from screening.ledger.velocity.store import Velocity
 
 SEAL_ROWS, SEAL_SECONDS = 2_000, 30.0
 """The tail is sealed when it has so many rows, or when one is so old."""
@@ -84,18 +87,28 @@ class Entry:
     """What the request is answered."""
     request: Repeatable | None = None
     """With which key it came, if with one."""
+    velocity: VelocityEntry | None = None
+    """What later transactions look back on, for a detector that does."""
 
     @classmethod
-    def of(cls, owner: str, kept: Kept, answer: bytes, request: Repeatable | None = None) -> Self:
+    def of(
+        cls,
+        owner: str,
+        kept: Kept,
+        answer: bytes,
+        request: Repeatable | None = None,
+        velocity: VelocityEntry | None = None,
+    ) -> Self:
         """Return an entry of these rows, written as JSON before anybody's lock is held."""
-        return cls(owner, kept.rows, _encode(kept), answer, request)
+        return cls(owner, kept.rows, _encode(kept), answer, request, velocity)
 
 
 class Tail:
     """The rows of the API that aren't sealed yet."""
 
-    def __init__(self, tables: Database) -> None:
+    def __init__(self, tables: Database, velocity: Velocity) -> None:
         self._tables = tables
+        self._velocity = velocity
         self._group: GroupCommit[Entry, bytes | Exception] = GroupCommit(self._add)
 
     def add(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
@@ -105,7 +118,8 @@ class Tail:
 
         Returns:
             of each the answer: the first one where the same request was answered meanwhile, and nothing more was kept.
-            Or why it was not kept: :class:`OtherRequest`, or what the database said of this one alone.
+            Or why it was not kept: :class:`OtherRequest`, what the database said of this one alone, or
+            :class:`~screening.ledger.velocity.entries.Overtaken`: it is to be scored again.
 
         Raises:
             DatabaseError: nothing was kept.
@@ -118,29 +132,69 @@ class Tail:
         except (DataError, IntegrityError) as problem:
             if len(entries) == 1:
                 return [problem]
-        # one of them can't be written, and the others mustn't suffer from it
-        return [result for entry in entries for result in self._add([entry])]
+        # one of them can't be written, and the others mustn't suffer from it; those who saw its rows are scored again
+        found: list[bytes | Exception] = []
+        alone = Counter(id(entry.velocity.company) for entry in entries if entry.velocity is not None)
+        for entry in entries:
+            in_company = entry.velocity is not None and alone[id(entry.velocity.company)] > 1
+            found += [Overtaken()] if in_company else self._add([entry])
+        return found
 
     def _commit(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
         written = time.time()
         results: list[bytes | Exception] = [entry.answer for entry in entries]
-        repeated: set[int] = set()
         with self._tables.driver_write() as write:
+            if any(entry.velocity is not None for entry in entries):
+                self._velocity.begin(write)
+            out = self._overtaken(write, entries)
             # their keys in one order in every process: two that wait for each other's would wait for ever
             repeatable = [(entry.request, place) for place, entry in enumerate(entries) if entry.request]
             for request, place in sorted(repeatable, key=lambda each: (each[0].owner, each[0].key, each[1])):
+                if place in out:
+                    continue
                 first = _first(write, request, entries[place].answer, written)
                 if first is not None:
                     results[place] = first
-                    repeated.add(place)
+                    out.add(place)
+            for place in out:
+                if results[place] is entries[place].answer:
+                    results[place] = Overtaken()
+            kept = [entry for place, entry in enumerate(entries) if place not in out]
             rows = [
                 {"owner": entry.owner, "rows": entry.rows, "written": written, "payload": entry.payload}
-                for place, entry in enumerate(entries)
-                if place not in repeated
+                for entry in kept
             ]
             if rows:
                 write.many(ADD_ROW, rows)
+            self._velocity.add(write, [entry.velocity for entry in kept if entry.velocity is not None])
         return results
+
+    def _overtaken(self, write: DriverWrite, entries: Sequence[Entry]) -> set[int]:
+        """Return which entries are to be scored again, with all whose rows were scored together with theirs.
+
+        Also those of a company of which one was answered before under its key: its rows aren't added again.
+        """
+        out: set[object] = set()
+        before: list[VelocityEntry] = []
+        for entry in entries:
+            mine = entry.velocity
+            if mine is None or mine.company in out:
+                continue
+            if self._velocity.overtaken(write, mine, before):
+                out.add(mine.company)
+            before.append(mine)
+        shared = Counter(entry.velocity.company for entry in entries if entry.velocity is not None)
+        for entry in entries:
+            mine = entry.velocity
+            if mine is None or entry.request is None or shared[mine.company] == 1:
+                continue
+            if _earlier(write, entry.request) is not None:
+                out.add(mine.company)
+        return {
+            place
+            for place, entry in enumerate(entries)
+            if entry.velocity is not None and entry.velocity.company in out
+        }
 
     def answered(self, request: Repeatable) -> bytes | None:
         """Return what a request was answered under its key; ``None`` for a new one.

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
@@ -21,7 +22,9 @@ from screening.ledger import identity
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
 from screening.ledger.tail import Entry, Repeatable
-from screening.realtime.entries import columns_of
+from screening.ledger.velocity.entries import Overtaken, VelocityEntry
+from screening.ledger.velocity.live_past import LivePast
+from screening.realtime.entries import columns_of, labels_of
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import Transactions
@@ -29,6 +32,8 @@ from screening.transactions.schema import Transactions
 _json = msgspec.json.Encoder().encode
 MOST_TOGETHER = 16
 """A request with more rows than this gains nothing by being scored together with others."""
+MOST_ATTEMPTS, MOST_TOGETHER_ATTEMPTS = 40, 4
+"""So often requests are scored again that others overtake, and so often together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,8 @@ class Caller:
     """The id of the API key, where one was shown."""
     request: str | None = None
     """The number of the request."""
+    shared: bool = False
+    """Whether its transactions count as everybody's past, as a manager's do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +67,29 @@ class Question:
     repeatable: Repeatable | None = None
     """Under which key the request may be sent again."""
 
+    @property
+    def live(self) -> LivePast | None:
+        """What its rows look back on and are added to, if its detector looks back."""
+        return self.history.past if isinstance(self.history.past, LivePast) else None
+
 
 Answer = bytes | Exception
 """JSON, or why there is none."""
+
+
+class Busy(ScreeningError):
+    """Others were faster, again and again."""
+
+    status = 503
+    title = "Too many transactions of one entity at once"
+
+    @classmethod
+    def now(cls) -> Busy:
+        """Return what a request is told that was overtaken too often."""
+        return cls(
+            "Other transactions of the same card, account or terminal came in faster than this one could be scored.",
+            remedy="Send it again; nothing was kept of it.",
+        )
 
 
 def decide(
@@ -75,8 +102,9 @@ def decide(
     """Score the transactions of some requests, keep the decisions, and return the answers; they are kept when this
     returns.
 
-    Requests that are decided together share the calls of the net and the commit, and nothing else: each gets the
-    answer that it would get alone.
+    Requests that are decided together share the calls of the net and the commit. Where a detector looks back, they are
+    decided as if they had come in the order of their transactions' times; where another process kept a row meanwhile
+    that counts for one of them, it is scored again.
 
     Args:
         questions: the requests.
@@ -88,22 +116,57 @@ def decide(
         of each request its answer, or why it has none: a :class:`ScreeningError` (a transaction can't be scored, the
         key was used for another request), or what the database said. Nothing is kept of such a request.
     """
+    answers: list[Answer | None] = [None] * len(questions)
+    for attempt in range(MOST_ATTEMPTS):
+        left = [place for place, answer in enumerate(answers) if answer is None]
+        if not left:
+            break
+        if attempt >= MOST_TOGETHER_ATTEMPTS:  # the last way: one after the other
+            for place in left:
+                (answers[place],) = _attempt([questions[place]], ledger, threshold, probabilities)
+            continue
+        for place, answer in zip(
+            left, _attempt([questions[each] for each in left], ledger, threshold, probabilities), strict=True
+        ):
+            answers[place] = answer
+    return [Busy.now() if answer is None else answer for answer in answers]
+
+
+def _attempt(
+    questions: Sequence[Question], ledger: Ledger, threshold: float, probabilities: Probabilities
+) -> list[Answer | None]:
+    """Decide on some requests; ``None`` for those on which it has to be tried again."""
     answers: list[Answer | None] = [_answered(question, ledger) for question in questions]
     new = [place for place, answer in enumerate(answers) if answer is None]
+    new = _once(questions, new)
     entries: dict[int, Entry] = {}
     for place, scored in _scored([questions[place] for place in new], threshold, probabilities):
         if isinstance(scored, Exception):
             answers[new[place]] = scored
         else:
-            entries[new[place]] = _entry(questions[new[place]], *scored, threshold)
+            entries[new[place]] = _entry(questions[new[place]], scored, threshold)
     if entries:
         try:
             kept = ledger.tail.add(list(entries.values()))
         except Exception as problem:  # noqa: BLE001 -- each request is told
             kept = [problem] * len(entries)
         for place, answer in zip(entries, kept, strict=True):
-            answers[place] = answer
-    return [RuntimeError("a request was left out") if answer is None else answer for answer in answers]
+            answers[place] = None if isinstance(answer, Overtaken) else answer
+    return answers
+
+
+def _once(questions: Sequence[Question], places: Sequence[int]) -> list[int]:
+    """Leave out requests that came twice: the second one gets the answer of the first."""
+    found: list[int] = []
+    keys: set[tuple[str, str]] = set()
+    for place in places:
+        request = questions[place].repeatable
+        if request is not None:
+            if (request.owner, request.key) in keys:
+                continue
+            keys.add((request.owner, request.key))
+        found.append(place)
+    return found
 
 
 def _answered(question: Question, ledger: Ledger) -> Answer | None:
@@ -115,7 +178,17 @@ def _answered(question: Question, ledger: Ledger) -> Answer | None:
         return problem
 
 
-_Made = tuple[Transactions, Scored]
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was found for one request."""
+
+    rows: Transactions
+    scored: Scored
+    labels: NDArray[np.int8] | None
+    """What the transactions say themselves that they are, where their detector looks back."""
+    read_at: int
+    repeated: int
+    company: object
 
 
 def _scored(
@@ -131,8 +204,8 @@ def _scored(
         except ScreeningError as problem:
             found.append((place, problem))
             continue
-        # where a detector looks back, the rows of one request tell of each other, and not of another's
-        alone = len(rows) > (1 if detector.vectorizer.looks_back else MOST_TOGETHER)
+        # where a detector looks back, rows that are scored together see each other: only where they may
+        alone = len(rows) > MOST_TOGETHER or (detector.vectorizer.looks_back and question.live is None)
         same = -1 - place if alone else id(question.history.past)
         together[id(detector), same].append((place, rows))
     for group in together.values():
@@ -149,10 +222,14 @@ def _of_group(
     """Score questions of one detector in one pass; one by one if that fails, since a message counts its own rows."""
     first = questions[group[0][0]]
     every = [rows for _, rows in group]
-    rows, history = every[0], first.history
+    rows, history, live = every[0], first.history, first.live
     if len(group) > 1:
         rows = Transactions(rows.columns, np.concatenate([each.values for each in every]))
-        history = replace(history, apart=True)
+    labels: NDArray[np.int8] | None = None
+    if first.detector.vectorizer.looks_back:
+        contract = first.detector.contract
+        labels = np.concatenate([labels_of(questions[place].transactions, contract) for place, _ in group])
+        history = replace(history, labels=labels)
     try:
         whole = score(rows, first.detector, history, threshold=threshold, probabilities=probabilities)
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
@@ -160,19 +237,29 @@ def _of_group(
             return [(group[0][0], problem)]
         return [made for each in group for made in _of_group([each], questions, threshold, probabilities)]
     found: list[tuple[int, _Made | Exception]] = []
+    company = object()
     start = 0
     for place, own in group:
-        found.append((place, (own, whole.part(start, start + len(own)))))
-        start += len(own)
+        stop = start + len(own)
+        made = _Made(
+            own,
+            whole.part(start, stop),
+            None if labels is None else labels[start:stop],
+            0 if live is None else live.read_at,
+            0 if live is None else int(np.count_nonzero(live.repeated[start:stop])),
+            company,
+        )
+        found.append((place, made))
+        start = stop
     return found
 
 
-def _entry(question: Question, rows: Transactions, scored: Scored, threshold: float) -> Entry:
+def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     detector, caller = question.detector, question.caller
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
-    answers = _answers(question, scored, origin, threshold)
-    kept = columns_of(question.transactions, rows, scored, detector.contract)
+    answers = _answers(question, made.scored, origin, threshold)
+    kept = columns_of(question.transactions, made.rows, made.scored, detector.contract)
     kept.same |= {
         "source": API,
         "origin": origin.hex(),
@@ -185,7 +272,20 @@ def _entry(question: Question, rows: Transactions, scored: Scored, threshold: fl
         "threshold": threshold,
     }
     body = _json(answers[0] if question.single else {"results": answers})
-    return Entry.of(caller.owner, kept, body, question.repeatable)
+    velocity = None
+    if question.live is not None and made.labels is not None:
+        velocity = VelocityEntry(
+            subject=question.live.subject,
+            viewer=question.live.viewer,
+            shared=caller.shared,
+            values=made.rows.values,
+            labels=made.labels,
+            ids=tuple(answer["id"] for answer in answers),
+            read_at=made.read_at,
+            repeated=made.repeated,
+            company=made.company,
+        )
+    return Entry.of(caller.owner, kept, body, question.repeatable, velocity)
 
 
 def _answers(question: Question, scored: Scored, origin: bytes, threshold: float) -> list[dict[str, Any]]:

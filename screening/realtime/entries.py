@@ -9,6 +9,9 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from screening.ledger import fields, money
 from screening.ledger.tables import LATEST_SECONDS
 from screening.ledger.tail import Kept
@@ -134,6 +137,16 @@ def _text(value: Any) -> str | None:
     if value is None or isinstance(value, (bool, list, dict)):
         return None
     return plain_text(str(value))
+
+
+def labels_of(given: Given, contract: ColumnContract) -> NDArray[np.int8]:
+    """Return what transactions say themselves that they are, int8 (rows,), -1 where they don't."""
+    found = np.full(len(given), -1, np.int8)
+    for number, (mapping, place) in enumerate(zip(given, _places_of(given, contract), strict=True)):
+        label = None if place.label is None else _label(mapping, place.label)
+        if label is not None:
+            found[number] = label
+    return found
 
 
 def _label(mapping: Mapping[str, Any], name: str | None) -> int | None:

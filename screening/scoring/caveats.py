@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from screening.detectors.detector import Detector
 from screening.detectors.model_card import Profile
 from screening.detectors.vectorizer import Seen
-from screening.features import PastIndex
+from screening.features import Past
 from screening.features.definitions.feature import number
 from screening.transactions.schema import Matrix, Role, Transactions
 
@@ -48,7 +48,7 @@ def _alone(detector: Detector, transactions: Transactions, history: Seen) -> NDA
     if definition is None or not definition.looks_back:
         return np.zeros(len(transactions), bool)
     past = history.indexed(definition).past
-    if not isinstance(past, PastIndex):
+    if past is None or isinstance(past, Past):  # sorted, it is no plain past any more
         return np.ones(len(transactions), bool)
     return ~past.knows(transactions.values)
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import NOTHING, Seen
 from screening.ledger.history import Context, Recollections
+from screening.ledger.velocity.entries import Viewer
+from screening.ledger.velocity.live_past import LivePast, LiveRows
+from screening.ledger.velocity.store import Velocity
 from screening.settings import Settings
 from screening.uploads.screenings import History
 
@@ -23,6 +26,7 @@ class HistoryPolicy:
 
     settings: Settings
     history: History
+    velocity: Velocity
 
     def context(self, detector: Detector, owner: str | None) -> Context:
         """Return what a detector has seen, as it counts for a user's file.
@@ -34,11 +38,24 @@ class HistoryPolicy:
         policy, counting = self.settings.history_policy, None
         if policy != ALL:
             counting = self.history.counting(detector.fingerprint, owner, for_all=policy == MANAGERS)
-        return Context(self.settings.instance, detector, counting=counting, told=self._told(owner))
+        subject = self.velocity.subject(detector)
+        live = None if subject is None else LiveRows(self.velocity, subject, self._viewer(owner))
+        return Context(self.settings.instance, detector, counting=counting, told=self._told(owner), live=live)
 
     def seen(self, kept: Recollections, detector: Detector, owner: str) -> Seen:
-        """Return what counts when a user has a few transactions scored now, sorted, and kept in ``kept``."""
-        return kept.of(detector, self.context(detector, owner)) if detector.vectorizer.looks_back else NOTHING
+        """Return what counts when a user has a few transactions scored now: rows of files, sorted, and kept in
+        ``kept``, and what the API was asked before.
+        """
+        definition, subject = detector.vectorizer.definition, self.velocity.subject(detector)
+        if definition is None or subject is None:
+            return NOTHING
+        files = kept.of(detector, self.context(detector, owner))
+        return Seen(past=LivePast(definition, files, self.velocity, subject, self._viewer(owner)))
+
+    def _viewer(self, owner: str | None) -> Viewer:
+        """Return which rows of the API count for a user."""
+        policy = self.settings.history_policy
+        return Viewer((owner or "").casefold(), everybody=policy == ALL, shared=policy == MANAGERS)
 
     def _told(self, owner: str | None) -> str:
         if self.settings.history_policy == ALL:

@@ -16,6 +16,7 @@ from screening.infra.wake_signal import Signals
 from screening.intake import Answers, Kind
 from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
+from screening.ledger.velocity.store import Velocity
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import card_tokens, deletion, preflight
@@ -43,9 +44,12 @@ class ScreeningJob:
         history: History,
         detectors: Detectors,
         signals: Signals,
+        *,
+        velocity: Velocity,
         probabilities: Probabilities = own_probabilities,
     ) -> None:
-        """``probabilities`` is asked for the probabilities of some rows."""
+        """``velocity`` knows what the API was asked, ``probabilities`` is asked for the probabilities of some rows."""
+        self._velocity = velocity
         self.queue = history
         self._recordings = Recordings(history.database, signals)
         self.probabilities = probabilities
@@ -167,7 +171,7 @@ class ScreeningJob:
             if ends.wait(TURN_SECONDS):
                 self._passed_over.clear()
             lease.note()
-        return HistoryPolicy(self._settings, self.queue).context(detector, job.owner)
+        return HistoryPolicy(self._settings, self.queue, self._velocity).context(detector, job.owner)
 
     def recall_for(self, job: Screening) -> Callable[[list[str]], Mapping | None]:
         """Return what gives the mapping of a header: what the user said of this file, or what was said of its like."""

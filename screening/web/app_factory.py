@@ -29,8 +29,9 @@ from screening.uploads.instance_check import claim, is_new
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
 from screening.web.api.lean_path import LeanPath
-from screening.web.cli import commands, keys, ledger, train, users
+from screening.web.cli import commands, keys, train, users
 from screening.web.cli import detectors as detector_commands
+from screening.web.cli import ledger as ledger_commands
 from screening.web.http import errors, guard, sessions
 from screening.web.http.front import Front
 from screening.web.http.proxies import TrustedProxies
@@ -81,6 +82,7 @@ def create_app(
     signals = Signals.of(settings.instance)
     history, states = History(database, signals), DetectorStates(database)
     detectors_here = Detectors(settings, states)
+    ledger = Ledger.open(settings.instance, settings.database_url, settings.ledger_durability)
     app.extensions["screening"] = Services(
         settings=settings,
         database=database,
@@ -91,9 +93,9 @@ def create_app(
         trainings=Trainings(database, signals),
         signals=signals,
         recollections=Recollections(),
-        policy=HistoryPolicy(settings, history),
+        policy=HistoryPolicy(settings, history, ledger.velocity),
         mappings=Mappings(database),
-        ledger=Ledger.open(settings.instance, settings.database_url, settings.ledger_durability),
+        ledger=ledger,
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),
@@ -128,7 +130,7 @@ def create_app(
     app.cli.add_command(detector_commands.detectors)
     app.cli.add_command(keys.keys)
     app.cli.add_command(train.train)
-    app.cli.add_command(ledger.ledger)
+    app.cli.add_command(ledger_commands.ledger)
     return app
 
 

@@ -73,7 +73,14 @@ class Worker:
         self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None
         self._files = Runner(
             [
-                ScreeningJob(settings, history, detectors, self._signals, probabilities),
+                ScreeningJob(
+                    settings,
+                    history,
+                    detectors,
+                    self._signals,
+                    velocity=ledger.velocity,
+                    probabilities=probabilities,
+                ),
                 RecordingJob(settings, recordings, history, detectors, ledger),  # when no file waits
             ],
             f"worker-{number}",

@@ -140,6 +140,7 @@ class Upkeep:
 
     def _tidy_ledger(self) -> None:
         oldest = self._oldest_kept()
+        self._ledger.velocity.prune(None if oldest is None else oldest.timestamp())
         if oldest is not None and (rows := self._ledger.segments.expire(oldest)):
             log.info("%d decisions older than %d days left the ledger", rows, self._settings.keep_ledger_days)
             self._audit.record("ledger_expired", rows=rows, kept_days=self._settings.keep_ledger_days)

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.computation.apart import divided
 from screening.features.computation.entities import fill_history
 from screening.features.computation.entity_history import History
 from screening.features.computation.matrix import Sheet
-from screening.features.computation.past import Past, PastIndex
+from screening.features.computation.past import Earlier, Past
 from screening.features.computation.rowwise import fill_rows
 from screening.features.computation.timeline import Timeline
 from screening.features.definitions.definition import Definition
@@ -31,7 +30,7 @@ def compute(
     values: Matrix,
     *,
     labels: Labels | None = None,
-    past: Past | PastIndex | None = None,
+    past: Past | Earlier | None = None,
     start: int = 0,
     stop: int | None = None,
 ) -> Features:
@@ -61,7 +60,7 @@ def iterate(
     values: Matrix,
     *,
     labels: Labels | None = None,
-    past: Past | PastIndex | None = None,
+    past: Past | Earlier | None = None,
     block: int = BLOCK,
 ) -> Iterator[Features]:
     """The features of all rows in blocks, float32 (``block`` rows or fewer, features), in the order of the rows.
@@ -79,39 +78,20 @@ def iterate(
         del sheet
 
 
-def compute_apart(definition: Definition, values: Matrix, past: PastIndex | None) -> Features:
-    """The features of rows that know nothing of each other, float32 (rows, features), in the order of the rows.
-
-    Args:
-        definition: what the features are; they look back.
-        values: float64 (n, columns of the contract); of each row :func:`compute` would give the same alone.
-        past: earlier rows.
-    """
-    found = np.empty((len(values), len(definition.features)), np.float32)
-    for rows, told_apart, earlier in divided(definition, values, past):
-        history = History(definition, Timeline(definition, told_apart, None, earlier))
-        for begin, end, scene in history.scenes(0, len(told_apart)):
-            own = slice(rows.start + begin, rows.start + end)
-            sheet = _alone(definition, values[own])  # what a row says itself is in its cells as they came
-            fill_history(scene, sheet)
-            found[own] = sheet.finite().T
-    return found
-
-
 def _sheets(
     definition: Definition,
     values: Matrix,
     rows: slice,
     *,
     labels: Labels | None,
-    past: Past | PastIndex | None,
+    past: Past | Earlier | None,
 ) -> Iterator[Features]:
     """The features of some rows, (features, rows), a part of the rows at a time."""
     if not definition.looks_back:
         for begin in range(rows.start, rows.stop, BLOCK):
             yield _alone(definition, values[begin : min(begin + BLOCK, rows.stop)]).finite()
         return
-    if isinstance(past, PastIndex):
+    if past is not None and not isinstance(past, Past):
         past = past.related(values[rows])
     history = History(definition, Timeline(definition, values, labels, past))
     for begin, end, scene in history.scenes(rows.start, rows.stop):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,65 @@ class Past:
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+class Earlier(Protocol):
+    """Whoever knows earlier rows, and gives those that may count for a few rows."""
+
+    def related(self, values: Matrix) -> Past:
+        """Return the rows that may count for ``values`` (n, columns of the contract)."""
+
+    def knows(self, values: Matrix) -> NDArray[np.bool_]:
+        """Tell whether any entity of each row has been seen, at whatever time, bool (n,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Rows that have a cell in a column, from one time to another, both included."""
+
+    column: str
+    cell: float
+    since: float
+    until: float
+
+
+def wanted_for(definition: Definition, values: Matrix) -> list[Wanted]:
+    """Return what may count for some rows: features tell of earlier rows with one of a row's entities only.
+
+    Args:
+        definition: what the features are; they look back.
+        values: float64 (n, columns of the contract).
+    """
+    columns = definition.contract.columns
+    times = values[:, columns.index(str(definition.contract.time))]
+    times = times[~np.isnan(times)]
+    if not len(times):
+        return []
+    since, until = float(times.min()) - definition.horizon - 1.0, float(times.max())
+    found = []
+    for name in definition.tracked:
+        cells = np.unique(values[:, columns.index(name)])
+        found += [Wanted(name, cell, since, until) for cell in cells[~np.isnan(cells)].tolist()]
+    return found
+
+
+def wanted_of_frauds(definition: Definition, past: Past) -> list[Wanted]:
+    """Return what was usual for the others in known frauds among some rows: their rows of the longest window before."""
+    frauds = past.values[past.labels == 1]
+    if not len(frauds):
+        return []
+    columns = definition.contract.columns
+    times = frauds[:, columns.index(str(definition.contract.time))]
+    back = definition.options.windows[-1] + 1.0
+    found = []
+    for name in sorted(
+        {partner for entity in definition.tracked for partner in usual_of(definition, entity)}
+    ):
+        cells = frauds[:, columns.index(name)]
+        for cell in np.unique(cells[~np.isnan(cells)]).tolist():
+            own = times[cells == cell]
+            found.append(Wanted(name, cell, float(own.min()) - back, float(own.max())))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +143,20 @@ class PastIndex:
         return found
 
     def related(self, values: Matrix) -> Past:
-        """The rows that may count for ``values`` (n, columns of the contract), in the order of the past."""
-        times = self._column(values, self._definition.contract.time) if self._sorted else np.empty(0)
-        times = times[~np.isnan(times)]
-        if not len(times):
-            return self._rows(np.empty(0, np.int64))
-        since, until = float(times.min()) - self._definition.horizon - 1.0, float(times.max())
-        parts = []
-        for name, column in self._sorted.items():
-            cells = np.unique(self._column(values, name))
-            cells = cells[~np.isnan(cells)]
-            if len(cells) > FEW:
-                return self._past
-            parts += [column.within(float(cell), since, until) for cell in cells]
-        rows = np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
-        return self._rows(np.unique(np.concatenate([rows, *self._of_frauds(rows)])))
+        """Return the rows that may count for ``values`` (n, columns of the contract), in the order of the past."""
+        wanted = wanted_for(self._definition, values) if self._sorted else []
+        found = self.within(wanted)
+        return self.rows(np.union1d(found, self.within(wanted_of_frauds(self._definition, self.rows(found)))))
 
-    def _of_frauds(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """What was usual for the others in known frauds among some rows: their rows of the longest window before."""
-        frauds = self._past.values[rows[self._past.labels[rows] == 1]]
-        times = self._column(frauds, self._definition.contract.time)
-        back = self._definition.options.windows[-1] + 1.0
-        for name in {partner for entity in self._sorted for partner in usual_of(self._definition, entity)}:
-            cells = self._column(frauds, name)
-            for cell in np.unique(cells[~np.isnan(cells)]):
-                own = times[cells == cell]
-                yield self._sorted[name].within(float(cell), float(own.min()) - back, float(own.max()))
+    def within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
+        """Return which rows of the past are among the wanted ones, ascending; all of them where much is wanted."""
+        if any(count > FEW for count in Counter(each.column for each in wanted).values()):
+            return np.arange(len(self._past))
+        parts = [self._sorted[each.column].within(each.cell, each.since, each.until) for each in wanted]
+        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
-    def _rows(self, rows: NDArray[np.int64]) -> Past:
-        return Past(self._past.values[rows], self._past.labels[rows])
+    def rows(self, places: NDArray[np.int64]) -> Past:
+        """Return some rows of the past."""
+        if len(places) == len(self._past):
+            return self._past
+        return Past(self._past.values[places], self._past.labels[places])

@@ -96,7 +96,12 @@ class _Desk:
             single=single,
             detector=bound.detector,
             history=bound.history,
-            caller=Caller(owner=owner, key=sent.key, request=sent.request),
+            caller=Caller(
+                owner=owner,
+                key=sent.key,
+                request=sent.request,
+                shared=allows(sent.account.role, "decide"),
+            ),
             notes=bound.notes,
             repeatable=repeatable,
         )

@@ -1,0 +1,134 @@
+"""Makes the velocity state of the ledger, where it was lost or never made: what is missing comes, what has no decision
+goes. Nothing that is right leaves meanwhile, so transactions can be decided at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from sqlalchemy import select
+
+from screening.detectors.detector import Detector
+from screening.errors import ScreeningError
+from screening.infra.database import Database
+from screening.ledger.identity import TransactionId
+from screening.ledger.sealing import Sealing
+from screening.ledger.segments import Segments
+from screening.ledger.tables import API, Label
+from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer
+from screening.ledger.velocity.store import Velocity
+from screening.transactions.json_records import from_mappings
+
+NEEDED = ("origin", "number", "owner", "decided_at", "detector", "label", "values")
+ROWS = 2_000
+"""Rows that are entered in one transaction: nobody waits long for its lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuilding changed."""
+
+    added: int
+    removed: int
+    unreadable: int
+    """Rows of the ledger that the detector doesn't read any more: its columns were others."""
+
+
+class Rebuilding:
+    """Makes velocity states of an instance's decisions.
+
+    Args:
+        tables: the ledger's.
+        segments: what is sealed.
+        sealing: reads what isn't yet.
+        velocity: what is made.
+    """
+
+    def __init__(self, tables: Database, segments: Segments, sealing: Sealing, velocity: Velocity) -> None:
+        self._tables, self._segments, self._sealing = tables, segments, sealing
+        self._velocity = velocity
+
+    def rebuild(self, detector: Detector, shares: Callable[[str], bool]) -> Rebuilt:
+        """Make the velocity state of a detector what the ledger says, by decisions of all detectors of its name.
+
+        Args:
+            detector: whose; it looks back.
+            shares: tells of an owner whether its transactions count for all.
+
+        Raises:
+            ScreeningError: the ledger's segments changed while they were read.
+        """
+        subject = self._velocity.subject(detector)
+        if subject is None:
+            return Rebuilt(0, 0, 0)
+        added = unreadable = 0
+        known: list[str] = []
+        decided = self._velocity.clock(subject)
+        for table in self._decisions(detector.name):
+            for start in range(0, len(table), ROWS):
+                part = table.slice(start, ROWS).to_pylist()
+                rows = {str(TransactionId(row["origin"], row["number"])): row for row in part}
+                known += rows
+                for row_id, label in self._later(list(rows)):
+                    rows[row_id]["label"] = label
+                entries = [_entry(row_id, row, detector, subject) for row_id, row in rows.items()]
+                good = [
+                    replace(entry, shared=shares(entry.viewer.owner))
+                    for entry in entries
+                    if entry is not None
+                ]
+                unreadable += len(entries) - len(good)
+                added += self._velocity.complete(good)
+        removed = self._velocity.keep_only(subject, known, decided)
+        self._velocity.is_built(subject)
+        return Rebuilt(added, removed, unreadable)
+
+    def _decisions(self, detector: str) -> Iterator[pa.Table]:
+        """Yield the API's decisions of a detector, those of the tail first: what is sealed meanwhile comes again."""
+        with self._tables.read() as session:
+            yield _ordered(self._sealing.rows(session).select(NEEDED), detector)
+        for segment in self._segments.all():
+            if segment.kind != API:
+                continue
+            try:
+                table = pq.read_table(self._segments.path(segment.name), columns=list(NEEDED))
+            except FileNotFoundError:  # put together with others in this moment
+                raise ScreeningError(
+                    "The ledger's segments changed while they were read.", remedy="Do it again."
+                ) from None
+            yield _ordered(table, detector)
+
+    def _later(self, ids: list[str]) -> list[tuple[str, int]]:
+        """Return what was said later of some transactions."""
+        with self._tables.read() as session:
+            rows = session.execute(select(Label.id, Label.label).where(Label.id.in_(ids)))
+            return [(row_id, label) for row_id, label in rows]
+
+
+def _ordered(table: pa.Table, detector: str) -> pa.Table:
+    mine = table.filter(pc.equal(table["detector"], detector))
+    return mine.sort_by([("decided_at", "ascending"), ("origin", "ascending"), ("number", "ascending")])
+
+
+def _entry(row_id: str, row: Mapping[str, Any], detector: Detector, subject: Subject) -> VelocityEntry | None:
+    """Return a decision as the velocity state has it; ``None`` where the detector doesn't read it any more."""
+    try:
+        values = from_mappings([json.loads(row["values"])], detector.contract).values
+    except (ScreeningError, ValueError):
+        return None
+    return VelocityEntry(
+        subject=subject,
+        viewer=Viewer(row["owner"]),
+        shared=False,
+        values=values,
+        labels=np.array([-1 if row["label"] is None else row["label"]], np.int8),
+        ids=(row_id,),
+        read_at=0,
+    )

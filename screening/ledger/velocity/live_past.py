@@ -1,0 +1,105 @@
+"""The past of a transaction that is decided now: rows of files, and what the API was asked a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.features import Definition, Past, PastIndex, Wanted, wanted_for, wanted_of_frauds
+from screening.infra.database import DriverWrite
+from screening.ledger.history import joined, row_hashes
+from screening.ledger.velocity.entries import Subject, Viewer
+from screening.ledger.velocity.store import Velocity, past_of
+from screening.transactions.schema import Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRows:
+    """What the API was asked, for a file: as one more file of its past."""
+
+    velocity: Velocity
+    subject: Subject
+    viewer: Viewer
+
+    def within(self, since: float, until: float) -> Past:
+        """Return the rows from a time to before another."""
+        return self.velocity.span(self.subject, self.viewer, since, until)
+
+    def __bool__(self) -> bool:
+        with self.velocity.reading() as read:
+            return self.velocity.last(read, self.subject) > 0
+
+
+class LivePast:
+    """Gives a few transactions what may count for them.
+
+    A row that stands in a file and came through the API counts once, as one that stands in two files does.
+
+    Args:
+        definition: what the features are.
+        files: rows of files, sorted.
+        velocity: rows of the API.
+        subject: the detector's.
+        viewer: for whom they count.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        files: PastIndex | None,
+        velocity: Velocity,
+        subject: Subject,
+        viewer: Viewer,
+    ) -> None:
+        self._definition, self._files = definition, files
+        self._velocity = velocity
+        self.subject, self.viewer = subject, viewer
+        self.read_at = 0
+        """The last row of the API that was there when :meth:`related` was asked last."""
+        self.repeated: NDArray[np.bool_] = np.empty(0, bool)
+        """Of the rows that it was asked about, those that were there already, as they are."""
+        columns = definition.contract.columns
+        self._places = {name: place for place, name in enumerate(columns)}
+
+    def related(self, values: Matrix) -> Past:
+        """Return the rows that may count for ``values`` (n, columns of the contract)."""
+        wanted = wanted_for(self._definition, values)
+        with self._velocity.reading() as read:
+            self.read_at = self._velocity.last(read, self.subject)
+            live = self._look(read, wanted)
+            recent = past_of(list(live.values()), len(self._places))
+            self.repeated = np.isin(row_hashes(values), row_hashes(recent.values))
+            files = self._within(wanted)
+            more = wanted_of_frauds(self._definition, self._both(files, live))
+            if more:
+                files = np.union1d(files, self._within(more))
+                live |= self._look(read, more)
+        return self._both(files, live)
+
+    def _within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
+        return np.empty(0, np.int64) if self._files is None else self._files.within(wanted)
+
+    def _look(self, read: DriverWrite, wanted: Sequence[Wanted]) -> dict[int, tuple[bytes, int]]:
+        placed = [(self._places[each.column], each) for each in wanted]
+        return self._velocity.rows(read, self.subject, self.viewer, placed)
+
+    def _both(self, places: NDArray[np.int64], live: dict[int, tuple[bytes, int]]) -> Past:
+        recent = past_of([live[seq] for seq in sorted(live)], len(self._places))
+        if self._files is None or not len(places):
+            return recent
+        files = self._files.rows(places)
+        return joined([files, recent]) if len(recent) else files
+
+    def knows(self, values: Matrix) -> NDArray[np.bool_]:
+        """Tell whether any entity of each row has been seen, at whatever time, bool (n,)."""
+        found = np.zeros(len(values), bool) if self._files is None else self._files.knows(values)
+        with self._velocity.reading() as read:
+            for place in self.subject.tracked:
+                cells = values[:, place]
+                for cell in np.unique(cells[~found & ~np.isnan(cells)]).tolist():
+                    if self._velocity.has_seen(read, self.subject, self.viewer, place, cell):
+                        found |= cells == cell
+        return found
