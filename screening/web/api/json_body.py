@@ -57,7 +57,7 @@ def _texts(value: dict[str, Any] | list[Any]) -> int:
     return count
 
 
-def _parse_carefully(data: bytes, refusal: type[BadTransaction]) -> dict[str, Any]:
+def _parse_carefully(data: bytes, refusal: type[BadTransaction] = BadTransaction) -> dict[str, Any]:
     try:
         body = json.loads(data, parse_constant=_no_constant, object_pairs_hook=_once, parse_int=_short_int)
         json.dumps(body, ensure_ascii=False).encode()
