@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -196,7 +196,7 @@ def _scored(
 ) -> list[tuple[int, _Made | Exception]]:
     """Score each question's rows; each with its place, in no order."""
     found: list[tuple[int, _Made | Exception]] = []
-    together: dict[tuple[int, int], list[tuple[int, Transactions]]] = defaultdict(list)
+    together: dict[tuple[int, Hashable], list[tuple[int, Transactions]]] = defaultdict(list)
     for place, question in enumerate(questions):
         detector = question.detector
         try:
@@ -205,8 +205,9 @@ def _scored(
             found.append((place, problem))
             continue
         # where a detector looks back, rows that are scored together see each other: only where they may
-        alone = len(rows) > MOST_TOGETHER or (detector.vectorizer.looks_back and question.live is None)
-        same = -1 - place if alone else id(question.history.past)
+        live = question.live
+        alone = len(rows) > MOST_TOGETHER or (live is None and detector.vectorizer.looks_back)
+        same = place if alone else None if live is None else live.whose
         together[id(detector), same].append((place, rows))
     for group in together.values():
         found += _of_group(group, questions, threshold, probabilities)

@@ -8,7 +8,7 @@ import csv
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from screening.accounts.api_keys import MOST_BURST, MOST_PER_MINUTE
 from screening.accounts.users_text import Account
 from screening.detectors.detector import Detector
 from screening.detectors.states import State
-from screening.detectors.vectorizer import Seen
+from screening.features import PastIndex
 from screening.ledger.history import Context, Recollections
 from screening.ledger.tables import Answered, TailRow
 from screening.settings import ROOT
@@ -36,6 +36,8 @@ Row = dict[str, Any]
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 NUMBER = re.compile(rb'"request_id":"[0-9a-f]{16}"')
 COUNTED = {"x-request-id", "date"}
+LOOKING_BACK = ("payments", "ecommerce")
+ENTITIES = {"CUSTOMER_ID", "TERMINAL_ID", "user_id", "device_id", "ip_address"}
 CARD_NUMBER = "4111 1111 1111 1111"
 
 
@@ -92,6 +94,11 @@ class Desk:
         headers = [(name.lower(), value) for name, value in answer.headers]
         return Heard(answer.status_code, headers, answer.get_data())
 
+    def forget(self) -> None:
+        """As if nothing had been asked before: what was asked would count for what is asked next."""
+        for name in LOOKING_BACK:
+            self.services.ledger.velocity.forget(name)
+
     def rows(self) -> int:
         with self.services.ledger.tables.read() as session:
             return sum(session.scalars(select(TailRow.rows)))
@@ -101,6 +108,32 @@ class Desk:
 def desk(app: Flask, services: Services, team: dict[str, Account]) -> Iterator[Desk]:
     yield Desk(app, services)
     services.ledger.tables.engine.dispose()
+
+
+def strangers(bodies: Iterable[Any]) -> Iterator[Any]:
+    """The same requests, but nobody in one is anybody in another: rows of one look back on rows of the other else."""
+    for number, body in enumerate(bodies):
+        if not isinstance(body, dict) or body.get("detector") not in LOOKING_BACK:
+            yield body
+            continue
+        found = dict(body)
+        for kind in ("transaction", "transactions"):
+            given = body.get(kind)
+            if isinstance(given, dict):
+                found[kind] = _renamed(given, number)
+            elif isinstance(given, list):
+                found[kind] = [_renamed(row, number) for row in given]
+        yield found
+
+
+def _renamed(row: Row, number: int) -> Row:
+    names = {
+        name: value for name, value in row.items() if name in ENTITIES and isinstance(value, (str, float))
+    }
+    new = {name: f"{value}/{number}" for name, value in names.items() if name != "ip_address"}
+    if isinstance(row.get("ip_address"), (str, float)):
+        new["ip_address"] = f"198.51.{number // 250}.{number % 250}"
+    return {**row, **new}
 
 
 def plain(heard: Heard) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -167,7 +200,10 @@ def test_300_requests_get_the_same_both_ways(desk: Desk) -> None:
     assert len(every) >= 300
     wrong = []
     for told in every:
-        lean, flask = plain(desk.lean(told)), plain(desk.flask(told))
+        lean = plain(desk.lean(told))
+        desk.forget()
+        flask = plain(desk.flask(told))
+        desk.forget()
         if lean != flask:
             wrong.append((told.body[:100], lean[0], lean[2][:300], flask[0], flask[2][:300]))
     assert wrong == []
@@ -177,9 +213,10 @@ def test_300_requests_get_the_same_both_ways(desk: Desk) -> None:
 
 def test_together_they_get_what_they_get_alone(desk: Desk) -> None:
     given = [sample(name) for name in ("card", "ecommerce", "payments")]
-    every = [desk.told(body) for body in (*good(*given), *bad(*given))]
+    every = [desk.told(body) for body in strangers((*good(*given), *bad(*given)))]
     alone = [plain(desk.flask(told)) for told in every]
     before = desk.rows()
+    desk.forget()
     assert [plain(heard) for heard in call_together(desk.front, every)] == alone
     assert desk.rows() == 2 * before
 
@@ -280,7 +317,10 @@ def test_what_a_detector_is_said_to_be_counts_at_once_both_ways(desk: Desk, serv
         services.states.say("ecommerce", mark, state, "mia", None)
         for key, status in zip((desk.mia, desk.ana), statuses, strict=True):
             told = desk.told({"transaction": row, "detector": "ecommerce"}, key)
-            lean, flask = plain(desk.lean(told)), plain(desk.flask(told))
+            lean = plain(desk.lean(told))
+            desk.forget()
+            flask = plain(desk.flask(told))
+            desk.forget()
             assert lean == flask
             assert lean[0] == status
             assert (b"on trial" in lean[2]) == (state is State.TRIAL and status == 200)
@@ -344,7 +384,7 @@ def test_too_much_at_once_is_told_to_come_back(desk: Desk, monkeypatch: pytest.M
 def test_a_slow_detector_holds_up_nobody_else(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, usual_way = threading.Event(), Recollections.of
 
-    def slowly(self: Recollections, detector: Detector, context: Context) -> Seen:
+    def slowly(self: Recollections, detector: Detector, context: Context) -> PastIndex | None:
         assert go_on.wait(30)
         return usual_way(self, detector, context)
 

@@ -54,7 +54,7 @@ class LivePast:
         subject: Subject,
         viewer: Viewer,
     ) -> None:
-        self._definition, self._files = definition, files
+        self._definition, self.files = definition, files
         self._velocity = velocity
         self.subject, self.viewer = subject, viewer
         self.read_at = 0
@@ -63,6 +63,11 @@ class LivePast:
         """Of the rows that it was asked about, those that were there already, as they are."""
         columns = definition.contract.columns
         self._places = {name: place for place, name in enumerate(columns)}
+
+    @property
+    def whose(self) -> tuple[int, Viewer, int]:
+        """What is the same for two requests for which the same rows count."""
+        return self.subject.number, self.viewer, id(self.files)
 
     def related(self, values: Matrix) -> Past:
         """Return the rows that may count for ``values`` (n, columns of the contract)."""
@@ -80,7 +85,7 @@ class LivePast:
         return self._both(files, live)
 
     def _within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
-        return np.empty(0, np.int64) if self._files is None else self._files.within(wanted)
+        return np.empty(0, np.int64) if self.files is None else self.files.within(wanted)
 
     def _look(self, read: DriverWrite, wanted: Sequence[Wanted]) -> dict[int, tuple[bytes, int]]:
         placed = [(self._places[each.column], each) for each in wanted]
@@ -88,14 +93,14 @@ class LivePast:
 
     def _both(self, places: NDArray[np.int64], live: dict[int, tuple[bytes, int]]) -> Past:
         recent = past_of([live[seq] for seq in sorted(live)], len(self._places))
-        if self._files is None or not len(places):
+        if self.files is None or not len(places):
             return recent
-        files = self._files.rows(places)
+        files = self.files.rows(places)
         return joined([files, recent]) if len(recent) else files
 
     def knows(self, values: Matrix) -> NDArray[np.bool_]:
         """Tell whether any entity of each row has been seen, at whatever time, bool (n,)."""
-        found = np.zeros(len(values), bool) if self._files is None else self._files.knows(values)
+        found = np.zeros(len(values), bool) if self.files is None else self.files.knows(values)
         with self._velocity.reading() as read:
             for place in self.subject.tracked:
                 cells = values[:, place]

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import NOTHING
 from screening.features import Options, define
 from screening.ledger import history
 from screening.ledger.history import Context, Recollections, drop, forget, row_marks
@@ -130,19 +129,19 @@ def test_a_damaged_file_is_left_out_and_said(detector: Detector, tmp_path: Path,
 
 def test_single_transactions_see_what_was_remembered_since(detector: Detector, tmp_path: Path) -> None:
     recollections, context = Recollections(), Context(tmp_path, detector, counting=None)
-    assert recollections.of(detector, context).past is None
+    assert recollections.of(detector, context) is None
     context.remember("one", rows(range(1000, 1002)), None)
     first = recollections.of(detector, context)
-    assert len(first.past) == 40
-    assert recollections.of(detector, context).past is first.past
+    assert len(first) == 40
+    assert recollections.of(detector, context) is first
     context.remember("two", rows(range(1002, 1003)), None)
-    assert len(recollections.of(detector, context).past) == 60
+    assert len(recollections.of(detector, context)) == 60
     drop(tmp_path, detector.name)
-    assert recollections.of(detector, context).past is None
+    assert recollections.of(detector, context) is None
 
 
 def test_detectors_that_do_not_look_back_know_nothing(tiny: Detector, tmp_path: Path) -> None:
-    assert Recollections().of(tiny, Context(tmp_path, tiny, counting=None)) is NOTHING
+    assert Recollections().of(tiny, Context(tmp_path, tiny, counting=None)) is None
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 65])

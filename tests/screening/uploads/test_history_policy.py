@@ -18,9 +18,13 @@ from sqlalchemy import select, text, update
 
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
+from screening.features import PastIndex
 from screening.infra.database import Database
 from screening.intake import Kind, open_transactions
 from screening.ledger.history import MOST_PASTS, Recollections
+from screening.ledger.tables import open_tables
+from screening.ledger.velocity.live_past import LivePast
+from screening.ledger.velocity.store import Velocity
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import Transactions
 from screening.uploads.column_mappings import EVERYBODY, Mapping, Mappings, mark
@@ -43,7 +47,9 @@ class Bank:
         self.database.create_tables()
         self.history = History(self.database)
         self.detector = detector
-        self.policy = HistoryPolicy(Settings(instance=instance, history_policy=policy), self.history)
+        self.tables = open_tables(instance, f"sqlite:///{instance / 'kept.sqlite3'}")
+        settings = Settings(instance=instance, history_policy=policy)
+        self.policy = HistoryPolicy(settings, self.history, Velocity(self.tables))
 
     def screen(
         self, rows: Transactions, labels: NDArray[np.int8], owner: str, *, manager: bool = False
@@ -60,8 +66,15 @@ class Bank:
             session.execute(update(Screening).where(Screening.id == made).values(done))
         return made, probabilities
 
+    def files_of(self, kept: Recollections, who: str) -> PastIndex | None:
+        """The rows of files that count when somebody has a few transactions scored."""
+        past = self.policy.seen(kept, self.detector, who).past
+        assert isinstance(past, LivePast)
+        return past.files
+
     def close(self) -> None:
         self.database.engine.dispose()
+        self.tables.engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -183,21 +196,21 @@ def test_the_policy_decides_when_a_past_is_read(
 def test_single_transactions_follow_the_same_policy_and_share_what_they_can(
     bank: Bank, payments: Any
 ) -> None:
-    detector, parts = payments
+    parts = payments[1]
     kept = Recollections()
     bank.screen(*parts[0], "mia", manager=True)
-    ben, cleo = (bank.policy.seen(kept, detector, who).past for who in ("ben", "cleo"))
+    ben, cleo = (bank.files_of(kept, who) for who in ("ben", "cleo"))
     assert ben is cleo, "nobody reads twice what counts for both"
     assert ben is not None
     assert len(ben) == 250
     bank.screen(*parts[1], "ana")
-    assert bank.policy.seen(kept, detector, "ben").past is ben
-    ana = bank.policy.seen(kept, detector, "ana").past
+    assert bank.files_of(kept, "ben") is ben
+    ana = bank.files_of(kept, "ana")
     assert ana is not None
     assert len(ana) == 500
     for number in range(MOST_PASTS + 3):
         bank.screen(*parts[2], f"user{number}")
-        bank.policy.seen(kept, detector, f"user{number}")
+        bank.files_of(kept, f"user{number}")
     assert len(kept._known) == MOST_PASTS
 
 

@@ -1,0 +1,331 @@
+"""Transactions that are asked one by one get what they get in a file, whoever asks, and however many ask at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sqlalchemy import select, update
+
+from screening.detectors.detector import Detector
+from screening.detectors.registry import Detectors
+from screening.detectors.vectorizer import Seen
+from screening.features import Past
+from screening.ledger.history import Context
+from screening.ledger.identity import parse
+from screening.ledger.labels import LaterLabel
+from screening.ledger.tables import VelocityEntity, VelocityRow, VelocitySubject
+from screening.ledger.velocity import store
+from screening.ledger.velocity.entries import Viewer
+from screening.ledger.velocity.live_past import LiveRows
+from screening.realtime import decide as deciding
+from screening.realtime.decide import decide
+from screening.settings import ROOT, Settings
+from screening.transactions.json_records import from_mappings
+from screening.transactions.schema import Transactions
+from tests.screening.ledger.velocity_desk import Desk, Row, as_file
+
+SHIPPED = {
+    "card": ROOT / "transactions_data.csv",
+    "ecommerce": ROOT / "model" / "detectors" / "ecommerce" / "sample.csv",
+    "payments": ROOT / "model" / "detectors" / "payments" / "sample.csv",
+}
+SAME = 1e-6
+SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Detectors:
+    return Detectors(Settings(instance=tmp_path_factory.mktemp("registry")))
+
+
+@pytest.fixture(scope="module", params=list(SHIPPED))
+def case(
+    request: pytest.FixtureRequest, registry: Detectors, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Detector, list[Row], NDArray[np.float32]]:
+    """A shipped detector, its sample in the order of time, and what the file of it gives."""
+    detector = registry.get(request.param)
+    rows, expected = as_file(detector, SHIPPED[request.param], tmp_path_factory.mktemp("file"))
+    return detector, rows, expected
+
+
+@pytest.fixture
+def payments(registry: Detectors, tmp_path: Path) -> tuple[Detector, list[Row], NDArray[np.float32]]:
+    detector = registry.get("payments")
+    return detector, *as_file(detector, SHIPPED["payments"], tmp_path)
+
+
+@pytest.fixture
+def desk(payments: Any, tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path, payments[0])
+    yield made
+    made.close()
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=SLOW)
+@given(data=st.data())
+def test_in_order_and_in_lists_of_any_length_they_get_what_the_file_gives(
+    data: st.DataObject, case: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    detector, rows, expected = case
+    count = data.draw(st.integers(1, min(len(rows), 150)), label="rows")
+    desk = Desk(tmp_path_factory.mktemp("desk"), detector)
+    if count < len(rows):  # the file that has no more than these
+        expected = _of_file(detector, rows[:count])
+    found: list[float] = []
+    while len(found) < count:
+        size = data.draw(st.sampled_from([1, 1, 2, 3, 17, 100]), label="list")
+        found += desk.probabilities(rows[len(found) : min(len(found) + size, count)])
+    desk.close()
+    np.testing.assert_allclose(found, expected[:count], atol=SAME, rtol=0)
+
+
+def _of_file(detector: Detector, rows: Sequence[Row]) -> NDArray[np.float32]:
+    label = detector.contract.label
+    labels = np.array([-1 if label is None else int(row[label]) for row in rows], np.int8)
+    return detector.probabilities(from_mappings(rows, detector.contract), Seen(labels))
+
+
+def test_what_is_asked_at_the_same_moment_is_as_if_it_had_come_by_time(desk: Desk, payments: Any) -> None:
+    """Forty requests in one call, in any order: they are decided together."""
+    _, rows, _ = payments
+    chosen = [{**row, "CUSTOMER_ID": 7} for row in rows[:40]]
+    expected = _of_file(desk.detector, chosen)
+    mixed = np.random.default_rng(3).permutation(40)
+    answers = decide([desk.question([chosen[place]]) for place in mixed], desk.ledger, threshold=0.8)
+    assert all(isinstance(answer, bytes) for answer in answers)
+    rank = {row: place for place, row in enumerate(mixed)}
+    found = [json.loads(answers[rank[place]])["results"][0]["fraud_probability"] for place in range(40)]
+    np.testing.assert_allclose(found, expected, atol=SAME, rtol=0)
+
+
+def test_processes_that_ask_at_once_decide_as_if_one_after_the_other(tmp_path: Path, payments: Any) -> None:
+    """Each row saw exactly the earlier rows that were kept before it, whoever kept them: by the order in which they
+    were numbered, all probabilities come out again.
+    """
+    detector, rows, _ = payments
+    rng = np.random.default_rng(5)
+    chosen = [{**row, "CUSTOMER_ID": int(rng.integers(3))} for row in rows[:60]]
+    desks = [Desk(tmp_path, detector) for _ in range(4)]
+    answers: dict[str, float] = {}
+    problems: list[BaseException] = []
+
+    def run(desk: Desk, mine: Sequence[Row]) -> None:
+        try:
+            for row in mine:
+                (answer,) = desk.ask([row])
+                answers[answer["id"]] = answer["fraud_probability"]
+        except BaseException as problem:
+            problems.append(problem)
+            raise
+
+    threads = [threading.Thread(target=run, args=(desk, chosen[n::4])) for n, desk in enumerate(desks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    with desks[0].ledger.tables.read() as session:
+        kept = session.scalars(select(VelocityRow).order_by(VelocityRow.seq)).all()
+    assert sorted(row.id for row in kept) == sorted(answers)
+    assert [row.seq for row in kept] == list(range(1, 61))
+    values = np.array([np.frombuffer(row.cells) for row in kept])
+    labels = np.array([row.label for row in kept], np.int8)
+    again = [
+        detector.probabilities(
+            from_values(detector, values[[place]]),
+            Seen(labels[[place]], Past(values[:place], labels[:place])),
+        )[0]
+        for place in range(len(kept))
+    ]
+    np.testing.assert_allclose([answers[row.id] for row in kept], again, atol=SAME, rtol=0)
+    for desk in desks:
+        desk.close()
+
+
+def from_values(detector: Detector, values: NDArray[np.float64]) -> Any:
+    return Transactions(detector.contract.columns, values)
+
+
+def test_a_row_that_comes_late_counts_for_later_ones_and_is_counted(desk: Desk, payments: Any) -> None:
+    rows = [{**row, "CUSTOMER_ID": 1} for row in payments[1][:3]]
+    desk.ask([rows[0]])
+    desk.ask([rows[2]])
+    (late,) = desk.probabilities([rows[1]])
+    assert late == pytest.approx(_of_file(desk.detector, rows[:2])[1], abs=SAME)
+    later = {**payments[1][9], "CUSTOMER_ID": 1}
+    assert desk.probabilities([later]) == pytest.approx(_of_file(desk.detector, [*rows, later])[3:], abs=SAME)
+    standing = desk.ledger.velocity.standing(desk.ledger.velocity.subject(desk.detector))
+    assert (standing.rows, standing.late, standing.repeated) == (4, 1, 0)
+
+
+def test_one_that_is_sent_twice_counts_twice_as_in_a_file_and_is_counted(desk: Desk, payments: Any) -> None:
+    row, later = ({**each, "CUSTOMER_ID": 1} for each in (payments[1][0], payments[1][5]))
+    first, second = desk.probabilities([row]), desk.probabilities([row])
+    assert first == second, "rows of the same time know nothing of each other"
+    expected = _of_file(desk.detector, [row, row, later])[2:]
+    assert desk.probabilities([later]) == pytest.approx(expected, abs=SAME)
+    assert desk.ledger.velocity.standing(desk.ledger.velocity.subject(desk.detector)).repeated == 1
+
+
+def test_what_only_counts_for_others_isnt_seen(desk: Desk, payments: Any) -> None:
+    before, now = ({**each, "CUSTOMER_ID": 1} for each in (payments[1][0], payments[1][5]))
+    desk.ask([before], "ben", shared=False)
+    (strange,) = desk.ask([now], "cleo", shared=False)
+    (alone,), (company,) = _of_file(desk.detector, [now]), _of_file(desk.detector, [before, now])[1:]
+    assert abs(alone - company) > SAME, "else the test tells nothing"
+    assert strange["fraud_probability"] == pytest.approx(alone, abs=SAME)
+    (own,) = desk.ask([now], "ben", shared=False)
+    assert own["fraud_probability"] == pytest.approx(company, abs=SAME)
+
+
+def test_who_is_overtaken_again_and_again_is_told_so(
+    desk: Desk, payments: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process keeps a row of the same customer between each reading and its commit."""
+    rows = [{**row, "CUSTOMER_ID": 1} for row in payments[1]]
+    other = Desk(desk.folder, desk.detector)
+    usual, count = desk.ledger.tail.add, [0]
+
+    def overtaken(entries: Any) -> Any:
+        count[0] += 1
+        if count[0] <= most:
+            other.ask([rows[count[0]]])
+        return usual(entries)
+
+    monkeypatch.setattr(desk.ledger.tail, "add", overtaken)
+    most = 3
+    (found,) = desk.probabilities([rows[100]])
+    assert count[0] == 4, "scored again as often as it was overtaken"
+    assert found == pytest.approx(_of_file(desk.detector, [*rows[1:4], rows[100]])[3], abs=SAME)
+    most, count[0] = 1000, 0
+    monkeypatch.setattr(deciding, "MOST_ATTEMPTS", 6)
+    (answer,) = decide([desk.question([rows[200]])], desk.ledger, threshold=0.8)
+    assert isinstance(answer, deciding.Busy)
+    assert answer.status == 503
+    with desk.ledger.tables.read() as session:
+        assert len(session.scalars(select(VelocityRow)).all()) == 3 + 1 + 6, "nothing was kept of it"
+    other.close()
+
+
+def test_old_rows_go_and_a_wrong_clock_makes_none_old(
+    desk: Desk, payments: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [dict(row) for row in payments[1][:200]]
+    desk.ask(rows)
+    velocity = desk.ledger.velocity
+    subject = velocity.subject(desk.detector)
+    assert velocity.prune() == 0
+    with desk.ledger.tables.write() as session:
+        times = sorted(session.scalars(select(VelocityRow.time)))
+        session.execute(update(VelocitySubject).values(horizon=times[-1] - times[150]))
+    assert velocity.prune() == pytest.approx(150, abs=2)
+    left = velocity.standing(subject).rows
+    desk.ask([{**rows[0], "TX_DATETIME": "2028-01-01 00:00:00"}, *rows[100:]])
+    many = desk.ledger.velocity.standing(subject).rows
+    assert many == left + 101
+    assert velocity.prune() == many - 1, "one of a thousand may be astray, and of 151 none"
+    desk.ask(rows[100:])
+    monkeypatch.setattr(store, "STRAY", 50)
+    assert velocity.prune() < 60
+    assert velocity.standing(subject).rows > 40
+    with desk.ledger.tables.read() as session:
+        rows_left = set(session.execute(select(VelocityRow.subject, VelocityRow.seq)).all())
+        entities = set(session.execute(select(VelocityEntity.subject, VelocityEntity.seq)).all())
+    assert entities == rows_left
+
+
+def test_what_decisions_are_too_old_to_be_kept_leaves_the_state_as_well(desk: Desk, payments: Any) -> None:
+    desk.ask(payments[1][:5])
+    between = time.time() + 0.002
+    time.sleep(0.01)
+    desk.ask(payments[1][5:7])
+    assert desk.ledger.velocity.prune(between) == 5
+    with desk.ledger.tables.read() as session:
+        assert len(session.scalars(select(VelocityRow)).all()) == 2
+        assert len(session.execute(select(VelocityEntity.seq)).all()) == 4
+
+
+def test_a_lost_state_is_made_of_the_ledger_again(desk: Desk, payments: Any) -> None:
+    rows = payments[1][:160]
+    answers = [desk.ask(rows[start : start + 40]) for start in range(0, 120, 40)]
+    desk.ledger.sealing.seal()
+    answers.append(desk.ask(rows[120:130]))
+    velocity = desk.ledger.velocity
+    before = _state(desk)
+    fraud = parse(answers[0][3]["id"])
+    assert fraud is not None
+    desk.ledger.labels.say([LaterLabel(fraud, 1)], "ana")
+    labelled = _state(desk)
+    assert labelled != before
+    velocity.forget("payments")
+    assert _state(desk) == []
+    assert velocity.standing(velocity.subject(desk.detector)).built is None
+    rebuilt = desk.ledger.rebuilding.rebuild(desk.detector, lambda owner: owner == "till")
+    assert (rebuilt.added, rebuilt.removed, rebuilt.unreadable) == (130, 0, 0)
+    assert _state(desk) == labelled
+    assert velocity.standing(velocity.subject(desk.detector)).built is not None
+    rebuilt = desk.ledger.rebuilding.rebuild(desk.detector, lambda owner: owner == "till")
+    assert (rebuilt.added, rebuilt.removed) == (0, 0)
+
+
+def test_a_row_without_a_decision_goes_when_the_state_is_made_again(desk: Desk, payments: Any) -> None:
+    desk.ask(payments[1][:5])
+    with desk.ledger.tables.write() as session:
+        row = session.scalars(select(VelocityRow)).first()
+        assert row is not None
+        row.id = row.id[:-12] + "0" * 12
+    rebuilt = desk.ledger.rebuilding.rebuild(desk.detector, lambda _owner: True)
+    assert (rebuilt.added, rebuilt.removed) == (1, 1)
+    assert len(_state(desk)) == 5
+
+
+def _state(desk: Desk) -> list[tuple[Any, ...]]:
+    """Everything that counts, but for the numbers of rows."""
+    with desk.ledger.tables.read() as session:
+        rows = session.scalars(select(VelocityRow)).all()
+        entities = session.scalars(select(VelocityEntity)).all()
+    of = {row.seq: row.id for row in rows}
+    assert {each.seq for each in entities} <= set(of)
+    return sorted(
+        (
+            row.id,
+            row.owner,
+            row.shared,
+            row.time,
+            row.label,
+            row.cells,
+            sum(each.seq == row.seq for each in entities),
+        )
+        for row in rows
+    )
+
+
+def test_a_file_finds_what_the_api_was_asked_and_not_its_own_rows(desk: Desk, payments: Any) -> None:
+    _, rows, expected = payments
+    subject = desk.ledger.velocity.subject(desk.detector)
+    assert subject is not None
+    live = LiveRows(desk.ledger.velocity, subject, Viewer("ana"))
+    context = Context(desk.folder, desk.detector, counting=None, live=live)
+    read = from_mappings(rows[:200], desk.detector.contract).values
+    assert context.past(read[100:]) is None
+    assert "API" not in context.told
+    desk.ask(rows[:100])
+    past = context.past(read[100:])
+    assert past is not None
+    assert "of the API" in context.told
+    labels = np.array([int(row["TX_FRAUD"]) for row in rows[:200]], np.int8)
+    found = desk.detector.probabilities(from_values(desk.detector, read[100:]), Seen(labels[100:], past))
+    np.testing.assert_allclose(found, expected[100:200], atol=SAME, rtol=0)
+    past = context.past(read)
+    whole = desk.detector.probabilities(from_values(desk.detector, read), Seen(labels, past))
+    np.testing.assert_allclose(whole, expected[:200], atol=SAME, rtol=0)
