@@ -7,12 +7,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select, update
 
 from screening.errors import NotReady
 from screening.infra.database import Database
+from screening.infra.job_queue import now
 from screening.ledger.labels import Labels
-from screening.ledger.tables import Segment, open_tables
+from screening.ledger.tables import (
+    API,
+    OWNER_LENGTH,
+    Answered,
+    Parting,
+    Segment,
+    TailRow,
+    VelocityRow,
+    open_tables,
+)
 from screening.ledger.tail import Tail
 from screening.ledger.velocity.store import Velocity
 
@@ -66,6 +76,25 @@ class Ledger:
                 remedy="Restore ledger.sqlite3 from a backup; or move the folder ledger away to have the screenings "
                 "entered anew, without what came through the API. Nothing was changed.",
             )
+
+    def has_decisions(self) -> bool:
+        """Tell whether the API has decided on anything that is still there."""
+        with self.tables.read() as session:
+            sealed = session.scalar(select(Segment.name).where(Segment.kind == API).limit(1))
+            return sealed is not None or session.scalar(select(TailRow.seq).limit(1)) is not None
+
+    def part(self, owner: str) -> None:
+        """Take decisions away from a name that somebody new has signed up with; they stay for those who see all.
+
+        Args:
+            owner: the name.
+        """
+        name = owner.casefold()
+        with self.tables.write() as session:
+            session.merge(Parting(owner=name, at=now()))
+            session.execute(delete(Answered).where(Answered.owner == name))
+            theirs = update(VelocityRow).where(VelocityRow.owner == name)
+            session.execute(theirs.values(owner=func.substr("~" + VelocityRow.owner, 1, OWNER_LENGTH)))
 
     @cached_property
     def segments(self) -> Segments:

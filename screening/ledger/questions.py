@@ -23,7 +23,7 @@ from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor,
 from screening.ledger.rows import SCHEMA
 from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments, has
-from screening.ledger.tables import Label, Segment
+from screening.ledger.tables import Label, Parting, Segment
 
 Found = TypeVar("Found")
 TRIES = 3
@@ -37,6 +37,8 @@ class Snapshot:
     segments: Sequence[Segment]
     tail: pa.Table
     labels: pa.Table
+    parted: datetime | None = None
+    """Until when the owner's name was another one's."""
 
     def __bool__(self) -> bool:
         return bool(self.segments) or len(self.tail) > 0
@@ -177,7 +179,9 @@ class Questions:
         **tables: pa.Table,
     ) -> list[dict[str, Any]]:
         paths = [self._segments.path(each.name) for each in snapshot.segments]
-        rows, given = _chosen(chosen, _source(snapshot), labelled=len(snapshot.labels) > 0)
+        rows, given = _chosen(
+            chosen, _source(snapshot), labelled=len(snapshot.labels) > 0, parted=snapshot.parted
+        )
         if paths:
             given["paths"] = listed(paths)
         tables |= {"later": snapshot.labels, "tail": snapshot.tail}
@@ -201,10 +205,16 @@ class Questions:
         if chosen.end is not None:
             query = query.where(Segment.earliest < chosen.end)
         with self._tables.read() as session:
+            parting = None if chosen.owner is None else session.get(Parting, chosen.owner)
             segments = session.scalars(query.order_by(Segment.name)).all()
             labels = session.execute(select(Label.id, Label.label, Label.fraud_type)).all()
             tail = self._sealing.rows(session)
-        return Snapshot(segments, tail, _labels([(row.id, row.label, row.fraud_type) for row in labels]))
+        return Snapshot(
+            segments,
+            tail,
+            _labels([(row.id, row.label, row.fraud_type) for row in labels]),
+            None if parting is None else parting.at,
+        )
 
 
 WHOLE = f"SELECT {', '.join(name for name in SCHEMA.names if name != 'label')}, known AS label FROM chosen"
@@ -228,10 +238,13 @@ def _source(snapshot: Snapshot) -> str:
     return f"({files} UNION ALL BY NAME {tail})" if len(snapshot.tail) else f"({files})"
 
 
-def _chosen(chosen: Filter, source: str, *, labelled: bool) -> tuple[str, dict[str, Any]]:
+def _chosen(
+    chosen: Filter, source: str, *, labelled: bool, parted: datetime | None
+) -> tuple[str, dict[str, Any]]:
     """Return the common table expression ``chosen`` and its values: rows with ``moment``, ``known`` and ``case_``."""
     conditions = {
         "owner = $owner": chosen.owner,
+        "decided_at >= $parted::TIMESTAMP": None if parted is None else _naive(parted),
         "moment >= $start::TIMESTAMP": None if chosen.start is None else _naive(chosen.start),
         "moment < $until::TIMESTAMP": None if chosen.end is None else _naive(chosen.end),
         "detector = $detector": chosen.detector,

@@ -28,8 +28,9 @@ FILE, API = "file", "api"
 """Where a transaction came in."""
 LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
+OWNER_LENGTH = 64
+WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 SCHEMA = Schema("screening.ledger:migrations", "0003", "ledger_version")
-WHOLE = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Base(DeclarativeBase):
@@ -94,7 +95,7 @@ class TailRow(Base):
 
     __tablename__ = "ledger_tail"
 
-    seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    seq: Mapped[int] = mapped_column(WHOLE_NUMBER, primary_key=True)
     owner: Mapped[str] = mapped_column(String(64))
     rows: Mapped[int] = mapped_column(Integer)
     written: Mapped[float] = mapped_column(Float)
@@ -135,6 +136,15 @@ class Label(Base):
     written: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Parting(Base):
+    """A name that somebody else had before: what was decided for it until then isn't the present one's."""
+
+    __tablename__ = "ledger_partings"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class VelocitySubject(Base):
     """A detector, as it was trained once, whose transactions look back: what its velocity state has seen."""
 
@@ -146,11 +156,11 @@ class VelocitySubject(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     horizon: Mapped[float] = mapped_column(Double)
     """Seconds that its features look back at most."""
-    last: Mapped[int] = mapped_column(WHOLE)
+    last: Mapped[int] = mapped_column(WHOLE_NUMBER)
     """The number of the row that came last."""
-    late: Mapped[int] = mapped_column(WHOLE)
+    late: Mapped[int] = mapped_column(WHOLE_NUMBER)
     """Rows that were earlier than one that had come before them."""
-    repeated: Mapped[int] = mapped_column(WHOLE)
+    repeated: Mapped[int] = mapped_column(WHOLE_NUMBER)
     """Rows that were there already, as they are."""
     newest: Mapped[float | None] = mapped_column(Double)
     """The latest time of its rows."""
@@ -169,7 +179,7 @@ class VelocityRow(Base):
     )
 
     subject: Mapped[int] = mapped_column(Integer, primary_key=True)
-    seq: Mapped[int] = mapped_column(WHOLE, primary_key=True)
+    seq: Mapped[int] = mapped_column(WHOLE_NUMBER, primary_key=True)
     id: Mapped[str] = mapped_column(String(36))
     """The transaction's id."""
     owner: Mapped[str] = mapped_column(String(64))
@@ -193,7 +203,7 @@ class VelocityEntity(Base):
     """Of the entity's column in the contract."""
     cell: Mapped[float] = mapped_column(Double, primary_key=True)
     time: Mapped[float] = mapped_column(Double, primary_key=True)
-    seq: Mapped[int] = mapped_column(WHOLE, primary_key=True)
+    seq: Mapped[int] = mapped_column(WHOLE_NUMBER, primary_key=True)
 
 
 def open_tables(instance: Path, database_url: str, durability: str = "full") -> Database:

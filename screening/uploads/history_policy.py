@@ -6,8 +6,11 @@ policy decides when a past is read, so that it can be changed at any time and no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from screening.accounts.roles import allows
+from screening.accounts.user_store import UserStore
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import NOTHING, Seen
 from screening.ledger.history import Context, Recollections
@@ -18,6 +21,12 @@ from screening.settings import Settings
 from screening.uploads.screenings import History
 
 MANAGERS, OWN, ALL = "managers", "own", "all"
+
+
+def sharing(users: UserStore) -> Callable[[str], bool]:
+    """Return what tells of an owner whether its transactions count for all, by its present role."""
+    roles = {account.username.casefold(): account.role for account in users.accounts()}
+    return lambda owner: owner in roles and allows(roles[owner], "decide")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,11 +53,12 @@ class Services:
     def part_from_namesake(self, username: str, *, by: str) -> Sequence[ApiKey]:
         """Give a new account nothing of an earlier one that had its name; returns the keys that end with this.
 
-        Screenings stay with the earlier one, whose keys would act as the new account.
+        Screenings and decisions stay with the earlier one, whose keys would act as the new account.
         """
         self.history.part(username)
         self.mappings.part(username)
         self.states.part(username)
+        self.ledger.part(username)
         return self.keys.revoke_of(username, by=by)
 
 

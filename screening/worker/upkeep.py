@@ -6,11 +6,14 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import chain
 
+from screening.accounts.user_store import UserStore
 from screening.detectors.compilation.pruning import prune
 from screening.detectors.registry import Detectors
+from screening.errors import BadArtefact, NotFound
 from screening.infra.audit_log import AuditLog
 from screening.infra.disk_space import keep_reserve
 from screening.infra.job_queue import now
@@ -18,6 +21,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.ledger import Ledger
 from screening.settings import Settings
 from screening.uploads import deletion
+from screening.uploads.history_policy import sharing
 from screening.uploads.recording import Recordings
 from screening.uploads.screenings import History, Screening
 
@@ -63,7 +67,14 @@ class Upkeep:
         """Do what is due; of many old screenings only some, so that a file that arrives needn't wait."""
         if self._clock() >= self._due:
             self._due = self._clock() + EVERY_SECONDS
-            for task in (self._clear, self._tell_lost, self._clear_scratch, self._prune, self._tidy_ledger):
+            for task in (
+                self._clear,
+                self._tell_lost,
+                self._clear_scratch,
+                self._prune,
+                self._tidy_ledger,
+                self._build,
+            ):
                 self._try(task)
             self._more = self._settings.keep_screenings_days is not None
             self._scattered = True
@@ -121,6 +132,25 @@ class Upkeep:
             if time.time() - left.stat().st_mtime > SCRATCH_SECONDS:  # of a command that was killed
                 shutil.rmtree(left)
                 log.warning("%s, which a command had left, was removed", left.name)
+
+    def _build(self) -> None:
+        """Make the velocity state of detectors that have none yet, of what the ledger has: of one at a time."""
+        velocity = self._ledger.velocity
+        if not self._ledger.has_decisions():
+            return
+        for name in self._detectors.names():
+            with suppress(BadArtefact, NotFound):  # the page of the detectors tells of it
+                detector = self._detectors.get(name)
+                subject = velocity.subject(detector)
+                if subject is None or velocity.standing(subject).built is not None:
+                    continue
+                users = UserStore(self._settings.users_file)
+                made = self._ledger.rebuilding.rebuild(detector, sharing(users))
+                if made.added or made.unreadable:
+                    log.info(
+                        "%d rows of the ledger were added to what %s looks back on; it doesn't read %d",
+                        made.added, name, made.unreadable,
+                    )  # fmt: skip
 
     def _seal(self) -> None:
         if self._ledger.tail.due():

@@ -68,7 +68,10 @@ def test_who_signs_up_with_a_name_that_was_anothers_gets_nothing_of_theirs(
 ) -> None:
     Person(app, "first").sign_up()
     for name in ("eve", "E" * 64):
-        location = Person(app, name).sign_up().log_in().upload(sample).headers["Location"]
+        somebody = Person(app, name).sign_up().log_in()
+        location = somebody.upload(sample).headers["Location"]
+        decided = _decide(somebody)
+        assert [row["id"] for row in somebody.client.get("/transactions").json["transactions"]] == [decided]
         file = services.users.path
         kept = [line for line in file.read_text().splitlines(keepends=True) if not line.startswith(name)]
         file.write_text("".join(kept))
@@ -76,3 +79,17 @@ def test_who_signs_up_with_a_name_that_was_anothers_gets_nothing_of_theirs(
         assert somebody.client.get(location).status_code == 404
         assert services.history.count(name.lower()) == services.history.count(name) == 0
         assert location.rsplit("/", 1)[1] in services.history.ids()
+        assert somebody.client.get("/transactions").json["transactions"] == []
+        assert somebody.client.get(f"/transactions/{decided}").status_code == 404
+        own = _decide(somebody)
+        assert own != decided, "a request of somebody else isn't repeated"
+        assert somebody.client.get("/summary").json["total_transactions"] == 1
+
+
+def _decide(person: Person) -> str:
+    """Have one transaction decided on, under a key that everybody might take; returns its id."""
+    headers = {"X-CSRFToken": person.token("/account"), "Idempotency-Key": "1"}
+    row = {"Time": 0, **{f"V{number}": 0.1 for number in range(1, 29)}, "Amount": 12.5}
+    answer = person.client.post("/detect_fraud", json={"transaction": row}, headers=headers)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    return str(answer.json["id"])

@@ -7,6 +7,7 @@ import sys
 import click
 from flask.cli import AppGroup
 
+from screening.uploads.history_policy import sharing
 from screening.web.cli.commands import plainly
 from screening.web.services import services
 from screening.web.views.formatting import plural
@@ -39,3 +40,37 @@ def compact() -> None:
     for some in mine.compaction.due(today=True):
         mine.compaction.put_together(some)
     click.echo(f"{before:,} {plural(before, 'segment')} before, {len(mine.segments.all()):,} now")
+
+
+@ledger.command("velocity")
+@click.option(
+    "--rebuild", is_flag=True, help="Make it of the ledger: what is missing comes, what is wrong goes."
+)
+@click.option("--detector", "name", help="Of this detector alone.")
+@plainly
+def velocity(name: str | None, *, rebuild: bool) -> None:
+    """Tell what the API was asked, as later transactions look back on it, by detector; or make it of the ledger."""
+    mine = services()
+    names = mine.detectors.names() if name is None else [name]
+    told = False
+    for each in names:
+        detector = mine.detectors.get(each)
+        subject = mine.ledger.velocity.subject(detector)
+        if subject is None:
+            if name is not None:
+                click.echo(f"{each} doesn't look back: its transactions are decided on alone")
+            continue
+        told = True
+        if rebuild:
+            made = mine.ledger.rebuilding.rebuild(detector, sharing(mine.users))
+            click.echo(
+                f"{each}: {made.added:,} {plural(made.added, 'row')} added, {made.removed:,} removed"
+                + (f", {made.unreadable:,} unreadable" if made.unreadable else "")
+            )
+        standing = mine.ledger.velocity.standing(subject)
+        click.echo(
+            f"{each}: {standing.rows:,} {plural(standing.rows, 'row')} of {standing.entered:,} that came in, "
+            f"{standing.late:,} late, {standing.repeated:,} repeated"
+        )
+    if not told and name is None:
+        click.echo("no detector looks back")

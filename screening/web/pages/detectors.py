@@ -107,6 +107,7 @@ def delete(name: str) -> Any:
     (detectors_of(instance) / name).rename(doomed)  # gone as a whole
     shutil.rmtree(doomed, ignore_errors=True)
     drop(instance, name)
+    services().ledger.velocity.forget(name)
     services().detectors.forget(name)
     request_audit.record("detector_deleted", name=name)
     flash(f"The detector {name} was removed.")

@@ -1,4 +1,4 @@
-"""Rows of the API by their entities, which later ones look back on."""
+"""Rows of the API by their entities, which later ones look back on; names that somebody else had before."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,7 +46,14 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
 
+    op.create_table(
+        "ledger_partings",
+        sa.Column("owner", sa.String(64), primary_key=True),
+        sa.Column("at", sa.DateTime, nullable=False),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("ledger_partings")
     for table in ("entities", "rows", "subjects"):
         op.drop_table(f"ledger_velocity_{table}")
