@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import update
-
 from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.identity import TransactionId
-from screening.ledger.tables import Label, VelocityRow
+from screening.ledger.tables import Label
+from screening.ledger.velocity.store import Velocity
 
 FEED = "feed"
 """The source of labels that programs send: chargebacks, and decisions made elsewhere."""
@@ -32,8 +31,8 @@ class LaterLabel:
 class Labels:
     """The later labels of one instance."""
 
-    def __init__(self, tables: Database) -> None:
-        self._tables = tables
+    def __init__(self, tables: Database, velocity: Velocity) -> None:
+        self._tables, self._velocity = tables, velocity
 
     def say(self, said: Sequence[LaterLabel], by: str, source: str = FEED) -> None:
         """Keep labels, all or none; the last one of a transaction counts, also for what looks back on it."""
@@ -51,6 +50,4 @@ class Labels:
                         written=moment,
                     )
                 )
-                session.execute(
-                    update(VelocityRow).where(VelocityRow.id == str(each.id)).values(label=each.label)
-                )
+        self._velocity.relabel([(str(each.id), each.label) for each in said])

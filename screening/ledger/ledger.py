@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select
 
 from screening.errors import NotReady
 from screening.infra.database import Database
@@ -15,12 +15,10 @@ from screening.infra.job_queue import now
 from screening.ledger.labels import Labels
 from screening.ledger.tables import (
     API,
-    OWNER_LENGTH,
     Answered,
     Parting,
     Segment,
     TailRow,
-    VelocityRow,
     open_tables,
 )
 from screening.ledger.tail import Tail
@@ -58,7 +56,7 @@ class Ledger:
         """
         tables = open_tables(instance, database_url, durability)
         velocity = Velocity(tables)
-        return cls(instance, tables, Tail(tables, velocity), Labels(tables), velocity)
+        return cls(instance, tables, Tail(tables, velocity), Labels(tables, velocity), velocity)
 
     def require_manifest(self) -> None:
         """See that the segments of the folder have a manifest.
@@ -93,8 +91,7 @@ class Ledger:
         with self.tables.write() as session:
             session.merge(Parting(owner=name, at=now()))
             session.execute(delete(Answered).where(Answered.owner == name))
-            theirs = update(VelocityRow).where(VelocityRow.owner == name)
-            session.execute(theirs.values(owner=func.substr("~" + VelocityRow.owner, 1, OWNER_LENGTH)))
+        self.velocity.part(name)
 
     @cached_property
     def segments(self) -> Segments:

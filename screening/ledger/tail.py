@@ -38,6 +38,7 @@ NOTE = text(
     "ON CONFLICT (owner, key) DO NOTHING"
 )
 """It waits for another process that notes the same key, and then does nothing."""
+UNNOTE = text("DELETE FROM ledger_requests WHERE owner = :owner AND key = :key")
 LOOK = text("SELECT body, answer FROM ledger_requests WHERE owner = :owner AND key = :key")
 _encode = msgspec.json.Encoder().encode
 
@@ -143,58 +144,44 @@ class Tail:
     def _commit(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
         written = time.time()
         results: list[bytes | Exception] = [entry.answer for entry in entries]
-        with self._tables.driver_write() as write:
-            if any(entry.velocity is not None for entry in entries):
-                self._velocity.begin(write)
-            out = self._overtaken(write, entries)
-            # their keys in one order in every process: two that wait for each other's would wait for ever
-            repeatable = [(entry.request, place) for place, entry in enumerate(entries) if entry.request]
-            for request, place in sorted(repeatable, key=lambda each: (each[0].owner, each[0].key, each[1])):
-                if place in out:
-                    continue
-                first = _first(write, request, entries[place].answer, written)
-                if first is not None:
-                    results[place] = first
-                    out.add(place)
-            for place in out:
-                if results[place] is entries[place].answer:
-                    results[place] = Overtaken()
-            kept = [entry for place, entry in enumerate(entries) if place not in out]
-            rows = [
-                {"owner": entry.owner, "rows": entry.rows, "written": written, "payload": entry.payload}
-                for entry in kept
-            ]
-            if rows:
-                write.many(ADD_ROW, rows)
-            self._velocity.add(write, [entry.velocity for entry in kept if entry.velocity is not None])
+        out: set[int] = set()
+        added: list[VelocityEntry] = []
+        try:
+            with self._tables.driver_write() as write:
+                looking_back = [entry.velocity for entry in entries if entry.velocity is not None]
+                if looking_back:
+                    self._velocity.begin(write)
+                # their keys in one order in every process: two that wait for each other's would wait for ever
+                repeatable = [(entry.request, place) for place, entry in enumerate(entries) if entry.request]
+                for request, place in sorted(
+                    repeatable, key=lambda each: (each[0].owner, each[0].key, each[1])
+                ):
+                    first = _first(write, request, entries[place].answer, written)
+                    if first is not None:
+                        results[place] = first
+                        out.add(place)
+                if looking_back:
+                    again = _left_by(entries, out)
+                    added = [each for each in looking_back if each.company not in again]
+                    again |= self._velocity.add(write, added)
+                    for place, entry in enumerate(entries):
+                        if place in out or entry.velocity is None or entry.velocity.company not in again:
+                            continue
+                        results[place] = Overtaken()
+                        out.add(place)
+                        if entry.request is not None:
+                            write.one(UNNOTE, {"owner": entry.request.owner, "key": entry.request.key})
+                rows = [
+                    {"owner": entry.owner, "rows": entry.rows, "written": written, "payload": entry.payload}
+                    for place, entry in enumerate(entries)
+                    if place not in out
+                ]
+                if rows:
+                    write.many(ADD_ROW, rows)
+        except BaseException:
+            self._velocity.take_back(added)
+            raise
         return results
-
-    def _overtaken(self, write: DriverWrite, entries: Sequence[Entry]) -> set[int]:
-        """Return which entries are to be scored again, with all whose rows were scored together with theirs.
-
-        Also those of a company of which one was answered before under its key: its rows aren't added again.
-        """
-        out: set[object] = set()
-        before: list[VelocityEntry] = []
-        for entry in entries:
-            mine = entry.velocity
-            if mine is None or mine.company in out:
-                continue
-            if self._velocity.overtaken(write, mine, before):
-                out.add(mine.company)
-            before.append(mine)
-        shared = Counter(entry.velocity.company for entry in entries if entry.velocity is not None)
-        for entry in entries:
-            mine = entry.velocity
-            if mine is None or entry.request is None or shared[mine.company] == 1:
-                continue
-            if _earlier(write, entry.request) is not None:
-                out.add(mine.company)
-        return {
-            place
-            for place, entry in enumerate(entries)
-            if entry.velocity is not None and entry.velocity.company in out
-        }
 
     def answered(self, request: Repeatable) -> bytes | None:
         """Return what a request was answered under its key; ``None`` for a new one.
@@ -218,6 +205,13 @@ class Tail:
         """Forget the answers to requests that nobody sends again."""
         with self._tables.write() as session:
             session.execute(delete(Answered).where(Answered.written < time.time() - KEEP_ANSWERS_SECONDS))
+
+
+def _left_by(entries: Sequence[Entry], out: set[int]) -> set[object]:
+    """Return the companies of which one was answered before under its key: its rows aren't added again, which the
+    others have seen.
+    """
+    return {entry.velocity.company for place in out if (entry := entries[place]).velocity is not None}
 
 
 def _first(

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, update
 
 from screening.detectors.detector import Detector
 from screening.features import Definition, Past, Wanted
 from screening.infra.database import Database, DriverWrite
 from screening.ledger.identity import first_id
-from screening.ledger.tables import VelocityEntity, VelocityRow, VelocitySubject
+from screening.ledger.tables import OWNER_LENGTH, VelocityEntity, VelocityRow, VelocitySubject
 from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer, places_of
 from screening.transactions.schema import Matrix
 
@@ -57,6 +57,7 @@ ADD_ENTITY = text(
 )
 HAS = text("SELECT 1 FROM ledger_velocity_rows WHERE subject = :subject AND id = :id")
 RELABEL = text("UPDATE ledger_velocity_rows SET label = :label WHERE subject = :subject AND id = :id")
+LABEL = text("UPDATE ledger_velocity_rows SET label = :label WHERE id = :id")
 IDS = text("SELECT seq, id FROM ledger_velocity_rows WHERE subject = :subject AND id <= :until")
 DROP_ROW = text("DELETE FROM ledger_velocity_rows WHERE subject = :subject AND seq = :seq")
 DROP_ENTITIES = text("DELETE FROM ledger_velocity_entities WHERE subject = :subject AND seq = :seq")
@@ -182,38 +183,25 @@ class Velocity:
         if self._locks:
             write.one(LOCK, {})
 
-    def overtaken(self, write: DriverWrite, entry: VelocityEntry, meanwhile: Sequence[VelocityEntry]) -> bool:
-        """Tell whether a row would have counted for an entry that was not there when it was scored.
-
-        Args:
-            write: the transaction, after :meth:`begin`.
-            entry: what is to be added.
-            meanwhile: what this transaction adds before it.
-        """
-        subject, viewer = entry.subject, entry.viewer
-        news: list[Matrix] = [
-            each.values
-            for each in meanwhile
-            if each.company is not entry.company
-            and each.subject.number == subject.number
-            and viewer.sees(each.viewer.owner, shared=each.shared)
-        ]
-        if self.last(write, subject) != entry.read_at:
-            added = write.one(NEWS, {"subject": subject.number, "after": entry.read_at}).fetchall()
-            news += [
-                np.frombuffer(cells)[np.newaxis]
-                for owner, shared, cells in added
-                if viewer.sees(owner, shared=bool(shared))
-            ]
-        return bool(news) and _tells(np.concatenate(news), entry)
-
-    def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> None:
-        """Add rows, after :meth:`begin`."""
+    def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:
+        """Add rows, after :meth:`begin`, but for those of companies that were overtaken, and return these."""
+        kept, again = sorted_out(entries, lambda entry: self._since(write, entry))
         by_subject: dict[int, list[VelocityEntry]] = defaultdict(list)
-        for entry in entries:
+        for entry in kept:
             by_subject[entry.subject.number].append(entry)
         for number, some in by_subject.items():
             self._add(write, number, some)
+        return again
+
+    def take_back(self, entries: Sequence[VelocityEntry]) -> None:
+        """Do nothing: what was added left with the transaction that failed."""
+
+    def _since(self, write: DriverWrite, entry: VelocityEntry) -> list[Kept]:
+        """Return what was added since an entry was scored."""
+        given = {"subject": entry.subject.number, "after": entry.read_at}
+        if self.last(write, entry.subject) == entry.read_at:
+            return []
+        return [(owner, bool(shared), cells) for owner, shared, cells in write.one(NEWS, given).fetchall()]
 
     def _add(self, write: DriverWrite, number: int, entries: Sequence[VelocityEntry]) -> None:
         last, newest = write.one(STATE, {"subject": number}).fetchone()
@@ -298,13 +286,25 @@ class Velocity:
         return gone
 
     def forget(self, detector: str) -> None:
-        """Drop what is known for a detector of this name, whatever its fingerprint."""
+        """Drop the rows of a detector of this name, whatever its fingerprint."""
+        which = select(VelocitySubject.id).where(VelocitySubject.detector == detector)
         with self._tables.write() as session:
-            which = select(VelocitySubject.id).where(VelocitySubject.detector == detector)
             session.execute(delete(VelocityEntity).where(VelocityEntity.subject.in_(which)))
             session.execute(delete(VelocityRow).where(VelocityRow.subject.in_(which)))
-            session.execute(delete(VelocitySubject).where(VelocitySubject.detector == detector))
-        self._known = {key: each for key, each in self._known.items() if key[0] != detector}
+            # their numbers stay theirs: another process may know them
+            emptied = update(VelocitySubject).where(VelocitySubject.detector == detector)
+            session.execute(emptied.values(newest=None, built=None, late=0, repeated=0))
+
+    def part(self, owner: str) -> None:
+        """Give the rows of an owner to nobody; those that count for all go on doing so."""
+        theirs = update(VelocityRow).where(VelocityRow.owner == owner)
+        with self._tables.write() as session:
+            session.execute(theirs.values(owner=func.substr("~" + VelocityRow.owner, 1, OWNER_LENGTH)))
+
+    def relabel(self, labels: Sequence[tuple[str, int]]) -> None:
+        """Note what transactions turned out to be, by id: 1 for fraud, 0 for legitimate."""
+        with self._tables.driver_write() as write:
+            write.many(LABEL, [{"id": row_id, "label": label} for row_id, label in labels])
 
     def clock(self, subject: Subject) -> str:
         """Return the greatest id that is there: what is decided from now on has a greater one, or is in the ledger."""
@@ -357,6 +357,43 @@ def past_of(rows: Sequence[tuple[bytes, int]], columns: int) -> Past:
     """Return rows as they were kept as a past; each has so many columns."""
     cells = np.frombuffer(b"".join(row[0] for row in rows)).reshape(len(rows), columns)
     return Past(cells, np.array([row[1] for row in rows], np.int8))
+
+
+Kept = tuple[str, bool, bytes]
+"""Owner, whether it counts for all, and cells of a row that is there."""
+
+
+def sorted_out(
+    entries: Sequence[VelocityEntry], since: Callable[[VelocityEntry], Sequence[Kept]]
+) -> tuple[list[VelocityEntry], set[object]]:
+    """Return which entries can be kept, and the companies of the others, which were overtaken.
+
+    Args:
+        entries: what is to be added at a time.
+        since: tells what was added since an entry was scored.
+    """
+    again: set[object] = set()
+    before: list[VelocityEntry] = []
+    for entry in entries:
+        if entry.company in again:
+            continue
+        viewer = entry.viewer
+        news = [
+            np.frombuffer(cells)[np.newaxis]
+            for owner, shared, cells in since(entry)
+            if viewer.sees(owner, shared=shared)
+        ]
+        news += [
+            each.values
+            for each in before
+            if each.company is not entry.company
+            and each.subject.number == entry.subject.number
+            and viewer.sees(each.viewer.owner, shared=each.shared)
+        ]
+        if news and _tells(np.concatenate(news), entry):
+            again.add(entry.company)
+        before.append(entry)
+    return [entry for entry in entries if entry.company not in again], again
 
 
 def _tells(news: Matrix, entry: VelocityEntry) -> bool:
