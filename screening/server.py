@@ -124,7 +124,7 @@ def prepare(settings: Settings) -> None:
         release_reserve(settings.instance)  # else not even the databases can be opened
     database = Database(settings.database_url)
     database.create_tables()
-    ledger = Ledger.open(settings.instance, settings.database_url)
+    ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
     for each in (database, ledger.tables):
         if not each.check():
             log.warning("the database is large: not all of it could be looked at for damage")

@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,6 +53,8 @@ class Settings:
     """``None``: decisions are kept for ever."""
     ledger_durability: str = "full"
     """``full`` survives a loss of power, ``normal`` the end of any process."""
+    state_url: str | None = field(default=None, repr=False)
+    """Of the Redis in which the velocity state is; ``None``: it is in the ledger's database. May hold a password."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -85,6 +87,7 @@ class Settings:
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
+            state_url=read("STATE_URL", _redis, None),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
@@ -195,6 +198,12 @@ def _one_of(*options: str) -> Callable[[str], str]:
         return raw.lower()
 
     return parse
+
+
+def _redis(raw: str) -> str:
+    if not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return raw
 
 
 def _switch(raw: str) -> bool | None:

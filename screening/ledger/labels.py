@@ -10,7 +10,7 @@ from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.identity import TransactionId
 from screening.ledger.tables import Label
-from screening.ledger.velocity.store import Velocity
+from screening.ledger.velocity.state import Velocity
 
 FEED = "feed"
 """The source of labels that programs send: chargebacks, and decisions made elsewhere."""

@@ -14,15 +14,15 @@ from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.labels import Labels
 from screening.ledger.tables import (
-    API,
     Answered,
+    Name,
     Parting,
     Segment,
-    TailRow,
     open_tables,
 )
 from screening.ledger.tail import Tail
-from screening.ledger.velocity.store import Velocity
+from screening.ledger.velocity.sql_state import SqlVelocity
+from screening.ledger.velocity.state import Velocity
 
 if TYPE_CHECKING:
     from screening.ledger.compaction import Compaction
@@ -43,19 +43,22 @@ class Ledger:
     velocity: Velocity
 
     @classmethod
-    def open(cls, instance: Path, database_url: str, durability: str = "full") -> Self:
+    def open(
+        cls, instance: Path, database_url: str, durability: str = "full", state_url: str | None = None
+    ) -> Self:
         """Open the ledger, which is made where there is none.
 
         Args:
             instance: the folder of the instance.
             database_url: of the app's database.
             durability: as :func:`screening.ledger.tables.open_tables` takes it.
+            state_url: of the Redis in which the velocity state is; by default it is among the tables.
 
         Raises:
             NotReady, BadSetting: its tables can't be used.
         """
         tables = open_tables(instance, database_url, durability)
-        velocity = Velocity(tables)
+        velocity: Velocity = SqlVelocity(tables) if state_url is None else _in_redis(tables, state_url)
         return cls(instance, tables, Tail(tables, velocity), Labels(tables, velocity), velocity)
 
     def require_manifest(self) -> None:
@@ -74,12 +77,6 @@ class Ledger:
                 remedy="Restore ledger.sqlite3 from a backup; or move the folder ledger away to have the screenings "
                 "entered anew, without what came through the API. Nothing was changed.",
             )
-
-    def has_decisions(self) -> bool:
-        """Tell whether the API has decided on anything that is still there."""
-        with self.tables.read() as session:
-            sealed = session.scalar(select(Segment.name).where(Segment.kind == API).limit(1))
-            return sealed is not None or session.scalar(select(TailRow.seq).limit(1)) is not None
 
     def part(self, owner: str) -> None:
         """Take decisions away from a name that somebody new has signed up with; they stay for those who see all.
@@ -128,3 +125,10 @@ class Ledger:
         from screening.ledger.questions import Questions
 
         return Questions(self.segments, self.sealing, self.tables, Engine(self.segments.folder))
+
+
+def _in_redis(tables: Database, url: str) -> Velocity:
+    from screening.ledger.velocity.redis_state import RedisVelocity  # who has none doesn't load its client
+
+    with tables.read() as session:
+        return RedisVelocity(tables, url, str(session.scalar(select(Name.name))))

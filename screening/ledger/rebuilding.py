@@ -23,7 +23,7 @@ from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments
 from screening.ledger.tables import API, Label
 from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer
-from screening.ledger.velocity.store import Velocity
+from screening.ledger.velocity.state import Velocity
 from screening.transactions.json_records import from_mappings
 
 NEEDED = ("origin", "number", "owner", "decided_at", "detector", "label", "values")

@@ -136,6 +136,14 @@ class Label(Base):
     written: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Name(Base):
+    """What this ledger is called where it shares something with others; one row."""
+
+    __tablename__ = "ledger_name"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
 class Parting(Base):
     """A name that somebody else had before: what was decided for it until then isn't the present one's."""
 

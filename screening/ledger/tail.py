@@ -23,7 +23,7 @@ from screening.infra.database import Database, DriverWrite
 from screening.ledger.group_commit import GroupCommit
 from screening.ledger.tables import Answered, TailRow
 from screening.ledger.velocity.entries import Overtaken, VelocityEntry
-from screening.ledger.velocity.store import Velocity
+from screening.ledger.velocity.state import Velocity
 
 SEAL_ROWS, SEAL_SECONDS = 2_000, 30.0
 """The tail is sealed when it has so many rows, or when one is so old."""

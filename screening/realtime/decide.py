@@ -73,6 +73,10 @@ class Question:
         return self.history.past if isinstance(self.history.past, LivePast) else None
 
 
+IN_WORK = (
+    "What was asked before is still being read from the ledger: earlier transactions may be missing from this "
+    "probability."
+)
 Answer = bytes | Exception
 """JSON, or why there is none."""
 
@@ -189,6 +193,7 @@ class _Made:
     read_at: int
     repeated: int
     company: object
+    notes: Sequence[str]
 
 
 def _scored(
@@ -249,6 +254,7 @@ def _of_group(
             0 if live is None else live.read_at,
             0 if live is None else int(np.count_nonzero(live.repeated[start:stop])),
             company,
+            [] if live is None or live.is_whole else [IN_WORK],
         )
         found.append((place, made))
         start = stop
@@ -259,7 +265,7 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     detector, caller = question.detector, question.caller
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
-    answers = _answers(question, made.scored, origin, threshold)
+    answers = _answers(question, made, origin, threshold)
     kept = columns_of(question.transactions, made.rows, made.scored, detector.contract)
     kept.same |= {
         "source": API,
@@ -289,8 +295,9 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     return Entry.of(caller.owner, kept, body, question.repeatable, velocity)
 
 
-def _answers(question: Question, scored: Scored, origin: bytes, threshold: float) -> list[dict[str, Any]]:
-    prefix, name, said = identity.id_prefix(origin), question.detector.name, question.notes
+def _answers(question: Question, made: _Made, origin: bytes, threshold: float) -> list[dict[str, Any]]:
+    prefix, name, scored = identity.id_prefix(origin), question.detector.name, made.scored
+    said = [*question.notes, *made.notes]
     found = []
     for number, (probability, flag, reasons, caveats) in enumerate(
         zip(

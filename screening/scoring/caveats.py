@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from screening.detectors.detector import Detector
 from screening.detectors.model_card import Profile
 from screening.detectors.vectorizer import Seen
-from screening.features import Past
+from screening.features import Definition, Past
 from screening.features.definitions.feature import number
 from screening.transactions.schema import Matrix, Role, Transactions
 
@@ -48,9 +48,25 @@ def _alone(detector: Detector, transactions: Transactions, history: Seen) -> NDA
     if definition is None or not definition.looks_back:
         return np.zeros(len(transactions), bool)
     past = history.indexed(definition).past
+    alone = _first(definition, transactions.values)
     if past is None or isinstance(past, Past):  # sorted, it is no plain past any more
-        return np.ones(len(transactions), bool)
-    return ~past.knows(transactions.values)
+        return alone
+    return alone & ~past.knows(transactions.values)
+
+
+def _first(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
+    """Tell whether no row of these that is earlier has an entity of each row, bool (n,)."""
+    first = np.ones(len(values), bool)
+    if len(values) == 1:
+        return first
+    columns = definition.contract.columns
+    times = values[:, columns.index(str(definition.contract.time))]
+    for name in definition.tracked:
+        _, which = np.unique(values[:, columns.index(name)], return_inverse=True, equal_nan=False)
+        earliest = np.full(len(values), np.inf)
+        np.fmin.at(earliest, which, times)
+        first &= ~(earliest[which] < times)
+    return first
 
 
 def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:

@@ -16,7 +16,7 @@ from screening.detectors.vectorizer import NOTHING, Seen
 from screening.ledger.history import Context, Recollections
 from screening.ledger.velocity.entries import Viewer
 from screening.ledger.velocity.live_past import LivePast, LiveRows
-from screening.ledger.velocity.store import Velocity
+from screening.ledger.velocity.state import Velocity
 from screening.settings import Settings
 from screening.uploads.screenings import History
 

@@ -16,7 +16,7 @@ from screening.infra.wake_signal import Signals
 from screening.intake import Answers, Kind
 from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
-from screening.ledger.velocity.store import Velocity
+from screening.ledger.velocity.state import Velocity
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import card_tokens, deletion, preflight

@@ -82,7 +82,9 @@ def create_app(
     signals = Signals.of(settings.instance)
     history, states = History(database, signals), DetectorStates(database)
     detectors_here = Detectors(settings, states)
-    ledger = Ledger.open(settings.instance, settings.database_url, settings.ledger_durability)
+    ledger = Ledger.open(
+        settings.instance, settings.database_url, settings.ledger_durability, settings.state_url
+    )
     app.extensions["screening"] = Services(
         settings=settings,
         database=database,

@@ -62,6 +62,7 @@ class Upkeep:
         self._more = False
         self._scattered = False
         self._told: list[str] = []
+        self._unbuildable: frozenset[int] = frozenset()
 
     def step(self) -> None:
         """Do what is due; of many old screenings only some, so that a file that arrives needn't wait."""
@@ -81,6 +82,7 @@ class Upkeep:
         if self._more:
             self._try(self._delete_old)
         self._try(self._seal)
+        self._try(self._build)
         if self._scattered:
             self._try(self._compact)
         keep_reserve(self._settings.instance)
@@ -136,7 +138,8 @@ class Upkeep:
     def _build(self) -> None:
         """Make the velocity state of detectors that have none yet, of what the ledger has: of one at a time."""
         velocity = self._ledger.velocity
-        if not self._ledger.has_decisions():
+        unbuilt = velocity.unbuilt()
+        if not unbuilt or unbuilt == self._unbuildable:
             return
         for name in self._detectors.names():
             with suppress(BadArtefact, NotFound):  # the page of the detectors tells of it
@@ -151,6 +154,7 @@ class Upkeep:
                         "%d rows of the ledger were added to what %s looks back on; it doesn't read %d",
                         made.added, name, made.unreadable,
                     )  # fmt: skip
+        self._unbuildable = velocity.unbuilt()
 
     def _seal(self) -> None:
         if self._ledger.tail.due():

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.features import Definition, Past, PastIndex, Wanted, wanted_for, wanted_of_frauds
-from screening.infra.database import DriverWrite
 from screening.ledger.history import joined, row_hashes
 from screening.ledger.velocity.entries import Subject, Viewer
-from screening.ledger.velocity.store import Velocity, past_of
+from screening.ledger.velocity.state import Reader, Velocity, past_of
 from screening.transactions.schema import Matrix
 
 
@@ -30,7 +29,7 @@ class LiveRows:
 
     def __bool__(self) -> bool:
         with self.velocity.reading() as read:
-            return self.velocity.last(read, self.subject) > 0
+            return read.last(self.subject)[0] > 0
 
 
 class LivePast:
@@ -59,6 +58,8 @@ class LivePast:
         self.subject, self.viewer = subject, viewer
         self.read_at = 0
         """The last row of the API that was there when :meth:`related` was asked last."""
+        self.is_whole = True
+        """Whether everything that the API was asked was there."""
         self.repeated: NDArray[np.bool_] = np.empty(0, bool)
         """Of the rows that it was asked about, those that were there already, as they are."""
         columns = definition.contract.columns
@@ -73,7 +74,7 @@ class LivePast:
         """Return the rows that may count for ``values`` (n, columns of the contract)."""
         wanted = wanted_for(self._definition, values)
         with self._velocity.reading() as read:
-            self.read_at = self._velocity.last(read, self.subject)
+            self.read_at, self.is_whole = read.last(self.subject)
             live = self._look(read, wanted)
             recent = past_of(list(live.values()), len(self._places))
             self.repeated = np.isin(row_hashes(values), row_hashes(recent.values))
@@ -87,9 +88,9 @@ class LivePast:
     def _within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
         return np.empty(0, np.int64) if self.files is None else self.files.within(wanted)
 
-    def _look(self, read: DriverWrite, wanted: Sequence[Wanted]) -> dict[int, tuple[bytes, int]]:
+    def _look(self, read: Reader, wanted: Sequence[Wanted]) -> dict[int, tuple[bytes, int]]:
         placed = [(self._places[each.column], each) for each in wanted]
-        return self._velocity.rows(read, self.subject, self.viewer, placed)
+        return read.rows(self.subject, self.viewer, placed)
 
     def _both(self, places: NDArray[np.int64], live: dict[int, tuple[bytes, int]]) -> Past:
         recent = past_of([live[seq] for seq in sorted(live)], len(self._places))
@@ -105,6 +106,6 @@ class LivePast:
             for place in self.subject.tracked:
                 cells = values[:, place]
                 for cell in np.unique(cells[~found & ~np.isnan(cells)]).tolist():
-                    if self._velocity.has_seen(read, self.subject, self.viewer, place, cell):
+                    if read.has_seen(self.subject, self.viewer, place, cell):
                         found |= cells == cell
         return found

@@ -5,33 +5,40 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from redis import Redis
 from sqlalchemy import select, update
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.detectors.vectorizer import Seen
 from screening.features import Past
+from screening.infra.database import DriverWrite
 from screening.ledger.history import Context
 from screening.ledger.identity import parse
 from screening.ledger.labels import LaterLabel
 from screening.ledger.tables import VelocityEntity, VelocityRow, VelocitySubject
-from screening.ledger.velocity import store
+from screening.ledger.velocity import state
 from screening.ledger.velocity.entries import Viewer
 from screening.ledger.velocity.live_past import LiveRows
+from screening.ledger.velocity.redis_state import Row as Row_
 from screening.realtime import decide as deciding
 from screening.realtime.decide import decide
 from screening.settings import ROOT, Settings
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import Transactions
+from tests.redis_server import redis_url  # noqa: F401 -- a fixture
 from tests.screening.ledger.velocity_desk import Desk, Row, as_file
 
 SHIPPED = {
@@ -64,9 +71,15 @@ def payments(registry: Detectors, tmp_path: Path) -> tuple[Detector, list[Row], 
     return detector, *as_file(detector, SHIPPED["payments"], tmp_path)
 
 
+@pytest.fixture(params=["sql", "redis"])
+def state_url(request: pytest.FixtureRequest) -> str | None:
+    """Where the state is kept: every test runs with both."""
+    return request.getfixturevalue("redis_url") if request.param == "redis" else None
+
+
 @pytest.fixture
-def desk(payments: Any, tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path, payments[0])
+def desk(payments: Any, tmp_path: Path, state_url: str | None) -> Iterator[Desk]:
+    made = Desk(tmp_path, payments[0], state_url)
     yield made
     made.close()
 
@@ -74,11 +87,11 @@ def desk(payments: Any, tmp_path: Path) -> Iterator[Desk]:
 @settings(max_examples=6, deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_in_order_and_in_lists_of_any_length_they_get_what_the_file_gives(
-    data: st.DataObject, case: Any, tmp_path_factory: pytest.TempPathFactory
+    data: st.DataObject, case: Any, state_url: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     detector, rows, expected = case
     count = data.draw(st.integers(1, min(len(rows), 150)), label="rows")
-    desk = Desk(tmp_path_factory.mktemp("desk"), detector)
+    desk = Desk(tmp_path_factory.mktemp("desk"), detector, state_url)
     if count < len(rows):  # the file that has no more than these
         expected = _of_file(detector, rows[:count])
     found: list[float] = []
@@ -108,14 +121,16 @@ def test_what_is_asked_at_the_same_moment_is_as_if_it_had_come_by_time(desk: Des
     np.testing.assert_allclose(found, expected, atol=SAME, rtol=0)
 
 
-def test_processes_that_ask_at_once_decide_as_if_one_after_the_other(tmp_path: Path, payments: Any) -> None:
+def test_processes_that_ask_at_once_decide_as_if_one_after_the_other(
+    tmp_path: Path, payments: Any, state_url: str | None
+) -> None:
     """Each row saw exactly the earlier rows that were kept before it, whoever kept them: by the order in which they
     were numbered, all probabilities come out again.
     """
     detector, rows, _ = payments
     rng = np.random.default_rng(5)
     chosen = [{**row, "CUSTOMER_ID": int(rng.integers(3))} for row in rows[:60]]
-    desks = [Desk(tmp_path, detector) for _ in range(4)]
+    desks = [Desk(tmp_path, detector, state_url) for _ in range(4)]
     answers: dict[str, float] = {}
     problems: list[BaseException] = []
 
@@ -134,8 +149,7 @@ def test_processes_that_ask_at_once_decide_as_if_one_after_the_other(tmp_path: P
     for thread in threads:
         thread.join()
     assert problems == []
-    with desks[0].ledger.tables.read() as session:
-        kept = session.scalars(select(VelocityRow).order_by(VelocityRow.seq)).all()
+    kept = rows_of(desks[0])
     assert sorted(row.id for row in kept) == sorted(answers)
     assert [row.seq for row in kept] == list(range(1, 61))
     values = np.array([np.frombuffer(row.cells) for row in kept])
@@ -193,7 +207,7 @@ def test_who_is_overtaken_again_and_again_is_told_so(
 ) -> None:
     """Another process keeps a row of the same customer between each reading and its commit."""
     rows = [{**row, "CUSTOMER_ID": 1} for row in payments[1]]
-    other = Desk(desk.folder, desk.detector)
+    other = Desk(desk.folder, desk.detector, desk.state_url)
     usual, count = desk.ledger.tail.add, [0]
 
     def overtaken(entries: Any) -> Any:
@@ -212,8 +226,7 @@ def test_who_is_overtaken_again_and_again_is_told_so(
     (answer,) = decide([desk.question([rows[200]])], desk.ledger, threshold=0.8)
     assert isinstance(answer, deciding.Busy)
     assert answer.status == 503
-    with desk.ledger.tables.read() as session:
-        assert len(session.scalars(select(VelocityRow)).all()) == 3 + 1 + 6, "nothing was kept of it"
+    assert len(rows_of(desk)) == 3 + 1 + 6, "nothing was kept of it"
     other.close()
 
 
@@ -226,7 +239,7 @@ def test_old_rows_go_and_a_wrong_clock_makes_none_old(
     subject = velocity.subject(desk.detector)
     assert velocity.prune() == 0
     with desk.ledger.tables.write() as session:
-        times = sorted(session.scalars(select(VelocityRow.time)))
+        times = sorted(row.time for row in rows_of(desk))
         session.execute(update(VelocitySubject).values(horizon=times[-1] - times[150]))
     assert velocity.prune() == pytest.approx(150, abs=2)
     left = velocity.standing(subject).rows
@@ -235,13 +248,10 @@ def test_old_rows_go_and_a_wrong_clock_makes_none_old(
     assert many == left + 101
     assert velocity.prune() == many - 1, "one of a thousand may be astray, and of 151 none"
     desk.ask(rows[100:])
-    monkeypatch.setattr(store, "STRAY", 50)
+    monkeypatch.setattr(state, "STRAY", 50)
     assert velocity.prune() < 60
     assert velocity.standing(subject).rows > 40
-    with desk.ledger.tables.read() as session:
-        rows_left = set(session.execute(select(VelocityRow.subject, VelocityRow.seq)).all())
-        entities = set(session.execute(select(VelocityEntity.subject, VelocityEntity.seq)).all())
-    assert entities == rows_left
+    assert set(entities_of(desk)) == {row.seq for row in rows_of(desk)}
 
 
 def test_what_decisions_are_too_old_to_be_kept_leaves_the_state_as_well(desk: Desk, payments: Any) -> None:
@@ -250,9 +260,8 @@ def test_what_decisions_are_too_old_to_be_kept_leaves_the_state_as_well(desk: De
     time.sleep(0.01)
     desk.ask(payments[1][5:7])
     assert desk.ledger.velocity.prune(between) == 5
-    with desk.ledger.tables.read() as session:
-        assert len(session.scalars(select(VelocityRow)).all()) == 2
-        assert len(session.execute(select(VelocityEntity.seq)).all()) == 4
+    assert len(rows_of(desk)) == 2
+    assert sum(entities_of(desk).values()) == 4
 
 
 def test_a_lost_state_is_made_of_the_ledger_again(desk: Desk, payments: Any) -> None:
@@ -280,10 +289,7 @@ def test_a_lost_state_is_made_of_the_ledger_again(desk: Desk, payments: Any) -> 
 
 def test_a_row_without_a_decision_goes_when_the_state_is_made_again(desk: Desk, payments: Any) -> None:
     desk.ask(payments[1][:5])
-    with desk.ledger.tables.write() as session:
-        row = session.scalars(select(VelocityRow)).first()
-        assert row is not None
-        row.id = row.id[:-12] + "0" * 12
+    _give_another_id(desk)
     rebuilt = desk.ledger.rebuilding.rebuild(desk.detector, lambda _owner: True)
     assert (rebuilt.added, rebuilt.removed) == (1, 1)
     assert len(_state(desk)) == 5
@@ -291,23 +297,75 @@ def test_a_row_without_a_decision_goes_when_the_state_is_made_again(desk: Desk, 
 
 def _state(desk: Desk) -> list[tuple[Any, ...]]:
     """Everything that counts, but for the numbers of rows."""
-    with desk.ledger.tables.read() as session:
-        rows = session.scalars(select(VelocityRow)).all()
-        entities = session.scalars(select(VelocityEntity)).all()
-    of = {row.seq: row.id for row in rows}
-    assert {each.seq for each in entities} <= set(of)
+    entities = entities_of(desk)
+    rows = rows_of(desk)
+    assert set(entities) <= {row.seq for row in rows}
     return sorted(
-        (
-            row.id,
-            row.owner,
-            row.shared,
-            row.time,
-            row.label,
-            row.cells,
-            sum(each.seq == row.seq for each in entities),
-        )
-        for row in rows
+        (row.id, row.owner, row.shared, row.time, row.label, row.cells, entities[row.seq]) for row in rows
     )
+
+
+@dataclass
+class Kept:
+    """A row as either store has it."""
+
+    seq: int
+    id: str
+    owner: str
+    shared: bool
+    time: float
+    label: int
+    cells: bytes
+
+
+def rows_of(desk: Desk) -> list[Kept]:
+    """All rows, in the order in which they were numbered."""
+    if desk.state_url is None:
+        with desk.ledger.tables.read() as session:
+            rows = session.scalars(select(VelocityRow).order_by(VelocityRow.seq)).all()
+        return [Kept(*(getattr(row, each.name) for each in fields(Kept))) for row in rows]
+    redis, key = _redis(desk), desk.ledger.velocity.key(_subject(desk), "rows")
+    found = {int(seq): msgspec.msgpack.decode(data, type=Row_) for seq, data in redis.hgetall(key).items()}
+    return [
+        Kept(seq, row.id, row.owner, row.shared, row.time, row.label, row.cells)
+        for seq, row in sorted(found.items())
+    ]
+
+
+def entities_of(desk: Desk) -> Counter[int]:
+    """How often each row is found by an entity."""
+    if desk.state_url is None:
+        with desk.ledger.tables.read() as session:
+            return Counter(session.scalars(select(VelocityEntity.seq)))
+    redis, found = _redis(desk), Counter[int]()
+    for key in redis.keys(desk.ledger.velocity.key(_subject(desk), "e:*")):
+        found.update(map(int, redis.zrange(key, 0, -1)))
+    return found
+
+
+def _subject(desk: Desk) -> int:
+    subject = desk.ledger.velocity.subject(desk.detector)
+    assert subject is not None
+    return subject.number
+
+
+def _redis(desk: Desk) -> Any:
+    return Redis.from_url(desk.state_url)
+
+
+def _give_another_id(desk: Desk) -> None:
+    """As a process leaves it that is killed before its decision is kept: a row of which the ledger knows nothing."""
+    row = rows_of(desk)[0]
+    other = row.id[:-12] + "0" * 12
+    if desk.state_url is None:
+        with desk.ledger.tables.write() as session:
+            session.execute(update(VelocityRow).where(VelocityRow.seq == row.seq).values(id=other))
+        return
+    redis, velocity = _redis(desk), desk.ledger.velocity
+    changed = Row_(other, row.owner, row.shared, row.time, row.label, row.cells)
+    redis.hset(velocity.key(_subject(desk), "rows"), row.seq, msgspec.msgpack.encode(changed))
+    redis.hdel(velocity.key(_subject(desk), "ids"), row.id)
+    redis.hset(velocity.key(_subject(desk), "ids"), other, row.seq)
 
 
 def test_a_file_finds_what_the_api_was_asked_and_not_its_own_rows(desk: Desk, payments: Any) -> None:
@@ -329,3 +387,43 @@ def test_a_file_finds_what_the_api_was_asked_and_not_its_own_rows(desk: Desk, pa
     past = context.past(read)
     whole = desk.detector.probabilities(from_values(desk.detector, read), Seen(labels, past))
     np.testing.assert_allclose(whole, expected[:200], atol=SAME, rtol=0)
+
+
+def test_a_state_that_was_lost_is_said_until_it_is_made_again(desk: Desk, payments: Any) -> None:
+    rows = [{**row, "CUSTOMER_ID": 1} for row in payments[1][:30]]
+    assert [len(answer.get("notes", [])) for answer in desk.ask(rows)] == [1] + [0] * 29, (
+        "the first has no past"
+    )
+    if desk.state_url is not None:
+        _redis(desk).flushall()
+    else:
+        desk.ledger.velocity.forget("payments")
+    later = {**payments[1][200], "CUSTOMER_ID": 1}
+    (answer,) = desk.ask([later])
+    assert any("still being read from the ledger" in note for note in answer["notes"])
+    assert desk.ledger.velocity.unbuilt() == {_subject(desk)}
+    desk.ledger.rebuilding.rebuild(desk.detector, lambda _owner: True)
+    assert desk.ledger.velocity.unbuilt() == frozenset()
+    (answer,) = desk.ask([later])
+    assert not any("still being read" in note for note in answer.get("notes", []))
+    expected = _of_file(desk.detector, [*rows, later])[30]
+    assert answer["fraud_probability"] == pytest.approx(expected, abs=SAME)
+
+
+def test_what_cant_be_kept_leaves_no_row_behind(
+    desk: Desk, payments: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = DriverWrite.many
+
+    def fail(self: DriverWrite, statement: Any, given: Any) -> None:
+        if "ledger_tail" in str(statement):
+            raise OSError(28, "No space left on device")
+        usual(self, statement, given)
+
+    desk.ask(payments[1][:3])
+    with monkeypatch.context() as patch:
+        patch.setattr(DriverWrite, "many", fail)
+        (answer,) = decide([desk.question(payments[1][3:5])], desk.ledger, threshold=0.8)
+    assert isinstance(answer, OSError)
+    assert len(rows_of(desk)) == 3
+    assert len(entities_of(desk)) == 3

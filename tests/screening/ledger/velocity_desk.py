@@ -29,10 +29,13 @@ class Desk:
 
     folder: Path
     detector: Detector
+    state_url: str | None = None
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger.open(self.folder, f"sqlite:///{self.folder / 'app.sqlite3'}", "normal")
+        self.ledger = Ledger.open(
+            self.folder, f"sqlite:///{self.folder / 'app.sqlite3'}", "normal", self.state_url
+        )
 
     def question(self, rows: Sequence[Row], owner: str = "till", *, shared: bool = True) -> Question:
         subject, definition = self.ledger.velocity.subject(self.detector), self.detector.vectorizer.definition

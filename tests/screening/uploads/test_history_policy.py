@@ -24,7 +24,7 @@ from screening.intake import Kind, open_transactions
 from screening.ledger.history import MOST_PASTS, Recollections
 from screening.ledger.tables import open_tables
 from screening.ledger.velocity.live_past import LivePast
-from screening.ledger.velocity.store import Velocity
+from screening.ledger.velocity.sql_state import SqlVelocity
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import Transactions
 from screening.uploads.column_mappings import EVERYBODY, Mapping, Mappings, mark
@@ -49,7 +49,7 @@ class Bank:
         self.detector = detector
         self.tables = open_tables(instance, f"sqlite:///{instance / 'kept.sqlite3'}")
         settings = Settings(instance=instance, history_policy=policy)
-        self.policy = HistoryPolicy(settings, self.history, Velocity(self.tables))
+        self.policy = HistoryPolicy(settings, self.history, SqlVelocity(self.tables))
 
     def screen(
         self, rows: Transactions, labels: NDArray[np.int8], owner: str, *, manager: bool = False

@@ -1,5 +1,7 @@
 """Rows of the API by their entities, which later ones look back on; names that somebody else had before."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -46,6 +48,8 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
 
+    name = op.create_table("ledger_name", sa.Column("name", sa.String(32), primary_key=True))
+    op.bulk_insert(name, [{"name": secrets.token_hex(8)}])
     op.create_table(
         "ledger_partings",
         sa.Column("owner", sa.String(64), primary_key=True),
@@ -55,5 +59,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("ledger_partings")
+    op.drop_table("ledger_name")
     for table in ("entities", "rows", "subjects"):
         op.drop_table(f"ledger_velocity_{table}")

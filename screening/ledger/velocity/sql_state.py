@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sqlalchemy import delete, func, select, text, update
 
-from screening.detectors.detector import Detector
-from screening.features import Definition, Past, Wanted
+from screening.features import Past, Wanted
 from screening.infra.database import Database, DriverWrite
 from screening.ledger.identity import first_id
 from screening.ledger.tables import OWNER_LENGTH, VelocityEntity, VelocityRow, VelocitySubject
-from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer, places_of
-from screening.transactions.schema import Matrix
+from screening.ledger.velocity import state
+from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer
+from screening.ledger.velocity.state import Kept, Standing, Velocity, past_of, sorted_out
 
-LAST = text("SELECT last FROM ledger_velocity_subjects WHERE id = :subject")
+LAST = text("SELECT last, built FROM ledger_velocity_subjects WHERE id = :subject")
 LOOK = text(
     "SELECT r.seq, r.owner, r.shared, r.label, r.cells FROM ledger_velocity_entities e "
     "JOIN ledger_velocity_rows r ON r.subject = e.subject AND r.seq = e.seq "
@@ -64,106 +63,26 @@ DROP_ENTITIES = text("DELETE FROM ledger_velocity_entities WHERE subject = :subj
 LOCK = text("SELECT pg_advisory_xact_lock(7306217)")
 """Where writers don't wait for each other by themselves."""
 BLOCK_ROWS = 65_536
-STRAY = 1_000
-"""One of so many rows may have a time far ahead of all others: it mustn't make the others old."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the velocity state of a detector has seen."""
-
-    subject: Subject
-    rows: int
-    """That are there."""
-    entered: int
-    """That have come in all."""
-    late: int
-    """That were earlier than one that had come before them."""
-    repeated: int
-    """That were there already, as they are."""
-    newest: float | None
-    """The latest time."""
-    built: float | None
-    """When it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
-
-
-class Velocity:
-    """The velocity state of an instance."""
+class SqlVelocity(Velocity):
+    """The state in the ledger's own tables."""
 
     def __init__(self, tables: Database) -> None:
-        self._tables = tables
-        self._known: dict[tuple[str, str], Subject] = {}
+        super().__init__(tables)
         self._locks = tables.engine.dialect.name != "sqlite"
 
-    def subject(self, detector: Detector) -> Subject | None:
-        """Return whose past a detector's transactions are; ``None`` for a detector that doesn't look back."""
-        definition = detector.vectorizer.definition
-        if definition is None or not definition.looks_back:
-            return None
-        key = detector.name, detector.fingerprint
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._enter(*key, definition)
-        return found
-
-    def _enter(self, name: str, fingerprint: str, definition: Definition) -> Subject:
-        with self._tables.write() as session:
-            row = session.scalar(
-                select(VelocitySubject).where(
-                    VelocitySubject.detector == name, VelocitySubject.fingerprint == fingerprint
-                )
-            )
-            if row is None:
-                row = VelocitySubject(
-                    detector=name, fingerprint=fingerprint, last=0, late=0, repeated=0, horizon=0.0
-                )
-                session.add(row)
-            row.horizon = definition.horizon
-            session.flush()
-            columns = len(definition.contract.columns)
-            return Subject(name, fingerprint, row.id, columns, *places_of(definition), definition.horizon)
-
     @contextmanager
-    def reading(self) -> Iterator[DriverWrite]:
-        """Give a transaction that reads."""
+    def reading(self) -> Iterator[_Reader]:
+        """Give what reads for one question."""
         with self._tables.driver_write(begin=False) as read:
-            yield read
-
-    def last(self, read: DriverWrite, subject: Subject) -> int:
-        """Return the number of the last row that was added."""
-        found: int = read.one(LAST, {"subject": subject.number}).fetchone()[0]
-        return found
-
-    def rows(
-        self, read: DriverWrite, subject: Subject, viewer: Viewer, wanted: Sequence[tuple[int, Wanted]]
-    ) -> dict[int, tuple[bytes, int]]:
-        """Return the wanted rows that count for somebody, by their numbers: cells and label.
-
-        Args:
-            read: the transaction.
-            subject: whose past.
-            viewer: for whom.
-            wanted: each with the place of its column.
-        """
-        found: dict[int, tuple[bytes, int]] = {}
-        given: dict[str, Any] = {"subject": subject.number}
-        for place, each in wanted:
-            given |= {"place": place, "cell": each.cell, "since": each.since, "until": each.until}
-            for seq, owner, shared, label, cells in read.one(LOOK, given):
-                if viewer.sees(owner, shared=bool(shared)):
-                    found[seq] = cells, label
-        return found
-
-    def has_seen(self, read: DriverWrite, subject: Subject, viewer: Viewer, place: int, cell: float) -> bool:
-        """Tell whether an entity has been seen, at whatever time; of a thousand rows, if it has more."""
-        given = {"subject": subject.number, "place": place, "cell": cell}
-        return any(viewer.sees(owner, shared=bool(shared)) for owner, shared in read.one(SEEN, given))
+            yield _Reader(read)
 
     def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
         """Return all rows that count for somebody, from a time to before another."""
         given = {"subject": subject.number, "since": since, "until": until}
         parts = [past_of([], subject.columns)]
-        with self.reading() as read:
+        with self._tables.driver_write(begin=False) as read:
             rows = read.one(SPAN, given)
             while some := rows.fetchmany(BLOCK_ROWS):
                 seen = [
@@ -176,8 +95,6 @@ class Velocity:
             np.concatenate([part.values for part in parts]), np.concatenate([part.labels for part in parts])
         )
 
-    # called by the tail, under its lock
-
     def begin(self, write: DriverWrite) -> None:
         """Let nobody else add rows until the transaction has ended."""
         if self._locks:
@@ -186,12 +103,15 @@ class Velocity:
     def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:
         """Add rows, after :meth:`begin`, but for those of companies that were overtaken, and return these."""
         kept, again = sorted_out(entries, lambda entry: self._since(write, entry))
+        self._put(write, kept)
+        return again
+
+    def _put(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> None:
         by_subject: dict[int, list[VelocityEntry]] = defaultdict(list)
-        for entry in kept:
+        for entry in entries:
             by_subject[entry.subject.number].append(entry)
         for number, some in by_subject.items():
-            self._add(write, number, some)
-        return again
+            self._put_of(write, number, some)
 
     def take_back(self, entries: Sequence[VelocityEntry]) -> None:
         """Do nothing: what was added left with the transaction that failed."""
@@ -199,11 +119,11 @@ class Velocity:
     def _since(self, write: DriverWrite, entry: VelocityEntry) -> list[Kept]:
         """Return what was added since an entry was scored."""
         given = {"subject": entry.subject.number, "after": entry.read_at}
-        if self.last(write, entry.subject) == entry.read_at:
+        if _Reader(write).last(entry.subject)[0] == entry.read_at:
             return []
         return [(owner, bool(shared), cells) for owner, shared, cells in write.one(NEWS, given).fetchall()]
 
-    def _add(self, write: DriverWrite, number: int, entries: Sequence[VelocityEntry]) -> None:
+    def _put_of(self, write: DriverWrite, number: int, entries: Sequence[VelocityEntry]) -> None:
         last, newest = write.one(STATE, {"subject": number}).fetchone()
         newest = -np.inf if newest is None else newest
         late = 0
@@ -245,8 +165,6 @@ class Velocity:
             {"last": last, "newest": newest, "late": late, "repeated": repeated, "subject": number},
         )
 
-    # kept small, and true
-
     def prune(self, decided_before: float | None = None) -> int:
         """Remove rows that are too old to count for anything, and return how many.
 
@@ -257,10 +175,8 @@ class Velocity:
             decided_before: decisions of before this moment, in seconds since 1970, are removed as well.
         """
         gone = 0
-        with self._tables.read() as session:
-            subjects = session.scalars(select(VelocitySubject)).all()
-        for subject in subjects:
-            mine = VelocityRow.subject == subject.id
+        for number, horizon in self._subjects():
+            mine = VelocityRow.subject == number
             with self._tables.write() as session:
                 count = session.query(VelocityRow).where(mine).count()
                 newest = session.scalar(
@@ -268,17 +184,17 @@ class Velocity:
                     .where(mine)
                     .order_by(VelocityRow.time.desc())
                     .limit(1)
-                    .offset(count // STRAY)
+                    .offset(count // state.STRAY)
                 )
                 if newest is None:
                     continue
-                old = VelocityRow.time < newest - subject.horizon - 1.0
+                old = VelocityRow.time < newest - horizon - 1.0
                 if decided_before is not None:
                     old |= VelocityRow.id < first_id(int(decided_before * 1000))
                 which = select(VelocityRow.seq).where(mine, old)
                 session.execute(
                     delete(VelocityEntity).where(
-                        VelocityEntity.subject == subject.id, VelocityEntity.seq.in_(which)
+                        VelocityEntity.subject == number, VelocityEntity.seq.in_(which)
                     )
                 )
                 found: Any = session.execute(delete(VelocityRow).where(mine, old))
@@ -323,7 +239,7 @@ class Velocity:
                     missing.append(entry)
                 else:
                     write.one(RELABEL, given | {"label": int(entry.labels[0])})
-            self.add(write, missing)
+            self._put(write, missing)
         return len(missing)
 
     def keep_only(self, subject: Subject, ids: Sequence[str], until: str) -> int:
@@ -345,6 +261,13 @@ class Velocity:
         with self._tables.write() as session:
             session.get_one(VelocitySubject, subject.number).built = time.time()
 
+    def unbuilt(self) -> frozenset[int]:
+        """Return the numbers of the subjects whose state isn't what the ledger says, or may not be."""
+        with self._tables.read() as session:
+            return frozenset(
+                session.scalars(select(VelocitySubject.id).where(VelocitySubject.built.is_(None)))
+            )
+
     def standing(self, subject: Subject) -> Standing:
         """Return what a detector's state has seen."""
         with self._tables.read() as session:
@@ -353,55 +276,26 @@ class Velocity:
             return Standing(subject, count, row.last, row.late, row.repeated, row.newest, row.built)
 
 
-def past_of(rows: Sequence[tuple[bytes, int]], columns: int) -> Past:
-    """Return rows as they were kept as a past; each has so many columns."""
-    cells = np.frombuffer(b"".join(row[0] for row in rows)).reshape(len(rows), columns)
-    return Past(cells, np.array([row[1] for row in rows], np.int8))
+class _Reader:
+    def __init__(self, read: DriverWrite) -> None:
+        self._read = read
 
+    def last(self, subject: Subject) -> tuple[int, bool]:
+        last, built = self._read.one(LAST, {"subject": subject.number}).fetchone()
+        return last, built is not None
 
-Kept = tuple[str, bool, bytes]
-"""Owner, whether it counts for all, and cells of a row that is there."""
+    def rows(
+        self, subject: Subject, viewer: Viewer, wanted: Sequence[tuple[int, Wanted]]
+    ) -> dict[int, tuple[bytes, int]]:
+        found: dict[int, tuple[bytes, int]] = {}
+        given: dict[str, Any] = {"subject": subject.number}
+        for place, each in wanted:
+            given |= {"place": place, "cell": each.cell, "since": each.since, "until": each.until}
+            for seq, owner, shared, label, cells in self._read.one(LOOK, given):
+                if viewer.sees(owner, shared=bool(shared)):
+                    found[seq] = cells, label
+        return found
 
-
-def sorted_out(
-    entries: Sequence[VelocityEntry], since: Callable[[VelocityEntry], Sequence[Kept]]
-) -> tuple[list[VelocityEntry], set[object]]:
-    """Return which entries can be kept, and the companies of the others, which were overtaken.
-
-    Args:
-        entries: what is to be added at a time.
-        since: tells what was added since an entry was scored.
-    """
-    again: set[object] = set()
-    before: list[VelocityEntry] = []
-    for entry in entries:
-        if entry.company in again:
-            continue
-        viewer = entry.viewer
-        news = [
-            np.frombuffer(cells)[np.newaxis]
-            for owner, shared, cells in since(entry)
-            if viewer.sees(owner, shared=shared)
-        ]
-        news += [
-            each.values
-            for each in before
-            if each.company is not entry.company
-            and each.subject.number == entry.subject.number
-            and viewer.sees(each.viewer.owner, shared=each.shared)
-        ]
-        if news and _tells(np.concatenate(news), entry):
-            again.add(entry.company)
-        before.append(entry)
-    return [entry for entry in entries if entry.company not in again], again
-
-
-def _tells(news: Matrix, entry: VelocityEntry) -> bool:
-    """Tell whether any of some rows is earlier than one of an entry's and shares an entity with it."""
-    subject, own = entry.subject, entry.values
-    earlier = news[:, [subject.time]] < own[:, subject.time]
-    reach = news[:, [subject.time]] >= own[:, subject.time] - subject.horizon - 1.0
-    same = np.zeros(earlier.shape, bool)
-    for place in subject.tracked:
-        same |= news[:, [place]] == own[:, place]
-    return bool((earlier & reach & same).any())
+    def has_seen(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> bool:
+        given = {"subject": subject.number, "place": place, "cell": cell}
+        return any(viewer.sees(owner, shared=bool(shared)) for owner, shared in self._read.one(SEEN, given))

@@ -1,0 +1,407 @@
+"""The velocity state in Redis (``STATE_URL``): for several machines, whose processes share one Redis and one database.
+
+Decisions are kept in SQL and rows here, which no transaction spans. Rows are added first, in one ``MULTI`` that only
+holds if nobody added any meanwhile, and taken back when the decisions can't be kept. A process that is killed between
+the two leaves rows without a decision, which nobody was answered; making the state anew removes them.
+
+Keys begin with ``fraud:<ledger>:<subject>:``. ``state`` is a hash of what the subject's row is in SQL, ``rows`` one of
+row numbers to rows, ``ids`` one of transactions to row numbers, ``times`` a sorted set of row numbers by time, and
+``e:<place>:<cell>`` one for each entity.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError, WatchError
+
+from screening.errors import BadSetting, NotReady
+from screening.features import Past, Wanted
+from screening.infra.database import Database, DriverWrite
+from screening.ledger.identity import first_id
+from screening.ledger.tables import OWNER_LENGTH
+from screening.ledger.velocity import state
+from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer
+from screening.ledger.velocity.state import Kept, Standing, Velocity, past_of, sorted_out
+
+SECONDS = 5.0
+"""So long an answer of Redis is waited for."""
+BLOCK_ROWS = 10_000
+MOST_LOOKED_AT = 1_000
+
+
+class Row(msgspec.Struct, array_like=True):
+    """A row as it is kept."""
+
+    id: str
+    owner: str
+    shared: bool
+    time: float
+    label: int
+    cells: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Row)
+
+
+def _decode(data: Any) -> Row:  # what Redis gives is bytes; its client's types allow text, too
+    return _decoder.decode(data)
+
+
+class StateUnavailable(NotReady):
+    """Redis doesn't answer."""
+
+    @classmethod
+    def of(cls, problem: Exception) -> StateUnavailable:
+        """Return what is told of it."""
+        return cls(
+            f"The velocity state can't be reached: {type(problem).__name__}.",
+            where="STATE_URL",
+            remedy="Send it again once Redis answers; nothing was kept.",
+        )
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except WatchError:
+        raise
+    except RedisError as problem:
+        raise StateUnavailable.of(problem) from problem
+
+
+class RedisVelocity(Velocity):
+    """The state in one Redis.
+
+    Args:
+        tables: the ledger's.
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        instance: a name that no other instance has.
+
+    Raises:
+        BadSetting: it is no such address.
+    """
+
+    def __init__(self, tables: Database, url: str, instance: str) -> None:
+        super().__init__(tables)
+        try:
+            self._redis = Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS)
+        except ValueError as problem:
+            raise BadSetting(
+                f"STATE_URL can't be used: {problem}.", remedy="Example: redis://localhost"
+            ) from None
+        self._prefix = f"fraud:{instance}:"
+
+    def key(self, subject: int, name: str) -> str:
+        """Return a key of a subject."""
+        return f"{self._prefix}{subject}:{name}"
+
+    def entity(self, subject: int, place: int, cell: float) -> str:
+        """Return the key of an entity's rows."""
+        return self.key(subject, f"e:{place}:{(cell + 0.0).hex()}")  # no minus zero
+
+    @contextmanager
+    def reading(self) -> Iterator[_Reader]:
+        """Give what reads for one question."""
+        with _reached():
+            yield _Reader(self, self._redis)
+
+    def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
+        """Return all rows that count for somebody, from a time to before another."""
+        with _reached():
+            numbers = self._redis.zrangebyscore(self.key(subject.number, "times"), since, f"({until!r}")
+            parts = [past_of([], subject.columns)]
+            for start in range(0, len(numbers), BLOCK_ROWS):
+                rows = self.rows_of(subject.number, numbers[start : start + BLOCK_ROWS])
+                seen = [(row.cells, row.label) for row in rows if viewer.sees(row.owner, shared=row.shared)]
+                parts.append(past_of(seen, subject.columns))
+        return Past(
+            np.concatenate([part.values for part in parts]), np.concatenate([part.labels for part in parts])
+        )
+
+    def rows_of(self, subject: int, numbers: Sequence[Any]) -> list[Row]:
+        """Return rows by their numbers; those that left meanwhile aren't there."""
+        if not numbers:
+            return []
+        found = cast("list[bytes | None]", self._redis.hmget(self.key(subject, "rows"), list(numbers)))
+        return [_decode(each) for each in found if each is not None]
+
+    def begin(self, write: DriverWrite) -> None:
+        """Do nothing: Redis refuses what somebody else overtook."""
+
+    def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:  # noqa: ARG002 -- for SQL
+        """Add rows, but for those of companies that were overtaken, and return these."""
+        watched = sorted({self.key(entry.subject.number, "state") for entry in entries})
+        while True:
+            with _reached(), self._redis.pipeline() as pipe:
+                pipe.watch(*watched)  # type: ignore[no-untyped-call]
+                kept, again = sorted_out(entries, self._since)
+                changed = self._changes(kept)
+                pipe.multi()
+                changed.apply(pipe)
+                try:
+                    pipe.execute()
+                except WatchError:  # what was added meanwhile is looked at
+                    continue
+                return again
+
+    def _since(self, entry: VelocityEntry) -> list[Kept]:
+        """Return what was added since an entry was scored."""
+        number = entry.subject.number
+        last = int(self._redis.hget(self.key(number, "state"), "last") or 0)
+        rows = self.rows_of(number, range(entry.read_at + 1, last + 1))
+        return [(row.owner, row.shared, row.cells) for row in rows]
+
+    def _changes(self, entries: Sequence[VelocityEntry]) -> _Changes:
+        changes = _Changes(self)
+        by_subject: dict[int, list[VelocityEntry]] = defaultdict(list)
+        for entry in entries:
+            by_subject[entry.subject.number].append(entry)
+        for number, some in by_subject.items():
+            kept = self._redis.hmget(self.key(number, "state"), ["last", "newest"])
+            changes.add(number, some, int(kept[0] or 0), float(kept[1] or -np.inf))
+        return changes
+
+    def take_back(self, entries: Sequence[VelocityEntry]) -> None:
+        """Remove what was added, for a transaction that failed."""
+        for entry in entries:
+            self._remove(entry.subject.number, entry.subject.tracked, self._numbers(entry))
+
+    def _numbers(self, entry: VelocityEntry) -> list[Any]:
+        with _reached():
+            found = self._redis.hmget(self.key(entry.subject.number, "ids"), list(entry.ids))
+        return [number for number in found if number is not None]
+
+    def _remove(self, subject: int, tracked: Sequence[int], numbers: Iterable[Any]) -> int:
+        numbers = list(numbers)
+        for start in range(0, len(numbers), BLOCK_ROWS):
+            some = numbers[start : start + BLOCK_ROWS]
+            with _reached(), self._redis.pipeline() as pipe:
+                found = self._redis.hmget(self.key(subject, "rows"), some)
+                for number, data in zip(some, found, strict=True):
+                    if data is None:
+                        continue
+                    row = _decode(data)
+                    cells = np.frombuffer(row.cells)
+                    for place in tracked or range(len(cells)):
+                        pipe.zrem(self.entity(subject, place, float(cells[place])), number)
+                    pipe.hdel(self.key(subject, "ids"), row.id)
+                pipe.hdel(self.key(subject, "rows"), *some)
+                pipe.zrem(self.key(subject, "times"), *some)
+                pipe.execute()
+        return len(numbers)
+
+    def relabel(self, labels: Sequence[tuple[str, int]]) -> None:
+        """Note what transactions turned out to be, by id."""
+        for number, _ in self._subjects():
+            with _reached():
+                found = self._redis.hmget(self.key(number, "ids"), [row_id for row_id, _ in labels])
+                known = {seq: label for seq, (_, label) in zip(found, labels, strict=True) if seq is not None}
+                self._label(number, known)
+
+    def _label(self, subject: int, labels: dict[Any, int]) -> None:
+        """Change labels by row number; nobody else changes a row."""
+        key = self.key(subject, "rows")
+        if not labels:
+            return
+        found = self._redis.hmget(key, list(labels))
+        changed = {
+            seq: _encode(msgspec.structs.replace(_decode(data), label=label))
+            for (seq, label), data in zip(labels.items(), found, strict=True)
+            if data is not None
+        }
+        if changed:
+            self._redis.hset(key, mapping=changed)
+
+    def prune(self, decided_before: float | None = None) -> int:
+        """Remove rows that are too old to count for anything, and return how many."""
+        gone = 0
+        for number, horizon in self._subjects():
+            with _reached():
+                times = self.key(number, "times")
+                stray = self._redis.zcard(times) // state.STRAY
+                newest = self._redis.zrange(times, stray, stray, desc=True, withscores=True)
+                if not newest:
+                    continue
+                old = set(
+                    self._redis.zrangebyscore(times, "-inf", f"({float(newest[0][1]) - horizon - 1.0!r}")
+                )
+                if decided_before is not None:
+                    limit = first_id(int(decided_before * 1000)).encode()
+                    old |= {
+                        seq
+                        for row_id, seq in self._redis.hscan_iter(self.key(number, "ids"))
+                        if row_id < limit
+                    }
+            gone += self._remove(number, (), old)
+        return gone
+
+    def forget(self, detector: str) -> None:
+        """Drop the rows of a detector of this name, whatever its fingerprint."""
+        for number, _ in self._subjects(detector):
+            with _reached():
+                last = self._redis.hget(self.key(number, "state"), "last") or 0
+                for key in self._redis.scan_iter(self.key(number, "*"), count=BLOCK_ROWS):
+                    self._redis.unlink(key)
+                self._redis.hset(self.key(number, "state"), "last", last)
+
+    def part(self, owner: str) -> None:
+        """Give the rows of an owner to nobody; those that count for all go on doing so."""
+        for number, _ in self._subjects():
+            key = self.key(number, "rows")
+            with _reached():
+                for seq, data in self._redis.hscan_iter(key, count=BLOCK_ROWS):
+                    row = _decode(data)
+                    if row.owner == owner:
+                        former = msgspec.structs.replace(row, owner=f"~{owner}"[:OWNER_LENGTH])
+                        self._redis.hset(key, seq, _encode(former))
+
+    def clock(self, subject: Subject) -> str:
+        """Return the greatest id that is there."""
+        with _reached():
+            return max((key.decode() for key, _ in self._ids(subject)), default="")
+
+    def _ids(self, subject: Subject) -> Iterator[tuple[bytes, bytes]]:
+        return self._redis.hscan_iter(self.key(subject.number, "ids"), count=BLOCK_ROWS)
+
+    def complete(self, entries: Sequence[VelocityEntry]) -> int:
+        """Add those rows that aren't there, each an entry of its own, and return how many; labels are those given."""
+        if not entries:
+            return 0
+        number = entries[0].subject.number
+        while True:
+            with _reached(), self._redis.pipeline() as pipe:
+                pipe.watch(self.key(number, "state"))  # type: ignore[no-untyped-call]
+                found = self._redis.hmget(self.key(number, "ids"), [entry.ids[0] for entry in entries])
+                pairs = list(zip(entries, found, strict=True))
+                missing = [entry for entry, seq in pairs if seq is None]
+                changes = self._changes(missing)
+                pipe.multi()
+                changes.apply(pipe)
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue
+                self._label(number, {seq: int(entry.labels[0]) for entry, seq in pairs if seq is not None})
+                return len(missing)
+
+    def keep_only(self, subject: Subject, ids: Sequence[str], until: str) -> int:
+        """Remove rows of other ids than these, up to the id ``until``, and return how many."""
+        known = {row_id.encode() for row_id in ids}
+        with _reached():
+            gone = [seq for key, seq in self._ids(subject) if key not in known and key <= until.encode()]
+        return self._remove(subject.number, subject.tracked, gone)
+
+    def is_built(self, subject: Subject) -> None:
+        """Note that the state of a detector is what the ledger says."""
+        with _reached():
+            self._redis.hset(self.key(subject.number, "state"), "built", repr(time.time()))
+
+    def unbuilt(self) -> frozenset[int]:
+        """Return the numbers of the subjects whose state isn't what the ledger says, or may not be."""
+        with _reached():
+            every = [number for number, _ in self._subjects()]
+            return frozenset(
+                number for number in every if not self._redis.hexists(self.key(number, "state"), "built")
+            )
+
+    def standing(self, subject: Subject) -> Standing:
+        """Return what a detector's state has seen."""
+        with _reached():
+            kept = self._redis.hgetall(self.key(subject.number, "state"))
+            rows = self._redis.zcard(self.key(subject.number, "times"))
+        last, late, repeated = (int(kept.get(name, 0)) for name in (b"last", b"late", b"repeated"))
+        newest, built = (None if name not in kept else float(kept[name]) for name in (b"newest", b"built"))
+        return Standing(subject, rows, last, late, repeated, newest, built)
+
+
+class _Changes:
+    """What is added in one step."""
+
+    def __init__(self, of: RedisVelocity) -> None:
+        self._of = of
+        self._hashes: dict[str, dict[Any, Any]] = defaultdict(dict)
+        self._sets: dict[str, dict[Any, float]] = defaultdict(dict)
+        self._counts: list[tuple[str, int, int]] = []
+
+    def add(self, number: int, entries: Sequence[VelocityEntry], last: int, newest: float) -> None:
+        """Add rows of a subject, whose last row and latest time are given."""
+        of, late = self._of, 0
+        for entry in entries:
+            for place, moment in enumerate(entry.values[:, entry.subject.time].tolist()):
+                if moment != moment:  # noqa: PLR0124 -- NaN: without a time it comes before and after nothing
+                    continue
+                last += 1
+                late += moment < newest
+                newest = max(newest, moment)
+                self._add_row(number, last, moment, entry, place)
+        key = of.key(number, "state")
+        self._hashes[key] = {"last": last} | ({"newest": repr(newest)} if newest > -np.inf else {})
+        self._counts.append((key, late, sum(entry.repeated for entry in entries)))
+
+    def _add_row(self, number: int, seq: int, moment: float, entry: VelocityEntry, place: int) -> None:
+        of, cells, row_id = self._of, entry.values[place], entry.ids[place]
+        label = int(entry.labels[place])
+        row = Row(row_id, entry.viewer.owner, entry.shared, moment, label, cells.tobytes())
+        self._hashes[of.key(number, "rows")][seq] = _encode(row)
+        self._hashes[of.key(number, "ids")][row_id] = seq
+        self._sets[of.key(number, "times")][seq] = moment
+        for each in entry.subject.tracked:
+            if not np.isnan(cells[each]):
+                self._sets[of.entity(number, each, float(cells[each]))][seq] = moment
+
+    def apply(self, pipe: Pipeline) -> None:
+        """Queue the commands."""
+        for key, fields in self._hashes.items():
+            pipe.hset(key, mapping=fields)
+        for key, members in self._sets.items():
+            pipe.zadd(key, members)
+        for key, late, repeated in self._counts:
+            pipe.hincrby(key, "late", late)
+            pipe.hincrby(key, "repeated", repeated)
+
+
+class _Reader:
+    def __init__(self, of: RedisVelocity, redis: Redis) -> None:
+        self._of, self._redis = of, redis
+
+    def last(self, subject: Subject) -> tuple[int, bool]:
+        last, built = self._redis.hmget(self._of.key(subject.number, "state"), ["last", "built"])
+        return int(last or 0), built is not None
+
+    def rows(
+        self, subject: Subject, viewer: Viewer, wanted: Sequence[tuple[int, Wanted]]
+    ) -> dict[int, tuple[bytes, int]]:
+        if not wanted:
+            return {}
+        pipe = self._redis.pipeline(transaction=False)
+        for place, each in wanted:
+            pipe.zrangebyscore(self._of.entity(subject.number, place, each.cell), each.since, each.until)
+        numbers = sorted({int(seq) for found in pipe.execute() for seq in found})
+        found: dict[int, tuple[bytes, int]] = {}
+        for start in range(0, len(numbers), BLOCK_ROWS):
+            some = numbers[start : start + BLOCK_ROWS]
+            rows = self._redis.hmget(self._of.key(subject.number, "rows"), some)
+            for number, data in zip(some, rows, strict=True):
+                if data is not None:
+                    row = _decode(data)
+                    if viewer.sees(row.owner, shared=row.shared):
+                        found[number] = row.cells, row.label
+        return found
+
+    def has_seen(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> bool:
+        key = self._of.entity(subject.number, place, cell)
+        numbers = self._redis.zrange(key, 0, MOST_LOOKED_AT - 1)
+        return any(
+            viewer.sees(row.owner, shared=row.shared) for row in self._of.rows_of(subject.number, numbers)
+        )

@@ -1,0 +1,232 @@
+"""What a velocity state does, wherever it is kept, and what holds for each of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from sqlalchemy import select
+
+from screening.detectors.detector import Detector
+from screening.features import Definition, Past, Wanted
+from screening.infra.database import Database, DriverWrite
+from screening.ledger.tables import API, Segment, TailRow, VelocitySubject
+from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer, places_of
+from screening.transactions.schema import Matrix
+
+STRAY = 1_000
+"""One of so many rows may have a time far ahead of all others: it mustn't make the others old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the velocity state of a detector has seen."""
+
+    subject: Subject
+    rows: int
+    """That are there."""
+    entered: int
+    """That have come in all."""
+    late: int
+    """That were earlier than one that had come before them."""
+    repeated: int
+    """That were there already, as they are."""
+    newest: float | None
+    """The latest time."""
+    built: float | None
+    """When it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
+
+
+class Reader(Protocol):
+    """Reads the state for one question."""
+
+    def last(self, subject: Subject) -> tuple[int, bool]:
+        """Return the number of the last row that was added, and whether all that the ledger has is there."""
+
+    def rows(
+        self, subject: Subject, viewer: Viewer, wanted: Sequence[tuple[int, Wanted]]
+    ) -> dict[int, tuple[bytes, int]]:
+        """Return the wanted rows that count for somebody, by their numbers: cells and label.
+
+        Args:
+            subject: whose past.
+            viewer: for whom.
+            wanted: each with the place of its column.
+        """
+
+    def has_seen(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> bool:
+        """Tell whether an entity has been seen, at whatever time; of a thousand rows, if it has more."""
+
+
+class Velocity(ABC):
+    """The velocity state of an instance. Which detectors it knows by which number stands in the ledger's tables."""
+
+    def __init__(self, tables: Database) -> None:
+        self._tables = tables
+        self._known: dict[tuple[str, str], Subject] = {}
+
+    def subject(self, detector: Detector) -> Subject | None:
+        """Return whose past a detector's transactions are; ``None`` for a detector that doesn't look back."""
+        definition = detector.vectorizer.definition
+        if definition is None or not definition.looks_back:
+            return None
+        key = detector.name, detector.fingerprint
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._enter(*key, definition)
+        return found
+
+    def _enter(self, name: str, fingerprint: str, definition: Definition) -> Subject:
+        with self._tables.write() as session:
+            row = session.scalar(
+                select(VelocitySubject).where(
+                    VelocitySubject.detector == name, VelocitySubject.fingerprint == fingerprint
+                )
+            )
+            if row is None:
+                row = VelocitySubject(
+                    detector=name, fingerprint=fingerprint, last=0, late=0, repeated=0, horizon=0.0
+                )
+                session.add(row)
+            row.horizon = definition.horizon
+            session.flush()
+            columns = len(definition.contract.columns)
+            found = Subject(name, fingerprint, row.id, columns, *places_of(definition), definition.horizon)
+            fresh = session.scalar(select(TailRow.seq).limit(1)) is None
+            fresh = fresh and session.scalar(select(Segment.name).where(Segment.kind == API).limit(1)) is None
+        if fresh and self.standing(found).built is None:
+            self.is_built(found)  # there is nothing that it could be made of
+        return found
+
+    def _subjects(self, detector: str | None = None) -> list[tuple[int, float]]:
+        """Return the numbers of all detectors, or of those of a name, with how far they look back in seconds."""
+        query = select(VelocitySubject.id, VelocitySubject.horizon)
+        if detector is not None:
+            query = query.where(VelocitySubject.detector == detector)
+        with self._tables.read() as session:
+            return [(number, horizon) for number, horizon in session.execute(query)]
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Reader]:
+        """Give what reads for one question."""
+
+    @abstractmethod
+    def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
+        """Return all rows that count for somebody, from a time to before another."""
+
+    @abstractmethod
+    def begin(self, write: DriverWrite) -> None:
+        """Let nobody else add rows until the transaction has ended, where that is how they are kept apart."""
+
+    @abstractmethod
+    def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:
+        """Add rows, after :meth:`begin`, but for those of companies that were overtaken, and return these."""
+
+    @abstractmethod
+    def take_back(self, entries: Sequence[VelocityEntry]) -> None:
+        """Remove what was added, as far as it doesn't leave with the transaction that failed."""
+
+    @abstractmethod
+    def relabel(self, labels: Sequence[tuple[str, int]]) -> None:
+        """Note what transactions turned out to be, by id: 1 for fraud, 0 for legitimate."""
+
+    @abstractmethod
+    def prune(self, decided_before: float | None = None) -> int:
+        """Remove rows that are too old to count for anything, and return how many.
+
+        Old is what lies further back than features look, from the latest time on that all but one in a thousand rows
+        reach: a clock that is wrong mustn't make all others old.
+
+        Args:
+            decided_before: decisions of before this moment, in seconds since 1970, are removed as well.
+        """
+
+    @abstractmethod
+    def forget(self, detector: str) -> None:
+        """Drop the rows of a detector of this name, whatever its fingerprint."""
+
+    @abstractmethod
+    def part(self, owner: str) -> None:
+        """Give the rows of an owner to nobody; those that count for all go on doing so."""
+
+    @abstractmethod
+    def clock(self, subject: Subject) -> str:
+        """Return the greatest id that is there: what is decided from now on has a greater one, or is in the ledger."""
+
+    @abstractmethod
+    def complete(self, entries: Sequence[VelocityEntry]) -> int:
+        """Add those rows that aren't there, each an entry of its own, and return how many; labels are those given."""
+
+    @abstractmethod
+    def keep_only(self, subject: Subject, ids: Sequence[str], until: str) -> int:
+        """Remove rows of other ids than these, up to the id ``until``, and return how many."""
+
+    @abstractmethod
+    def is_built(self, subject: Subject) -> None:
+        """Note that the state of a detector is what the ledger says."""
+
+    @abstractmethod
+    def unbuilt(self) -> frozenset[int]:
+        """Return the numbers of the subjects whose state isn't what the ledger says, or may not be."""
+
+    @abstractmethod
+    def standing(self, subject: Subject) -> Standing:
+        """Return what a detector's state has seen."""
+
+
+def past_of(rows: Sequence[tuple[bytes, int]], columns: int) -> Past:
+    """Return rows as they were kept as a past; each has so many columns."""
+    cells = np.frombuffer(b"".join(row[0] for row in rows)).reshape(len(rows), columns)
+    return Past(cells, np.array([row[1] for row in rows], np.int8))
+
+
+Kept = tuple[str, bool, bytes]
+"""Owner, whether it counts for all, and cells of a row that is there."""
+
+
+def sorted_out(
+    entries: Sequence[VelocityEntry], since: Callable[[VelocityEntry], Sequence[Kept]]
+) -> tuple[list[VelocityEntry], set[object]]:
+    """Return which entries can be kept, and the companies of the others, which were overtaken.
+
+    Args:
+        entries: what is to be added at a time.
+        since: tells what was added since an entry was scored.
+    """
+    again: set[object] = set()
+    before: list[VelocityEntry] = []
+    for entry in entries:
+        if entry.company in again:
+            continue
+        viewer = entry.viewer
+        news = [
+            np.frombuffer(cells)[np.newaxis]
+            for owner, shared, cells in since(entry)
+            if viewer.sees(owner, shared=shared)
+        ]
+        news += [
+            each.values
+            for each in before
+            if each.company is not entry.company
+            and each.subject.number == entry.subject.number
+            and viewer.sees(each.viewer.owner, shared=each.shared)
+        ]
+        if news and _tells(np.concatenate(news), entry):
+            again.add(entry.company)
+        before.append(entry)
+    return [entry for entry in entries if entry.company not in again], again
+
+
+def _tells(news: Matrix, entry: VelocityEntry) -> bool:
+    """Tell whether any of some rows is earlier than one of an entry's and shares an entity with it."""
+    subject, own = entry.subject, entry.values
+    earlier = news[:, [subject.time]] < own[:, subject.time]
+    reach = news[:, [subject.time]] >= own[:, subject.time] - subject.horizon - 1.0
+    same = np.zeros(earlier.shape, bool)
+    for place in subject.tracked:
+        same |= news[:, [place]] == own[:, place]
+    return bool((earlier & reach & same).any())
