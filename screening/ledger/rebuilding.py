@@ -120,7 +120,7 @@ def _ordered(table: pa.Table, detector: str) -> pa.Table:
 def _entry(row_id: str, row: Mapping[str, Any], detector: Detector, subject: Subject) -> VelocityEntry | None:
     """Return a decision as the velocity state has it; ``None`` where the detector doesn't read it any more."""
     try:
-        values = from_mappings([json.loads(row["values"])], detector.contract).values
+        values = from_mappings([json.loads(row["values"] or "{}")], detector.contract).values
     except (ScreeningError, ValueError):
         return None
     return VelocityEntry(

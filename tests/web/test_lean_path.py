@@ -62,6 +62,7 @@ class Desk:
     def __init__(self, app: Flask, services: Services) -> None:
         self.front: Front = create_front(app)
         self.services = services
+        self.forget()
         self._client = app.test_client()
         self._made = 0
         self.mia = self.key("mia")
@@ -96,8 +97,12 @@ class Desk:
 
     def forget(self) -> None:
         """As if nothing had been asked before: what was asked would count for what is asked next."""
+        velocity = self.services.ledger.velocity
         for name in LOOKING_BACK:
-            self.services.ledger.velocity.forget(name)
+            velocity.forget(name)
+            subject = velocity.subject(self.services.detectors.get(name))
+            assert subject is not None
+            velocity.is_built(subject)
 
     def rows(self) -> int:
         with self.services.ledger.tables.read() as session:

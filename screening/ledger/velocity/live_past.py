@@ -100,12 +100,15 @@ class LivePast:
         return joined([files, recent]) if len(recent) else files
 
     def knows(self, values: Matrix) -> NDArray[np.bool_]:
-        """Tell whether any entity of each row has been seen, at whatever time, bool (n,)."""
+        """Tell whether an entity of each row was seen, bool (n,): in a file, or by the API before the row's time."""
         found = np.zeros(len(values), bool) if self.files is None else self.files.knows(values)
+        if found.all():
+            return found
+        times = values[:, self.subject.time]
         with self._velocity.reading() as read:
             for place in self.subject.tracked:
                 cells = values[:, place]
                 for cell in np.unique(cells[~found & ~np.isnan(cells)]).tolist():
-                    if read.has_seen(self.subject, self.viewer, place, cell):
-                        found |= cells == cell
+                    first = read.earliest(self.subject, self.viewer, place, cell)
+                    found |= (cells == cell) & (first < times)
         return found

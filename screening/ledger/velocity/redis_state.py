@@ -399,9 +399,12 @@ class _Reader:
                         found[number] = row.cells, row.label
         return found
 
-    def has_seen(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> bool:
+    def earliest(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> float:
         key = self._of.entity(subject.number, place, cell)
         numbers = self._redis.zrange(key, 0, MOST_LOOKED_AT - 1)
-        return any(
-            viewer.sees(row.owner, shared=row.shared) for row in self._of.rows_of(subject.number, numbers)
+        seen = (
+            row.time
+            for row in self._of.rows_of(subject.number, numbers)
+            if viewer.sees(row.owner, shared=row.shared)
         )
+        return next(seen, np.inf)

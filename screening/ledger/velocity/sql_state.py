@@ -32,9 +32,9 @@ LOOK = text(
     "WHERE e.subject = :subject AND e.place = :place AND e.cell = :cell AND e.time >= :since AND e.time <= :until"
 )
 SEEN = text(
-    "SELECT r.owner, r.shared FROM ledger_velocity_entities e "
+    "SELECT r.owner, r.shared, e.time FROM ledger_velocity_entities e "
     "JOIN ledger_velocity_rows r ON r.subject = e.subject AND r.seq = e.seq "
-    "WHERE e.subject = :subject AND e.place = :place AND e.cell = :cell LIMIT 1000"
+    "WHERE e.subject = :subject AND e.place = :place AND e.cell = :cell ORDER BY e.time LIMIT 1000"
 )
 NEWS = text("SELECT owner, shared, cells FROM ledger_velocity_rows WHERE subject = :subject AND seq > :after")
 SPAN = text(
@@ -296,6 +296,9 @@ class _Reader:
                     found[seq] = cells, label
         return found
 
-    def has_seen(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> bool:
+    def earliest(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> float:
         given = {"subject": subject.number, "place": place, "cell": cell}
-        return any(viewer.sees(owner, shared=bool(shared)) for owner, shared in self._read.one(SEEN, given))
+        for owner, shared, moment in self._read.one(SEEN, given):
+            if viewer.sees(owner, shared=bool(shared)):
+                return float(moment)
+        return np.inf

@@ -58,8 +58,8 @@ class Reader(Protocol):
             wanted: each with the place of its column.
         """
 
-    def has_seen(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> bool:
-        """Tell whether an entity has been seen, at whatever time; of a thousand rows, if it has more."""
+    def earliest(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> float:
+        """Return the time of an entity's first row that counts, of the first thousand; infinity if none does."""
 
 
 class Velocity(ABC):
