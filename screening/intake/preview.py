@@ -6,6 +6,7 @@ import csv
 import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice, pairwise
@@ -18,7 +19,8 @@ from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.conversion.convert import convert
 from screening.intake.kinds import Kind
 from screening.intake.text import dialect
-from screening.intake.text.csv_file import open_table
+from screening.intake.text.arrow_table import texts
+from screening.intake.text.csv_file import Opened, open_table
 from screening.intake.text.records import Block, blocks
 from screening.transactions.missing import WORDS, missing
 from screening.transactions.schema import ColumnContract
@@ -47,15 +49,24 @@ def preview(
     Raises:
         BadFile: it has no header, or can't be read.
     """
-    if kind.streams:
+    with _opened(path, kind, limits, scratch) as opened:
+        return _head(opened, rows, limits)
+
+
+@contextmanager
+def _opened(path: Path, kind: Kind, limits: Limits, scratch: Path | None) -> Iterator[Opened]:
+    """The table of a whole file of any kind, with its header read; a copy that it needs is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as folder:
+        delimiter = None
+        if not kind.streams:
+            canonical = Path(folder).resolve() / "canonical.csv"
+            convert(path.resolve(), kind, canonical, limits)
+            path, delimiter = canonical, ","
         with path.open("rb") as stream:
             raw = streams.pieces(stream, limits.block)
-            return _head(streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw, None, rows, limits)
-    with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as folder:
-        canonical = Path(folder).resolve() / "canonical.csv"
-        convert(path.resolve(), kind, canonical, limits)
-        with canonical.open("rb") as stream:
-            return _head(streams.pieces(stream, limits.block), ",", rows, limits)
+            if kind is Kind.CSV_GZ:
+                raw = streams.unpacked(raw, limits)
+            yield open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +90,11 @@ def sample(
     Raises:
         BadFile: as :func:`preview`.
     """
-    if kind.streams:
-        with path.open("rb") as stream:
-            raw = streams.pieces(stream, limits.block)
-            return _sampled(streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw, None, rows, limits)
-    with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as folder:
-        canonical = Path(folder).resolve() / "canonical.csv"
-        convert(path.resolve(), kind, canonical, limits)
-        with canonical.open("rb") as stream:
-            return _sampled(streams.pieces(stream, limits.block), ",", rows, limits)
+    with _opened(path, kind, limits, scratch) as opened:
+        return _sampled(opened, rows, limits)
 
 
-def _sampled(raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Limits) -> Sample:
-    opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
+def _sampled(opened: Opened, rows: int, limits: Limits) -> Sample:
     header, mark = [name.strip() for name in opened.layout.header], opened.layout.delimiter
     kept: list[list[str]] = []
     blanks, total, stride = [0] * len(header), 0, 1
@@ -122,35 +125,18 @@ def _cells(record: bytes, delimiter: str) -> list[str] | None:
 def _blanks(block: Block, delimiter: str, width: int) -> list[int]:
     """How many cells of each column of a block say nothing."""
     pa: Any = import_module("pyarrow")
-    arrow: Any = import_module("pyarrow.csv")
     compute: Any = import_module("pyarrow.compute")
-    names = [str(place) for place in range(width)]
-    try:
-        table = arrow.read_csv(
-            pa.BufferReader(block.data),
-            read_options=arrow.ReadOptions(
-                column_names=names, block_size=len(block.data) + 1, use_threads=False
-            ),
-            parse_options=arrow.ParseOptions(
-                delimiter=delimiter, newlines_in_values=block.quotes > 0, ignore_empty_lines=False
-            ),
-            convert_options=arrow.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except (pa.ArrowInvalid, pa.ArrowKeyError):
+    table = texts(block, delimiter, width, range(width))
+    if table is None:
         stops = [0, *block.ends().tolist()]
         rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(stops)]
         return [sum(len(row) == width and missing(row[place]) for row in rows) for place in range(width)]
     words = pa.array(["", *sorted(WORDS)])
-    plain = (compute.utf8_lower(compute.utf8_trim_whitespace(table.column(name))) for name in names)
+    plain = (compute.utf8_lower(compute.utf8_trim_whitespace(column)) for column in table.columns)
     return [int(compute.sum(compute.is_in(cells, value_set=words)).as_py() or 0) for cells in plain]
 
 
-def _head(
-    raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Limits
-) -> tuple[list[str], list[list[str]]]:
-    opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
+def _head(opened: Opened, rows: int, limits: Limits) -> tuple[list[str], list[list[str]]]:
     header = [name.strip() for name in opened.layout.header]
     data = _first(opened.pieces, limits)
     mark = opened.layout.delimiter
