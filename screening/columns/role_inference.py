@@ -105,7 +105,7 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
     """What the cells of a column are."""
     filled = [text.strip() for text in texts if not missing(text)]
     words = frozenset(words_of(name))
-    number, time = _number_form(filled), _time_form(filled)
+    number, time = _number_form(filled), time_form_of(filled)
     count = max(len(filled), 1)
     different = Counter(filled)
     return Profile(
@@ -133,7 +133,8 @@ def _number_form(cells: Sequence[str]) -> NumberForm:
         return numbers.PLAIN
 
 
-def _time_form(cells: Sequence[str]) -> TimeForm:
+def time_form_of(cells: Sequence[str]) -> TimeForm:
+    """How some cells write their times, as far as they tell: this is a guess."""
     seen = TimeEvidence()
     for text in cells:
         seen.add(text)
