@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from screening.columns.composed import Made, guess_amount, guess_time
 from screening.columns.profiles import MOSTLY, Profile, profile
 from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
+from screening.transactions.composition import Composition
 from screening.transactions.schema import CellKind, Column, Role, normalise
 
 
@@ -16,6 +18,8 @@ class Match:
 
     header: str | None
     score: float
+    made: Composition | None = None
+    """Where several columns of the file seem to be it together; ``header`` is ``None`` then."""
 
 
 def guess_mapping(
@@ -37,12 +41,34 @@ def guess_mapping(
     found: dict[str, Match] = {column.name: Match(None, 0.0) for column in columns}
     taken: set[int] = set()
     done: set[int] = set()
+    for wanted, made in _composed(profiles, columns, scores):
+        found[columns[wanted].name] = Match(None, made.score, made.composition)
+        done.add(wanted)
+        taken |= {place for place, name in enumerate(header) if name in made.composition.columns}
     for score, wanted, place in sorted(scores, key=lambda each: (-each[0], each[1], each[2])):
         if score >= 0.4 and wanted not in done and place not in taken:  # below it is a coincidence
             found[columns[wanted].name] = Match(header[place], round(score, 2))
             done.add(wanted)
             taken.add(place)
     return found
+
+
+def _composed(
+    profiles: Sequence[Profile],
+    columns: Sequence[Column],
+    scores: Sequence[tuple[float, int, int]],
+) -> Iterator[tuple[int, Made]]:
+    """The contract's columns that several of the file's seem to be together, rather than a single one."""
+    for wanted, column in enumerate(columns):
+        if column.role is Role.AMOUNT:
+            made = guess_amount(profiles)
+        elif column.role is Role.TIME and column.kind is CellKind.TIME:
+            made = guess_time(profiles)
+        else:
+            continue
+        alone, place = max((score, place) for score, theirs, place in scores if theirs == wanted)
+        if made is not None and (made.score >= alone or profiles[place].name in made.composition.columns):
+            yield wanted, made
 
 
 def named_share(header: Sequence[str], names: Sequence[str]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem, ColumnsMissing
+from screening.transactions.composition import Composition, Part, PartKind
 from screening.transactions.times import EARLIEST, Since
 
 Matrix = NDArray[np.float64]
@@ -112,6 +113,9 @@ class ColumnContract:
     """What the numbers of the time count, where they count from a start that nobody names."""
     aliases: tuple[tuple[str, str], ...] = ()
     """What some columns are called in the file at hand; no part of what the contract is."""
+    composed: tuple[tuple[str, Composition], ...] = ()
+    """Columns that are made of several of the file's. Where the detector learned it so it is part of what the contract
+    is, else it is said of the file at hand."""
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:
@@ -154,13 +158,20 @@ class ColumnContract:
 
     def as_dict(self) -> dict[str, Any]:
         """The contract as JSON types; hashed into the detector's fingerprint."""
-        found = {"columns": list(self.columns), "label": self.label, "time": self.time, "amount": self.amount}
+        found: dict[str, Any] = {
+            "columns": list(self.columns),
+            "label": self.label,
+            "time": self.time,
+            "amount": self.amount,
+        }
         if self.roles:
             found["kinds"] = [kind.value for kind in self.kinds]
             found["roles"] = [role.value for role in self.roles]
             found["optional"] = list(self.optional)
         if self.since is not None:  # only then: other contracts keep the fingerprint that they always had
             found["since"] = self.since.value
+        if self.composed:
+            found["composed"] = {name: made.as_dict for name, made in self.composed}
         return found
 
     @classmethod
@@ -182,6 +193,9 @@ class ColumnContract:
             roles=tuple(map(Role, found.get("roles", ()))),
             optional=tuple(map(str, found.get("optional", ()))),
             since=None if found.get("since") is None else Since(found["since"]),
+            composed=tuple(
+                (str(name), Composition.of(parts)) for name, parts in found.get("composed", {}).items()
+            ),
         )
         counted = [part for part in contract.parts() if part.since is not None]  # as many roles as columns
         if (contract.since is not None) != bool(counted) or any(
@@ -191,34 +205,149 @@ class ColumnContract:
         return contract
 
     def match(self, header: Sequence[str]) -> dict[str, int]:
-        """Where each contract column (and the label, when there) stands in ``header``.
+        """Where each contract column (and the label, when there) stands in ``header``, but those that are composed.
 
         Names are compared without case and surrounding spaces.
 
         Raises:
             BadFile: a column is missing or stands twice; ``problems`` names each.
         """
+        return self._found(header)[0]
+
+    def sources(self, header: Sequence[str]) -> tuple[Source, ...]:
+        """Every column of the file that is read, in the contract's order; a composed one by its parts.
+
+        Raises:
+            BadFile: as :meth:`match`.
+        """
+        places, parts = self._found(header)
+        found: list[Source] = []
+        for number, column in enumerate(self.parts()):
+            if column.name not in parts:
+                place = places[column.name]
+                scale, least = column.scale, column.least
+                found.append(
+                    Source(
+                        column.name,
+                        column.role,
+                        column.kind,
+                        column.optional,
+                        place,
+                        number,
+                        None,
+                        scale,
+                        least,
+                    )
+                )
+                continue
+            for (part, theirs), place in zip(*parts[column.name], strict=True):
+                kind, optional = PART_KINDS.get(part, CellKind.NUMBER), part in (Part.DEBIT, Part.CREDIT)
+                least = column.least if part is Part.DATE else None
+                found.append(Source(theirs, column.role, kind, optional, place, number, part, least=least))
+        return tuple(found)
+
+    def needed(self, header: Sequence[str]) -> set[int]:
+        """Where the columns stand that are read, and the label.
+
+        Raises:
+            BadFile: as :meth:`match`.
+        """
+        places, parts = self._found(header)
+        return {*places.values(), *(place for _, each in parts.values() for place in each)}
+
+    def made(self, header: Sequence[str]) -> ColumnContract:
+        """The contract with those of its compositions that this header has.
+
+        Raises:
+            BadFile: as :meth:`match`.
+        """
+        if not self.composed:
+            return self
+        _, parts = self._found(header)
+        return replace(self, composed=tuple((name, made) for name, made in self.composed if name in parts))
+
+    def _found(self, header: Sequence[str]) -> tuple[dict[str, int], dict[str, _Parts]]:
+        """Where single columns stand, and the parts of the composed ones: by their parts, or by their own name."""
         called = {ours: normalise(theirs) for ours, theirs in self.aliases}
         names = [normalise(name) for name in header]
         count = Counter(names)
-        wanted = [*self.columns, *([self.label] if self.label else [])]
+        made = {
+            name: each
+            for name, each in self.composed
+            if normalise(name) not in count or all(count[normalise(part)] for part in each.columns)
+        }
+        single = [name for name in self.columns if name not in made]
+        wanted = [*single, *([self.label] if self.label else [])]
         known = {name: called.get(name, normalise(name)) for name in wanted}
-        twice = [name for name in wanted if count[known[name]] > 1]
+        of_parts = {part: normalise(part) for each in made.values() for part in each.columns}
+        twice = [name for name, theirs in {**known, **of_parts}.items() if count[theirs] > 1]
         if twice:
             raise BadFile(
                 f"{_listed('Column', twice)} more than once in the header.",
                 remedy="Keep one column of each name; it can't be guessed which one is meant.",
                 problems=[CellProblem("appears more than once", column=name) for name in twice],
             )
-        missing = [name for name in self.columns if not count[known[name]]]
+        needed = {name: known[name] for name in single} | of_parts
+        missing = [name for name, theirs in needed.items() if not count[theirs]]
         if missing:
             raise ColumnsMissing(
                 f"{_listed('Column', missing)} missing. {_seen(header)}",
-                remedy=f"The first line must name these columns, in any order: {_short(self.columns)}.",
+                remedy=f"The first line must name these columns, in any order: {_short(list(needed))}.",
                 problems=[CellProblem("is missing", column=name) for name in missing[:SHOWN_NAMES]],
                 problem_count=len(missing),
             )
-        return {name: names.index(known[name]) for name in wanted if count[known[name]]}
+        places = {name: names.index(known[name]) for name in wanted if count[known[name]]}
+        parts = {
+            name: (each.parts, tuple(names.index(normalise(part)) for part in each.columns))
+            for name, each in made.items()
+        }
+        return places, parts
+
+
+_Parts = tuple[tuple[tuple[Part, str], ...], tuple[int, ...]]
+ReadKind = CellKind | PartKind
+PART_KINDS: Mapping[Part, ReadKind] = {
+    Part.DATE: CellKind.TIME,
+    Part.CLOCK: PartKind.CLOCK,
+    Part.MONTH: PartKind.MONTH,
+    Part.DIRECTION: PartKind.DIRECTION,
+}
+"""What the cells of parts are; those of any other are numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One column of a file that is read: a column of the contract, or a part of one."""
+
+    name: str
+    """The contract's, or the file's where it is a part."""
+    role: Role
+    kind: ReadKind
+    optional: bool
+    place: int
+    """In the header."""
+    column: int
+    """The number of the contract's column that it belongs to."""
+    part: Part | None = None
+    scale: float = 1.0
+    """What a number is multiplied with as it is read."""
+    least: float | None = None
+    """The least that a cell can mean, if there is such a bound."""
+
+
+def compose(contract: ColumnContract, sources: Sequence[Source], values: Matrix) -> Matrix:
+    """The contract's columns, (rows, columns), of what was read, (rows, sources); NaN where parts make no value."""
+    if not contract.composed:
+        return values
+    made = dict(contract.composed)
+    found = np.empty((len(values), len(contract.columns)))
+    for number, name in enumerate(contract.columns):
+        places = [place for place, source in enumerate(sources) if source.column == number]
+        if sources[places[0]].part is None:
+            found[:, number] = values[:, places[0]]
+        else:
+            found[:, number] = made[name].values(values[:, places])
+    return found
 
 
 def normalise(name: object) -> str:

@@ -78,7 +78,7 @@ class Labelled:
 
 def extra(contract: ColumnContract, header: Sequence[str]) -> list[int]:
     """Where the columns stand that a detector doesn't need and that have a name."""
-    needed = set(contract.match(header).values())
+    needed = contract.needed(header)
     return [place for place, name in enumerate(header) if place not in needed and name.strip()]
 
 

@@ -100,17 +100,16 @@ def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
 
 def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
     try:
-        contract = choose(table.header)
-        places = contract.match(table.header)
+        contract = choose(table.header).made(table.header)
+        places, sources = contract.match(table.header), contract.sources(table.header)
     except ScreeningError as problem:
         problem.what = masked(
             problem.what
         )  # a file without a header may show a card number where names should be
         raise
     label = places.get(contract.label) if contract.label else None
-    positions = tuple(places[name] for name in contract.columns)
-    readers = readers_of(contract)
-    return Layout(contract, tuple(table.header), positions, label, table.delimiter, readers=readers)
+    readers = readers_of(sources)
+    return Layout(contract, tuple(table.header), sources, label, table.delimiter, readers=readers)
 
 
 def read_table(
@@ -146,6 +145,8 @@ class _Reader:
     def __init__(self, opened: Opened, limits: Limits, tally: Tally, forms: Forms | None) -> None:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
         self._forms = forms
+        if forms is None and opened.layout.composed:
+            raise Unsettled  # which parts have a sign, only the whole file tells
         if forms is not None:
             self._layout = replace(opened.layout, readers=forms.readers)
         self._tally = tally
@@ -188,11 +189,10 @@ class _Reader:
     def _amount_place(self) -> int | None:
         """Where the amount stands, while it isn't known whether a lone point in it parts thousands."""
         contract = self._layout.contract
-        return (
-            None
-            if contract.amount is None
-            else self._layout.positions[contract.columns.index(contract.amount)]
-        )
+        if contract.amount is None:
+            return None
+        wanted = contract.columns.index(contract.amount)
+        return next(source.place for source in self._layout.sources if source.column == wanted)
 
     def _look_at_amounts(self, block: Block, stops: NDArray[np.int64], values: Matrix) -> None:
         """Have 1.070 beside 12 looked at as a whole: as plain numbers both would pass.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ from numpy.typing import NDArray
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm
 from screening.transactions import encoding, times
+from screening.transactions.composition import PartKind, direction_of
 from screening.transactions.missing import SHEET_ERROR, WORDS, missing
-from screening.transactions.schema import CellKind, Column, ColumnContract
+from screening.transactions.schema import CellKind, ReadKind, Source
 from screening.transactions.times import TimeForm
 
 Floats = NDArray[np.float64]
@@ -28,6 +31,16 @@ BLANKS = {
 SHORTENED = "was shortened by a spreadsheet: its last digits are lost"
 
 
+class Sign(StrEnum):
+    """What a minus means in a column of numbers."""
+
+    KEPT = "kept"
+    REFUSED = "refused"
+    """Another column says which way the money goes: a minus beside it means two things."""
+    DROPPED = "dropped"
+    """Every number of the column has it where the other column says so: it says the same once more."""
+
+
 @dataclass(frozen=True, slots=True)
 class CellReader:
     """How the cells of one column are read.
@@ -36,7 +49,7 @@ class CellReader:
     read by the form that the whole column was found to have (:mod:`screening.intake.forms`).
     """
 
-    kind: CellKind = CellKind.NUMBER
+    kind: ReadKind = CellKind.NUMBER
     optional: bool = False
     numbers: NumberForm | None = None
     times: TimeForm | None = None
@@ -44,13 +57,12 @@ class CellReader:
     """What a number is multiplied with: a time that counts hours becomes seconds."""
     least: float | None = None
     """The least that a cell can mean, if there is such a bound."""
+    sign: Sign = Sign.KEPT
 
     @classmethod
-    def of(
-        cls, column: Column, numbers: NumberForm | None = None, times: TimeForm | None = None
-    ) -> CellReader:
-        """The reader of a contract's column, with the form that the file's column was found to have."""
-        return cls(column.kind, column.optional, numbers, times, column.scale, column.least)
+    def of(cls, source: Source) -> CellReader:
+        """The reader of a file's column, without the form that it may be found to have."""
+        return cls(source.kind, source.optional, scale=source.scale, least=source.least)
 
     @property
     def decimal(self) -> str:
@@ -62,13 +74,19 @@ class CellReader:
         """Whether numbers are read with the other sign."""
         return self.numbers is not None and self.numbers.turned
 
-    def read(self, text: str) -> float | None:
+    def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
         """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
+        if self.kind is PartKind.DIRECTION:  # where a minus is a word, too
+            return direction_of(text)
         if missing(text):
             return math.nan if self.optional else None
         if self.kind is CellKind.NUMBER:
             found = numbers.plain(text) if self.numbers is None else numbers.number(text, self.numbers)
-            return None if found is None else found * self.scale
+            return self._signed(None if found is None else found * self.scale)
+        if self.kind is PartKind.CLOCK:
+            return times.clock_of(text)
+        if self.kind is PartKind.MONTH:
+            return times.month_of(text)
         if self.kind is CellKind.TEXT:
             plain = text.strip()
             spoiled = times.SHORTENED.fullmatch(plain) or SHEET_ERROR.fullmatch(plain)
@@ -84,9 +102,14 @@ class CellReader:
         """Whether a cell means less than it can."""
         return self.least is not None and found < self.least
 
+    def _signed(self, value: float | None) -> float | None:
+        if value is None or value >= 0 or self.sign is Sign.KEPT:
+            return value
+        return None if self.sign is Sign.REFUSED else -value
+
     def doubtful(self, text: str) -> bool:
         """Whether a cell that :meth:`read` refuses means something by another form than the reader's."""
-        if missing(text):
+        if missing(text) or isinstance(self.kind, PartKind):
             return False
         if self.kind is CellKind.NUMBER:
             if self.numbers is None:
@@ -99,8 +122,12 @@ class CellReader:
         moment = times.time_of(text, self.times or times.AUTO)
         return moment is None or not self.early(moment)
 
-    def explain(self, text: str) -> str:
+    def explain(self, text: str) -> str:  # noqa: PLR0911 -- one for each fault
         """What is wrong with a cell that :meth:`read` refuses, in words."""
+        if self.kind is PartKind.DIRECTION and text.strip():
+            return "is no word for debit or credit that is known here"
+        if self.kind is CellKind.NUMBER and self.sign is Sign.REFUSED and self._kept(text):
+            return "is negative, and another column says which way the money went: it can mean two things"
         if self.kind is CellKind.NUMBER or missing(text):
             return numbers.explain(text, self.numbers or numbers.PLAIN)
         if SHEET_ERROR.fullmatch(text.strip()):
@@ -111,22 +138,34 @@ class CellReader:
             moment = times.time_of(text, self.times or times.AUTO)
             if moment is not None and self.early(moment):
                 return "is before 1970"
-            return "is not a date and time that is read here"
-        return "is not an IP address"
+        return _NOTHING[self.kind]
+
+    def _kept(self, text: str) -> bool:
+        """Whether a cell would be read if a minus were."""
+        return numbers.number(text, self.numbers or numbers.PLAIN) is not None
 
 
-def readers_of(contract: ColumnContract) -> tuple[CellReader, ...] | None:
-    """How the columns of a contract are read; ``None`` where all are numbers that must be there: no more is needed."""
-    if contract.plain:
+_NOTHING: dict[ReadKind, str] = {
+    CellKind.TIME: "is not a date and time that is read here",
+    CellKind.ADDRESS: "is not an IP address",
+    PartKind.CLOCK: "is not a time of day that is read here; write 23:59 or 23:59:00",
+    PartKind.MONTH: "is not a month; write 1 to 12, or its name",
+}
+
+
+def readers_of(sources: Sequence[Source]) -> tuple[CellReader, ...] | None:
+    """How the columns of a file are read; ``None`` where all are numbers that must be there: no more is needed."""
+    if all(one.kind is CellKind.NUMBER and not one.optional and one.scale == 1.0 for one in sources):
         return None
-    return tuple(map(CellReader.of, contract.parts()))
+    return tuple(map(CellReader.of, sources))
 
 
 def arrow_type(pa: Any, reader: CellReader) -> Any:
     """What Arrow shall read a column as."""
     if reader.kind is CellKind.NUMBER:
         return pa.float64()
-    return pa.dictionary(pa.int32(), pa.string()) if reader.kind is CellKind.TEXT else pa.string()
+    repeated = reader.kind is CellKind.TEXT or isinstance(reader.kind, PartKind)
+    return pa.dictionary(pa.int32(), pa.string()) if repeated else pa.string()
 
 
 def from_arrow(column: Any, reader: CellReader) -> Floats | None:
@@ -139,7 +178,11 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
             found = 0.0 - found  # no negative zero
         if reader.scale != 1.0:
             found = found * reader.scale  # Arrow's own numbers can't be written to
+        if reader.sign is Sign.DROPPED:
+            found = np.abs(found)
         usable = np.abs(found) <= numbers.LARGEST
+        if reader.sign is Sign.REFUSED:
+            usable &= found >= 0
         return found if (usable | (np.isnan(found) & reader.optional)).all() else None
     parts = [_texts(chunk, reader) for chunk in column.chunks]
     read = [part for part in parts if part is not None]
@@ -147,7 +190,7 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
 
 
 def _texts(chunk: Any, reader: CellReader) -> Floats | None:
-    if reader.kind is CellKind.TEXT:
+    if reader.kind is CellKind.TEXT or isinstance(reader.kind, PartKind):
         known = [reader.read(text) for text in chunk.dictionary.to_pylist()]
         if None in known:
             return None
