@@ -343,11 +343,12 @@ def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm
         return _counted(name, seen, answers, notes)
     if not seen.ordered:
         return times.AUTO, notes
-    order = _order(name, seen, answers)
+    fitting = _orders(name, seen)
+    order = fitting[0] if len(fitting) == 1 or not seen.differ else _said_order(name, seen, fitting, answers)
     if seen.differ:
         cell = seen.open_cells[0]
         words = f"{name} has its {ORDER_WORDS[order]}: “{cell}” was read as {_shown(times.readings_of(cell)[order])}"
-        notes.append(words + (", as was said." if answers.dates else "; no other order fits all rows."))
+        notes.append(words + (", as was said." if len(fitting) > 1 else "; no other order fits all rows."))
     return TimeForm(order), notes
 
 
@@ -383,10 +384,12 @@ def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
 
 def _counted(name: str, seen: TimeEvidence, answers: Answers, notes: list[str]) -> tuple[TimeForm, list[str]]:
     cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
-    if answers.time_unit:
+    units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
+    if answers.time_unit and (
+        len(units) != 1 or None in units
+    ):  # numbers that make dates by one unit go first
         said = Unit(answers.time_unit)
         return TimeForm(unit=said), [*notes, f"{name} was read as {_UNIT_WORDS[said]}, as was said."]
-    units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
     if set(units) == {None} or not units:
         raise BadFile(
             f"The numbers in {name} (“{cells[0]}”) make no date from {times.FIRST_NUMBER_YEAR} to {times.LAST_YEAR}.",
@@ -421,16 +424,13 @@ _UNIT_WORDS = {
 }
 
 
-def _order(name: str, seen: TimeEvidence, answers: Answers) -> Order:
-    """The only order that fits nearly all cells.
+def _orders(name: str, seen: TimeEvidence) -> list[Order]:
+    """The orders that fit as many cells as any, and nearly all.
 
     Raises:
-        Undecided: several fit.
         BadFile: none does.
     """
     fitting = [order for order in Order if seen.orders[order] >= (1 - FEW) * seen.ordered]
-    if answers.dates:
-        return Order(answers.dates)
     best = max(seen.orders.values())
     fitting = [order for order in fitting if seen.orders[order] == best] or fitting
     if not fitting:
@@ -439,8 +439,17 @@ def _order(name: str, seen: TimeEvidence, answers: Answers) -> Order:
             where=f"column {name}",
             remedy="Write all of them in one way, best as 2025-12-31.",
         )
-    if len(fitting) == 1 or not seen.differ:
-        return fitting[0]
+    return fitting
+
+
+def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: Answers) -> Order:
+    """The order that was said, of those that a column's own cells leave open.
+
+    Raises:
+        Undecided: nothing was said, or another order.
+    """
+    if answers.dates in fitting:
+        return Order(answers.dates)
     readings = tuple(
         Reading(
             order.value,
