@@ -112,6 +112,12 @@ class ColumnsMissing(BadFile):
         return {**super().as_dict(), "columns_missing": True}
 
 
+class ColumnsUnclear(ColumnsMissing):
+    """A file has the columns, and it isn't certain which of them are meant together."""
+
+    title = "It must be said which columns are meant"
+
+
 @dataclass
 class CardNumbersFound(BadFile):
     """Columns of a file hold payment card numbers; ``columns`` are their names, as they may be shown."""

@@ -7,29 +7,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 
-from screening.columns.profiles import MOSTLY, Profile
-from screening.columns.vocabulary import MOMENTS, NOISE, WORDS
+from screening.columns.profiles import MOSTLY, Profile, profile
+from screening.columns.vocabulary import MOMENTS, NOISE, WORDS, words_of
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm
 from screening.transactions import times
-from screening.transactions.composition import DAY, LARGEST_PARTS, YMD, Composition, Part, direction_of
+from screening.transactions.composition import (
+    DAY,
+    LARGEST_PARTS,
+    YMD,
+    Composition,
+    Part,
+    direction_of,
+    part_word,
+)
 from screening.transactions.missing import missing
 from screening.transactions.schema import Role, normalise
 
 Fits = Callable[[str], bool]
 SURE, LIKELY, PERHAPS = 0.95, 0.8, 0.6
 """Names and cells say it; cells say it, and hardly mean anything else; cells alone say it."""
+CERTAIN = 0.9
+"""From here on nobody need be asked."""
+FIRST = 10
+"""Cells that are looked at first."""
 MOST_WORDS = 12
 """Different cells of a column that says debit or credit."""
 PART_NAMES: dict[Part, frozenset[str]] = {
     part: frozenset(names.split())
     for part, names in {
-        Part.DATE: "date datum fecha data day booking buchungstag buchungsdatum valuta jour",
-        Part.CLOCK: "time uhrzeit zeit hora heure ora tijd clock hour",
+        Part.DATE: "date datum fecha data day booking buchungstag buchungsdatum valuta jour dt",
+        Part.CLOCK: "time uhrzeit uhr zeit hora heure ora tijd clock hour",
         Part.YEAR: "year jahr año ano année annee anno jaar yyyy",
         Part.MONTH: "month monat mes mois mês mese maand mm",
         Part.DAY: "day tag día dia jour giorno dag dd",
@@ -37,29 +50,26 @@ PART_NAMES: dict[Part, frozenset[str]] = {
         Part.MINUTE: "minute minutes minuto minuut min",
         Part.SECOND: "second seconds sekunde segundo seconde secondo sec",
         Part.DEBIT: "debit debits dr soll belastung belastungen out withdrawal withdrawals cargo cargos debe débit "
-        "dépenses débito debito saída saidas uscite addebiti addebito dare ausgang lastschrift af debet outflow",
+        "dépenses débito debito saída saidas uscite addebiti addebito dare ausgang lastschrift af debet outflow "
+        "auszahlung auszahlungen ausgaben débitos debitos spent expense expenses",
         Part.CREDIT: "credit credits cr haben gutschrift gutschriften in deposit deposits abono abonos haber crédit "
-        "recettes crédito credito entrada entradas entrate accrediti accredito avere eingang bij inflow",
-        Part.DIRECTION: "type direction sign indicator dc drcr crdr cd sh kennzeichen sens signo tipo segno soort "
-        "debitcredit creditdebit",
+        "recettes crédito credito entrada entradas entrate accrediti accredito avere eingang bij inflow "
+        "einzahlung einzahlungen einnahmen créditos creditos received income",
+        Part.DIRECTION: "direction sign indicator dc drcr crdr cd sh kennzeichen sens signo segno vorzeichen "
+        "debitcredit creditdebit sollhaben",
     }.items()
 }
+TYPES = frozenset({"type", "tipo", "soort", "art", "kind"})
+"""Names of columns that may say anything."""
 LETTERS = (frozenset("sh"), frozenset("dc"), frozenset("dh"))
 """Names as ``S/H``: Soll and Haben, debit and credit, debe and haber."""
-OTHER_TIMES = MOMENTS | {
-    "geburt",
-    "dob",
-    "expiry",
-    "expires",
-    "expiration",
-    "valid",
-    "age",
-    "days",
-    "week",
-    "weekday",
-}
+SIGNS = {"+", "-"}
+"""Cells that mean nothing else."""
+OTHER_TIMES = (
+    MOMENTS | frozenset({"geburt", "dob", "expiry", "expires", "expiration", "valid", "age", "days"})
+) | {"week", "weekday"}
 """Words of times that aren't the transaction's."""
-GLUE = NOISE | {"amount", "betrag", "importe", "paid", "money", "value"}
+GLUE = NOISE | {"amount", "amt", "betrag", "importe", "monto", "montant", "paid", "money", "value"}
 """Words that name no part."""
 
 
@@ -70,20 +80,79 @@ class Made:
     composition: Composition
     score: float
 
+    @property
+    def certain(self) -> bool:
+        """Whether nobody need be asked."""
+        return self.score >= CERTAIN
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
+class Columns:
+    """Some columns of a file with some of their cells, looked at only where their names or first cells are of interest.
+
+    ``names`` are as the file writes them; ``cells`` has those of each, in the order of the rows.
+    """
+
+    names: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, header: Sequence[str], rows: Sequence[Sequence[str]], places: Iterable[int]) -> Columns:
+        """Those at some places of a header; rows of another length are passed over."""
+        whole = [row for row in rows if len(row) == len(header)]
+        chosen = list(places)
+        return cls(
+            [header[place].strip() for place in chosen], [[row[place] for row in whole] for place in chosen]
+        )
+
+    @cached_property
+    def _each(self) -> list[_Column]:
+        return [
+            _Column(place, name, tuple(map(str.strip, cells)))
+            for place, (name, cells) in enumerate(zip(self.names, self.cells, strict=True))
+        ]
+
+    def amounts(self, known: str | None = None) -> list[Made]:
+        """What seems to make the amount, the most likely first.
+
+        Args:
+            known: the column that is called as the amount, if there is one: then nothing else is signed by a word.
+        """
+        found = [*_pairs(self._each), *_with_words(self._each, known)]
+        return sorted(found, key=lambda made: -made.score)
+
+    def times(self, known: str | None = None) -> list[Made]:
+        """What seems to make the time, the most likely first; less likely where one column alone says it all.
+
+        Args:
+            known: the column that is called as the time, if there is one: then only what it is a part of.
+        """
+        columns = [each for each in self._each if each.name == known or not each.words & OTHER_TIMES]
+        found = [*_dated(columns), *_in_parts(columns)]
+        if known is not None:
+            found = [made for made in found if known in made.composition.columns]
+        elif found and any(_is_date(each) and not _at_midnight(each) for each in columns):
+            found = [Made(made.composition, min(made.score, PERHAPS)) for made in found]
+        found.sort(key=lambda made: -made.score)
+        if len(found) > 1 and found[0].score == found[1].score:  # of two that are equal none is certain
+            return [Made(made.composition, min(made.score, LIKELY)) for made in found]
+        return found
+
+
 class _Column:
-    place: int
-    known: Profile
-    cells: tuple[str, ...]
+    """One column, profiled when that is asked for."""
 
-    @property
-    def name(self) -> str:
-        return self.known.name
+    def __init__(self, place: int, name: str, cells: tuple[str, ...]) -> None:
+        self.place, self.name, self.cells = place, name, cells
+        self.words = frozenset(words_of(name))
 
-    @property
-    def words(self) -> frozenset[str]:
-        return self.known.words
+    @cached_property
+    def known(self) -> Profile:
+        return profile(self.name, self.cells)
+
+    @cached_property
+    def different(self) -> frozenset[str]:
+        return frozenset(map(str.casefold, self.cells))
 
     def called(self, part: Part) -> bool:
         return bool(self.words & PART_NAMES[part])
@@ -93,50 +162,26 @@ class _Column:
         return self.words - PART_NAMES[part] - GLUE
 
 
-def guess_amount(profiles: Sequence[Profile]) -> Made | None:
-    """The columns that seem to make the amount together, if any.
-
-    Args:
-        profiles: of all columns of the file, in their order.
-    """
-    columns = _columns(profiles)
-    found = [*_pairs(columns), *_with_words(columns)]
-    return max(found, key=lambda made: made.score, default=None)
-
-
-def guess_time(profiles: Sequence[Profile]) -> Made | None:
-    """The columns that seem to make the time together; none where a single one says day and time of day.
-
-    Args:
-        profiles: of all columns of the file, in their order.
-    """
-    columns = [each for each in _columns(profiles) if not each.words & OTHER_TIMES]
-    if any(_is_date(each) and not _at_midnight(each) for each in columns):
-        return None
-    return max([*_dated(columns), *_in_parts(columns)], key=lambda made: made.score, default=None)
-
-
 def contradicted(made: Composition, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
     """The part whose cells say that it is something else, in words; ``None`` where nearly all fit."""
     names = list(map(normalise, header))
     for part, column in made.parts:
         place = names.index(normalise(column))
-        filled = [row[place] for row in rows if not missing(row[place])]
+        filled = [row[place] for row in rows if len(row) == len(header) and not missing(row[place])]
         if filled and sum(map(_FITS[part], filled)) < MOSTLY * len(filled):
-            return f"{column} doesn't hold the {part}"
+            return f"{column} doesn't hold what it was said to hold ({part_word(part)})"
     return None
-
-
-def _columns(profiles: Sequence[Profile]) -> list[_Column]:
-    return [_Column(place, each, tuple(map(str.strip, each.cells))) for place, each in enumerate(profiles)]
 
 
 def _pairs(columns: Sequence[_Column]) -> Iterator[Made]:
     """Debit and credit: two columns of numbers, one of which is filled in each row."""
-    amounts = [each for each in columns if each.known.number >= MOSTLY or not each.known.filled]
-    for debit, credit in product(amounts, repeat=2):
-        named = _only(debit, Part.DEBIT, Part.CREDIT) and _only(credit, Part.CREDIT, Part.DEBIT)
-        if debit is credit or not named or not (debit.known.filled or credit.known.filled):
+    debits = [each for each in columns if _only(each, Part.DEBIT, Part.CREDIT)]
+    credits_ = [each for each in columns if _only(each, Part.CREDIT, Part.DEBIT)]
+    for debit, credit in product(debits, credits_):
+        both = (debit, credit)
+        if not all(each.known.number >= MOSTLY or not each.known.filled for each in both):
+            continue
+        if not any(each.known.filled for each in both):
             continue
         fits = _one_of_both(debit.cells, credit.cells) >= MOSTLY
         same = debit.rest(Part.DEBIT) == credit.rest(Part.CREDIT)
@@ -155,30 +200,53 @@ def _one_of_both(first: Sequence[str], second: Sequence[str]) -> float:
 
 
 def _filled(cell: str) -> bool:
-    return not missing(cell) and bool(cell.strip("0.,-+ ")) and any(map(str.isdigit, cell))
+    return not missing(cell) and any(map("123456789".__contains__, cell))
 
 
-def _with_words(columns: Sequence[_Column]) -> Iterator[Made]:
+def _with_words(columns: Sequence[_Column], known: str | None) -> Iterator[Made]:
     """An amount, and a column that says debit or credit."""
+    words = [(each, score) for each in columns if (score := _says_direction(each))]
+    if not words:
+        return
     amounts = [
         each
         for each in columns
-        if each.known.number >= MOSTLY and each.known.filled and _amount_word(each) and not each.known.blanks
+        if (each.name == known if known else _amount_word(each))
+        and each.known.number >= MOSTLY
+        and each.known.filled
+        and not each.known.blanks
     ]
     if not amounts:
         return
     amount = max(amounts, key=lambda each: (each.known.whole < 1, -each.place))
-    for each in columns:
-        different = set(map(str.casefold, each.cells))
-        if each is amount or not each.cells or len(different) > MOST_WORDS:
+    for each, score in words:
+        if each is amount:
             continue
-        ways = {direction_of(cell) for cell in different}
-        named = any(map(each.called, (Part.DIRECTION, Part.DEBIT, Part.CREDIT))) or each.words in LETTERS
-        if not ways <= {1.0, -1.0} or (len(ways) == 1 and not named):
-            continue
-        short = all(len(cell) < 2 for cell in different)
         composition = Composition(((Part.AMOUNT, amount.name), (Part.DIRECTION, each.name)))
-        yield Made(composition, SURE if named else PERHAPS if short else LIKELY)
+        yield Made(composition, score if _one_sign(amount, each) else min(score, LIKELY))
+
+
+def _says_direction(column: _Column) -> float:
+    """How sure it is that a column says whether money leaves or comes in; 0 where it doesn't."""
+    if not column.different or len(column.different) > MOST_WORDS:
+        return 0.0
+    ways = {direction_of(cell) for cell in column.different}
+    if not ways <= {1.0, -1.0}:
+        return 0.0
+    either = column.called(Part.DEBIT) or column.called(Part.CREDIT)
+    if either or column.called(Part.DIRECTION) or column.words in LETTERS or column.different == SIGNS:
+        return SURE
+    if len(ways) == 1:
+        return 0.0
+    return LIKELY if column.words & TYPES or any(len(cell) > 1 for cell in column.different) else PERHAPS
+
+
+def _one_sign(amount: _Column, word: _Column) -> bool:
+    """Whether a sign, where an amount has one, says the same as the word beside it in every row."""
+    read = amount.known.numbers
+    ways = np.array([direction_of(cell) or 0.0 for cell in word.cells])
+    signs = [set(np.sign(read[(ways == way) & (read != 0)]).tolist()) for way in (1.0, -1.0)]
+    return all(len(each) <= 1 for each in signs)
 
 
 def _amount_word(column: _Column) -> bool:
@@ -197,18 +265,22 @@ def _at_midnight(column: _Column) -> bool:
 
 def _dated(columns: Sequence[_Column]) -> Iterator[Made]:
     """A date, and a time of day beside it, whole or in hours and minutes."""
-    for date in filter(_is_date, columns):
-        for clock in columns:
-            if clock is date or not _all(clock, Part.CLOCK) or clock.known.time >= MOSTLY:
-                continue
+    clocks = [each for each in columns if _all(each, Part.CLOCK) and not _is_date(each)]
+    if not clocks and not any(each.called(Part.HOUR) for each in columns):
+        return  # before any column is looked at closely
+    for date in columns:
+        if not _is_date(date) or not _at_midnight(date):
+            continue
+        for clock in clocks:
             named = clock.called(Part.CLOCK)
             if not named and all(cell.isdecimal() for cell in clock.cells):
                 continue  # any four digits look like hours and minutes
             same = date.rest(Part.DATE) == clock.rest(Part.CLOCK)
             composition = Composition(((Part.DATE, date.name), (Part.CLOCK, clock.name)))
             yield Made(composition, SURE if named and same else LIKELY if named else PERHAPS)
-        for found, rest in _clocks(columns, date.rest(Part.DATE)):
-            yield Made(Composition(((Part.DATE, date.name), *found)), SURE if rest else LIKELY)
+        hours = _hours(columns, date.rest(Part.DATE))
+        if hours:
+            yield Made(Composition(((Part.DATE, date.name), *hours)), SURE)
 
 
 def _in_parts(columns: Sequence[_Column]) -> Iterator[Made]:
@@ -221,26 +293,20 @@ def _in_parts(columns: Sequence[_Column]) -> Iterator[Made]:
         if month is None or day is None:
             continue
         date = tuple((part, each.name) for part, each in zip(YMD, (year, month, day), strict=True))
-        yield Made(Composition(date), LIKELY)
-        for found, same in _clocks(columns, rest):
-            yield Made(Composition((*date, *found)), SURE if same else LIKELY)
+        clock = _part(columns, Part.CLOCK, rest)
+        clocks = _hours(columns, rest) or (((Part.CLOCK, clock.name),) if clock else ())
+        yield Made(Composition((*date, *clocks)), SURE)
 
 
-def _clocks(
-    columns: Sequence[_Column], rest: frozenset[str]
-) -> Iterator[tuple[tuple[tuple[Part, str], ...], bool]]:
-    """Times of day: one column, or hours with minutes with seconds; with whether their names go with the date's."""
-    clock = _part(columns, Part.CLOCK, rest)
-    if clock is not None:
-        yield ((Part.CLOCK, clock.name),), True
+def _hours(columns: Sequence[_Column], rest: frozenset[str]) -> tuple[tuple[Part, str], ...]:
+    """Hours, with minutes, with seconds, as far as there are columns that are called so, beside the same words."""
     found: list[tuple[Part, str]] = []
     for part in LARGEST_PARTS:
         each = _part(columns, part, rest)
         if each is None:
             break
         found.append((part, each.name))
-    if found and clock is None:
-        yield tuple(found), True
+    return tuple(found)
 
 
 def _part(columns: Iterable[_Column], part: Part, rest: frozenset[str]) -> _Column | None:
@@ -254,7 +320,10 @@ def _part(columns: Iterable[_Column], part: Part, rest: frozenset[str]) -> _Colu
 
 def _all(column: _Column, part: Part) -> bool:
     filled = [cell for cell in column.cells if not missing(cell)]
-    return bool(filled) and sum(map(_FITS[part], filled)) >= MOSTLY * len(filled)
+    some = filled[:FIRST]  # nearly always they tell
+    if not any(map(_FITS[part], some)):
+        return False
+    return sum(map(_FITS[part], filled)) >= MOSTLY * len(filled)
 
 
 def _whole(low: int, high: int) -> Fits:

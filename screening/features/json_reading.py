@@ -110,7 +110,7 @@ def contract(given: object) -> ColumnContract:
     """
     if not isinstance(given, Mapping):
         raise TypeError("the contract is no JSON object")
-    known = {"columns", "label", "time", "amount", "kinds", "roles", "optional", "since", "composed"}
+    known = {"columns", "label", "time", "amount", "kinds", "roles", "optional", "since", "composed", "apart"}
     unknown = set(given) - known
     if unknown:
         raise ValueError(f"the contract has an unknown key, {min(map(str, unknown))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,16 @@ from screening.errors import CellProblem
 from screening.transactions.schema import Transactions
 
 MEGABYTE = 2**20
+FIRST_ROWS = 500
+"""Rows that are looked at before it is known what the columns are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a table begins: the names of its columns, and some of its first rows, taken apart when they are asked for."""
+
+    names: list[str]
+    rows: Callable[[], list[list[str]]] = list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

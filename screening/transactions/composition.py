@@ -17,6 +17,8 @@ from screening.transactions import times
 
 Floats = NDArray[np.float64]
 DAY = 86_400.0
+FIRST_YEAR = 1970
+"""No transaction happened before it."""
 
 
 class Part(StrEnum):
@@ -231,8 +233,10 @@ def _amounts(parts: Mapping[Part, Floats]) -> Floats:
     if Part.DIRECTION in parts:
         signed: Floats = parts[Part.AMOUNT] * parts[Part.DIRECTION]
         return signed + 0.0  # no negative zero
-    out, back = np.nan_to_num(parts[Part.DEBIT]), np.nan_to_num(parts[Part.CREDIT])
-    return np.where((out != 0) != (back != 0), out - back, np.nan)
+    debit, credit = parts[Part.DEBIT], parts[Part.CREDIT]
+    out, back = np.nan_to_num(debit), np.nan_to_num(credit)
+    known = ~(np.isnan(debit) & np.isnan(credit)) & ~((out != 0) & (back != 0))
+    return np.where(known, out - back, np.nan)
 
 
 def _amount_fault(parts: Mapping[Part, float]) -> tuple[tuple[Part, ...], str]:
@@ -240,7 +244,7 @@ def _amount_fault(parts: Mapping[Part, float]) -> tuple[tuple[Part, ...], str]:
     filled = [part for part in both if parts.get(part) and not np.isnan(parts[part])]
     if len(filled) == 2:
         return both, "are both filled: whether the money left or came in can't be told"
-    return both, "are both blank or zero: the amount can't be told"
+    return both, "are both blank: the amount can't be told"
 
 
 def _times(parts: Mapping[Part, Floats]) -> Floats:
@@ -260,7 +264,7 @@ def _days(parts: Mapping[Part, Floats]) -> Floats:
     """Days since 1970 of year, month and day; NaN where there is no such day."""
     year, month, day = (parts[part] for part in YMD)
     with np.errstate(invalid="ignore"):
-        good = (year >= times.FIRST_YEAR) & (year < times.LAST_YEAR) & (month >= 1) & (month <= 12)
+        good = (year >= FIRST_YEAR) & (year < times.LAST_YEAR) & (month >= 1) & (month <= 12)
         good &= (day >= 1) & (day <= 31)
         good &= (year == np.floor(year)) & (month == np.floor(month)) & (day == np.floor(day))
     y, m, d = (np.where(good, part, 1).astype(np.int64) for part in (year, month, day))
@@ -279,7 +283,7 @@ def _time_fault(parts: Mapping[Part, float]) -> tuple[tuple[Part, ...], str]:
             continue
         value, whole = parts[part], parts[part] == np.floor(parts[part]) or part is Part.SECOND
         low, high = {
-            Part.YEAR: (times.FIRST_YEAR, times.LAST_YEAR - 1),
+            Part.YEAR: (FIRST_YEAR, times.LAST_YEAR - 1),
             Part.MONTH: (1, 12),
             Part.DAY: (1, 31),
         }.get(part, (0, LARGEST_PARTS.get(part, 0)))

@@ -82,6 +82,8 @@ class Column:
     """Whether its cells may be blank."""
     since: Since | None = None
     """What the numbers of a time count from a start that nobody names; they are seconds once they have been read."""
+    made: Composition | None = None
+    """What it is made of, where the file has it in several columns; it needn't be one of the file's then."""
 
     @property
     def scale(self) -> float:
@@ -116,6 +118,8 @@ class ColumnContract:
     composed: tuple[tuple[str, Composition], ...] = ()
     """Columns that are made of several of the file's. Where the detector learned it so it is part of what the contract
     is, else it is said of the file at hand."""
+    apart: tuple[str, ...] = ()
+    """Columns of the training data that could have been a part of a value and, as a person decided, are none."""
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:
@@ -131,6 +135,15 @@ class ColumnContract:
             roles=tuple(column.role for column in used),
             optional=tuple(column.name for column in used if column.optional),
             since=next((column.since for column in used if column.role is Role.TIME), None),
+            composed=tuple((column.name, column.made) for column in used if column.made is not None),
+            apart=tuple(
+                dict.fromkeys(
+                    part
+                    for column in columns
+                    if column not in used and column.made is not None
+                    for part in column.made.columns
+                )
+            ),
         )
 
     @property
@@ -148,8 +161,16 @@ class ColumnContract:
         """The columns with their roles and kinds, in order."""
         kinds = self.kinds or (CellKind.NUMBER,) * len(self.columns)
         roles = self.roles or tuple(self._role(name) for name in self.columns)
+        made = dict(self.composed)
         return tuple(
-            Column(name, role, kind, name in self.optional, self.since if role is Role.TIME else None)
+            Column(
+                name,
+                role,
+                kind,
+                name in self.optional,
+                self.since if role is Role.TIME else None,
+                made.get(name),
+            )
             for name, role, kind in zip(self.columns, roles, kinds, strict=True)
         )
 
@@ -172,6 +193,8 @@ class ColumnContract:
             found["since"] = self.since.value
         if self.composed:
             found["composed"] = {name: made.as_dict for name, made in self.composed}
+        if self.apart:
+            found["apart"] = list(self.apart)
         return found
 
     @classmethod
@@ -196,6 +219,7 @@ class ColumnContract:
             composed=tuple(
                 (str(name), Composition.of(parts)) for name, parts in found.get("composed", {}).items()
             ),
+            apart=tuple(map(str, found.get("apart", ()))),
         )
         counted = [part for part in contract.parts() if part.since is not None]  # as many roles as columns
         if (contract.since is not None) != bool(counted) or any(
@@ -203,6 +227,20 @@ class ColumnContract:
         ):
             raise ValueError("what counts since a start must be a time that is a number")
         return contract
+
+    def mapped(self, columns: Mapping[str, str | Composition]) -> ColumnContract:
+        """The contract for a file that has its columns under other names, or in several.
+
+        Args:
+            columns: for each of the contract's the file's, or what it is made of.
+        """
+        return replace(
+            self,
+            aliases=tuple((ours, theirs) for ours, theirs in columns.items() if isinstance(theirs, str)),
+            composed=tuple(
+                (ours, theirs) for ours, theirs in columns.items() if isinstance(theirs, Composition)
+            ),
+        )
 
     def match(self, header: Sequence[str]) -> dict[str, int]:
         """Where each contract column (and the label, when there) stands in ``header``, but those that are composed.

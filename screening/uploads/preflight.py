@@ -19,8 +19,9 @@ from screening.errors import CellProblem, NotFound
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.scoring import drift
+from screening.uploads.detector_choice import Choice
 from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
-from screening.uploads.pipeline import MOST_LISTED, Choice
+from screening.uploads.pipeline import MOST_LISTED
 from screening.uploads.reading import Reader, check_sign
 from screening.uploads.sampling import Rows, Spread
 from screening.uploads.upload_folder import Folder
@@ -142,7 +143,7 @@ def check(
         fingerprint=choice.detector.fingerprint,
         rows=len(bad),
         set_aside=int(bad.sum()),
-        mapping=None if choice.mapping is None else choice.mapping.columns,
+        mapping=None if choice.mapping is None else choice.mapping.as_json,
         notes=[*choice.detector.warnings, *choice.notes, *read.notes],
     )
 

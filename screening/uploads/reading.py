@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import Question, Reading, Undecided
-from screening.intake import NOTHING_SAID, Answers, Forms, Kind, look_over, settled
+from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, look_over, settled
 from screening.transactions.schema import ColumnContract
 from screening.uploads.upload_folder import Folder
 
@@ -27,7 +27,7 @@ class Reader:
 
     folder: Folder
     kind: Kind
-    choose: Callable[[], Callable[[list[str]], ColumnContract]]
+    choose: Callable[[], Callable[[Head], ColumnContract]]
     """Makes what picks the contract by the header."""
     answers: Answers = NOTHING_SAID
     waiting: Callable[[], None] = lambda: None

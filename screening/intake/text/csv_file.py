@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 from screening.cards.masking import masked
 from screening.errors import BadFile, ScreeningError
 from screening.intake import streams
-from screening.intake.batch import Batch, Limits
+from screening.intake.batch import FIRST_ROWS, Batch, Head, Limits
 from screening.intake.forms import FEW, NumberEvidence
 from screening.intake.numbers import Writing
 from screening.intake.text import dialect
@@ -28,7 +32,7 @@ from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.typed_cells import readers_of
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 
-Choose = Callable[[list[str]], ColumnContract]
+Choose = Callable[[Head], ColumnContract]
 BOM = b"\xef\xbb\xbf"
 SETTLING_ROWS = 500
 """Rows of a block that are looked at first for an amount that settles what a point is."""
@@ -85,7 +89,7 @@ def open_table(
         )
     first = head[start:stop]
     table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
-    layout = _layout(table, choose)
+    layout = _layout(table, choose, lambda: _first_rows(head[stop:], table.delimiter))
     copied = copied or layout.delimiter != "," or bool(skipped + above)
     return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop), lines)
 
@@ -98,9 +102,18 @@ def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
         count = max(count - len(piece), 0)
 
 
-def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
+def _first_rows(data: bytes, delimiter: str) -> list[list[str]]:
+    """The cells of the first records; the last one is left out where it may go on."""
+    reader = csv.reader(io.StringIO(streams.readable(data), newline=""), delimiter=delimiter)
+    found = []
+    with suppress(csv.Error):  # it is refused, with the row, when it is read
+        found = list(islice(reader, FIRST_ROWS + 1))
+    return found[:FIRST_ROWS] if len(found) > FIRST_ROWS or data.endswith(b"\n") else found[:-1] or found
+
+
+def _layout(table: dialect.Dialect, choose: Choose, rows: Callable[[], list[list[str]]]) -> Layout:
     try:
-        contract = choose(table.header).made(table.header)
+        contract = choose(Head(table.header, rows)).made(table.header)
         places, sources = contract.match(table.header), contract.sources(table.header)
     except ScreeningError as problem:
         problem.what = masked(
