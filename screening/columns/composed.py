@@ -41,7 +41,7 @@ MOST_WORDS = 12
 PART_NAMES: dict[Part, frozenset[str]] = {
     part: frozenset(names.split())
     for part, names in {
-        Part.DATE: "date datum fecha data day booking buchungstag buchungsdatum valuta jour dt",
+        Part.DATE: "date datum fecha data day booking buchungstag buchungsdatum valuta jour dt datetime timestamp",
         Part.CLOCK: "time uhrzeit uhr zeit hora heure ora tijd clock hour",
         Part.YEAR: "year jahr año ano année annee anno jaar yyyy",
         Part.MONTH: "month monat mes mois mês mese maand mm",
@@ -230,23 +230,23 @@ def _says_direction(column: _Column) -> float:
     """How sure it is that a column says whether money leaves or comes in; 0 where it doesn't."""
     if not column.different or len(column.different) > MOST_WORDS:
         return 0.0
-    ways = {direction_of(cell) for cell in column.different}
-    if not ways <= {1.0, -1.0}:
+    said = [way for cell in column.cells if (way := direction_of(cell)) is not None]
+    if len(said) < MOSTLY * len(column.cells):
         return 0.0
     either = column.called(Part.DEBIT) or column.called(Part.CREDIT)
     if either or column.called(Part.DIRECTION) or column.words in LETTERS or column.different == SIGNS:
         return SURE
-    if len(ways) == 1:
+    if len(set(said)) == 1:
         return 0.0
     return LIKELY if column.words & TYPES or any(len(cell) > 1 for cell in column.different) else PERHAPS
 
 
 def _one_sign(amount: _Column, word: _Column) -> bool:
-    """Whether a sign, where an amount has one, says the same as the word beside it in every row."""
+    """Whether a sign, where an amount has one, says the same as the word beside it in nearly every row."""
     read = amount.known.numbers
     ways = np.array([direction_of(cell) or 0.0 for cell in word.cells])
-    signs = [set(np.sign(read[(ways == way) & (read != 0)]).tolist()) for way in (1.0, -1.0)]
-    return all(len(each) <= 1 for each in signs)
+    minus = [(read < 0)[(ways == way) & (read != 0)] for way in (1.0, -1.0)]
+    return all(min(each.mean(), 1 - each.mean()) <= 1 - MOSTLY for each in minus if len(each))
 
 
 def _amount_word(column: _Column) -> bool:

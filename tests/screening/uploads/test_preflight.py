@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from screening.detectors.detector import Detector
+from screening.detectors.states import Standing, State
 from screening.errors import BadFile, ColumnsMissing
 from screening.intake import Kind
 from screening.uploads import preflight
@@ -42,6 +43,12 @@ def run(folder: Folder, tiny: Detector) -> Check:
 
         def all(self) -> list[Detector]:
             return [tiny]
+
+        def offered(self) -> list[Detector]:
+            return [tiny]
+
+        def standing(self, _name: str) -> Standing:
+            return Standing(State.APPROVED)
 
     def checked(text: str, **more: Any) -> Checked:
         folder.input.write_bytes(text.encode())
