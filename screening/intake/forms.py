@@ -321,8 +321,16 @@ class TimeEvidence:
         return [family for family, count in self.families.most_common() if count > FEW * total]
 
 
-def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm, list[str]]:
+def time_form(
+    name: str, seen: TimeEvidence, answers: Answers, *, since_1904: bool = False
+) -> tuple[TimeForm, list[str]]:
     """How a column writes its times, and what was assumed of it.
+
+    Args:
+        name: the column's.
+        seen: what its cells look like.
+        answers: what the user said.
+        since_1904: whether its workbook counts days from 1904.
 
     Raises:
         Undecided: its cells can be read in two ways.
@@ -340,7 +348,7 @@ def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm
     if not families:
         return times.AUTO, notes
     if {Family.NUMBER, Family.SHEET} & set(families):
-        return _counted(name, seen, answers, notes)
+        return _counted(name, seen, answers, notes, since_1904=since_1904)
     if not seen.ordered:
         return times.AUTO, notes
     fitting = _orders(name, seen)
@@ -382,7 +390,9 @@ def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
     ]
 
 
-def _counted(name: str, seen: TimeEvidence, answers: Answers, notes: list[str]) -> tuple[TimeForm, list[str]]:
+def _counted(
+    name: str, seen: TimeEvidence, answers: Answers, notes: list[str], *, since_1904: bool
+) -> tuple[TimeForm, list[str]]:
     cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
     units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
     if answers.time_unit and (
@@ -406,9 +416,11 @@ def _counted(name: str, seen: TimeEvidence, answers: Answers, notes: list[str]) 
         )
     (unit,) = units
     if unit is Unit.SHEET_DAYS:
+        unit = Unit.DAYS_1904 if since_1904 or answers.time_unit == Unit.DAYS_1904 else unit
+        counted = _shown(times.time_of(cells[0], TimeForm(unit=unit)) or 0.0)
+        since = ", from 1904" if unit is Unit.DAYS_1904 else ""
         notes.append(
-            f"{name} holds days as spreadsheets count them: “{cells[0]}” was read as "
-            f"{_shown(times.time_of(cells[0]) or 0.0)}."
+            f"{name} holds days as spreadsheets count them{since}: “{cells[0]}” was read as {counted}."
         )
     elif unit is not Unit.SECONDS:
         notes.append(f"{name} was read as {_UNIT_WORDS[unit or Unit.SECONDS]}.")
@@ -421,6 +433,7 @@ _UNIT_WORDS = {
     Unit.MICROSECONDS: "microseconds since 1970",
     Unit.NANOSECONDS: "nanoseconds since 1970",
     Unit.SHEET_DAYS: "days as spreadsheets count them, since 1900",
+    Unit.DAYS_1904: "days as some spreadsheets count them, since 1904",
 }
 
 

@@ -44,6 +44,8 @@ class Unit(StrEnum):
     MICROSECONDS = "us"
     NANOSECONDS = "ns"
     SHEET_DAYS = "days"
+    DAYS_1904 = "days-1904"
+    """As the workbooks of old Macs count: no number shows it, the workbook or its user says it."""
 
 
 class Since(StrEnum):
@@ -100,6 +102,7 @@ _PER_SECOND = {
 _FIRST_COMPACT = 1970
 """Fourteen digits that would be an earlier time are an identifier."""
 _SHEET_ZERO = (datetime(1899, 12, 30) - EPOCH).total_seconds()  # noqa: DTZ001
+_ZERO_1904 = (datetime(1904, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _FROM = (datetime(FIRST_NUMBER_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _TO = (datetime(LAST_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _DAY = 86_400.0
@@ -269,6 +272,8 @@ def bare(text: str) -> str:
 def _in_seconds(value: float, unit: Unit) -> float:
     if unit is Unit.SHEET_DAYS:
         return round(value * _DAY * 1000) / 1000 + _SHEET_ZERO  # a double of days holds about a microsecond
+    if unit is Unit.DAYS_1904:
+        return round(value * _DAY * 1000) / 1000 + _ZERO_1904
     return value / _PER_SECOND[unit]
 
 

@@ -105,6 +105,8 @@ def survey(
     limits: Limits,
     answers: Answers,
     waiting: Callable[[], None] = lambda: None,
+    *,
+    since_1904: bool = False,
 ) -> Forms:
     """Look at every cell that is needed and may mean several things.
 
@@ -114,6 +116,7 @@ def survey(
         limits: the bounds of reading.
         answers: what whoever sent the file said of it.
         waiting: called once a block; it may raise to leave.
+        since_1904: whether numbers of days are counted from 1904, as in some workbooks.
 
     Raises:
         Undecided: a column can be read in two ways.
@@ -132,7 +135,7 @@ def survey(
         if block.overlong or block.unclosed:
             break  # it is refused while it is read, with the row
         _look(block, open_columns, layout)
-    return _decided(seen, layout, answers)
+    return _decided(seen, layout, answers, since_1904=since_1904)
 
 
 def _look(block: Block, columns: list[_Seen], layout: Layout) -> None:
@@ -170,7 +173,7 @@ def _by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[list[st
     return found
 
 
-def _decided(seen: list[_Seen], layout: Layout, answers: Answers) -> Forms:
+def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904: bool) -> Forms:
     readers, notes, forms = [], [], {}
     by_source = {one.source: one for one in seen}
     for source in layout.sources:
@@ -180,7 +183,7 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers) -> Forms:
             forms[one.name], told = _number(one, seen, answers)
             reader = replace(reader, numbers=forms[one.name], sign=one.meaning)
         elif one is not None and source.kind is CellKind.TIME:
-            time, told = time_form(one.name, one.times, answers)
+            time, told = time_form(one.name, one.times, answers, since_1904=since_1904)
             reader = replace(reader, times=time)
         elif one is not None:
             _check_digits(one)

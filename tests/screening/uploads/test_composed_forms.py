@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import xlsxwriter
 
 from screening.errors import BadFile, ColumnsMissing, ColumnsUnclear
 from screening.transactions.composition import Composition
 from screening.uploads.column_mappings import Mapping
-from tests.screening.uploads.payment_forms import DAYS, Row, Screen, german, payments, table
+from tests.screening.uploads.payment_forms import DAYS, SHEET_ZERO, Row, Screen, german, payments, table
 
 WHEN = "%Y-%m-%d %H:%M:%S"
 Cells = Callable[[Row], Sequence[str]]
@@ -119,6 +124,63 @@ def test_a_time_of_several_columns_is_the_same_and_it_is_said(screened: Screen, 
 def test_year_month_and_day_make_a_day(screened: Screen) -> None:
     found = screened(with_time(("Year", "Month", "Day"), ("%Y", "%m", "%d"), DAYS))
     np.testing.assert_array_equal(found.probability, screened(table(DAYS)).probability)
+
+
+SHEET_1904 = datetime(1904, 1, 1, tzinfo=UTC)
+Write = Callable[[Any, Any, int, datetime], None]
+
+
+def _as_dates(book: Any, page: Any, number: int, day: datetime) -> None:
+    form = book.add_format({"num_format": "dd.mm.yyyy hh:mm:ss"})
+    page.write_datetime(number, 0, day.replace(tzinfo=None), form)
+
+
+def _as_numbers(book: Any, page: Any, number: int, day: datetime) -> None:
+    page.write_number(number, 0, (day - (SHEET_1904 if book.date_1904 else SHEET_ZERO)) / timedelta(days=1))
+
+
+def _as_date_and_time(book: Any, page: Any, number: int, day: datetime) -> None:
+    plain = day.replace(tzinfo=None)
+    page.write_datetime(number, 0, plain.date(), book.add_format({"num_format": "[$-407]d. mmm yyyy"}))
+    page.write_datetime(number, 4, plain.time(), book.add_format({"num_format": "hh:mm:ss"}))
+
+
+def workbook(write: Write, header: Sequence[str], *, since_1904: bool) -> bytes:
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True, "date_1904": since_1904})
+    page = book.add_worksheet()
+    page.write_row(0, 0, header)
+    for number, (day, who, where, amount) in enumerate(ROWS, start=1):
+        write(book, page, number, day)
+        page.write_row(number, 1, [int(who), int(where), amount])
+    book.close()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("since_1904", [False, True])
+@pytest.mark.parametrize("write", [_as_dates, _as_numbers, _as_date_and_time])
+def test_the_days_of_a_workbook_are_those_that_it_shows(
+    screened: Screen, write: Write, since_1904: bool
+) -> None:
+    names = ["TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT"]
+    header = ["Date", *names[1:], "Time"] if write is _as_date_and_time else names
+    found = screened(workbook(write, header, since_1904=since_1904), "a.xlsx")
+    np.testing.assert_array_equal(found.probability, screened(table(ROWS)).probability)
+    assert (", from 1904" in found.notes) is (since_1904 and write is _as_numbers)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv.gz", "tsv"])
+def test_every_kind_of_file_is_composed_alike(screened: Screen, ending: str) -> None:
+    text = with_amount(("Debit", "Credit"), pair(""))
+    if ending == "parquet":
+        out = io.BytesIO()
+        pd.read_csv(io.StringIO(text)).to_parquet(out)
+        content = out.getvalue()
+    else:
+        content = gzip.compress(text.encode()) if ending == "csv.gz" else text.replace(",", "\t").encode()
+    found = screened(content, f"a.{ending}")
+    np.testing.assert_array_equal(found.probability, screened(table(ROWS)).probability)
+    assert "TX_AMOUNT was made of" in found.notes
 
 
 UNCLEAR: dict[str, tuple[str, str]] = {
