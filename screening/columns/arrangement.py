@@ -85,7 +85,7 @@ def _with(found: Arrangement, column: Column, made: Made, known: str | None, col
     """The arrangement with one more value that is made of several columns, if it is; else with what is open."""
     certain = made.certain
     if known is not None and known not in made.composition.columns:
-        same = _compared(columns, known, made.composition)
+        same = compared(columns, known, made.composition)
         if same:
             return found
         certain = same is False
@@ -101,7 +101,7 @@ def _with(found: Arrangement, column: Column, made: Made, known: str | None, col
     )
 
 
-def _compared(columns: Columns, amount: str, pair: Composition) -> bool | None:
+def compared(columns: Columns, amount: str, pair: Composition) -> bool | None:
     """Whether an amount says what debit and credit beside it say; ``False`` where only its sign differs, ``None`` where
     it is something else.
     """
