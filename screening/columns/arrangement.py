@@ -107,13 +107,7 @@ def compared(columns: Columns, amount: str, pair: Composition) -> bool | None:
     """
     if Part.DEBIT not in pair.kinds:
         return None
-    read = {
-        name: profile(name, cells).numbers
-        for name, cells in zip(columns.names, columns.cells, strict=True)
-        if name in (amount, *pair.columns)
-    }
-    parts = np.stack([read[name] for name in pair.columns], axis=1)
-    made, own = pair.values(parts), read[amount]
+    made, own = columns.values(pair), columns.numbers(amount)
     known = ~np.isnan(made) & ~np.isnan(own)
     if not known.any() or not np.isclose(abs(made[known]), abs(own[known])).all():
         return None

@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from screening.columns.profiles import MOSTLY, Profile, profile
 from screening.columns.vocabulary import MOMENTS, NOISE, WORDS, words_of
@@ -121,6 +122,19 @@ class Columns:
         found = [*_pairs(self._each), *_with_words(self._each, known)]
         return sorted(found, key=lambda made: -made.score)
 
+    def values(self, made: Composition) -> NDArray[np.float64]:
+        """What some columns make in each row, (rows,), as far as their cells can be read: NaN elsewhere."""
+        each = {one.name: one for one in self._each}
+        return made.values(np.stack([each[name].read(part) for part, name in made.parts], axis=1))
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """The numbers of a column, (rows,), NaN for a blank."""
+        return next(one for one in self._each if one.name == name).known.numbers
+
+    def moments(self, name: str) -> NDArray[np.float64]:
+        """The times of a column in seconds since 1970, (rows,), NaN for a blank."""
+        return next(one for one in self._each if one.name == name).known.moments
+
     def times(self, known: str | None = None) -> list[Made]:
         """What seems to make the time, the most likely first; less likely where one column alone says it all.
 
@@ -153,6 +167,15 @@ class _Column:
     @cached_property
     def different(self) -> frozenset[str]:
         return frozenset(map(str.casefold, self.cells))
+
+    def read(self, part: Part) -> NDArray[np.float64]:
+        """The cells as a part of a value, (rows,), NaN for what is none."""
+        if part is Part.DATE:
+            return self.known.moments
+        reader = WORD_READERS.get(part)
+        if reader is None:
+            return self.known.numbers
+        return np.array([np.nan if (value := reader(cell)) is None else value for cell in self.cells])
 
     def called(self, part: Part) -> bool:
         return bool(self.words & PART_NAMES[part])
@@ -338,6 +361,12 @@ def _number(cell: str) -> bool:
     return numbers.number(cell) is not None or numbers.number(cell, NumberForm(",")) is not None
 
 
+WORD_READERS: dict[Part, Callable[[str], float | None]] = {
+    Part.CLOCK: times.clock_of,
+    Part.MONTH: times.month_of,
+    Part.DIRECTION: direction_of,
+}
+"""Of the parts that are neither numbers nor dates."""
 _FITS: dict[Part, Fits] = {
     Part.DATE: lambda cell: times.family_of(cell) is not None,
     Part.CLOCK: lambda cell: times.clock_of(cell) is not None,

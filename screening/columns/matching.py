@@ -69,7 +69,8 @@ def _composed(
             continue
         made = found[0] if found else None
         alone, place = max((score, place) for score, theirs, place in scores if theirs == wanted)
-        if made is not None and (made.score >= alone or profiles[place].name in made.composition.columns):
+        own = made is not None and profiles[place].name in made.composition.columns
+        if made is not None and (made.score >= alone or (own and made.certain)):
             yield wanted, made
 
 

@@ -87,6 +87,14 @@ class Mapping:
         }
 
     @property
+    def renames(self) -> bool:
+        """Whether any column is called otherwise than the detector calls it, or made of several."""
+        return any(
+            isinstance(theirs, Composition) or normalise(theirs) != normalise(ours)
+            for ours, theirs in self.columns.items()
+        )
+
+    @property
     def note(self) -> str:
         """What a user is told of it, on the result."""
         return f"The file's columns were mapped as was said {self.said}: {_renamed(self.columns) or 'by their names'}."
@@ -145,6 +153,11 @@ class Mappings:
         """What a user answered for a file with these columns, or else what holds for all."""
         row = self._row(header, owner, lambda each: bool(each.columns.get(ANSWERS)))
         return None if row is None else Answered(row.columns[ANSWERS], row.said)
+
+    def has_own(self, header: Sequence[str], owner: str) -> bool:
+        """Whether a user has said something for files with these columns."""
+        with self._database.read() as session:
+            return session.get(MappingRow, (mark(header), _key(owner))) is not None
 
     def _row(
         self, header: Sequence[str], owner: str, holds: Callable[[MappingRow], bool]

@@ -49,7 +49,7 @@ class Choice:
         """The contract to read the file by.
 
         What was said of this very file goes first, then the names; what was said of files like it decides where names
-        leave columns missing or open, unless the cells contradict it.
+        leave columns missing or open, or where it says otherwise, unless the cells contradict it.
 
         Raises:
             BadFile: no detector takes a file of these columns, or whoever sent it must say which they are.
@@ -60,7 +60,13 @@ class Choice:
             self._take(said)
         else:
             found, refused = self._by_names(head)
-            if found is not None and not found.made and not found.open:
+            other = (
+                said is not None
+                and found is not None
+                and said.renames
+                and said.detector == self.detector.name
+            )
+            if found is not None and not found.made and not found.open and not other:
                 self.contract = found.contract
             elif said is not None:
                 self._check(said, head)
@@ -71,6 +77,7 @@ class Choice:
                 raise _unclear(found.open)
             else:
                 self.contract = found.contract
+        self.contract = self.contract.made(head.names)
         self._on_choice(self.detector)
         return self.contract
 

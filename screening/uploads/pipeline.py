@@ -176,17 +176,23 @@ class _Line:
                 answers=self.answers,
             ):
                 _keep(batch, choice.contract, collected)
+                if len(collected.amount) == 1:
+                    self._signs(choice, collected)  # it is asked before anything is scored
                 if choice.detector.vectorizer.looks_back:
                     waiting.append(batch)
                 else:
                     _score(_Rows.of([batch]), partial(scoring, detector=choice.detector), collected)
                 self.on_batch(stream.taken)
             if collected.amount:
-                collected.notes += check_sign(choice.detector, np.concatenate(collected.amount), self.answers)
+                collected.notes += self._signs(choice, collected)
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
         collected.notes[:0] = choice.notes
         return _conclude(self.folder, choice, self.threshold, collected, plain=forms is None)
+
+    def _signs(self, choice: Choice, collected: _Collected) -> list[str]:
+        amounts = np.concatenate(collected.amount)
+        return check_sign(choice.detector, choice.contract, amounts, self.answers)
 
     def _score_whole(
         self,

@@ -132,7 +132,9 @@ def check(
                 read.keep(batch, choice.contract)
                 on_batch(stream.taken)
             if read.amount:
-                read.notes += check_sign(choice.detector, np.concatenate(read.amount), answers)
+                read.notes += check_sign(
+                    choice.detector, choice.contract, np.concatenate(read.amount), answers
+                )
             return choice, read, _report(folder, choice, read, lambda: on_batch(stream.taken))
 
     choice, read, report = reader.settled(read_with)

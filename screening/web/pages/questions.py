@@ -9,7 +9,9 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.errors import BadFile, Conflict
 from screening.intake.forms import ANSWERS
+from screening.intake.preview import preview
 from screening.uploads.screenings import FAILED, Screening
+from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
@@ -27,7 +29,7 @@ def show(screening_id: str) -> str:
 @blueprint.post("/<screening_id>/questions")
 @require("screen")
 def save(screening_id: str) -> Any:
-    """Take the answers, and screen or check the file by them."""
+    """Take the answers, remember them for this header, and screen or check the file by them."""
     screening = _open(screening_id)
     asked = {question["option"] for question in (screening.error or {})["questions"]}
     answers = {name: request.form.get(name, "") for name in asked}
@@ -35,6 +37,10 @@ def save(screening_id: str) -> Any:
     if wrong:
         problem = BadFile("Choose one of the readings.", where=wrong[0]).as_dict()
         return render_template("questions.html", screening=screening, error=problem), HTTPStatus.BAD_REQUEST
+    folder = Folder(services().settings.instance, screening.id)
+    header, _ = preview(folder.input, folder.kind(screening.kind), 1, scratch=folder.path)
+    detector = screening.detector or screening.wanted_detector or ""
+    services().mappings.remember_answers(header, detector, answers, user().username)
     services().history.answer(screening.id, answers)
     request_audit.record("file_read_as_said", screening=screening.id, answers=answers)
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)

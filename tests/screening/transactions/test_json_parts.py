@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from screening.errors import BadTransaction
 from screening.transactions.composition import Composition
 from screening.transactions.json_records import from_frame, from_mapping, from_mappings
-from screening.transactions.schema import CellKind, Column, ColumnContract, Role
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role, Transactions
 
 CONTRACT = ColumnContract.of(
     [
@@ -25,12 +26,16 @@ WHOLE = {"Date & Time": "2025-01-04T07:30:44", "Out & In": -12.5, "x": 1}
 PARTS = {"Date": "2025-01-04", "time ": "07:30:44", "Out": None, "In": 12.5, "x": 1}
 
 
+def values(found: Transactions) -> list[list[float]]:
+    return np.asarray(found.values).tolist()
+
+
 @pytest.mark.parametrize("given", [PARTS, {**PARTS, "Out": ""}, {**PARTS, "Out": 0}])
 def test_parts_make_the_value(given: dict[str, Any]) -> None:
-    (whole,) = from_mapping(WHOLE, CONTRACT).values.tolist()
-    assert from_mapping(given, CONTRACT).values.tolist() == [whole]
-    assert from_mappings([WHOLE, given], CONTRACT).values.tolist() == [whole, whole]
-    assert from_frame(pd.DataFrame([given]), CONTRACT).values.tolist() == [whole]
+    (whole,) = values(from_mapping(WHOLE, CONTRACT))
+    assert values(from_mapping(given, CONTRACT)) == [whole]
+    assert values(from_mappings([WHOLE, given], CONTRACT)) == [whole, whole]
+    assert values(from_frame(pd.DataFrame([given]), CONTRACT)) == [whole]
 
 
 @pytest.mark.parametrize(
