@@ -66,6 +66,8 @@ class Batch:
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     bad_frauds: int = 0
+    sign_told: bool = False
+    """Whether the file itself says which amounts leave an account, by DR and CR or by another column."""
 
     def __len__(self) -> int:
         return len(self.offsets)

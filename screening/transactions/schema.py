@@ -284,10 +284,6 @@ class ColumnContract:
                 found.append(Source(theirs, column.role, kind, optional, place, number, part, least=least))
         return tuple(found)
 
-    def is_made(self, name: str) -> bool:
-        """Whether a column is made of several of the file's, as far as a contract for a file says."""
-        return name in dict(self.composed)
-
     def needed(self, header: Sequence[str]) -> set[int]:
         """Where the columns stand that are read, and the label.
 

@@ -65,6 +65,7 @@ class _Collected:
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
+    sign_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ class _Line:
 
     def _signs(self, choice: Choice, collected: _Collected) -> list[str]:
         amounts = np.concatenate(collected.amount)
-        return check_sign(choice.detector, choice.contract, amounts, self.answers)
+        return check_sign(choice.detector, amounts, self.answers, told=collected.sign_told)
 
     def _score_whole(
         self,
@@ -221,6 +222,7 @@ def _told(rows: int, whose: str) -> str:
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
     collected.offsets.append(batch.offsets)
+    collected.sign_told = batch.sign_told
     step = EVERY if len(batch) >= MANY else 1
     collected.sampled.append(batch.transactions.values[np.flatnonzero(~batch.bad)[::step]])
     collected.set_aside += int(batch.bad.sum())

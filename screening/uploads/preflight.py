@@ -67,6 +67,7 @@ class _Read:
     notes: list[str] = field(default_factory=list)
 
     amount: list[NDArray[np.float64]] = field(default_factory=list)
+    sign_told: bool = False
 
     def keep(self, batch: Batch, contract: ColumnContract) -> None:
         if contract.amount is not None:
@@ -77,6 +78,7 @@ class _Read:
         self.sample.add(rows[good], values[good])
         fraud = good[:0] if batch.labels is None else good[batch.labels[good] == 1]
         self.frauds.add(rows[fraud], values[fraud])
+        self.sign_told = batch.sign_told
         self.offsets.append(batch.offsets)
         self.hashes.append(row_hashes(values))
         self.bad.append(batch.bad)
@@ -133,7 +135,7 @@ def check(
                 on_batch(stream.taken)
             if read.amount:
                 read.notes += check_sign(
-                    choice.detector, choice.contract, np.concatenate(read.amount), answers
+                    choice.detector, np.concatenate(read.amount), answers, told=read.sign_told
                 )
             return choice, read, _report(folder, choice, read, lambda: on_batch(stream.taken))
 

@@ -51,18 +51,18 @@ class Reader:
 
 
 def check_sign(
-    detector: Detector, contract: ColumnContract, amounts: NDArray[np.float64], answers: Answers
+    detector: Detector, amounts: NDArray[np.float64], answers: Answers, *, told: bool
 ) -> list[str]:
     """Ask which sign is an expense where many amounts are negative and those of the training never were; note a few.
 
-    Banks write what leaves an account as negative, detectors learn what is paid as positive. Where another column says
+    Banks write what leaves an account as negative, detectors learn what is paid as positive. Where the file says itself
     which way the money went, there is nothing to ask.
 
     Args:
         detector: whose training data they are held against.
-        contract: the detector's, as the file is read by it.
         amounts: (rows,), NaN where a row is set aside.
         answers: what was said of the file.
+        told: whether the file says it, by DR and CR or by another column.
 
     Raises:
         Undecided: many are negative, and nothing was said of it.
@@ -74,7 +74,7 @@ def check_sign(
     negative = int((amounts < 0).sum())
     if not negative or answers.sign is not None:
         return []
-    if contract.is_made(name) or negative <= FEW_REFUNDS * int((amounts != 0).sum()):
+    if told or negative <= FEW_REFUNDS * int((amounts != 0).sum()):
         return [
             (
                 f"{negative:,} amounts are negative; the detector's training data had none: their probabilities are "

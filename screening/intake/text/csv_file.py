@@ -285,6 +285,7 @@ class _Reader:
             problems=self._tally.shown(parsed),
             notes=notes,
             bad_frauds=parsed.bad_frauds,
+            sign_told=self._forms is not None and self._forms.sign_told,
         )
 
     def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:

@@ -46,6 +46,8 @@ class Forms:
 
     readers: tuple[CellReader, ...]
     notes: tuple[str, ...] = ()
+    sign_told: bool = False
+    """Whether the file itself says which amounts leave an account, by DR and CR or by another column."""
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ def survey(
         for source in layout.sources
         if source.kind is not CellKind.ADDRESS
     ]
-    for block in blocks(pieces, limits):
+    for block in blocks(pieces, limits, layout.delimiter):
         waiting()
         open_columns = [one for one in seen if not one.settled]
         if not open_columns:
@@ -191,7 +193,11 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904:
         notes += told
     evidence = {one.name: one.numbers for one in seen if one.name in forms}
     made = [_composed(name, composition, seen, answers) for name, composition in layout.contract.composed]
-    return Forms(tuple(readers), (*made, *notes, *decimal_comma_note(evidence, forms)))
+    sign_told = any(
+        one.source.role is Role.AMOUNT and (one.source.part is not None or bool(one.numbers.books))
+        for one in seen
+    )
+    return Forms(tuple(readers), (*made, *notes, *decimal_comma_note(evidence, forms)), sign_told)
 
 
 def _number(one: _Seen, seen: list[_Seen], answers: Answers) -> tuple[NumberForm, list[str]]:

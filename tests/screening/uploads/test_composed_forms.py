@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import xlsxwriter
 
-from screening.errors import BadFile, ColumnsMissing, ColumnsUnclear
+from screening.errors import BadFile, ColumnsMissing, ColumnsUnclear, Undecided
 from screening.transactions.composition import Composition
 from screening.uploads.column_mappings import Mapping
 from tests.screening.uploads.payment_forms import DAYS, SHEET_ZERO, Row, Screen, german, payments, table
@@ -89,6 +89,23 @@ def test_an_amount_of_two_columns_is_the_same_and_it_is_said(screened: Screen, f
     np.testing.assert_array_equal(found.probability, plain.probability)
     assert "TX_AMOUNT was made of" in found.notes
     assert "TX_AMOUNT was made of" in screened(AMOUNTS[form], check=True).notes
+
+
+def test_where_the_file_says_which_way_the_money_went_the_sign_is_not_asked(screened: Screen) -> None:
+    rows = [(day, who, where, -amount) for day, who, where, amount in ROWS]
+    both = "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID"
+    pairs = written(
+        (*both, "Debit", "Credit"), lambda row: (f"{row[0]:{WHEN}}", row[1], row[2], *pair("")(row[3])), rows
+    )
+    books = written(
+        (*both, "TX_AMOUNT"),
+        lambda row: (f"{row[0]:{WHEN}}", row[1], row[2], f"{abs(row[3]):g} {'DR' if row[3] > 0 else 'CR'}"),
+        rows,
+    )
+    for content in (pairs, books):
+        assert "amounts are negative" in screened(content).notes
+    with pytest.raises(Undecided, match="is negative in 34 rows"):
+        screened(table(rows))
 
 
 def test_an_amount_that_debit_and_credit_say_once_more_is_read_alone(screened: Screen) -> None:
