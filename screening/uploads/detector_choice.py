@@ -169,7 +169,7 @@ def _is_table(head: Head) -> bool:
     """Whether a file has columns: most of its first rows are as long as its header, which has several names."""
     rows = [row for row in head.rows() if row]
     fitting = sum(len(row) == len(head.names) for row in rows)
-    return len(head.names) > 1 and 2 * fitting >= len(rows)
+    return sum(map(bool, map(str.strip, head.names))) > 1 and 2 * fitting >= len(rows)
 
 
 def _unclear(words: Sequence[str]) -> ColumnsUnclear:

@@ -292,3 +292,33 @@ def test_a_day_that_is_not_in_its_month_is_named(screened: Screen) -> None:
     with pytest.raises(BadFile) as refused:
         screened(content)
     assert "there is no day 30 in month 2 of 2025" in refused.value.problems[0].problem
+
+
+NO_TABLES: dict[str, bytes] = {
+    "a letter": b"Dear customer,\nthank you for your payment, which we received.\nYours, the bank, Vienna\n",
+    "a log": b"2025-01-04 07:30:44 INFO started\n2025-01-04 07:30:45 INFO ready, port 80\n",
+    "one column": b"notes\nfirst\nsecond\n",
+    "lines of any length": b"a,b\n1,2,3,4\n1\n1,2,3,4,5\n",
+}
+
+
+@pytest.mark.parametrize("form", NO_TABLES)
+def test_what_is_no_table_is_told_so_in_one_sentence(screened: Screen, form: str) -> None:
+    with pytest.raises(BadFile, match=r"^This is no table: [^.]*\. ") as refused:
+        screened(NO_TABLES[form])
+    assert not isinstance(refused.value, ColumnsMissing)
+    assert refused.value.problems == []
+
+
+def test_the_nearest_detector_is_told_by_the_cells_where_names_tell_nothing(screened: Screen) -> None:
+    header = ("when_it_was", "who_paid", "till", "how_much")
+    content = written(header, lambda row: (f"{row[0]:{WHEN}}", f"C{row[1]}", f"T{row[2]}", f"{row[3]:.2f}"))
+    with pytest.raises(ColumnsMissing, match="Columns TX_DATETIME, CUSTOMER_ID, TERMINAL_ID, TX_AMOUNT are"):
+        screened(content)
+
+
+def test_no_more_than_eight_missing_columns_are_named(screened: Screen) -> None:
+    with pytest.raises(ColumnsMissing) as refused:
+        screened("Time,V1,V2,V3,Class\n1,2,3,4,0\n2,2,3,4,0\n")
+    assert "and 18 more are missing" in refused.value.what
+    assert len(refused.value.problems) == 8
