@@ -125,13 +125,15 @@ def misfits(
     Args:
         columns: for each of the contract's the file's, or what it is made of.
         contract: the detector's.
-        header: the file's names, with all that are mapped.
+        header: the file's names.
         rows: some of its rows.
     """
     names = list(map(normalise, header))
     whole = [row for row in rows if len(row) == len(header)]
     for column in contract.parts():
         theirs = columns.get(column.name, column.name)
+        if not set(map(normalise, _names(theirs))) <= set(names):
+            continue  # it is missing, which is said when the file is read
         if isinstance(theirs, Composition):
             words = contradicted(theirs, header, whole)
             if words:
@@ -141,6 +143,10 @@ def misfits(
         known = profile(theirs, [row[place] for row in whole])
         if known.filled and not fits(column, known):
             yield f"{header[place].strip()} doesn't hold {NOUNS[column.kind]}"
+
+
+def _names(theirs: str | Composition) -> tuple[str, ...]:
+    return theirs.columns if isinstance(theirs, Composition) else (theirs,)
 
 
 NOUNS = {

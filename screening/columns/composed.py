@@ -31,8 +31,9 @@ from screening.transactions.missing import missing
 from screening.transactions.schema import Role, normalise
 
 Fits = Callable[[str], bool]
-SURE, LIKELY, PERHAPS = 0.95, 0.8, 0.6
-"""Names and cells say it; cells say it, and hardly mean anything else; cells alone say it."""
+SURE, LIKELY, PERHAPS, HARDLY = 0.95, 0.8, 0.6, 0.4
+"""Names and cells say it; cells say it, and hardly mean anything else; cells alone say it; the name alone does."""
+HALF = 0.5
 CERTAIN = 0.9
 """From here on nobody need be asked."""
 FIRST = 10
@@ -66,9 +67,7 @@ LETTERS = (frozenset("sh"), frozenset("dc"), frozenset("dh"))
 """Names as ``S/H``: Soll and Haben, debit and credit, debe and haber."""
 SIGNS = {"+", "-"}
 """Cells that mean nothing else."""
-OTHER_TIMES = (
-    MOMENTS | frozenset({"geburt", "dob", "expiry", "expires", "expiration", "valid", "age", "days"})
-) | {"week", "weekday"}
+OTHER_TIMES = MOMENTS | {"geburt", "age", "days", "week", "weekday"}
 """Words of times that aren't the transaction's."""
 GLUE = NOISE | {"amount", "amt", "betrag", "importe", "monto", "montant", "paid", "money", "value"}
 """Words that name no part."""
@@ -202,14 +201,16 @@ def _pairs(columns: Sequence[_Column]) -> Iterator[Made]:
     credits_ = [each for each in columns if _only(each, Part.CREDIT, Part.DEBIT)]
     for debit, credit in product(debits, credits_):
         both = (debit, credit)
-        if not all(each.known.number >= MOSTLY or not each.known.filled for each in both):
-            continue
         if not any(each.known.filled for each in both):
             continue
-        fits = _one_of_both(debit.cells, credit.cells) >= MOSTLY
-        same = debit.rest(Part.DEBIT) == credit.rest(Part.CREDIT)
+        read = [each.known.number if each.known.filled else 1.0 for each in both]
+        fits = min(read) >= MOSTLY and _one_of_both(debit.cells, credit.cells) >= MOSTLY
+        rests = (debit.rest(Part.DEBIT), credit.rest(Part.CREDIT))
         composition = Composition(((Part.DEBIT, debit.name), (Part.CREDIT, credit.name)))
-        yield Made(composition, (SURE if same else LIKELY) if fits else 0.4)
+        if fits:
+            yield Made(composition, SURE if rests[0] == rests[1] else LIKELY)
+        elif min(read) >= HALF and not any(rests):  # by their names they are nothing else
+            yield Made(composition, HARDLY)
 
 
 def _only(column: _Column, part: Part, other: Part) -> bool:
@@ -251,13 +252,14 @@ def _with_words(columns: Sequence[_Column], known: str | None) -> Iterator[Made]
 
 def _says_direction(column: _Column) -> float:
     """How sure it is that a column says whether money leaves or comes in; 0 where it doesn't."""
-    if not column.different or len(column.different) > MOST_WORDS:
+    if not column.different - {""} or len(column.different) > MOST_WORDS:
         return 0.0
     said = [way for cell in column.cells if (way := direction_of(cell)) is not None]
-    if len(said) < MOSTLY * len(column.cells):
-        return 0.0
     either = column.called(Part.DEBIT) or column.called(Part.CREDIT)
-    if either or column.called(Part.DIRECTION) or column.words in LETTERS or column.different == SIGNS:
+    both = (column.called(Part.DEBIT) and column.called(Part.CREDIT)) or column.words in LETTERS
+    if len(said) < MOSTLY * len(column.cells):  # blanks may mean the other way; other words are asked about
+        return HARDLY if both or (said and column.called(Part.DIRECTION)) else 0.0
+    if either or column.called(Part.DIRECTION) or both or column.different == SIGNS:
         return SURE
     if len(set(said)) == 1:
         return 0.0

@@ -210,6 +210,12 @@ UNCLEAR: dict[str, tuple[str, str]] = {
         with_amount(("TX_AMOUNT", "D/C"), lambda value: (f"{value:g}", "D" if abs(value) > 20 else "C")),
         "D/C may belong",
     ),
+    "a blank where the money leaves": (with_amount(("TX_AMOUNT", "Cr/Dr"), word("", "CR")), "Cr/Dr may belong"),
+    "words that nobody knows": (with_amount(("TX_AMOUNT", "Debit/Credit"), word("Tag", "Nacht")), "Debit/Credit may"),
+    "debit and credit that are both filled": (
+        with_amount(("TX_AMOUNT", "Debit", "Credit"), lambda value: ("5", "6", "7")),
+        "Debit and Credit may belong",
+    ),
     "two times of day": (
         with_time(("TX_DATETIME", "start", "end"), ("%Y-%m-%d", "%H:%M", "%H:%M")),
         "may belong to TX_DATETIME",
@@ -227,6 +233,12 @@ def test_what_may_belong_together_is_asked_about_though_the_names_fit(screened: 
     said = Mapping("payments", own, of_this_file=True)
     if "sign" not in form:
         assert "made of" not in screened(content, said=said).notes
+
+
+def test_other_columns_with_such_words_are_no_debit_and_credit(screened: Screen) -> None:
+    names = ("TX_AMOUNT", "in_degree", "out_degree", "credit_score", "type", "direction")
+    content = with_amount(names, lambda value: (f"{value:g}", "3", "4", "700", "web", "north"))
+    assert "made of" not in screened(content).notes
 
 
 def test_what_is_not_certain_isn_t_made_where_the_amount_is_missing(screened: Screen) -> None:
