@@ -170,6 +170,7 @@ def test_an_amount_that_may_be_two_columns_is_shown_each_way_and_chosen(
 ) -> None:
     content = statement("TX_AMOUNT,grade", "12.5,D", "99,C", "7,D", "1070,D", "3,C")
     link, page = waiting(analyst, content)
+    assert "grade may belong to TX_AMOUNT, which isn't certain" in page
     assert "TX_AMOUNT = TX_AMOUNT alone" in page
     assert "TX_AMOUNT = TX_AMOUNT, signed by grade" in page
     assert page.count("<dt><code>99") == 2
