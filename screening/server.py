@@ -29,7 +29,7 @@ from screening.infra.instance_secret import secret_key
 from screening.infra.log_setup import begin_logging
 from screening.ledger.ledger import Ledger
 from screening.settings import ROOT, Settings, make_instance
-from screening.uploads.instance_check import claim
+from screening.uploads.instance_check import claim, is_new
 
 log = logging.getLogger("screening.server")
 
@@ -120,7 +120,6 @@ def prepare(settings: Settings) -> None:
     make_instance(settings)
     secret_key(settings)
     Detectors(settings).default.prepare()
-    UserStore(settings.users_file).prepare()
     if free_bytes(settings.instance) < NEEDED_BYTES:
         release_reserve(settings.instance)  # else not even the databases can be opened
     database = Database(settings.database_url)
@@ -129,6 +128,10 @@ def prepare(settings: Settings) -> None:
     for each in (database, ledger.tables):
         if not each.check():
             log.warning("the database is large: not all of it could be looked at for damage")
+    accounts = UserStore(settings.users_file)
+    if is_new(settings.instance, database):
+        accounts.begin()
+    accounts.prepare()
     claim(settings.instance, database)
     ledger.require_manifest()
     keep_reserve(settings.instance)

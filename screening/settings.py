@@ -49,6 +49,8 @@ class Settings:
     """Whose earlier rows count for a user's files: ``managers``, ``own`` or ``all``."""
     keep_screenings_days: int | None = None
     """``None``: they are kept until somebody deletes them."""
+    keep_ledger_days: int | None = None
+    """``None``: decisions are kept for ever."""
     ledger_durability: str = "full"
     """``full`` survives a loss of power, ``normal`` the end of any process."""
 
@@ -84,6 +86,7 @@ class Settings:
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
+            keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )
 

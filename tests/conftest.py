@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from screening.accounts import passwords
+from screening.infra.database import Database
+from screening.ledger.tables import open_tables
 from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.served import PASSWORD
-from tests.shared import run_folder, share_compiled
+from tests.shared import made_once, run_folder, share_compiled
 
 # Before scikit-learn or XGBoost load OpenMP: its idle threads must not spin on a core that another worker needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -63,10 +66,23 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both databases as a first start makes them: migrations were a fifth of what a test's app takes."""
+
+    def make(folder: Path) -> None:
+        database = Database(f"sqlite:///{folder / 'screening.sqlite3'}")
+        database.create_tables()
+        for made in (database, open_tables(folder, str(database.engine.url))):
+            made.engine.dispose()
+
+    return made_once(run_folder(tmp_path_factory) / "databases", make)
+
+
 @pytest.fixture
-def settings(tmp_path: Path, compiled: Path) -> Settings:
+def settings(tmp_path: Path, compiled: Path, new_databases: Path) -> Settings:
     instance = tmp_path / "instance"
-    instance.mkdir()
+    shutil.copytree(new_databases, instance)
     share_compiled(instance, compiled)
     users = tmp_path / "users.txt"
     users.write_text("# accounts\n", encoding="utf-8")

@@ -33,9 +33,12 @@ def free_port() -> int:
 class Server:
     """`python app.py` on folders of its own."""
 
-    def __init__(self, folder: Path, compiled: Path | None, **environ: str) -> None:
-        """``compiled``: a folder that keeps compiled nets; ``None`` for an instance that has none, as after a clone."""
-        self.folder = folder
+    def __init__(self, folder: Path, compiled: Path | None, clone: Path = ROOT, **environ: str) -> None:
+        """``compiled``: a folder that keeps compiled nets; ``None`` for an instance that has none, as after a clone.
+
+        ``clone``: where the app's own files are.
+        """
+        self.folder, self.clone = folder, clone
         self.port = free_port()
         instance = folder / "instance"
         if not instance.exists():
@@ -53,7 +56,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=self.environ, stdout=self.log, stderr=self.log
+            [sys.executable, "app.py"], cwd=self.clone, env=self.environ, stdout=self.log, stderr=self.log
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

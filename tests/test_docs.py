@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -61,3 +62,24 @@ def test_the_readmes_model_figures_are_those_of_the_comparison() -> None:
         shown = [f"{row[key]:.3f}" for key in ("average_precision", "auc", "recall_at_0_1_percent_fpr")]
         line = next(line for line in text.splitlines() if line.startswith((f"| {name} |", f"| a {name} |")))
         assert [cell.strip() for cell in line.split("|")[2:5]] == shown
+
+
+def recorded_events() -> set[str]:
+    """The names of the events that the app writes to the audit log."""
+    found = set()
+    for path in (ROOT / "screening").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(call, ast.Call) and call.args and ast.unparse(call.func).endswith("record"):
+                found |= {
+                    part.value
+                    for part in ast.walk(call.args[0])
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                }
+    return {name for name in found if re.fullmatch(r"[a-z]+(_[a-z]+)*", name)}
+
+
+def test_every_event_of_the_audit_log_is_documented() -> None:
+    events = recorded_events()
+    assert {"login", "history_released", "detector_approved"} <= events
+    told = (ROOT / "docs" / "security.md").read_text("utf-8")
+    assert sorted(name for name in events if f"`{name}`" not in told) == []

@@ -15,7 +15,7 @@ import pytest
 from screening.settings import ROOT
 
 DOCUMENT = ROOT / "docs" / "security.md"
-HELD = {*range(1, 14), *range(15, 32), 33, 34, 35}
+HELD = {*range(1, 32), 33, 34, 35}
 """Items that must have a test; the others belong to parts that are still to come, or have one already."""
 ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.*) \|$", re.MULTILINE)
 

@@ -248,8 +248,30 @@ def test_a_sender_that_leaves_in_the_middle_leaves_nothing(
     while list(kept.glob("*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert list(kept.glob("*")) == []
-    page = server.get("/results")[2].decode()
-    assert "a.csv" not in page
+    while b"a.csv" in server.get("/results")[2]:  # the files go before the row does
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.security(17)
+def test_a_new_instance_gets_an_accounts_file_and_one_that_had_accounts_does_not(
+    tmp_path: Path, compiled: Path, sample: bytes
+) -> None:
+    accounts = tmp_path / "accounts.txt"
+    server = Server(tmp_path, compiled, USERS_FILE=str(accounts))
+    try:
+        assert server.get("/readyz")[0] == 200
+        server.log_in()
+        server.stop()
+        accounts.unlink()
+        server.start()
+        status, _, said = server.get("/readyz")
+        assert status == 503
+        assert b"The operator must put the file back" in said
+        assert server.get("/signup")[0] == 503
+        assert not accounts.exists()
+    finally:
+        server.close()
 
 
 @pytest.mark.security(59)

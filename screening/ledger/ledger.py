@@ -16,6 +16,7 @@ from screening.ledger.tables import Segment, open_tables
 from screening.ledger.tail import Tail
 
 if TYPE_CHECKING:
+    from screening.ledger.compaction import Compaction
     from screening.ledger.questions import Questions
     from screening.ledger.sealing import Sealing
     from screening.ledger.segments import Segments
@@ -75,6 +76,13 @@ class Ledger:
         from screening.ledger.sealing import Sealing
 
         return Sealing(self.tables, self.segments)
+
+    @cached_property
+    def compaction(self) -> Compaction:
+        """What puts segments together."""
+        from screening.ledger.compaction import Compaction
+
+        return Compaction(self.tables, self.segments)
 
     @cached_property
     def questions(self) -> Questions:

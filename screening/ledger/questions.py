@@ -22,7 +22,7 @@ from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
 from screening.ledger.rows import SCHEMA
 from screening.ledger.sealing import Sealing
-from screening.ledger.segments import Segments
+from screening.ledger.segments import Segments, has
 from screening.ledger.tables import Label, Segment
 
 Found = TypeVar("Found")
@@ -191,7 +191,7 @@ class Questions:
         if chosen.detector is not None:
             query = query.where(or_(Segment.detector == chosen.detector, Segment.detector.is_(None)))
         if chosen.screening is not None:
-            query = query.where(Segment.screening == chosen.screening)
+            query = query.where(has(chosen.screening))
         if chosen.origin is not None:
             query = query.where(or_(Segment.origin == chosen.origin.hex(), Segment.origin.is_(None)))
         if chosen.source is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,14 +19,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.infra.job_queue import now
-from screening.ledger.identity import id_prefix
+from screening.ledger.identity import first_id, id_prefix
 from screening.ledger.rows import SCHEMA
-from screening.ledger.tables import Draft, Label, Segment
+from screening.ledger.tables import Content, Draft, Label, Segment
 
 SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flagged")
 """Columns by which a reader can leave out whole row groups."""
@@ -35,6 +35,8 @@ GROUP_ROWS = 122_880
 """Rows of a row group: as many as DuckDB gives a thread at once."""
 YOUNG = timedelta(minutes=10)
 """A draft so young may still be written."""
+Entering = Callable[[Session], bool]
+"""What is done in the transaction that enters a segment; where it returns ``False``, nothing is entered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,7 @@ class Segments:
         self._tables = tables
 
     def add(
-        self,
-        name: str,
-        kind: str,
-        table: pa.Table,
-        instead_of: Callable[[Session], bool] = lambda _session: True,
+        self, name: str, kind: str, table: pa.Table, instead_of: Entering = lambda _session: True
     ) -> Segment | None:
         """Write rows as a segment and enter it in the manifest; a segment of this name is replaced as a whole.
 
@@ -67,36 +65,126 @@ class Segments:
             name: of the file, without its ending.
             kind: ``file`` or ``api``.
             table: as :data:`screening.ledger.rows.SCHEMA`, one row or more.
-            instead_of: called in the transaction that enters it, to take out what it takes the place of; where it
-                returns ``False`` nothing is entered and ``None`` is returned.
+            instead_of: called in the transaction that enters it, to take out what it takes the place of.
+
+        Returns:
+            what was entered; ``None`` where ``instead_of`` said no.
+        """
+        screening = _one(table, "screening")
+        if screening is not None:
+            self._take_out(screening)  # entered before, and put together with others since
+
+        def describe(name: str, size: int, digest: str) -> Segment:
+            return _described(name, kind, table, size, digest)
+
+        return self.enter(name, [table], describe, Segment.name.startswith(f"{name}-"), instead_of)
+
+    def enter(
+        self,
+        name: str,
+        tables: Iterable[pa.Table],
+        describe: Callable[[str, int, str], Segment],
+        which: ColumnElement[bool],
+        entering: Entering,
+    ) -> Segment | None:
+        """Write a segment, and enter it in the manifest in the place of others.
+
+        Args:
+            name: how the file's name begins; each file has one of its own, since a replaced one may still be read.
+            tables: its rows, some at a time.
+            describe: what the manifest says of it, by its name, its size in bytes and its SHA-256.
+            which: the segments whose place it takes.
+            entering: called in the transaction, before they are taken out.
         """
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        path = self.path(f"{name}-{secrets.token_hex(4)}")  # a replaced one may still be read
+        path = self.path(f"{name}-{secrets.token_hex(4)}")
         with self._tables.write() as session:
             session.add(Draft(name=path.stem, since=now()))
-        size, digest = _write(path, table)
-        found = _described(path.stem, kind, table, size, digest)
+        size, digest = _write(path, tables)
+        found = describe(path.stem, size, digest)
         with self._tables.write() as session:
-            entered = instead_of(session)
+            entered = entering(session)
             before: Sequence[str] = [found.name]
             if entered:
                 session.execute(delete(Draft).where(Draft.name == found.name))
-                before = _dropped(session, Segment.name.startswith(f"{name}-"))
+                before = dropped(session, which)
                 session.add(found)
-        self._remove(before)
+        self.remove(before)
         return found if entered else None
 
     def forget(self, screening: str) -> bool:
         """Take the rows of a screening out of the ledger, with later labels of theirs; ``False`` when it has none."""
+        taken_out = self._take_out(screening)
         with self._tables.write() as session:
             for origin in session.scalars(select(Segment.origin).where(Segment.screening == screening)):
                 if origin is not None:
-                    session.execute(
-                        delete(Label).where(Label.id.startswith(id_prefix(bytes.fromhex(origin))))
-                    )
-            names = _dropped(session, Segment.screening == screening)
-        self._remove(names)
-        return bool(names)
+                    _drop_labels(session, origin)
+            names = dropped(session, Segment.screening == screening)
+        self.remove(names)
+        return taken_out or bool(names)
+
+    def _take_out(self, screening: str) -> bool:
+        """Take a screening's rows, and later labels of theirs, out of a segment of several; whether they were in one.
+
+        The segment is written anew without them. Where it is put together with others meanwhile, that one is.
+        """
+        while True:
+            with self._tables.read() as session:
+                content = session.scalar(select(Content).where(Content.screening == screening))
+                holder = None if content is None else session.get(Segment, content.segment)
+            if content is None or holder is None:
+                return False
+            if self._without(holder, content):
+                return True
+
+    def _without(self, holder: Segment, content: Content) -> bool:
+        """Write a segment without one of its screenings; ``False`` if it isn't in the manifest any more."""
+        try:
+            left = pq.read_table(self.path(holder.name), partitioning=None)
+        except FileNotFoundError:  # put together with others in this moment
+            return False
+        left = left.filter(pc.not_equal(left.column("screening"), content.screening))
+
+        def leave(session: Session) -> bool:
+            if session.get(Segment, holder.name) is None:
+                return False
+            _drop_labels(session, content.origin)
+            session.execute(delete(Content).where(Content.screening == content.screening))
+            return True
+
+        if not len(left):
+            with self._tables.write() as session:
+                names = dropped(session, Segment.name == holder.name) if leave(session) else []
+            self.remove(names)
+            return bool(names)
+
+        def rename(session: Session) -> bool:
+            return leave(session) and moved(session, [holder.name], made.name)
+
+        made = _described("", holder.kind, left, 0, "")
+
+        def describe(name: str, size: int, digest: str) -> Segment:
+            made.name, made.size, made.sha256 = name, size, digest
+            return made
+
+        begin = holder.name.rpartition("-")[0]
+        return self.enter(begin, [left], describe, Segment.name == holder.name, rename) is not None
+
+    def expire(self, before: datetime) -> int:
+        """Take segments out of the ledger whose decisions are all older than a moment; return how many rows.
+
+        Later labels go with their rows: ids begin with the time when they were given, which is never before the
+        decision.
+        """
+        with self._tables.write() as session:
+            old = Segment.decided_last < before
+            rows: int = session.scalar(select(func.sum(Segment.rows)).where(old)) or 0
+            names = dropped(session, old)
+            oldest = session.scalar(select(func.min(Segment.decided_first))) or before
+            limit = first_id(int(min(oldest, before).timestamp() * 1000))
+            session.execute(delete(Label).where(Label.id < limit))
+        self.remove(names)
+        return rows
 
     def all(self) -> Sequence[Segment]:
         """Return the manifest, the oldest decisions first."""
@@ -104,14 +192,17 @@ class Segments:
             return session.scalars(select(Segment).order_by(Segment.decided_first, Segment.name)).all()
 
     def of(self, screening: str) -> Segment | None:
-        """Return the segment of a screening."""
+        """Return the segment in which a screening's rows stand."""
         with self._tables.read() as session:
-            return session.scalar(select(Segment).where(Segment.screening == screening))
+            return session.scalar(select(Segment).where(has(screening)))
 
     def screenings(self) -> set[str]:
-        """Return the ids of the screenings that have a segment."""
+        """Return the ids of the screenings that are in the ledger."""
         with self._tables.read() as session:
-            return {found for found in session.scalars(select(Segment.screening)) if found is not None}
+            alone = session.scalars(select(Segment.screening).where(Segment.screening.is_not(None))).all()
+            return {
+                each for each in (*alone, *session.scalars(select(Content.screening))) if each is not None
+            }
 
     def path(self, name: str) -> Path:
         """Return where a segment lies."""
@@ -125,10 +216,10 @@ class Segments:
         """Remove what a writer left that was killed, and return the names; a young draft may still be written."""
         with self._tables.read() as session:
             old = session.scalars(select(Draft.name).where(Draft.since < now() - YOUNG)).all()
-        self._remove(old)
+        self.remove(old)
         return sorted(old)
 
-    def _remove(self, names: Sequence[str]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Remove files that have left the manifest, and the notes about them."""
         if not names:
             return
@@ -157,29 +248,47 @@ class Segments:
         return None
 
 
-def _dropped(session: Session, which: ColumnElement[bool]) -> Sequence[str]:
+def has(screening: str) -> ColumnElement[bool]:
+    """Return the condition that a segment has rows of a screening."""
+    together = select(Content.segment).where(Content.screening == screening)
+    return or_(Segment.screening == screening, Segment.name.in_(together))
+
+
+def dropped(session: Session, which: ColumnElement[bool]) -> Sequence[str]:
     """Take segments out of the manifest, note that their files are to go, and return their names."""
     names = session.scalars(select(Segment.name).where(which)).all()
     session.execute(delete(Segment).where(Segment.name.in_(names)))
+    session.execute(delete(Content).where(Content.segment.in_(names)))
     session.add_all(Draft(name=name, since=now()) for name in names)
     return names
 
 
-def _write(path: Path, table: pa.Table) -> tuple[int, str]:
+def moved(session: Session, names: Sequence[str], name: str) -> bool:
+    """Note that the screenings of some segments stand in another one now."""
+    session.execute(update(Content).where(Content.segment.in_(names)).values(segment=name))
+    return True
+
+
+def _drop_labels(session: Session, origin: str) -> None:
+    session.execute(delete(Label).where(Label.id.startswith(id_prefix(bytes.fromhex(origin)))))
+
+
+def _write(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
     """Write a file that is whole or not there, and return its size and SHA-256."""
     part = path.with_suffix(PART)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as out:
-        pq.write_table(
-            table.cast(SCHEMA),
+        with pq.ParquetWriter(
             out,
+            SCHEMA,
             compression="snappy",
-            row_group_size=GROUP_ROWS,
             use_dictionary=[name for name in SCHEMA.names if name not in {"number", "probability", "values"}],
             column_encoding={"number": "DELTA_BINARY_PACKED"},
             write_statistics=list(SEARCHED),  # those of all columns cost a third of the time
             coerce_timestamps="us",
-        )
+        ) as writer:
+            for table in tables:
+                writer.write_table(table.cast(SCHEMA), row_group_size=GROUP_ROWS)
         out.flush()
         os.fsync(out.fileno())
     digest = _hash(part)

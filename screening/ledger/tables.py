@@ -17,7 +17,7 @@ FILE, API = "file", "api"
 """Where a transaction came in."""
 LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
-SCHEMA = Schema("screening.ledger:migrations", "0001", "ledger_version")
+SCHEMA = Schema("screening.ledger:migrations", "0002", "ledger_version")
 
 
 class Base(DeclarativeBase):
@@ -54,6 +54,18 @@ class Segment(Base):
     """In bytes."""
     sha256: Mapped[str] = mapped_column(String(64))
     written: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Content(Base):
+    """One screening of several whose rows stand in one segment."""
+
+    __tablename__ = "ledger_contents"
+    __table_args__ = (Index("ledger_contents_by_screening", "screening"),)
+
+    segment: Mapped[str] = mapped_column(String(64), primary_key=True)
+    screening: Mapped[str] = mapped_column(String(32), primary_key=True)
+    origin: Mapped[str] = mapped_column(String(24))
+    """As that of a segment of its own."""
 
 
 class Draft(Base):

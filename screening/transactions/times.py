@@ -160,6 +160,25 @@ SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
 """A long whole number as a spreadsheet shows it in a narrow column: its other digits are lost."""
 
 
+def has_zone(plain: str) -> bool | None:
+    """Whether the time of day of a cell says its zone; ``None`` for a cell without a time of day."""
+    _, colon, tail = plain.partition(":")
+    if not colon:
+        return None
+    return "+" in tail or "-" in tail or tail[-1:] in "zZ" or "UTC" in tail.upper() or "GMT" in tail.upper()
+
+
+def clock_has_zone(plain: str) -> bool | None:
+    """Whether a time of day alone says its zone; ``None`` for a cell that is none."""
+    found = _CLOCK.fullmatch(plain)
+    return bool(found["zone"]) if found else False if plain.isdecimal() else None
+
+
+def iso_offset(plain: str) -> bool:
+    """Whether a cell that begins with a date of ISO 8601 ends with an offset from UTC; ``Z`` is none."""
+    return "+" in plain or "-" in plain[10:]
+
+
 def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 -- one for each way to write it
     """Seconds since 1970 of a date with or without a time of day, or of a number that counts since 1970 or 1900.
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.errors import NotReady
 from screening.infra.atomic_file import locked, replace_file
+from screening.infra.audit_log import AuditLog
 from screening.infra.database import Base, Database
 from screening.uploads.screenings import Screening
 
@@ -60,6 +61,14 @@ def claim(instance: Path, database: Database) -> None:
         if kept is None:
             (instance / FILE).touch(mode=0o600)
             replace_file(instance / FILE, found.encode("ascii"))
+
+
+def is_new(instance: Path, database: Database) -> bool:
+    """Whether nobody has ever worked here: neither folder nor database has an id, and nothing was audited.
+
+    Ask before :func:`claim`. An instance of an earlier version has no ids, and an audit log.
+    """
+    return _kept(instance) is None and _known(database) is None and not AuditLog(instance).files()
 
 
 def belong_together(instance: Path, database: Database) -> bool:

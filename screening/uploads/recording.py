@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -74,14 +75,21 @@ class Recordings(Jobs[Recording]):
                 )
         self._waits_now()
 
-    def add_missing(self, recorded: set[str]) -> int:
+    def add_missing(self, recorded: set[str], since: datetime | None = None) -> int:
         """Have every screening entered that is done and isn't in the ledger; return how many there are.
 
         After a crash that is the one that was in hand; after an upgrade of an instance that had no ledger, all of them.
+
+        Args:
+            recorded: the ids of those that are in the ledger.
+            since: those that ended before had been there and are kept no longer.
         """
         with self._database.read() as session:
             known = set(session.scalars(select(Recording.id)))
-            done = session.scalars(select(Screening).where(Screening.state == DONE)).all()
+            wanted = select(Screening).where(Screening.state == DONE)
+            if since is not None:
+                wanted = wanted.where(Screening.finished >= since)
+            done = session.scalars(wanted).all()
         missing = [each for each in done if each.id not in recorded and each.id not in known]
         for screening in missing:
             self.add(screening)

@@ -24,7 +24,7 @@ from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
 from screening.uploads.history_policy import HistoryPolicy
-from screening.uploads.instance_check import claim
+from screening.uploads.instance_check import claim, is_new
 from screening.uploads.screenings import History
 from screening.web.api import detect_fraud, health, statistics, transactions
 from screening.web.cli import commands, keys, ledger, train, users
@@ -72,10 +72,12 @@ def create_app(
     app.config.update(SECRET_KEY=secret_key(settings))
     database = Database(settings.database_url)
     database.create_tables()
+    accounts = UserStore(settings.users_file, minimum_length=settings.password_min_length)
+    if is_new(settings.instance, database):
+        accounts.begin()
     claim(settings.instance, database)
     signals = Signals.of(settings.instance)
     history, states = History(database, signals), DetectorStates(database)
-    accounts = UserStore(settings.users_file, minimum_length=settings.password_min_length)
     detectors_here = Detectors(settings, states)
     app.extensions["screening"] = Services(
         settings=settings,

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 
 from screening.detectors.compilation.pruning import prune
@@ -56,6 +56,7 @@ class Upkeep:
         self._clock = clock
         self._due = clock()
         self._more = False
+        self._scattered = False
         self._told: list[str] = []
 
     def step(self) -> None:
@@ -65,9 +66,12 @@ class Upkeep:
             for task in (self._clear, self._tell_lost, self._clear_scratch, self._prune, self._tidy_ledger):
                 self._try(task)
             self._more = self._settings.keep_screenings_days is not None
+            self._scattered = True
         if self._more:
             self._try(self._delete_old)
         self._try(self._seal)
+        if self._scattered:
+            self._try(self._compact)
         keep_reserve(self._settings.instance)
 
     @staticmethod
@@ -122,13 +126,29 @@ class Upkeep:
         if self._ledger.tail.due():
             self._ledger.sealing.seal()
 
+    def _compact(self) -> None:
+        """Put some segments together: one list at a time, so that a file that arrives needn't wait."""
+        due = self._ledger.compaction.due()
+        if due:
+            self._ledger.compaction.put_together(due[0])
+        self._scattered = len(due) > 1
+
+    def _oldest_kept(self) -> datetime | None:
+        """Return since when decisions are kept; ``None``: all of them are."""
+        days = self._settings.keep_ledger_days
+        return None if days is None else now() - timedelta(days=days)
+
     def _tidy_ledger(self) -> None:
+        oldest = self._oldest_kept()
+        if oldest is not None and (rows := self._ledger.segments.expire(oldest)):
+            log.info("%d decisions older than %d days left the ledger", rows, self._settings.keep_ledger_days)
+            self._audit.record("ledger_expired", rows=rows, kept_days=self._settings.keep_ledger_days)
         for name in self._ledger.segments.sweep():
             log.warning("%s, which was left of the ledger by a process that was killed, was removed", name)
         self._ledger.tail.forget_answers()
         recordings = Recordings(self._history.database, Signals.of(self._settings.instance))
         again = recordings.try_again()
-        missing = recordings.add_missing(self._ledger.segments.screenings())
+        missing = recordings.add_missing(self._ledger.segments.screenings(), oldest)
         if again + missing:
             log.info("%d screenings are to be entered into the ledger", again + missing)
 

@@ -20,6 +20,8 @@ INSIDE = (
     "CHECK",
     "/account",
     "/admin/users",
+    "/admin/keys",
+    "KEY",
     "/detectors/new",
     "COLUMNS",
     "TRAINING",
@@ -41,7 +43,7 @@ INLINE = """() => [...document.querySelectorAll('*')]
 @pytest.fixture(scope="module")
 def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Where the pages are that something must be made for: a result with flagged rows, a check that found something in
-    every section, a training at two stages.
+    every section, a training at two stages, an API key.
     """
     watched = new_page(chromium, site, storage_state=state)
     send(watched, ROOT / "transactions_data.csv")
@@ -59,6 +61,11 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     watched.page.get_by_role("button", name="Train the detector").click()
     found["TRAINING"] = watched.page.url
     watched.page.get_by_text("Change the columns").wait_for(timeout=60_000)
+    watched.open("/admin/keys")
+    watched.page.get_by_label("Name").fill("for looks")
+    watched.page.get_by_role("button", name="Make the key").click()
+    watched.page.get_by_role("link", name="Revoke for looks").click()
+    found["KEY"] = watched.page.url
     watched.page.context.close()
     return {name: url.removeprefix(site.url) for name, url in found.items()}
 

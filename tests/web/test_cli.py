@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from flask import Flask
 
+from screening.ledger.tables import API
 from screening.settings import ROOT
+from screening.web.services import Services
+from tests.screening.ledger.ledger_rows import table
 
 
 def run(app: Flask, *words: str):
@@ -79,3 +82,20 @@ def test_detectors_are_listed_and_shown(app: Flask) -> None:
 )
 def test_every_command_explains_itself(app: Flask, words: tuple[str, ...]) -> None:
     assert run(app, *words).exit_code == 0
+
+
+def test_the_ledger_is_put_together_and_compared_with_its_manifest(app: Flask, services: Services) -> None:
+    for number in range(3):
+        made = table(3, screening=None, source=API)
+        services.ledger.segments.add(f"api-{number}", API, made)
+    said = app.test_cli_runner().invoke(args=["ledger", "compact"])
+    assert (said.exit_code, said.output) == (0, "3 segments before, 1 now\n")
+    said = app.test_cli_runner().invoke(args=["ledger", "verify"])
+    assert (said.exit_code, said.output) == (0, "1 segment, 9 transactions, 3 flagged; 0 faults\n")
+    (kept,) = services.ledger.segments.all()
+    with services.ledger.segments.path(kept.name).open("r+b") as file:
+        file.seek(100)
+        file.write(b"!")
+    said = app.test_cli_runner().invoke(args=["ledger", "verify"])
+    assert said.exit_code == 1
+    assert "isn't what was written" in said.stderr

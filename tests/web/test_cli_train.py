@@ -251,7 +251,7 @@ def test_what_was_found_in_the_rows_is_told_with_the_frauds_that_were_left_out(
             },
         },
         "made",
-        Path("made"),
+        ROOT / "model" / "detectors" / "payments",
     )
     said = capsys.readouterr().out
     assert "Learned from 197 of 200 rows, 21 of 23 frauds." in said

@@ -304,9 +304,10 @@ def test_the_command_line_lists_shows_approves_and_retires(
 @pytest.fixture
 def earlier(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An instance of an earlier version, with a detector that was trained there."""
-    old = Database(settings.database_url)
+    (settings.instance / "screening.sqlite3").unlink()
     with monkeypatch.context() as patched:
         patched.setattr("screening.infra.database.HEAD", "0008")
+        old = Database(settings.database_url)
         old.create_tables()
     old.engine.dispose()
     trained(settings.instance, "payments")

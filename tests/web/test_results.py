@@ -32,6 +32,19 @@ def test_a_download_is_called_like_its_file_in_ascii_headers(
     assert parse_options_header(said)[1]["filename"] == full
 
 
+@pytest.mark.parametrize("left", ["," * 30 + "\n", "," * 30 + "\r\n", "\n\n"])
+def test_every_download_of_a_file_with_empty_rows_at_the_end_is_whole(
+    analyst: Person, worker: Worker, sample: bytes, left: str
+) -> None:
+    whole, spoiled = (analyst.upload(content).location for content in (sample, sample + 3 * left.encode()))
+    for name in ("scores.csv", "flagged.csv"):
+        first, second = (analyst.client.get(f"{location}/{name}") for location in (whole, spoiled))
+        assert (second.status_code, second.get_data(as_text=True)) == (200, first.get_data(as_text=True)), (
+            name
+        )
+    assert analyst.client.get(f"{spoiled}/report.xlsx").status_code == 200
+
+
 DOUBT = "may not be worth trusting"
 
 

@@ -171,7 +171,6 @@ class _Reader:
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
         self._doubtful = self._empty = 0
-        self._small = False
         self._amount = self._amount_place() if forms is None else None
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
@@ -220,7 +219,6 @@ class _Reader:
         if (amounts >= 1000).any() or (parts < 1).any():  # neither is ever written as 1.070 is
             self._amount = None
             return
-        self._small = self._small or bool(whole.any())
         if not len(parts):
             return
         seen = NumberEvidence()
@@ -231,7 +229,7 @@ class _Reader:
             if seen.points or seen.large:
                 self._amount = None
                 return
-        if seen.writings[Writing.LONE_POINT] and (seen.small or self._small):
+        if seen.writings[Writing.LONE_POINT]:
             raise Unsettled
 
     def _check_doubtful(self) -> None:

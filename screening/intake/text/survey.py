@@ -13,9 +13,11 @@ from screening.intake.forms import (
     Answers,
     NumberEvidence,
     TimeEvidence,
+    currency_note,
     decimal_comma_note,
     number_form,
     time_form,
+    zone_note,
 )
 from screening.intake.numbers import NumberForm, take_apart
 from screening.intake.text.arrow_table import texts
@@ -73,6 +75,7 @@ class _Seen:
         elif kind is CellKind.TIME:
             self.times.add(text, count)
         elif kind is PartKind.CLOCK:
+            self.times.add_clock(text)
             if text.strip().isdecimal():
                 self.digits.setdefault(len(text.strip()), text.strip())
         elif self.shortened is None and kind is CellKind.TEXT and times.SHORTENED.fullmatch(text.strip()):
@@ -189,9 +192,13 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904:
             reader = replace(reader, times=time)
         elif one is not None:
             _check_digits(one)
+            told = zone_note(one.name, one.times)
         readers.append(reader)
         notes += told
     evidence = {one.name: one.numbers for one in seen if one.name in forms}
+    for number in dict.fromkeys(source.column for source in layout.sources):
+        parts = [one for one in seen if one.source.column == number and one.numbers.currencies]
+        notes += currency_note({one.name: one.numbers for one in parts})
     made = [_composed(name, composition, seen, answers) for name, composition in layout.contract.composed]
     sign_told = any(
         one.source.role is Role.AMOUNT and (one.source.part is not None or bool(one.numbers.books))
@@ -204,7 +211,13 @@ def _number(one: _Seen, seen: list[_Seen], answers: Answers) -> tuple[NumberForm
     others = [each.numbers for each in seen if each.source.kind is CellKind.NUMBER and each is not one]
     if one.source.part is not None:  # its sign is told by another column
         answers = replace(answers, sign=None)
-    return number_form(one.name, one.numbers, others, answers, amount=one.source.role is Role.AMOUNT)
+    evidence, pair = one.numbers, (Part.DEBIT, Part.CREDIT)
+    for each in seen:
+        if (
+            one.source.part in pair and each.source.part in pair and each is not one
+        ):  # one value in two columns
+            evidence = evidence.beside(each.numbers)
+    return number_form(one.name, evidence, others, answers, amount=one.source.role is Role.AMOUNT)
 
 
 def _check_digits(one: _Seen) -> None:

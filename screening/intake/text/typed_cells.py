@@ -45,8 +45,9 @@ class Sign(StrEnum):
 class CellReader:
     """How the cells of one column are read.
 
-    Without forms only cells of one meaning are read: plain numbers, dates of ISO 8601. What else stands in a column is
-    read by the form that the whole column was found to have (:mod:`screening.intake.forms`).
+    Without forms only cells of one meaning are read: plain numbers, dates of ISO 8601 without an offset from UTC. What
+    else stands in a column is read by the form that the whole column was found to have
+    (:mod:`screening.intake.forms`).
     """
 
     kind: ReadKind = CellKind.NUMBER
@@ -92,8 +93,9 @@ class CellReader:
             spoiled = times.SHORTENED.fullmatch(plain) or SHEET_ERROR.fullmatch(plain)
             return None if spoiled else encoding.text_code(text)
         if self.kind is CellKind.TIME:
-            if self.times is None and text.strip()[4:5] != "-":
-                return None
+            plain = text.strip()
+            if self.times is None and (plain[4:5] != "-" or times.iso_offset(plain)):
+                return None  # the whole column must be seen: other cells may have no offset
             moment = times.time_of(text, self.times or times.AUTO)
             return None if moment is None or self.early(moment) else moment
         return encoding.address_code(text)

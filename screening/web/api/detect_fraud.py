@@ -15,6 +15,7 @@ from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.detectors.states import State, trial_note
 from screening.errors import BadTransaction
+from screening.infra.audit_log import API_KEY
 from screening.ledger.tail import Repeatable
 from screening.realtime.decide import Asked, Caller, decide
 from screening.transactions.json_cards import with_tokens
@@ -91,6 +92,11 @@ def _repeatable() -> Repeatable | None:
         raise BadTransaction(
             f"The Idempotency-Key must have 1 to {MOST_KEY} printable ASCII characters.",
             remedy="Give each request a UUID of its own.",
+        )
+    if API_KEY.search(key):  # it is kept for a day
+        raise BadTransaction(
+            "The Idempotency-Key is an API key.",
+            remedy="Send the API key as “Authorization: Bearer fsk_…”, and give each request a UUID of its own.",
         )
     return Repeatable(user().username.casefold(), key, request.get_data())
 

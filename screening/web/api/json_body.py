@@ -10,20 +10,20 @@ from flask import request
 from screening.errors import BadTransaction
 
 
-def read() -> dict[str, Any]:
+def read(refusal: type[BadTransaction] = BadTransaction) -> dict[str, Any]:
     """Return the object of this request: no NaN, no key twice, no nesting that ends the parser.
 
-    Raises:
-        BadTransaction: it isn't one.
+    Args:
+        refusal: what is raised if it isn't one; its title says of what.
     """
     try:
         body = json.loads(
             request.get_data(), parse_constant=_no_constant, object_pairs_hook=_once, parse_int=_short_int
         )
     except (ValueError, RecursionError) as problem:
-        raise BadTransaction(f"The body is not usable JSON: {str(problem)[:100]}.") from None
+        raise refusal(f"The body is not usable JSON: {str(problem)[:100]}.") from None
     if not isinstance(body, dict):
-        raise BadTransaction("The body must be a JSON object.")
+        raise refusal("The body must be a JSON object.")
     return body
 
 

@@ -34,6 +34,12 @@ LABELS = {"fraud": 1, "legitimate": 0}
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
 
 
+class BadLabels(BadTransaction):
+    """Labels that can't be read; none of their request is kept."""
+
+    title = "These labels can't be kept"
+
+
 @blueprint.get("/transactions")
 @require("see", scope="read")
 def listed() -> Response:
@@ -88,9 +94,9 @@ def replay(transaction_id: str) -> Response:
 @guard.body_limit(MOST_LABELS * LABEL_BYTES)
 def label() -> Response:
     """Say what transactions turned out to be: chargebacks, and decisions from elsewhere. The last word counts."""
-    given = json_body.read().get("labels")
+    given = json_body.read(BadLabels).get("labels")
     if not isinstance(given, list) or not 0 < len(given) <= MOST_LABELS:
-        raise BadTransaction(f"“labels” must be a list of 1 to {MOST_LABELS} objects.")
+        raise BadLabels(f"“labels” must be a list of 1 to {MOST_LABELS} objects.")
     said = [_label(each, number) for number, each in enumerate(given, start=1)]
     mine = services()
     owner = None if may("see_all") else user().username.casefold()
@@ -105,11 +111,11 @@ def _label(given: Any, number: int) -> LaterLabel:
     """Read one label.
 
     Raises:
-        BadTransaction: it isn't one; says which and why.
+        BadLabels: it isn't one; says which and why.
     """
 
-    def refused(problem: str) -> BadTransaction:
-        return BadTransaction(
+    def refused(problem: str) -> BadLabels:
+        return BadLabels(
             f"Label {number}: {problem}.",
             where=f"labels, {number}",
             remedy='Give {"id": "…", "label": "fraud" or "legitimate"}; nothing was kept.',

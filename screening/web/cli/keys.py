@@ -38,9 +38,7 @@ keys = AppGroup("keys", help="Make, list and revoke API keys.")
 @click.option(
     "--days",
     type=click.IntRange(1, MOST_DAYS),
-    default=DEFAULT_DAYS,
-    show_default=True,
-    help="When it expires.",
+    help=f"When it expires; {DEFAULT_DAYS} unless this is said.",
 )
 @click.option("--no-expiry", is_flag=True, help="It holds until it is revoked.")
 @click.option(
@@ -59,15 +57,24 @@ keys = AppGroup("keys", help="Make, list and revoke API keys.")
 )
 @plainly
 def create(
-    *, name: str, owner: str, scopes: tuple[str, ...], days: int, no_expiry: bool, per_minute: int, burst: int
+    *,
+    name: str,
+    owner: str,
+    scopes: tuple[str, ...],
+    days: int | None,
+    no_expiry: bool,
+    per_minute: int,
+    burst: int,
 ) -> None:
     """Make a key for NAME and print it: this once, alone on the last line."""
+    if no_expiry and days is not None:
+        raise click.UsageError("--days and --no-expiry contradict each other: give one of them.")
     key, text = services().keys.create(
         name,
         owner,
         scopes,
         by=operator(),
-        days=None if no_expiry else days,
+        days=None if no_expiry else days or DEFAULT_DAYS,
         per_minute=per_minute,
         burst=burst,
     )

@@ -9,6 +9,7 @@ from flask.cli import AppGroup
 
 from screening.web.cli.commands import plainly
 from screening.web.services import services
+from screening.web.views.formatting import plural
 
 ledger = AppGroup("ledger", help="The ledger of all decisions.")
 
@@ -23,6 +24,18 @@ def verify() -> None:
         click.echo(f"{fault.name} {fault.problem}", err=True)
     kept = segments.all()
     rows, flagged = sum(each.rows for each in kept), sum(each.flagged for each in kept)
-    click.echo(f"{len(kept):,} segments, {rows:,} transactions, {flagged:,} flagged; {len(faults):,} faults")
+    many = f"{len(kept):,} {plural(len(kept), 'segment')}, {rows:,} {plural(rows, 'transaction')}"
+    click.echo(f"{many}, {flagged:,} flagged; {len(faults):,} {plural(len(faults), 'fault')}")
     if faults:
         sys.exit(1)
+
+
+@ledger.command("compact")
+@plainly
+def compact() -> None:
+    """Put the small segments of each day together. The worker does so by itself for days that are over."""
+    mine = services().ledger
+    before = len(mine.segments.all())
+    for some in mine.compaction.due(today=True):
+        mine.compaction.put_together(some)
+    click.echo(f"{before:,} {plural(before, 'segment')} before, {len(mine.segments.all()):,} now")

@@ -130,7 +130,6 @@ def _unexpected(error: Exception) -> tuple[Response | str, int]:
 
 
 REMARKS: dict[int, tuple[str, str | None]] = {
-    401: ("Nobody is logged in.", "Log in, or send an API key: “Authorization: Bearer fsk_…”."),
     403: ("Your role doesn't allow this.", "Ask an administrator if you need it."),
     404: ("There is nothing at this address.", "Go back to the start page."),
     405: ("This address doesn't take that kind of request.", None),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
@@ -166,7 +167,7 @@ def _view() -> Callable[..., Any] | None:
 
 
 def _forbid_keeping(response: Any) -> Any:
-    """No copy of a page stays in a cache; files under static/ may, they are the same for everybody."""
-    if request.endpoint != "static":
+    """No copy of a page stays in a cache; files under static/ may, they are the same for everybody. Refusals aren't."""
+    if request.endpoint != "static" or response.status_code >= HTTPStatus.BAD_REQUEST:
         request.environ[NO_STORE] = True
     return response

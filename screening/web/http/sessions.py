@@ -20,10 +20,9 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, Se
 from flask_login import LoginManager, UserMixin, current_user, login_user
 from itsdangerous import BadSignature
 from sqlalchemy.exc import DatabaseError
-from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Unauthorized
 
 from screening.accounts.api_keys import SCOPES
+from screening.accounts.key_refusals import no_key
 from screening.accounts.roles import allows
 from screening.accounts.sessions import Found, SessionStore, proof_of
 from screening.accounts.user_store import Account
@@ -319,7 +318,7 @@ def _come_back() -> str | None:
 def _unauthorized() -> Any:
     """Nobody is logged in: programs get 401, people the login page, which brings them back."""
     if errors.wants_json():
-        raise Unauthorized(www_authenticate=WWWAuthenticate("bearer", {"realm": "fraud-screening"}))
+        raise no_key()
     if request.headers.get("HX-Request"):  # a fragment must not be replaced by a whole page
         here = request.headers.get("HX-Current-URL")
         answer = Response(status=HTTPStatus.UNAUTHORIZED)

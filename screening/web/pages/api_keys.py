@@ -21,6 +21,7 @@ from screening.accounts.api_keys import (
 )
 from screening.accounts.users_text import Account
 from screening.errors import NotReady, ScreeningError, StorageFull
+from screening.infra.audit_log import mask_keys
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
@@ -117,10 +118,12 @@ def _view(key: ApiKey) -> KeyView:
 
 
 def _roles(scope: str, owners: list[Account]) -> str:
-    """The roles among the owners that allow a scope, or nothing where all do."""
+    """The roles among the owners that allow a scope, in words, or nothing where all do."""
     roles = sorted({owner.role for owner in owners})
     allowed = [role for role in roles if may_have(scope, role)]
-    return "" if allowed == roles else ", ".join(allowed)
+    if allowed == roles:
+        return ""
+    return " or ".join(filter(None, (", ".join(allowed[:-1]), *allowed[-1:])))
 
 
 def _form(error: ScreeningError | None) -> dict[str, Any]:
@@ -135,7 +138,7 @@ def _form(error: ScreeningError | None) -> dict[str, Any]:
             "burst": str(DEFAULT_BURST),
         }
     names = ("name", "owner", "days", "per_minute", "burst")
-    sent = {name: request.form.get(name, "") for name in names}
+    sent = {name: mask_keys(request.form.get(name, "")) for name in names}
     return {**sent, "scopes": request.form.getlist("scopes")}
 
 

@@ -48,9 +48,14 @@ FIELD_WORDS = {
     "role": "Role",
     "state": "State",
     "file": "File",
-    "name": "Name of the detector",
+    "name": "Name",
     "label": "Label column",
     "label_delay": "Days until a fraud is known",
+    "owner": "Owner",
+    "scopes": "Scopes",
+    "days": "Expires",
+    "per_minute": "Requests a minute",
+    "burst": "Requests at once",
 }
 LABEL_WORDS = {0: "legitimate", 1: "fraud"}
 

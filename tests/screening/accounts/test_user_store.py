@@ -237,6 +237,24 @@ def test_nothing_is_changed_for_somebody_who_is_not_there(store: UserStore) -> N
 
 
 @pytest.mark.security(17)
+def test_a_new_file_is_the_one_that_ships_and_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    new = tmp_path / "accounts.txt"
+    for _ in range(2):
+        UserStore(new).begin()
+        assert new.read_text("utf-8") == (ROOT / "users.txt").read_text("utf-8")
+        assert stat.S_IMODE(new.stat().st_mode) == 0o600
+    new.write_text("# mine\n", encoding="utf-8")
+    UserStore(new).begin()
+    assert new.read_text("utf-8") == "# mine\n"
+
+
+@pytest.mark.security(17)
+def test_a_new_file_that_cannot_be_made_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    UserStore(tmp_path / "gone" / "accounts.txt").begin()
+    assert "accounts.txt can't be made: No such file or directory" in caplog.text
+
+
+@pytest.mark.security(17)
 def test_an_edit_by_hand_is_seen_at_once(store: UserStore, path: Path) -> None:
     add(store, "ada")
     line = path.read_text("utf-8")

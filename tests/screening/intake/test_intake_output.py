@@ -30,7 +30,7 @@ def test_an_export_of_a_file_without_a_last_newline_is_whole(read, cells):
     assert exported == text([[*row, "p" if at == 0 else "1"] for at, row in enumerate(cells)])
 
 
-def test_an_export_is_without_the_empty_rows_at_the_end_that_were_left_out(read, cells):
+def test_an_export_has_no_empty_rows_at_the_end_since_they_were_left_out(read, cells):
     empty = "," * (len(cells[0]) - 1) + "\n"
     exported = read(text(cells) + 2 * empty).exported(p=["1"] * 12)
     assert exported == text([[*row, "p" if at == 0 else "1"] for at, row in enumerate(cells)])

@@ -229,8 +229,8 @@ def test_what_was_screened_before_there_was_a_policy_counts_for_all(
     detector, parts = payments
     rows, labels = parts[0]
     (tmp_path / "old").mkdir()
-    old = Database(f"sqlite:///{tmp_path / 'old' / 'kept.sqlite3'}")
     monkeypatch.setattr("screening.infra.database.HEAD", "0008")
+    old = Database(f"sqlite:///{tmp_path / 'old' / 'kept.sqlite3'}")
     old.create_tables()
     made = new_id()
     with old.write() as session:

@@ -41,9 +41,6 @@ def run(folder: Folder, tiny: Detector) -> Check:
         def get(self, _name: str) -> Detector:
             return tiny
 
-        def all(self) -> list[Detector]:
-            return [tiny]
-
         def offered(self) -> list[Detector]:
             return [tiny]
 

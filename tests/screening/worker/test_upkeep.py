@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from screening.infra.audit_log import AuditLog
 from screening.infra.job_queue import now
 from screening.ledger.history import Context
+from screening.ledger.tables import API, FILE
 from screening.settings import Settings
 from screening.uploads import deletion, screening_job
 from screening.uploads.pipeline import Found
+from screening.uploads.recording import Recording
 from screening.uploads.screenings import (
     CHECKED,
     DONE,
@@ -39,6 +41,7 @@ from screening.web.services import Services
 from screening.worker import upkeep
 from screening.worker.loop import Worker
 from screening.worker.upkeep import Upkeep
+from tests.screening.ledger.ledger_rows import table
 
 WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
 LONG_AGO = time.time() - 3600
@@ -77,7 +80,9 @@ def on_disk(services: Services) -> set[str]:
 def told(settings: Settings) -> list[dict[str, Any]]:
     """What the audit log has of the upkeep."""
     lines = (json.loads(line) for path in AuditLog(settings.instance).files() for line in path.open())
-    return [line for line in lines if line["event"] in ("screening_expired", "leftover_removed")]
+    return [
+        line for line in lines if line["event"] in ("screening_expired", "leftover_removed", "ledger_expired")
+    ]
 
 
 @pytest.fixture
@@ -176,6 +181,36 @@ def test_the_worker_applies_the_rule(settings: Settings, services: Services) -> 
     working._stop.is_set = lambda: services.history.state(old) is None  # type: ignore[method-assign]
     working.loop()
     assert on_disk(services) == set()
+
+
+def test_old_decisions_leave_the_ledger_and_their_screening_is_not_entered_again(
+    services: Services, tidy: Callable[..., None]
+) -> None:
+    ledger = services.ledger
+    for days in (40, 20):
+        name = screening(services, DONE, days)
+        decided = now() - timedelta(days=days)
+        ledger.segments.add(name, FILE, table(3, screening=name, decided_at=decided))
+    tidy()
+    assert len(ledger.segments.screenings()) == 2
+    tidy(keep_ledger_days=30)
+    assert ledger.segments.screenings() == {name}
+    assert len(services.history.ids()) == 2
+    with services.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Recording)) == 0
+    (line,) = told(services.settings)
+    assert (line["event"], line["rows"], line["kept_days"]) == ("ledger_expired", 3, 30)
+
+
+def test_segments_of_days_that_are_over_are_put_together(
+    services: Services, tidy: Callable[..., None]
+) -> None:
+    noon = (now() - timedelta(days=2)).replace(hour=12)
+    for number in range(3):
+        made = table(3, screening=None, source=API, decided_at=noon + timedelta(minutes=number))
+        services.ledger.segments.add(f"api-{number}", API, made)
+    tidy()
+    assert [each.rows for each in services.ledger.segments.all()] == [9]
 
 
 def aged(path: Path) -> None:

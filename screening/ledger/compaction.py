@@ -1,0 +1,131 @@
+"""Compaction: many small segments of a day become one, so that a question opens few files.
+
+A sealed segment has half a minute of the API's decisions, and a screening's has one file's: 2,000 files cost a question
+two thirds of a second by themselves. Each run writes one segment and enters it in the transaction that takes out those
+it was made of; where one of them has gone meanwhile, nothing is entered.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from screening.infra.database import Database
+from screening.infra.job_queue import now
+from screening.ledger.segments import GROUP_ROWS, Segments, moved
+from screening.ledger.tables import Content, Segment
+
+MOST_ROWS = 500_000
+"""Of a segment that is made of several: deleting one of its screenings writes it anew."""
+MOST_OF_TODAY = 32
+"""Segments of the present day that may stand side by side."""
+
+
+class Compaction:
+    """Puts segments of one instance together."""
+
+    def __init__(self, tables: Database, segments: Segments) -> None:
+        self._tables, self._segments = tables, segments
+
+    def due(self, *, today: bool = False) -> list[list[Segment]]:
+        """Return the segments that are to be put together, each list to one, the oldest decisions first.
+
+        Args:
+            today: also those of the present day, however few they are.
+        """
+        kept = sorted(self._segments.all(), key=lambda each: (each.kind, each.decided_first, each.name))
+        found = []
+        for (_, day), some in groupby(kept, key=lambda each: (each.kind, each.decided_first.date())):
+            small = [each for each in some if each.rows < MOST_ROWS // 2]
+            if len(small) > (1 if today or day < _today() else MOST_OF_TODAY):
+                found += [each for each in _filled(small) if len(each) > 1]
+        return found
+
+    def put_together(self, some: Sequence[Segment]) -> Segment | None:
+        """Write one segment in the place of some of one kind; ``None`` if one of them has gone meanwhile."""
+        names = [each.name for each in some]
+        made = _together(some)
+
+        def describe(name: str, size: int, digest: str) -> Segment:
+            made.name, made.size, made.sha256 = name, size, digest
+            return made
+
+        def enter(session: Session) -> bool:
+            still = select(func.count()).select_from(Segment).where(Segment.name.in_(names))
+            if session.scalar(still) != len(names):
+                return False
+            session.add_all(
+                Content(segment=made.name, screening=each.screening, origin=each.origin)
+                for each in some
+                if each.screening is not None and each.origin is not None
+            )
+            return moved(session, names, made.name)
+
+        kind = some[0].kind
+        which = Segment.name.in_(names)
+        try:
+            return self._segments.enter(
+                f"{kind}s-{uuid.uuid4().hex}", self._rows(some), describe, which, enter
+            )
+        except FileNotFoundError:
+            return None  # its screening was deleted; what was begun is swept
+
+    def _rows(self, some: Sequence[Segment]) -> Iterator[pa.Table]:
+        """Read segments one after the other, in pieces of a row group: small ones share one."""
+        waiting: list[pa.RecordBatch] = []
+        count = 0
+        for each in some:
+            with pq.ParquetFile(self._segments.path(each.name)) as file:
+                for batch in file.iter_batches(GROUP_ROWS):
+                    if waiting and count + len(batch) > GROUP_ROWS:
+                        yield pa.Table.from_batches(waiting)
+                        waiting, count = [], 0
+                    waiting.append(batch)
+                    count += len(batch)
+        if waiting:
+            yield pa.Table.from_batches(waiting)
+
+
+def _today() -> date:
+    return now().date()
+
+
+def _filled(some: Sequence[Segment]) -> Iterator[list[Segment]]:
+    """Divide segments into lists of at most ``MOST_ROWS`` rows, in their order."""
+    part: list[Segment] = []
+    for each in some:
+        if part and sum(one.rows for one in part) + each.rows > MOST_ROWS:
+            yield part
+            part = []
+        part.append(each)
+    if part:
+        yield part
+
+
+def _together(some: Sequence[Segment]) -> Segment:
+    """Return what the manifest will say of the segment, but its name, size and hash."""
+    owners, detectors, calendars = (
+        {getattr(each, name) for each in some} for name in ("owner", "detector", "calendar")
+    )
+    return Segment(
+        kind=some[0].kind,
+        screening=None,
+        origin=None,
+        owner=owners.pop() if len(owners) == 1 else None,
+        detector=detectors.pop() if len(detectors) == 1 else None,
+        calendar=calendars.pop() if len(calendars) == 1 else None,
+        earliest=min(each.earliest for each in some),
+        latest=max(each.latest for each in some),
+        decided_first=min(each.decided_first for each in some),
+        decided_last=max(each.decided_last for each in some),
+        rows=sum(each.rows for each in some),
+        flagged=sum(each.flagged for each in some),
+        written=now(),
+    )
