@@ -10,10 +10,10 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.cards.masking import masked
-from screening.columns.composed import CERTAIN
+from screening.columns.made import CERTAIN
 from screening.columns.matching import Match, guess_mapping, likeness
 from screening.detectors.detector import Detector
-from screening.errors import BadFile, Conflict
+from screening.errors import BadFile
 from screening.intake.batch import FIRST_ROWS
 from screening.intake.numbers import excerpt
 from screening.intake.preview import preview
@@ -21,13 +21,14 @@ from screening.transactions.composition import BadParts, Composition, Part
 from screening.transactions.schema import Column, Role, normalise
 from screening.uploads.column_mappings import Mapping, columns_of, mark
 from screening.uploads.detector_choice import Said
-from screening.uploads.screenings import CHECKED, FAILED, Screening
+from screening.uploads.screenings import CHECKED, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
 from screening.web.views.column_readings import ColumnReading, can_be_made, parts_of, readings, sent
 from screening.web.views.detector_access import ask_for, usable
+from screening.web.views.waiting_files import COLUMNS, waiting
 
 blueprint = Blueprint("mapping", __name__, url_prefix="/results")
 PARTS = ":parts"
@@ -136,11 +137,9 @@ def _open(screening_id: str) -> Screening:
         Conflict: it is screened already, or failed for another reason.
     """
     screening = services().history.owned(screening_id, user().username)
-    refused = screening.state == FAILED and (screening.error or {}).get("columns_missing")
-    mapped = screening.state == CHECKED and screening.mapping
-    if not refused and not mapped:
-        raise Conflict("This file doesn't wait for a mapping of its columns.", remedy="Look at its result.")
-    return screening
+    if screening.state == CHECKED and screening.mapping:
+        return screening
+    return waiting(screening_id, COLUMNS)
 
 
 def _given(screening: Screening) -> Given:
