@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from screening.columns.composed import Columns, Made, contradicted
+from screening.columns.composed import Columns, contradicted
+from screening.columns.made import Made
 from screening.columns.matching import fits
 from screening.columns.profiles import profile
 from screening.transactions.composition import Composition, Part, listed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from screening.columns.composed import Columns, Made
+from screening.columns.composed import Columns
+from screening.columns.made import Made
 from screening.columns.profiles import MOSTLY, Profile, profile
 from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
 from screening.transactions.composition import Composition

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem, ColumnsMissing
-from screening.transactions.composition import Composition, Part, PartKind
+from screening.transactions.composition import Composition, Part
 from screening.transactions.times import EARLIEST, Since
 
 Matrix = NDArray[np.float64]
 SHOWN_NAMES = 8
+Parts = tuple[tuple[tuple[Part, str], ...], tuple[int, ...]]
+"""What a value is made of, and where these columns stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,39 +252,7 @@ class ColumnContract:
         Raises:
             BadFile: a column is missing or stands twice; ``problems`` names each.
         """
-        return self._found(header)[0]
-
-    def sources(self, header: Sequence[str]) -> tuple[Source, ...]:
-        """Every column of the file that is read, in the contract's order; a composed one by its parts.
-
-        Raises:
-            BadFile: as :meth:`match`.
-        """
-        places, parts = self._found(header)
-        found: list[Source] = []
-        for number, column in enumerate(self.parts()):
-            if column.name not in parts:
-                place = places[column.name]
-                scale, least = column.scale, column.least
-                found.append(
-                    Source(
-                        column.name,
-                        column.role,
-                        column.kind,
-                        column.optional,
-                        place,
-                        number,
-                        None,
-                        scale,
-                        least,
-                    )
-                )
-                continue
-            for (part, theirs), place in zip(*parts[column.name], strict=True):
-                kind, optional = PART_KINDS.get(part, CellKind.NUMBER), part in (Part.DEBIT, Part.CREDIT)
-                least = column.least if part is Part.DATE else None
-                found.append(Source(theirs, column.role, kind, optional, place, number, part, least=least))
-        return tuple(found)
+        return self.places(header)[0]
 
     def needed(self, header: Sequence[str]) -> set[int]:
         """Where the columns stand that are read, and the label.
@@ -290,7 +260,7 @@ class ColumnContract:
         Raises:
             BadFile: as :meth:`match`.
         """
-        places, parts = self._found(header)
+        places, parts = self.places(header)
         return {*places.values(), *(place for _, each in parts.values() for place in each)}
 
     def made(self, header: Sequence[str]) -> ColumnContract:
@@ -301,11 +271,15 @@ class ColumnContract:
         """
         if not self.composed:
             return self
-        _, parts = self._found(header)
+        _, parts = self.places(header)
         return replace(self, composed=tuple((name, made) for name, made in self.composed if name in parts))
 
-    def _found(self, header: Sequence[str]) -> tuple[dict[str, int], dict[str, _Parts]]:
-        """Where single columns stand, and the parts of the composed ones: by their parts, or by their own name."""
+    def places(self, header: Sequence[str]) -> tuple[dict[str, int], dict[str, Parts]]:
+        """Where single columns stand, and the parts of the composed ones: by their parts, or by their own name.
+
+        Raises:
+            BadFile: as :meth:`match`.
+        """
         called = {ours: normalise(theirs) for ours, theirs in self.aliases}
         names = [normalise(name) for name in header]
         count = Counter(names)
@@ -340,52 +314,6 @@ class ColumnContract:
             for name, each in made.items()
         }
         return places, parts
-
-
-_Parts = tuple[tuple[tuple[Part, str], ...], tuple[int, ...]]
-ReadKind = CellKind | PartKind
-PART_KINDS: Mapping[Part, ReadKind] = {
-    Part.DATE: CellKind.TIME,
-    Part.CLOCK: PartKind.CLOCK,
-    Part.MONTH: PartKind.MONTH,
-    Part.DIRECTION: PartKind.DIRECTION,
-}
-"""What the cells of parts are; those of any other are numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One column of a file that is read: a column of the contract, or a part of one."""
-
-    name: str
-    """The contract's, or the file's where it is a part."""
-    role: Role
-    kind: ReadKind
-    optional: bool
-    place: int
-    """In the header."""
-    column: int
-    """The number of the contract's column that it belongs to."""
-    part: Part | None = None
-    scale: float = 1.0
-    """What a number is multiplied with as it is read."""
-    least: float | None = None
-    """The least that a cell can mean, if there is such a bound."""
-
-
-def compose(contract: ColumnContract, sources: Sequence[Source], values: Matrix) -> Matrix:
-    """The contract's columns, (rows, columns), of what was read, (rows, sources); NaN where parts make no value."""
-    if not contract.composed:
-        return values
-    made = dict(contract.composed)
-    found = np.empty((len(values), len(contract.columns)))
-    for number, name in enumerate(contract.columns):
-        places = [place for place, source in enumerate(sources) if source.column == number]
-        if sources[places[0]].part is None:
-            found[:, number] = values[:, places[0]]
-        else:
-            found[:, number] = made[name].values(values[:, places])
-    return found
 
 
 def normalise(name: object) -> str:

@@ -31,6 +31,7 @@ from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.typed_cells import readers_of
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
+from screening.transactions.sources import sources_of
 
 Choose = Callable[[Head], ColumnContract]
 BOM = b"\xef\xbb\xbf"
@@ -114,7 +115,7 @@ def _first_rows(data: bytes, delimiter: str) -> list[list[str]]:
 def _layout(table: dialect.Dialect, choose: Choose, rows: Callable[[], list[list[str]]]) -> Layout:
     try:
         contract = choose(Head(table.header, rows)).made(table.header)
-        places, sources = contract.match(table.header), contract.sources(table.header)
+        places, sources = contract.match(table.header), sources_of(contract, table.header)
     except ScreeningError as problem:
         problem.what = masked(
             problem.what

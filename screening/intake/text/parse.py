@@ -24,7 +24,8 @@ from screening.intake.text.dialect import cells
 from screening.intake.text.records import Block, Marks, stray_quote
 from screening.intake.text.typed_cells import CellReader
 from screening.transactions.composition import listed
-from screening.transactions.schema import CellKind, ColumnContract, Matrix, Source, compose, normalise
+from screening.transactions.schema import CellKind, ColumnContract, Matrix, normalise
+from screening.transactions.sources import Source, compose
 
 KEPT_PER_ROW = 3
 MOSTLY_BLANK = 0.5

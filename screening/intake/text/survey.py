@@ -35,7 +35,8 @@ from screening.transactions.composition import (
     listed,
 )
 from screening.transactions.missing import missing
-from screening.transactions.schema import CellKind, Role, Source
+from screening.transactions.schema import CellKind, Role
+from screening.transactions.sources import Source
 
 
 class Unsettled(Exception):

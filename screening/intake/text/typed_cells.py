@@ -16,7 +16,8 @@ from screening.intake.numbers import NumberForm
 from screening.transactions import encoding, times
 from screening.transactions.composition import PartKind, direction_of
 from screening.transactions.missing import SHEET_ERROR, WORDS, missing
-from screening.transactions.schema import CellKind, ReadKind, Source
+from screening.transactions.schema import CellKind
+from screening.transactions.sources import ReadKind, Source
 from screening.transactions.times import TimeForm
 
 Floats = NDArray[np.float64]
