@@ -102,6 +102,26 @@ def _with(found: Arrangement, column: Column, made: Made, known: str | None, col
     )
 
 
+def one_sided(contract: ColumnContract, header: Sequence[str], rows: Rows) -> tuple[str, ...]:
+    """Return the columns that play no part, and say one way only or nothing in some rows of a file: in others they may
+    say which way the money goes. None where that is known already.
+
+    Args:
+        contract: as the file is read by it.
+        header: the file's names.
+        rows: some of its rows.
+    """
+    if contract.amount is None or contract.amount in dict(contract.composed):
+        return ()
+    used, apart = contract.needed(header), set(map(normalise, contract.apart))
+    places = [
+        place
+        for place, name in enumerate(header)
+        if place not in used and normalise(name) and normalise(name) not in apart
+    ]
+    return tuple(Columns.of(header, rows(), places).one_sided()) if places else ()
+
+
 def compared(columns: Columns, amount: str, pair: Composition) -> bool | None:
     """Whether an amount says what debit and credit beside it say; ``False`` where only its sign differs, ``None`` where
     it is something else.

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.columns.composed_amounts import pairs, with_words
+from screening.columns.composed_amounts import pairs, says_one_way, with_words
 from screening.columns.composed_times import OTHER_TIMES, at_midnight, dated, in_parts, is_date
 from screening.columns.file_columns import FITS, FileColumn
 from screening.columns.made import LIKELY, PERHAPS, Made
@@ -69,6 +69,10 @@ class Columns:
     def moments(self, name: str) -> NDArray[np.float64]:
         """The times of a column in seconds since 1970, (rows,), NaN for a blank."""
         return next(one for one in self._each if one.name == name).known.moments
+
+    def one_sided(self) -> list[str]:
+        """The columns that say which way the money goes if rows further down say the other way."""
+        return [each.name for each in self._each if says_one_way(each.counts)]
 
     def times(self, known: str | None = None) -> list[Made]:
         """What seems to make the time, the most likely first; less likely where one column alone says it all.

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 import numpy as np
 
-from screening.columns.file_columns import FileColumn
+from screening.columns.file_columns import PART_NAMES, FileColumn
 from screening.columns.made import HARDLY, LIKELY, PERHAPS, SURE, Made
 from screening.columns.profiles import MOSTLY
-from screening.columns.vocabulary import WORDS
-from screening.transactions.composition import Composition, Part, direction_of
+from screening.columns.vocabulary import WORDS, words_of
+from screening.transactions.composition import MOST_WORDS, Composition, Part, direction_of
 from screening.transactions.missing import missing
 from screening.transactions.schema import Role
 
 HALF = 0.5
-MOST_WORDS = 12
-"""Different cells of a column that says debit or credit."""
 TYPES = frozenset({"type", "tipo", "soort", "art", "kind"})
 """Names of columns that may say anything."""
 LETTERS = (frozenset("sh"), frozenset("dc"), frozenset("dh"))
 """Names as ``S/H``: Soll and Haben, debit and credit, debe and haber."""
 SIGNS = {"+", "-"}
 """Cells that mean nothing else."""
+CLEAR = (PART_NAMES[Part.DEBIT] | PART_NAMES[Part.CREDIT]) - {"in", "out", "af", "bij"}
+"""Words that mean nothing else, where a column has them and blanks."""
 
 
 def pairs(columns: Sequence[FileColumn]) -> Iterator[Made]:
@@ -60,7 +60,7 @@ def _filled(cell: str) -> bool:
 
 def with_words(columns: Sequence[FileColumn], known: str | None) -> Iterator[Made]:
     """An amount, and a column that says debit or credit."""
-    words = [(each, score) for each in columns if (score := says_direction(each))]
+    words = [(each, score) for each in columns if (score := says_direction(each.name, each.counts))]
     if not words:
         return
     amounts = [
@@ -81,20 +81,45 @@ def with_words(columns: Sequence[FileColumn], known: str | None) -> Iterator[Mad
         yield Made(composition, score if _one_sign(amount, each) else min(score, LIKELY))
 
 
-def says_direction(column: FileColumn) -> float:
-    """How sure it is that a column says whether money leaves or comes in; 0 where it doesn't."""
-    if not column.different - {""} or len(column.different) > MOST_WORDS:
+def says_direction(name: str, counts: Mapping[str, int]) -> float:
+    """Return how sure it is that a column says whether money leaves or comes in; 0 where it doesn't.
+
+    Args:
+        name: the column's.
+        counts: how often each of its cells stands in it, as :func:`plain_word` has them.
+    """
+    said, blank = _told_apart(counts)
+    if len(blank) == len(counts) or len(counts) - len(blank) > MOST_WORDS:
         return 0.0
-    said = [way for cell in column.cells if (way := direction_of(cell)) is not None]
-    either = column.called(Part.DEBIT) or column.called(Part.CREDIT)
-    both = (column.called(Part.DEBIT) and column.called(Part.CREDIT)) or column.words in LETTERS
-    if len(said) < MOSTLY * len(column.cells):  # blanks may mean the other way; other words are asked about
-        return HARDLY if both or (said and column.called(Part.DIRECTION)) else 0.0
-    if either or column.called(Part.DIRECTION) or both or column.different == SIGNS:
+    words = frozenset(words_of(name))
+    named = {part for part in (Part.DEBIT, Part.CREDIT, Part.DIRECTION) if words & PART_NAMES[part]}
+    both = {Part.DEBIT, Part.CREDIT} <= named or words in LETTERS
+    rows, known = sum(counts.values()), sum(map(counts.__getitem__, said))
+    two_ways = len({direction_of(word) for word in said}) == 2
+    if known < MOSTLY * rows:  # blanks may mean the other way; other words are asked about
+        if both or (known and Part.DIRECTION in named):
+            return HARDLY
+        filled = rows - sum(map(counts.__getitem__, blank))
+        clear = named or two_ways or words & TYPES or said & CLEAR
+        return HARDLY if known >= MOSTLY * filled and clear else 0.0
+    if named or both or set(counts) == SIGNS:
         return SURE
-    if len(set(said)) == 1:
+    if not two_ways:
         return 0.0
-    return LIKELY if column.words & TYPES or any(len(cell) > 1 for cell in column.different) else PERHAPS
+    return LIKELY if words & TYPES or any(len(word) > 1 for word in counts) else PERHAPS
+
+
+def says_one_way(counts: Mapping[str, int]) -> bool:
+    """Whether some cells say one way only, or nothing at all: rows further down may say the other."""
+    said, blank = _told_apart(counts)
+    only = len({direction_of(word) for word in said}) <= 1
+    return only and len(counts) - len(blank) <= MOST_WORDS and not set(counts) - said - blank
+
+
+def _told_apart(counts: Mapping[str, int]) -> tuple[set[str], set[str]]:
+    """The words that say which way the money goes, and those that say nothing."""
+    said = {word for word in counts if direction_of(word) is not None}
+    return said, {word for word in counts if word not in said and missing(word)}
 
 
 def _one_sign(amount: FileColumn, word: FileColumn) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 
@@ -13,10 +14,12 @@ from screening.columns.vocabulary import NOISE, words_of
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm
 from screening.transactions import times
-from screening.transactions.composition import Part, direction_of
+from screening.transactions.composition import MOST_WORDS, Part, direction_of, plain_word
 from screening.transactions.missing import missing
 
 Fits = Callable[[str], bool]
+MOST_DIFFERENT = 2 * MOST_WORDS
+"""Different cells, with words for nothing, after which a column is no longer counted."""
 FIRST = 10
 """Cells that are looked at first."""
 PART_NAMES: dict[Part, frozenset[str]] = {
@@ -56,8 +59,15 @@ class FileColumn:
         return profile(self.name, self.cells)
 
     @cached_property
-    def different(self) -> frozenset[str]:
-        return frozenset(map(str.casefold, self.cells))
+    def counts(self) -> Counter[str]:
+        """How often each cell stands in it, as words are compared; too many of them are no words."""
+        raw = Counter(self.cells)
+        found = Counter[str]()
+        for cell, count in raw.items():
+            found[plain_word(cell)] += count
+            if len(found) > MOST_DIFFERENT:
+                break
+        return found
 
     def read(self, part: Part) -> NDArray[np.float64]:
         """The cells as a part of a value, (rows,), NaN for what is none."""

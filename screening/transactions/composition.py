@@ -145,9 +145,18 @@ COMES_IN = frozenset(
 )
 
 
+MOST_WORDS = 12
+"""Different words of a column that says debit or credit; one with more of them says something else."""
+
+
+def plain_word(text: str) -> str:
+    """A word as it is compared: in small letters, without points and spaces around it."""
+    return " ".join(text.casefold().strip(" .").split())
+
+
 def direction_of(text: str) -> float | None:
     """1 for a word that says money leaves, -1 for one that says it comes in, ``None`` for any other."""
-    plain = " ".join(text.casefold().strip(" .").split())
+    plain = plain_word(text)
     return 1.0 if plain in LEAVES else -1.0 if plain in COMES_IN else None
 
 

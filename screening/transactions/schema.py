@@ -122,6 +122,8 @@ class ColumnContract:
     is, else it is said of the file at hand."""
     apart: tuple[str, ...] = ()
     """Columns of the training data that could have been a part of a value and, as a person decided, are none."""
+    watched: tuple[str, ...] = ()
+    """Columns of the file at hand that may yet turn out to say which way the money goes; no part of what it is."""
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Given
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from screening.columns.arrangement import Arrangement, arrange, misfits
+from screening.columns.arrangement import Arrangement, arrange, misfits, one_sided
+from screening.columns.composed_amounts import says_direction
 from screening.columns.matching import likeness
 from screening.detectors.states import State, trial_note
 from screening.errors import BadFile, ColumnsMissing, ColumnsUnclear
-from screening.intake import Head
+from screening.intake import Head, Words
 from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import ColumnContract, Role, normalise
 from screening.uploads.column_mappings import Mapping
@@ -54,6 +56,7 @@ class Choice:
         Raises:
             BadFile: no detector takes a file of these columns, or whoever sent it must say which they are.
         """
+        head = replace(head, rows=lru_cache(1)(head.rows))
         self.header = head.names
         said = self._usable(self._recall(head.names))
         if said is not None and said.of_this_file:
@@ -78,6 +81,8 @@ class Choice:
             else:
                 self.contract = found.contract
         self.contract = self.contract.made(head.names)
+        watched = one_sided(self.contract, head.names, head.rows)
+        self.contract = replace(self.contract, watched=watched)
         self._on_choice(self.detector)
         return self.contract
 
@@ -88,17 +93,16 @@ class Choice:
 
     def _by_names(self, head: Head) -> tuple[Arrangement | None, ColumnsMissing | None]:
         """How the file's own names fit; what is missing where they don't, of the detector that was asked for."""
-        rows = lru_cache(1)(head.rows)
         try:
             self.detector = self._detectors.choose(head.names, self._wanted)
-            return arrange(self.detector.contract, head.names, rows), None
+            return arrange(self.detector.contract, head.names, head.rows), None
         except ColumnsMissing as problem:
             wanted = self._wanted
             offered = self._detectors.offered() if wanted is None else [self._detectors.get(wanted)]
             fitting = [
                 (each, found)
                 for each in offered
-                if (found := arrange(each.contract, head.names, rows)).made and not _missing(found, head)
+                if (found := arrange(each.contract, head.names, head.rows)).made and not _missing(found, head)
             ]
             if fitting:
                 self.detector, found = max(fitting, key=lambda each: len(each[1].contract.columns))
@@ -146,6 +150,25 @@ class Choice:
             return None
         return mapping if mapping.detector in {one.name for one in self._detectors.offered()} else None
 
+    def check_words(self, words: Given[str, Words]) -> list[str]:
+        """Judge the columns that seemed to play no part when their whole is known: a note where the columns were said.
+
+        Raises:
+            ColumnsUnclear: one says which way the money goes, after rows in which it said one way or nothing.
+        """
+        found = {
+            name: each for name, each in words.items() if says_direction(name, each.counts) and each.counts
+        }
+        if not found:
+            return []
+        amount = self.contract.amount or ""
+        told = [f"{name} says {each.told}" for name, each in found.items()]
+        if self.mapping is not None:
+            return [f"{listed(told)}; {amount} was read without it, as was said."]
+        theirs = {normalise(name): name for name in self.header}[normalise(amount)]
+        made = {"amount": theirs, "direction": next(iter(found))}
+        raise _unclear([f"{each}: it may belong to {amount}" for each in told], {amount: made})
+
     @property
     def notes(self) -> list[str]:
         """What a user is told of it."""
@@ -172,9 +195,10 @@ def _is_table(head: Head) -> bool:
     return sum(map(bool, map(str.strip, head.names))) > 1 and 2 * fitting >= len(rows)
 
 
-def _unclear(words: Sequence[str]) -> ColumnsUnclear:
+def _unclear(words: Sequence[str], made: Given[str, Given[str, str]] | None = None) -> ColumnsUnclear:
     return ColumnsUnclear(
         f"{listed(words)}.",
+        made={} if made is None else made,
         remedy="Say which columns are meant, on the page of the file; on the command line with --part (as in --part "
         "amount:debit=COLUMN) or, for a column that is meant alone, --column (as in --column NAME=NAME).",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping as Given
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -25,7 +26,7 @@ from screening.uploads.upload_folder import Folder
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
     from screening.detectors.registry import Detectors
-    from screening.intake import Batch, Forms
+    from screening.intake import Batch, Forms, Words
     from screening.ledger.history import Context
     from screening.uploads.column_mappings import Mapping
 
@@ -66,6 +67,7 @@ class _Collected:
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
     sign_told: bool = False
+    words: Given[str, Words] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ class _Line:
                 else:
                     _score(_Rows.of([batch]), partial(scoring, detector=choice.detector), collected)
                 self.on_batch(stream.taken)
+            collected.notes += choice.check_words(collected.words)
             if collected.amount:
                 collected.notes += self._signs(choice, collected)
             if waiting:
@@ -222,7 +225,7 @@ def _told(rows: int, whose: str) -> str:
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
     collected.offsets.append(batch.offsets)
-    collected.sign_told = batch.sign_told
+    collected.sign_told, collected.words = batch.sign_told, batch.words
     step = EVERY if len(batch) >= MANY else 1
     collected.sampled.append(batch.transactions.values[np.flatnonzero(~batch.bad)[::step]])
     collected.set_aside += int(batch.bad.sum())

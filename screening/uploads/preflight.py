@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from collections.abc import Mapping as Given
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ from screening.uploads.upload_folder import Folder
 
 if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
-    from screening.intake import Batch, Forms
+    from screening.intake import Batch, Forms, Words
     from screening.transactions.schema import ColumnContract
     from screening.uploads.column_mappings import Mapping
 
@@ -68,6 +69,7 @@ class _Read:
 
     amount: list[NDArray[np.float64]] = field(default_factory=list)
     sign_told: bool = False
+    words: Given[str, Words] = field(default_factory=dict)
 
     def keep(self, batch: Batch, contract: ColumnContract) -> None:
         if contract.amount is not None:
@@ -78,7 +80,7 @@ class _Read:
         self.sample.add(rows[good], values[good])
         fraud = good[:0] if batch.labels is None else good[batch.labels[good] == 1]
         self.frauds.add(rows[fraud], values[fraud])
-        self.sign_told = batch.sign_told
+        self.sign_told, self.words = batch.sign_told, batch.words
         self.offsets.append(batch.offsets)
         self.hashes.append(row_hashes(values))
         self.bad.append(batch.bad)
@@ -133,6 +135,7 @@ def check(
             ):
                 read.keep(batch, choice.contract)
                 on_batch(stream.taken)
+            read.notes += choice.check_words(read.words)
             if read.amount:
                 read.notes += check_sign(
                     choice.detector, np.concatenate(read.amount), answers, told=read.sign_told

@@ -190,6 +190,22 @@ def test_an_amount_that_may_be_two_columns_is_shown_each_way_and_chosen(
     assert "Forget what I said" in page
 
 
+def test_a_word_far_below_the_first_rows_is_shown_as_a_guess(
+    analyst: Person, worker: Worker, services: Services
+) -> None:
+    header, *rows = statement("TX_AMOUNT,Type", "12.5,D", "99,D").decode().splitlines()
+    later = [row.replace(",D", ",C") for row in rows]
+    content = "\n".join([header, *30 * rows, *later, ""]).encode()
+    link, page = waiting(analyst, content)
+    assert "Type says “D” from row 1 on and “C” from row 841 on: it may belong to TX_AMOUNT" in page
+    assert "A guess: look at it." in page
+    (value,) = re.findall(r'<option value="(\{[^>]*\})" selected', page)
+    location = map_amount(analyst, link, value).headers["Location"]
+    assert done(services, location.rsplit("/", 1)[1])
+    result = analyst.client.get(location).get_data(as_text=True)
+    assert "TX_AMOUNT was made of TX_AMOUNT, positive where Type says debit" in result
+
+
 def test_parts_are_chosen_one_by_one(analyst: Person, worker: Worker, services: Services) -> None:
     content = statement("sum_a,sum_b", "12.5,", ",99", "7,", "1070,", ",3")
     link, page = waiting(analyst, content)

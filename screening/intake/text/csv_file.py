@@ -30,6 +30,7 @@ from screening.intake.text.records import Block, Marks, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.typed_cells import readers_of
+from screening.intake.text.word_watch import WordWatch
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.transactions.sources import sources_of
 
@@ -168,6 +169,7 @@ class _Reader:
         self._text = streams.Text()
         self._label_used = self._layout.label is not None
         self._cards = CardWatch(self._layout)
+        self._words = WordWatch(self._layout)
         self._notes = [] if forms is None else list(forms.notes)
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
@@ -265,6 +267,7 @@ class _Reader:
                 self._look_at_amounts(block, stops, parsed.values)
         self._doubtful += parsed.doubtful
         self._cards.look(block, stops, self._row, parsed.values, damaged=bool(parsed.bad.any()))
+        self._words.look(block, stops, self._row)
         self._tally.add(parsed)
         first_row, offsets = self._row, self._place(block, stops, copy)
         self._row += len(stops)
@@ -285,6 +288,7 @@ class _Reader:
             notes=notes,
             bad_frauds=parsed.bad_frauds,
             sign_told=self._forms is not None and self._forms.sign_told,
+            words=self._words.words,
         )
 
     def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:

@@ -127,8 +127,9 @@ class CellReader:
 
     def explain(self, text: str) -> str:  # noqa: PLR0911 -- one for each fault
         """What is wrong with a cell that :meth:`read` refuses, in words."""
-        if self.kind is PartKind.DIRECTION and text.strip():
-            return "is no word for debit or credit that is known here"
+        if self.kind is PartKind.DIRECTION:
+            blank = "is blank: it doesn't say which way the money went; write a word in every row"
+            return "is no word for debit or credit that is known here" if text.strip() else blank
         if self.kind is CellKind.NUMBER and self.sign is Sign.REFUSED and self._kept(text):
             return "is negative, and another column says which way the money went: it can mean two things"
         if self.kind is CellKind.NUMBER or missing(text):

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.cards.masking import masked
-from screening.columns.made import CERTAIN
+from screening.columns.made import CERTAIN, HARDLY
 from screening.columns.matching import Match, guess_mapping, likeness
 from screening.detectors.detector import Detector
 from screening.errors import BadFile
@@ -77,6 +77,9 @@ def show(screening_id: str) -> str:
         found = _as_chosen(columns_of(screening.mapping))
     else:
         found = guess_mapping(given.header, given.rows, detector.contract.parts())
+        for name, parts in (screening.error or {}).get("made", {}).items():  # rows further down told of it
+            if name in found:
+                found[name] = Match(None, HARDLY, Composition.of(parts))
     return _page(screening, given, detector, _choices(detector, given, found))
 
 
