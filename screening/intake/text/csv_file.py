@@ -174,6 +174,7 @@ class _Reader:
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
         self._doubtful = self._empty = 0
+        self._zones: dict[int, set[bool]] = {}
         self._amount = self._amount_place() if forms is None else None
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
@@ -235,6 +236,17 @@ class _Reader:
         if seen.writings[Writing.LONE_POINT]:
             raise Unsettled
 
+    def _look_at_zones(self, parsed: Parsed) -> None:
+        """Have times with ``Z`` beside times without a zone looked at as a whole.
+
+        Raises:
+            Unsettled: a column has both.
+        """
+        for at, found in parsed.zones.items():
+            self._zones.setdefault(at, set()).update(found)
+        if any(len(found) > 1 for found in self._zones.values()):
+            raise Unsettled
+
     def _check_doubtful(self) -> None:
         """Refuse a file of whose cells many are written in another way than the rest: the rest is doubtful, too.
 
@@ -263,6 +275,7 @@ class _Reader:
         if self._forms is None:
             if parsed.doubtful:
                 raise Unsettled
+            self._look_at_zones(parsed)
             if self._amount is not None:
                 self._look_at_amounts(block, stops, parsed.values)
         self._doubtful += parsed.doubtful

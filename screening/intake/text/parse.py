@@ -74,6 +74,8 @@ class Parsed:
     """Cells that can't be used by the form of their column and mean something by another."""
     bad_frauds: int = 0
     """Rows that can't be used and whose label says fraud."""
+    zones: dict[int, set[bool]] = field(default_factory=dict)
+    """Of columns of times that are read without a form, by their place among the sources: whether zones are said."""
     hopeless: bool = False
     """Whether nothing after the last problem can be told apart."""
 
@@ -100,7 +102,10 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     if values is None:
         return None
     labels = None if layout.label is None else _labels(table.column(len(layout.sources)), layout.fraud)
-    return Parsed(values, labels, np.zeros(len(values), bool))
+    zones = {
+        at: typed_cells.zones(table.column(at)) for at, reader in enumerate(readers) if reader.may_mix_zones
+    }
+    return Parsed(values, labels, np.zeros(len(values), bool), zones=zones)
 
 
 def _numbers(table: Any, layout: Layout) -> Matrix | None:
@@ -145,6 +150,7 @@ class _Exact:
         self._places = [source.place for source in layout.sources]
         self._names = tuple(layout.header[at].strip() for at in self._places)
         self._readers = layout.readers or (CellReader(),) * len(layout.sources)
+        self._of_times = [at for at, reader in enumerate(self._readers) if reader.may_mix_zones]
         self._made = dict(layout.contract.composed)
         self._header = tuple(normalise(name) for name in layout.header)
         self._labels = np.full(rows, numbers.BLANK, np.int8)
@@ -187,6 +193,8 @@ class _Exact:
 
     def _cells(self, index: int, row: Sequence[str]) -> None:
         read = [reader.read(row[at]) for at, reader in zip(self._places, self._readers, strict=True)]
+        for at in self._of_times:
+            self.parsed.zones.setdefault(at, set()).update(typed_cells.zone_of(row[self._places[at]]))
         wrong = [at for at, value in enumerate(read) if value is None]
         found = [] if wrong else [value for value in read if value is not None]
         made = compose(self._layout.contract, self._layout.sources, np.array([found])) if found else None

@@ -32,6 +32,15 @@ BLANKS = {
 SHORTENED = "was shortened by a spreadsheet: its last digits are lost"
 
 
+DATE_LENGTH = 10
+"""Of 2025-12-31: what is longer has a time of day."""
+_UNKNOWN, _ZONE, _NO_ZONE = 0, 1, 2
+_SAYS_ZONE = np.full(256, _UNKNOWN, np.uint8)
+"""What the last byte of a time says: digits and ``AM`` end times without a zone, ``Z``, ``UTC`` and ``GMT`` others."""
+_SAYS_ZONE[list(b"zZcCtT")] = _ZONE
+_SAYS_ZONE[list(b"0123456789mM.")] = _NO_ZONE
+
+
 class Sign(StrEnum):
     """What a minus means in a column of numbers."""
 
@@ -75,6 +84,11 @@ class CellReader:
     def turned(self) -> bool:
         """Whether numbers are read with the other sign."""
         return self.numbers is not None and self.numbers.turned
+
+    @property
+    def may_mix_zones(self) -> bool:
+        """Whether cells with ``Z`` and cells without a zone are both read: then the whole column must be seen."""
+        return self.kind is CellKind.TIME and self.times is None
 
     def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
         """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
@@ -191,6 +205,31 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
     parts = [_texts(chunk, reader) for chunk in column.chunks]
     read = [part for part in parts if part is not None]
     return np.concatenate(read) if len(read) == len(parts) else None
+
+
+def zones(column: Any) -> set[bool]:
+    """Whether times that were read without a form say their zone, some or all: by the last byte of each cell.
+
+    Offsets from UTC end with a digit, too; they aren't read without a form.
+    """
+    found: set[bool] = set()
+    for chunk in column.chunks:
+        _, offsets, data = chunk.buffers()
+        if data is None:
+            continue
+        stops = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        long = np.diff(stops) > DATE_LENGTH
+        last = _SAYS_ZONE[np.frombuffer(data, np.uint8)[stops[1:][long] - 1]]
+        found |= {says for says, code in ((True, _ZONE), (False, _NO_ZONE)) if (last == code).any()}
+        for text in {chunk[place].as_py() for place in np.flatnonzero(long)[last == _UNKNOWN].tolist()}:
+            found |= zone_of(text)
+    return found
+
+
+def zone_of(text: str) -> set[bool]:
+    """Whether the time of day of a cell says its zone; empty for a cell without one."""
+    zone = times.has_zone(times.bare(text))
+    return set() if zone is None else {zone}
 
 
 def _texts(chunk: Any, reader: CellReader) -> Floats | None:

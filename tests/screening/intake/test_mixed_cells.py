@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from screening.intake import Limits
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
+
 HEADER = "TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT"
 DAY = "2025-01-05 08:05:07"
 
@@ -30,11 +33,21 @@ def notes(app: Flask, tmp_path: Any) -> Any:
     return said
 
 
-@pytest.mark.parametrize("zoned", ["2025-01-05T08:05:07+02:00", "2025-01-05 08:05:07-0500"])
+@pytest.mark.parametrize(
+    "zoned",
+    [
+        "2025-01-05T08:05:07+02:00",
+        "2025-01-05 08:05:07-0500",
+        "2025-01-05T08:05:07Z",
+        "2025-01-05T08:05:07.250z ",
+        "2025-01-05 08:05:07 UTC",
+        "2025-01-05 08:05:07 GMT ",
+    ],
+)
 def test_times_with_a_zone_beside_times_without_are_told(notes: Any, zoned: str) -> None:
     said = notes((zoned, "12.5"), (DAY, "13.5"), ("2025-01-06 10:00:00", "9.5"))
     assert "TX_DATETIME has times with a zone and times without" in said
-    assert f"“{zoned}” was converted to UTC" in said
+    assert f"“{zoned.strip()}” was converted to UTC" in said
 
 
 @pytest.mark.parametrize(
@@ -80,3 +93,39 @@ def test_debit_and_credit_are_written_alike_so_three_decimals_beside_whole_numbe
     done = app.test_cli_runner().invoke(args=["screen", str(file)])
     assert done.exit_code == 1
     assert "“1.070” can be 1.07 or 1070" in done.output
+
+
+TIMES = ColumnContract.of([Column("at", Role.TIME, CellKind.TIME), Column("who", Role.ENTITY, CellKind.TEXT)])
+SMALL = Limits(block=4096, record=2048)
+
+
+def written(*times: str) -> str:
+    return "\n".join(["at,who", *(f"{time},{number % 7}" for number, time in enumerate(times)), ""])
+
+
+@pytest.mark.parametrize(
+    "late", ["2025-01-05T08:05:07Z", "2025-01-05 08:05:07 utc", "2025-01-05T08:05:07Z  "]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_zone_blocks_away_from_times_without_is_told(read: Any, late: str, turned: bool) -> None:
+    cells = (*[DAY] * 900, late)
+    if turned:
+        cells = (*[late] * 900, DAY)
+    for content in (written(*cells), written(*cells, "nothing")):  # the last block is read cell by cell then
+        outcome = read(content, contract=TIMES, limits=SMALL, set_aside=True)
+        assert len(outcome.batches) > 3
+        assert "at has times with a zone and times without" in " ".join(outcome.notes)
+        assert len(set(outcome.values[~outcome.bad, 0])) == 1
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2025-01-05T08:05:07Z", "2025-01-05"],
+        ["2025-01-05 08:05 PM", "2025-01-05 08:05:07", "2025-01-05 8:05 a.m."],
+        ["2025-01-05 08:05:07 ", "2025-01-05 08:05:07", "2025-01-05   "],
+        ["2025-01-05T08:05:07Z", "2025-01-05 08:05:07 UTC", "2025-01-05 08:05:07z"],
+    ],
+)
+def test_times_that_all_say_a_zone_or_all_say_none_are_read_at_once(read: Any, cells: list[str]) -> None:
+    assert "zone" not in " ".join(read(written(*300 * cells), contract=TIMES, limits=SMALL).notes)
