@@ -118,16 +118,16 @@ class ColumnsUnclear(ColumnsMissing):
 
     made: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Of what a detector's columns may be made, where the first rows don't show it: columns by what they are to it."""
+    row: int | None = None
+    """The first row that shows it, from 1."""
 
     title: ClassVar[str] = "It must be said which columns are meant"
 
     def as_dict(self) -> dict[str, Any]:
         found = super().as_dict()
-        return (
-            {**found, "made": {name: dict(parts) for name, parts in self.made.items()}}
-            if self.made
-            else found
-        )
+        if self.made:
+            found |= {"made": {name: dict(parts) for name, parts in self.made.items()}, "row": self.row}
+        return found
 
 
 @dataclass

@@ -99,5 +99,5 @@ def contradicted(made: Composition, header: Sequence[str], rows: Sequence[Sequen
         place = names.index(normalise(column))
         filled = [row[place] for row in rows if len(row) == len(header) and not missing(row[place])]
         if filled and sum(map(FITS[part], filled)) < MOSTLY * len(filled):
-            return f"{column} doesn't hold what it was said to hold ({part_word(part)})"
+            return f"{column} doesn't hold what it was said to hold, {part_word(part)}"
     return None

@@ -35,10 +35,10 @@ PART_NAMES: dict[Part, frozenset[str]] = {
         Part.SECOND: "second seconds sekunde segundo seconde secondo sec",
         Part.DEBIT: "debit debits dr soll belastung belastungen out withdrawal withdrawals cargo cargos debe débit "
         "dépenses débito debito saída saidas uscite addebiti addebito dare ausgang lastschrift af debet outflow "
-        "auszahlung auszahlungen ausgaben débitos debitos spent expense expenses",
+        "auszahlung auszahlungen ausgaben abgang abgänge débitos debitos spent expense expenses outgoing",
         Part.CREDIT: "credit credits cr haben gutschrift gutschriften in deposit deposits abono abonos haber crédit "
         "recettes crédito credito entrada entradas entrate accrediti accredito avere eingang bij inflow "
-        "einzahlung einzahlungen einnahmen créditos creditos received income",
+        "einzahlung einzahlungen einnahmen zugang zugänge créditos creditos received income incoming into",
         Part.DIRECTION: "direction sign indicator dc drcr crdr cd sh kennzeichen sens signo segno vorzeichen "
         "debitcredit creditdebit sollhaben",
     }.items()

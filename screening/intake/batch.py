@@ -61,6 +61,11 @@ class Words:
     """The row of the first of each, from 1, and how it is written there."""
 
     @property
+    def last(self) -> int:
+        """The first row of the word that appears last."""
+        return max(row for row, _ in self.first.values())
+
+    @property
     def told(self) -> str:
         """Where it begins to say what."""
         order = sorted(self.first.values())[:MOST_TOLD]

@@ -166,8 +166,10 @@ class Choice:
         if self.mapping is not None:
             return [f"{listed(told)}; {amount} was read without it, as was said."]
         theirs = {normalise(name): name for name in self.header}[normalise(amount)]
-        made = {"amount": theirs, "direction": next(iter(found))}
-        raise _unclear([f"{each}: it may belong to {amount}" for each in told], {amount: made})
+        name, first = next(iter(found.items()))
+        problem = _unclear([f"{each}: it may belong to {amount}" for each in told])
+        problem.made, problem.row = {amount: {"amount": theirs, "direction": name}}, first.last
+        raise problem
 
     @property
     def notes(self) -> list[str]:
@@ -195,10 +197,9 @@ def _is_table(head: Head) -> bool:
     return sum(map(bool, map(str.strip, head.names))) > 1 and 2 * fitting >= len(rows)
 
 
-def _unclear(words: Sequence[str], made: Given[str, Given[str, str]] | None = None) -> ColumnsUnclear:
+def _unclear(words: Sequence[str]) -> ColumnsUnclear:
     return ColumnsUnclear(
         f"{listed(words)}.",
-        made={} if made is None else made,
         remedy="Say which columns are meant, on the page of the file; on the command line with --part (as in --part "
         "amount:debit=COLUMN) or, for a column that is meant alone, --column (as in --column NAME=NAME).",
     )

@@ -199,6 +199,7 @@ def test_a_word_far_below_the_first_rows_is_shown_as_a_guess(
     link, page = waiting(analyst, content)
     assert "Type says “D” from row 1 on and “C” from row 841 on: it may belong to TX_AMOUNT" in page
     assert "A guess: look at it." in page
+    assert "<dt><code>99 | C</code></dt><dd>-99</dd>" in page, "the row that told of it is shown"
     (value,) = re.findall(r'<option value="(\{[^>]*\})" selected', page)
     location = map_amount(analyst, link, value).headers["Location"]
     assert done(services, location.rsplit("/", 1)[1])

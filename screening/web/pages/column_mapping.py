@@ -31,6 +31,8 @@ from screening.web.views.detector_access import ask_for, usable
 from screening.web.views.waiting_files import COLUMNS, waiting
 
 blueprint = Blueprint("mapping", __name__, url_prefix="/results")
+MOST_READ = 50_000
+"""Rows that are read for the one that must be shown, where it isn't among the first."""
 PARTS = ":parts"
 """What the form sends where the parts are chosen one by one."""
 UNMADE = {
@@ -147,7 +149,10 @@ def _open(screening_id: str) -> Screening:
 
 def _given(screening: Screening) -> Given:
     folder = Folder(services().settings.instance, screening.id)
-    header, rows = preview(folder.input, folder.kind(screening.kind), FIRST_ROWS, scratch=folder.path)
+    telling = min((screening.error or {}).get("row") or 0, MOST_READ)  # which shows what the first rows don't
+    kind, most = folder.kind(screening.kind), max(telling, FIRST_ROWS)
+    header, rows = preview(folder.input, kind, most, scratch=folder.path)
+    rows = rows[:FIRST_ROWS] + rows[FIRST_ROWS:][-1:]
     examples = {
         name: ", ".join(dict.fromkeys(masked(row[place])[:24] for row in rows[:50] if row[place].strip()))[
             :60

@@ -62,6 +62,7 @@ def test_the_other_way_far_below_is_asked_about(screened: Screen, form: str, che
     assert "it may belong to TX_AMOUNT" in asked.value.what
     found = asked.value.as_dict()
     name = content.splitlines()[0].rpartition(",")[2]
+    assert found["row"] == FIRST_BACK + 1
     assert found["made"] == {"TX_AMOUNT": {"amount": "TX_AMOUNT", "direction": name}}
 
 
