@@ -7,7 +7,7 @@ Every :class:`ScreeningError` says *what* is wrong, *where*, and what to do abou
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -110,6 +110,24 @@ class ColumnsMissing(BadFile):
 
     def as_dict(self) -> dict[str, Any]:
         return {**super().as_dict(), "columns_missing": True}
+
+
+@dataclass
+class ColumnsUnclear(ColumnsMissing):
+    """A file has the columns, and it isn't certain which of them are meant together."""
+
+    made: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of what a detector's columns may be made, where the first rows don't show it: columns by what they are to it."""
+    row: int | None = None
+    """The first row that shows it, from 1."""
+
+    title: ClassVar[str] = "It must be said which columns are meant"
+
+    def as_dict(self) -> dict[str, Any]:
+        found = super().as_dict()
+        if self.made:
+            found |= {"made": {name: dict(parts) for name, parts in self.made.items()}, "row": self.row}
+        return found
 
 
 @dataclass

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from model.data.card_file import file_sha256
 from model.data.order import Order
 from screening.columns.clocks import counted
+from screening.columns.composed_roles import compose_roles
 from screening.columns.labels import read_label
 from screening.columns.role_inference import Guess, guess_roles
 from screening.errors import BadFile, CellProblem
@@ -91,6 +92,7 @@ def _guessed(order: Order) -> tuple[Order, tuple[Guess, ...]]:
     if order.label is not None and found.counts:
         fraud = read_label(order.label, found.counts, fraud).fraud_values
     guesses = guess_roles(found.header, found.rows, order.label, found.blanks, fraud)
+    guesses = compose_roles(guesses, found.header, found.rows)
     said = order.answers.time_unit
     return replace(order, fraud_values=fraud), tuple(
         replace(one, column=counted(one.column, one.clock, said)) if one.column.role is Role.TIME else one

@@ -11,6 +11,7 @@ from typing import Any
 
 from screening.errors import BadFile
 from screening.intake import NOTHING_SAID, Answers
+from screening.transactions.composition import Composition
 from screening.transactions.schema import CellKind, Column, Role
 from screening.transactions.times import Since
 
@@ -100,4 +101,5 @@ def _column(given: dict[str, Any]) -> Column:
         CellKind(given.get("kind", CellKind.NUMBER)),
         bool(given.get("optional", False)),
         Since(given["since"]) if given.get("since") else None,
+        Composition.of(given["made"]) if given.get("made") else None,
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from screening.columns.composed import Columns
+from screening.columns.made import Made
 from screening.columns.profiles import MOSTLY, Profile, profile
 from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
+from screening.transactions.composition import Composition
 from screening.transactions.schema import CellKind, Column, Role, normalise
 
 
@@ -16,6 +19,8 @@ class Match:
 
     header: str | None
     score: float
+    made: Composition | None = None
+    """Where several columns of the file seem to be it together; ``header`` is ``None`` then."""
 
 
 def guess_mapping(
@@ -37,6 +42,10 @@ def guess_mapping(
     found: dict[str, Match] = {column.name: Match(None, 0.0) for column in columns}
     taken: set[int] = set()
     done: set[int] = set()
+    for wanted, made in _composed(profiles, columns, scores):
+        found[columns[wanted].name] = Match(None, made.score, made.composition)
+        done.add(wanted)
+        taken |= {place for place, name in enumerate(header) if name in made.composition.columns}
     for score, wanted, place in sorted(scores, key=lambda each: (-each[0], each[1], each[2])):
         if score >= 0.4 and wanted not in done and place not in taken:  # below it is a coincidence
             found[columns[wanted].name] = Match(header[place], round(score, 2))
@@ -45,12 +54,36 @@ def guess_mapping(
     return found
 
 
-def named_share(header: Sequence[str], names: Sequence[str]) -> float:
-    """The share of a contract's names that a header has, by themselves or by a word that means the same."""
-    theirs = [_meanings(name) for name in header]
-    known = {normalise(name) for name in header}
-    found = sum(normalise(name) in known or any(_meanings(name) & each for each in theirs) for name in names)
-    return found / len(names)
+def _composed(
+    profiles: Sequence[Profile],
+    columns: Sequence[Column],
+    scores: Sequence[tuple[float, int, int]],
+) -> Iterator[tuple[int, Made]]:
+    """The contract's columns that several of the file's seem to be together, rather than a single one."""
+    file = Columns([each.name for each in profiles], [each.cells for each in profiles])
+    for wanted, column in enumerate(columns):
+        if column.role is Role.AMOUNT:
+            found = file.amounts()
+        elif column.role is Role.TIME and column.kind is CellKind.TIME:
+            found = file.times()
+        else:
+            continue
+        made = found[0] if found else None
+        alone, place = max((score, place) for score, theirs, place in scores if theirs == wanted)
+        own = made is not None and profiles[place].name in made.composition.columns
+        if made is not None and (made.score >= alone or (own and made.certain)):
+            yield wanted, made
+
+
+def likeness(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> float:
+    """How much of a file is explained by the columns of a contract, by names, kinds and shapes of the cells.
+
+    It grows with each of the file's columns that has a place, by how sure that is; of two that explain as much, the
+    contract that needs less is nearer.
+    """
+    found = guess_mapping(header, rows, columns)
+    explained = sum(match.score for match in found.values())
+    return explained + explained / (len(found) + 1) / 1000
 
 
 def _likeness(column: Column, each: Profile) -> float:
@@ -61,7 +94,7 @@ def _likeness(column: Column, each: Profile) -> float:
         return 1.0
     ours, theirs = _meanings(column.name), _meanings(each.name)
     shared = len(ours & theirs) / len(ours | theirs) if ours and theirs else 0.0
-    return max(0.95 * shared * (1.0 if _fits(column, each) else 0.3), _by_cells(column, each, ours & theirs))
+    return max(0.95 * shared * (1.0 if fits(column, each) else 0.3), _by_cells(column, each, ours & theirs))
 
 
 def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
@@ -82,7 +115,7 @@ def _meanings(name: str) -> set[str]:
     return {next((min(group) for group in SYNONYMS if word in group), word) for word in words}
 
 
-def _fits(column: Column, each: Profile) -> bool:
+def fits(column: Column, each: Profile) -> bool:
     """Whether the cells are of the kind that the contract wants."""
     if column.kind is CellKind.NUMBER:
         return each.number >= MOSTLY

@@ -53,7 +53,7 @@ SPLIT = re.compile(r"[^0-9a-zà-öø-ÿ]+|(?<=[a-z])(?=[0-9])")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SYNONYMS = (
     _set("amount amt value betrag importe monto montant wert sum total price"),
-    _set("customer client cust kunde cliente user account konto cuenta iban holder"),
+    _set("customer client cust kunde kundennummer kundennr cliente user account konto cuenta iban holder"),
     CARD_WORDS,
     _set(
         "terminal pos merchant shop haendler händler comercio store counterparty payee beneficiary recipient"

@@ -110,7 +110,7 @@ def contract(given: object) -> ColumnContract:
     """
     if not isinstance(given, Mapping):
         raise TypeError("the contract is no JSON object")
-    known = {"columns", "label", "time", "amount", "kinds", "roles", "optional", "since"}
+    known = {"columns", "label", "time", "amount", "kinds", "roles", "optional", "since", "composed", "apart"}
     unknown = set(given) - known
     if unknown:
         raise ValueError(f"the contract has an unknown key, {min(map(str, unknown))}")
@@ -118,6 +118,8 @@ def contract(given: object) -> ColumnContract:
     found = ColumnContract.from_dict(given)
     if not columns or not set(found.optional) <= set(columns):
         raise ValueError("the contract's columns don't hold its optional ones, or are none")
+    if not {name for name, _ in found.composed} <= set(columns):
+        raise ValueError("the contract says of a column that it doesn't have what it is made of")
     by_role = {Role.TIME: found.time, Role.AMOUNT: found.amount}
     for role, name in by_role.items():
         if [part.name for part in found.parts() if part.role is role] != ([] if name is None else [name]):

@@ -4,7 +4,7 @@
 ``append_columns`` give its rows back as they were.
 """
 
-from screening.intake.batch import Batch, Limits
+from screening.intake.batch import Batch, Head, Limits, Words
 from screening.intake.forms import NOTHING_SAID, Answers
 from screening.intake.kinds import Kind, identify
 from screening.intake.opening import look_over, open_transactions, settled
@@ -16,9 +16,11 @@ __all__ = [
     "Answers",
     "Batch",
     "Forms",
+    "Head",
     "Kind",
     "Limits",
     "Unsettled",
+    "Words",
     "append_columns",
     "header_of",
     "identify",

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import CellProblem
+from screening.intake.numbers import excerpt
+from screening.transactions.composition import listed
 from screening.transactions.schema import Transactions
 
 MEGABYTE = 2**20
+MOST_TOLD = 3
+"""Words of a column that a message names."""
+FIRST_ROWS = 500
+"""Rows that are looked at before it is known what the columns are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a table begins: the names of its columns, and some of its first rows, taken apart when they are asked for."""
+
+    names: list[str]
+    rows: Callable[[], list[list[str]]] = list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +51,28 @@ class Limits:
     """How many problems are counted before reading stops."""
 
 
+@dataclass(slots=True)
+class Words:
+    """What a column holds that has few different cells, as far as it was read."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """How often each word stands in it, as words are compared."""
+    first: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """The row of the first of each, from 1, and how it is written there."""
+
+    @property
+    def last(self) -> int:
+        """The first row of the word that appears last."""
+        return max(row for row, _ in self.first.values())
+
+    @property
+    def told(self) -> str:
+        """Where it begins to say what."""
+        order = sorted(self.first.values())[:MOST_TOLD]
+        shown = [(f"“{excerpt(text)}”" if text else "nothing", row) for row, text in order]
+        return listed([f"{word} from row {row:,} on" for word, row in shown])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Some consecutive rows of a file, in its order.
@@ -55,6 +93,10 @@ class Batch:
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     bad_frauds: int = 0
+    sign_told: bool = False
+    """Whether the file itself says which amounts leave an account, by DR and CR or by another column."""
+    words: Mapping[str, Words] = field(default_factory=dict)
+    """Of the columns that :attr:`ColumnContract.watched` names, with all rows up to here."""
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import csv
 
 from screening.intake.output import read_records
 from screening.intake.streams import readable
+from screening.intake.text.arrow_table import bytes_of
 from screening.transactions.encoding import plain_text
 
-BLOCK_BYTES = 1 << 22
 ROWS_AT_ONCE = 50_000
 
 
@@ -39,28 +38,12 @@ def column_texts(
 
 def _quickly(canonical: Path, rows: int, places: Sequence[int]) -> dict[int, pa.DictionaryArray] | None:
     """Read them with Arrow; ``None`` where it doesn't see the records that the file was read as."""
-    names = {place: f"f{place}" for place in places}
-    try:
-        table = csv.read_csv(
-            canonical,
-            read_options=csv.ReadOptions(
-                autogenerate_column_names=True, block_size=BLOCK_BYTES, use_threads=False
-            ),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(
-                include_columns=list(names.values()),
-                column_types=dict.fromkeys(names.values(), pa.binary()),
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid:  # rows of another length, which were set aside
-        return None
-    table = table.slice(1)  # the header
-    if len(table) != rows:
-        return None
+    found = bytes_of(canonical, places)
+    if found is None or any(len(column) != rows + 1 for column in found.values()):
+        return None  # rows of another length, which were set aside
     return {
-        place: _cleaned(table.column(name).combine_chunks().dictionary_encode())
-        for place, name in names.items()
+        place: _cleaned(column.slice(1).combine_chunks().dictionary_encode())  # without the header
+        for place, column in found.items()
     }
 
 

@@ -8,14 +8,15 @@ they leave two, the user is asked; where they contradict each other, the file is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm, Writing
 from screening.transactions import times
+from screening.transactions.composition import listed
 from screening.transactions.missing import missing
 from screening.transactions.times import Family, Order, TimeForm, Unit
 
@@ -104,6 +105,10 @@ class NumberEvidence:
             else:
                 self.small += count
 
+    def beside(self, other: NumberEvidence) -> NumberEvidence:
+        """The same with the whole numbers of another column of the same value, which it is written like."""
+        return replace(self, small=self.small + other.small, large=self.large + other.large)
+
     @property
     def commas(self) -> int:
         """Cells whose comma can only be a decimal mark, or whose points can only part thousands."""
@@ -164,16 +169,21 @@ def number_form(
         notes.append(
             f"{name}: amounts with DR were read as positive (money that leaves), those with CR as negative."
         )
-    if len(seen.currencies) > 1:
-        notes.append(
-            f"{name} has amounts in several currencies ({', '.join(sorted(seen.currencies))}); nothing was converted: "
-            "the detector compares the bare numbers."
-        )
     if turned:
         notes.append(
             f"{name} was read with the other sign, as was said: what leaves the account is positive."
         )
     return form, notes
+
+
+def currency_note(columns: Mapping[str, NumberEvidence]) -> list[str]:
+    """What is said of a value whose columns, one or debit and credit, show several currencies."""
+    found = set[str]().union(*(seen.currencies for seen in columns.values()))
+    if len(found) < 2:
+        return []
+    have = f"{listed(tuple(columns))} {'has' if len(columns) == 1 else 'have'}"
+    words = f"amounts in several currencies ({', '.join(sorted(found))}); nothing was converted"
+    return [f"{have} {words}: the detector compares the bare numbers."]
 
 
 def decimal_comma_note(columns: Mapping[str, NumberEvidence], forms: Mapping[str, NumberForm]) -> list[str]:
@@ -284,8 +294,7 @@ class TimeEvidence:
         if missing(text):
             return
         plain = times.bare(text)
-        if self.zoned is None or self.zoneless is None:
-            self._note_zone(plain)
+        self._note_zone(plain, times.has_zone)
         day = times.date_part(plain)
         if day is not plain and len(self.days) < MOST_DAYS:
             self.days[day] += count
@@ -293,8 +302,15 @@ class TimeEvidence:
             return
         self._look(plain, count)
 
-    def _note_zone(self, plain: str) -> None:
-        zone = times.has_zone(plain)
+    def add_clock(self, text: str) -> None:
+        """Look at a time of day that has a column of its own."""
+        if not missing(text):
+            self._note_zone(times.bare(text), times.clock_has_zone)
+
+    def _note_zone(self, plain: str, has_zone: Callable[[str], bool | None]) -> None:
+        if self.zoned is not None and self.zoneless is not None:
+            return
+        zone = has_zone(plain)
         if zone is True:
             self.zoned = self.zoned or plain
         elif zone is False:
@@ -343,8 +359,16 @@ class TimeEvidence:
         return [family for family, count in self.families.most_common() if count > FEW * total]
 
 
-def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm, list[str]]:
+def time_form(
+    name: str, seen: TimeEvidence, answers: Answers, *, since_1904: bool = False
+) -> tuple[TimeForm, list[str]]:
     """How a column writes its times, and what was assumed of it.
+
+    Args:
+        name: the column's.
+        seen: what its cells look like.
+        answers: what the user said.
+        since_1904: whether its workbook counts days from 1904.
 
     Raises:
         Undecided: its cells can be read in two ways.
@@ -358,11 +382,11 @@ def time_form(name: str, seen: TimeEvidence, answers: Answers) -> tuple[TimeForm
             remedy="Export the file again from where it came from, or widen the column before it is saved as CSV.",
         )
     families = seen.main()
-    notes = [*_mixed(name, seen, families), *_zones(name, seen)]
+    notes = [*_mixed(name, seen, families), *zone_note(name, seen)]
     if not families:
         return times.AUTO, notes
     if {Family.NUMBER, Family.SHEET} & set(families):
-        return _counted(name, seen, answers, notes)
+        return _counted(name, seen, answers, notes, since_1904=since_1904)
     if not seen.ordered:
         return times.AUTO, notes
     fitting = _orders(name, seen)
@@ -404,7 +428,7 @@ def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
     ]
 
 
-def _zones(name: str, seen: TimeEvidence) -> list[str]:
+def zone_note(name: str, seen: TimeEvidence) -> list[str]:
     """What is said of a column in which only some cells say their zone."""
     if seen.zoned is None or seen.zoneless is None:
         return []
@@ -413,7 +437,9 @@ def _zones(name: str, seen: TimeEvidence) -> list[str]:
     return [f"{name} has times with a zone and times without: {words}."]
 
 
-def _counted(name: str, seen: TimeEvidence, answers: Answers, notes: list[str]) -> tuple[TimeForm, list[str]]:
+def _counted(
+    name: str, seen: TimeEvidence, answers: Answers, notes: list[str], *, since_1904: bool
+) -> tuple[TimeForm, list[str]]:
     cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
     units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
     if answers.time_unit and (
@@ -437,9 +463,11 @@ def _counted(name: str, seen: TimeEvidence, answers: Answers, notes: list[str]) 
         )
     (unit,) = units
     if unit is Unit.SHEET_DAYS:
+        unit = Unit.DAYS_1904 if since_1904 or answers.time_unit == Unit.DAYS_1904 else unit
+        counted = _shown(times.time_of(cells[0], TimeForm(unit=unit)) or 0.0)
+        since = ", from 1904" if unit is Unit.DAYS_1904 else ""
         notes.append(
-            f"{name} holds days as spreadsheets count them: “{cells[0]}” was read as "
-            f"{_shown(times.time_of(cells[0]) or 0.0)}."
+            f"{name} holds days as spreadsheets count them{since}: “{cells[0]}” was read as {counted}."
         )
     elif unit is not Unit.SECONDS:
         notes.append(f"{name} was read as {_UNIT_WORDS[unit or Unit.SECONDS]}.")
@@ -452,6 +480,7 @@ _UNIT_WORDS = {
     Unit.MICROSECONDS: "microseconds since 1970",
     Unit.NANOSECONDS: "nanoseconds since 1970",
     Unit.SHEET_DAYS: "days as spreadsheets count them, since 1900",
+    Unit.DAYS_1904: "days as some spreadsheets count them, since 1904",
 }
 
 

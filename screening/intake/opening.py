@@ -142,7 +142,7 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
     limits = wish.limits
     if not isinstance(source, Path):
         raise TypeError(f"A {wish.kind} file is read from a path: it must be complete.")
-    convert(source.resolve(), wish.kind, wish.canonical.resolve(), limits, wish.waiting)
+    since_1904 = convert(source.resolve(), wish.kind, wish.canonical.resolve(), limits, wish.waiting)
     forms = wish.forms
     for looking in (True, False):
         if looking and forms is not None:
@@ -151,7 +151,14 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
             raw = streams.pieces(stream, limits.block)
             opened = open_table(raw, wish.choose, limits, copied=True, delimiter=",")
             if looking:
-                forms = survey(opened.pieces, opened.layout, limits, wish.answers, wish.waiting)
+                forms = survey(
+                    opened.pieces,
+                    opened.layout,
+                    limits,
+                    wish.answers,
+                    wish.waiting,
+                    since_1904=since_1904,
+                )
             else:
                 bad = {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
                 yield from read_table(opened, None, limits, **bad, lines=False, forms=forms, fraud=wish.fraud)

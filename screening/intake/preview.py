@@ -24,10 +24,10 @@ from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.conversion.convert import convert
 from screening.intake.kinds import Kind
 from screening.intake.text import dialect
+from screening.intake.text.arrow_table import texts
 from screening.intake.text.card_watch import take_cells
 from screening.intake.text.csv_file import open_table
 from screening.intake.text.records import Block, blocks
-from screening.intake.text.text_columns import text_columns
 from screening.transactions.missing import WORDS, missing
 from screening.transactions.schema import ColumnContract, normalise
 
@@ -181,7 +181,7 @@ def _told(  # noqa: PLR0917
     pa: Any = import_module("pyarrow")
     compute: Any = import_module("pyarrow.compute")
     width = len(cards.watched)
-    found = text_columns(block, delimiter, width, range(width))
+    found = texts(block, delimiter, width, range(width))
     if found is None:
         starts = [0, *stops.tolist()]
         rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(starts)]

@@ -115,7 +115,8 @@ def _places_of(given: Given, contract: ColumnContract) -> list[_Places]:
 
 @lru_cache(maxsize=64)
 def _places(names: tuple[str, ...], contract: ColumnContract) -> _Places:
-    wanted = {normalise(column) for column in contract.columns}
+    parts = [column for _, made in contract.composed for column in made.columns]
+    wanted = {normalise(column) for column in (*contract.columns, *parts)}
     columns = contract.parts()
     label = None if contract.label is None else normalise(contract.label)
     needed = tuple(name for name in names if normalise(name) in wanted)

@@ -11,11 +11,13 @@ from typing import Any
 from screening.cards.masking import masked
 from screening.columns.clocks import WORDS as SINCE_WORDS
 from screening.columns.clocks import Clock, counted, is_open, words_of_count
+from screening.columns.composed_roles import compose_roles, composed
 from screening.columns.labels import Labelled, read_label
 from screening.columns.role_inference import guess_roles
 from screening.errors import BadFile, Conflict, ScreeningError
 from screening.intake import Kind, numbers
 from screening.intake.preview import sample
+from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import UNUSED, CellKind, Column, Role, normalise
 from screening.transactions.times import Since
 
@@ -74,6 +76,7 @@ class Choice:
             "reason": self.reason,
             "examples": list(self.examples),
             "since": None if column.since is None else column.since.value,
+            "made": None if column.made is None else column.made.as_dict,
             "clock": None if self.clock is None else self.clock.as_dict(),
             "remark": self.remark,
             "labelled": None if self.labelled is None else self.labelled.as_dict(),
@@ -89,6 +92,7 @@ class Choice:
             CellKind(found["kind"]),
             optional=found["optional"],
             since=Since(found["since"]) if found.get("since") else None,
+            made=Composition.of(found["made"]) if found.get("made") else None,
         )
         return cls(
             column,
@@ -122,16 +126,17 @@ def guessed(
     name = named(header, label)
     labelled = read_label(name, found.counts, fraud_values)
     guesses = guess_roles(header, rows, name, found.blanks, labelled.fraud_values)
+    cells = dict(zip(header, zip(*rows, strict=True), strict=False)) if rows else {}
     choices = [
         Choice(
             guess.column,
             guess.reason,
-            _examples(row[place] for row in rows),
+            _examples_of(guess.column, cells),
             guess.clock,
             guess.remark,
             labelled if guess.column.role is Role.LABEL else None,
         )
-        for place, guess in enumerate(guesses)
+        for guess in compose_roles(guesses, header, rows)
     ]
     return [choice if choice.column.name else _nameless(choice) for choice in choices]
 
@@ -191,15 +196,54 @@ def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Cho
         if role is None and choice.column.role in taken:
             dated = choice.column.role is Role.TIME and choice.column.kind is CellKind.TIME
             role = Role.MOMENT if dated else Role.NUMBER
-            role = Role.IGNORE if choice.column.role is Role.LABEL else role
+            role = Role.IGNORE if choice.column.role is Role.LABEL or choice.column.made else role
             found.append(replace(choice, column=fitted(choice.column, role), reason="another has its role"))
         elif role is None:
             found.append(choice)
+        elif choice.column.made is not None and role is not Role.IGNORE:
+            found.append(replace(choice, column=replace(choice.column, role=role), chosen=True))
         else:
             found.append(
                 replace(choice, column=fitted(choice.column, role), reason="as you say", chosen=True)
             )
     return found
+
+
+def put_together(choices: Iterable[Choice], said: Mapping[str, Composition]) -> list[Choice]:
+    """The choices with an amount or a time that is made of several columns, which then play no part by themselves.
+
+    Args:
+        choices: as they were guessed.
+        said: by the role what it is made of.
+
+    Raises:
+        BadFile: there is no such column.
+    """
+    found = list(choices)
+    for word, made in said.items():
+        header = [choice.column.name for choice in found if choice.column.made is None]
+        names = tuple((part, named(header, column)) for part, column in made.parts)
+        column = composed(Role(word), Composition(names))
+        parts = set(column.made.columns if column.made else ())
+        found = [one for one in found if one.column.made is None or one.column.role is not column.role]
+        found = [
+            replace(
+                one,
+                column=fitted(one.column, Role.IGNORE),
+                reason=f"a part of {column.name}" if one.column.name in parts else "another has its role",
+                remark="",
+            )
+            if one.column.name in parts or one.column.role is column.role
+            else one
+            for one in found
+        ]
+        found.append(Choice(column, f"made of {listed(names_of(column))}, as you say", chosen=True))
+    return found
+
+
+def names_of(column: Column) -> tuple[str, ...]:
+    """The file's columns that a column is made of; its own name where it is one of them."""
+    return (column.name,) if column.made is None else column.made.columns
 
 
 def fitted(column: Column, role: Role) -> Column:
@@ -260,7 +304,8 @@ def consequences(choices: Sequence[Choice]) -> list[str]:
         found.append(
             "No column says who or what comes back: no history of cards, customers or devices is made."
         )
-    dropped = [choice for choice in choices if choice.column.role is Role.IGNORE]
+    made = {name for one in choices if one.column.role not in UNUSED for name in names_of(one.column)}
+    dropped = [one for one in choices if one.column.role is Role.IGNORE and one.column.name not in made]
     if dropped:
         found.append(f"Not learned from: {_listed([(one, one.reason) for one in dropped])}.")
     named = [one for one in choices if one.remark and one.column.role not in UNUSED]
@@ -336,6 +381,12 @@ def article(word: str) -> str:
 def _nameless(choice: Choice) -> Choice:
     """A column without a name is mostly a row number that some program wrote; it couldn't be found again either."""
     return replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name", remark="")
+
+
+def _examples_of(column: Column, cells: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """A few values of a column; of one that is made of several, those beside each other."""
+    rows = zip(*(cells.get(name, ()) for name in names_of(column)), strict=False)
+    return _examples(" ".join(filter(None, map(str.strip, row))) for row in rows)
 
 
 def _examples(cells: Iterable[str]) -> tuple[str, ...]:

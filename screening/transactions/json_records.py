@@ -20,6 +20,7 @@ import numpy as np
 
 from screening.errors import BadTransaction, CellProblem
 from screening.transactions import encoding, times
+from screening.transactions.json_parts import put_together
 from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Transactions, normalise
 
@@ -56,7 +57,7 @@ def from_mapping(given: Mapping[str, Any], contract: ColumnContract) -> Transact
     Raises:
         BadTransaction: as :func:`from_mappings`.
     """
-    if contract.plain:
+    if contract.plain and not contract.composed:
         pick = _header(tuple(given), contract).pick
         if pick is not None:
             row = pick(tuple(given.values()))
@@ -78,6 +79,11 @@ def from_mappings(given: Sequence[Mapping[str, Any]], contract: ColumnContract) 
         BadTransaction: a column is missing or appears more than once, or a value can't be used; names row (from 1)
             and column of each fault.
     """
+    if contract.composed:
+        given = [
+            put_together(each, contract, row) if isinstance(each, Mapping) else each
+            for row, each in enumerate(given, start=1)
+        ]
     try:
         values = _matrix(given, contract, fast=contract.plain)
     except OverflowError:  # as above
@@ -93,9 +99,10 @@ def from_frame(frame: Any, contract: ColumnContract) -> Transactions:
     """
     faults = _Faults(contract)
     header = _header(tuple(frame.columns), contract)
-    faults.of_header(header, None)
-    faults.raise_any()
-    if not contract.plain:
+    if not contract.composed:
+        faults.of_header(header, None)
+        faults.raise_any()
+    if contract.composed or not contract.plain:
         cells = frame.astype(object).where(frame.notna(), None)
         return from_mappings(cells.to_dict("records"), contract)
     values = np.empty((len(frame), len(contract.columns)), np.float64)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem, ColumnsMissing
+from screening.transactions.composition import Composition, Part
 from screening.transactions.times import EARLIEST, Since
 
 Matrix = NDArray[np.float64]
 SHOWN_NAMES = 8
+Parts = tuple[tuple[tuple[Part, str], ...], tuple[int, ...]]
+"""What a value is made of, and where these columns stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Column:
     """Whether its cells may be blank."""
     since: Since | None = None
     """What the numbers of a time count from a start that nobody names; they are seconds once they have been read."""
+    made: Composition | None = None
+    """What it is made of, where the file has it in several columns; it needn't be one of the file's then."""
 
     @property
     def scale(self) -> float:
@@ -113,6 +118,13 @@ class ColumnContract:
     """What the numbers of the time count, where they count from a start that nobody names."""
     aliases: tuple[tuple[str, str], ...] = ()
     """What some columns are called in the file at hand; no part of what the contract is."""
+    composed: tuple[tuple[str, Composition], ...] = ()
+    """Columns that are made of several of the file's. Where the detector learned it so it is part of what the contract
+    is, else it is said of the file at hand."""
+    apart: tuple[str, ...] = ()
+    """Columns of the training data that could have been a part of a value and, as a person decided, are none."""
+    watched: tuple[str, ...] = ()
+    """Columns of the file at hand that may yet turn out to say which way the money goes; no part of what it is."""
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:
@@ -128,6 +140,15 @@ class ColumnContract:
             roles=tuple(column.role for column in used),
             optional=tuple(column.name for column in used if column.optional),
             since=next((column.since for column in used if column.role is Role.TIME), None),
+            composed=tuple((column.name, column.made) for column in used if column.made is not None),
+            apart=tuple(
+                dict.fromkeys(
+                    part
+                    for column in columns
+                    if column not in used and column.made is not None
+                    for part in column.made.columns
+                )
+            ),
         )
 
     @property
@@ -149,13 +170,22 @@ class ColumnContract:
 
     def as_dict(self) -> dict[str, Any]:
         """The contract as JSON types; hashed into the detector's fingerprint."""
-        found = {"columns": list(self.columns), "label": self.label, "time": self.time, "amount": self.amount}
+        found: dict[str, Any] = {
+            "columns": list(self.columns),
+            "label": self.label,
+            "time": self.time,
+            "amount": self.amount,
+        }
         if self.roles:
             found["kinds"] = [kind.value for kind in self.kinds]
             found["roles"] = [role.value for role in self.roles]
             found["optional"] = list(self.optional)
         if self.since is not None:  # only then: other contracts keep the fingerprint that they always had
             found["since"] = self.since.value
+        if self.composed:
+            found["composed"] = {name: made.as_dict for name, made in self.composed}
+        if self.apart:
+            found["apart"] = list(self.apart)
         return found
 
     @classmethod
@@ -177,6 +207,10 @@ class ColumnContract:
             roles=tuple(map(Role, found.get("roles", ()))),
             optional=tuple(map(str, found.get("optional", ()))),
             since=None if found.get("since") is None else Since(found["since"]),
+            composed=tuple(
+                (str(name), Composition.of(parts)) for name, parts in found.get("composed", {}).items()
+            ),
+            apart=tuple(map(str, found.get("apart", ()))),
         )
         counted = [part for part in contract.parts() if part.since is not None]  # as many roles as columns
         if (contract.since is not None) != bool(counted) or any(
@@ -185,35 +219,90 @@ class ColumnContract:
             raise ValueError("what counts since a start must be a time that is a number")
         return contract
 
+    def mapped(self, columns: Mapping[str, str | Composition]) -> ColumnContract:
+        """The contract for a file that has its columns under other names, or in several.
+
+        Args:
+            columns: for each of the contract's the file's, or what it is made of.
+        """
+        return replace(
+            self,
+            aliases=tuple((ours, theirs) for ours, theirs in columns.items() if isinstance(theirs, str)),
+            composed=tuple(
+                (ours, theirs) for ours, theirs in columns.items() if isinstance(theirs, Composition)
+            ),
+        )
+
     def match(self, header: Sequence[str]) -> dict[str, int]:
-        """Where each contract column (and the label, when there) stands in ``header``.
+        """Where each contract column (and the label, when there) stands in ``header``, but those that are composed.
 
         Names are compared without case and surrounding spaces.
 
         Raises:
             BadFile: a column is missing or stands twice; ``problems`` names each.
         """
+        return self.places(header)[0]
+
+    def needed(self, header: Sequence[str]) -> set[int]:
+        """Where the columns stand that are read, and the label.
+
+        Raises:
+            BadFile: as :meth:`match`.
+        """
+        places, parts = self.places(header)
+        return {*places.values(), *(place for _, each in parts.values() for place in each)}
+
+    def made(self, header: Sequence[str]) -> ColumnContract:
+        """The contract with those of its compositions that this header has.
+
+        Raises:
+            BadFile: as :meth:`match`.
+        """
+        if not self.composed:
+            return self
+        _, parts = self.places(header)
+        return replace(self, composed=tuple((name, made) for name, made in self.composed if name in parts))
+
+    def places(self, header: Sequence[str]) -> tuple[dict[str, int], dict[str, Parts]]:
+        """Where single columns stand, and the parts of the composed ones: by their parts, or by their own name.
+
+        Raises:
+            BadFile: as :meth:`match`.
+        """
         called = {ours: normalise(theirs) for ours, theirs in self.aliases}
         names = [normalise(name) for name in header]
         count = Counter(names)
-        wanted = [*self.columns, *([self.label] if self.label else [])]
+        made = {
+            name: each
+            for name, each in self.composed
+            if normalise(name) not in count or all(count[normalise(part)] for part in each.columns)
+        }
+        single = [name for name in self.columns if name not in made]
+        wanted = [*single, *([self.label] if self.label else [])]
         known = {name: called.get(name, normalise(name)) for name in wanted}
-        twice = [name for name in wanted if count[known[name]] > 1]
+        of_parts = {part: normalise(part) for each in made.values() for part in each.columns}
+        twice = [name for name, theirs in {**known, **of_parts}.items() if count[theirs] > 1]
         if twice:
             raise BadFile(
                 f"{_listed('Column', twice)} more than once in the header.",
                 remedy="Keep one column of each name; it can't be guessed which one is meant.",
                 problems=[CellProblem("appears more than once", column=name) for name in twice],
             )
-        missing = [name for name in self.columns if not count[known[name]]]
+        needed = {name: known[name] for name in single} | of_parts
+        missing = [name for name, theirs in needed.items() if not count[theirs]]
         if missing:
             raise ColumnsMissing(
                 f"{_listed('Column', missing)} missing. {_seen(header)}",
-                remedy=f"The first line must name these columns, in any order: {_short(self.columns)}.",
+                remedy=f"The first line must name these columns, in any order: {_short(list(needed))}.",
                 problems=[CellProblem("is missing", column=name) for name in missing[:SHOWN_NAMES]],
                 problem_count=len(missing),
             )
-        return {name: names.index(known[name]) for name in wanted if count[known[name]]}
+        places = {name: names.index(known[name]) for name in wanted if count[known[name]]}
+        parts = {
+            name: (each.parts, tuple(names.index(normalise(part)) for part in each.columns))
+            for name, each in made.items()
+        }
+        return places, parts
 
 
 @lru_cache(maxsize=64)
@@ -221,8 +310,16 @@ def _parts(contract: ColumnContract) -> tuple[Column, ...]:
     """The columns of a contract: asked for with every transaction, so they are made once."""
     kinds = contract.kinds or (CellKind.NUMBER,) * len(contract.columns)
     roles = contract.roles or tuple(contract._role(name) for name in contract.columns)  # noqa: SLF001
+    made = dict(contract.composed)
     return tuple(
-        Column(name, role, kind, name in contract.optional, contract.since if role is Role.TIME else None)
+        Column(
+            name,
+            role,
+            kind,
+            name in contract.optional,
+            contract.since if role is Role.TIME else None,
+            made.get(name),
+        )
         for name, role, kind in zip(contract.columns, roles, kinds, strict=True)
     )
 

@@ -44,6 +44,8 @@ class Unit(StrEnum):
     MICROSECONDS = "us"
     NANOSECONDS = "ns"
     SHEET_DAYS = "days"
+    DAYS_1904 = "days-1904"
+    """As the workbooks of old Macs count: no number shows it, the workbook or its user says it."""
 
 
 class Since(StrEnum):
@@ -100,6 +102,7 @@ _PER_SECOND = {
 _FIRST_COMPACT = 1970
 """Fourteen digits that would be an earlier time are an identifier."""
 _SHEET_ZERO = (datetime(1899, 12, 30) - EPOCH).total_seconds()  # noqa: DTZ001
+_ZERO_1904 = (datetime(1904, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _FROM = (datetime(FIRST_NUMBER_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _TO = (datetime(LAST_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _DAY = 86_400.0
@@ -149,6 +152,8 @@ _CLOCK = re.compile(
     r"(?P<zone>utc|gmt|z|[+-]\d{2}(?::?\d{2})?)?",
     re.ASCII | re.IGNORECASE,
 )
+_SHEET_CLOCK = re.compile(r"(?:1899-12-3[01]|1900-01-0[01]|1904-01-01)[ T]", re.ASCII)
+_FRACTION = re.compile(r"0(?:\.\d+)?", re.ASCII)
 _DIGITS_14 = re.compile(r"(\d{4})(\d{2})(\d{2})[ T_-]?(\d{2}):?(\d{2})(?::?(\d{2}))?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
@@ -161,6 +166,12 @@ def has_zone(plain: str) -> bool | None:
     if not colon:
         return None
     return "+" in tail or "-" in tail or tail[-1:] in "zZ" or "UTC" in tail.upper() or "GMT" in tail.upper()
+
+
+def clock_has_zone(plain: str) -> bool | None:
+    """Whether a time of day alone says its zone; ``None`` for a cell that is none."""
+    found = _CLOCK.fullmatch(plain)
+    return bool(found["zone"]) if found else False if plain.isdecimal() else None
 
 
 def iso_offset(plain: str) -> bool:
@@ -194,6 +205,34 @@ def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 
             return readings.get(form.order)
         return next(iter(readings.values())) if len(set(readings.values())) == 1 else None
     return seconds_of(float(plain)) if _NUMBER.fullmatch(plain) and not SHORTENED.fullmatch(plain) else None
+
+
+def clock_of(text: str) -> float | None:
+    """Seconds since midnight, UTC where there is a zone, of ``07:59``, ``7:59:03 pm``, ``0759`` or ``075903``.
+
+    A spreadsheet's fraction of a day counts, too, where it can't be hours and minutes with a point; its times of day
+    may have the day before them that it counts from. ``None`` for any other text; three or five digits may have lost a
+    zero or two, and mean several times.
+    """
+    plain = _SHEET_CLOCK.sub("", bare(text))
+    if len(plain) in (4, 6) and plain.isdecimal() and plain.isascii():
+        plain = ":".join(plain[at : at + 2] for at in range(0, len(plain), 2))
+    if _FRACTION.fullmatch(plain):  # 0.30 may be half past midnight, too
+        return None if len(plain) == 4 else round(float(plain) * _DAY * 1000) / 1000
+    found = _CLOCK.fullmatch(plain)
+    since = None if found is None else _since_midnight(found)
+    if found is None or since is None or not found["zone"]:
+        return since
+    return since - (_zone(found["zone"]).utcoffset(None) or timedelta()).total_seconds()
+
+
+def month_of(text: str) -> float | None:
+    """1 to 12, of a number or of a month's name in one of the languages that dates are read in."""
+    plain = bare(text).rstrip(".").casefold()
+    if re.fullmatch(r"\d{1,2}(?:\.0+)?", plain, re.ASCII):
+        return float(plain)
+    found = _MONTHS.get(plain)
+    return None if found is None else float(found)
 
 
 def date_part(text: str) -> str:
@@ -252,6 +291,8 @@ def bare(text: str) -> str:
 def _in_seconds(value: float, unit: Unit) -> float:
     if unit is Unit.SHEET_DAYS:
         return round(value * _DAY * 1000) / 1000 + _SHEET_ZERO  # a double of days holds about a microsecond
+    if unit is Unit.DAYS_1904:
+        return round(value * _DAY * 1000) / 1000 + _ZERO_1904
     return value / _PER_SECOND[unit]
 
 
@@ -351,22 +392,27 @@ def _moment(parts: Parts | None, clock: str | None, zone: str | None) -> float |
     found = datetime(*parts)  # noqa: DTZ001
     if clock:
         match = _CLOCK.fullmatch(clock.strip())
-        if match is None or (match["m"] is None and match["half"] is None):
+        since = None if match is None else _since_midnight(match)
+        if match is None or since is None:
             return None
-        hour, minute, second = int(match["h"]), int(match["m"] or 0), int(match["s"] or 0)
-        if match["half"]:
-            if not 1 <= hour <= 12:
-                return None
-            hour = hour % 12 + (12 if match["half"][0] in "Pp" else 0)
-        if hour == 24 and minute == second == 0:  # the end of a day, as ISO 8601 had it
-            hour, found = 0, found + timedelta(days=1)
-        if hour > 23 or minute > 59 or second > 60:
-            return None
-        found += timedelta(hours=hour, minutes=minute, seconds=second)
-        if match["f"]:
-            found += timedelta(seconds=float(f"0.{match['f']}"))
+        found += timedelta(seconds=since)
         zone = match["zone"] or zone
     return _seconds(found.replace(tzinfo=_zone(zone)) if zone else found)
+
+
+def _since_midnight(clock: re.Match[str]) -> float | None:
+    """Seconds of a time of day as it is written, without its zone."""
+    if clock["m"] is None and clock["half"] is None:
+        return None
+    hour, minute, second = int(clock["h"]), int(clock["m"] or 0), int(clock["s"] or 0)
+    if clock["half"]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if clock["half"][0] in "Pp" else 0)
+    end_of_day = hour == 24 and minute == second == 0  # as ISO 8601 had it
+    if (hour > 23 and not end_of_day) or minute > 59 or second > 60:
+        return None
+    return hour * 3600.0 + minute * 60 + second + float(f"0.{clock['f'] or 0}")
 
 
 def _zone(text: str) -> timezone:

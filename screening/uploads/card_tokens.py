@@ -15,11 +15,12 @@ from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, CardNumbersFound
 from screening.infra.instance_secret import InstanceSecret
-from screening.intake import Kind
+from screening.intake import Head, Kind
+from screening.intake.batch import FIRST_ROWS
 from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced, replace_card_numbers
 from screening.transactions.schema import normalise
-from screening.uploads.pipeline import Choice
+from screening.uploads.detector_choice import Choice
 from screening.uploads.upload_folder import Folder
 
 PURPOSE = "card tokens 1"
@@ -104,9 +105,9 @@ def expected(folder: Folder, choice: Choice, found: Replaced) -> bool:
 
     Then nobody need be asked: it was decided when the detector was trained.
     """
-    header, _ = preview(folder.input, Kind.CSV, 1)
+    header, rows = preview(folder.input, Kind.CSV, FIRST_ROWS)
     try:
-        places = choice(header).match(header)
+        places = choice(Head(header, lambda: rows)).match(header)
     except BadFile:  # it is said when the file is read
         return False
     known = {} if choice.detector.card is None else choice.detector.card.tokens

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Given
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,13 +17,16 @@ from typing import Any
 from sqlalchemy import JSON, String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from screening.errors import NotFound
+from screening.errors import NotFound, Question
 from screening.infra.database import Base, Database
 from screening.infra.job_queue import UtcDateTime, now
+from screening.transactions.composition import Composition
 from screening.transactions.schema import normalise
 
 EVERYBODY = ""
 """The owner of a mapping that holds for all."""
+ANSWERS = ""
+"""Beside the columns of a mapping, where the answers are kept: no column has this name."""
 
 
 class MappingRow(Base):
@@ -35,6 +39,8 @@ class MappingRow(Base):
     """In small letters, or :data:`EVERYBODY`."""
     detector: Mapped[str] = mapped_column(String(64))
     columns: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """For each column of the detector the file's, or what it is made of; and, under :data:`ANSWERS`, how columns are
+    meant that can be read in two ways."""
     said_by: Mapped[str] = mapped_column(String(64))
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     approved_by: Mapped[str | None] = mapped_column(String(64))
@@ -47,28 +53,89 @@ class MappingRow(Base):
 
     @property
     def renamed(self) -> str:
-        """The columns that are called otherwise, in words."""
-        return _renamed(self.columns)
+        """The columns that are called otherwise, in words, and the answers."""
+        answers = self.columns.get(ANSWERS, {})
+        words = [_renamed(columns_of(self.columns)), *(f"{name}: {said}" for name, said in answers.items())]
+        return ", ".join(filter(None, words))
+
+    @property
+    def said(self) -> str:
+        """By whom and when it was said."""
+        words = f"by {self.said_by} on {self.created:%Y-%m-%d} for files with these columns"
+        if self.for_all:
+            words += f" and approved for all by {self.approved_by}" if self.approved_by else " of all users"
+        return words
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A detector, and for each of its columns the file's."""
+    """A detector, and for each of its columns the file's, or what it is made of."""
 
     detector: str
-    columns: dict[str, str]
+    columns: Given[str, str | Composition]
     said: str = "for this file"
     """By whom and when it was said, if for an earlier file."""
+    of_this_file: bool = False
+    """Whether it was said of the very file, which the cells then can't contradict."""
 
     @property
-    def aliases(self) -> tuple[tuple[str, str], ...]:
-        """As a contract takes them."""
-        return tuple(self.columns.items())
+    def as_json(self) -> dict[str, Any]:
+        """The columns as JSON types."""
+        return {
+            ours: theirs.as_dict if isinstance(theirs, Composition) else theirs
+            for ours, theirs in self.columns.items()
+        }
+
+    @property
+    def renames(self) -> bool:
+        """Whether any column is called otherwise than the detector calls it, or made of several."""
+        return any(
+            isinstance(theirs, Composition) or normalise(theirs) != normalise(ours)
+            for ours, theirs in self.columns.items()
+        )
 
     @property
     def note(self) -> str:
         """What a user is told of it, on the result."""
-        return f"The file's columns were mapped as was said {self.said}: {_renamed(self.columns)}."
+        return f"The file's columns were mapped as was said {self.said}: {_renamed(self.columns) or 'by their names'}."
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How columns are meant that can be read in two ways, as it was said of an earlier file."""
+
+    answers: Given[str, str]
+    said: str
+    """By whom and when."""
+    words: str = ""
+    """What it means."""
+
+    def to(self, questions: Sequence[Question]) -> Answered | None:
+        """The answers to some questions, all of them and each one of those that a file's cells leave open; ``None``
+        where it must be asked.
+        """
+        chosen: dict[str, str] = {}
+        words = []
+        for question in questions:
+            fitting = [one for one in question.readings if one.answer == self.answers.get(question.option)]
+            if not fitting:
+                return None
+            chosen[question.option] = fitting[0].answer
+            words.append(f"{question.column}: {fitting[0].words}")
+        return Answered(chosen, self.said, ", ".join(words))
+
+
+def columns_of(found: Given[str, Any]) -> dict[str, str | Composition]:
+    """The columns that :attr:`Mapping.as_json` gave.
+
+    Raises:
+        BadParts: some make no value together.
+    """
+    return {
+        ours: Composition.of(theirs) if isinstance(theirs, dict) else str(theirs)
+        for ours, theirs in found.items()
+        if ours != ANSWERS
+    }
 
 
 class Mappings:
@@ -79,29 +146,65 @@ class Mappings:
 
     def recall(self, header: Sequence[str], owner: str) -> Mapping | None:
         """What a user said for a file with these columns, in whatever order, or else what holds for all."""
+        row = self._row(header, owner, lambda each: bool(columns_of(each.columns)))
+        return None if row is None else Mapping(row.detector, columns_of(row.columns), row.said)
+
+    def recall_answers(self, header: Sequence[str], owner: str) -> Answered | None:
+        """What a user answered for a file with these columns, or else what holds for all."""
+        row = self._row(header, owner, lambda each: bool(each.columns.get(ANSWERS)))
+        return None if row is None else Answered(row.columns[ANSWERS], row.said)
+
+    def has_own(self, header: Sequence[str], owner: str) -> bool:
+        """Whether a user has said something for files with these columns."""
         with self._database.read() as session:
-            row = session.get(MappingRow, (mark(header), _key(owner))) or session.get(
-                MappingRow, (mark(header), EVERYBODY)
-            )
-        if row is None:
-            return None
-        said = f"by {row.said_by} on {row.created:%Y-%m-%d} for files with these columns"
-        if row.for_all:
-            said += f" and approved for all by {row.approved_by}" if row.approved_by else " of all users"
-        return Mapping(row.detector, dict(row.columns), said)
+            return session.get(MappingRow, (mark(header), _key(owner))) is not None
+
+    def _row(
+        self, header: Sequence[str], owner: str, holds: Callable[[MappingRow], bool]
+    ) -> MappingRow | None:
+        with self._database.read() as session:
+            for whose in (_key(owner), EVERYBODY):
+                row = session.get(MappingRow, (mark(header), whose))
+                if row is not None and holds(row):
+                    return row
+        return None
 
     def remember(self, header: Sequence[str], mapping: Mapping, owner: str) -> None:
-        """Keep a mapping for a user's own files; one that the user said for these columns before is replaced."""
-        row = MappingRow(
-            header=mark(header),
-            owner=_key(owner),
-            detector=mapping.detector,
-            columns=mapping.columns,
-            said_by=owner,
-            created=now(),
+        """Keep a mapping for a user's own files; one that the user said for these columns before is replaced, and the
+        answers to questions stay.
+        """
+        self._keep(header, owner, mapping.detector, lambda before: {**_answers(before), **mapping.as_json})
+
+    def remember_answers(
+        self, header: Sequence[str], detector: str, answers: Given[str, str], owner: str
+    ) -> None:
+        """Keep answers for a user's own files, beside earlier ones to other questions."""
+        self._keep(
+            header,
+            owner,
+            detector,
+            lambda before: {**before, ANSWERS: {**before.get(ANSWERS, {}), **answers}},
         )
+
+    def _keep(
+        self,
+        header: Sequence[str],
+        owner: str,
+        detector: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
         with self._database.write() as session:
-            session.merge(row)
+            before = session.get(MappingRow, (mark(header), _key(owner)))
+            session.merge(
+                MappingRow(
+                    header=mark(header),
+                    owner=_key(owner),
+                    detector=detector,
+                    columns=change({} if before is None else dict(before.columns)),
+                    said_by=owner,
+                    created=now(),
+                )
+            )
 
     def forget(self, header: Sequence[str], owner: str) -> None:
         """Drop what a user said for these columns; what holds for all stays."""
@@ -162,5 +265,13 @@ def _key(owner: str) -> str:
     return owner.casefold()
 
 
-def _renamed(columns: dict[str, str]) -> str:
-    return ", ".join(f"{theirs} as {ours}" for ours, theirs in columns.items() if ours != theirs)
+def _answers(columns: dict[str, Any]) -> dict[str, Any]:
+    return {ANSWERS: columns[ANSWERS]} if ANSWERS in columns else {}
+
+
+def _renamed(columns: Given[str, str | Composition]) -> str:
+    return ", ".join(
+        f"{theirs.words if isinstance(theirs, Composition) else theirs} as {ours}"
+        for ours, theirs in columns.items()
+        if ours != theirs
+    )

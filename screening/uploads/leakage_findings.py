@@ -78,13 +78,13 @@ class Labelled:
 
 def extra(contract: ColumnContract, header: Sequence[str]) -> list[int]:
     """Where the columns stand that a detector doesn't need and that have a name."""
-    needed = set(contract.match(header).values())
+    needed = contract.needed(header)
     return [place for place, name in enumerate(header) if place not in needed and name.strip()]
 
 
 def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) -> Iterator[Suspect]:
     """Those that the detector needs first, then the others. ``still_wanted`` may raise to stop."""
-    theirs = dict(given.contract.aliases)
+    theirs = {**dict(given.contract.aliases), **{name: made.words for name, made in given.contract.composed}}
     for place, column in enumerate(given.contract.parts()):
         compared = given.enough and column.role is not Role.TIME
         telling = (column.kind, given.values[:, place], given.label) if compared else None

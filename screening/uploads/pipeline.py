@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping as Given
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -11,22 +12,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.columns.matching import named_share
-from screening.detectors.states import State, trial_note
 from screening.detectors.vectorizer import Inputs, Seen
-from screening.errors import BadFile, BadTransaction, CellProblem, ColumnsMissing
+from screening.errors import BadFile, BadTransaction, CellProblem
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.scoring import drift, metrics, reason_codes, thresholds
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
+from screening.uploads.detector_choice import Choice
 from screening.uploads.reading import Reader, check_sign
 from screening.uploads.upload_folder import Folder
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
     from screening.detectors.registry import Detectors
-    from screening.intake import Batch, Forms
+    from screening.intake import Batch, Forms, Words
     from screening.ledger.history import Context
     from screening.uploads.column_mappings import Mapping
 
@@ -66,6 +66,8 @@ class _Collected:
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
+    sign_told: bool = False
+    words: Given[str, Words] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,66 +105,6 @@ class _Rows:
             first,
             len(kept),
         )
-
-
-class Choice:
-    """Which detector takes a file, and which of the file's columns are its: known once the header is read."""
-
-    def __init__(
-        self,
-        detectors: Detectors,
-        wanted: str | None,
-        recall: Callable[[list[str]], Mapping | None],
-        on_choice: Callable[[Detector], None] = lambda _detector: None,
-    ) -> None:
-        self._detectors, self._wanted, self._recall, self._on_choice = detectors, wanted, recall, on_choice
-        self.detector: Detector
-        self.contract: ColumnContract
-        self.header: list[str] = []
-        self.mapping: Mapping | None = None
-        """What was said of the columns, where they aren't called as the detector calls them."""
-
-    def __call__(self, header: list[str]) -> ColumnContract:
-        """The contract to read the file by.
-
-        Raises:
-            BadFile: no detector takes a file of these columns.
-        """
-        self.header = header
-        try:
-            self.detector = self._detectors.choose(header, self._wanted)
-            self.contract = self.detector.contract
-        except ColumnsMissing:
-            self.mapping = self._usable(self._recall(header))
-            if self.mapping is None or self._wanted not in (None, self.mapping.detector):
-                if (
-                    self._wanted is None
-                ):  # what is missing is told of the detector that the file seems to be for
-                    self._nearest(header).contract.match(header)
-                raise
-            self.detector = self._detectors.get(self.mapping.detector)
-            self.contract = replace(self.detector.contract, aliases=self.mapping.aliases)
-        self._on_choice(self.detector)
-        return self.contract
-
-    def _nearest(self, header: list[str]) -> Detector:
-        """The detector with the largest share of columns that a header seems to name, the default one if none does."""
-        return max(self._detectors.offered(), key=lambda each: named_share(header, each.contract.columns))
-
-    def _usable(self, mapping: Mapping | None) -> Mapping | None:
-        """The mapping, if its detector was asked for or may be chosen without that."""
-        if mapping is None or mapping.detector == self._wanted:
-            return mapping
-        return mapping if mapping.detector in {one.name for one in self._detectors.offered()} else None
-
-    @property
-    def notes(self) -> list[str]:
-        """What a user is told of it."""
-        on_trial = self._detectors.standing(self.detector.name).state is State.TRIAL
-        return [
-            *([trial_note(self.detector.name)] if on_trial else []),
-            *([] if self.mapping is None else [self.mapping.note]),
-        ]
 
 
 def screen(
@@ -237,17 +179,24 @@ class _Line:
                 answers=self.answers,
             ):
                 _keep(batch, choice.contract, collected)
+                if len(collected.amount) == 1:
+                    self._signs(choice, collected)  # it is asked before anything is scored
                 if choice.detector.vectorizer.looks_back:
                     waiting.append(batch)
                 else:
                     _score(_Rows.of([batch]), partial(scoring, detector=choice.detector), collected)
                 self.on_batch(stream.taken)
+            collected.notes += choice.check_words(collected.words)
             if collected.amount:
-                collected.notes += check_sign(choice.detector, np.concatenate(collected.amount), self.answers)
+                collected.notes += self._signs(choice, collected)
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
         collected.notes[:0] = choice.notes
         return _conclude(self.folder, choice, self.threshold, collected, plain=forms is None)
+
+    def _signs(self, choice: Choice, collected: _Collected) -> list[str]:
+        amounts = np.concatenate(collected.amount)
+        return check_sign(choice.detector, amounts, self.answers, told=collected.sign_told)
 
     def _score_whole(
         self,
@@ -276,6 +225,7 @@ def _told(rows: int, whose: str) -> str:
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
     collected.offsets.append(batch.offsets)
+    collected.sign_told, collected.words = batch.sign_told, batch.words
     step = EVERY if len(batch) >= MANY else 1
     collected.sampled.append(batch.transactions.values[np.flatnonzero(~batch.bad)[::step]])
     collected.set_aside += int(batch.bad.sum())
@@ -345,6 +295,7 @@ def _conclude(
         "set_aside": [asdict(problem) for problem in collected.problems],
         "drift": moved,
         "columns": dict(choice.contract.aliases),
+        "composed": {name: made.as_dict for name, made in choice.contract.composed},
         "plain": plain,
     }
     results.save_words(folder, explained, meta)

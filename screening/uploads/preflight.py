@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from collections.abc import Mapping as Given
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +20,16 @@ from screening.errors import CellProblem, NotFound
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.scoring import drift
+from screening.uploads.detector_choice import Choice
 from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
-from screening.uploads.pipeline import MOST_LISTED, Choice
+from screening.uploads.pipeline import MOST_LISTED
 from screening.uploads.reading import Reader, check_sign
 from screening.uploads.sampling import Rows, Spread
 from screening.uploads.upload_folder import Folder
 
 if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
-    from screening.intake import Batch, Forms
+    from screening.intake import Batch, Forms, Words
     from screening.transactions.schema import ColumnContract
     from screening.uploads.column_mappings import Mapping
 
@@ -66,6 +68,8 @@ class _Read:
     notes: list[str] = field(default_factory=list)
 
     amount: list[NDArray[np.float64]] = field(default_factory=list)
+    sign_told: bool = False
+    words: Given[str, Words] = field(default_factory=dict)
 
     def keep(self, batch: Batch, contract: ColumnContract) -> None:
         if contract.amount is not None:
@@ -76,6 +80,7 @@ class _Read:
         self.sample.add(rows[good], values[good])
         fraud = good[:0] if batch.labels is None else good[batch.labels[good] == 1]
         self.frauds.add(rows[fraud], values[fraud])
+        self.sign_told, self.words = batch.sign_told, batch.words
         self.offsets.append(batch.offsets)
         self.hashes.append(row_hashes(values))
         self.bad.append(batch.bad)
@@ -130,8 +135,11 @@ def check(
             ):
                 read.keep(batch, choice.contract)
                 on_batch(stream.taken)
+            read.notes += choice.check_words(read.words)
             if read.amount:
-                read.notes += check_sign(choice.detector, np.concatenate(read.amount), answers)
+                read.notes += check_sign(
+                    choice.detector, np.concatenate(read.amount), answers, told=read.sign_told
+                )
             return choice, read, _report(folder, choice, read, lambda: on_batch(stream.taken))
 
     choice, read, report = reader.settled(read_with)
@@ -142,7 +150,7 @@ def check(
         fingerprint=choice.detector.fingerprint,
         rows=len(bad),
         set_aside=int(bad.sum()),
-        mapping=None if choice.mapping is None else choice.mapping.columns,
+        mapping=None if choice.mapping is None else choice.mapping.as_json,
         notes=[*choice.detector.warnings, *choice.notes, *read.notes],
     )
 

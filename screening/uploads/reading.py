@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import Question, Reading, Undecided
-from screening.intake import NOTHING_SAID, Answers, Forms, Kind, look_over, settled
+from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, look_over, settled
 from screening.transactions.schema import ColumnContract
 from screening.uploads.upload_folder import Folder
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from screening.detectors.detector import Detector
 
 EXAMPLES = 5
+FEW_REFUNDS = 0.2
+"""The share of amounts up to which negative ones are taken for refunds; of more it may be the other way round."""
 Outcome = TypeVar("Outcome")
 
 
@@ -27,7 +29,7 @@ class Reader:
 
     folder: Folder
     kind: Kind
-    choose: Callable[[], Callable[[list[str]], ColumnContract]]
+    choose: Callable[[], Callable[[Head], ColumnContract]]
     """Makes what picks the contract by the header."""
     answers: Answers = NOTHING_SAID
     waiting: Callable[[], None] = lambda: None
@@ -48,18 +50,22 @@ class Reader:
         )
 
 
-def check_sign(detector: Detector, amounts: NDArray[np.float64], answers: Answers) -> list[str]:
-    """Ask about amounts that are mostly negative where those of the training never were; note some that are.
+def check_sign(
+    detector: Detector, amounts: NDArray[np.float64], answers: Answers, *, told: bool
+) -> list[str]:
+    """Ask which sign is an expense where many amounts are negative and those of the training never were; note a few.
 
-    Banks write what leaves an account as negative, detectors learn what is paid as positive.
+    Banks write what leaves an account as negative, detectors learn what is paid as positive. Where the file says itself
+    which way the money went, there is nothing to ask.
 
     Args:
         detector: whose training data they are held against.
         amounts: (rows,), NaN where a row is set aside.
         answers: what was said of the file.
+        told: whether the file says it, by DR and CR or by another column.
 
     Raises:
-        Undecided: most are negative, and nothing was said of it.
+        Undecided: many are negative, and nothing was said of it.
     """
     name = detector.contract.amount
     known = None if detector.card is None or name is None else detector.card.columns.get(name)
@@ -68,7 +74,7 @@ def check_sign(detector: Detector, amounts: NDArray[np.float64], answers: Answer
     negative = int((amounts < 0).sum())
     if not negative or answers.sign is not None:
         return []
-    if negative <= int((amounts > 0).sum()):
+    if told or negative <= FEW_REFUNDS * int((amounts != 0).sum()):
         return [
             (
                 f"{negative:,} amounts are negative; the detector's training data had none: their probabilities are "
@@ -88,7 +94,7 @@ def check_sign(detector: Detector, amounts: NDArray[np.float64], answers: Answer
             )
             for answer, words in (
                 ("turn", "what leaves the account is negative"),
-                ("keep", "read as it stands"),
+                ("keep", "what leaves the account is positive, and negative ones are refunds"),
             )
         ),
     )
@@ -96,6 +102,6 @@ def check_sign(detector: Detector, amounts: NDArray[np.float64], answers: Answer
         question.words + " The detector learned from amounts that are never negative.",
         where=f"column {name}",
         remedy="Say which one is meant; on the command line with --sign turn (what leaves the account is negative) "
-        "or --sign keep (read as it stands).",
+        "or --sign keep (it is positive, and negative ones are refunds).",
         questions=(question,),
     )

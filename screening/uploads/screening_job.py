@@ -14,15 +14,17 @@ from screening.infra.audit_log import AuditLog
 from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
 from screening.intake import Answers, Kind
+from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
 from screening.ledger.velocity.state import Velocity
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import card_tokens, deletion, preflight
-from screening.uploads.column_mappings import Mapping, Mappings
+from screening.uploads.column_mappings import Answered, Mapping, Mappings, columns_of
+from screening.uploads.detector_choice import Choice
 from screening.uploads.history_policy import HistoryPolicy
-from screening.uploads.pipeline import Choice, Found, screen
+from screening.uploads.pipeline import Found, screen
 from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
 from screening.uploads.upload_folder import Abandoned, Folder
@@ -83,9 +85,11 @@ class ScreeningJob:
             raise self._left(job, folder) from None
 
     def _outcome(self, job: Screening, folder: Folder, lease: Lease) -> dict[str, Any]:
-        """Screen or check the file; where it holds card numbers, once more with tokens if somebody agreed to them."""
+        """Screen or check the file; once more where what it leaves open was answered for one like it, or with tokens
+        where it holds card numbers and somebody agreed to them.
+        """
         try:
-            return _Run(self, job, folder, lease).outcome()
+            return self._answered(job, folder, lease)
         except ScreeningError as problem:
             if (
                 not isinstance(problem, (CardNumbersFound, ColumnsMissing, Undecided))
@@ -97,7 +101,31 @@ class ScreeningJob:
                 raise
             if not found.agreed:
                 raise card_tokens.asked(found.replaced) from None
-        return _Run(self, job, folder, lease).outcome()
+        return self._answered(job, folder, lease)
+
+    def _answered(self, job: Screening, folder: Folder, lease: Lease) -> dict[str, Any]:
+        """Screen or check the file; what it leaves open is taken from what its owner answered for files like it.
+
+        An answer counts only where this file's cells can be read so: else it is asked anew.
+        """
+        said, notes = dict(job.answers or {}), list[str]()
+        while True:
+            try:
+                found = _Run(self, job, folder, lease, said).outcome()
+            except Undecided as problem:
+                known = self._remembered(job, folder, problem)
+                if known is None or not known.answers.keys() - said.keys():
+                    raise
+                said = {**known.answers, **said}
+                notes.append(f"Read as was said {known.said}: {known.words}.")
+            else:
+                return {**found, "notes": [*notes, *found["notes"]]}
+
+    def _remembered(self, job: Screening, folder: Folder, problem: Undecided) -> Answered | None:
+        """What was answered for files like this one, as far as it is asked and this file's cells can be read so."""
+        header, _ = preview(folder.input, folder.kind(job.kind), 1, scratch=folder.path)
+        known = Mappings(self.queue.database).recall_answers(header, job.owner)
+        return None if known is None else known.to(problem.questions)
 
     def _without_cards(
         self, job: Screening, folder: Folder, lease: Lease, problem: ScreeningError
@@ -177,7 +205,7 @@ class ScreeningJob:
         """Return what gives the mapping of a header: what the user said of this file, or what was said of its like."""
         said = job.mapping
         if said is not None:
-            return lambda _header: Mapping(str(job.wanted_detector), said)
+            return lambda _header: Mapping(str(job.wanted_detector), columns_of(said), of_this_file=True)
         mappings = Mappings(self.queue.database)
         return lambda header: mappings.recall(header, job.owner)
 
@@ -223,8 +251,11 @@ class _Tokenized:
 class _Run:
     """One attempt at one file."""
 
-    def __init__(self, handler: ScreeningJob, job: Screening, folder: Folder, lease: Lease) -> None:
+    def __init__(
+        self, handler: ScreeningJob, job: Screening, folder: Folder, lease: Lease, said: dict[str, str]
+    ) -> None:
         self._handler, self._job, self._folder, self._lease = handler, job, folder, lease
+        self._answers = Answers.of(said)
         self._size = job.size
         self._key = job.history_key
 
@@ -239,7 +270,7 @@ class _Run:
             wanted=self._job.wanted_detector,
             on_batch=self._on_batch,
             recall=self._handler.recall_for(self._job),
-            answers=Answers.of(self._job.answers or {}),
+            answers=self._answers,
         )
         return {"state": CHECKED, **self._values(found)}
 
@@ -258,7 +289,7 @@ class _Run:
             recall=self._handler.recall_for(self._job),
             on_choice=self._on_choice,
             probabilities=self._handler.probabilities,
-            answers=Answers.of(self._job.answers or {}),
+            answers=self._answers,
         )
         return {"state": DONE, **self._values(found)}
 

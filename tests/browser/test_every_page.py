@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,8 @@ INSIDE = (
     "/detectors/new",
     "COLUMNS",
     "TRAINING",
+    "MAPPING",
+    "QUESTIONS",
 )
 EVERY = (*OPEN, *INSIDE)
 CONTRAST = (ROOT / "tests" / "browser" / "contrast.js").read_text(encoding="utf-8")
@@ -61,6 +65,8 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     watched.page.get_by_role("button", name="Train the detector").click()
     found["TRAINING"] = watched.page.url
     watched.page.get_by_text("Change the columns").wait_for(timeout=60_000)
+    folder = tmp_path_factory.mktemp("asked")
+    found["MAPPING"], found["QUESTIONS"] = ask(watched, statement(folder)), ask(watched, signs(folder))
     watched.open("/admin/keys")
     watched.page.get_by_label("Name").fill("for looks")
     watched.page.get_by_role("button", name="Make the key").click()
@@ -68,6 +74,40 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     found["KEY"] = watched.page.url
     watched.page.context.close()
     return {name: url.removeprefix(site.url) for name, url in found.items()}
+
+
+def statement(folder: Path) -> Path:
+    """A bank's statement: the time in two columns, the amount in two, under names of its own."""
+    rows = [
+        f"{day:02}.01.2025;07:30;{500 + day % 6};{30 + day % 5};{day * 7},5;;Payment no. {day} in the shop"
+        if day % 3
+        else f"{day:02}.01.2025;18:45;{500 + day % 6};{30 + day % 5};;{day},25;Salary"
+        for day in range(1, 31)
+    ]
+    file = folder / "statement of a long month.csv"
+    names = "Buchungstag;Uhrzeit;Kundennummer;Terminal of the payment in the shop;Soll;Haben;Verwendungszweck"
+    file.write_text("\n".join([names, *rows, ""]), encoding="utf-8")
+    return file
+
+
+def signs(folder: Path) -> Path:
+    """Payments whose amounts are negative, as banks write what leaves an account."""
+    rows = [f"2025-01-{day:02} 07:30:44,50{day % 6},3{day % 5},-{day * 7}.5" for day in range(1, 31)]
+    file = folder / "signs.csv"
+    names = "TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT"
+    file.write_text("\n".join([names, *rows, ""]), encoding="utf-8")
+    return file
+
+
+def ask(watched: Watched, file: Path) -> str:
+    """Send a file of which something must be said; gives the address of the page where that is done."""
+    watched.open("/upload")
+    watched.page.set_input_files("#file", file)
+    watched.page.click("#send")
+    watched.page.locator("#error a.btn, #errors a.btn").first.click()
+    watched.page.wait_for_url(re.compile("/(mapping|questions)$"))
+    url: str = watched.page.url
+    return url
 
 
 def visit(clerk: Watched, path: str, made: dict[str, str]) -> Any:

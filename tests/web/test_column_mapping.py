@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 
@@ -138,3 +139,95 @@ def test_a_long_name_is_cut_and_a_number_of_a_card_in_one_is_not_shown(
     assert "4111" not in shown
     assert "S" * 40 not in shown
     assert "S" * 39 + "…" in shown
+
+
+HEADER = "TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,"
+
+
+def statement(names: str, *amounts: str) -> bytes:
+    """Payments with the amount in other columns."""
+    rows = [f"2025-01-{day:02} 07:30:44,50{day % 3},31,{amounts[day % len(amounts)]}" for day in range(1, 29)]
+    return "\n".join([HEADER + names, *rows, ""]).encode()
+
+
+def waiting(analyst: Person, content: bytes) -> tuple[str, str]:
+    """Send a file that waits for its mapping; gives the address of the page, and the page."""
+    answer = analyst.upload(content, may_map="1")
+    assert answer.status_code == 400
+    (link,) = set(re.findall(r'href="(/results/\w+/mapping)"', answer.get_data(as_text=True)))
+    return link, html.unescape(analyst.client.get(link).get_data(as_text=True))
+
+
+def map_amount(analyst: Person, link: str, value: str, **parts: str) -> str:
+    names = ("TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID")
+    sent = {f"column-{place}": name for place, name in enumerate(names)}
+    chosen = {"csrf_token": analyst.token(link), "detector": "payments", **sent, "column-3": value, **parts}
+    return analyst.client.post(link, data=chosen)
+
+
+def test_an_amount_that_may_be_two_columns_is_shown_each_way_and_chosen(
+    analyst: Person, worker: Worker, services: Services
+) -> None:
+    content = statement("TX_AMOUNT,grade", "12.5,D", "99,C", "7,D", "1070,D", "3,C")
+    link, page = waiting(analyst, content)
+    assert "grade may belong to TX_AMOUNT, which isn't certain" in page
+    assert "TX_AMOUNT = TX_AMOUNT alone" in page
+    assert "TX_AMOUNT = TX_AMOUNT, signed by grade" in page
+    assert page.count("<dt><code>99") == 2
+    assert "<dt><code>99 | C</code></dt><dd>-99</dd>" in page
+    (value,) = re.findall(r'<option value="(\{[^>]*\})"', page)
+    location = map_amount(analyst, link, value).headers["Location"]
+    assert done(services, location.rsplit("/", 1)[1])
+    page = analyst.client.get(location).get_data(as_text=True)
+    assert "TX_AMOUNT was made of TX_AMOUNT, positive where grade says debit" in page
+    later = analyst.client.get(analyst.upload(content).headers["Location"]).get_data(as_text=True)
+    assert "TX_AMOUNT and grade as TX_AMOUNT" in later
+    assert "/mapping/forget" in later
+    other = statement("TX_AMOUNT,grade", "12.5,A", "99,C", "7,B", "1070,D", "3,C")
+    link, page = waiting(analyst, other)
+    refused = analyst.client.get(link.removesuffix("/mapping")).get_data(as_text=True)
+    assert "this file contradicts it: grade" in html.unescape(refused)
+    assert "Forget what I said" in page
+
+
+def test_a_word_far_below_the_first_rows_is_shown_as_a_guess(
+    analyst: Person, worker: Worker, services: Services
+) -> None:
+    header, *rows = statement("TX_AMOUNT,Type", "12.5,D", "99,D").decode().splitlines()
+    later = [row.replace(",D", ",C") for row in rows]
+    content = "\n".join([header, *30 * rows, *later, ""]).encode()
+    link, page = waiting(analyst, content)
+    assert "Type says “D” from row 1 on and “C” from row 841 on: it may belong to TX_AMOUNT" in page
+    assert "A guess: look at it." in page
+    assert "<dt><code>99 | C</code></dt><dd>-99</dd>" in page, "the row that told of it is shown"
+    (value,) = re.findall(r'<option value="(\{[^>]*\})" selected', page)
+    location = map_amount(analyst, link, value).headers["Location"]
+    assert done(services, location.rsplit("/", 1)[1])
+    result = analyst.client.get(location).get_data(as_text=True)
+    assert "TX_AMOUNT was made of TX_AMOUNT, positive where Type says debit" in result
+
+
+def test_parts_are_chosen_one_by_one(analyst: Person, worker: Worker, services: Services) -> None:
+    content = statement("sum_a,sum_b", "12.5,", ",99", "7,", "1070,", ",3")
+    link, page = waiting(analyst, content)
+    assert 'name="part-3-debit"' in page
+    assert 'name="part-0-year"' in page
+    wrong = map_amount(analyst, link, ":parts", **{"part-3-debit": "sum_a"})
+    assert wrong.status_code == 400
+    assert "Choose money that leaves and money that comes in" in wrong.get_data(as_text=True)
+    both = {"part-3-debit": "sum_a", "part-3-credit": "sum_b"}
+    location = map_amount(analyst, link, ":parts", **both).headers["Location"]
+    assert done(services, location.rsplit("/", 1)[1])
+    page = analyst.client.get(location).get_data(as_text=True)
+    assert "made of sum_a (positive: money that leaves) and sum_b (negative)" in page
+
+
+@pytest.mark.parametrize(
+    "value", ["{", "[]", '{"debit": "x"}', '{"date": "sum_a", "time": "sum_b"}', '{"debit": 1, "credit": []}']
+)
+def test_what_makes_no_amount_is_refused(
+    analyst: Person, worker: Worker, services: Services, value: str
+) -> None:
+    link, _ = waiting(analyst, statement("sum_a,sum_b", "12.5,", ",99"))
+    assert map_amount(analyst, link, value).status_code == 400
+    assert services.history.state(link.split("/")[2]) == "failed"

@@ -113,3 +113,43 @@ def test_the_command_line_asks_and_is_answered_by_an_option(app: Flask, tmp_path
     assert "--sign turn" in runner.invoke(args=["screen", str(file)]).output
     assert runner.invoke(args=["screen", str(file), "--sign", "turn"]).exit_code == 0
     assert runner.invoke(args=["screen", str(file), "--sign", "sideways"]).exit_code == 2
+
+
+def test_an_answer_is_remembered_and_taken_where_a_file_leaves_the_same_question_open(
+    analyst: Person, worker: Worker, services: Services
+) -> None:
+    link, _ = asked(analyst, OPEN)
+    location = analyst.client.post(link, data={"csrf_token": analyst.token(link), "dates": "dmy"}).headers[
+        "Location"
+    ]
+    assert done(services, location.rsplit("/", 1)[1])
+    later = analyst.upload(OPEN)
+    assert later.status_code == 303
+    page = analyst.client.get(later.headers["Location"]).get_data(as_text=True)
+    assert "Read as was said by ana on 20" in page
+    assert "TX_DATETIME: day before month" in page
+    clear = table(DAYS, when=lambda day: f"{day:%m/%d/%Y}").encode()
+    page = analyst.client.get(analyst.upload(clear).headers["Location"]).get_data(as_text=True)
+    assert "month before day" in page
+    assert "as was said" not in page
+    digits = table(FEW, when=lambda day: f"{day:%y%m%d}").encode()
+    assert analyst.upload(digits).status_code in (303, 400)
+    forget = re.search(r'action="(/results/\w+/mapping/forget)"', page)
+    assert forget is not None
+    analyst.client.post(forget[1], data={"csrf_token": analyst.token("/upload")})
+    asked(analyst, OPEN)
+
+
+def test_a_sign_that_was_said_is_not_turned_where_the_amounts_are_positive(
+    analyst: Person, worker: Worker, services: Services
+) -> None:
+    link, _ = asked(analyst, NEGATIVE)
+    location = analyst.client.post(link, data={"csrf_token": analyst.token(link), "sign": "turn"}).headers[
+        "Location"
+    ]
+    assert done(services, location.rsplit("/", 1)[1])
+    assert "with the other sign, as was said" in analyst.client.get(
+        analyst.upload(NEGATIVE).headers["Location"]
+    ).get_data(as_text=True)
+    page = analyst.client.get(analyst.upload(table(payments()).encode()).headers["Location"])
+    assert "other sign" not in page.get_data(as_text=True)

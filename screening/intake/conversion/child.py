@@ -17,13 +17,16 @@ from screening.intake.kinds import Kind
 
 
 def main() -> int:
-    """Carry out one order; the exit status is 0, or ``REFUSED`` with the reason on stdout."""
+    """Carry out one order; the exit status is 0, or ``REFUSED`` with the reason on stdout.
+
+    What must be known of the file beside its table is on stdout as well.
+    """
     order: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = Limits(**order["limits"])
     _confine(limits)
     try:
-        _convert(Kind(order["kind"]), Path(order["source"]), Path(order["target"]), limits)
+        since_1904 = _convert(Kind(order["kind"]), Path(order["source"]), Path(order["target"]), limits)
     except BadFile as problem:
         return _refuse(problem)
     except OSError as problem:
@@ -32,6 +35,7 @@ def main() -> int:
         return _refuse(
             TooLarge("The file unpacks to more than is allowed.", remedy="Split it, or send it as .csv.")
         )
+    print(json.dumps({"since_1904": since_1904}))  # noqa: T201  the answer to the parent
     return 0
 
 
@@ -42,15 +46,15 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> None:
+def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> bool:
     if kind is Kind.PARQUET:
         from screening.intake.conversion import parquet
 
         parquet.to_csv(source, target, limits)
-    else:
-        from screening.intake.conversion import workbook
+        return False
+    from screening.intake.conversion import workbook
 
-        workbook.to_csv(source, target, kind, limits)
+    return workbook.to_csv(source, target, kind, limits)
 
 
 def _refuse(problem: BadFile) -> int:

@@ -33,8 +33,8 @@ REFUSED = 3
 
 def convert(
     source: Path, kind: Kind, target: Path, limits: Limits, waiting: Callable[[], None] = lambda: None
-) -> None:
-    """Write ``source`` as canonical CSV to ``target``.
+) -> bool:
+    """Write ``source`` as canonical CSV to ``target``; give whether it is a workbook that counts its days from 1904.
 
     ``waiting`` is called again and again while the child works. It may raise to leave: the child is gone then.
 
@@ -53,6 +53,7 @@ def convert(
             f"The file is damaged, or takes more than {limits.child_memory // MEGABYTE} MB of memory to read.",
             remedy="Save it as .csv and send that.",
         )
+    return bool(json.loads(said)["since_1904"])
 
 
 def _run(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[int, bytes]:

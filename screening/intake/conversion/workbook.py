@@ -10,7 +10,7 @@ from typing import Any
 
 from screening.errors import BadFile
 from screening.intake.batch import Limits
-from screening.intake.conversion.zip_contents import check_workbook
+from screening.intake.conversion.zip_contents import check_workbook, counts_from_1904
 from screening.intake.formulas import csv_text
 from screening.intake.kinds import Kind
 
@@ -24,8 +24,10 @@ MOST_NAMED = 5
 ROWS_AT_ONCE = 1000
 
 
-def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
+def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> bool:
     """Write the one sheet with data as CSV; numbers so that they read back exactly.
+
+    Gives whether the workbook counts its days from 1904: numbers that aren't dates by their format may be days, too.
 
     Raises:
         BadFile: it is damaged, encrypted, no workbook, has no sheet or several with data, or formulas without
@@ -61,6 +63,7 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> None:
         rows = _rows(shown, first_column)
         while some := list(islice(rows, ROWS_AT_ONCE)):
             out.write(csv_text(some))
+    return counts_from_1904(source, kind)
 
 
 def _with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str, str]) -> Iterator[list[Any]]:

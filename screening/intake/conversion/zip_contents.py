@@ -10,6 +10,7 @@ from pathlib import Path
 
 from screening.errors import BadFile
 from screening.intake.batch import MEGABYTE, Limits
+from screening.intake.kinds import Kind
 from screening.intake.streams import check_growth
 
 ENTRIES = 10_000
@@ -24,6 +25,12 @@ _UNCALCULATED = re.compile(
 _ERROR = re.compile(
     rb"<c\b([^<>]*+)>\s*+(?:<f\b[^<>]*+>(?:(?<=/>)|(?<!/>)[^<]*+</f>)\s*+)?+<v>(#[^<>]{1,12}+)</v>"
 )
+_SINCE_1904 = re.compile(
+    rb"<(?:\w+:)?workbookPr\b[^<>]*\bdate1904\s*=\s*[\"'](?:1|true|on)[\"']", re.IGNORECASE
+)
+_OLD_1904 = b"\x22\x00\x02\x00\x01\x00\x0e\x00\x02\x00"
+"""Of an old workbook: the record Date1904, which is set, and the head of the record that always follows it ([MS-XLS]
+2.1.7.20.3)."""
 MOST_ERRORS = 100_000
 _PLACE = re.compile(rb'\br="([A-Z]{1,3}[0-9]{1,7})"')
 
@@ -50,6 +57,14 @@ def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
             "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
         ) from None
     return errors
+
+
+def counts_from_1904(source: Path, kind: Kind) -> bool:
+    """Whether a workbook that was checked counts its days from 1904, as those of the first Macs do."""
+    if kind is Kind.XLS:
+        return _OLD_1904 in source.read_bytes()
+    with zipfile.ZipFile(source) as archive, archive.open("xl/workbook.xml") as book:
+        return _SINCE_1904.search(book.read(MEGABYTE)) is not None
 
 
 def _check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> None:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from screening.cards.evidence import CardColumns
 from screening.cards.finding import LEAST
 from screening.cards.issuers import SHORTEST
+from screening.intake.text.arrow_table import texts
 from screening.intake.text.parse import Layout, sampled
 from screening.intake.text.records import Block
-from screening.intake.text.text_columns import text_columns
 from screening.transactions.schema import CellKind, Matrix
 
 MOST_LOOKED_AT = 256
@@ -55,13 +55,13 @@ class CardWatch:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        pairs = list(zip(layout.positions, layout.contract.parts(), strict=True))
-        known = {at for at, column in pairs if column.kind is not CellKind.TEXT}
-        self._numbers = [
-            (index, at) for index, (at, column) in enumerate(pairs) if column.kind is CellKind.NUMBER
-        ]
-        texts = [at for at in range(len(layout.header)) if at not in known and at != layout.label]
-        self.columns = CardColumns(layout.header, texts)
+        whole = [source for source in layout.sources if source.part is None]
+        known = {source.place for source in whole if source.kind is not CellKind.TEXT}
+        self._numbers = [(source.column, source.place) for source in whole if source.kind is CellKind.NUMBER]
+        others = [at for at in range(len(layout.header)) if at not in known and at != layout.label]
+        self.columns = CardColumns(
+            layout.header, others
+        )  # parts, too: what they make doesn't show their size
 
     def look(
         self, block: Block, stops: NDArray[np.int64], first_row: int, values: Matrix, *, damaged: bool
@@ -91,7 +91,7 @@ def take(
     columns: CardColumns, block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int
 ) -> None:
     """Take the cells of a block into account; ``first_row`` is the number of its first record, from 1."""
-    found = text_columns(block, layout.delimiter, len(layout.header), columns.watched)
+    found = texts(block, layout.delimiter, len(layout.header), columns.watched)
     if found is None:
         columns.add_rows(sampled(block.data, stops, layout.delimiter, SAMPLE))
         return

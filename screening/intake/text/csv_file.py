@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 from screening.cards.masking import masked
 from screening.errors import BadFile, ScreeningError
 from screening.intake import streams
-from screening.intake.batch import Batch, Limits
+from screening.intake.batch import FIRST_ROWS, Batch, Head, Limits
 from screening.intake.forms import FEW, NumberEvidence
 from screening.intake.numbers import Writing
 from screening.intake.text import dialect
@@ -26,9 +30,11 @@ from screening.intake.text.records import Block, Marks, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.typed_cells import readers_of
+from screening.intake.text.word_watch import WordWatch
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
+from screening.transactions.sources import sources_of
 
-Choose = Callable[[list[str]], ColumnContract]
+Choose = Callable[[Head], ColumnContract]
 BOM = b"\xef\xbb\xbf"
 SETTLING_ROWS = 500
 """Rows of a block that are looked at first for an amount that settles what a point is."""
@@ -85,7 +91,7 @@ def open_table(
         )
     first = head[start:stop]
     table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
-    layout = _layout(table, choose)
+    layout = _layout(table, choose, lambda: _first_rows(head[stop:], table.delimiter))
     copied = copied or layout.delimiter != "," or bool(skipped + above)
     return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop), lines)
 
@@ -98,19 +104,27 @@ def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
         count = max(count - len(piece), 0)
 
 
-def _layout(table: dialect.Dialect, choose: Choose) -> Layout:
+def _first_rows(data: bytes, delimiter: str) -> list[list[str]]:
+    """The cells of the first records; the last one is left out where it may go on."""
+    reader = csv.reader(io.StringIO(streams.readable(data), newline=""), delimiter=delimiter)
+    found = []
+    with suppress(csv.Error):  # it is refused, with the row, when it is read
+        found = list(islice(reader, FIRST_ROWS + 1))
+    return found[:FIRST_ROWS] if len(found) > FIRST_ROWS or data.endswith(b"\n") else found[:-1] or found
+
+
+def _layout(table: dialect.Dialect, choose: Choose, rows: Callable[[], list[list[str]]]) -> Layout:
     try:
-        contract = choose(table.header)
-        places = contract.match(table.header)
+        contract = choose(Head(table.header, rows)).made(table.header)
+        places, sources = contract.match(table.header), sources_of(contract, table.header)
     except ScreeningError as problem:
         problem.what = masked(
             problem.what
         )  # a file without a header may show a card number where names should be
         raise
     label = places.get(contract.label) if contract.label else None
-    positions = tuple(places[name] for name in contract.columns)
-    readers = readers_of(contract)
-    return Layout(contract, tuple(table.header), positions, label, table.delimiter, readers=readers)
+    readers = readers_of(sources)
+    return Layout(contract, tuple(table.header), sources, label, table.delimiter, readers=readers)
 
 
 def read_table(
@@ -146,6 +160,8 @@ class _Reader:
     def __init__(self, opened: Opened, limits: Limits, tally: Tally, forms: Forms | None) -> None:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
         self._forms = forms
+        if forms is None and opened.layout.composed:
+            raise Unsettled  # which parts have a sign, only the whole file tells
         if forms is not None:
             self._layout = replace(opened.layout, readers=forms.readers)
         self._tally = tally
@@ -153,10 +169,12 @@ class _Reader:
         self._text = streams.Text()
         self._label_used = self._layout.label is not None
         self._cards = CardWatch(self._layout)
+        self._words = WordWatch(self._layout)
         self._notes = [] if forms is None else list(forms.notes)
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
         self._doubtful = self._empty = 0
+        self._zones: dict[int, set[bool]] = {}
         self._amount = self._amount_place() if forms is None else None
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
@@ -187,11 +205,10 @@ class _Reader:
     def _amount_place(self) -> int | None:
         """Where the amount stands, while it isn't known whether a lone point in it parts thousands."""
         contract = self._layout.contract
-        return (
-            None
-            if contract.amount is None
-            else self._layout.positions[contract.columns.index(contract.amount)]
-        )
+        if contract.amount is None:
+            return None
+        wanted = contract.columns.index(contract.amount)
+        return next(source.place for source in self._layout.sources if source.column == wanted)
 
     def _look_at_amounts(self, block: Block, stops: NDArray[np.int64], values: Matrix) -> None:
         """Have 1.070 beside 12 looked at as a whole: as plain numbers both would pass.
@@ -217,6 +234,17 @@ class _Reader:
                 self._amount = None
                 return
         if seen.writings[Writing.LONE_POINT]:
+            raise Unsettled
+
+    def _look_at_zones(self, parsed: Parsed) -> None:
+        """Have times with ``Z`` beside times without a zone looked at as a whole.
+
+        Raises:
+            Unsettled: a column has both.
+        """
+        for at, found in parsed.zones.items():
+            self._zones.setdefault(at, set()).update(found)
+        if any(len(found) > 1 for found in self._zones.values()):
             raise Unsettled
 
     def _check_doubtful(self) -> None:
@@ -247,10 +275,12 @@ class _Reader:
         if self._forms is None:
             if parsed.doubtful:
                 raise Unsettled
+            self._look_at_zones(parsed)
             if self._amount is not None:
                 self._look_at_amounts(block, stops, parsed.values)
         self._doubtful += parsed.doubtful
         self._cards.look(block, stops, self._row, parsed.values, damaged=bool(parsed.bad.any()))
+        self._words.look(block, stops, self._row)
         self._tally.add(parsed)
         first_row, offsets = self._row, self._place(block, stops, copy)
         self._row += len(stops)
@@ -270,6 +300,8 @@ class _Reader:
             problems=self._tally.shown(parsed),
             notes=notes,
             bad_frauds=parsed.bad_frauds,
+            sign_told=self._forms is not None and self._forms.sign_told,
+            words=self._words.words,
         )
 
     def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:

@@ -19,10 +19,13 @@ from screening.errors import CellProblem
 from screening.intake import numbers
 from screening.intake.streams import readable
 from screening.intake.text import typed_cells
+from screening.intake.text.arrow_table import read_block
 from screening.intake.text.dialect import cells
 from screening.intake.text.records import Block, Marks, stray_quote
 from screening.intake.text.typed_cells import CellReader
+from screening.transactions.composition import listed
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, normalise
+from screening.transactions.sources import Source, compose
 
 KEPT_PER_ROW = 3
 MOSTLY_BLANK = 0.5
@@ -35,13 +38,19 @@ class Layout:
 
     contract: ColumnContract
     header: tuple[str, ...]
-    positions: tuple[int, ...]
+    sources: tuple[Source, ...]
+    """The columns that are read: one for each of the contract's, or several where that one is composed."""
     label: int | None
     delimiter: str
     fraud: tuple[str, ...] = ()
     """The values of the label that mean fraud; empty for those that everybody uses."""
     readers: tuple[CellReader, ...] | None = None
-    """How each of the contract's columns is read; ``None`` for plain numbers that must all be there."""
+    """How each of the sources is read; ``None`` for plain numbers that must all be there."""
+
+    @property
+    def composed(self) -> list[int]:
+        """The numbers of the contract's columns that are made of several of the file's."""
+        return sorted({source.column for source in self.sources if source.part is not None})
 
     @property
     def decimal(self) -> str:
@@ -65,62 +74,54 @@ class Parsed:
     """Cells that can't be used by the form of their column and mean something by another."""
     bad_frauds: int = 0
     """Rows that can't be used and whose label says fraud."""
+    zones: dict[int, set[bool]] = field(default_factory=dict)
+    """Of columns of times that are read without a form, by their place among the sources: whether zones are said."""
     hopeless: bool = False
     """Whether nothing after the last problem can be told apart."""
 
 
 def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | None:
     """All of a block at once, or ``None`` when anything in it is off."""
-    pa: Any = import_module("pyarrow")  # a heavy import, paid by the first upload and not by the start
-    arrow: Any = import_module("pyarrow.csv")
-
-    names = [str(number) for number in range(len(layout.header))]
-    types: dict[str, Any] = {names[at]: pa.float64() for at in layout.positions}
-    if layout.readers:
-        pairs = zip(layout.positions, layout.readers, strict=True)
-        types = {names[at]: typed_cells.arrow_type(pa, reader) for at, reader in pairs}
+    pa: Any = import_module("pyarrow")
+    readers = layout.readers or (CellReader(),) * len(layout.sources)
+    pairs = zip(layout.sources, readers, strict=True)
+    types = {source.place: typed_cells.arrow_type(pa, reader) for source, reader in pairs}
+    if len(types) < len(layout.sources):  # one column of the file serves twice
+        return None
     if layout.label is not None:
-        types[names[layout.label]] = pa.dictionary(pa.int32(), pa.string())
-    try:
-        table = arrow.read_csv(
-            pa.BufferReader(block.data),
-            read_options=arrow.ReadOptions(
-                column_names=names, block_size=len(block.data) + 1, use_threads=False
-            ),
-            parse_options=arrow.ParseOptions(
-                delimiter=layout.delimiter, newlines_in_values=block.quotes > 0, ignore_empty_lines=False
-            ),
-            convert_options=arrow.ConvertOptions(
-                column_types=types,
-                include_columns=list(types),
-                null_values=sorted(typed_cells.BLANKS) if layout.readers else [],
-                decimal_point=layout.decimal,
-            ),
-        )
-    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        types[layout.label] = pa.dictionary(pa.int32(), pa.string())
+    blanks = sorted(typed_cells.BLANKS) if layout.readers else ()
+    table = read_block(
+        block, layout.delimiter, len(layout.header), types, decimal=layout.decimal, blanks=blanks
+    )
+    if table is None:
         return None
     if table.num_rows != len(stops):  # a lone carriage return ends a row for Arrow and not for us
         return None
     values = _numbers(table, layout)
     if values is None:
         return None
-    labels = None if layout.label is None else _labels(table.column(len(layout.positions)), layout.fraud)
-    return Parsed(values, labels, np.zeros(len(values), bool))
+    labels = None if layout.label is None else _labels(table.column(len(layout.sources)), layout.fraud)
+    zones = {
+        at: typed_cells.zones(table.column(at)) for at, reader in enumerate(readers) if reader.may_mix_zones
+    }
+    return Parsed(values, labels, np.zeros(len(values), bool), zones=zones)
 
 
 def _numbers(table: Any, layout: Layout) -> Matrix | None:
     """The contract's columns of an Arrow table, or ``None`` when one of its cells can't be used."""
     if layout.readers is None:
-        (rows,) = table.select(range(len(layout.positions))).combine_chunks().to_batches()
+        (rows,) = table.select(range(len(layout.sources))).combine_chunks().to_batches()
         values: Matrix = rows.to_tensor(row_major=True).to_numpy()
         return values if _usable(values) else None
-    values = np.empty((table.num_rows, len(layout.positions)))
+    values = np.empty((table.num_rows, len(layout.sources)))
     for index, reader in enumerate(layout.readers):
         column = typed_cells.from_arrow(table.column(index), reader)
         if column is None:
             return None
         values[:, index] = column
-    return values
+    made = compose(layout.contract, layout.sources, values)
+    return None if np.isnan(made[:, layout.composed]).any() else made
 
 
 def exact(block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int, first_line: int) -> Parsed:
@@ -146,12 +147,16 @@ class _Exact:
     def __init__(self, layout: Layout, first_row: int, first_line: int, rows: int) -> None:
         self._layout = layout
         self._row, self._line = first_row, first_line
-        self._names = tuple(layout.header[at].strip() for at in layout.positions)
-        self._readers = layout.readers or (CellReader(),) * len(layout.positions)
+        self._places = [source.place for source in layout.sources]
+        self._names = tuple(layout.header[at].strip() for at in self._places)
+        self._readers = layout.readers or (CellReader(),) * len(layout.sources)
+        self._of_times = [at for at, reader in enumerate(self._readers) if reader.may_mix_zones]
+        self._made = dict(layout.contract.composed)
         self._header = tuple(normalise(name) for name in layout.header)
         self._labels = np.full(rows, numbers.BLANK, np.int8)
         self._labels_fit = layout.label is not None
-        self.parsed = Parsed(np.full((rows, len(layout.positions)), np.nan), None, np.zeros(rows, bool))
+        width = len(layout.contract.columns)
+        self.parsed = Parsed(np.full((rows, width), np.nan), None, np.zeros(rows, bool))
 
     def take(self, index: int, record: bytes, *, cut_off: bool) -> None:
         try:
@@ -187,21 +192,25 @@ class _Exact:
         return f"has {len(row)} cells, the header has {want}{hint}"
 
     def _cells(self, index: int, row: Sequence[str]) -> None:
-        values = self.parsed.values[index]
-        wrong = []
-        for at, (position, reader) in enumerate(zip(self._layout.positions, self._readers, strict=True)):
-            value = reader.read(row[position])
-            if value is None:
-                wrong.append(at)
-            else:
-                values[at] = value
-        if wrong:
-            values[:] = np.nan
+        read = [reader.read(row[at]) for at, reader in zip(self._places, self._readers, strict=True)]
+        for at in self._of_times:
+            self.parsed.zones.setdefault(at, set()).update(typed_cells.zone_of(row[self._places[at]]))
+        wrong = [at for at, value in enumerate(read) if value is None]
+        found = [] if wrong else [value for value in read if value is not None]
+        made = compose(self._layout.contract, self._layout.sources, np.array([found])) if found else None
+        if made is None:
             self._explain(index, row, wrong)
             place = self._layout.label
             kind = None if place is None else numbers.label(row[place], self._layout.fraud)
             self.parsed.bad_frauds += kind is not None and kind > 0
-        elif self._layout.label is not None:
+        elif unmade := [number for number in self._layout.composed if np.isnan(made[0, number])]:
+            self._explain_parts(index, row, found, unmade)
+        else:
+            self.parsed.values[index] = made[0]
+            self._label(index, row)
+
+    def _label(self, index: int, row: Sequence[str]) -> None:
+        if self._layout.label is not None:
             found = numbers.label(row[self._layout.label], self._layout.fraud)
             self._labels_fit = self._labels_fit and found is not None
             self._labels[index] = numbers.BLANK if found is None else found
@@ -213,11 +222,9 @@ class _Exact:
             return
         self.parsed.bad[index] = True
         self.parsed.problem_count += len(wrong)
-        self.parsed.doubtful += sum(
-            self._readers[at].doubtful(row[self._layout.positions[at]]) for at in wrong
-        )
+        self.parsed.doubtful += sum(self._readers[at].doubtful(row[self._places[at]]) for at in wrong)
         for at in wrong[:KEPT_PER_ROW]:
-            text = row[self._layout.positions[at]]
+            text = row[self._places[at]]
             self.parsed.problems.append(
                 CellProblem(
                     self._readers[at].explain(text),
@@ -228,6 +235,26 @@ class _Exact:
                 )
             )
 
+    def _explain_parts(
+        self, index: int, row: Sequence[str], read: Sequence[float], unmade: Sequence[int]
+    ) -> None:
+        """Say why some columns of a row make no value together, each of which can be read."""
+        whole = self._whole_row(row, 0)
+        if whole:
+            self._bad_row(index, whole)
+            return
+        self.parsed.bad[index] = True
+        self.parsed.problem_count += len(unmade)
+        for number in unmade:
+            name = self._layout.contract.columns[number]
+            at = [place for place, source in enumerate(self._layout.sources) if source.column == number]
+            problem, columns = self._made[name].fault([read[place] for place in at])
+            shown = " and ".join(f"“{numbers.excerpt(row[self._places[place]].strip())}”" for place in at)
+            found = CellProblem(
+                problem, column=listed(columns), row=self._row + index, line=self._line, value=shown
+            )
+            self.parsed.problems.append(found)
+
     def _whole_row(self, row: Sequence[str], wrong: int) -> str | None:
         if all(not cell.strip() for cell in row):
             return "is empty: all its cells are blank"
@@ -235,7 +262,7 @@ class _Exact:
             return "repeats the header"
         if any(cell.strip().casefold().rstrip(":") in TOTALS for cell in row):
             return "looks like a total, not a transaction"
-        if wrong == len(self._names) and all(not row[at].strip() for at in self._layout.positions):
+        if wrong == len(self._names) and all(not row[at].strip() for at in self._places):
             return "has none of the columns that are needed"
         return None
 

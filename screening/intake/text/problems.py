@@ -114,7 +114,7 @@ class Tally:
             what = f"No row of this file can be scored ({count})."
             remedy = "Mend the columns named below and send the file again."
         else:
-            what = f"This file has {count}: cells that a detector needs hold no usable number."
+            what = f"This file has {count}: cells that a detector needs can't be used."
             remedy = f"Mend them and send the file again, {SET_ASIDE}."
         return BadFile(what, where=where, remedy=remedy, problems=self._first[:], problem_count=self._count)
 

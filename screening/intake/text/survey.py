@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from screening.errors import BadFile
 from screening.intake.batch import Limits
@@ -13,17 +13,30 @@ from screening.intake.forms import (
     Answers,
     NumberEvidence,
     TimeEvidence,
+    currency_note,
     decimal_comma_note,
     number_form,
     time_form,
+    zone_note,
 )
+from screening.intake.numbers import NumberForm, take_apart
+from screening.intake.text.arrow_table import texts
 from screening.intake.text.dialect import cells
 from screening.intake.text.parse import Layout
 from screening.intake.text.records import Block, blocks
-from screening.intake.text.text_columns import text_columns
-from screening.intake.text.typed_cells import CellReader
+from screening.intake.text.typed_cells import CellReader, Sign
 from screening.transactions import times
-from screening.transactions.schema import CellKind, Column, Role
+from screening.transactions.composition import (
+    OF_AMOUNTS,
+    Composition,
+    Part,
+    PartKind,
+    direction_of,
+    listed,
+)
+from screening.transactions.missing import missing
+from screening.transactions.schema import CellKind, Role
+from screening.transactions.sources import Source
 
 
 class Unsettled(Exception):
@@ -32,35 +45,64 @@ class Unsettled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """How the columns of a contract are read in one file, in the contract's order, and what was assumed."""
+    """How the columns that are read in one file are written, in the order of its sources, and what was assumed."""
 
     readers: tuple[CellReader, ...]
     notes: tuple[str, ...] = ()
+    sign_told: bool = False
+    """Whether the file itself says which amounts leave an account, by DR and CR or by another column."""
 
 
 @dataclass(slots=True)
 class _Seen:
     """What the cells of one column look like."""
 
-    column: Column
-    place: int
+    source: Source
     name: str
     numbers: NumberEvidence = field(default_factory=NumberEvidence)
     times: TimeEvidence = field(default_factory=TimeEvidence)
+    signs: Counter[tuple[float, bool]] = field(default_factory=Counter)
+    """Of a part of an amount: which way the money goes, and whether the number is negative; without zeros."""
+    digits: dict[int, str] = field(default_factory=dict)
+    """Of times of day that are digits alone: one of each length."""
     shortened: str | None = None
 
     def add(self, text: str, count: int) -> None:
-        if self.column.kind is CellKind.NUMBER:
+        kind = self.source.kind
+        if kind is CellKind.NUMBER:
             self.numbers.add(text, count)
-        elif self.column.kind is CellKind.TIME:
+            if self.source.part in (Part.DEBIT, Part.CREDIT):
+                self.sign(text, 1.0 if self.source.part is Part.DEBIT else -1.0, count)
+        elif kind is CellKind.TIME:
             self.times.add(text, count)
-        elif self.shortened is None and times.SHORTENED.fullmatch(text.strip()):
+        elif kind is PartKind.CLOCK:
+            self.times.add_clock(text)
+            if text.strip().isdecimal():
+                self.digits.setdefault(len(text.strip()), text.strip())
+        elif self.shortened is None and kind is CellKind.TEXT and times.SHORTENED.fullmatch(text.strip()):
             self.shortened = text.strip()
+
+    def sign(self, text: str, direction: float | None, count: int) -> None:
+        """Note the sign of a number whose direction another column says."""
+        written = None if direction is None or missing(text) else take_apart(text)
+        if direction is not None and written is not None and written.digits.strip("0.,"):
+            self.signs[direction, written.negative] += count
 
     @property
     def settled(self) -> bool:
         """Whether no more cells are needed: what contradicts a decimal mark that is certain is found while reading."""
-        return self.column.kind is CellKind.NUMBER and bool(self.numbers.commas or self.numbers.points)
+        certain = self.numbers.commas or self.numbers.points
+        return self.source.kind is CellKind.NUMBER and self.source.part is None and bool(certain)
+
+    @property
+    def meaning(self) -> Sign:
+        """What a minus means in the column."""
+        if self.source.part not in OF_AMOUNTS:
+            return Sign.KEPT
+        ways = {direction for direction, _ in self.signs}
+        one_sign = all((way, True) not in self.signs or (way, False) not in self.signs for way in ways)
+        negative = any(minus for _, minus in self.signs)
+        return Sign.DROPPED if negative and one_sign else Sign.REFUSED
 
 
 def survey(
@@ -69,6 +111,8 @@ def survey(
     limits: Limits,
     answers: Answers,
     waiting: Callable[[], None] = lambda: None,
+    *,
+    since_1904: bool = False,
 ) -> Forms:
     """Look at every cell that is needed and may mean several things.
 
@@ -78,15 +122,16 @@ def survey(
         limits: the bounds of reading.
         answers: what whoever sent the file said of it.
         waiting: called once a block; it may raise to leave.
+        since_1904: whether numbers of days are counted from 1904, as in some workbooks.
 
     Raises:
         Undecided: a column can be read in two ways.
         BadFile: a column contradicts itself, or a spreadsheet spoiled it.
     """
     seen = [
-        _Seen(column, place, layout.header[place].strip())
-        for column, place in zip(layout.contract.parts(), layout.positions, strict=True)
-        if column.kind is not CellKind.ADDRESS
+        _Seen(source, layout.header[source.place].strip())
+        for source in layout.sources
+        if source.kind is not CellKind.ADDRESS
     ]
     for block in blocks(pieces, limits, layout.delimiter):
         waiting()
@@ -96,27 +141,31 @@ def survey(
         if block.overlong or block.unclosed:
             break  # it is refused while it is read, with the row
         _look(block, open_columns, layout)
-    return _decided(seen, layout, answers)
+    return _decided(seen, layout, answers, since_1904=since_1904)
 
 
 def _look(block: Block, columns: list[_Seen], layout: Layout) -> None:
-    counted = _by_arrow(block, columns, layout)
-    if counted is None:
-        counted = _by_hand(block, columns, layout)
-    for column, texts in zip(columns, counted, strict=True):
-        for text, count in texts.items():
+    found = _by_arrow(block, columns, layout)
+    if found is None:
+        found = _by_hand(block, columns, layout)
+    for column, cells_of in zip(columns, found, strict=True):
+        for text, count in Counter(cells_of).items():
             column.add(text, count)
+    for place, column in enumerate(columns):
+        if column.source.part is Part.DIRECTION:  # it comes after its amount
+            for (text, word), count in Counter(zip(found[place - 1], found[place], strict=True)).items():
+                columns[place - 1].sign(text, direction_of(word), count)
 
 
-def _by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[Counter[str]] | None:
-    places = [one.place for one in columns]
-    found = text_columns(block, layout.delimiter, len(layout.header), places)
-    return None if found is None else [Counter(found[place].to_pylist()) for place in places]
+def _by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]] | None:
+    places = [one.source.place for one in columns]
+    found = texts(block, layout.delimiter, len(layout.header), places)
+    return None if found is None else [found[place].to_pylist() for place in places]
 
 
-def _by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[Counter[str]]:
+def _by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]]:
     """Record by record, where some are damaged: those are told of while the file is read."""
-    found: list[Counter[str]] = [Counter() for _ in columns]
+    found: list[list[str]] = [[] for _ in columns]
     start = 0
     for stop in block.ends().tolist():
         record, start = block.data[start:stop], stop
@@ -125,37 +174,93 @@ def _by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[Counter
         except csv.Error:
             continue
         if len(row) == len(layout.header):
-            for counter, one in zip(found, columns, strict=True):
-                counter[row[one.place]] += 1
+            for kept, one in zip(found, columns, strict=True):
+                kept.append(row[one.source.place])
     return found
 
 
-def _decided(seen: list[_Seen], layout: Layout, answers: Answers) -> Forms:
-    readers, notes = [], []
-    forms = {}
-    by_name = {one.column.name: one for one in seen}
-    of_numbers = [one.numbers for one in seen if one.column.kind is CellKind.NUMBER]
-    for column in layout.contract.parts():
-        reader = CellReader.of(column)
-        one = by_name.get(column.name)
-        if one is not None and column.kind is CellKind.NUMBER:
-            others = [each for each in of_numbers if each is not one.numbers]
-            amount = column.role is Role.AMOUNT
-            form, told = number_form(one.name, one.numbers, others, answers, amount=amount)
-            forms[one.name] = form
-            reader = CellReader.of(column, numbers=form)
-            notes += told
-        elif one is not None and column.kind is CellKind.TIME:
-            time, told = time_form(one.name, one.times, answers)
-            reader = CellReader.of(column, times=time)
-            notes += told
-        elif one is not None and one.shortened is not None:
-            raise BadFile(
-                f"The numbers in {one.name} were shortened by a spreadsheet (“{one.shortened}”): different ones have "
-                "become the same.",
-                where=f"column {one.name}",
-                remedy="Export the file again from where it came from, or have the column as text before it is saved.",
-            )
+def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904: bool) -> Forms:
+    readers, notes, forms = [], [], {}
+    by_source = {one.source: one for one in seen}
+    for source in layout.sources:
+        one = by_source.get(source)
+        reader, told = CellReader.of(source), list[str]()
+        if one is not None and source.kind is CellKind.NUMBER:
+            forms[one.name], told = _number(one, seen, answers)
+            reader = replace(reader, numbers=forms[one.name], sign=one.meaning)
+        elif one is not None and source.kind is CellKind.TIME:
+            time, told = time_form(one.name, one.times, answers, since_1904=since_1904)
+            reader = replace(reader, times=time)
+        elif one is not None:
+            _check_digits(one)
+            told = zone_note(one.name, one.times)
         readers.append(reader)
+        notes += told
     evidence = {one.name: one.numbers for one in seen if one.name in forms}
-    return Forms(tuple(readers), (*notes, *decimal_comma_note(evidence, forms)))
+    for number in dict.fromkeys(source.column for source in layout.sources):
+        parts = [one for one in seen if one.source.column == number and one.numbers.currencies]
+        notes += currency_note({one.name: one.numbers for one in parts})
+    made = [_composed(name, composition, seen, answers) for name, composition in layout.contract.composed]
+    sign_told = any(
+        one.source.role is Role.AMOUNT and (one.source.part is not None or bool(one.numbers.books))
+        for one in seen
+    )
+    return Forms(tuple(readers), (*made, *notes, *decimal_comma_note(evidence, forms)), sign_told)
+
+
+def _number(one: _Seen, seen: list[_Seen], answers: Answers) -> tuple[NumberForm, list[str]]:
+    others = [each.numbers for each in seen if each.source.kind is CellKind.NUMBER and each is not one]
+    if one.source.part is not None:  # its sign is told by another column
+        answers = replace(answers, sign=None)
+    evidence, pair = one.numbers, (Part.DEBIT, Part.CREDIT)
+    for each in seen:
+        if (
+            one.source.part in pair and each.source.part in pair and each is not one
+        ):  # one value in two columns
+            evidence = evidence.beside(each.numbers)
+    return number_form(one.name, evidence, others, answers, amount=one.source.role is Role.AMOUNT)
+
+
+def _check_digits(one: _Seen) -> None:
+    """Refuse digits that have lost some of their like.
+
+    Raises:
+        BadFile: ids became the same, or times of day can mean several times.
+    """
+    if one.shortened is not None:
+        raise BadFile(
+            f"The numbers in {one.name} were shortened by a spreadsheet (“{one.shortened}”): different ones have "
+            "become the same.",
+            where=f"column {one.name}",
+            remedy="Export the file again from where it came from, or have the column as text before it is saved.",
+        )
+    if len(one.digits) > 1:
+        first, second = list(one.digits.values())[:2]
+        raise BadFile(
+            f"The times of day in {one.name} are digits of different lengths (“{first}” and “{second}”): zeros were "
+            "lost, and hours can't be told from minutes.",
+            where=f"column {one.name}",
+            remedy="Write them as 23:59 or 23:59:00.",
+        )
+
+
+def _composed(name: str, made: Composition, seen: list[_Seen], answers: Answers) -> str:
+    """What is said of a value that was made of several columns.
+
+    Raises:
+        BadFile: the sign was said to be another than the columns tell.
+    """
+    if not made.is_amount:
+        return f"{name} was made of {made.words}."
+    if answers.sign == "turn":
+        raise BadFile(
+            f"Which way the money goes is told by {made.words}: the sign can't be turned, too.",
+            where=f"column {name}",
+            remedy="Leave the sign as it is, or choose one column for the amount.",
+        )
+    first, second = made.columns
+    dropped = {one.name for one in seen if one.source.part in made.kinds and one.meaning is Sign.DROPPED}
+    minus = f" The minus in {listed(sorted(dropped))} says the same, and was passed over." if dropped else ""
+    if Part.DEBIT in made.kinds:
+        return f"{name} was made of {first} (positive: money that leaves) and {second} (negative).{minus}"
+    return f"{name} was made of {first}, positive where {second} says debit, negative where it says credit.{minus}"

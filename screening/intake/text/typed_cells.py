@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ from numpy.typing import NDArray
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm
 from screening.transactions import encoding, times
+from screening.transactions.composition import PartKind, direction_of
 from screening.transactions.missing import SHEET_ERROR, WORDS, missing
-from screening.transactions.schema import CellKind, Column, ColumnContract
+from screening.transactions.schema import CellKind
+from screening.transactions.sources import ReadKind, Source
 from screening.transactions.times import TimeForm
 
 Floats = NDArray[np.float64]
@@ -28,6 +32,25 @@ BLANKS = {
 SHORTENED = "was shortened by a spreadsheet: its last digits are lost"
 
 
+DATE_LENGTH = 10
+"""Of 2025-12-31: what is longer has a time of day."""
+_UNKNOWN, _ZONE, _NO_ZONE = 0, 1, 2
+_SAYS_ZONE = np.full(256, _UNKNOWN, np.uint8)
+"""What the last byte of a time says: digits and ``AM`` end times without a zone, ``Z``, ``UTC`` and ``GMT`` others."""
+_SAYS_ZONE[list(b"zZcCtT")] = _ZONE
+_SAYS_ZONE[list(b"0123456789mM.")] = _NO_ZONE
+
+
+class Sign(StrEnum):
+    """What a minus means in a column of numbers."""
+
+    KEPT = "kept"
+    REFUSED = "refused"
+    """Another column says which way the money goes: a minus beside it means two things."""
+    DROPPED = "dropped"
+    """Every number of the column has it where the other column says so: it says the same once more."""
+
+
 @dataclass(frozen=True, slots=True)
 class CellReader:
     """How the cells of one column are read.
@@ -37,7 +60,7 @@ class CellReader:
     (:mod:`screening.intake.forms`).
     """
 
-    kind: CellKind = CellKind.NUMBER
+    kind: ReadKind = CellKind.NUMBER
     optional: bool = False
     numbers: NumberForm | None = None
     times: TimeForm | None = None
@@ -45,13 +68,12 @@ class CellReader:
     """What a number is multiplied with: a time that counts hours becomes seconds."""
     least: float | None = None
     """The least that a cell can mean, if there is such a bound."""
+    sign: Sign = Sign.KEPT
 
     @classmethod
-    def of(
-        cls, column: Column, numbers: NumberForm | None = None, times: TimeForm | None = None
-    ) -> CellReader:
-        """The reader of a contract's column, with the form that the file's column was found to have."""
-        return cls(column.kind, column.optional, numbers, times, column.scale, column.least)
+    def of(cls, source: Source) -> CellReader:
+        """The reader of a file's column, without the form that it may be found to have."""
+        return cls(source.kind, source.optional, scale=source.scale, least=source.least)
 
     @property
     def decimal(self) -> str:
@@ -63,13 +85,24 @@ class CellReader:
         """Whether numbers are read with the other sign."""
         return self.numbers is not None and self.numbers.turned
 
-    def read(self, text: str) -> float | None:
+    @property
+    def may_mix_zones(self) -> bool:
+        """Whether cells with ``Z`` and cells without a zone are both read: then the whole column must be seen."""
+        return self.kind is CellKind.TIME and self.times is None
+
+    def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
         """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
+        if self.kind is PartKind.DIRECTION:  # where a minus is a word, too
+            return direction_of(text)
         if missing(text):
             return math.nan if self.optional else None
         if self.kind is CellKind.NUMBER:
             found = numbers.plain(text) if self.numbers is None else numbers.number(text, self.numbers)
-            return None if found is None else found * self.scale
+            return self._signed(None if found is None else found * self.scale)
+        if self.kind is PartKind.CLOCK:
+            return times.clock_of(text)
+        if self.kind is PartKind.MONTH:
+            return times.month_of(text)
         if self.kind is CellKind.TEXT:
             plain = text.strip()
             spoiled = times.SHORTENED.fullmatch(plain) or SHEET_ERROR.fullmatch(plain)
@@ -86,9 +119,14 @@ class CellReader:
         """Whether a cell means less than it can."""
         return self.least is not None and found < self.least
 
+    def _signed(self, value: float | None) -> float | None:
+        if value is None or value >= 0 or self.sign is Sign.KEPT:
+            return value
+        return None if self.sign is Sign.REFUSED else -value
+
     def doubtful(self, text: str) -> bool:
         """Whether a cell that :meth:`read` refuses means something by another form than the reader's."""
-        if missing(text):
+        if missing(text) or isinstance(self.kind, PartKind):
             return False
         if self.kind is CellKind.NUMBER:
             if self.numbers is None:
@@ -101,8 +139,13 @@ class CellReader:
         moment = times.time_of(text, self.times or times.AUTO)
         return moment is None or not self.early(moment)
 
-    def explain(self, text: str) -> str:
+    def explain(self, text: str) -> str:  # noqa: PLR0911 -- one for each fault
         """What is wrong with a cell that :meth:`read` refuses, in words."""
+        if self.kind is PartKind.DIRECTION:
+            blank = "is blank: it doesn't say which way the money went; write a word in every row"
+            return "is no word for debit or credit that is known here" if text.strip() else blank
+        if self.kind is CellKind.NUMBER and self.sign is Sign.REFUSED and self._kept(text):
+            return "is negative, and another column says which way the money went: it can mean two things"
         if self.kind is CellKind.NUMBER or missing(text):
             return numbers.explain(text, self.numbers or numbers.PLAIN)
         if SHEET_ERROR.fullmatch(text.strip()):
@@ -113,22 +156,34 @@ class CellReader:
             moment = times.time_of(text, self.times or times.AUTO)
             if moment is not None and self.early(moment):
                 return "is before 1970"
-            return "is not a date and time that is read here"
-        return "is not an IP address"
+        return _NOTHING[self.kind]
+
+    def _kept(self, text: str) -> bool:
+        """Whether a cell would be read if a minus were."""
+        return numbers.number(text, self.numbers or numbers.PLAIN) is not None
 
 
-def readers_of(contract: ColumnContract) -> tuple[CellReader, ...] | None:
-    """How the columns of a contract are read; ``None`` where all are numbers that must be there: no more is needed."""
-    if contract.plain:
+_NOTHING: dict[ReadKind, str] = {
+    CellKind.TIME: "is not a date and time that is read here",
+    CellKind.ADDRESS: "is not an IP address",
+    PartKind.CLOCK: "is not a time of day that is read here; write 23:59 or 23:59:00",
+    PartKind.MONTH: "is not a month; write 1 to 12, or its name",
+}
+
+
+def readers_of(sources: Sequence[Source]) -> tuple[CellReader, ...] | None:
+    """How the columns of a file are read; ``None`` where all are numbers that must be there: no more is needed."""
+    if all(one.kind is CellKind.NUMBER and not one.optional and one.scale == 1.0 for one in sources):
         return None
-    return tuple(map(CellReader.of, contract.parts()))
+    return tuple(map(CellReader.of, sources))
 
 
 def arrow_type(pa: Any, reader: CellReader) -> Any:
     """What Arrow shall read a column as."""
     if reader.kind is CellKind.NUMBER:
         return pa.float64()
-    return pa.dictionary(pa.int32(), pa.string()) if reader.kind is CellKind.TEXT else pa.string()
+    repeated = reader.kind is CellKind.TEXT or isinstance(reader.kind, PartKind)
+    return pa.dictionary(pa.int32(), pa.string()) if repeated else pa.string()
 
 
 def from_arrow(column: Any, reader: CellReader) -> Floats | None:
@@ -141,15 +196,44 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
             found = 0.0 - found  # no negative zero
         if reader.scale != 1.0:
             found = found * reader.scale  # Arrow's own numbers can't be written to
+        if reader.sign is Sign.DROPPED:
+            found = np.abs(found)
         usable = np.abs(found) <= numbers.LARGEST
+        if reader.sign is Sign.REFUSED:
+            usable &= found >= 0
         return found if (usable | (np.isnan(found) & reader.optional)).all() else None
     parts = [_texts(chunk, reader) for chunk in column.chunks]
     read = [part for part in parts if part is not None]
     return np.concatenate(read) if len(read) == len(parts) else None
 
 
+def zones(column: Any) -> set[bool]:
+    """Whether times that were read without a form say their zone, some or all: by the last byte of each cell.
+
+    Offsets from UTC end with a digit, too; they aren't read without a form.
+    """
+    found: set[bool] = set()
+    for chunk in column.chunks:
+        _, offsets, data = chunk.buffers()
+        if data is None:
+            continue
+        stops = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        long = np.diff(stops) > DATE_LENGTH
+        last = _SAYS_ZONE[np.frombuffer(data, np.uint8)[stops[1:][long] - 1]]
+        found |= {says for says, code in ((True, _ZONE), (False, _NO_ZONE)) if (last == code).any()}
+        for text in {chunk[place].as_py() for place in np.flatnonzero(long)[last == _UNKNOWN].tolist()}:
+            found |= zone_of(text)
+    return found
+
+
+def zone_of(text: str) -> set[bool]:
+    """Whether the time of day of a cell says its zone; empty for a cell without one."""
+    zone = times.has_zone(times.bare(text))
+    return set() if zone is None else {zone}
+
+
 def _texts(chunk: Any, reader: CellReader) -> Floats | None:
-    if reader.kind is CellKind.TEXT:
+    if reader.kind is CellKind.TEXT or isinstance(reader.kind, PartKind):
         known = [reader.read(text) for text in chunk.dictionary.to_pylist()]
         if None in known:
             return None

@@ -6,7 +6,8 @@ import getpass
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from collections.abc import Mapping as Given
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -21,9 +22,12 @@ from screening.errors import CardNumbersFound, ScreeningError
 from screening.intake import Answers, Kind, identify
 from screening.intake.forms import ANSWERS
 from screening.intake.tokenizing import Replaced
-from screening.transactions.schema import normalise
+from screening.transactions.composition import BadParts, Composition
+from screening.transactions.schema import Role, normalise
 from screening.uploads import card_tokens, exports
-from screening.uploads.pipeline import Choice, Found, screen
+from screening.uploads.column_mappings import Mapping
+from screening.uploads.detector_choice import ROLES, Choice, Said, mapping_of
+from screening.uploads.pipeline import Found, screen
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.services import services
@@ -66,17 +70,60 @@ READING_HELP = {
 }
 
 
+def _columns(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """What the file calls some columns, by the detector's names, from ``NAME=COLUMN``."""
+    found = {}
+    for text in given:
+        ours, equals, theirs = text.partition("=")
+        if not equals or not ours.strip() or not theirs.strip():
+            raise click.BadParameter("write it as NAME=COLUMN: the detector's name, then the file's")
+        found[ours.strip()] = theirs.strip()
+    return found
+
+
+def _parts(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Composition]:
+    """What the amount and the time are made of, from ``amount:debit=COLUMN``."""
+    parts: dict[str, dict[str, str]] = {}
+    for text in given:
+        whole, equals, theirs = text.partition("=")
+        role, colon, part = whole.partition(":")
+        if not equals or not colon or role.strip() not in ROLES or not theirs.strip():
+            raise click.BadParameter(f"write it as {' or '.join(ROLES)}, a colon, the part, = and the column")
+        parts.setdefault(role.strip(), {})[part.strip()] = theirs.strip()
+    try:
+        found = {role: Composition.of(each) for role, each in parts.items()}
+    except BadParts as problem:
+        raise click.BadParameter(str(problem)) from None
+    wrong = [role for role, made in found.items() if made.is_amount is not (role == Role.AMOUNT)]
+    if wrong:
+        raise click.BadParameter(f"{', '.join(found[wrong[0]].kinds)} make no {wrong[0]}")
+    return found
+
+
+PARTS = click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    callback=_parts,
+    metavar="ROLE:PART=COLUMN",
+    help="A part of the amount (debit and credit; amount and direction) or of the time (date, or year, month and day; "
+    "time, or hour, minute and second), as in amount:debit=Soll. Given once for each part.",
+)
+
+
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how a file is meant which can be read in two ways."""
     return options_of(ANSWERS)(command)
 
 
-def options_of(answers: Mapping[str, Sequence[str]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def options_of(answers: Given[str, Sequence[str]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what adds an option for each question, with its answers."""
     return lambda command: _with_options(command, answers)
 
 
-def _with_options(command: Callable[..., Any], answers: Mapping[str, Sequence[str]]) -> Callable[..., Any]:
+def _with_options(command: Callable[..., Any], answers: Given[str, Sequence[str]]) -> Callable[..., Any]:
     for name, values in reversed(list(answers.items())):
         option = f"--{name.replace('_', '-')}"
         command = click.option(option, name, type=click.Choice(values), help=READING_HELP[name])(command)
@@ -98,6 +145,15 @@ TOKENIZE = click.option(
 )
 @click.option("--detector", help="Use this detector instead of the one that the header picks.")
 @click.option("--set-aside", is_flag=True, help="Score the good rows and list the bad ones.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    callback=_columns,
+    metavar="NAME=COLUMN",
+    help="What the file calls a column of the detector (may be given more than once).",
+)
+@PARTS
 @TOKENIZE
 @reading_options
 @with_appcontext
@@ -108,6 +164,8 @@ def screen_file(
     output: Path | None,
     detector: str | None,
     set_aside: bool,
+    columns: dict[str, str],
+    parts: dict[str, Composition],
     tokenize: tuple[str, ...],
     **answers: str | None,
 ) -> None:
@@ -123,7 +181,8 @@ def screen_file(
         folder.complete()
         if tokenize:
             only_these(card_tokens.replace_in(folder, kind, tokens(), columns=tokenize), tokenize)
-        found = _screen(folder, kind, detector, set_aside=set_aside, answers=Answers.of(answers))
+        said: Said = {**columns, **parts}
+        found = _screen(folder, kind, detector, said, set_aside=set_aside, answers=Answers.of(answers))
         _say(found, Outcome(folder, services().settings.threshold))
         for note in card_tokens.note_of(folder):
             click.echo(f"Note: {note}", err=True)
@@ -131,8 +190,19 @@ def screen_file(
             _write(output, folder)
 
 
-def _screen(folder: Folder, kind: Kind, detector: str | None, *, set_aside: bool, answers: Answers) -> Found:
+def _screen(
+    folder: Folder,
+    kind: Kind,
+    detector: str | None,
+    said: Said,
+    *,
+    set_aside: bool,
+    answers: Answers,
+) -> Found:
     """Screen the file; where its detector learned from tokens, with tokens in place of its card numbers."""
+
+    def recall(header: list[str]) -> Mapping | None:
+        return mapping_of(said, header, services().detectors, detector) if said else None
 
     def run() -> Found:
         return screen(
@@ -148,6 +218,7 @@ def _screen(folder: Folder, kind: Kind, detector: str | None, *, set_aside: bool
                 card_tokens.check_key(found, tokens()) if folder.tokens.exists() else None
             ),
             probabilities=services().probabilities,
+            recall=recall,
             answers=answers,
         )
 
@@ -155,7 +226,7 @@ def _screen(folder: Folder, kind: Kind, detector: str | None, *, set_aside: bool
         return run()
     except CardNumbersFound as problem:
         found = card_tokens.replace_in(folder, kind, tokens(), places=problem.places)
-        choice = Choice(services().detectors, detector, lambda _header: None)
+        choice = Choice(services().detectors, detector, recall)
         if found is None or not card_tokens.expected(folder, choice, found):
             raise
     return run()

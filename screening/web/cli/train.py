@@ -28,13 +28,15 @@ from screening.training.column_choices import (
     guessed,
     labelled_as,
     overruled,
+    put_together,
     with_counts,
 )
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import begin_trial, check, detectors_of, put_into_place
 from screening.training.trainings import TrainingFolder
+from screening.transactions.composition import Composition
 from screening.transactions.schema import Role
-from screening.web.cli.commands import TOKENIZE, only_these, operator, options_of, plainly, tokens
+from screening.web.cli.commands import PARTS, TOKENIZE, only_these, operator, options_of, plainly, tokens
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -101,6 +103,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option("--quick", is_flag=True, help="A first look: a small net of fixed size, tested once.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @TOKENIZE
+@PARTS
 @options_of({**ANSWERS, "time_unit": TRAINING_ANSWERS})
 @with_appcontext
 @plainly
@@ -120,6 +123,7 @@ def train(
     quick: bool,
     seed: int,
     tokenize: tuple[str, ...],
+    parts: dict[str, Composition],
     **answers: str | None,
 ) -> None:
     """Make a detector of FILE, a table of any columns one of which says what was fraud."""
@@ -137,6 +141,7 @@ def train(
         if replaced is not None:
             file, kind, filename = Path(scratch) / "tokens.csv", Kind.CSV, f"{file.stem}.csv"
         choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
+        choices = put_together(choices, parts)
         with suppress(ScreeningError):  # what is open is asked below, when all that follows was said
             choices = with_counts(choices, answers["time_unit"])
         _show(choices)

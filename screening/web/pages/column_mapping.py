@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.cards.masking import masked
-from screening.columns.matching import Match, guess_mapping
+from screening.columns.made import CERTAIN, HARDLY
+from screening.columns.matching import Match, guess_mapping, likeness
 from screening.detectors.detector import Detector
-from screening.errors import BadFile, Conflict
+from screening.errors import BadFile
+from screening.intake.batch import FIRST_ROWS
 from screening.intake.numbers import excerpt
 from screening.intake.preview import preview
-from screening.transactions.schema import normalise
-from screening.uploads.column_mappings import Mapping, mark
-from screening.uploads.screenings import CHECKED, FAILED, Screening
+from screening.transactions.composition import BadParts, Composition, Part
+from screening.transactions.schema import Column, Role, normalise
+from screening.uploads.column_mappings import Mapping, columns_of, mark
+from screening.uploads.detector_choice import Said
+from screening.uploads.screenings import CHECKED, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
+from screening.web.views.column_readings import ColumnReading, can_be_made, parts_of, readings, sent
 from screening.web.views.detector_access import ask_for, usable
+from screening.web.views.waiting_files import COLUMNS, waiting
 
 blueprint = Blueprint("mapping", __name__, url_prefix="/results")
-SAMPLE_ROWS = 500
-SHOWN = 3
+MOST_READ = 50_000
+"""Rows that are read for the one that must be shown, where it isn't among the first."""
+PARTS = ":parts"
+"""What the form sends where the parts are chosen one by one."""
+UNMADE = {
+    Role.AMOUNT: "Choose money that leaves and money that comes in; or the amount and the word for debit or credit.",
+    Role.TIME: "Choose a date, or year, month and day; and the time of day, or hour, minute and second.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +50,12 @@ class Choice:
     role: str
     optional: bool
     chosen: str | None
+    """A column, or a composition as the form sends it."""
     sure: bool
+    readings: tuple[ColumnReading, ...] = ()
+    """The ways to read it, where several columns of the file may make it."""
+    parts: tuple[tuple[str, str, str], ...] = ()
+    """Of what it can be made: part, words, and the column that is chosen for it."""
     error: str | None = None
 
 
@@ -58,10 +76,13 @@ def show(screening_id: str) -> str:
     given = _given(screening)
     detector = _wanted(screening, given)
     if screening.mapping and detector.name == screening.detector:
-        found = {name: Match(theirs, 1.0) for name, theirs in screening.mapping.items()}
+        found = _as_chosen(columns_of(screening.mapping))
     else:
         found = guess_mapping(given.header, given.rows, detector.contract.parts())
-    return _page(screening, given, detector, _choices(detector, found))
+        for name, parts in (screening.error or {}).get("made", {}).items():  # rows further down told of it
+            if name in found:
+                found[name] = Match(None, HARDLY, Composition.of(parts))
+    return _page(screening, given, detector, _choices(detector, given, found))
 
 
 @blueprint.post("/<screening_id>/mapping")
@@ -79,24 +100,23 @@ def save(screening_id: str) -> Any:
             "The form doesn't say for which detector the columns are.", remedy="Open the page again."
         )
     detector = ask_for(name)
-    columns = detector.contract.columns
-    chosen = {name: request.form.get(f"column-{place}", "") for place, name in enumerate(columns)}
-    wrong = _wrong(chosen, given.header)
+    chosen, wrong = _chosen(detector)
+    wrong = {**_wrong(chosen, given.header), **wrong}
     if wrong:
-        matches = {name: Match(theirs or None, 1.0) for name, theirs in chosen.items()}
-        return _page(screening, given, detector, _choices(detector, matches, wrong)), HTTPStatus.BAD_REQUEST
+        choices = _choices(detector, given, _as_chosen(chosen), wrong)
+        return _page(screening, given, detector, choices), HTTPStatus.BAD_REQUEST
     mapping = Mapping(detector.name, chosen)
     services().mappings.remember(given.header, mapping, user().username)
     for_all = may("decide") and request.form.get("for_all") == "1"
     if for_all:
         services().mappings.approve(mark(given.header), user().username, user().username)
     check_first = request.form.get("check") == "1"
-    services().history.again(screening.id, detector.name, chosen, check_first=check_first)
+    services().history.again(screening.id, detector.name, mapping.as_json, check_first=check_first)
     request_audit.record(
         "columns_mapped",
         screening=screening.id,
         detector=detector.name,
-        columns=chosen,
+        columns=mapping.as_json,
         for_all=for_all,
         check_first=check_first,
     )
@@ -110,6 +130,7 @@ def forget(screening_id: str) -> Any:
     screening = services().history.owned(screening_id, user().username)
     services().mappings.forget(_given(screening).header, user().username)
     request_audit.record("mapping_forgotten", screening=screening.id)
+    flash("What you had said of these columns is forgotten: the next file with them is asked about anew.")
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
 
 
@@ -121,16 +142,17 @@ def _open(screening_id: str) -> Screening:
         Conflict: it is screened already, or failed for another reason.
     """
     screening = services().history.owned(screening_id, user().username)
-    refused = screening.state == FAILED and (screening.error or {}).get("columns_missing")
-    mapped = screening.state == CHECKED and screening.mapping
-    if not refused and not mapped:
-        raise Conflict("This file doesn't wait for a mapping of its columns.", remedy="Look at its result.")
-    return screening
+    if screening.state == CHECKED and screening.mapping:
+        return screening
+    return waiting(screening_id, COLUMNS)
 
 
 def _given(screening: Screening) -> Given:
     folder = Folder(services().settings.instance, screening.id)
-    header, rows = preview(folder.input, folder.kind(screening.kind), SAMPLE_ROWS, scratch=folder.path)
+    telling = min((screening.error or {}).get("row") or 0, MOST_READ)  # which shows what the first rows don't
+    kind, most = folder.kind(screening.kind), max(telling, FIRST_ROWS)
+    header, rows = preview(folder.input, kind, most, scratch=folder.path)
+    rows = rows[:FIRST_ROWS] + rows[FIRST_ROWS:][-1:]
     examples = {
         name: ", ".join(dict.fromkeys(masked(row[place])[:24] for row in rows[:50] if row[place].strip()))[
             :60
@@ -147,42 +169,95 @@ def _wanted(screening: Screening, given: Given) -> Detector:
         return ask_for(name)
 
     def fit(detector: Detector) -> float:
-        found = guess_mapping(given.header, given.rows, detector.contract.parts())
-        return sum(match.score for match in found.values()) / len(found)
+        return likeness(given.header, given.rows, detector.contract.parts())
 
     return max(services().detectors.offered(), key=fit)
 
 
+def _as_chosen(columns: Said) -> dict[str, Match]:
+    """What was chosen, as if it had been guessed."""
+    return {
+        name: Match(None, 1.0, theirs) if isinstance(theirs, Composition) else Match(theirs or None, 1.0)
+        for name, theirs in columns.items()
+    }
+
+
 def _choices(
-    detector: Detector, found: dict[str, Match], wrong: dict[str, str] | None = None
+    detector: Detector, given: Given, found: dict[str, Match], wrong: dict[str, str] | None = None
 ) -> list[Choice]:
     return [
-        Choice(
-            place=place,
-            name=column.name,
-            role=column.role.value,
-            optional=column.optional,
-            chosen=found[column.name].header,
-            sure=found[column.name].score >= 0.9,  # the same name, or nearly
-            error=(wrong or {}).get(column.name),
-        )
+        _choice(place, column, given, found[column.name], (wrong or {}).get(column.name))
         for place, column in enumerate(detector.contract.parts())
     ]
 
 
-def _wrong(chosen: dict[str, str], header: list[str]) -> dict[str, str]:
+def _choice(place: int, column: Column, given: Given, match: Match, error: str | None) -> Choice:
+    known = match.header is None or normalise(match.header) in map(normalise, given.header)
+    theirs = match.made or (match.header if known else None)
+    common: dict[str, Any] = {"readings": (), "parts": ()}
+    if can_be_made(column):
+        of = {} if match.made is None else dict(match.made.parts)
+        common = {
+            "readings": readings(column, given.header, given.rows, theirs),
+            "parts": tuple((part.value, words, of.get(part, "")) for part, words in parts_of(column)),
+        }
+    return Choice(
+        place=place,
+        name=column.name,
+        role=column.role.value,
+        optional=column.optional,
+        chosen=sent(theirs) if isinstance(theirs, Composition) else theirs,
+        sure=match.score >= CERTAIN,
+        error=error,
+        **common,
+    )
+
+
+def _chosen(detector: Detector) -> tuple[dict[str, str | Composition], dict[str, str]]:
+    """What the form says of each column, and what is wrong with it."""
+    chosen: dict[str, str | Composition] = {}
+    wrong: dict[str, str] = {}
+    for place, column in enumerate(detector.contract.parts()):
+        value = request.form.get(f"column-{place}", "")
+        chosen[column.name] = value
+        if not can_be_made(column) or (value != PARTS and not value.startswith("{")):
+            continue
+        try:
+            made = Composition.of(_parts(place, value))
+        except (BadParts, ValueError):
+            wrong[column.name], chosen[column.name] = UNMADE[column.role], ""
+            continue
+        chosen[column.name] = made
+        if made.is_amount is not (column.role is Role.AMOUNT):
+            wrong[column.name] = UNMADE[column.role]
+    return chosen, wrong
+
+
+def _parts(place: int, value: str) -> dict[str, str]:
+    if value == PARTS:
+        sent_parts = {part.value: request.form.get(f"part-{place}-{part}", "") for part in Part}
+        return {part: column for part, column in sent_parts.items() if column}
+    loaded = json.loads(value)
+    if not isinstance(loaded, dict):
+        raise BadParts("no parts")
+    return {str(part): str(column) for part, column in loaded.items()}
+
+
+def _wrong(chosen: Said, header: list[str]) -> dict[str, str]:
     """What is wrong with each choice."""
     known = {normalise(name) for name in header}
     taken: dict[str, str] = {}
     wrong = {}
     for name, theirs in chosen.items():
-        if not theirs:
-            wrong[name] = "Choose a column: the detector can't do without it."
-        elif normalise(theirs) not in known:
-            wrong[name] = "The file has no such column."
-        elif normalise(theirs) in taken:
-            wrong[name] = f"{excerpt(theirs)} is chosen for {taken[normalise(theirs)]} already."
-        taken.setdefault(normalise(theirs), name)
+        columns = theirs.columns if isinstance(theirs, Composition) else (theirs,)
+        for column in columns:
+            if not column:
+                wrong[name] = "Choose a column: the detector can't do without it."
+            elif normalise(column) not in known:
+                wrong[name] = "The file has no such column."
+            elif normalise(column) in taken:
+                wrong[name] = f"{excerpt(column)} is chosen for {taken[normalise(column)]} already."
+            taken.setdefault(normalise(column), name)
     return wrong
 
 
@@ -194,4 +269,5 @@ def _page(screening: Screening, given: Given, detector: Detector, choices: list[
         detector=detector,
         choices=choices,
         detectors=usable(),
+        remembered=services().mappings.has_own(given.header, user().username),
     )

@@ -7,12 +7,14 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
-from screening.errors import BadFile, Conflict
+from screening.errors import BadFile
 from screening.intake.forms import ANSWERS
-from screening.uploads.screenings import FAILED, Screening
+from screening.intake.preview import preview
+from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
+from screening.web.views.waiting_files import QUESTIONS, waiting
 
 blueprint = Blueprint("questions", __name__, url_prefix="/results")
 
@@ -21,33 +23,24 @@ blueprint = Blueprint("questions", __name__, url_prefix="/results")
 @require("screen")
 def show(screening_id: str) -> str:
     """What is open, with some cells as they would be read each way."""
-    return render_template("questions.html", screening=_open(screening_id))
+    return render_template("questions.html", screening=waiting(screening_id, QUESTIONS))
 
 
 @blueprint.post("/<screening_id>/questions")
 @require("screen")
 def save(screening_id: str) -> Any:
-    """Take the answers, and screen or check the file by them."""
-    screening = _open(screening_id)
-    asked = {question["option"] for question in (screening.error or {})["questions"]}
+    """Take the answers, remember them for this header, and screen or check the file by them."""
+    screening = waiting(screening_id, QUESTIONS)
+    asked = {question["option"] for question in (screening.error or {})[QUESTIONS]}
     answers = {name: request.form.get(name, "") for name in asked}
     wrong = [name for name, value in answers.items() if value not in ANSWERS[name]]
     if wrong:
         problem = BadFile("Choose one of the readings.", where=wrong[0]).as_dict()
         return render_template("questions.html", screening=screening, error=problem), HTTPStatus.BAD_REQUEST
+    folder = Folder(services().settings.instance, screening.id)
+    header, _ = preview(folder.input, folder.kind(screening.kind), 1, scratch=folder.path)
+    detector = screening.detector or screening.wanted_detector or ""
+    services().mappings.remember_answers(header, detector, answers, user().username)
     services().history.answer(screening.id, answers)
     request_audit.record("file_read_as_said", screening=screening.id, answers=answers)
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
-
-
-def _open(screening_id: str) -> Screening:
-    """A file that waits for an answer.
-
-    Raises:
-        NotFound: there is none of this user.
-        Conflict: it is screened already, or failed for another reason.
-    """
-    screening = services().history.owned(screening_id, user().username)
-    if screening.state != FAILED or not (screening.error or {}).get("questions"):
-        raise Conflict("This file doesn't wait for an answer.", remedy="Look at its result.")
-    return screening

@@ -77,6 +77,7 @@ def show(screening_id: str) -> Any:
         trial=TrialView(**found.trial(value)) if tried else own,
         trial_quality=_quality_at(found, value) if tried else screening.quality,
         listing=_listing(found),
+        remembered=services().mappings.has_own(header_of(found.canonical), screening.owner),
     )
 
 

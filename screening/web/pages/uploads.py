@@ -21,18 +21,13 @@ from screening.web.http.sessions import may, require, user
 from screening.web.http.upload_stream import Body, Form, first_bytes, plain_name, store
 from screening.web.services import services
 from screening.web.views.detector_access import ask_for, usable
+from screening.web.views.waiting_files import page_for
 
 blueprint = Blueprint("uploads", __name__)
 
 HEAD_BYTES = 4096  # enough to know a file's kind
 FORM_BYTES = 64 * 1024  # what the form adds around the file
 WAIT_SECONDS = 60.0
-WAITING_PAGES = {
-    "card_columns": "cards.show",
-    "questions": "questions.show",
-    "columns_missing": "mapping.show",
-}
-"""By what a refusal says: the page where its owner says how the file can be screened."""
 LOOK_SECONDS = 1.0
 """A waiting request looks at the database so often even if no job has ended: a worker that died tells nobody."""
 
@@ -168,7 +163,7 @@ def _refuse(screening_id: str, *, may_map: bool) -> None:
     """
     screening = services().history.get(screening_id)
     found = (screening and screening.error) or {}
-    page = next((page for sign, page in WAITING_PAGES.items() if found.get(sign)), None)
+    page = page_for(found)
     if screening and may_map and page:
         found = {**found, "mapping": url_for(page, screening_id=screening.id)}
     if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -23,7 +23,7 @@ from screening.intake import Kind, Limits, header_of, open_transactions
 from screening.intake.conversion import parquet as conversion_parquet
 from screening.intake.conversion.zip_contents import check_workbook
 from screening.settings import ROOT
-from screening.transactions.schema import CARD
+from screening.transactions.schema import CARD, CellKind, ColumnContract, Role
 from tests.screening.intake.intake_tables import NAMES, numbers
 
 
@@ -75,6 +75,16 @@ def test_a_workbook_gives_the_same_values(read, exact):
 def test_old_workbooks_are_read(read, exact):
     outcome = read(old_workbook(rows_of(exact)), "t.xls")
     np.testing.assert_array_equal(outcome.values, exact[:, :-1])
+
+
+@pytest.mark.parametrize(("since_1904", "day"), [(False, "2021-01-03"), (True, "2025-01-04")])
+def test_numbers_of_days_in_an_old_workbook_are_counted_as_it_counts(read, since_1904, day):
+    contract = ColumnContract(
+        ("when", "x"), kinds=(CellKind.TIME, CellKind.NUMBER), roles=(Role.TIME, Role.NUMBER)
+    )
+    rows = [["when", "x"], [44199.0, 1.0], [44200.5, 2.0]]
+    outcome = read(old_workbook(rows, since_1904=since_1904), "t.xls", contract=contract)
+    assert np.datetime64("1970-01-01") + int(outcome.values[0, 0] // 86400) == np.datetime64(day)
 
 
 def test_a_parquet_file_gives_the_same_values_to_the_last_bit(read, table):
@@ -416,9 +426,10 @@ def test_what_takes_too_long_is_ended(refused, exact):
     )
 
 
-def old_workbook(rows):
+def old_workbook(rows, *, since_1904=False):
     """An .xls of one sheet: a BIFF 5 stream in a compound file."""
     begin = record(0x0809, struct.pack("<HHHH", 0x0500, 0x0005, 0, 0))
+    begin += record(0x0022, struct.pack("<H", since_1904)) + record(0x000E, b"\1\0")
     name = record(0x0085, struct.pack("<IHB", len(begin) + 4 + 13 + 4, 0, 6) + b"Sheet1")
     sheet = [record(0x0809, struct.pack("<HHHH", 0x0500, 0x0010, 0, 0))]
     sheet.append(record(0x0200, struct.pack("<HHHHH", 0, len(rows), 0, len(rows[0]), 0)))

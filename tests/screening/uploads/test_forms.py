@@ -6,119 +6,31 @@ spreadsheets. The payments are made here; what is compared is the probability of
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from secrets import token_hex
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from screening.detectors.registry import Detectors
 from screening.errors import BadFile, ScreeningError, Undecided
-from screening.intake import NOTHING_SAID, Answers, identify
-from screening.settings import Settings
-from screening.uploads import preflight
-from screening.uploads.pipeline import screen
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
-
-HEADER = ("TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT")
-SHEET_ZERO = datetime(1899, 12, 30, tzinfo=UTC)
-Row = tuple[datetime, str, str, float]
-
-
-def payments(step: timedelta = timedelta(hours=11, minutes=7, seconds=13), count: int = 40) -> list[Row]:
-    """Payments of three weeks of some months, a few of them large: so some are flagged."""
-    start = datetime(2025, 1, 4, 7, 30, 44, tzinfo=UTC)
-    amounts = (12.5, 1070.1, 64.35, 240.0, 5.1, 2500.0, 26.83, 9.99)
-    return [
-        (start + number * step, f"{500 + number % 6}", f"{30 + number % 5}", amounts[number * 3 % 8])
-        for number in range(count)
-    ]
-
-
-WHOLE = [(day, who, where, float(round(amount))) for day, who, where, amount in payments()]
-DAYS = [(day.replace(hour=0, minute=0, second=0), *rest) for day, *rest in payments()]
-
-
-@dataclass(frozen=True)
-class Result:
-    probability: np.ndarray
-    notes: str
-
-
-Screen = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def detectors(tmp_path_factory: pytest.TempPathFactory) -> Detectors:
-    return Detectors(Settings(instance=tmp_path_factory.mktemp("forms")))
-
-
-@pytest.fixture
-def screened(detectors: Detectors, tmp_path: Path) -> Screen:
-    def run(
-        content: bytes | str,
-        name: str = "a.csv",
-        *,
-        set_aside: bool = False,
-        answers: Answers = NOTHING_SAID,
-        check: bool = False,
-    ) -> Result:
-        data = content.encode() if isinstance(content, str) else content
-        folder = Folder(tmp_path, token_hex(4))
-        folder.create()
-        folder.input.write_bytes(data)
-        folder.complete()
-        common = {"wanted": None, "on_batch": lambda _: None, "answers": answers}
-        if check:
-            found = preflight.check(folder, identify(name, data[:4096]), detectors, **common)
-            return Result(np.zeros(0), " ".join(found.notes))
-        found = screen(
-            folder, identify(name, data[:4096]), detectors, set_aside=set_aside, threshold=0.8, **common
-        )
-        return Result(Outcome(folder, 0.8).probability.copy(), " ".join(found.notes))
-
-    return run
-
-
-def table(
-    rows: list[Row],
-    *,
-    when: Callable[[datetime], str] = lambda day: f"{day:%Y-%m-%d %H:%M:%S}",
-    amount: Callable[[float], str] = lambda value: f"{value:g}",
-    who: Callable[[str], str] = str,
-    delimiter: str = ",",
-    header: tuple[str, ...] = HEADER,
-) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(
-        [when(day), who(customer), terminal, amount(value)] for day, customer, terminal, value in rows
-    )
-    return out.getvalue()
-
-
-def german(value: float) -> str:
-    return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
-
-
-def indian(value: float) -> str:
-    whole, _, cents = f"{value:.2f}".partition(".")
-    head, tail = whole[:-3], whole[-3:]
-    return f"{head},{tail}.{cents}" if head else f"{tail}.{cents}"
-
-
-def sheet(day: datetime) -> str:
-    return f"{(day - SHEET_ZERO) / timedelta(days=1):.10f}"
-
+from screening.intake import NOTHING_SAID, Answers
+from tests.screening.uploads.payment_forms import (
+    DAYS,
+    HEADER,
+    SHEET_ZERO,
+    WHOLE,
+    Row,
+    Screen,
+    german,
+    indian,
+    payments,
+    sheet,
+    table,
+)
 
 MONTHS = ("", "Jan", "Feb", "Mär", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez")
 

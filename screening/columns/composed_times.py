@@ -1,0 +1,81 @@
+"""Which columns of a file seem to make a time together: a date and a time of day, or its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from screening.columns.file_columns import FileColumn, holds
+from screening.columns.made import LIKELY, PERHAPS, SURE, Made
+from screening.columns.profiles import MOSTLY
+from screening.columns.vocabulary import MOMENTS
+from screening.transactions.composition import DAY, LARGEST_PARTS, YMD, Composition, Part
+
+OTHER_TIMES = MOMENTS | {"geburt", "age", "days", "week", "weekday"}
+"""Words of times that aren't the transaction's."""
+
+
+def is_date(column: FileColumn) -> bool:
+    return column.known.filled > 0 and column.known.time >= MOSTLY
+
+
+def at_midnight(column: FileColumn) -> bool:
+    """Whether no date of a column has a time of day."""
+    moments = column.known.moments
+    return bool((moments[~np.isnan(moments)] % DAY == 0).all())
+
+
+def dated(columns: Sequence[FileColumn]) -> Iterator[Made]:
+    """A date, and a time of day beside it, whole or in hours and minutes."""
+    clocks = [each for each in columns if holds(each, Part.CLOCK) and not is_date(each)]
+    if not clocks and not any(each.called(Part.HOUR) for each in columns):
+        return  # before any column is looked at closely
+    for date in columns:
+        if not is_date(date) or not at_midnight(date):
+            continue
+        for clock in clocks:
+            named = clock.called(Part.CLOCK)
+            if not named and all(cell.isdecimal() for cell in clock.cells):
+                continue  # any four digits look like hours and minutes
+            same = date.rest(Part.DATE) == clock.rest(Part.CLOCK)
+            composition = Composition(((Part.DATE, date.name), (Part.CLOCK, clock.name)))
+            yield Made(composition, SURE if named and same else LIKELY if named else PERHAPS)
+        hours = _hours(columns, date.rest(Part.DATE))
+        if hours:
+            yield Made(Composition(((Part.DATE, date.name), *hours)), SURE)
+
+
+def in_parts(columns: Sequence[FileColumn]) -> Iterator[Made]:
+    """Year, month and day, and what there is of the time of day."""
+    for year in columns:
+        if not (year.called(Part.YEAR) and holds(year, Part.YEAR)):
+            continue
+        rest = year.rest(Part.YEAR)
+        month, day = (_part(columns, part, rest) for part in (Part.MONTH, Part.DAY))
+        if month is None or day is None:
+            continue
+        date = tuple((part, each.name) for part, each in zip(YMD, (year, month, day), strict=True))
+        clock = _part(columns, Part.CLOCK, rest)
+        clocks = _hours(columns, rest) or (((Part.CLOCK, clock.name),) if clock else ())
+        yield Made(Composition((*date, *clocks)), SURE)
+
+
+def _hours(columns: Sequence[FileColumn], rest: frozenset[str]) -> tuple[tuple[Part, str], ...]:
+    """Hours, with minutes, with seconds, as far as there are columns that are called so, beside the same words."""
+    found: list[tuple[Part, str]] = []
+    for part in LARGEST_PARTS:
+        each = _part(columns, part, rest)
+        if each is None:
+            break
+        found.append((part, each.name))
+    return tuple(found)
+
+
+def _part(columns: Iterable[FileColumn], part: Part, rest: frozenset[str]) -> FileColumn | None:
+    """The column that is called as a part, with the same other words, and holds it."""
+    fitting = [
+        each for each in columns
+        if each.called(part) and each.rest(part) == rest and holds(each, part) and not is_date(each)
+    ]  # fmt: skip
+    return fitting[0] if len(fitting) == 1 else None

@@ -1,0 +1,76 @@
+"""Which columns of a file are read for a contract, and how what they hold becomes the contract's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from screening.transactions.composition import Part, PartKind
+from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
+
+ReadKind = CellKind | PartKind
+PART_KINDS: Mapping[Part, ReadKind] = {
+    Part.DATE: CellKind.TIME,
+    Part.CLOCK: PartKind.CLOCK,
+    Part.MONTH: PartKind.MONTH,
+    Part.DIRECTION: PartKind.DIRECTION,
+}
+"""What the cells of parts are; those of any other are numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One column of a file that is read: a column of the contract, or a part of one."""
+
+    name: str
+    """The contract's, or the file's where it is a part."""
+    role: Role
+    kind: ReadKind
+    optional: bool
+    place: int
+    """In the header."""
+    column: int
+    """The number of the contract's column that it belongs to."""
+    part: Part | None = None
+    scale: float = 1.0
+    """What a number is multiplied with as it is read."""
+    least: float | None = None
+    """The least that a cell can mean, if there is such a bound."""
+
+
+def sources_of(contract: ColumnContract, header: Sequence[str]) -> tuple[Source, ...]:
+    """Every column of a file that is read, in the contract's order; a composed one by its parts.
+
+    Raises:
+        BadFile: as :meth:`ColumnContract.match`.
+    """
+    places, parts = contract.places(header)
+    found: list[Source] = []
+    for number, column in enumerate(contract.parts()):
+        name, role, least = column.name, column.role, column.least
+        if name not in parts:
+            kind, optional, place = column.kind, column.optional, places[name]
+            found.append(Source(name, role, kind, optional, place, number, None, column.scale, least))
+            continue
+        for (part, theirs), place in zip(*parts[name], strict=True):
+            of_part, optional = PART_KINDS.get(part, CellKind.NUMBER), part in (Part.DEBIT, Part.CREDIT)
+            bound = least if part is Part.DATE else None
+            found.append(Source(theirs, role, of_part, optional, place, number, part, least=bound))
+    return tuple(found)
+
+
+def compose(contract: ColumnContract, sources: Sequence[Source], values: Matrix) -> Matrix:
+    """The contract's columns, (rows, columns), of what was read, (rows, sources); NaN where parts make no value."""
+    if not contract.composed:
+        return values
+    made = dict(contract.composed)
+    found = np.empty((len(values), len(contract.columns)))
+    for number, name in enumerate(contract.columns):
+        places = [place for place, source in enumerate(sources) if source.column == number]
+        if sources[places[0]].part is None:
+            found[:, number] = values[:, places[0]]
+        else:
+            found[:, number] = made[name].values(values[:, places])
+    return found

@@ -1,0 +1,62 @@
+"""A detector that learned a value of several columns takes them, or the value itself, from programs, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from screening.errors import BadTransaction
+from screening.transactions.composition import Composition
+from screening.transactions.json_records import from_frame, from_mapping, from_mappings
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role, Transactions
+
+CONTRACT = ColumnContract.of(
+    [
+        Column(
+            "Date & Time", Role.TIME, CellKind.TIME, made=Composition.of({"date": "Date", "time": "Time"})
+        ),
+        Column("Out & In", Role.AMOUNT, made=Composition.of({"debit": "Out", "credit": "In"})),
+        Column("x", Role.NUMBER),
+    ]
+)
+WHOLE = {"Date & Time": "2025-01-04T07:30:44", "Out & In": -12.5, "x": 1}
+PARTS = {"Date": "2025-01-04", "time ": "07:30:44", "Out": None, "In": 12.5, "x": 1}
+
+
+def values(found: Transactions) -> list[list[float]]:
+    return np.asarray(found.values).tolist()
+
+
+@pytest.mark.parametrize("given", [PARTS, {**PARTS, "Out": ""}, {**PARTS, "Out": 0}])
+def test_parts_make_the_value(given: dict[str, Any]) -> None:
+    (whole,) = values(from_mapping(WHOLE, CONTRACT))
+    assert values(from_mapping(given, CONTRACT)) == [whole]
+    assert values(from_mappings([WHOLE, given], CONTRACT)) == [whole, whole]
+    assert values(from_frame(pd.DataFrame([given]), CONTRACT)) == [whole]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"Out": 3.0}, "Out and In in row 1 are both filled"),
+        ({"In": None}, "Out and In in row 1 are both blank"),
+        ({"In": -1.0}, "In in row 1 can't be read"),
+        ({"time ": "noon"}, "Time in row 1 can't be read"),
+        ({"Date": "2025-01-04T01:00:00"}, "Date in row 1 has a time of day itself"),
+    ],
+)
+def test_parts_that_make_nothing_are_named(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadTransaction, match=words):
+        from_mapping({**PARTS, **change}, CONTRACT)
+
+
+def test_what_is_missing_is_told_as_ever() -> None:
+    with pytest.raises(BadTransaction, match="Date & Time in row 1 is missing"):
+        from_mapping({key: value for key, value in PARTS.items() if key != "Date"}, CONTRACT)
+
+
+def test_the_contract_is_written_and_read() -> None:
+    assert ColumnContract.from_dict(CONTRACT.as_dict()) == CONTRACT

@@ -1,0 +1,52 @@
+"""What screens a file of payments however it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from secrets import token_hex
+
+import numpy as np
+import pytest
+
+from screening.detectors.registry import Detectors
+from screening.intake import NOTHING_SAID, Answers, identify
+from screening.settings import Settings
+from screening.uploads import preflight
+from screening.uploads.column_mappings import Mapping
+from screening.uploads.pipeline import screen
+from screening.uploads.results import Outcome
+from screening.uploads.upload_folder import Folder
+from tests.screening.uploads.payment_forms import Result, Screen
+
+
+@pytest.fixture(scope="module")
+def detectors(tmp_path_factory: pytest.TempPathFactory) -> Detectors:
+    return Detectors(Settings(instance=tmp_path_factory.mktemp("forms")))
+
+
+@pytest.fixture
+def screened(detectors: Detectors, tmp_path: Path) -> Screen:
+    def run(
+        content: bytes | str,
+        name: str = "a.csv",
+        *,
+        set_aside: bool = False,
+        answers: Answers = NOTHING_SAID,
+        check: bool = False,
+        said: Mapping | None = None,
+    ) -> Result:
+        data = content.encode() if isinstance(content, str) else content
+        folder = Folder(tmp_path, token_hex(4))
+        folder.create()
+        folder.input.write_bytes(data)
+        folder.complete()
+        common = {"wanted": None, "on_batch": lambda _: None, "answers": answers, "recall": lambda _: said}
+        if check:
+            found = preflight.check(folder, identify(name, data[:4096]), detectors, **common)
+            return Result(np.zeros(0), " ".join(found.notes))
+        found = screen(
+            folder, identify(name, data[:4096]), detectors, set_aside=set_aside, threshold=0.8, **common
+        )
+        return Result(Outcome(folder, 0.8).probability.copy(), " ".join(found.notes))
+
+    return run
