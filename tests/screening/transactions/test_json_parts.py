@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from screening.detectors.vectorizer import Inputs
 from screening.errors import BadTransaction
+from screening.realtime.entries import columns_of
+from screening.scoring.score import Scored
 from screening.transactions.composition import Composition
 from screening.transactions.json_records import from_frame, from_mapping, from_mappings
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role, Transactions
@@ -60,3 +63,14 @@ def test_what_is_missing_is_told_as_ever() -> None:
 
 def test_the_contract_is_written_and_read() -> None:
     assert ColumnContract.from_dict(CONTRACT.as_dict()) == CONTRACT
+
+
+def test_the_ledger_keeps_the_parts_that_are_needed_to_score_it_again() -> None:
+    rows = from_mapping(PARTS, CONTRACT)
+    nobody = Scored(
+        np.zeros(1, np.float32), np.zeros(1, bool), Inputs(np.empty((0, 3), np.float32)), [[]], [[]]
+    )
+    kept = columns_of([{**PARTS, "note": "not needed"}], rows, nobody, CONTRACT)
+    assert kept.values == [PARTS]
+    assert kept.columns["amount"] == [-1250]
+    assert values(from_mappings(kept.values, CONTRACT)) == values(rows)
