@@ -20,31 +20,37 @@ from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.worker.loop import Worker
+from tests.kept import keep_routes, keep_templates
+from tests.scheduling import place
 from tests.served import PASSWORD
 from tests.shared import made_once, run_folder, share_compiled
 
 # Before scikit-learn or XGBoost load OpenMP: its idle threads must not spin on a core that another worker needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# Nets as small as those of the tests train in 60 % of the processor time without threads inside of an operation.
-for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+# Nets as small as those of the tests train in 60 % of the processor time without threads inside of an operation, and
+# forests as small as theirs in 75 %.
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")
-TOGETHER = ("tests/browser/", "tests/model/")
-"""Where the tests of a file share a server or a training: they stay with one worker."""
+# The processes that tests start keep what they compile of the app: without, each of them took half a second more.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out files of TOGETHER as a whole, the largest first, and then all other tests one by one.
+    """Hand out the tests as :mod:`tests.scheduling` says.
 
-    So no long file is left for the end. Not ``--dist loadgroup``: pytest-xdist 3.8 groups nothing with pytest 9.2.
+    Not ``--dist loadgroup``: pytest-xdist 3.8 groups nothing with pytest 9.2.
     """
-    from xdist.scheduler import LoadScopeScheduling
+    from tests.scheduling import FromBothEnds
 
-    class Scheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER) else nodeid
+    if config.getvalue("dist") != "load":
+        return None
+    config.option.loadscopereorder = False  # the order is that of the collection
+    return FromBothEnds(config, log)
 
-    return Scheduling(config, log) if config.getvalue("dist") == "load" else None
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 CHEAP_HASH = "scrypt:1024:8:1"
@@ -56,6 +62,13 @@ def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Passwords cost next to nothing in the tests' own process, but for those marked ``real_hashes``."""
     if "real_hashes" not in request.keywords:
         monkeypatch.setattr(passwords, "METHOD", CHEAP_HASH)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept() -> None:
+    """Each test's app finds the templates and routes compiled by an earlier one: most of the time that it took."""
+    keep_templates()
+    keep_routes()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ HELD = {*range(1, 32), 33, 34, 35}
 ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.*) \|$", re.MULTILINE)
 
 
+@cache
 def marked_files() -> dict[int, list[str]]:
     """Item number to the test files that carry its mark."""
     found: dict[int, set[str]] = defaultdict(set)

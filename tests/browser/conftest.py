@@ -129,8 +129,12 @@ class Watched:
 
     def check(self) -> None:
         """No script error, no breach of the content security policy, no request to another host."""
-        self.faults += self.page.evaluate("window.violations ?? []")
+        self.gather()
         assert self.faults == []
+
+    def gather(self) -> None:
+        """Add the breaches of the page that is shown to the faults; with the next page they are gone."""
+        self.faults += self.page.evaluate("window.violations ?? []")
 
     def watch(self) -> None:
         page, home = self.page, self.site.url + "/"

@@ -10,7 +10,7 @@ import pytest
 
 from screening.accounts import key_text
 from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page
-from tests.browser.test_every_page import CONTRAST, INLINE, NAMED, WIDE
+from tests.browser.looks import CONTRAST, INLINE, NAMED, WIDE
 
 
 def asked(site: Site, key: str) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from screening.settings import ROOT
-from tests.browser.conftest import DESK, PHONE, Site, Watched, check, keep, new_page, send
+from tests.browser.conftest import DESK, Site, Watched, check, new_page, send
+from tests.browser.looks import Look, look
 from tests.browser.test_preflight import troubled
 from tests.browser.test_training import choose, past
 
@@ -31,17 +34,6 @@ INSIDE = (
     "QUESTIONS",
 )
 EVERY = (*OPEN, *INSIDE)
-CONTRAST = (ROOT / "tests" / "browser" / "contrast.js").read_text(encoding="utf-8")
-NAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary')]
-  .filter((one) => one.checkVisibility())
-  .filter((one) => !(one.labels?.length || one.getAttribute('aria-label') || one.innerText?.trim()
-                     || one.getAttribute('aria-labelledby')))
-  .map((one) => one.outerHTML)"""
-WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-INLINE = """() => [...document.querySelectorAll('*')]
-  .flatMap((one) => [...one.attributes].filter((a) => a.name === 'style' || a.name.startsWith('on')))
-  .map((a) => a.ownerElement.outerHTML.slice(0, 100))
-  .concat([...document.querySelectorAll('style, script:not([src])')].map((one) => one.outerHTML.slice(0, 100)))"""
 
 
 @pytest.fixture(scope="module")
@@ -110,19 +102,19 @@ def ask(watched: Watched, file: Path) -> str:
     return url
 
 
-def visit(clerk: Watched, path: str, made: dict[str, str]) -> Any:
-    clerk.open(made.get(path, path))
-    return clerk.page
+@pytest.fixture(scope="module")
+def seen(chromium: Any, site: Site, state: Any, made: dict[str, str]) -> Callable[[str], Look]:
+    """What was seen of a page; each is visited for the first test that asks."""
+    return cache(lambda path: look(chromium, site, state, made.get(path, path), path))
 
 
 @pytest.mark.security(35)
 @pytest.mark.parametrize("path", EVERY)
 def test_no_page_has_inline_script_or_style_or_breaks_the_policy(
-    clerk: Watched, path: str, made: dict[str, str]
+    seen: Callable[[str], Look], path: str
 ) -> None:
-    page = visit(clerk, path, made)
-    assert page.evaluate(INLINE) == []
-    clerk.check()
+    assert seen(path).inline == []
+    assert seen(path).faults == []
 
 
 @pytest.mark.security(35)
@@ -141,68 +133,44 @@ def test_the_watch_itself_sees_a_breach_and_a_stranger(chromium: Any, site: Site
 
 @pytest.mark.parametrize("path", EVERY)
 def test_every_page_has_its_landmarks_one_heading_of_the_first_level_and_no_level_left_out(
-    clerk: Watched, path: str, made: dict[str, str]
+    seen: Callable[[str], Look], path: str
 ) -> None:
-    page = visit(clerk, path, made)
-    for role in ("banner", "main", "contentinfo", "navigation"):
-        assert page.get_by_role(role).count() >= 1, role
-    levels = page.evaluate(
-        "[...document.querySelectorAll('h1,h2,h3,h4')].map((one) => Number(one.tagName[1]))"
-    )
-    assert levels.count(1) == 1
-    assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
-    assert page.title() not in ("", "Fraud Screening")
-    assert page.locator("html").get_attribute("lang") == "en"
+    found = seen(path)
+    assert [role for role, count in found.roles.items() if count < 1] == []
+    assert found.levels.count(1) == 1
+    assert found.levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(found.levels)), found.levels
+    assert found.title not in ("", "Fraud Screening")
+    assert found.language == "en"
 
 
 @pytest.mark.parametrize("path", EVERY)
 def test_whatever_can_be_used_has_a_name_and_no_id_stands_twice(
-    clerk: Watched, path: str, made: dict[str, str]
+    seen: Callable[[str], Look], path: str
 ) -> None:
-    page = visit(clerk, path, made)
-    assert page.evaluate(NAMED) == []
-    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
-    assert len(ids) == len(set(ids))
-    referred = "[aria-labelledby], [aria-describedby]"
-    missing = page.evaluate(
-        f"""[...document.querySelectorAll('{referred}')].flatMap((one) =>
-        `${{one.getAttribute('aria-labelledby') ?? ''}} ${{one.getAttribute('aria-describedby') ?? ''}}`
-        .trim().split(/\\s+/)).filter((id) => !document.getElementById(id))"""
-    )
-    assert missing == []
+    found = seen(path)
+    assert found.nameless == []
+    assert len(found.ids) == len(set(found.ids)), found.ids
+    assert found.missing == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", EVERY)
-def test_text_stands_out_from_its_ground(clerk: Watched, path: str, made: dict[str, str], theme: str) -> None:
+def test_text_stands_out_from_its_ground(seen: Callable[[str], Look], path: str, theme: str) -> None:
     """WCAG 2.2 AA: 4.5 to 1, or 3 to 1 for large text; from the computed colours."""
-    clerk.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    page = visit(clerk, path, made)
-    assert page.locator("html").get_attribute("data-bs-theme") == theme, "without a choice the system decides"
-    assert page.evaluate(CONTRAST) == []
-    keep(clerk, f"{path.lower().strip('/').replace('/', '-') or 'landing'}-{theme}")
+    assert seen(path).theme[theme] == theme, "without a choice the system decides"
+    assert seen(path).faint[theme] == []
 
 
 @pytest.mark.parametrize("path", EVERY)
-def test_no_page_scrolls_sideways_on_a_phone(clerk: Watched, path: str, made: dict[str, str]) -> None:
-    clerk.page.set_viewport_size(PHONE)
-    page = visit(clerk, path, made)
-    assert page.evaluate(WIDE) <= 0
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    assert page.evaluate(WIDE) <= 0, "with everything unfolded"
-    keep(clerk, f"{path.lower().strip('/').replace('/', '-') or 'landing'}-phone")
+def test_no_page_scrolls_sideways_on_a_phone(seen: Callable[[str], Look], path: str) -> None:
+    assert seen(path).wide <= 0
+    assert seen(path).wide_unfolded <= 0, "with everything unfolded"
 
 
 @pytest.mark.parametrize("path", EVERY)
-def test_nothing_moves_after_it_was_drawn(clerk: Watched, path: str, made: dict[str, str]) -> None:
-    clerk.page.add_init_script(
-        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => {"
-        "window.shift += one.value; })).observe({type: 'layout-shift', buffered: true});"
-    )
-    page = visit(clerk, path, made)
-    page.wait_for_load_state("networkidle")
-    assert page.evaluate("window.shift") < 0.02
+def test_nothing_moves_after_it_was_drawn(seen: Callable[[str], Look], path: str) -> None:
+    assert seen(path).shift < 0.02
 
 
 def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) -> None:

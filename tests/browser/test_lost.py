@@ -8,7 +8,7 @@ import pytest
 
 from screening.settings import ROOT
 from tests.browser.conftest import DESK, PHONE, Watched, keep, send
-from tests.browser.test_every_page import CONTRAST, INLINE, WIDE
+from tests.browser.looks import CONTRAST, INLINE, WIDE
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page, sign_up
-from tests.browser.test_every_page import CONTRAST, INLINE, NAMED, WIDE
+from tests.browser.looks import CONTRAST, INLINE, NAMED, WIDE
 
 
 def given(clerk: Watched, chromium: Any, site: Site, name: str) -> str:

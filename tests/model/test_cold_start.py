@@ -77,7 +77,7 @@ def test_rows_that_tell_nothing_of_each_other_have_no_such_copies(tmp_path: Path
 
 
 def test_a_large_amount_of_nobody_known_is_suspect(tmp_path: Path, monkeypatch) -> None:
-    prepared = prepared_of(tmp_path, payments(customers=250, terminals=400, days=60, seed=5), "TX_FRAUD")
+    prepared = prepared_of(tmp_path, payments(customers=250, terminals=400, days=40, seed=5), "TX_FRAUD")
     every = np.arange(len(prepared.label))
     place = prepared.table.contract.columns.index("TX_AMOUNT")
     values = prepared.table.values[:50]  # noqa: PD011 -- no data frame

@@ -1,0 +1,99 @@
+"""What a page looks like to a person with a screen, a phone or a screen reader, measured in the page itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from screening.settings import ROOT
+from tests.browser.conftest import PHONE, Site, keep, new_page
+
+CONTRAST = (ROOT / "tests" / "browser" / "contrast.js").read_text(encoding="utf-8")
+NAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary')]
+  .filter((one) => one.checkVisibility())
+  .filter((one) => !(one.labels?.length || one.getAttribute('aria-label') || one.innerText?.trim()
+                     || one.getAttribute('aria-labelledby')))
+  .map((one) => one.outerHTML)"""
+WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+INLINE = """() => [...document.querySelectorAll('*')]
+  .flatMap((one) => [...one.attributes].filter((a) => a.name === 'style' || a.name.startsWith('on')))
+  .map((a) => a.ownerElement.outerHTML.slice(0, 100))
+  .concat([...document.querySelectorAll('style, script:not([src])')].map((one) => one.outerHTML.slice(0, 100)))"""
+LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map((one) => Number(one.tagName[1]))"
+IDS = "[...document.querySelectorAll('[id]')].map((one) => one.id)"
+MISSING = """[...document.querySelectorAll('[aria-labelledby], [aria-describedby]')].flatMap((one) =>
+  `${one.getAttribute('aria-labelledby') ?? ''} ${one.getAttribute('aria-describedby') ?? ''}`
+  .trim().split(/\\s+/)).filter((id) => !document.getElementById(id))"""
+MEASURE_SHIFT = """
+window.shift = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((one) => { window.shift += one.value; }))
+  .observe({type: 'layout-shift', buffered: true});
+"""
+ROLES = ("banner", "main", "contentinfo", "navigation")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a page.
+
+    ``theme`` and ``faint`` are by colour scheme; ``inline``, ``nameless`` and ``faint`` hold what must not be there.
+    """
+
+    title: str
+    language: str | None
+    roles: dict[str, int]
+    levels: list[int]
+    ids: list[str]
+    missing: list[str]
+    nameless: list[str]
+    inline: list[str]
+    shift: float
+    theme: dict[str, str | None]
+    faint: dict[str, list[str]]
+    wide: float
+    wide_unfolded: float
+    faults: list[str]
+
+
+def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
+    """Visit a page in one fresh profile: for the first time, in light and dark, on a phone; keep pictures of it.
+
+    What moves is measured on the first visit, when nothing is in the browser's cache. ``name``: of the pictures.
+    """
+    watched = new_page(chromium, site, storage_state=state)
+    page, name = watched.page, name.lower().strip("/").replace("/", "-") or "landing"
+    page.add_init_script(MEASURE_SHIFT)
+    watched.open(path)
+    page.wait_for_load_state("networkidle")
+    first = {
+        "title": page.title(),
+        "language": page.locator("html").get_attribute("lang"),
+        "roles": {role: page.get_by_role(role).count() for role in ROLES},
+        "levels": page.evaluate(LEVELS),
+        "ids": page.evaluate(IDS),
+        "missing": page.evaluate(MISSING),
+        "nameless": page.evaluate(NAMED),
+        "inline": page.evaluate(INLINE),
+        "shift": page.evaluate("window.shift"),
+    }
+    watched.gather()
+    theme, faint = {}, {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        watched.open(path)
+        theme[scheme] = page.locator("html").get_attribute("data-bs-theme")
+        faint[scheme] = page.evaluate(CONTRAST)
+        keep(watched, f"{name}-{scheme}")
+        watched.gather()
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    page.set_viewport_size(PHONE)
+    watched.open(path)
+    wide = page.evaluate(WIDE)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    wide_unfolded = page.evaluate(WIDE)
+    keep(watched, f"{name}-phone")
+    watched.gather()
+    page.context.close()
+    return Look(
+        **first, theme=theme, faint=faint, wide=wide, wide_unfolded=wide_unfolded, faults=watched.faults
+    )
