@@ -187,6 +187,8 @@ def _check(cells):
 
 
 @pytest.mark.security(32, 49)
+@example(["\n-0,A"])
+@example(["x", " \n+1,=2"])
 @given(st.lists(st.text(st.sampled_from("=+-@\t0129.,eE A*'\"\n"), max_size=7), min_size=1, max_size=4))
 @settings(max_examples=1500, deadline=None)
 def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells):
