@@ -35,6 +35,11 @@ class Sheet:
         with np.errstate(over="ignore"):
             self.cells[place, slice(None) if rows is None else rows] = column
 
+    def put_all(self, places: NDArray[np.intp], numbers: NDArray[np.float64]) -> None:
+        """Write several columns, whose places are given, for all rows; ``numbers`` is (n, columns)."""
+        with np.errstate(over="ignore"):
+            self.cells[places] = numbers.T
+
     def finite(self) -> NDArray[np.float32]:
         """The features, (features, n): a blank is 0, and what float32 can't hold is cut off."""
         parts = (self.cells,) if self.cells.size <= SMALL else self.cells
