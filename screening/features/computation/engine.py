@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from screening.features.computation.entities import fill_history
 from screening.features.computation.entity_history import History
 from screening.features.computation.few_rows import fill_few, is_few
-from screening.features.computation.matrix import Sheet
+from screening.features.computation.matrix import Sheet, overflowing
 from screening.features.computation.past import Earlier, Past
 from screening.features.computation.rowwise import fill_rows
 from screening.features.computation.timeline import Timeline
@@ -97,7 +97,8 @@ def _sheets(
     timeline = Timeline(definition, values, labels, past)
     if is_few(rows.stop - rows.start, len(values) + (0 if past is None else len(past))):
         sheet = _alone(definition, values[rows])
-        fill_few(definition, timeline, rows.start, rows.stop, sheet)
+        with overflowing():
+            fill_few(definition, timeline, rows.start, rows.stop, sheet)
         yield sheet.finite()
         return
     history = History(definition, timeline)
@@ -110,5 +111,6 @@ def _sheets(
 
 def _alone(definition: Definition, values: Matrix) -> Sheet:
     sheet = Sheet(definition, len(values))
-    fill_rows(definition, values, sheet)
+    with overflowing():
+        fill_rows(definition, values, sheet)
     return sheet

@@ -22,11 +22,11 @@ from screening.features.computation.entity_rows import EntityRows, TimelineRows,
 from screening.features.computation.known_frauds import UNUSUAL
 from screening.features.computation.matrix import Sheet
 from screening.features.computation.row_layout import (
+    LAYOUTS,
     AmountSlots,
     EntitySlots,
     LastSlots,
     RowLayout,
-    layout_of,
 )
 from screening.features.computation.timeline import TICKS, Timeline
 from screening.features.definitions.definition import Definition
@@ -57,7 +57,7 @@ def fill_few(definition: Definition, timeline: Timeline, start: int, stop: int, 
         stop: the row after the last one.
         sheet: takes them, for all asked rows.
     """
-    layout = layout_of(definition)
+    layout = LAYOUTS.of(definition)
     numbers = [layout.nothing.copy() for _ in range(stop - start)]
     places, targets = timeline.places(start, stop)
     if len(places):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.computation.known_frauds import UNUSUAL
+from screening.features.computation.per_definition import PerDefinition
 from screening.features.computation.rowwise import signed_log
 from screening.features.computation.timeline import TICKS
 from screening.features.definitions.definition import Definition
@@ -33,8 +34,6 @@ SCORED = frozenset(("score",))
 AGAINST = {"against mean": "mean", "against median": "median", "against max": "max"}
 PLAIN = frozenset(("new", "share", "least fraud"))
 DURATIONS = frozenset(("last", "last high", "fraud", "first fraud", "first ever", "known good", "run"))
-KEPT = 16
-"""Layouts that are remembered; each is of one definition."""
 
 
 class LastSlots(NamedTuple):
@@ -199,15 +198,4 @@ def _where(chosen: Iterable[bool]) -> NDArray[np.intp]:
     return np.flatnonzero(list(chosen))
 
 
-_layouts: dict[int, RowLayout] = {}
-
-
-def layout_of(definition: Definition) -> RowLayout:
-    """Return the layout of a definition, made once; a definition is known by being the very same object."""
-    found = _layouts.get(id(definition))
-    if found is None or found.definition is not definition:
-        if len(_layouts) >= KEPT:
-            _layouts.clear()
-        # the layout holds its definition, so that no other one can get this id meanwhile
-        found = _layouts[id(definition)] = RowLayout(definition)
-    return found
+LAYOUTS = PerDefinition(RowLayout)

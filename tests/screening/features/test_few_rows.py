@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from screening.detectors.registry import Detectors
 from screening.features import Definition, Options, Past, PastIndex, compute, iterate
-from screening.features.computation import few_rows, row_layout
-from screening.features.computation.row_layout import RowLayout, layout_of
+from screening.features.computation import few_rows, per_definition, row_layout
+from screening.features.computation.per_definition import PerDefinition
+from screening.features.computation.row_layout import RowLayout
 from screening.features.definitions.feature import Feature, Shape
 from screening.settings import Settings
 from screening.transactions.schema import CellKind, Column, Matrix, Role
@@ -182,10 +183,10 @@ def test_a_statistic_that_nothing_is_said_of_is_refused(monkeypatch: pytest.Monk
         RowLayout(definition)
 
 
-def test_a_layout_is_of_the_very_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_layout, "KEPT", 2)
+def test_what_is_made_of_a_definition_is_of_the_very_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(per_definition, "KEPT", 2)
     first = payments(50).definition()
-    assert layout_of(first) is layout_of(first)
+    units = PerDefinition(lambda definition: [definition.unit])
+    assert units.of(first) is units.of(first)
     others = [dataclasses.replace(first, unit=first.unit * 2**power) for power in range(1, 6)]
-    assert [layout_of(each).definition for each in others] == others
-    assert layout_of(first).definition is first
+    assert [units.of(each) for each in (*others, first)] == [[each.unit] for each in (*others, first)]
