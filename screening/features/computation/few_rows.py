@@ -31,7 +31,7 @@ from screening.features.computation.row_layout import (
 from screening.features.computation.timeline import TICKS, Timeline
 from screening.features.definitions.definition import Definition
 
-FEW = 24
+FEW = 16
 """Rows that are asked about, up to which they are told of one by one: more are quicker together."""
 FEW_RELATED = 4096
 """Rows in all, up to which plain lists are quicker."""

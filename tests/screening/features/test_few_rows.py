@@ -152,6 +152,23 @@ def test_rows_that_wait_together_see_each_other_as_rows_of_a_past_do(
             assert alone.tobytes() == together[own].tobytes()
 
 
+@pytest.mark.parametrize(("back", "high"), [(0.0, 1.0), (0.000001, 0.0)])
+def test_what_was_usual_reaches_back_to_the_very_edge_of_the_longest_window(back: float, high: float) -> None:
+    """Three amounts make a usual one; the earliest of them is the whole window before the high one, or longer."""
+    table = payments(200)
+    definition = table.definition()
+    name = "high(card, 1d)"
+    time = EPOCH + 10 * DAY
+    values = np.repeat(table.values[:1], 5, axis=0)
+    longest = definition.options.windows[-1]
+    column = table.contract.columns.index
+    values[:, column("when")] = [time - longest - back, time - 2 * HOUR, time - HOUR, time, time + HOUR]
+    values[:, column("card")] = 1.0
+    values[:, column("amount")] = [10.0, 10.0, 10.0, 1000.0, 10.0]
+    found = both_ways(definition.names, lambda: compute(definition, values, start=4))
+    assert found[0, definition.names.index(name)] == np.float32(np.log1p(high))
+
+
 def test_few_rows_are_told_of_one_by_one_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     fill = few_rows.fill_few
