@@ -121,24 +121,26 @@ class EntityRows:
     @cached_property
     def high(self) -> list[int]:
         """The numbers of the rows whose amount was far above what was usual then; of those that matter."""
+        times, units, span = self.times, self.units, self._rows.usual_span
         numbers, usual = [], []
-        start = bisect_left(self.times, self._rows.since)
-        low = high = bisect_left(self.times, self._rows.since - self._rows.usual_span)
+        start = bisect_left(times, self._rows.since)
+        low = high = bisect_left(times, self._rows.since - span)
         ordered: list[float] = []
-        for number in range(start, len(self.times)):
-            now = self.times[number]
-            while self.times[high] < now:
-                insort(ordered, self.units[high])
+        for number in range(start, len(times)):
+            now = times[number]
+            while times[high] < now:
+                insort(ordered, units[high])
                 high += 1
-            while self.times[low] < now - self._rows.usual_span:
-                del ordered[bisect_left(ordered, self.units[low])]
+            while times[low] < now - span:
+                del ordered[bisect_left(ordered, units[low])]
                 low += 1
-            if len(ordered) >= FEWEST:
+            # half of the rows are below the middle, and needn't be looked at any closer
+            if high - low >= FEWEST and units[number] > ordered[(high - low - 1) // 2]:
                 numbers.append(number)
                 usual.append(median(ordered))
         if not numbers:
             return []
-        own = np.array([self.units[number] for number in numbers])
+        own = np.array([units[number] for number in numbers])
         return [numbers[place] for place in np.flatnonzero(above(own, np.array(usual)) > HIGH).tolist()]
 
     def after(self, number: int) -> int:

@@ -151,8 +151,10 @@ class PastIndex:
     def related(self, values: Matrix) -> Past:
         """Return the rows that may count for ``values`` (n, columns of the contract), in the order of the past."""
         wanted = wanted_for(self._definition, values) if self._sorted else []
-        found = self.within(wanted)
-        return self.rows(np.union1d(found, self.within(wanted_of_frauds(self._definition, self.rows(found)))))
+        places = self.within(wanted)
+        found = self.rows(places)
+        more = wanted_of_frauds(self._definition, found)
+        return self.rows(np.union1d(places, self.within(more))) if more else found
 
     def within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
         """Return which rows of the past are among the wanted ones, ascending; all of them where much is wanted."""

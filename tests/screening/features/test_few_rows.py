@@ -178,15 +178,19 @@ def test_few_rows_are_told_of_one_by_one_and_many_are_not(monkeypatch: pytest.Mo
         fill(definition, timeline, start, stop, sheet)
 
     monkeypatch.setattr("screening.features.computation.engine.fill_few", noting)
-    table = payments(few_rows.FEW + few_rows.FEW_RELATED, days=60)
+    table = payments(few_rows.ROWS, days=60)
     definition = table.definition()
-    past = Past(table.values[: few_rows.FEW_RELATED - 1], table.labels[: few_rows.FEW_RELATED - 1])
-    compute(definition, table.values[:1], past=past)
-    list(iterate(definition, table.values[: few_rows.FEW]))
-    assert asked == [1, few_rows.FEW]
-    compute(definition, table.values[:2], past=past)  # one row more than a few in all
-    compute(definition, table.values[: few_rows.FEW + 1])
-    assert asked == [1, few_rows.FEW]
+
+    def past(rows: int) -> Past:
+        return Past(table.values[:rows], table.labels[:rows])
+
+    most = few_rows.ROWS // (few_rows.ASKED + 1)
+    compute(definition, table.values[:1], past=past(few_rows.ROWS - few_rows.ASKED - 1))
+    list(iterate(definition, table.values[:most]))
+    assert asked == [1, most]
+    compute(definition, table.values[:1], past=past(few_rows.ROWS - few_rows.ASKED))
+    compute(definition, table.values[: most + 1])
+    assert asked == [1, most]
 
 
 def test_a_statistic_that_nothing_is_said_of_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,11 @@ from screening.features.computation import few_rows
 @contextmanager
 def one_by_one(always: bool) -> Iterator[None]:
     """Tell of any rows one by one, or of none."""
-    before = few_rows.FEW, few_rows.FEW_RELATED
-    few_rows.FEW = few_rows.FEW_RELATED = 10**9 if always else -1
+    before, few_rows.ROWS = few_rows.ROWS, 10**9 if always else -1
     try:
         yield
     finally:
-        few_rows.FEW, few_rows.FEW_RELATED = before
+        few_rows.ROWS = before
 
 
 def both_ways(names: tuple[str, ...], features: Callable[[], np.ndarray]) -> np.ndarray:
