@@ -8,6 +8,7 @@ that is ten times as long is of a bank that is ten times as large. The detector 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import numpy as np
 
 from screening.detectors.compilation.cache import CompiledCache
 from screening.detectors.detector import Detector, load_detector
-from screening.features import Definition, compute, define, iterate
+from screening.features import Definition, Past, PastIndex, compute, define, iterate
 from screening.features.definitions.definition import VERSION
 from screening.settings import ROOT
 from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Role
@@ -131,6 +132,26 @@ def peak() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
+def few(earlier: int = 1_500_000) -> dict[str, float]:
+    """What a few transactions cost that are made against many remembered ones, processor time in ms."""
+    values, labels = payments(earlier)
+    definition = define(CONTRACT, values[:50_000])
+    index = PastIndex(definition, Past(values, labels))
+    chosen = np.random.default_rng(1).choice(earlier, 240)
+    asked = values[chosen]
+    asked[:, 0] = EPOCH + DAYS * DAY + np.arange(len(asked))
+    related = [float(len(index.related(row[np.newaxis]))) for row in asked]
+    found = {"earlier rows that count": statistics.median(related)}
+    for together in (1, 16):
+        taken = []
+        for start in range(0, len(asked), together):
+            busy = process_time()
+            compute(definition, asked[start : start + together], past=index)
+            taken.append((process_time() - busy) / together * 1e3)
+        found[f"ms a row, {together} together"] = statistics.median(taken)
+    return found
+
+
 def measure(sizes: Sequence[int] = SIZES[:2]) -> dict[str, float]:
     """The figures of ``make bench``: without the ten million rows, which take minutes."""
     found = [_apart(rows) for rows in sizes]
@@ -181,6 +202,8 @@ def main(arguments: Sequence[str]) -> None:
     """Measure all sizes, or do one part in this process."""
     if arguments == ["make"]:
         make()
+    elif arguments == ["few"]:
+        print("  ".join(f"{name}: {value:,.2f}" for name, value in few().items()))
     elif arguments:
         print(json.dumps(run(int(arguments[0]))))
     else:

@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,10 @@ from screening.settings import ROOT
 from tests.served import Server, free_port
 
 CONNECTIONS = 16
+CUSTOMERS, TERMINALS = 1_000, 2_000
+PAYMENTS = 20_000
+"""Payments that are sent before the first comes again: one that came before isn't what a system sends."""
+SECONDS_BETWEEN = 10
 CLOCK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -45,15 +51,24 @@ class Target:
     port: int
     pid: int
     requests: list[bytes]
+    sent: int = 0
     rates: list[float] = field(default_factory=list)
     microseconds: list[float] = field(default_factory=list)
     medians: list[float] = field(default_factory=list)
     slowest: list[float] = field(default_factory=list)
 
+    def send(self, seconds: float, rate: float | None = None) -> Load:
+        """Send requests from where it ended the last time."""
+        at = self.sent % len(self.requests)
+        turned = self.requests[at:] + self.requests[:at]
+        load = send(self.port, turned, connections=CONNECTIONS, seconds=seconds, rate=rate)
+        self.sent += len(load.latencies)
+        return load
+
     def ask(self, seconds: float) -> None:
         """Keep it busy for some seconds, and note what came of it."""
         before = processor_seconds(self.pid)
-        load = send(self.port, self.requests, connections=CONNECTIONS, seconds=seconds)
+        load = self.send(seconds)
         check(self.name, load)
         self.rates.append(load.rate)
         self.microseconds.append((processor_seconds(self.pid) - before) / len(load.latencies) * 1e6)
@@ -90,7 +105,23 @@ def memory(pid: int) -> float:
     return sum(pages) * PAGE / 1e6
 
 
-def transactions(detector: str) -> list[dict[str, Any]]:
+def payments() -> list[dict[str, Any]]:
+    """Payments one after the other, of customers at terminals that come back; amounts as in the sample."""
+    amounts = [row["TX_AMOUNT"] for row in sample("payments")]
+    rng = random.Random(0)
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    return [
+        {
+            "TX_DATETIME": f"{begin + timedelta(seconds=SECONDS_BETWEEN * number):%Y-%m-%d %H:%M:%S}",
+            "CUSTOMER_ID": f"{rng.randrange(CUSTOMERS)}",
+            "TERMINAL_ID": f"{rng.randrange(TERMINALS)}",
+            "TX_AMOUNT": rng.choice(amounts),
+        }
+        for number in range(PAYMENTS)
+    ]
+
+
+def sample(detector: str) -> list[dict[str, Any]]:
     """A detector's sample, as a program sends it."""
     folder = ROOT / "model" / "detectors" / detector
     file = ROOT / "transactions_data.csv" if detector == "card" else folder / "sample.csv"
@@ -103,7 +134,8 @@ def transactions(detector: str) -> list[dict[str, Any]]:
 def bodies(detector: str) -> list[bytes]:
     """One transaction each."""
     named = {} if detector == "card" else {"detector": detector}
-    return [json.dumps({"transaction": row, **named}).encode() for row in transactions(detector)]
+    rows = payments() if detector == "payments" else sample(detector)
+    return [json.dumps({"transaction": row, **named}).encode() for row in rows]
 
 
 def key_of(server: Server) -> str:
@@ -194,7 +226,7 @@ def steady(target: Target, seconds: float) -> None:
     """Ask at 80 % of the highest rate, and print what became of latency and memory."""
     rate = 0.8 * statistics.median(target.rates)
     before = memory(target.pid)
-    load = send(target.port, target.requests, connections=CONNECTIONS, seconds=seconds, rate=rate)
+    load = target.send(seconds, rate)
     check(target.name, load)
     print(
         f"{target.name}, {seconds:.0f} s at {rate:,.0f} a second: {load.rate:,.0f} came, p50 {load.at(0.5):.2f} ms, "
@@ -213,7 +245,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         every = targets(stack, Path(scratch))
         for target in every:  # nets are loaded, caches are warm
-            send(target.port, target.requests, connections=CONNECTIONS, seconds=1.0)
+            target.send(1.0)
         for _ in range(given.rounds):
             for target in every:
                 target.ask(given.seconds)

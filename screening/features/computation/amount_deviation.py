@@ -37,6 +37,10 @@ def above_usual(timeline: Timeline, codes: Places, units: NDArray[np.float64], s
         window = Window(groups.places(since), groups.places(now))
         own = units[groups.rows]
         (median,) = Amounts(groups, own).medians([window])
-        above = signed_log(own) - signed_log(median)
-        found[groups.rows] = np.where(window.count >= FEWEST, above, np.nan)
+        found[groups.rows] = np.where(window.count >= FEWEST, above(own, median), np.nan)
     return found
+
+
+def above(own: NDArray[np.float64], usual: NDArray[np.float64]) -> Logs:
+    """The logarithms of amounts less those of the usual ones, all in units and of one shape."""
+    return (signed_log(own) - signed_log(usual)).astype(np.float32)

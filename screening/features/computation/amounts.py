@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from screening.features.computation.groups import Groups, Window, running
 from screening.features.computation.selection import Ranks
+from screening.features.computation.timeline import Timeline, Whole
+from screening.features.definitions.definition import Definition
 
 Floats = NDArray[np.float64]
 
@@ -30,8 +32,28 @@ MIDDLE_TWO = 2
 
 
 def in_units(amounts: Floats, unit: float) -> Floats:
-    """Amounts in units, cut off and rounded as the sums take them; the same shape."""
-    return np.rint(np.clip(amounts / unit, -LARGEST, LARGEST) * FINE) / FINE
+    """Amounts in units, cut off and rounded as the sums take them, without a minus zero; the same shape."""
+    return np.rint(np.clip(amounts / unit, -LARGEST, LARGEST) * FINE) / FINE + 0.0
+
+
+def units_of(definition: Definition, timeline: Timeline) -> Floats | None:
+    """The amounts of a timeline's rows in units, (t,), blanks filled; ``None`` where there are no amounts."""
+    name = definition.contract.amount
+    if name is None:
+        return None
+    amounts = timeline.column(name)
+    amounts[np.isnan(amounts)] = definition.fills.get(name, 0.0)
+    return in_units(amounts, definition.unit)
+
+
+def fine_steps(units: Floats) -> Whole:
+    """What is summed of amounts in units: whole steps; the same shape."""
+    return (units * FINE).astype(np.int64)
+
+
+def coarse_steps(units: Floats) -> Whole:
+    """What is squared and summed of amounts in units: whole steps; the same shape."""
+    return np.rint(np.clip(units, -LARGEST_SQUARED, LARGEST_SQUARED) * COARSE).astype(np.int64)
 
 
 def largest(numbers: Floats, window: Window) -> Floats:
@@ -59,8 +81,8 @@ class Amounts:
     def __init__(self, groups: Groups, units: Floats) -> None:
         self.groups = groups
         self.units = units
-        self._sums = running((units * FINE).astype(np.int64))
-        coarse = np.rint(np.clip(units, -LARGEST_SQUARED, LARGEST_SQUARED) * COARSE).astype(np.int64)
+        self._sums = running(fine_steps(units))
+        coarse = coarse_steps(units)
         self._coarse = running(coarse)
         self._squares = running(coarse * coarse)
 

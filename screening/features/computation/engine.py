@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from screening.features.computation.entities import fill_history
 from screening.features.computation.entity_history import History
-from screening.features.computation.matrix import Sheet
+from screening.features.computation.few_rows import fill_few, is_few
+from screening.features.computation.matrix import Sheet, overflowing
 from screening.features.computation.past import Earlier, Past
 from screening.features.computation.rowwise import fill_rows
 from screening.features.computation.timeline import Timeline
@@ -93,7 +94,14 @@ def _sheets(
         return
     if past is not None and not isinstance(past, Past):
         past = past.related(values[rows])
-    history = History(definition, Timeline(definition, values, labels, past))
+    timeline = Timeline(definition, values, labels, past)
+    if is_few(rows.stop - rows.start, len(values) + (0 if past is None else len(past))):
+        sheet = _alone(definition, values[rows])
+        with overflowing():
+            fill_few(definition, timeline, rows.start, rows.stop, sheet)
+        yield sheet.finite()
+        return
+    history = History(definition, timeline)
     for begin, end, scene in history.scenes(rows.start, rows.stop):
         sheet = _alone(definition, values[begin:end])
         fill_history(scene, sheet)
@@ -103,5 +111,6 @@ def _sheets(
 
 def _alone(definition: Definition, values: Matrix) -> Sheet:
     sheet = Sheet(definition, len(values))
-    fill_rows(definition, values, sheet)
+    with overflowing():
+        fill_rows(definition, values, sheet)
     return sheet

@@ -13,7 +13,7 @@ from screening.features.computation.entity_features import Subject
 from screening.features.computation.entity_history import Scene
 from screening.features.computation.groups import parts_of
 from screening.features.computation.known_frauds import UNUSUAL
-from screening.features.computation.matrix import Sheet
+from screening.features.computation.matrix import Sheet, overflowing
 from screening.features.computation.timeline import Whole
 from screening.features.definitions.definition import Definition
 from screening.features.definitions.lookback import pairs, partners, usual_of
@@ -35,14 +35,15 @@ def fill_history(scene: Scene, sheet: Sheet) -> None:
         tasks.extend(partial(_meet, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
     if len(scene.stretch.time) < MANY:
         for task in tasks:
-            task()
+            _call(task)
         return
     with ThreadPoolExecutor(THREADS) as pool:  # numpy lets go of the interpreter's lock where the work is
         list(pool.map(_call, tasks))
 
 
 def _call(task: Callable[[], None]) -> None:
-    task()
+    with overflowing():
+        task()
 
 
 def _meet(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:

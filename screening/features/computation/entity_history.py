@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.computation.amount_deviation import Logs, above_usual
-from screening.features.computation.amounts import in_units
+from screening.features.computation.amounts import units_of
 from screening.features.computation.distinct_counts import Links, link
 from screening.features.computation.groups import codes_of, together
 from screening.features.computation.timeline import TICKS, Places, Stretch, Timeline
@@ -34,7 +34,7 @@ class History:
         self.definition = definition
         self._timeline = timeline
         self.labels = timeline.labels()
-        self.units = self._units()
+        self.units = units_of(definition, timeline)
         entities = [(column.name,) for column in definition.of_role(Role.ENTITY)]
         self.codes: dict[tuple[str, ...], Places] = {
             names: codes_of(timeline.column(*names)) for names in entities
@@ -43,14 +43,6 @@ class History:
         for one, other in linked_pairs(definition):
             self._meet(one, other)
         self.unusual = self._unusual()
-
-    def _units(self) -> NDArray[np.float64] | None:
-        name = self.definition.contract.amount
-        if name is None:
-            return None
-        amounts = self._timeline.column(name)
-        amounts[np.isnan(amounts)] = self.definition.fills.get(name, 0.0)
-        return in_units(amounts, self.definition.unit)
 
     def _meet(self, one: str, other: str) -> None:
         codes = together(self.codes[one,], self.codes[other,])

@@ -16,8 +16,16 @@ SMALL = 65_536
 """Cells up to which all are made finite at once: column by column takes less memory, and for a few rows much longer."""
 
 
+def overflowing() -> np.errstate:
+    """Let numbers become infinite that float32 can't hold, for a thread."""
+    return np.errstate(over="ignore")
+
+
 class Sheet:
-    """The features of some rows while they are made: float32 (features, n), zero where nothing was put."""
+    """The features of some rows while they are made: float32 (features, n), zero where nothing was put.
+
+    Numbers that float32 can't hold are infinite until :meth:`finite`; who writes does so within :func:`overflowing`.
+    """
 
     def __init__(self, definition: Definition, rows: int) -> None:
         self._places = definition.places
@@ -32,8 +40,15 @@ class Sheet:
         place = self._places.get(key)
         if place is None:
             return
-        with np.errstate(over="ignore"):
-            self.cells[place, slice(None) if rows is None else rows] = column
+        self.cells[place, slice(None) if rows is None else rows] = column
+
+    def mark(self, places: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Write 1 into one column of each of some rows, whose place is given."""
+        self.cells[places, rows] = 1
+
+    def put_all(self, places: NDArray[np.intp], numbers: NDArray[np.float64]) -> None:
+        """Write several columns, whose places are given, for all rows; ``numbers`` is (n, columns)."""
+        self.cells[places] = numbers.T
 
     def finite(self) -> NDArray[np.float32]:
         """The features, (features, n): a blank is 0, and what float32 can't hold is cut off."""

@@ -66,9 +66,14 @@ def wanted_for(definition: Definition, values: Matrix) -> list[Wanted]:
     since, until = float(times.min()) - definition.horizon - 1.0, float(times.max())
     found = []
     for name in definition.tracked:
-        cells = np.unique(values[:, columns.index(name)])
-        found += [Wanted(name, cell, since, until) for cell in cells[~np.isnan(cells)].tolist()]
+        cells = _different(values[:, columns.index(name)])
+        found += [Wanted(name, cell, since, until) for cell in cells]
     return found
+
+
+def _different(cells: NDArray[np.float64]) -> list[float]:
+    """The different cells that aren't blank, ascending; NumPy would take longer for those of one row."""
+    return sorted({cell for cell in cells.tolist() if cell == cell})  # noqa: PLR0124 -- not NaN
 
 
 def wanted_of_frauds(definition: Definition, past: Past) -> list[Wanted]:
@@ -84,7 +89,7 @@ def wanted_of_frauds(definition: Definition, past: Past) -> list[Wanted]:
         {partner for entity in definition.tracked for partner in usual_of(definition, entity)}
     ):
         cells = frauds[:, columns.index(name)]
-        for cell in np.unique(cells[~np.isnan(cells)]).tolist():
+        for cell in _different(cells):
             own = times[cells == cell]
             found.append(Wanted(name, cell, float(own.min()) - back, float(own.max())))
     return found
@@ -137,16 +142,19 @@ class PastIndex:
         """Whether any entity of each row has been seen, at whatever time, bool (n,)."""
         found = np.zeros(len(values), bool)
         for name, column in self._sorted.items():
-            cells = self._column(values, name)
-            at = np.searchsorted(column.cells, cells)
-            found |= (at < len(column.cells)) & (np.append(column.cells, np.nan)[at] == cells)
+            if len(column.cells):
+                cells = self._column(values, name)
+                at = np.minimum(np.searchsorted(column.cells, cells), len(column.cells) - 1)
+                found |= column.cells[at] == cells
         return found
 
     def related(self, values: Matrix) -> Past:
         """Return the rows that may count for ``values`` (n, columns of the contract), in the order of the past."""
         wanted = wanted_for(self._definition, values) if self._sorted else []
-        found = self.within(wanted)
-        return self.rows(np.union1d(found, self.within(wanted_of_frauds(self._definition, self.rows(found)))))
+        places = self.within(wanted)
+        found = self.rows(places)
+        more = wanted_of_frauds(self._definition, found)
+        return self.rows(np.union1d(places, self.within(more))) if more else found
 
     def within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
         """Return which rows of the past are among the wanted ones, ascending; all of them where much is wanted."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.computation.matrix import Sheet
+from screening.features.computation.per_definition import PerDefinition
 from screening.features.definitions.catalogue import country_of, is_category, one_hot
 from screening.features.definitions.definition import Definition
 from screening.features.definitions.feature import DAY, HOUR, PER
@@ -82,15 +85,44 @@ def _country(definition: Definition, places: NDArray[np.int64], name: str, sheet
 
 
 def _category(definition: Definition, name: str, cells: Floats, sheet: Sheet) -> None:
-    known = definition.levels.get(name, ())
-    order = np.argsort([level for level, _ in known])
-    levels, shares = np.array(known, np.float64).reshape(-1, 2)[order].T
-    shown = len(one_hot(definition, name))
-    place = np.minimum(np.searchsorted(levels, cells), max(len(levels) - 1, 0))
-    found = levels[place] == cells if len(levels) else np.zeros(len(cells), bool)
-    rank = np.where(found, order[place], len(known)) if len(levels) else np.zeros(len(cells), np.int64)
-    for number in range(shown):
-        sheet.put(("level", name, str(number)), rank == number)
+    levels = LEVELS.of(definition).get(name, NO_LEVELS)
+    rank = np.full(len(cells), len(levels.cells))
+    share = np.zeros(len(cells))
+    if len(levels.cells):
+        place = np.minimum(np.searchsorted(levels.cells, cells), len(levels.cells) - 1)
+        found = levels.cells[place] == cells
+        rank[found] = levels.ranks[place[found]]
+        share[found] = levels.shares[place[found]]
+    shown = len(levels.features)
+    own = np.flatnonzero(rank < shown)
+    sheet.mark(levels.features[rank[own]], own)
     sheet.put(("other", name), (rank >= shown) & ~np.isnan(cells))
-    share = np.where(found, shares[place], 0.0) if len(levels) else np.zeros(len(cells))
     sheet.put(("frequency", name), np.log1p(share * PER) / np.log1p(PER))
+
+
+class _Levels(NamedTuple):
+    """The known levels of a category, ascending, (k,) each."""
+
+    cells: Floats
+    ranks: NDArray[np.int64]
+    """How many are more frequent."""
+    shares: Floats
+    features: NDArray[np.int64]
+    """The places of the features that are 1 for a level, by its rank: of the first ones only, (shown,)."""
+
+
+NO_LEVELS = _Levels(np.empty(0), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+
+
+def _levels(definition: Definition) -> dict[str, _Levels]:
+    made = {}
+    for name, known in definition.levels.items():
+        cells, shares = np.array(known, np.float64).reshape(-1, 2).T
+        order = np.argsort(cells)
+        shown = range(len(one_hot(definition, name)))
+        places = [definition.places["level", name, str(number)] for number in shown]
+        made[name] = _Levels(cells[order], order, shares[order], np.array(places, np.int64))
+    return made
+
+
+LEVELS = PerDefinition(_levels)

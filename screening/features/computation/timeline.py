@@ -85,6 +85,15 @@ class Timeline:
         own = np.full(len(self._values), -1, np.int8) if own is None else np.asarray(own, np.int8)
         return (own if self._past is None else np.concatenate([self._past.labels, own]))[self._order]
 
+    def places(self, start: int, stop: int) -> tuple[Whole, Whole]:
+        """Where the rows from ``start`` to ``stop`` are in the order of time, and which of them each is; (q,) each.
+
+        Rows without a time aren't there.
+        """
+        own = self._order - (self._before + start)
+        found = np.flatnonzero((own >= 0) & (own < stop - start))
+        return found, own[found]
+
     def whole(self) -> Stretch:
         """All rows, each of them asked about."""
         every = np.arange(len(self.time), dtype=np.int32)

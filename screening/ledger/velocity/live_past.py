@@ -62,6 +62,8 @@ class LivePast:
         """Whether everything that the API was asked was there."""
         self.repeated: NDArray[np.bool_] = np.empty(0, bool)
         """Of the rows that it was asked about, those that were there already, as they are."""
+        self._met: Past | None = None
+        """What :meth:`related` has found last."""
         columns = definition.contract.columns
         self._places = {name: place for place, name in enumerate(columns)}
 
@@ -76,14 +78,27 @@ class LivePast:
         with self._velocity.reading() as read:
             self.read_at, self.is_whole = read.last(self.subject)
             live = self._look(read, wanted)
-            recent = past_of(list(live.values()), len(self._places))
-            self.repeated = np.isin(row_hashes(values), row_hashes(recent.values))
-            files = self._within(wanted)
-            more = wanted_of_frauds(self._definition, self._both(files, live))
+            recent = self._past(live)
+            self.repeated = self._stand_in(values, recent)
+            places = self._within(wanted)
+            found = self._both(places, recent)
+            more = wanted_of_frauds(self._definition, found)
             if more:
-                files = np.union1d(files, self._within(more))
-                live |= self._look(read, more)
-        return self._both(files, live)
+                found = self._both(
+                    np.union1d(places, self._within(more)), self._past(live | self._look(read, more))
+                )
+        self._met = found
+        return found
+
+    def _stand_in(self, values: Matrix, recent: Past) -> NDArray[np.bool_]:
+        """Tell which rows are among others as they are; only those of the same times are looked at."""
+        times = set(values[:, self.subject.time].tolist())
+        same = [
+            place for place, time in enumerate(recent.values[:, self.subject.time].tolist()) if time in times
+        ]
+        if not same:
+            return np.zeros(len(values), bool)
+        return np.isin(row_hashes(values), row_hashes(recent.values[same]))
 
     def _within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
         return np.empty(0, np.int64) if self.files is None else self.files.within(wanted)
@@ -92,8 +107,10 @@ class LivePast:
         placed = [(self._places[each.column], each) for each in wanted]
         return read.rows(self.subject, self.viewer, placed)
 
-    def _both(self, places: NDArray[np.int64], live: dict[int, tuple[bytes, int]]) -> Past:
-        recent = past_of([live[seq] for seq in sorted(live)], len(self._places))
+    def _past(self, live: dict[int, tuple[bytes, int]]) -> Past:
+        return past_of([live[seq] for seq in sorted(live)], len(self._places))
+
+    def _both(self, places: NDArray[np.int64], recent: Past) -> Past:
         if self.files is None or not len(places):
             return recent
         files = self.files.rows(places)
@@ -101,9 +118,29 @@ class LivePast:
 
     def knows(self, values: Matrix) -> NDArray[np.bool_]:
         """Tell whether an entity of each row was seen, bool (n,): in a file, or by the API before the row's time."""
-        found = np.zeros(len(values), bool) if self.files is None else self.files.knows(values)
-        if found.all():
+        found = self._has_met(values)
+        if not found.all() and self.files is not None:
+            found |= self.files.knows(values)
+        if not found.all():
+            self._ask(values, found)
+        return found
+
+    def _has_met(self, values: Matrix) -> NDArray[np.bool_]:
+        """Tell for which rows :meth:`related` has just found an earlier one with an entity of theirs: mostly for all."""
+        found = np.zeros(len(values), bool)
+        if self._met is None or not len(self._met):
             return found
+        times, met_at = (rows[:, self.subject.time].tolist() for rows in (values, self._met.values))
+        for place in self.subject.tracked:
+            first: dict[float, float] = {}
+            for cell, moment in zip(self._met.values[:, place].tolist(), met_at, strict=True):
+                first[cell] = min(moment, first.get(cell, moment))
+            cells = values[:, place].tolist()
+            found |= [first.get(cell, np.inf) < moment for cell, moment in zip(cells, times, strict=True)]
+        return found
+
+    def _ask(self, values: Matrix, found: NDArray[np.bool_]) -> None:
+        """Note in ``found`` which of the other rows have an entity that the API was asked about before their time."""
         times = values[:, self.subject.time]
         with self._velocity.reading() as read:
             for place in self.subject.tracked:
@@ -111,4 +148,3 @@ class LivePast:
                 for cell in np.unique(cells[~found & ~np.isnan(cells)]).tolist():
                     first = read.earliest(self.subject, self.viewer, place, cell)
                     found |= (cells == cell) & (first < times)
-        return found

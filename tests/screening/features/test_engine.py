@@ -12,6 +12,7 @@ from screening.features.computation import timeline
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from tests.screening.features.reference import Reference, rows_of
 from tests.screening.features.tables import COLUMNS, DAY, EPOCH, HOUR, OPTIONS, Table, payments, tables
+from tests.screening.features.ways import both_ways
 
 MANY = settings(max_examples=100, deadline=None)
 FEW = settings(max_examples=30, deadline=None)
@@ -38,7 +39,10 @@ def assert_close(found: np.ndarray, wanted: np.ndarray, names: tuple[str, ...]) 
 
 def features(definition: Definition, table: Table, past: Table | None = None, **more) -> np.ndarray:
     before = None if past is None else Past(past.values, past.labels)
-    return compute(definition, table.values, labels=table.labels, past=before, **more)
+    return both_ways(
+        definition.names,
+        lambda: compute(definition, table.values, labels=table.labels, past=before, **more),
+    )
 
 
 @MANY
