@@ -21,6 +21,7 @@ from screening.ledger import identity
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
 from screening.ledger.tail import Entry, Repeatable
+from screening.realtime.answers import Decision, Decisions
 from screening.realtime.entries import columns_of
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.json_records import from_mappings
@@ -184,11 +185,11 @@ def _entry(question: Question, rows: Transactions, scored: Scored, threshold: fl
         "fingerprint": detector.fingerprint,
         "threshold": threshold,
     }
-    body = _json(answers[0] if question.single else {"results": answers})
+    body = _json(answers[0] if question.single else Decisions(answers))
     return Entry.of(caller.owner, kept, body, question.repeatable)
 
 
-def _answers(question: Question, scored: Scored, origin: bytes, threshold: float) -> list[dict[str, Any]]:
+def _answers(question: Question, scored: Scored, origin: bytes, threshold: float) -> list[Decision]:
     prefix, name, said = identity.id_prefix(origin), question.detector.name, question.notes
     found = []
     for number, (probability, flag, reasons, caveats) in enumerate(
@@ -200,17 +201,11 @@ def _answers(question: Question, scored: Scored, origin: bytes, threshold: float
             strict=True,
         )
     ):
-        answer = {
-            "id": f"{prefix}{number:08x}",
-            "fraud": flag,
-            "fraud_probability": probability,
-            "threshold": threshold,
-            "detector": name,
-            "reasons": [reason.text for reason in reasons],
-            "rules": [],
-            "fraud_type": None,
-        }
+        words = [reason.text for reason in reasons]
+        decision = Decision(
+            f"{prefix}{number:08x}", flag, probability, threshold, name, words, rules=(), fraud_type=None
+        )
         if said or caveats:
-            answer["notes"] = [*said, *caveats]
-        found.append(answer)
+            decision.notes = [*said, *caveats]
+        found.append(decision)
     return found

@@ -1,0 +1,91 @@
+"""The JSON Schema of one transaction, made of a detector's column contract.
+
+It says which values :mod:`screening.transactions.json_records` takes: what fits the schema is scored. Of times that
+schema is narrower than the reader, which takes all spellings that mean one moment only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from screening.transactions import times
+from screening.transactions.json_records import LARGEST
+from screening.transactions.missing import WORDS
+from screening.transactions.schema import CellKind, Column, ColumnContract
+
+Schema = dict[str, Any]
+
+
+def _either_case(word: str) -> str:
+    return "".join(
+        f"[{letter.lower()}{letter.upper()}]"
+        if letter.isalpha()
+        else f"\\{letter}"
+        if letter in SIGNS
+        else letter
+        for letter in word
+    )
+
+
+SIGNS = frozenset(r"\.?()[]|+*^$/{}")
+NOTHING = f"^\\s*(?:{'|'.join(sorted(_either_case(word) for word in WORDS))})?\\s*$"
+"""Texts that say that there is nothing."""
+SOMETHING = f"^(?!{NOTHING[1:-1]}$)[\\s\\S]*$"
+LONG_MONTHS, SHORT_MONTHS = (
+    "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])",
+    "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)",
+)
+LEAP_YEARS = "(?:0[48]|[2468][048]|[13579][26])"
+CLOCK = r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])?"
+
+
+def _date(years: str, leap: str) -> str:
+    return f"(?:(?:{years})-(?:{LONG_MONTHS}|{SHORT_MONTHS}|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:{leap})-02-29)"
+
+
+RECENT = f"^{_date('197[1-9]|19[89][0-9]|20[0-9]{2}', f'19(?:7[26]|8[048]|9[26])|20(?:00|{LEAP_YEARS})')}(?:{CLOCK})?$"
+"""Dates from 1971 to 2099 as ISO 8601 writes them, with a time of day or without; there is no 30 February."""
+TEXT: Schema = {"type": "string", "pattern": SOMETHING}
+NUMBER: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+ADDRESS = (
+    {"type": "string", "format": "ipv4"},
+    {"type": "string", "format": "ipv6"},
+    {"type": "string", "pattern": r"^\+?[0-9]{1,9}(?:\.[0-9]+)?$"},
+    {"type": "number", "minimum": 0, "exclusiveMaximum": 2**32},
+)
+
+
+def of_contract(contract: ColumnContract, words: dict[str, str]) -> Schema:
+    """Return the schema of one transaction.
+
+    Args:
+        contract: the detector's.
+        words: by column, what it is.
+    """
+    parts = contract.parts()
+    properties = {column.name: {**_of_column(column), "description": words[column.name]} for column in parts}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [column.name for column in parts if not column.optional],
+        "additionalProperties": True,
+    }
+
+
+def _of_column(column: Column) -> Schema:
+    ways = _ways(column)
+    if column.optional:
+        ways = [*ways, {"type": "null"}, {"type": "string", "pattern": NOTHING}]
+    return ways[0] if len(ways) == 1 else {"anyOf": ways}
+
+
+def _ways(column: Column) -> list[Schema]:
+    if column.kind is CellKind.NUMBER:
+        largest = LARGEST / max(column.scale, 1.0)
+        return [{**NUMBER, "minimum": -largest, "maximum": largest}]
+    if column.kind is CellKind.TEXT:
+        return [TEXT, {"type": "number"}]
+    if column.kind is CellKind.ADDRESS:
+        return list(ADDRESS)
+    numbers = [{"type": "number", "minimum": low, "exclusiveMaximum": high} for low, high in times.numbers()]
+    return [{"type": "string", "pattern": RECENT}, *numbers]
