@@ -6,6 +6,7 @@ schema is narrower than the reader, which takes all spellings that mean one mome
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from screening.transactions import times
@@ -46,7 +47,6 @@ def _date(years: str, leap: str) -> str:
 RECENT = f"^{_date('197[1-9]|19[89][0-9]|20[0-9]{2}', f'19(?:7[26]|8[048]|9[26])|20(?:00|{LEAP_YEARS})')}(?:{CLOCK})?$"
 """Dates from 1971 to 2099 as ISO 8601 writes them, with a time of day or without; there is no 30 February."""
 TEXT: Schema = {"type": "string", "pattern": SOMETHING}
-NUMBER: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
 ADDRESS = (
     {"type": "string", "format": "ipv4"},
     {"type": "string", "format": "ipv6"},
@@ -55,15 +55,49 @@ ADDRESS = (
 )
 
 
-def of_contract(contract: ColumnContract, words: dict[str, str]) -> Schema:
+def kinds() -> dict[str, Schema]:
+    """Return the schemas that those of transactions refer to, by their names."""
+    numbers = [{"type": "number", "minimum": low, "exclusiveMaximum": high} for low, high in times.numbers()]
+    return {
+        "Time": {
+            "title": "A date, with a time of day or without",
+            "description": "ISO 8601, UTC unless it says otherwise; or seconds, milliseconds, microseconds or "
+            "nanoseconds since 1970, or days as spreadsheets count them. Other spellings are taken where they mean one "
+            "moment only.",
+            "examples": ["2026-01-31T17:04:22Z"],
+            "anyOf": [{"type": "string", "pattern": RECENT}, *numbers],
+        },
+        "Text": {
+            "title": "A text that says something",
+            "description": "Case and surrounding spaces don't matter. Words for nothing, such as `NULL`, are refused.",
+            "anyOf": [TEXT, {"type": "number"}],
+        },
+        "Address": {
+            "title": "An IP address",
+            "description": "Of version 4 (also as a number) or 6.",
+            "examples": ["192.0.2.1"],
+            "anyOf": list(ADDRESS),
+        },
+        "Nothing": {
+            "title": "Nothing",
+            "description": "`null`, a blank text, or a word for nothing.",
+            "anyOf": [{"type": "null"}, {"type": "string", "pattern": NOTHING}],
+        },
+    }
+
+
+def of_contract(contract: ColumnContract, words: Mapping[str, str], ref: str) -> Schema:
     """Return the schema of one transaction.
 
     Args:
         contract: the detector's.
         words: by column, what it is.
+        ref: how the schemas of :func:`kinds` are referred to; it has ``{name}``.
     """
     parts = contract.parts()
-    properties = {column.name: {**_of_column(column), "description": words[column.name]} for column in parts}
+    properties = {
+        column.name: {**_of_column(column, ref), "description": words[column.name]} for column in parts
+    }
     return {
         "type": "object",
         "properties": properties,
@@ -72,20 +106,11 @@ def of_contract(contract: ColumnContract, words: dict[str, str]) -> Schema:
     }
 
 
-def _of_column(column: Column) -> Schema:
-    ways = _ways(column)
-    if column.optional:
-        ways = [*ways, {"type": "null"}, {"type": "string", "pattern": NOTHING}]
-    return ways[0] if len(ways) == 1 else {"anyOf": ways}
-
-
-def _ways(column: Column) -> list[Schema]:
+def _of_column(column: Column, ref: str) -> Schema:
+    way: Schema
     if column.kind is CellKind.NUMBER:
         largest = LARGEST / max(column.scale, 1.0)
-        return [{**NUMBER, "minimum": -largest, "maximum": largest}]
-    if column.kind is CellKind.TEXT:
-        return [TEXT, {"type": "number"}]
-    if column.kind is CellKind.ADDRESS:
-        return list(ADDRESS)
-    numbers = [{"type": "number", "minimum": low, "exclusiveMaximum": high} for low, high in times.numbers()]
-    return [{"type": "string", "pattern": RECENT}, *numbers]
+        way = {"type": "number", "minimum": -largest, "maximum": largest}
+    else:
+        way = {"$ref": ref.format(name=column.kind.value.title())}
+    return {"anyOf": [way, {"$ref": ref.format(name="Nothing")}]} if column.optional else way

@@ -144,7 +144,7 @@ def described() -> Document:
         "tags": [{"name": name, "description": words} for name, words in TAGS.items()],
         "paths": _paths(every, schemas, asked),
         "components": {
-            "schemas": {**components, **dict(_questions(asked))},
+            "schemas": {**components, **json_schema.kinds(), **dict(_questions(asked))},
             "headers": {name: _header(header) for name, header in HEADERS.items()},
             "securitySchemes": _schemes(),
         },
@@ -282,7 +282,7 @@ def _questions(asked: Sequence[Detector]) -> Iterator[tuple[str, Document]]:
             f"Transaction.{name}",
             {
                 "title": f"A transaction for the detector {detector.name}",
-                **json_schema.of_contract(detector.contract, _columns(detector)),
+                **json_schema.of_contract(detector.contract, _columns(detector), REF),
             },
         )
         yield f"{QUESTION}.{name}", _question(detector.name, transaction, usual=usual)
