@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from screening.transactions import times
-from screening.transactions.json_records import LARGEST
 from screening.transactions.missing import WORDS
 from screening.transactions.schema import CellKind, Column, ColumnContract
 
@@ -86,17 +85,21 @@ def kinds() -> dict[str, Schema]:
     }
 
 
-def of_contract(contract: ColumnContract, words: Mapping[str, str], ref: str) -> Schema:
+def of_contract(
+    contract: ColumnContract, words: Mapping[str, str], limits: Mapping[str, tuple[float, float]], ref: str
+) -> Schema:
     """Return the schema of one transaction.
 
     Args:
         contract: the detector's.
         words: by column, what it is.
+        limits: by column, between which numbers its number must lie.
         ref: how the schemas of :func:`kinds` are referred to; it has ``{name}``.
     """
     parts = contract.parts()
     properties = {
-        column.name: {**_of_column(column, ref), "description": words[column.name]} for column in parts
+        column.name: {**_of_column(column, limits[column.name], ref), "description": words[column.name]}
+        for column in parts
     }
     return {
         "type": "object",
@@ -106,11 +109,11 @@ def of_contract(contract: ColumnContract, words: Mapping[str, str], ref: str) ->
     }
 
 
-def _of_column(column: Column, ref: str) -> Schema:
+def _of_column(column: Column, limits: tuple[float, float], ref: str) -> Schema:
     way: Schema
     if column.kind is CellKind.NUMBER:
-        largest = LARGEST / max(column.scale, 1.0)
-        way = {"type": "number", "minimum": -largest, "maximum": largest}
+        low, high = (limit / max(column.scale, 1.0) for limit in limits)
+        way = {"type": "number", "minimum": low, "maximum": high}
     else:
         way = {"$ref": ref.format(name=column.kind.value.title())}
     return {"anyOf": [way, {"$ref": ref.format(name="Nothing")}]} if column.optional else way

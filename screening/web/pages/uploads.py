@@ -54,8 +54,16 @@ PREFER = Header(
     example="wait=10",
 )
 FOLLOW = {
-    "how far it is": {"operationId": "getScreening", "parameters": {"screening_id": "$response.body#/id"}},
-    "its scores": {"operationId": "getScores", "parameters": {"screening_id": "$response.body#/id"}},
+    words: {"operationId": name, "parameters": {"screening_id": "$response.body#/id"}}
+    for words, name in (
+        ("how far it is", "getScreening"),
+        ("its scores", "getScores"),
+        ("its flagged rows", "getFlagged"),
+        ("its unreadable rows", "getRejected"),
+        ("its workbook", "getWorkbook"),
+        ("its check", "getCheck"),
+        ("have it scored", "screenChecked"),
+    )
 }
 
 

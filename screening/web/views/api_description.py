@@ -282,7 +282,9 @@ def _questions(asked: Sequence[Detector]) -> Iterator[tuple[str, Document]]:
             f"Transaction.{name}",
             {
                 "title": f"A transaction for the detector {detector.name}",
-                **json_schema.of_contract(detector.contract, _columns(detector), REF),
+                **json_schema.of_contract(
+                    detector.contract, _columns(detector), detector.vectorizer.limits(), REF
+                ),
             },
         )
         yield f"{QUESTION}.{name}", _question(detector.name, transaction, usual=usual)

@@ -37,7 +37,9 @@ class Sent(Wishes, kw_only=True):
     file: Annotated[
         str,
         Meta(
-            description="the file; the last field",
+            min_length=1,
+            description="the last field",
+            examples=["TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT\n2026-01-31 17:04:22,6,55,51.40\n"],
             extra_json_schema={"contentMediaType": "application/octet-stream"},
         ),
     ]
