@@ -28,7 +28,9 @@ def _either_case(word: str) -> str:
 
 
 SIGNS = frozenset(r"\.?()[]|+*^$/{}")
-NOTHING = f"^\\s*(?:{'|'.join(sorted(_either_case(word) for word in WORDS))})?\\s*$"
+SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
+"""What ``str.strip`` takes away; the ``\\s`` of other languages is less."""
+NOTHING = f"^{SPACE}(?:{'|'.join(sorted(_either_case(word) for word in WORDS))})?{SPACE}$"
 """Texts that say that there is nothing."""
 SOMETHING = f"^(?!{NOTHING[1:-1]}$)[\\s\\S]*$"
 LONG_MONTHS, SHORT_MONTHS = (

@@ -140,7 +140,6 @@ def described() -> Document:
             "description": "Ask whether a transaction is fraud before it goes through, say later which ones were, and "
             "look back on what was decided. The columns of transactions are those of the detectors that you may use.",
         },
-        "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": words} for name, words in TAGS.items()],
         "paths": _paths(every, schemas, asked),
         "components": {
