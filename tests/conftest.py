@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
 from screening.accounts import passwords
@@ -19,6 +19,7 @@ from screening.ledger.tables import open_tables
 from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
+from screening.web.views.api_description import routes
 from screening.worker.loop import Worker
 from tests.served import PASSWORD
 from tests.shared import made_once, run_folder, share_compiled
@@ -97,10 +98,28 @@ def settings(tmp_path: Path, compiled: Path, new_databases: Path) -> Settings:
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     built = create_app(settings)
+    undescribed = watch_statuses(built)
     yield built
+    assert undescribed == [], "answers that /openapi.json doesn't know"
     services: Services = built.extensions["screening"]
     services.key_ring.close()
     services.database.engine.dispose()
+
+
+def watch_statuses(app: Flask) -> list[tuple[str, int]]:
+    """Note answers of the data API whose status its description lacks; the list fills while the app is used."""
+    undescribed: list[tuple[str, int]] = []
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        here = next((route for route in routes() if route.endpoint == request.endpoint), None)
+        if here is not None and response.mimetype != "text/html":
+            known = {*here.statuses, *here.operation.answers}
+            if response.status_code not in known:
+                undescribed.append((f"{request.method} {request.path}", response.status_code))
+        return response
+
+    return undescribed
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ class Route:
     path: str
     """As OpenAPI writes it."""
     method: str
+    endpoint: str
     operation: Operation
     summary: str
     words: str
@@ -160,6 +161,7 @@ def _of_rule(rule: Rule) -> Iterator[Route]:
         yield Route(
             path=re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule),
             method=method,
+            endpoint=rule.endpoint,
             operation=operation,
             summary=summary.strip().rstrip("."),
             words=" ".join(more.split()),
