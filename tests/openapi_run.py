@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def key_of(server: Server, *scopes: str, per_minute: int = MOST_PER_MINUTE, burs
             "app",
             "keys",
             "create",
-            "api",
+            f"api {secrets.token_hex(4)}",
             "--owner",
             "ana",
             *limits,

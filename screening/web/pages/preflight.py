@@ -123,7 +123,7 @@ class CheckView:
         tag="Files",
         answers={
             200: Answer(words="What was found.", form=CheckReport),
-            202: Answer(words="It isn't checked yet.", form=StillRunning),
+            202: Answer(words="It isn't checked yet.", form=StillRunning, headers={"Location": LOCATION}),
         },
         raises=(NotFound, Conflict, BadFile, TooLarge, UnsupportedKind),
     )
@@ -210,7 +210,9 @@ def _elsewhere(screening: Screening) -> Any:
     if not errors.wants_json():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state in OPEN_STATES:
-        return answered(StillRunning(screening.id, "running", screening.progress), HTTPStatus.ACCEPTED)
+        running = StillRunning(screening.id, "running", screening.progress)
+        location = url_for("results.show", screening_id=screening.id)
+        return answered(running, HTTPStatus.ACCEPTED, Location=location)
     if screening.state == FAILED and screening.error:
         return errors.answer(screening.error)
     raise Conflict("This file doesn't wait to be screened.", remedy="Look at its result.")

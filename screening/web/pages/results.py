@@ -14,13 +14,13 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 
 from screening.detectors.detector import Detector
 from screening.detectors.states import trial_note
-from screening.errors import Conflict, NotFound, NotReady, ScreeningError
+from screening.errors import Conflict, NotFound, ScreeningError
 from screening.intake import header_of, read_records
 from screening.scoring import metrics
 from screening.uploads import deletion, exports
 from screening.uploads.preflight import Report
 from screening.uploads.results import Filter, Outcome, SortKey
-from screening.uploads.screenings import CHECKED, DONE, OPEN_STATES, Screening
+from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, request_audit
 from screening.web.http.operations import Answer, Operation, answered, describes
@@ -41,7 +41,7 @@ FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_a
 
 def _download_of(name: str, words: str, media: str = "text/csv") -> Operation:
     answers = {200: Answer(words=words, media=media)}
-    return Operation(id=name, tag="Files", answers=answers, raises=(NotFound, Conflict, NotReady))
+    return Operation(id=name, tag="Files", answers=answers, raises=(NotFound, Conflict))
 
 
 @blueprint.get("")
@@ -207,8 +207,14 @@ def _done(screening_id: str) -> Screening:
     screening = _mine(screening_id)
     if screening.state == CHECKED:
         raise Conflict("This file was checked and isn't scored.", remedy="Have it screened from its check.")
+    if screening.state == FAILED:
+        said = screening.error or {}
+        raise Conflict(
+            f"This screening failed and has no result. {said.get('what', '')}".strip(),
+            remedy=said.get("remedy"),
+        )
     if screening.state != DONE:
-        raise NotReady("This screening has no result yet.", remedy="Wait until it is done.")
+        raise Conflict("This screening has no result yet.", remedy="Ask for its state until that is “done”.")
     return screening
 
 
