@@ -65,7 +65,7 @@ def run(
         *("run", f"http://127.0.0.1:{server.port}/openapi.json"),
         *("--header", f"Authorization: Bearer {key}"),
         *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"),
-        *("--max-examples", str(examples), "--seed", str(seed)),
+        *("--max-examples", str(examples), "--seed", str(seed), "--workers", "2"),
         # ten thousand transactions in one request, on a machine that is busy
         *("--request-timeout", str(LONGEST), "--max-response-time", str(LONGEST)),
         *("--continue-on-failure", "--no-color", *report, *more),

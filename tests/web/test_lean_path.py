@@ -159,7 +159,7 @@ def bad(card: list[Row], shop: list[Row], payments: list[Row]) -> Iterator[Any]:
         yield {"transaction": card[0], "detector": name}
     yield {"transaction": payments[0]}
     yield {"transaction": card[0], "detector": "payments"}
-    yield {"transaction": card[0], "detctor": "payments"}
+    yield {"transaction": card[0], "Detector": "payments"}
     yield {"transaction": card[0], CARD_NUMBER: 1}
     yield {"transaction": card[0], "transactions": card[:2]}
 
