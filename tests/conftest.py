@@ -109,14 +109,15 @@ def app(settings: Settings) -> Iterator[Flask]:
 def watch_statuses(app: Flask) -> list[tuple[str, int]]:
     """Note answers of the data API whose status its description lacks; the list fills while the app is used."""
     undescribed: list[tuple[str, int]] = []
+    known: dict[str, set[int]] = {}
 
     @app.after_request
     def note(response: Response) -> Response:
-        here = next((route for route in routes() if route.endpoint == request.endpoint), None)
-        if here is not None and response.mimetype != "text/html":
-            known = {*here.statuses, *here.operation.answers}
-            if response.status_code not in known:
-                undescribed.append((f"{request.method} {request.path}", response.status_code))
+        if not known:
+            known.update({route.endpoint: {*route.statuses, *route.operation.answers} for route in routes()})
+        told = known.get(request.endpoint or "")
+        if told is not None and response.mimetype != "text/html" and response.status_code not in told:
+            undescribed.append((f"{request.method} {request.path}", response.status_code))
         return response
 
     return undescribed

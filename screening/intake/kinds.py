@@ -85,7 +85,7 @@ def with_ending(filename: str, media_type: str | None) -> str:
     Programs send files that have no name of their own ("blob", "file") and say by the media type what they are. The
     bytes must agree with it, as with any ending.
     """
-    if "." in filename or media_type is None:
+    if not filename or "." in filename or media_type is None:
         return filename
     return filename + _MEDIA_TYPES.get(media_type.partition(";")[0].strip().lower(), "")
 

@@ -36,7 +36,7 @@ class Ready(Struct):
 
 def _watching(name: str, form: Any, words: str, *raises: type[ScreeningError]) -> Operation:
     answers = {200: Answer(words=words, form=form)}
-    return Operation(id=name, tag="Health", answers=answers, raises=raises, by_key=False)
+    return Operation(id=name, tag="Health", answers=answers, raises=raises)
 
 
 @blueprint.get("/healthz")

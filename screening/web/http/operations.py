@@ -98,8 +98,6 @@ class Operation:
     body: Body | None = None
     raises: Sequence[type[ScreeningError]] = ()
     """What the view itself refuses with, beside what the guard does."""
-    by_key: bool = True
-    """Whether keys are counted and refused here."""
 
 
 def describes(operation: Operation) -> Callable[[View], View]:

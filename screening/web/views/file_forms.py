@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from screening.errors import CellProblem
+from screening.intake.kinds import READ
 from screening.scoring.drift import Drift
 from screening.uploads.leakage_findings import Suspect
 from screening.web.http.operations import Header
@@ -38,7 +39,7 @@ class Sent(Wishes, kw_only=True):
         str,
         Meta(
             min_length=1,
-            description="the last field",
+            description=f"the last field: {READ}, by its name or its media type",
             examples=["TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT\n2026-01-31 17:04:22,6,55,51.40\n"],
             extra_json_schema={"contentMediaType": "application/octet-stream"},
         ),
