@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
 from screening.accounts import passwords
@@ -19,6 +19,7 @@ from screening.ledger.tables import open_tables
 from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
+from screening.web.views.api_description import routes
 from screening.worker.loop import Worker
 from tests.kept import keep_routes, keep_templates
 from tests.scheduling import place
@@ -110,10 +111,29 @@ def settings(tmp_path: Path, compiled: Path, new_databases: Path) -> Settings:
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     built = create_app(settings)
+    undescribed = watch_statuses(built)
     yield built
+    assert undescribed == [], "answers that /openapi.json doesn't know"
     services: Services = built.extensions["screening"]
     services.key_ring.close()
     services.database.engine.dispose()
+
+
+def watch_statuses(app: Flask) -> list[tuple[str, int]]:
+    """Note answers of the data API whose status its description lacks; the list fills while the app is used."""
+    undescribed: list[tuple[str, int]] = []
+    known: dict[str, set[int]] = {}
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        if not known:
+            known.update({route.endpoint: {*route.statuses, *route.operation.answers} for route in routes()})
+        told = known.get(request.endpoint or "")
+        if told is not None and response.mimetype != "text/html" and response.status_code not in told:
+            undescribed.append((f"{request.method} {request.path}", response.status_code))
+        return response
+
+    return undescribed
 
 
 @pytest.fixture

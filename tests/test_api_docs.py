@@ -15,7 +15,8 @@ from flask import Flask
 
 from screening.accounts.api_keys import DEFAULT_BURST, DEFAULT_PER_MINUTE, SCOPES
 from screening.settings import ROOT
-from screening.web.api.ledger_filters import READERS
+from screening.web.api.ledger_filters import TRENDS
+from screening.web.api.transactions import PAGES
 from tests.served import Server
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -96,7 +97,7 @@ def test_every_route_scope_parameter_and_default_is_there(app: Flask) -> None:
         if getattr(app.view_functions[rule.endpoint], "scope", None):
             whole = re.sub("<[^>]+>", "<id>", rule.rule)
             assert whole in TEXT or f"`{whole.rsplit('/', 1)[1]}`" in TEXT, whole
-    for name in (*READERS, *SCOPES):
-        assert f"`{name}`" in TEXT, name
+    for name in (*PAGES, *TRENDS, *SCOPES):
+        assert f"`{name}`" in TEXT or f"`{name}=" in TEXT, name
     assert f"{DEFAULT_BURST} if nothing else is said" in TEXT
     assert f"({DEFAULT_PER_MINUTE:,})" in TEXT

@@ -49,6 +49,9 @@ SCOPES: Mapping[str, Scope] = {
     "metrics": Scope("see", "read the server's metrics"),
 }
 
+ANY_SCOPE = "any"
+"""What a route asks for that every key opens."""
+
 
 class BadKeyRequest(ScreeningError):
     """A key can't be made of what was given."""

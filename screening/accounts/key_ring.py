@@ -24,7 +24,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from screening.accounts import key_text
-from screening.accounts.api_keys import ApiKeyRow, may_have
+from screening.accounts.api_keys import ANY_SCOPE, ApiKeyRow, may_have
 from screening.accounts.key_rates import Bucket, SharedBuckets
 from screening.accounts.key_refusals import (
     DamagedKey,
@@ -130,7 +130,7 @@ class KeyRing:
 
         Args:
             authorization: the value of the request's header ``Authorization``.
-            scope: one of ``SCOPES``.
+            scope: one of ``SCOPES``, or ``ANY_SCOPE``.
             address: the client's, for the audit log.
         """
         self._checked = now = time.monotonic()
@@ -147,7 +147,7 @@ class KeyRing:
         caller, when = entry.caller, self._clock()
         if caller is None or when >= entry.expires:
             return self._refused(_closed(entry), address)
-        if scope not in caller.scopes:
+        if scope != ANY_SCOPE and scope not in caller.scopes:
             return self._refused(_scope_missing(scope, entry, caller), address)
         wait = self._buckets.take(entry.bucket, now)
         if wait:

@@ -94,6 +94,25 @@ class Vectorizer:
         """Whether a row's features tell of earlier rows, so that a file must be read whole before it is scored."""
         return self.definition is not None and self.definition.looks_back
 
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Return between which numbers each column's must lie to be scored, both included: the very last ones."""
+        if self.definition is not None:
+            return dict.fromkeys(self.contract.columns, (-LARGEST, LARGEST))
+        low, high = self._last(-1.0), self._last(1.0)
+        return dict(zip(self.contract.columns, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+
+    def _last(self, sign: float) -> NDArray[np.float64]:
+        """The last number in one direction that :meth:`scaled` takes, (inputs,): found by halving."""
+        taken, refused = self.centre + 0.0, np.full_like(self.centre, sign * 2 * LARGEST)
+        with np.errstate(over="ignore"):
+            while True:
+                middle = taken + (refused - taken) / 2
+                if np.all((middle == taken) | (middle == refused)):
+                    return taken
+                scaled = ((middle - self.centre) / self.scale).astype(np.float32)
+                good = (np.abs(scaled) <= LARGEST) & (np.abs(middle) <= LARGEST)
+                taken, refused = np.where(good, middle, taken), np.where(good, refused, middle)
+
     def matrix(self, rows: Transactions | Inputs, history: Seen = NOTHING) -> NDArray[np.float32]:
         """Return the net's input, float32 (rows, inputs), scaled in float64 as in training.
 

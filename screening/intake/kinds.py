@@ -36,6 +36,13 @@ _ENDINGS = {
     ".xls": Kind.XLS,
     ".parquet": Kind.PARQUET,
 }
+_MEDIA_TYPES = {
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.apache.parquet": ".parquet",
+}
 _NAMES = {
     Kind.CSV: "a text table",
     Kind.CSV_GZ: "a gzip file",
@@ -70,6 +77,17 @@ _FOREIGN = (
 _OLD_XLS = (b"\x09\x08", b"\x09\x04", b"\x09\x02", b"\x09\x00")  # BIFF 2 to 5 without a container
 _MARKUP = re.compile(rb"\s*(?:<!doctype|<html|<\?xml|<table|<script|<svg)", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(?:\{\s*"|\[\s*[\{\[])')
+
+
+def with_ending(filename: str, media_type: str | None) -> str:
+    """Return a file's name with an ending.
+
+    Programs send files that have no name of their own ("blob", "file") and say by the media type what they are. The
+    bytes must agree with it, as with any ending.
+    """
+    if not filename or "." in filename or media_type is None:
+        return filename
+    return filename + _MEDIA_TYPES.get(media_type.partition(";")[0].strip().lower(), "")
 
 
 def identify(filename: str, head: bytes) -> Kind:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 ORIGIN_BYTES = 12
 MOST_NUMBER = 2**32 - 1
+PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
+"""A regular expression of the texts that :func:`parse` takes."""
 
 
 class TransactionId(NamedTuple):

@@ -24,6 +24,7 @@ from screening.ledger.tables import API
 from screening.ledger.tail import Entry, Repeatable
 from screening.ledger.velocity.entries import Overtaken, VelocityEntry
 from screening.ledger.velocity.live_past import LivePast
+from screening.realtime.answers import Decision, Decisions
 from screening.realtime.entries import columns_of, labels_of
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.json_records import from_mappings
@@ -278,7 +279,7 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
         "fingerprint": detector.fingerprint,
         "threshold": threshold,
     }
-    body = _json(answers[0] if question.single else {"results": answers})
+    body = _json(answers[0] if question.single else Decisions(answers))
     velocity = None
     if question.live is not None and made.labels is not None:
         velocity = VelocityEntry(
@@ -287,7 +288,7 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
             shared=caller.shared,
             values=made.rows.values,
             labels=made.labels,
-            ids=tuple(answer["id"] for answer in answers),
+            ids=tuple(answer.id for answer in answers),
             read_at=made.read_at,
             repeated=made.repeated,
             company=made.company,
@@ -295,7 +296,7 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     return Entry.of(caller.owner, kept, body, question.repeatable, velocity)
 
 
-def _answers(question: Question, made: _Made, origin: bytes, threshold: float) -> list[dict[str, Any]]:
+def _answers(question: Question, made: _Made, origin: bytes, threshold: float) -> list[Decision]:
     prefix, name, scored = identity.id_prefix(origin), question.detector.name, made.scored
     said = [*question.notes, *made.notes]
     found = []
@@ -308,17 +309,11 @@ def _answers(question: Question, made: _Made, origin: bytes, threshold: float) -
             strict=True,
         )
     ):
-        answer = {
-            "id": f"{prefix}{number:08x}",
-            "fraud": flag,
-            "fraud_probability": probability,
-            "threshold": threshold,
-            "detector": name,
-            "reasons": [reason.text for reason in reasons],
-            "rules": [],
-            "fraud_type": None,
-        }
+        words = [reason.text for reason in reasons]
+        decision = Decision(
+            f"{prefix}{number:08x}", flag, probability, threshold, name, words, rules=(), fraud_type=None
+        )
         if said or caveats:
-            answer["notes"] = [*said, *caveats]
-        found.append(answer)
+            decision.notes = [*said, *caveats]
+        found.append(decision)
     return found

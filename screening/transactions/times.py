@@ -283,6 +283,12 @@ def seconds_of(value: float) -> float | None:
     return None
 
 
+def numbers() -> list[tuple[float, float]]:
+    """Return which numbers :func:`seconds_of` takes for what counts since 1970 or 1900: from where to below where."""
+    since = [(_FROM * each, _TO * each) for each in _PER_SECOND.values()]
+    return [*since, ((_FROM - _SHEET_ZERO) / _DAY, (_TO - _SHEET_ZERO) / _DAY)]
+
+
 def bare(text: str) -> str:
     """A cell without surrounding and with plain white space."""
     return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())

@@ -27,7 +27,7 @@ from screening.uploads.column_mappings import Mappings
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim, is_new
 from screening.uploads.screenings import History
-from screening.web.api import detect_fraud, health, statistics, transactions
+from screening.web.api import detect_fraud, health, openapi, statistics, transactions
 from screening.web.api.lean_path import LeanPath
 from screening.web.cli import commands, keys, train, users
 from screening.web.cli import detectors as detector_commands
@@ -37,6 +37,7 @@ from screening.web.http.front import Front
 from screening.web.http.proxies import TrustedProxies
 from screening.web.pages import (
     admin,
+    api_docs,
     api_keys,
     auth,
     card_numbers,
@@ -116,6 +117,8 @@ def create_app(
         health,
         statistics,
         transactions,
+        openapi,
+        api_docs,
         admin,
         api_keys,
         detectors,

@@ -164,7 +164,7 @@ def good(card: list[Row], shop: list[Row], payments: list[Row]) -> Iterator[Any]
     yield {
         "transaction": {**card[0], "country": "DE", "customer_id": "C 7", "currency": "JPY", "device_id": 9}
     }
-    yield {"transaction": {**card[0], "Class": [1]}, "x": {"y": [1, "z", {"w": None}]}}
+    yield {"transaction": {**card[0], "Class": [1], "x": {"y": [1, "z", {"w": None}]}}}
     yield {"transaction": {**card[0], "merchant": 'Käse & Söhne \\ “a”\n\t"b"'}}
 
 
@@ -197,6 +197,9 @@ def bad(card: list[Row], shop: list[Row], payments: list[Row]) -> Iterator[Any]:
         yield {"transaction": card[0], "detector": name}
     yield {"transaction": payments[0]}
     yield {"transaction": card[0], "detector": "payments"}
+    yield {"transaction": card[0], "Detector": "payments"}
+    yield {"transaction": card[0], CARD_NUMBER: 1}
+    yield {"transaction": card[0], "transactions": card[:2]}
 
 
 def test_300_requests_get_the_same_both_ways(desk: Desk) -> None:

@@ -91,6 +91,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/transactions/<transaction_id>"): READERS,
     ("POST", "/transactions/<transaction_id>/replay"): (401, "open", "open", 403, "open", 401),
     ("POST", "/labels"): (401, "open", "open", 403, "open", 401),
+    ("GET", "/openapi.json"): READERS,
+    ("GET", "/docs"): MEMBERS,
     ("GET", "/admin/users"): ADMINS,
     ("POST", "/admin/users/<username>/role"): ADMINS,
     ("POST", "/admin/users/<username>/state"): ADMINS,

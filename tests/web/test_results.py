@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 
@@ -104,3 +105,16 @@ def test_a_card_number_as_a_files_name_is_neither_kept_nor_shown(
         assert "4111111111111111" not in str(answer.headers)
     for written in settings.instance.rglob("*"):
         assert written.is_dir() or b"4111111111111111" not in written.read_bytes(), written
+
+
+def test_what_has_no_result_is_a_conflict_and_not_a_server_that_isnt_ready(
+    analyst: Person, services: Services, sample: bytes
+) -> None:
+    """A program that is told 503 asks again for ever."""
+    data = {"csrf_token": analyst.token("/upload"), "file": (io.BytesIO(sample), "a.csv")}
+    sent = analyst.client.post(
+        "/upload", data=data, content_type="multipart/form-data", headers={"Prefer": "wait=0"}
+    )
+    url = sent.headers["Location"] + "/scores.csv"
+    answer = analyst.client.get(url, headers={"Accept": "application/json"})
+    assert (answer.status_code, "no result yet" in answer.get_data(as_text=True)) == (409, True)

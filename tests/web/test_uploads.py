@@ -97,3 +97,37 @@ def test_a_file_with_card_numbers_waits_for_its_answers_with_tokens(
 
     answer = analyst.upload("\n".join([header, *rows]).encode(), may_map="1")
     assert "/mapping" in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"check": "true"}, "“check” is neither 1 nor 0"),
+        ({"tokenize": "yes"}, "“tokenize” is neither 1 nor 0"),
+        ({"tokenise": "1"}, "“tokenise”, which means nothing here"),
+        ({"4111 1111 1111 1111": "1"}, "means nothing here"),
+    ],
+)
+def test_a_wish_that_means_nothing_is_refused_and_nothing_is_screened(
+    analyst: Person, services: Services, sample: bytes, fields: dict[str, str], said: str
+) -> None:
+    """`check=true` would otherwise be a file that is scored and remembered at once."""
+    answer = analyst.upload(sample, **fields)
+    assert answer.status_code == 400
+    text = answer.get_data(as_text=True)
+    assert said in text
+    assert "1111 1111" not in text
+    assert services.history.count("ana") == 0
+
+
+@pytest.mark.parametrize(
+    ("media", "status"), [("text/csv; charset=utf-8", 303), ("image/png", 415), ("", 415)]
+)
+def test_a_file_without_a_name_of_its_own_is_known_by_its_media_type(
+    analyst: Person, worker: Worker, sample: bytes, media: str, status: int
+) -> None:
+    """Browsers call what a script sends “blob”."""
+    file = (io.BytesIO(sample), "blob", media) if media else (io.BytesIO(sample), "blob")
+    data = {"csrf_token": analyst.token("/upload"), "file": file}
+    answer = analyst.client.post("/upload", data=data, content_type="multipart/form-data")
+    assert answer.status_code == status

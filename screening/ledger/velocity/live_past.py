@@ -126,7 +126,7 @@ class LivePast:
         return found
 
     def _has_met(self, values: Matrix) -> NDArray[np.bool_]:
-        """Tell for which rows :meth:`related` has just found an earlier one with an entity of theirs: mostly for all."""
+        """Tell for which rows :meth:`related` has just found an earlier one of an entity of theirs: mostly for all."""
         found = np.zeros(len(values), bool)
         if self._met is None or not len(self._met):
             return found

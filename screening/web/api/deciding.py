@@ -8,21 +8,28 @@ from typing import Any
 
 from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
+from screening.cards.masking import masked
 from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.detectors.states import State, trial_note
 from screening.detectors.vectorizer import Seen
-from screening.errors import BadTransaction
+from screening.errors import BadTransaction, CellProblem
 from screening.infra.audit_log import API_KEY
 from screening.ledger.tail import Repeatable
+from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.realtime.decide import Answer, Caller, Question, decide
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
 from screening.web.services import Services
 
-MOST_TRANSACTIONS = 10_000
 MOST_KEY = 255
+KEY_PATTERN = f"^[!-~]([ -~]{{0,{MOST_KEY - 2}}}[!-~])?$"
+"""What an Idempotency-Key is; spaces around the value of a header are no part of it."""
+ASKED = frozenset({"detector", "transaction", "transactions"})
+"""What a body may have. A name that is none of these, such as a misspelt “detector”, isn't passed over: another
+detector would decide, without a word.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +171,19 @@ def _repeatable(owner: str, sent: Sent) -> Repeatable | None:
 
 def _transactions(body: dict[str, Any]) -> tuple[list[Any], bool]:
     """Return the transactions of a request, and whether it is a single one that is answered as such."""
+    if not body.keys() <= ASKED:
+        odd = masked(next(name for name in body if name not in ASKED))[:40]
+        raise BadTransaction(
+            f"The body has “{odd}”, which means nothing here.",
+            remedy="Send “transaction” or “transactions”, and “detector” if you want a certain one.",
+            problems=[CellProblem("means nothing here", column=odd)],
+        )
     if "transactions" in body:
         given = body["transactions"]
+        if "transaction" in body:
+            raise BadTransaction(
+                "The body has both “transaction” and “transactions”.", remedy="Send one of the two."
+            )
         if not isinstance(given, list) or not 0 < len(given) <= MOST_TRANSACTIONS:
             raise BadTransaction(f"“transactions” must be a list of 1 to {MOST_TRANSACTIONS} objects.")
         return given, False

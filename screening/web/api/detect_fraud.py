@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, g, request
 
+from screening.errors import BadArtefact, BadTransaction, Conflict, NotFound
+from screening.realtime.answers import MOST_TRANSACTIONS, Decision, Decisions
 from screening.web.api import deciding
 from screening.web.http import api_keys, guard
+from screening.web.http.operations import QUESTION, Answer, Body, Header, Operation, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 
@@ -19,12 +22,60 @@ blueprint = Blueprint("api", __name__)
 TRANSACTION_BYTES = 1024
 """What one of many may take; a card transaction with all its digits takes 700."""
 
+PAYMENT = {
+    "TX_DATETIME": "2026-01-31 17:04:22",
+    "CUSTOMER_ID": "6",
+    "TERMINAL_ID": "55",
+    "TX_AMOUNT": 51.40,
+}
+EXAMPLES = {
+    "a payment": {"detector": "payments", "transaction": PAYMENT},
+    "several": {"detector": "payments", "transactions": [PAYMENT, {**PAYMENT, "TX_AMOUNT": 912.00}]},
+}
+IDEMPOTENCY_KEY = Header(
+    words="Makes it safe to send the request again: for a day the same key with the same body, byte by byte, gets the "
+    "first answer and counts once. Another body under a used key is a 422. The key belongs to the owner's account.",
+    schema={"type": "string", "pattern": deciding.KEY_PATTERN, "maxLength": deciding.MOST_KEY},
+    example="6f1c9a52-6a1e-4c0b-9d57-0f0a4a1c7b11",
+)
+LINKS = {
+    "look it up": {"operationId": "getTransaction", "parameters": {"transaction_id": "$response.body#/id"}},
+    "score it again": {
+        "operationId": "replayTransaction",
+        "parameters": {"transaction_id": "$response.body#/id"},
+    },
+}
+
 
 @blueprint.post("/detect_fraud")
 @require("screen", scope="score")
-@guard.body_limit(deciding.MOST_TRANSACTIONS * TRANSACTION_BYTES)
+@guard.body_limit(MOST_TRANSACTIONS * TRANSACTION_BYTES)
+@describes(
+    Operation(
+        id="detectFraud",
+        tag="Transactions",
+        headers={"Idempotency-Key": IDEMPOTENCY_KEY},
+        body=Body(
+            words="One transaction, or several: the detector's columns by their names. Case and surrounding spaces of "
+            "names don't matter, other fields are left alone.",
+            named=QUESTION,
+            examples=EXAMPLES,
+        ),
+        answers={
+            200: Answer(
+                words="The decisions, which are kept by now.", form=(Decision, Decisions), links=LINKS
+            )
+        },
+        raises=(BadTransaction, NotFound, Conflict, BadArtefact),
+    )
+)
 def detect_fraud() -> Response:
-    """Score ``transaction`` (one object) or ``transactions`` (a list of objects), and keep the decisions."""
+    """Decide on transactions.
+
+    Score `transaction` (one object) or `transactions` (a list of objects), and keep the decisions. A transaction that
+    can't be scored is a 422 that names each missing column and each cell that can't be used; nothing of its request is
+    scored then.
+    """
     key = api_keys.caller()
     sent = deciding.Sent(
         body=request.get_data(),

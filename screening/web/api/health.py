@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import time
+from typing import Any, Literal
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app
+from msgspec import Struct
 from sqlalchemy import func, select
 
-from screening.errors import NotReady
+from screening.errors import BadArtefact, NotReady, ScreeningError
 from screening.infra.disk_space import KEPT_BYTES, free_bytes
 from screening.ledger.tables import Draft
 from screening.uploads.instance_check import touch
 from screening.web.http.errors import DAMAGED
+from screening.web.http.operations import Answer, Operation, answered, describes
 from screening.web.services import services
 from screening.web.views.detector_access import is_shown
 
 blueprint = Blueprint("health", __name__)
 
 
-@blueprint.get("/healthz")
-def alive() -> Response:
+class Alive(Struct):
     """The process answers."""
-    return jsonify({"status": "ok"})
+
+    status: Literal["ok"]
+
+
+class Ready(Struct):
+    """All that scoring needs is there."""
+
+    status: Literal["ready"]
+    detectors: list[str]
+
+
+def _watching(name: str, form: Any, words: str, *raises: type[ScreeningError]) -> Operation:
+    answers = {200: Answer(words=words, form=form)}
+    return Operation(id=name, tag="Health", answers=answers, raises=raises)
+
+
+@blueprint.get("/healthz")
+@describes(_watching("isAlive", Alive, "It is."))
+def alive() -> Response:
+    """Ask whether the process answers."""
+    return answered(Alive("ok"))
 
 
 def _require_stores() -> None:
@@ -47,12 +69,14 @@ def _require_stores() -> None:
 
 
 @blueprint.get("/readyz")
+@describes(_watching("isReady", Ready, "It is, with these detectors.", NotReady, BadArtefact))
 def ready() -> Response:
-    """All that scoring needs is there; otherwise 503 and what is missing (by the error handler)."""
+    """Ask whether all that scoring needs is there.
+
+    Otherwise the answer is 503 and says what is missing.
+    """
     mine = services()
     mine.detectors.require_ready()
     mine.users.require_ready()
     _require_stores()
-    return jsonify(
-        {"status": "ready", "detectors": [name for name in mine.detectors.names() if is_shown(name)]}
-    )
+    return answered(Ready("ready", [name for name in mine.detectors.names() if is_shown(name)]))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import request
 
 from screening.errors import CellProblem, ScreeningError
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Basis, Filter
+from screening.ledger.filters import Basis, Filter, Interval
 from screening.ledger.tables import API, FILE
+from screening.web.http.operations import Kind, Parameter, present
 from screening.web.http.sessions import may, user
 
-T = TypeVar("T")
 MOST_CHARACTERS = 200
-COMMON = ("from", "to", "detector", "fraud_type", "country", "source", "basis")
+DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+"""As JSON writes a number, or nearly so; ``float`` takes underscores and the digits of all scripts."""
 
 
 class BadQuery(ScreeningError):
@@ -26,66 +28,65 @@ class BadQuery(ScreeningError):
     title = "This question can't be answered"
 
 
-def chosen(*more: str) -> Filter:
+def chosen() -> Filter:
     """Return the filter of this request: which rows, and of them those that the caller may see.
 
-    Args:
-        more: parameters that the route takes besides the common ones.
-
     Raises:
-        BadQuery: a parameter is unknown, stands twice, or isn't of its kind; the first one is named.
+        BadQuery: a parameter isn't one that the route takes, appears twice, or isn't of its kind; the first is named.
     """
-    known = (*COMMON, *more)
+    known = present().query
     for name in request.args:
         if name not in known:
             raise _refused(name, "is no parameter here", f"These are: {', '.join(known)}.")
         if len(request.args.getlist(name)) > 1:
             raise _refused(name, "appears more than once", "Give it once.")
     given: dict[str, Any] = {
-        field: read
-        for name, (field, reader) in READERS.items()
-        if name in known and (read := value(name, reader)) is not None
+        parameter.field: read
+        for name, parameter in known.items()
+        if parameter.field is not None and (read := value(name)) is not None
     }
     return Filter(owner=None if may("see_all") else user().username.casefold(), **given)
 
 
-def value(name: str, read: Callable[[str], T]) -> T | None:
-    """Return what a parameter says; ``None`` where it isn't given or is blank.
+def value(name: str) -> Any:
+    """Return what a parameter of this route says; ``None`` where it isn't given.
 
     Raises:
-        BadQuery: ``read`` refused it with a ``ValueError``, whose words say what it must be.
+        BadQuery: it can't be read, or is blank: a program that fills in nothing would be told of everything.
     """
-    raw = request.args.get(name, "").strip()
-    if not raw:
+    raw = request.args.get(name)
+    if raw is None:
         return None
+    if not raw.strip():
+        raise _refused(name, "is blank", "Give it a value, or leave it out.")
     if len(raw) > MOST_CHARACTERS:
         raise _refused(name, "is too long", f"It has at most {MOST_CHARACTERS} characters.")
     try:
-        return read(raw)
+        return present().query[name].kind.read(raw)
     except ValueError as problem:
         raise _refused(name, "can't be used", f"It must be {problem}.") from None
 
 
-def one_of(names: Mapping[str, T]) -> Callable[[str], T]:
-    """Return what reads one of some words."""
+def one_of(names: Mapping[str, Any]) -> Kind:
+    """Return the kind of one of some words."""
 
-    def read(raw: str) -> T:
+    def read(raw: str) -> Any:
         if raw not in names:
             raise ValueError(f"one of {', '.join(names)}")
         return names[raw]
 
-    return read
+    return Kind(read, {"type": "string", "enum": list(names)})
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """Return what reads a whole number between two others, both included."""
+def whole(low: int, high: int, usual: int) -> Kind:
+    """Return the kind of a whole number between two others, both included, and what it is if nothing is said."""
 
     def read(raw: str) -> int:
         if not (raw.isascii() and raw.isdigit() and len(raw) < 10 and low <= int(raw) <= high):
             raise ValueError(f"a whole number from {low} to {high}")
         return int(raw)
 
-    return read
+    return Kind(read, {"type": "integer", "minimum": low, "maximum": high, "default": usual})
 
 
 def moment(raw: str) -> datetime:
@@ -96,16 +97,13 @@ def moment(raw: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(raw)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # in UTC it may be before the year 1
         raise ValueError("a time as 2026-01-31 or 2026-01-31T23:59:00Z") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _share(raw: str) -> float:
-    try:
-        found = float(raw)
-    except ValueError:
-        found = -1.0
+    found = float(raw) if DECIMAL.fullmatch(raw) else -1.0
     if not 0 <= found <= 1:
         raise ValueError("a number from 0 to 1")
     return found
@@ -118,21 +116,66 @@ def _entity(raw: str) -> tuple[str, str]:
     return kind, name
 
 
-READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "from": ("start", moment),
-    "to": ("end", moment),
-    "detector": ("detector", str),
-    "fraud_type": ("fraud_type", str),
-    "country": ("country", str),
-    "source": ("source", one_of({FILE: FILE, API: API})),
-    "basis": ("basis", one_of({basis.value: basis for basis in Basis})),
-    "entity": ("entity", _entity),
-    "flagged": ("flagged", one_of({"true": True, "false": False})),
-    "label": ("label", one_of({"fraud": 1, "legitimate": 0})),
-    "min_probability": ("min_probability", _share),
-    "screening": ("screening", str),
+TEXT = Kind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})
+SHARE = Kind(_share, {"type": "number", "minimum": 0, "maximum": 1})
+ENTITY = Kind(
+    _entity,
+    {
+        "type": "string",
+        "maxLength": MOST_CHARACTERS,
+        "pattern": f"^({'|'.join(ENTITIES)}):[\\s\\S]+$",
+    },
+)
+MOMENT = Kind(moment, {"anyOf": [{"type": "string", "format": each} for each in ("date-time", "date")]})
+TIME_WORDS = "ISO 8601; UTC unless it says otherwise"
+
+COMMON: Mapping[str, Parameter] = {
+    "from": Parameter(
+        kind=MOMENT, field="start", words=f"From when on. {TIME_WORDS}.", example="2026-01-31T00:00:00+01:00"
+    ),
+    "to": Parameter(kind=MOMENT, field="end", words=f"Until when; the end is left out. {TIME_WORDS}."),
+    "detector": Parameter(
+        kind=TEXT, field="detector", words="Decisions of this detector.", example="payments"
+    ),
+    "fraud_type": Parameter(kind=TEXT, field="fraud_type", words="This type of fraud."),
+    "country": Parameter(kind=TEXT, field="country", words="This country.", example="DE"),
+    "source": Parameter(
+        kind=one_of({FILE: FILE, API: API}),
+        field="source",
+        words="How transactions came: in files, or by the API.",
+    ),
+    "basis": Parameter(
+        kind=one_of({basis.value: basis for basis in Basis}),
+        field="basis",
+        words="What a fraud case is: `flagged` (usual) a flagged row, `confirmed` one that a label says was fraud.",
+    ),
 }
-"""For each parameter the field of :class:`screening.ledger.questions.Filter` and what reads it."""
+"""What all questions about the ledger take."""
+ROWS: Mapping[str, Parameter] = {
+    **COMMON,
+    "entity": Parameter(
+        kind=ENTITY, field="entity", words="Who or what: `customer:6`, `device:D1`.", example="customer:6"
+    ),
+    "flagged": Parameter(
+        kind=one_of({"true": True, "false": False}), field="flagged", words="Whether the detector flagged it."
+    ),
+    "label": Parameter(
+        kind=one_of({"fraud": 1, "legitimate": 0}), field="label", words="What it turned out to be."
+    ),
+    "min_probability": Parameter(
+        kind=SHARE, field="min_probability", words="At least this probability of fraud, from 0 to 1."
+    ),
+    "screening": Parameter(kind=TEXT, field="screening", words="Rows of this file: the id of its screening."),
+}
+"""What questions for single rows take."""
+TRENDS: Mapping[str, Parameter] = {
+    **COMMON,
+    "interval": Parameter(
+        kind=one_of({interval.value: interval for interval in Interval}),
+        words="How long a period is: `day` unless said. Weeks begin on Monday.",
+        example=Interval.WEEK.value,
+    ),
+}
 
 
 def _refused(name: str, problem: str, remedy: str) -> BadQuery:

@@ -4,105 +4,209 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
+from msgspec import Meta, Struct
 
-from screening.ledger.filters import GROUPS, Answer, Interval, amounts
-from screening.web.api.ledger_filters import chosen, one_of, value
+from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Interval, amounts
+from screening.web.api.ledger_filters import COMMON, TRENDS, BadQuery, chosen, value
+from screening.web.http import operations
+from screening.web.http.operations import Header, Operation, answered, describes
 from screening.web.http.sessions import require
 from screening.web.services import services
 
 blueprint = Blueprint("statistics", __name__)
 COUNTED = ("transactions", "fraud_cases")
 MONEY = ("amount", "fraud_amount")
+Count = Annotated[int, Meta(ge=0)]
+Percentage = Annotated[float, Meta(ge=0, le=100, description="fraud cases of 100 transactions")]
+Sum = Annotated[
+    float | None, Meta(description="as people write it; `null` where there are several currencies")
+]
+Currency = Annotated[
+    str | None,
+    Meta(description="of the sums; `mixed` for several, which aren't added up; `null` if nothing says it"),
+]
+
+
+class Summary(Struct):
+    """Everything that was chosen, in numbers."""
+
+    total_transactions: Count
+    total_fraud_cases: Count
+    fraud_percentage: Percentage
+    total_amount: Sum
+    fraud_amount: Sum
+    currency: Currency
+    flagged: Annotated[int, Meta(ge=0, description="rows that a detector flagged")]
+    confirmed: Annotated[int, Meta(ge=0, description="rows of which a label says that they were fraud")]
+    labelled: Annotated[int, Meta(ge=0, description="rows that have a label")]
+
+
+class Group(Struct):
+    """Transactions that have something in common."""
+
+    transactions: Count
+    fraud_cases: Count
+    fraud_percentage: Percentage
+    amount: Sum
+    fraud_amount: Sum
+    currency: Currency
+
+
+class Period(Group):
+    """Transactions of one period."""
+
+    period: Annotated[str, Meta(description="its beginning, UTC", extra_json_schema={"format": "date-time"})]
+
+
+class Country(Group):
+    """Transactions of one country."""
+
+    country: str
+
+
+class Device(Group):
+    """Transactions of one device."""
+
+    device_id: str
+
+
+class Browser(Group):
+    """Transactions of one browser."""
+
+    browser: str
+
+
+class FraudType(Group):
+    """Transactions of one type of fraud."""
+
+    fraud_type: str
+
+
+MOST_FIRST = f"Most fraud cases first, at most {MOST_GROUPS:,} groups; rows without one are left out."
+EARLIEST_FIRST = "The periods that have transactions, the earliest first."
+Grouped = TypeVar("Grouped", bound=Group)
+TIME_BASIS = Header(
+    words="Which time `from`, `to` and periods go by: the transaction's own, when it was scored, or both by turns.",
+    schema={"type": "string", "enum": ["event", "decided", "mixed"]},
+)
+
+
+def _counting(name: str, form: Any, words: str, query: Any = COMMON) -> Operation:
+    told = operations.Answer(words=words, form=form, headers={"X-Time-Basis": TIME_BASIS})
+    return Operation(id=name, tag="Statistics", query=query, answers={200: told}, raises=(BadQuery,))
 
 
 @blueprint.get("/summary")
 @require("see", scope="read")
+@describes(_counting("getSummary", Summary, "The counts and sums."))
 def summary() -> Response:
-    """Everything that was chosen, in one object."""
+    """Count what was chosen, in one object."""
     answer = services().ledger.questions.summary(chosen())
     total = _counts(answer.rows, (*COUNTED, "flagged", "confirmed", "labelled"))
     money = amounts(answer.rows, MONEY)
-    return _told(
-        answer,
-        {
-            "total_transactions": total["transactions"],
-            "total_fraud_cases": total["fraud_cases"],
-            "fraud_percentage": _percentage(total),
-            "total_amount": money["amount"],
-            "fraud_amount": money["fraud_amount"],
-            "currency": money["currency"],
-            "flagged": total["flagged"],
-            "confirmed": total["confirmed"],
-            "labelled": total["labelled"],
-        },
+    found = Summary(
+        total_transactions=total["transactions"],
+        total_fraud_cases=total["fraud_cases"],
+        fraud_percentage=_percentage(total),
+        total_amount=money["amount"],
+        fraud_amount=money["fraud_amount"],
+        currency=money["currency"],
+        flagged=total["flagged"],
+        confirmed=total["confirmed"],
+        labelled=total["labelled"],
     )
+    return _told(answer, found)
 
 
 @blueprint.get("/fraud_trends")
 @require("see", scope="read")
+@describes(_counting("listFraudTrends", list[Period], EARLIEST_FIRST, TRENDS))
 def trends() -> Response:
-    """By period, the earliest first."""
-    intervals = {interval.value: interval for interval in Interval}
-    interval = value("interval", one_of(intervals)) or Interval.DAY
-    answer = services().ledger.questions.trends(chosen("interval"), interval)
+    """Count by period."""
+    interval = value("interval") or Interval.DAY
+    answer = services().ledger.questions.trends(chosen(), interval)
     rows = [{**row, "period": row["period"].isoformat() + "Z"} for row in answer.rows]
-    return _told(answer, list(_grouped("period", rows)))
+    return _told(answer, list(_grouped(Period, "period", rows)))
 
 
 @blueprint.get("/fraud_geography")
 @require("see", scope="read")
+@describes(
+    _counting(
+        "listFraudByCountry",
+        list[Country],
+        MOST_FIRST,
+    )
+)
 def geography() -> Response:
-    """By country."""
-    return _by("country")
+    """Count by country."""
+    return _by("country", Country)
 
 
 @blueprint.get("/fraud_devices")
 @require("see", scope="read")
+@describes(
+    _counting(
+        "listFraudByDevice",
+        list[Device],
+        MOST_FIRST,
+    )
+)
 def devices() -> Response:
-    """By device."""
-    return _by("device_id")
+    """Count by device."""
+    return _by("device_id", Device)
 
 
 @blueprint.get("/fraud_browsers")
 @require("see", scope="read")
+@describes(
+    _counting(
+        "listFraudByBrowser",
+        list[Browser],
+        MOST_FIRST,
+    )
+)
 def browsers() -> Response:
-    """By browser."""
-    return _by("browser")
+    """Count by browser."""
+    return _by("browser", Browser)
 
 
 @blueprint.get("/fraud_types")
 @require("see", scope="read")
+@describes(
+    _counting(
+        "listFraudByType",
+        list[FraudType],
+        MOST_FIRST,
+    )
+)
 def types() -> Response:
-    """By type of fraud."""
-    return _by("fraud_type")
+    """Count by type of fraud."""
+    return _by("fraud_type", FraudType)
 
 
-def _by(group: str) -> Response:
+def _by(group: str, form: type[Group]) -> Response:
     if group not in GROUPS:
         raise ValueError(group)
     answer = services().ledger.questions.by(group, chosen())
     known = [row for row in answer.rows if row[group] is not None]
     found = sorted(
-        _grouped(group, sorted(known, key=lambda row: str(row[group]))),
-        key=lambda row: (-row["fraud_cases"], -row["transactions"], row[group]),
+        _grouped(form, group, sorted(known, key=lambda row: str(row[group]))),
+        key=lambda each: (-each.fraud_cases, -each.transactions, getattr(each, group)),
     )
     return _told(answer, found)
 
 
-def _grouped(key: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _grouped(form: type[Grouped], key: str, rows: Iterable[dict[str, Any]]) -> Iterator[Grouped]:
     """One object for each value of a key, whose rows stand together: there is one row for each currency."""
     for name, group in groupby(rows, key=lambda row: row[key]):
         same = list(group)
         counts = _counts(same, COUNTED)
-        yield {
-            key: name,
-            **counts,
-            "fraud_percentage": _percentage(counts),
-            **amounts(same, MONEY),
-        }
+        told: dict[str, Any] = {key: name, **counts, **amounts(same, MONEY)}
+        yield form(fraud_percentage=_percentage(counts), **told)
 
 
 def _counts(rows: Iterable[dict[str, Any]], names: Iterable[str]) -> dict[str, int]:
@@ -114,7 +218,5 @@ def _percentage(counts: dict[str, int]) -> float:
     return round(100 * counts["fraud_cases"] / counts["transactions"], 4) if counts["transactions"] else 0.0
 
 
-def _told(answer: Answer, body: Any) -> Response:
-    response = jsonify(body)
-    response.headers["X-Time-Basis"] = answer.time_basis
-    return response
+def _told(answer: Answer, found: Any) -> Response:
+    return answered(found, X_Time_Basis=answer.time_basis)

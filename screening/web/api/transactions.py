@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
+from msgspec import ValidationError, convert
 
-from screening.errors import BadTransaction, Conflict, NotFound
+from screening.errors import BadArtefact, BadTransaction, Conflict, NotFound
 from screening.ledger import identity, money
 from screening.ledger.fields import FIELDS
 from screening.ledger.filters import Cursor
@@ -17,19 +18,38 @@ from screening.ledger.labels import LaterLabel
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
 from screening.web.api import json_body
-from screening.web.api.ledger_filters import chosen, moment, value, whole
+from screening.web.api.ledger_filters import ROWS, BadQuery, chosen, moment, value, whole
+from screening.web.api.ledger_forms import (
+    MOST_LABELS,
+    MOST_TYPE,
+    SAME,
+    GivenLabel,
+    GivenLabels,
+    LabelsAccepted,
+    LabelsBody,
+    Replay,
+    Transaction,
+    TransactionPage,
+)
 from screening.web.http import guard, request_audit
+from screening.web.http.operations import (
+    Answer,
+    Body,
+    Kind,
+    Operation,
+    Parameter,
+    answered,
+    describes,
+)
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
 
 blueprint = Blueprint("transactions", __name__)
 USUAL_LIMIT, MOST = 100, 1000
 MOMENT_BYTES = 8
-SAME = 1e-6
-"""How far apart two probabilities may be that are the same."""
-MOST_LABELS = 10_000
+CURSOR = "A[A-Za-v][A-Za-z0-9_-]{30}"
+"""24 bytes in base64, of which the first is below 3: a number of microseconds that makes a date."""
 LABEL_BYTES = 256
-MOST_TYPE = 64
 LABELS = {"fraud": 1, "legitimate": 0}
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
 
@@ -40,33 +60,85 @@ class BadLabels(BadTransaction):
     title = "These labels can't be kept"
 
 
+LABELS_EXAMPLE = {
+    "labels": [
+        {"id": "019bf52b-7c1e-7f40-8a3d-5c2e00000000", "label": "fraud", "at": "2026-02-20"},
+    ]
+}
+
+
+def _cursor(raw: str) -> Cursor:
+    if not re.fullmatch(CURSOR, raw):
+        raise ValueError("the “next” of the page before")
+    packed = base64.urlsafe_b64decode(raw)
+    decided = EPOCH + timedelta(microseconds=int.from_bytes(packed[:MOMENT_BYTES], "big"))
+    rest = packed[MOMENT_BYTES:]
+    origin, number = rest[: identity.ORIGIN_BYTES], int.from_bytes(rest[identity.ORIGIN_BYTES :], "big")
+    return Cursor(decided.replace(tzinfo=UTC), identity.TransactionId(origin, number))
+
+
+PAGES = {
+    **ROWS,
+    "limit": Parameter(kind=whole(1, MOST, USUAL_LIMIT), words="How many at most.", example="10"),
+    "cursor": Parameter(
+        kind=Kind(_cursor, {"type": "string", "pattern": f"^{CURSOR}$"}),
+        words="The `next` of the page before.",
+    ),
+}
+
+
 @blueprint.get("/transactions")
 @require("see", scope="read")
-def listed() -> Response:
-    """The latest decisions first, a page at a time: ``cursor`` is the ``next`` of the page before."""
-    limit = value("limit", whole(1, MOST)) or USUAL_LIMIT
-    found = services().ledger.questions.rows(
-        chosen("entity", "flagged", "label", "min_probability", "screening", "limit", "cursor"),
-        limit=limit,
-        before=value("cursor", _cursor),
+@describes(
+    Operation(
+        id="listTransactions",
+        tag="Transactions",
+        query=PAGES,
+        answers={200: Answer(words="One page of them.", form=TransactionPage)},
+        raises=(BadQuery,),
     )
+)
+def listed() -> Response:
+    """List decisions, the latest first.
+
+    A page at a time: `cursor` is the `next` of the page before.
+    """
+    limit = value("limit") or USUAL_LIMIT
+    found = services().ledger.questions.rows(chosen(), limit=limit, before=value("cursor"))
     more = _marked(found[-1]) if len(found) == limit else None
-    return jsonify({"transactions": [shown(row) for row in found], "next": more})
+    return answered(TransactionPage([shown(row) for row in found], more))
 
 
 @blueprint.get("/transactions/<transaction_id>")
 @require("see", scope="read")
+@describes(
+    Operation(
+        id="getTransaction",
+        tag="Transactions",
+        answers={200: Answer(words="The transaction.", form=Transaction)},
+        raises=(NotFound,),
+    )
+)
 def one(transaction_id: str) -> Response:
-    """One row."""
-    return jsonify(shown(row_of(transaction_id)))
+    """Get one decision."""
+    return answered(shown(row_of(transaction_id)))
 
 
 @blueprint.post("/transactions/<transaction_id>/replay")
 @require("screen", scope="score")
+@describes(
+    Operation(
+        id="replayTransaction",
+        tag="Transactions",
+        answers={200: Answer(words="Both probabilities.", form=Replay)},
+        raises=(NotFound, Conflict, BadArtefact),
+    )
+)
 def replay(transaction_id: str) -> Response:
-    """Score a transaction again by the detector that decided on it: the same values must give the same probability.
+    """Score a transaction again.
 
-    What the detector remembers of earlier transactions has grown since; where it looks back, a difference may be that.
+    By the detector that decided on it: the same values must give the same probability. What the detector remembers of
+    earlier transactions has grown since; where it looks back, a difference may be that.
     """
     row = row_of(transaction_id)
     mine = services()
@@ -85,18 +157,34 @@ def replay(transaction_id: str) -> Response:
         explain=False,
     )
     found = float(scored.probabilities[0])
-    same = abs(found - row["probability"]) <= SAME
-    return jsonify({"same": same, "fraud_probability": found, "was": row["probability"]})
+    was = row["probability"]
+    return answered(Replay(same=abs(found - was) <= SAME, fraud_probability=found, was=was))
 
 
 @blueprint.post("/labels")
 @require("review", scope="label")
 @guard.body_limit(MOST_LABELS * LABEL_BYTES)
+@describes(
+    Operation(
+        id="postLabels",
+        tag="Transactions",
+        body=Body(words="The labels.", form=LabelsBody, examples={"a chargeback": LABELS_EXAMPLE}),
+        answers={200: Answer(words="How many were kept.", form=LabelsAccepted)},
+        raises=(BadLabels,),
+    )
+)
 def label() -> Response:
-    """Say what transactions turned out to be: chargebacks, and decisions from elsewhere. The last word counts."""
-    given = json_body.parse(request.get_data(), BadLabels).get("labels")
-    if not isinstance(given, list) or not 0 < len(given) <= MOST_LABELS:
-        raise BadLabels(f"“labels” must be a list of 1 to {MOST_LABELS} objects.")
+    """Say what transactions turned out to be.
+
+    Chargebacks, and decisions from elsewhere. The last word about a transaction counts.
+    """
+    body = json_body.parse(request.get_data(), BadLabels)
+    try:
+        given = convert(body, GivenLabels).labels
+    except ValidationError:
+        raise BadLabels(
+            f"The body must have “labels”, a list of 1 to {MOST_LABELS} objects, and nothing else."
+        ) from None
     said = [_label(each, number) for number, each in enumerate(given, start=1)]
     mine = services()
     owner = None if may("see_all") else user().username.casefold()
@@ -104,7 +192,7 @@ def label() -> Response:
     mine.ledger.labels.say([each for each in said if each.id in known], user().username.casefold())
     unknown = [str(each.id) for each in said if each.id not in known]
     request_audit.record("labels", accepted=len(said) - len(unknown), unknown=len(unknown))
-    return jsonify({"accepted": len(said) - len(unknown), "unknown": unknown})
+    return answered(LabelsAccepted(len(said) - len(unknown), unknown))
 
 
 def _label(given: Any, number: int) -> LaterLabel:
@@ -121,21 +209,34 @@ def _label(given: Any, number: int) -> LaterLabel:
             remedy='Give {"id": "…", "label": "fraud" or "legitimate"}; nothing was kept.',
         )
 
-    if not isinstance(given, dict):
-        raise refused("it is not an object")
-    found = identity.parse(given["id"]) if isinstance(given.get("id"), str) else None
-    if found is None:
-        raise refused("“id” is not the id of a transaction")
-    if given.get("label") not in LABELS:
-        raise refused("“label” is neither “fraud” nor “legitimate”")
-    kind = given.get("fraud_type")
-    if kind is not None and not (isinstance(kind, str) and 0 < len(kind) <= MOST_TYPE):
-        raise refused(f"“fraud_type” must be a text of at most {MOST_TYPE} characters")
     try:
-        at = None if given.get("at") is None else moment(str(given["at"]))
+        read = convert(given, GivenLabel)
+    except ValidationError as problem:
+        raise refused(_words(str(problem))) from None
+    found = identity.parse(read.id)
+    if found is None:
+        raise refused(FAULTS["id"])
+    try:
+        at = None if read.at is None else moment(read.at)
     except ValueError as problem:
         raise refused(f"“at” must be {problem}") from None
-    return LaterLabel(found, LABELS[given["label"]], at, kind)
+    return LaterLabel(found, LABELS[read.label], at, read.fraud_type)
+
+
+FAULTS = {
+    "id": "“id” is not the id of a transaction",
+    "label": "“label” is neither “fraud” nor “legitimate”",
+    "at": "“at” must be a time as 2026-01-31 or 2026-01-31T23:59:00Z",
+    "fraud_type": f"“fraud_type” must be a text of 1 to {MOST_TYPE} characters",
+}
+
+
+def _words(problem: str) -> str:
+    """Say what is wrong with a label, as the reader found it: it names the field at the end, or in its words."""
+    if "unknown field" in problem:
+        return "it has a field that a label hasn't"
+    field = next((name for name in FAULTS if f"$.{name}`" in problem or f"`{name}`" in problem), None)
+    return "it is not an object" if field is None else FAULTS[field]
 
 
 def row_of(transaction_id: str) -> dict[str, Any]:
@@ -154,28 +255,28 @@ def row_of(transaction_id: str) -> dict[str, Any]:
     return found
 
 
-def shown(row: dict[str, Any]) -> dict[str, Any]:
+def shown(row: dict[str, Any]) -> Transaction:
     """Return a row as the API gives it: money as people write it, times in UTC."""
     label = row["label"]
-    return {
-        "id": str(identity.TransactionId(row["origin"], row["number"])),
-        "source": row["source"],
-        "screening": row["screening"],
-        "row": row["number"] if row["screening"] else None,
-        "owner": row["owner"],
-        "decided_at": _iso(row["decided_at"]),
-        "event_time": _iso(row["event_time"]),
-        "detector": row["detector"],
-        "fingerprint": row["fingerprint"],
-        "fraud_probability": row["probability"],
-        "threshold": row["threshold"],
-        "fraud": row["flagged"],
-        "amount": None if row["amount"] is None else money.major(row["amount"], row["currency"]),
+    return Transaction(
+        id=str(identity.TransactionId(row["origin"], row["number"])),
+        source=row["source"],
+        screening=row["screening"],
+        row=row["number"] if row["screening"] else None,
+        owner=row["owner"],
+        decided_at=_iso(row["decided_at"]),
+        event_time=_iso(row["event_time"]),
+        detector=row["detector"],
+        fingerprint=row["fingerprint"],
+        fraud_probability=row["probability"],
+        threshold=row["threshold"],
+        fraud=row["flagged"],
+        amount=None if row["amount"] is None else money.major(row["amount"], row["currency"]),
+        label=None if label is None else "fraud" if label else "legitimate",
+        rules=row["rules"] or [],
+        reasons=row["reasons"] or [],
         **{field: row[field] for field in FIELDS},
-        "label": None if label is None else "fraud" if label else "legitimate",
-        "rules": row["rules"] or [],
-        "reasons": row["reasons"] or [],
-    }
+    )
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -187,17 +288,3 @@ def _marked(row: dict[str, Any]) -> str:
     microseconds = round((row["decided_at"] - EPOCH).total_seconds() * 1_000_000)
     packed = microseconds.to_bytes(MOMENT_BYTES, "big") + row["origin"] + row["number"].to_bytes(4, "big")
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def _cursor(raw: str) -> Cursor:
-    size = MOMENT_BYTES + identity.ORIGIN_BYTES + 4
-    try:
-        packed = base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4))
-        decided = EPOCH + timedelta(microseconds=int.from_bytes(packed[:MOMENT_BYTES], "big"))
-    except (ValueError, OverflowError, binascii.Error):
-        packed = b""
-    if len(packed) != size:
-        raise ValueError("the “next” of the page before")
-    rest = packed[MOMENT_BYTES:]
-    origin, number = rest[: identity.ORIGIN_BYTES], int.from_bytes(rest[identity.ORIGIN_BYTES :], "big")
-    return Cursor(decided.replace(tzinfo=UTC), identity.TransactionId(origin, number))

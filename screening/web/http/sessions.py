@@ -21,7 +21,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_user
 from itsdangerous import BadSignature
 from sqlalchemy.exc import DatabaseError
 
-from screening.accounts.api_keys import SCOPES
+from screening.accounts.api_keys import ANY_SCOPE, SCOPES
 from screening.accounts.key_refusals import no_key
 from screening.accounts.roles import allows
 from screening.accounts.sessions import Found, SessionStore, proof_of
@@ -157,9 +157,9 @@ def require(permission: str, scope: str | None = None) -> Callable[[View], View]
 
     Args:
         permission: of :mod:`screening.accounts.roles`.
-        scope: what an API key must be made for to be let in, too; without it the view is for people.
+        scope: what an API key must be made for to be let in, too, or ``ANY_SCOPE``; without it the view is for people.
     """
-    if scope is not None and SCOPES[scope].permission != permission:
+    if scope not in (None, ANY_SCOPE) and SCOPES[scope].permission != permission:
         raise ValueError(
             f"keys with the scope {scope} are made for {SCOPES[scope].permission}, not {permission}"
         )

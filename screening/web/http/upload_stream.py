@@ -22,6 +22,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 from screening.cards.masking import without_card_numbers
 from screening.infra.audit_log import mask_keys
 from screening.infra.disk_space import require_room
+from screening.intake.kinds import with_ending
 from screening.uploads.upload_folder import Folder
 from screening.web.http.admission import TICKET, Ticket
 
@@ -81,7 +82,7 @@ class Body:
             if isinstance(event, File):
                 name = None
                 if event.name == "file":
-                    form.filename = event.filename
+                    form.filename = with_ending(event.filename or "", event.headers.get("content-type"))
                     break
             elif isinstance(event, Field):
                 name, value = event.name, bytearray()

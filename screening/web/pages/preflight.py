@@ -8,16 +8,19 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
+from msgspec import convert
 
-from screening.errors import BadArtefact, BadFile, Conflict, NotFound
+from screening.errors import BadArtefact, BadFile, Conflict, NotFound, TooLarge, UnsupportedKind
 from screening.scoring.drift import MUCH, SOME
 from screening.uploads.preflight import Report
-from screening.uploads.screenings import CHECKED, FAILED, OPEN_STATES, QUEUED, Screening
+from screening.uploads.screenings import CHECKED, FAILED, OPEN_STATES, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, request_audit
+from screening.web.http.operations import URL_FORM, Answer, Body, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
+from screening.web.views.file_forms import LOCATION, CheckReport, Consent, ScreeningQueued, StillRunning
 
 blueprint = Blueprint("check", __name__, url_prefix="/results")
 CLEAR, LOOK, DECIDE, UNKNOWN = "clear", "look", "decide", "unknown"
@@ -114,8 +117,22 @@ class CheckView:
 
 @blueprint.get("/<screening_id>/check")
 @require("see", scope="read")
+@describes(
+    Operation(
+        id="getCheck",
+        tag="Files",
+        answers={
+            200: Answer(words="What was found.", form=CheckReport),
+            202: Answer(words="It isn't checked yet.", form=StillRunning, headers={"Location": LOCATION}),
+        },
+        raises=(NotFound, Conflict, BadFile, TooLarge, UnsupportedKind),
+    )
+)
 def show(screening_id: str) -> Any:
-    """What was found in a file, in words for people and as JSON for programs."""
+    """Get what a check found in a file.
+
+    A file that can't be screened is told with the status that its upload would have had.
+    """
     screening = services().history.owned(screening_id, user().username)
     if screening.state != CHECKED:
         return _elsewhere(screening)
@@ -123,18 +140,39 @@ def show(screening_id: str) -> Any:
     if not report.there and not errors.wants_json():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if errors.wants_json():
-        return jsonify(_as_json(screening, report))
+        return answered(_as_json(screening, report))
     return _page(screening, report)
 
 
 @blueprint.post("/<screening_id>/check")
 @require("screen", scope="score")
+@describes(
+    Operation(
+        id="screenChecked",
+        tag="Files",
+        body=Body(
+            words="What shall be done with rows that can't be scored.",
+            media=URL_FORM,
+            form=Consent,
+            required=False,
+        ),
+        answers={
+            202: Answer(
+                words="It will be.", form=(ScreeningQueued, StillRunning), headers={"Location": LOCATION}
+            )
+        },
+        raises=(NotFound, Conflict, BadFile, TooLarge, UnsupportedKind),
+    )
+)
 def screen(screening_id: str) -> Any:
     """Have a checked file scored."""
     screening = services().history.owned(screening_id, user().username)
     if screening.state != CHECKED:
         return _elsewhere(screening)
-    set_aside = request.form.get("set_aside") == "1"
+    said = request.form.get("set_aside", "")
+    if said not in ("", "0", "1"):
+        raise BadFile("The field “set_aside” is neither 1 nor 0.", remedy="Send 1, or leave it out.")
+    set_aside = said == "1"
     refusal = _refusal(screening, set_aside=set_aside)
     if refusal is not None:
         if errors.wants_json():
@@ -147,8 +185,8 @@ def screen(screening_id: str) -> Any:
     location = url_for("results.show", screening_id=screening.id)
     if not errors.wants_json():
         return redirect(location, HTTPStatus.SEE_OTHER)
-    body = jsonify({"id": screening.id, "location": location, "state": QUEUED})
-    return body, HTTPStatus.ACCEPTED, {"Location": location}
+    accepted = ScreeningQueued(screening.id, location, "queued")
+    return answered(accepted, HTTPStatus.ACCEPTED, Location=location)
 
 
 def _refusal(screening: Screening, *, set_aside: bool) -> BadFile | None:
@@ -172,8 +210,9 @@ def _elsewhere(screening: Screening) -> Any:
     if not errors.wants_json():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state in OPEN_STATES:
-        running = {"id": screening.id, "state": "running", "progress": screening.progress}
-        return jsonify(running), HTTPStatus.ACCEPTED
+        running = StillRunning(screening.id, "running", screening.progress)
+        location = url_for("results.show", screening_id=screening.id)
+        return answered(running, HTTPStatus.ACCEPTED, Location=location)
     if screening.state == FAILED and screening.error:
         return errors.answer(screening.error)
     raise Conflict("This file doesn't wait to be screened.", remedy="Look at its result.")
@@ -183,8 +222,8 @@ def _report(screening: Screening) -> Report:
     return Report(Folder(services().settings.instance, screening.id))
 
 
-def _as_json(screening: Screening, report: Report) -> dict[str, Any]:
-    return {
+def _as_json(screening: Screening, report: Report) -> CheckReport:
+    found = {
         "id": screening.id,
         "state": screening.state,
         "detector": screening.detector,
@@ -196,6 +235,7 @@ def _as_json(screening: Screening, report: Report) -> dict[str, Any]:
         "mapping": screening.mapping,
         **report.found,
     }
+    return convert(found, CheckReport)
 
 
 def _page(screening: Screening, report: Report, error: dict[str, Any] | None = None) -> str:

@@ -10,22 +10,24 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
-from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from screening.detectors.detector import Detector
 from screening.detectors.states import trial_note
-from screening.errors import Conflict, NotFound, NotReady, ScreeningError
+from screening.errors import Conflict, NotFound, ScreeningError
 from screening.intake import header_of, read_records
 from screening.scoring import metrics
 from screening.uploads import deletion, exports
 from screening.uploads.preflight import Report
 from screening.uploads.results import Filter, Outcome, SortKey
-from screening.uploads.screenings import CHECKED, DONE, OPEN_STATES, Screening
+from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, request_audit
+from screening.web.http.operations import Answer, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.contexts import RowsView, RowView, TrialView
+from screening.web.views.file_forms import ScreeningState
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
 
@@ -35,6 +37,11 @@ PAGE_ROWS = 50
 FIRST_FLAGGED = 20
 LIST_ROWS = 25
 FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_amount")
+
+
+def _download_of(name: str, words: str, media: str = "text/csv") -> Operation:
+    answers = {200: Answer(words=words, media=media)}
+    return Operation(id=name, tag="Files", answers=answers, raises=(NotFound, Conflict))
 
 
 @blueprint.get("")
@@ -119,41 +126,52 @@ def threshold(screening_id: str) -> str:
 
 @blueprint.get("/<screening_id>.json")
 @require("see", scope="read")
+@describes(
+    Operation(
+        id="getScreening",
+        tag="Files",
+        answers={200: Answer(words="How far it is, and what came of it.", form=ScreeningState)},
+        raises=(NotFound,),
+    )
+)
 def as_json(screening_id: str) -> Response:
-    """The state of a screening for programs."""
+    """Get the state of a screening."""
     screening = _mine(screening_id)
-    return jsonify(
-        {
-            "id": screening.id,
-            "detector": screening.detector or screening.wanted_detector,
-            "rows": screening.rows,
-            "flagged": screening.flagged,
-            "threshold": screening.threshold,
-            "state": "running" if screening.state in OPEN_STATES else screening.state,
-            "progress": screening.progress,
-            "error": screening.error,
-        }
+    return answered(
+        ScreeningState(
+            id=screening.id,
+            detector=screening.detector or screening.wanted_detector,
+            rows=screening.rows,
+            flagged=screening.flagged,
+            threshold=screening.threshold,
+            state=cast("Any", "running" if screening.state in OPEN_STATES else screening.state),
+            progress=screening.progress,
+            error=screening.error,
+        )
     )
 
 
 @blueprint.get("/<screening_id>/scores.csv")
 @require("see", scope="read")
+@describes(_download_of("getScores", "The file as it was, then `fraud_probability` and `flagged`."))
 def scores(screening_id: str) -> Response:
-    """Every row in input order, its columns untouched, then probability and flag."""
+    """Download all rows with their probabilities."""
     return _export(screening_id, "scores.csv", CSV, lambda _, found: exports.scores_csv(found))
 
 
 @blueprint.get("/<screening_id>/flagged.csv")
 @require("see", scope="read")
+@describes(_download_of("getFlagged", "The most probable first, with their reasons."))
 def flagged_csv(screening_id: str) -> Response:
-    """The flagged rows, most probable first, with their reasons."""
+    """Download the flagged rows."""
     return _export(screening_id, "flagged.csv", CSV, lambda _, found: exports.flagged_csv(found))
 
 
 @blueprint.get("/<screening_id>/rejected.csv")
 @require("see", scope="read")
+@describes(_download_of("getRejected", "Those set aside, or found by a check, with what is wrong with each."))
 def rejected(screening_id: str) -> Response:
-    """The rows that were set aside, or that a check found can't be screened, with what is wrong with each."""
+    """Download the rows that can't be screened."""
     screening = _mine(screening_id)
     checked = screening.state == CHECKED
     found = Report(_folder(screening)) if checked else _outcome(_done(screening_id))
@@ -162,8 +180,9 @@ def rejected(screening_id: str) -> Response:
 
 @blueprint.get("/<screening_id>/report.xlsx")
 @require("see", scope="read")
+@describes(_download_of("getWorkbook", "Summary, and flagged rows with reasons.", XLSX))
 def report(screening_id: str) -> Response:
-    """A workbook: summary, flagged rows with reasons."""
+    """Download a workbook."""
     return _export(
         screening_id, "report.xlsx", XLSX, lambda screening, found: exports.workbook(found, screening)
     )
@@ -189,8 +208,14 @@ def _done(screening_id: str) -> Screening:
     screening = _mine(screening_id)
     if screening.state == CHECKED:
         raise Conflict("This file was checked and isn't scored.", remedy="Have it screened from its check.")
+    if screening.state == FAILED:
+        said = screening.error or {}
+        raise Conflict(
+            f"This screening failed and has no result. {said.get('what', '')}".strip(),
+            remedy=said.get("remedy"),
+        )
     if screening.state != DONE:
-        raise NotReady("This screening has no result yet.", remedy="Wait until it is done.")
+        raise Conflict("This screening has no result yet.", remedy="Ask for its state until that is “done”.")
     return screening
 
 

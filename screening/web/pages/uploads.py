@@ -5,22 +5,35 @@ from __future__ import annotations
 import re
 import time
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast, get_args
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
+from msgspec import convert
 
-from screening.errors import BadFile, NotFound, ScreeningError
+from screening.cards.masking import masked
+from screening.errors import (
+    BadFile,
+    Conflict,
+    NotFound,
+    ScreeningError,
+    StorageFull,
+    TooLarge,
+    UnsupportedKind,
+)
 from screening.infra.disk_space import require_room
 from screening.intake import identify
 from screening.uploads import deletion
 from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Request, new_id
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, guard, request_audit
-from screening.web.http.admission import TooBusy
+from screening.web.http.admission import AllBusy, TooBusy
+from screening.web.http.operations import FORM, Answer, Body, Header, Operation, answered, describes
 from screening.web.http.sessions import may, require, user
-from screening.web.http.upload_stream import Body, Form, first_bytes, plain_name, store
+from screening.web.http.upload_stream import Body as FormBody
+from screening.web.http.upload_stream import Form, first_bytes, plain_name, store
 from screening.web.services import services
 from screening.web.views.detector_access import ask_for, usable
+from screening.web.views.file_forms import LOCATION, Flag, Screened, Sent, Wishes
 from screening.web.views.waiting_files import page_for
 
 blueprint = Blueprint("uploads", __name__)
@@ -30,6 +43,23 @@ FORM_BYTES = 64 * 1024  # what the form adds around the file
 WAIT_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 """A waiting request looks at the database so often even if no job has ended: a worker that died tells nobody."""
+PREFER = Header(
+    words=f"`wait=N`: for how many seconds the answer may wait, at most {WAIT_SECONDS:.0f}.",
+    schema={"type": "string"},
+    example="wait=10",
+)
+FOLLOW = {
+    words: {"operationId": name, "parameters": {"screening_id": "$response.body#/id"}}
+    for words, name in (
+        ("how far it is", "getScreening"),
+        ("its scores", "getScores"),
+        ("its flagged rows", "getFlagged"),
+        ("its unreadable rows", "getRejected"),
+        ("its workbook", "getWorkbook"),
+        ("its check", "getCheck"),
+        ("have it scored", "screenChecked"),
+    )
+}
 
 
 @blueprint.get("/upload")
@@ -42,38 +72,55 @@ def upload() -> str:
 @blueprint.post("/upload")
 @require("screen", scope="score")
 @guard.streams
+@describes(
+    Operation(
+        id="screenFile",
+        tag="Files",
+        headers={"Prefer": PREFER},
+        body=Body(
+            words="A form: the file last, and what shall be done with it before.",
+            media=FORM,
+            form=Sent,
+            parts={"file": "text/csv"},
+        ),
+        answers={
+            201: Answer(
+                words="Screened, or checked.", form=Screened, headers={"Location": LOCATION}, links=FOLLOW
+            ),
+            202: Answer(words="It still runs.", form=Screened, headers={"Location": LOCATION}, links=FOLLOW),
+        },
+        raises=(BadFile, NotFound, Conflict, TooLarge, UnsupportedKind, TooBusy, AllBusy, StorageFull),
+    )
+)
 def receive() -> Any:
-    """Take a file; answer once it is screened, or after a while with its address while it still runs.
+    """Screen a file.
 
-    A program that sends ``Accept: application/json`` gets JSON; ``Prefer: wait=N`` says how many seconds to wait.
+    The answer comes once it is screened, or after a while with its address while it still runs. A program that has a
+    session instead of a key sends `Accept: application/json`.
     """
     try:
-        screening_id, fields = _receive(
-            Body(request, services().settings.max_upload + FORM_BYTES, user().username)
+        screening_id, wishes = _receive(
+            FormBody(request, services().settings.max_upload + FORM_BYTES, user().username)
         )
         state = wait_for(screening_id, _patience())
         if state is None:
             raise _deleted()
         if state == FAILED:
-            _refuse(screening_id, may_map=fields.get("may_map") == "1")
+            _refuse(screening_id, may_map=wishes.may_map == "1")
     except TooBusy:
         raise
     except ScreeningError as problem:
         return _refused(problem.as_dict())
-    page = "check.show" if fields.get("check") == "1" else "results.show"
+    page = "check.show" if wishes.check == "1" else "results.show"
     location = url_for(page, screening_id=screening_id)
     if not errors.wants_json():
         return redirect(location, HTTPStatus.SEE_OTHER)
-    body = jsonify({"id": screening_id, "location": location, "state": state})
-    return (
-        body,
-        HTTPStatus.CREATED if state in (DONE, CHECKED) else HTTPStatus.ACCEPTED,
-        {"Location": location},
-    )
+    status = HTTPStatus.CREATED if state in (DONE, CHECKED) else HTTPStatus.ACCEPTED
+    return answered(Screened(screening_id, location, cast("Any", state)), status, Location=location)
 
 
-def _receive(body: Body) -> tuple[str, dict[str, str]]:
-    """Keep the file; gives its id and the form's fields."""
+def _receive(body: FormBody) -> tuple[str, Wishes]:
+    """Keep the file; gives its id and what shall be done with it."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
     if not form.filename:
@@ -81,7 +128,8 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
     content = body.content()
     head = first_bytes(content, HEAD_BYTES)
     filename = plain_name(form.filename)
-    wish = _wish(form, filename, identify(filename, head))
+    wishes = _wishes(form)
+    wish = _wish(wishes, filename, identify(filename, head))
     require_room(services().settings.instance, request.content_length or 0)
     screening_id = new_id()
     folder = Folder(services().settings.instance, screening_id)
@@ -105,7 +153,7 @@ def _receive(body: Body) -> tuple[str, dict[str, str]]:
         sha256=sha256,
         check_first=wish.check_first,
     )
-    return screening_id, form.fields
+    return screening_id, wishes
 
 
 def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
@@ -120,8 +168,36 @@ def _deleted() -> NotFound:
     )
 
 
-def _wish(form: Form, filename: str, kind: str) -> Request:
-    wanted = form.fields.get("detector") or None
+def _wishes(form: Form) -> Wishes:
+    """Read what shall be done with the file.
+
+    Raises:
+        BadFile: a field is unknown or has a value that means nothing: the file would be treated in another way than
+            its sender thinks.
+    """
+    for name, said in form.fields.items():
+        if name not in Wishes.__struct_fields__:
+            shown = masked(name)[:40]
+            raise BadFile(
+                f"The form has a field “{shown}”, which means nothing here.",
+                where=f"field {shown}",
+                remedy=f"These may come before the file: {', '.join(Wishes.__struct_fields__)}.",
+            )
+        if name in FLAGS and said not in FLAG_VALUES:
+            raise BadFile(
+                f"The field “{name}” is neither 1 nor 0.",
+                where=f"field {name}",
+                remedy="Send 1, or leave it out.",
+            )
+    return convert(form.fields, Wishes)
+
+
+FLAG_VALUES = get_args(Flag)
+FLAGS = frozenset({"set_aside", "check", "tokenize", "may_map"})
+
+
+def _wish(wishes: Wishes, filename: str, kind: str) -> Request:
+    wanted = wishes.detector or None
     if wanted is not None:
         ask_for(wanted)  # an unknown name is refused before the file is kept
     return Request(
@@ -129,9 +205,9 @@ def _wish(form: Form, filename: str, kind: str) -> Request:
         filename=filename,
         kind=kind,
         detector=wanted,
-        set_aside_bad=form.fields.get("set_aside") == "1",
-        check_first=form.fields.get("check") == "1",
-        tokenize=form.fields.get("tokenize") == "1",
+        set_aside_bad=wishes.set_aside == "1",
+        check_first=wishes.check == "1",
+        tokenize=wishes.tokenize == "1",
         threshold=services().settings.threshold,
         counts_for_all=may("decide"),
     )

@@ -1,0 +1,42 @@
+"""The forms of an answer to a program: they are encoded as they stand here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from screening.ledger import identity
+
+MOST_TRANSACTIONS = 10_000
+"""Of one request."""
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Decision(Struct):
+    """What was decided on a transaction."""
+
+    id: Annotated[str, Meta(description="for `/transactions/<id>` and `/labels`", pattern=identity.PATTERN)]
+    fraud: Annotated[bool, Meta(description="whether the probability reaches the threshold")]
+    fraud_probability: Probability
+    threshold: Probability
+    detector: Annotated[str, Meta(description="which one decided")]
+    reasons: Annotated[
+        Sequence[str], Meta(description="of a flagged transaction: in words, the strongest first")
+    ]
+    rules: Annotated[Sequence[str], Meta(description="the rules that fired")]
+    fraud_type: str | None
+    notes: (
+        Annotated[
+            Sequence[str],
+            Meta(description="only where the probability is doubtful, or the detector is on trial: why"),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Decisions(Struct):
+    """What was decided on several transactions."""
+
+    results: Annotated[Sequence[Decision], Meta(description="in the order of `transactions`")]
