@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import PHONE, Watched, keep
-from tests.browser.test_every_page import CONTRAST, NAMED, WIDE
+from tests.browser.looks import CONTRAST, NAMED, WIDE
 
 FIRST = "#operations-Transactions-detectFraud"
 

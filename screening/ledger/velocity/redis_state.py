@@ -110,6 +110,11 @@ class RedisVelocity(Velocity):
         """Return the key of an entity's rows."""
         return self.key(subject, f"e:{place}:{(cell + 0.0).hex()}")  # no minus zero
 
+    def require_ready(self) -> None:
+        """See that Redis answers."""
+        with _reached():
+            self._redis.ping()
+
     @contextmanager
     def reading(self) -> Iterator[_Reader]:
         """Give what reads for one question."""

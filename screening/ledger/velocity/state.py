@@ -110,6 +110,13 @@ class Velocity(ABC):
         with self._tables.read() as session:
             return [(number, horizon) for number, horizon in session.execute(query)]
 
+    def require_ready(self) -> None:  # noqa: B027 -- what is in the ledger's tables is there when they are
+        """See that the state can be read and written.
+
+        Raises:
+            NotReady: it can't.
+        """
+
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reader]:
         """Give what reads for one question."""

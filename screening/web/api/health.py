@@ -66,6 +66,7 @@ def _require_stores() -> None:
         )
     with mine.ledger.tables.write() as session:  # takes the lock of a writer
         session.execute(select(func.count()).select_from(Draft))
+    mine.ledger.velocity.require_ready()
 
 
 @blueprint.get("/readyz")

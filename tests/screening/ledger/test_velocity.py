@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from redis import Redis
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.detectors.vectorizer import Seen
+from screening.errors import BadSetting
 from screening.features import Past
 from screening.infra.database import DriverWrite
 from screening.ledger.history import Context
 from screening.ledger.identity import parse
 from screening.ledger.labels import LaterLabel
-from screening.ledger.tables import VelocityEntity, VelocityRow, VelocitySubject
+from screening.ledger.ledger import Ledger
+from screening.ledger.tables import TailRow, VelocityEntity, VelocityRow, VelocitySubject
 from screening.ledger.velocity import state
 from screening.ledger.velocity.entries import Viewer
 from screening.ledger.velocity.live_past import LiveRows
 from screening.ledger.velocity.redis_state import Row as Row_
+from screening.ledger.velocity.redis_state import StateUnavailable
 from screening.realtime import decide as deciding
 from screening.realtime.decide import decide
 from screening.settings import ROOT, Settings
@@ -427,3 +430,27 @@ def test_what_cant_be_kept_leaves_no_row_behind(
     assert isinstance(answer, OSError)
     assert len(rows_of(desk)) == 3
     assert len(entities_of(desk)) == 3
+
+
+def test_without_redis_a_detector_that_looks_back_says_so_and_others_go_on(
+    registry: Detectors, payments: Any, tmp_path: Path
+) -> None:
+    away = Desk(tmp_path, payments[0], f"unix://{tmp_path / 'nobody'}")
+    (answer,) = decide([away.question(payments[1][:1])], away.ledger, threshold=0.8)
+    assert isinstance(answer, StateUnavailable)
+    assert answer.status == 503
+    with pytest.raises(StateUnavailable):
+        away.ledger.velocity.require_ready()
+    card = replace(away, detector=registry.get("card"))
+    rows, expected = as_file(card.detector, SHIPPED["card"], tmp_path)
+    assert card.probabilities(rows[:3]) == pytest.approx(expected[:3], abs=SAME)
+    with away.ledger.tables.read() as session:
+        assert session.scalar(select(func.sum(TailRow.rows))) == 3
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://[", "redis://localhost/x y", "redis://localhost?socket_timeout=soon"]
+)
+def test_an_address_that_is_none_stops_the_start(tmp_path: Path, url: str) -> None:
+    with pytest.raises(BadSetting, match="STATE_URL"):
+        Ledger.open(tmp_path, f"sqlite:///{tmp_path / 'app.sqlite3'}", state_url=url)
