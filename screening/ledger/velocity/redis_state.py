@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -80,6 +81,14 @@ def _reached() -> Iterator[None]:
         raise StateUnavailable.of(problem) from problem
 
 
+def _check_number(url: str) -> None:
+    """See that the path of an address is a database's number: the client takes anything else for 0, without a word."""
+    parts = urlsplit(url)
+    number = parts.path.removeprefix("/")
+    if parts.scheme != "unix" and number and not number.isdecimal():
+        raise ValueError(f"/{number[:20]} is no database's number")
+
+
 class RedisVelocity(Velocity):
     """The state in one Redis.
 
@@ -95,6 +104,7 @@ class RedisVelocity(Velocity):
     def __init__(self, tables: Database, url: str, instance: str) -> None:
         super().__init__(tables)
         try:
+            _check_number(url)
             self._redis = Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS)
         except ValueError as problem:
             raise BadSetting(
