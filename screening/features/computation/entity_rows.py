@@ -43,7 +43,6 @@ class TimelineRows:
         """How far back the usual amount reaches, in ticks."""
         self.time, self.labels = timeline.time, timeline.labels()
         units = units_of(definition, timeline)
-        self.has_amounts = units is not None
         self.units = np.zeros(len(self.time)) if units is None else units
         self.fine, self.coarse = fine_steps(self.units), coarse_steps(self.units)
 
