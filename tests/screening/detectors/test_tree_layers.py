@@ -48,14 +48,14 @@ def asked(net: Any, forest: Forest, rows: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("depth", [1, 2, 3, 6])
 @pytest.mark.parametrize("floor", [None, -2.5])
 def test_the_same_numbers(depth: int, floor: float | None) -> None:
-    trees = random_trees(depth, 30, depth)
+    trees = random_trees(depth, 12, depth)
     net = net_of(trees, floor)
     rows = np.random.default_rng(1).normal(size=(400, INPUTS)).astype(np.float32)
     rows[:100] *= 1e30  # far out: a gate is yes or no there, and nothing is lost
     rows[100:200] = np.round(rows[100:200], 1)  # at a threshold
     forest = find_forest(net)
     assert forest is not None
-    assert forest.leaf.shape == (30, 2**depth)
+    assert forest.leaf.shape == (12, 2**depth)
     expected = net.predict_on_batch(rows)
     assert expected.std() > 0.05
     np.testing.assert_allclose(asked(net, forest, rows), expected, rtol=0, atol=1e-6)
