@@ -1,0 +1,1 @@
+"""Metrics for Prometheus, drift of what is scored, and alerts about both."""
