@@ -1,1 +1,1 @@
-"""Metrics for Prometheus, drift of what is scored, and alerts about both."""
+"""Metrics for Prometheus, and alerts of the operator."""
