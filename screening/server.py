@@ -28,6 +28,7 @@ from screening.infra.disk_space import free_bytes, keep_reserve, release_reserve
 from screening.infra.instance_secret import secret_key
 from screening.infra.log_setup import begin_logging
 from screening.ledger.ledger import Ledger
+from screening.monitoring.request_folder import begin as begin_counting
 from screening.settings import ROOT, Settings, make_instance
 from screening.uploads.instance_check import claim, is_new
 
@@ -86,6 +87,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 def _serve(settings: Settings, worker: Sequence[str]) -> int:
     prepare(settings)
+    begin_counting(settings.instance)
     os.environ[watchdog.SERVER] = str(os.getpid())
     workers = _Workers(worker, settings.job_workers)
     try:

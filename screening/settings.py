@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import errno
 import ipaddress
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from screening.errors import BadSetting
 
@@ -17,6 +22,21 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32  # a shorter key is easier to guess than the signatures that it protects
+
+
+CONFIDENTIAL = {"SECRET_KEY", "STATE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
+"""Variables whose values are never shown: they are secrets, or may hold one."""
+ALERTS: Mapping[str, float] = MappingProxyType(
+    {
+        "flag_rate": 3.0,
+        "latency": 1.0,
+        "errors": 0.05,
+        "silence": 24.0,
+        "disk": 1.0,
+        "backlog": 15.0,
+    }
+)
+"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB and minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +75,12 @@ class Settings:
     """``full`` survives a loss of power, ``normal`` the end of any process."""
     state_url: str | None = field(default=None, repr=False)
     """Of the Redis in which the velocity state is; ``None``: it is in the ledger's database. May hold a password."""
+    alerts: Mapping[str, float] = field(default_factory=lambda: ALERTS)
+    """Rules that are watched, each with its limit."""
+    webhook_url: str | None = field(default=None, repr=False)
+    """Where messages about alerts are sent."""
+    webhook_secret: str | None = field(default=None, repr=False)
+    """What they are signed with."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -65,7 +91,17 @@ class Settings:
         """
         read = _Reader(os.environ if environ is None else environ)
         instance = read("INSTANCE_PATH", _path, ROOT / "instance")
+        webhook_url = read("WEBHOOK_URL", _endpoint, None)
+        webhook_secret = read("WEBHOOK_SECRET", _signing, None)
+        if (webhook_url is None) != (webhook_secret is None):
+            raise BadSetting(
+                "WEBHOOK_URL and WEBHOOK_SECRET belong together, and one of them isn't set.",
+                remedy="Set both, or neither.",
+            )
         return cls(
+            alerts=read("ALERTS", _limits, ALERTS),
+            webhook_url=webhook_url,
+            webhook_secret=webhook_secret,
             host=read("HOST", _text, "127.0.0.1"),
             port=read("PORT", _whole(1, 65535), 5000),
             secret_key=read("SECRET_KEY", _secret, ""),
@@ -142,7 +178,7 @@ class _Reader:
         try:
             return parse(raw)
         except ValueError as problem:
-            shown = "" if name == "SECRET_KEY" else f" is {raw!r}, which"
+            shown = "" if name in CONFIDENTIAL else f" is {raw!r}, which"
             raise BadSetting(
                 f"{name}{shown} {problem}.", remedy=f"Set {name} to such a value or unset it."
             ) from None
@@ -203,6 +239,61 @@ def _one_of(*options: str) -> Callable[[str], str]:
 def _redis(raw: str) -> str:
     if not raw.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
+    return raw
+
+
+def _limits(raw: str) -> Mapping[str, float]:
+    """Rules and their limits, as ``latency=0.5, silence=off``; what isn't named has its usual limit."""
+    found = dict(ALERTS)
+    for part in raw.split(","):
+        name, _, value = (each.strip().lower() for each in part.partition("="))
+        if name not in ALERTS:
+            raise ValueError(f"must name rules of {', '.join(ALERTS)}, as “latency=0.5, silence=off”")
+        if value == "off":
+            found.pop(name, None)
+            continue
+        try:
+            limit = float(value)
+        except ValueError:
+            limit = math.nan
+        least = 1 if name == "flag_rate" else 0  # so many times: less than once is always
+        if not (math.isfinite(limit) and limit > least):
+            raise ValueError(f"must give “{name}” a number above {least}, or off")
+        found[name] = limit
+    return MappingProxyType(found)
+
+
+def _endpoint(raw: str) -> str:
+    """Where a webhook is: https, since messages tell of a bank's fraud; http only where nobody can listen."""
+    message = "must be an https:// address without name and password (http:// only to this machine)"
+    try:
+        parts = urlsplit(raw)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(message) from None
+    plain = parts.scheme == "http" and host is not None and _is_this_machine(host)
+    if not host or not (parts.scheme == "https" or plain) or "@" in parts.netloc or not raw.isascii():
+        raise ValueError(message)
+    if any(sign.isspace() or not sign.isprintable() for sign in raw):
+        raise ValueError(message)
+    return raw
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _signing(raw: str) -> str:
+    """A secret as Standard Webhooks has it: 24 to 64 bytes in Base64, mostly after ``whsec_``."""
+    try:
+        key = base64.b64decode(raw.removeprefix("whsec_"), validate=True)
+    except (ValueError, binascii.Error):
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError("must be “whsec_” and 24 to 64 random bytes in Base64")
     return raw
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.infra.job_queue import now
+from screening.ledger import totals
 from screening.ledger.identity import first_id, id_prefix
 from screening.ledger.rows import SCHEMA
 from screening.ledger.tables import Content, Draft, Label, Segment
@@ -65,7 +66,8 @@ class Segments:
             name: of the file, without its ending.
             kind: ``file`` or ``api``.
             table: as :data:`screening.ledger.rows.SCHEMA`, one row or more.
-            instead_of: called in the transaction that enters it, to take out what it takes the place of.
+            instead_of: called in the transaction that enters it, to take out what it takes the place of. The totals
+                grow in that transaction, once for each screening.
 
         Returns:
             what was entered; ``None`` where ``instead_of`` said no.
@@ -77,7 +79,15 @@ class Segments:
         def describe(name: str, size: int, digest: str) -> Segment:
             return _described(name, kind, table, size, digest)
 
-        return self.enter(name, [table], describe, Segment.name.startswith(f"{name}-"), instead_of)
+        parts = totals.parts_of(table)  # before the lock is held
+
+        def entering(session: Session) -> bool:
+            if not instead_of(session):
+                return False
+            totals.grow(session, parts, screening)
+            return True
+
+        return self.enter(name, [table], describe, Segment.name.startswith(f"{name}-"), entering)
 
     def enter(
         self,

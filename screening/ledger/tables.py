@@ -30,7 +30,7 @@ LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
 OWNER_LENGTH = 64
 WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-SCHEMA = Schema("screening.ledger:migrations", "0003", "ledger_version")
+SCHEMA = Schema("screening.ledger:migrations", "0004", "ledger_version")
 
 
 class Base(DeclarativeBase):
@@ -212,6 +212,32 @@ class VelocityEntity(Base):
     cell: Mapped[float] = mapped_column(Double, primary_key=True)
     time: Mapped[float] = mapped_column(Double, primary_key=True)
     seq: Mapped[int] = mapped_column(WHOLE_NUMBER, primary_key=True)
+
+
+class Total(Base):
+    """How many rows of a detector and source entered the segments, in one range of probabilities; it only grows.
+
+    What leaves the ledger stays counted. Rows of the tail aren't counted yet: :mod:`screening.ledger.totals` adds them.
+    """
+
+    __tablename__ = "ledger_totals"
+
+    detector: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source: Mapped[str] = mapped_column(String(8), primary_key=True)
+    up_to: Mapped[float] = mapped_column(Double, primary_key=True)
+    """The highest probability of the range."""
+    rows: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    flagged: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    probability: Mapped[float] = mapped_column(Double)
+    """The sum of their probabilities."""
+
+
+class Counted(Base):
+    """A screening whose rows are in the totals: entering it again doesn't count it again."""
+
+    __tablename__ = "ledger_counted"
+
+    screening: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
 def open_tables(instance: Path, database_url: str, durability: str = "full") -> Database:

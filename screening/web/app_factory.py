@@ -20,6 +20,7 @@ from screening.infra.instance_secret import secret_key
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
+from screening.monitoring.request_metrics import RequestMetrics
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
@@ -27,7 +28,7 @@ from screening.uploads.column_mappings import Mappings
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim, is_new
 from screening.uploads.screenings import History
-from screening.web.api import detect_fraud, health, openapi, statistics, transactions
+from screening.web.api import detect_fraud, health, metrics, openapi, statistics, transactions
 from screening.web.api.lean_path import LeanPath
 from screening.web.cli import commands, keys, train, users
 from screening.web.cli import detectors as detector_commands
@@ -102,6 +103,7 @@ def create_app(
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),
+        requests=RequestMetrics(),
         probabilities=probabilities,
     )
     accounts.prepare()
@@ -115,6 +117,7 @@ def create_app(
         results,
         detect_fraud,
         health,
+        metrics,
         statistics,
         transactions,
         openapi,
@@ -145,5 +148,6 @@ def create_front(app: Flask) -> Front:
     if not isinstance(outermost, TrustedProxies):
         raise TypeError("the app has no guard: it was not made by create_app")
     on_damage = partial(app.extensions.__setitem__, errors.DAMAGED)
-    shortcut = LeanPath(app.extensions["screening"], outermost.look_through, on_damage)
-    return Front(outermost, outermost.address_of, shortcut)
+    mine: Services = app.extensions["screening"]
+    shortcut = LeanPath(mine, outermost.look_through, on_damage)
+    return Front(outermost, outermost.address_of, shortcut, mine.requests.observe)

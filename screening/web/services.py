@@ -18,6 +18,7 @@ from screening.infra.database import Database
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
+from screening.monitoring.request_metrics import RequestMetrics
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
 from screening.training.trainings import Trainings
@@ -47,6 +48,8 @@ class Services:
     handed: HandedPasswords
     keys: ApiKeys
     key_ring: KeyRing
+    requests: RequestMetrics
+    """What this process counts of its answers."""
     probabilities: Probabilities
     """Who is asked for the probabilities of some rows."""
 

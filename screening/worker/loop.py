@@ -28,11 +28,14 @@ from screening.uploads.recording import RecordingJob, Recordings
 from screening.uploads.screening_job import ScreeningJob
 from screening.uploads.screenings import History
 from screening.worker.upkeep import Upkeep
+from screening.worker.watch import Watch
 
 log = logging.getLogger("screening.worker")
 AHEAD_SECONDS = 5.0
 """After the start, when the first page has been answered."""
 WARM_ROWS = 600
+LAST_SECONDS = 5.0
+"""So long a message may still be on its way when the worker stops; it is sent again otherwise."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another waits: parsing and scoring take turns often, and Python's
 5 ms would leave the other core idle each time."""
@@ -42,7 +45,7 @@ class Worker:
     """One process of several that do jobs. All of them screen files.
 
     The first one (number 0) also trains, in a thread beside its screenings: training is the work of a child process, of
-    which one at a time is enough for the machine, and nobody's file waits for it. It tidies, too.
+    which one at a time is enough for the machine, and nobody's file waits for it. It tidies and watches, too.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class Worker:
         ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
         recordings = Recordings(history.database, self._signals)
         self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None
+        queues = {"screenings": history, "trainings": Trainings(history.database), "ledger": recordings}
+        self._watch = Watch(settings, history.database, ledger, queues) if number == 0 else None
         self._files = Runner(
             [
                 ScreeningJob(
@@ -101,10 +106,17 @@ class Worker:
         warm_up(self._detectors.default)
         ahead = threading.Timer(AHEAD_SECONDS, self.prepare_others)
         ahead.daemon = True
-        if self._number == 0:
+        watching = None
+        if self._watch is not None:
             ahead.start()
+            watching = threading.Thread(
+                target=self._watch.loop, args=(self._stop,), name="watch", daemon=True
+            )
+            watching.start()
         self._files.loop()
         ahead.cancel()
+        if watching is not None:
+            watching.join(LAST_SECONDS)
 
     def work_once(self) -> bool:
         """Do one screening; return ``False`` when none waits."""

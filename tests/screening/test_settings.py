@@ -46,6 +46,46 @@ def test_a_bad_value_stops_the_start_with_one_line_that_names_the_variable(name:
     assert "\n" not in str(caught.value)
 
 
+HOOK, SIGNING = "https://hooks.bank.example/a?b=c", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [HOOK, "http://127.0.0.1:9000/a", "http://localhost/", "http://[::1]:9/a", "https://10.0.0.7:8443/a"],
+)
+def test_a_webhook_goes_out_by_https_or_stays_on_this_machine(url: str) -> None:
+    settings = Settings.from_environ({"WEBHOOK_URL": url, "WEBHOOK_SECRET": SIGNING})
+    assert (settings.webhook_url, settings.webhook_secret) == (url, SIGNING)
+    assert url not in repr(settings)
+    assert SIGNING not in repr(settings)
+
+
+@pytest.mark.security(10)
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("http://hooks.bank.example/a", SIGNING), ("http://127.0.0.1.bank.example/", SIGNING),
+        ("https://ana:pw@bank.example/", SIGNING), ("ftp://bank.example/", SIGNING), ("https://", SIGNING),
+        ("https://bank.example:99999/", SIGNING), ("https://bank.example/a b", SIGNING),
+        (HOOK, "short"), (HOOK, "whsec_YWJj"), (HOOK, ""), ("", SIGNING),
+    ],
+)  # fmt: skip
+def test_a_bad_webhook_stops_the_start_and_is_not_repeated(url: str, secret: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        Settings.from_environ({"WEBHOOK_URL": url, "WEBHOOK_SECRET": secret})
+    assert "WEBHOOK_" in str(caught.value)
+    assert not url or url not in str(caught.value)
+    assert not secret or secret not in str(caught.value)
+
+
+def test_limits_of_alerts_are_changed_and_rules_turned_off_by_name() -> None:
+    found = Settings.from_environ({"ALERTS": "latency=0.5, silence=off"}).alerts
+    assert found == {"flag_rate": 3, "latency": 0.5, "errors": 0.05, "disk": 1, "backlog": 15}
+    for bad in ("latency", "latency=-1", "latency=nan", "flag_rate=0.5", "speed=1", "latency=1;disk=2"):
+        with pytest.raises(BadSetting, match="ALERTS"):
+            Settings.from_environ({"ALERTS": bad})
+
+
 @pytest.mark.security(10)
 def test_a_short_secret_key_stops_the_start_and_is_not_repeated() -> None:
     with pytest.raises(BadSetting) as caught:

@@ -41,6 +41,7 @@ ROUTES = [
     Request("score", "POST", "/results/<screening_id>/check"),
     Request("read", "GET", "/results/<screening_id>/check"),
     Request("label", "POST", "/labels", {"json": {"labels": [{"id": "<transaction_id>", "label": "fraud"}]}}),
+    Request("metrics", "GET", "/metrics"),
     *(
         Request("read", "GET", rule)
         for rule in (

@@ -50,6 +50,8 @@ class LeanPath:
         on_damage: called with what the database says of its own damage.
     """
 
+    route = PATH
+
     def __init__(
         self,
         mine: Services,

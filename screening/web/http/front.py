@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -35,6 +36,13 @@ Environ: TypeAlias = dict[str, Any]
 Reply: TypeAlias = tuple[int, Headers, bytes]
 """Status, headers and the whole body."""
 
+ROUTE = "screening.route"
+"""In the environ, from the app: the rule of the address, as ``/results/<screening_id>``."""
+UNKNOWN = "unknown"
+"""The route of all addresses that are none."""
+Observe: TypeAlias = Callable[[str, int, float], None]
+"""Told of each answer: its route, status, and the seconds from the moment the request was there (a small body whole)
+until the answer was ready. How long its reader takes isn't our time."""
 REFUSED = "screening.refused"
 """In the environ of a request that the front refuses: the error that the app answers with."""
 PAGE_THREADS = 16
@@ -63,7 +71,9 @@ BUSY = b"The server is busy. Try again in a few seconds.\n"
 
 
 class Shortcut(Protocol):
-    """A way that goes past the app for some requests."""
+    """A way that goes past the app for some requests, all of one route."""
+
+    route: str
 
     def submit(self, environ: Environ, body: bytes) -> asyncio.Future[Reply] | None:
         """Take a request whose body is whole, or ``None`` if it is for the app. Called in the event loop.
@@ -138,6 +148,7 @@ class Front:
         app: the whole app, with its middleware.
         address_of: whose request it is, proxies looked through.
         shortcut: answers some requests in the app's place.
+        observe: told of each answer, in the event loop.
     """
 
     def __init__(
@@ -145,11 +156,13 @@ class Front:
         app: WSGIApplication,
         address_of: Callable[[WSGIEnvironment], str],
         shortcut: Shortcut | None = None,
+        observe: Observe = lambda _route, _status, _seconds: None,
     ) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._app = app
         self._address_of = address_of
         self._shortcut = shortcut
+        self._observe = observe
         self._pages = _Pool("page", PAGE_THREADS)
         self._bodies = _Pool("body", BODY_THREADS)
         self._health = _Pool("health", HEALTH_THREADS)
@@ -178,14 +191,17 @@ class Front:
     async def _answer(self, scope: Message, arriving: Arriving, send: Send) -> None:
         environ = {**self._basis, **_described(scope)}
         pool = await self._prepare(environ, arriving)
-        if pool is self._pages and REFUSED not in environ and await self._by_shortcut(environ, send):
+        began = perf_counter()
+        if pool is self._pages and REFUSED not in environ and await self._by_shortcut(environ, send, began):
             return
         if pool is None or pool.full:
+            self._observe(UNKNOWN, 503, perf_counter() - began)
             await _send_busy(send)
             return
         run = self._run_body if pool is self._bodies else pool.run
         with pool.counted():
             answer: _Answer = await run(_Answer, self._app, environ)
+        self._observe(environ.get(ROUTE, UNKNOWN), answer.status, perf_counter() - began)
         try:
             incoming = environ["wsgi.input"]
             if isinstance(incoming, Incoming):
@@ -197,18 +213,20 @@ class Front:
             if not answer.is_whole:
                 await self._pages.run(answer.close)
 
-    async def _by_shortcut(self, environ: Environ, send: Send) -> bool:
+    async def _by_shortcut(self, environ: Environ, send: Send, began: float) -> bool:
         """Answer a request past the app, if it is one of those; also while pages keep all threads busy."""
         if self._shortcut is None:
             return False
         try:
             taken = self._shortcut.submit(environ, environ["wsgi.input"].getvalue())
         except asyncio.QueueFull:
+            self._observe(self._shortcut.route, 503, perf_counter() - began)
             await _send_busy(send)
             return True
         if taken is None:
             return False
         status, headers, body = await taken
+        self._observe(self._shortcut.route, status, perf_counter() - began)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         return True

@@ -22,7 +22,7 @@ from screening.errors import ScreeningError
 from screening.settings import SECRET_BYTES, Settings
 from screening.web.http import api_keys
 from screening.web.http.admission import Admission
-from screening.web.http.front import REFUSED, SMALL_BYTES
+from screening.web.http.front import REFUSED, ROUTE, SMALL_BYTES
 from screening.web.http.headers import NO_STORE, REQUEST_ID, SecurityHeaders
 from screening.web.http.proxies import TrustedProxies
 from screening.web.services import services
@@ -93,6 +93,8 @@ def check_csrf(token: str | None) -> None:
 
 def _number() -> None:
     g.request_id = request.environ[REQUEST_ID]
+    if request.url_rule is not None:
+        request.environ[ROUTE] = request.url_rule.rule
 
 
 def _refuse() -> None:

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 FORWARDED = ("FOR", "PROTO", "HOST", "PORT", "PREFIX")
+FORWARDING = (
+    *(f"HTTP_X_FORWARDED_{name}" for name in FORWARDED),
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_REAL_IP",
+)
+"""What proxies add to a request, ours or not."""
+PROXIED = "screening.proxied"
+"""In the environ: whether the request says that it came through a proxy, whether or not that one is known."""
 
 
 class TrustedProxies:
@@ -32,6 +41,7 @@ class TrustedProxies:
     def look_through(self, environ: WSGIEnvironment) -> None:
         """Put the client's address, scheme and host into a request's environ."""
         sender = _address(environ.get("REMOTE_ADDR", ""))
+        environ[PROXIED] = any(name in environ for name in FORWARDING)
         given = {name: environ.pop(f"HTTP_X_FORWARDED_{name}", "") for name in FORWARDED}
         environ.pop("HTTP_FORWARDED", None)
         if sender is not None:
@@ -39,6 +49,19 @@ class TrustedProxies:
             if self._trusts(sender):
                 environ["REMOTE_ADDR"] = str(self._client(sender, given["FOR"]))
                 _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
+
+    @staticmethod
+    def is_loopback(environ: WSGIEnvironment) -> bool:
+        """Return whether a request was sent on this machine, to this machine's own name, and through no proxy.
+
+        A proxy on this machine sends all that it is sent from loopback, known to us or not. A name of another one that
+        leads here is a page in somebody's browser (DNS rebinding).
+        """
+        address = _address(environ.get("REMOTE_ADDR", ""))
+        name = environ.get("HTTP_HOST", "").lower()
+        own = name.partition("]")[0].strip("[") if name.startswith("[") else name.partition(":")[0]
+        here = own == "localhost" or ((host := _address(own)) is not None and host.is_loopback)
+        return here and address is not None and address.is_loopback and not environ.get(PROXIED, True)
 
     def address_of(self, environ: WSGIEnvironment) -> str:
         """Return whose request it is; nothing is changed."""

@@ -1,0 +1,66 @@
+"""How many decisions there were, by the hour: what a share of flags is compared with, and when a feed fell silent."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, text
+
+from screening.infra.database import Database
+from screening.ledger.totals import Totals
+from screening.monitoring.tables import Hour
+
+HOUR_SECONDS = 3600
+KEPT_HOURS = 24 * 60
+NOTE = text(
+    "INSERT INTO decisions_by_hour (hour, detector, source, rows, flagged) "
+    "VALUES (:hour, :detector, :source, :rows, :flagged) "
+    "ON CONFLICT (hour, detector, source) DO UPDATE SET rows = excluded.rows, flagged = excluded.flagged"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One detector and source: the totals at the end of some hours, the earliest first."""
+
+    hours: Sequence[int]
+    rows: Sequence[int]
+    flagged: Sequence[int]
+
+    def between(self, start: int, end: int) -> tuple[int, int]:
+        """Return how many rows were decided, and how many of them flagged, in the hours after ``start`` to ``end``."""
+        if not self.hours:
+            return 0, 0
+        # before the first hour nothing is known: what was decided until then belongs to no time
+        low, high = (max(bisect_right(self.hours, hour) - 1, 0) for hour in (start, end))
+        return self.rows[high] - self.rows[low], self.flagged[high] - self.flagged[low]
+
+    def busy(self, start: int, end: int) -> list[int]:
+        """Return the hours after ``start`` to ``end`` in which rows came."""
+        return [
+            hour
+            for before, now, hour in zip(self.rows, self.rows[1:], self.hours[1:], strict=False)
+            if start < hour <= end and now > before
+        ]
+
+
+def note(database: Database, found: Sequence[Totals], now: float) -> None:
+    """Keep the totals as those of the present hour."""
+    hour = int(now // HOUR_SECONDS)
+    with database.write() as session:
+        for each in found:
+            given = {"hour": hour, "detector": each.detector, "source": each.source}
+            session.execute(NOTE, {**given, "rows": each.count, "flagged": each.flagged})
+        session.execute(delete(Hour).where(Hour.hour < hour - KEPT_HOURS))
+
+
+def feeds(database: Database) -> Mapping[tuple[str, str], Feed]:
+    """Return what is known, by detector and source."""
+    found: dict[tuple[str, str], list[tuple[int, int, int]]] = defaultdict(list)
+    with database.read() as session:
+        for row in session.scalars(select(Hour).order_by(Hour.hour)):
+            found[row.detector, row.source].append((row.hour, row.rows, row.flagged))
+    return {key: Feed(*(list(column) for column in zip(*hours, strict=True))) for key, hours in found.items()}

@@ -1,0 +1,176 @@
+"""The operator's rules: what is measured each minute, and from where on it is an alert.
+
+Limits are settings (``ALERTS``). Each rule needs enough to go by: a share of five rows is no share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.metrics_core import Metric
+
+from screening.monitoring.activity import HOUR_SECONDS, Feed
+from screening.monitoring.alerts import Breach
+from screening.monitoring.request_metrics import RESPONSES, SECONDS
+
+DAY = 24
+LEAST_ROWS, LEAST_BEFORE = 200, 1_000
+"""Rows of the last day, and of the week before it, from which on shares of flags are compared."""
+SURE = 4.0
+"""Standard errors that two shares must be apart: chance does so once in sixteen thousand."""
+BUSY_DAYS = 5
+"""A feed that had rows on so many of the seven days before is expected to go on."""
+RECENT_SECONDS = 300.0
+"""So far back requests are looked at."""
+LEAST_REQUESTS, LEAST_ANSWERS = 100, 50
+QUANTILE = 0.99
+SCORING = "/detect_fraud"
+
+
+def flag_rate(feeds: Mapping[tuple[str, str], Feed], now: float, limit: float) -> Iterable[Breach]:
+    """Compare each feed's share of flags in the last day with that of the seven days before."""
+    hour = int(now // HOUR_SECONDS)
+    for (detector, source), feed in feeds.items():
+        rows, flags = feed.between(hour - DAY, hour)
+        rows_before, flags_before = feed.between(hour - 8 * DAY, hour - DAY)
+        if rows < LEAST_ROWS or rows_before < LEAST_BEFORE:
+            continue
+        # half a flag more: a week without any is no share of nought
+        share, before = (flags + 0.5) / (rows + 1), (flags_before + 0.5) / (rows_before + 1)
+        both = (flags + flags_before + 1) / (rows + rows_before + 2)
+        error = math.sqrt(both * (1 - both) * (1 / rows + 1 / rows_before)) or math.inf
+        times = max(share / before, before / share)
+        if times >= limit and abs(share - before) >= SURE * error:
+            yield Breach(
+                rule="flag_rate",
+                subject=f"{detector}, {source}",
+                value=flags / rows,
+                limit=limit,
+                text=f"{flags / rows:.2%} of {rows:,} rows of the last day were flagged, "
+                f"{flags_before / rows_before:.2%} of {rows_before:,} in the seven days before.",
+            )
+
+
+def silence(feeds: Mapping[tuple[str, str], Feed], now: float, limit: float) -> Iterable[Breach]:
+    """Find feeds that had rows nearly each day and have none for so many hours."""
+    hour = int(now // HOUR_SECONDS)
+    for (detector, source), feed in feeds.items():
+        quiet = hour - math.ceil(limit)
+        if not feed.hours or feed.busy(quiet, hour):
+            continue
+        days = {(quiet - each) // DAY for each in feed.busy(quiet - 7 * DAY, quiet)}
+        if len(days) >= BUSY_DAYS:
+            yield Breach(
+                rule="silence",
+                subject=f"{detector}, {source}",
+                value=limit,
+                limit=limit,
+                text=f"No row was scored for {limit:g} hours; there were rows on {len(days)} of the 7 days before.",
+            )
+
+
+def disk(free: int, machine: str, limit: float) -> Iterable[Breach]:
+    """Compare the room on the disk of the instance, in bytes, with the limit in GB."""
+    left = free / 1e9
+    if left < limit:
+        yield Breach(
+            rule="disk",
+            subject=machine,
+            value=left,
+            limit=limit,
+            text=f"{left:.2f} GB are free on the disk of the instance.",
+        )
+
+
+def backlog(waiting: Mapping[str, tuple[int, float]], now: float, limit: float) -> Iterable[Breach]:
+    """Compare how long the oldest job of each kind has waited with the limit in minutes.
+
+    Args:
+        waiting: by kind of job how many wait, and since when the oldest does.
+        now: seconds since 1970.
+        limit: minutes.
+    """
+    for kind, (count, oldest) in waiting.items():
+        minutes = (now - oldest) / 60
+        if count and minutes > limit:
+            yield Breach(
+                rule="backlog",
+                subject=kind,
+                value=minutes,
+                limit=limit,
+                text=f"{count:,} jobs wait, the oldest for {minutes:.0f} minutes.",
+            )
+
+
+@dataclass
+class Requests:
+    """What the web processes of this machine counted, over the last minutes."""
+
+    machine: str
+    _seen: deque[tuple[float, Mapping[float, float], Mapping[str, float]]] = field(default_factory=deque)
+
+    def note(self, metrics: Iterable[Metric], now: float) -> None:
+        """Take what has been counted since the server started."""
+        buckets: dict[float, float] = {}
+        answers: dict[str, float] = {}
+        for sample in (sample for metric in metrics for sample in metric.samples):
+            if sample.name == f"{SECONDS}_bucket" and sample.labels["route"] == SCORING:
+                buckets[float(sample.labels["le"])] = sample.value
+            elif sample.name == f"{RESPONSES}_total":
+                status = sample.labels["status"]
+                answers[status] = answers.get(status, 0) + sample.value
+        self._seen.append((now, buckets, answers))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - RECENT_SECONDS:
+            self._seen.popleft()
+
+    def latency(self, limit: float) -> Iterable[Breach]:
+        """Compare the 99th percentile of the time of a decision with the limit in seconds."""
+        before, now = self._seen[0][1], self._seen[-1][1]
+        recent = {bound: count - before.get(bound, 0) for bound, count in sorted(now.items())}
+        total = recent.get(math.inf, 0)
+        if total < LEAST_REQUESTS:
+            return
+        seconds = quantile(recent, QUANTILE)
+        if seconds > limit:
+            yield Breach(
+                rule="latency",
+                subject=self.machine,
+                value=seconds,
+                limit=limit,
+                text=f"1 % of {total:,.0f} requests to {SCORING} took longer than {seconds:.2f} s.",
+            )
+
+    def errors(self, limit: float) -> Iterable[Breach]:
+        """Compare the share of answers of 500 and more with the limit."""
+        before, now = self._seen[0][2], self._seen[-1][2]
+        recent = {status: count - before.get(status, 0) for status, count in now.items()}
+        total, bad = sum(recent.values()), recent.get("5xx", 0)
+        if total >= LEAST_ANSWERS and bad / total > limit:
+            yield Breach(
+                rule="errors",
+                subject=self.machine,
+                value=bad / total,
+                limit=limit,
+                text=f"{bad:,.0f} of {total:,.0f} answers were errors of the server (500 or more).",
+            )
+
+
+def quantile(buckets: Mapping[float, float], share: float) -> float:
+    """Return a quantile of a histogram, read straight between two bounds.
+
+    Args:
+        buckets: by upper bound, in order, how many are up to it; the last bound is infinite.
+        share: of the quantile, 0 to 1.
+    """
+    wanted = share * buckets[math.inf]
+    low, below = 0.0, 0.0
+    for bound, count in buckets.items():
+        if count >= wanted:
+            if math.isinf(bound) or count == below:
+                return low
+            return low + (bound - low) * (wanted - below) / (count - below)
+        low, below = bound, count
+    return low

@@ -1,0 +1,71 @@
+"""All metrics of an instance as Prometheus reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from screening.infra.database import Database
+from screening.ledger import totals
+from screening.ledger.tables import API, FILE
+from screening.ledger.totals import EDGES, Totals
+from screening.monitoring.request_metrics import RequestMetrics
+
+__all__ = ["CONTENT_TYPE", "exposition"]
+
+
+class _Collected(Collector):
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()
+
+
+def exposition(requests: RequestMetrics, ledger: Database, detectors: Sequence[str]) -> bytes:
+    """Return the metrics in Prometheus' text format.
+
+    Args:
+        requests: what was counted of requests.
+        ledger: the ledger's tables.
+        detectors: names of those that score: they are listed before their first row, so that it is seen as growth.
+
+    Raises:
+        DatabaseError: the ledger can't be read.
+    """
+    registry = CollectorRegistry()
+    found = totals.read(ledger)
+    for collect in (requests.collect, lambda: _decisions(found, detectors)):
+        registry.register(_Collected(collect))
+    return generate_latest(registry)
+
+
+def _decisions(found: Sequence[Totals], detectors: Sequence[str]) -> Iterable[Metric]:
+    rows = CounterMetricFamily(
+        "fraud_transactions", "Transactions that were scored.", labels=["detector", "source"]
+    )
+    flagged = CounterMetricFamily(
+        "fraud_flagged", "Transactions that were flagged as fraud.", labels=["detector", "source"]
+    )
+    probability = HistogramMetricFamily(
+        "fraud_probability", "Probabilities of fraud of scored transactions.", labels=["detector"]
+    )
+    known = {(each.detector, each.source): each for each in found}
+    names = sorted({*detectors, *(each.detector for each in found)})
+    for name in names:
+        both = [known.get((name, source)) or Totals.none(name, source) for source in (API, FILE)]
+        for each in both:
+            rows.add_metric([name, each.source], each.count)
+            flagged.add_metric([name, each.source], each.flagged)
+        reached = np.cumsum(sum(each.rows for each in both)).tolist()
+        buckets = [(str(edge), float(count)) for edge, count in zip(EDGES, reached, strict=True)]
+        probability.add_metric(
+            [name], [*buckets, ("+Inf", float(reached[-1]))], sum(each.probability for each in both)
+        )
+    return rows, flagged, probability

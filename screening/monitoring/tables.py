@@ -1,0 +1,71 @@
+"""What monitoring keeps in the app's database. Times are seconds since 1970."""
+
+from __future__ import annotations
+
+from sqlalchemy import Double, Index, Integer, String, Text
+from sqlalchemy import text as sql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from screening.infra.database import Base
+from screening.ledger.tables import WHOLE_NUMBER
+
+MOST_TEXT, MOST_SUBJECT, MOST_ERROR = 500, 160, 200
+
+
+class Alert(Base):
+    """A rule that was broken for a time. Of one rule and subject at most one goes on."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        Index(
+            "alerts_going_on",
+            "rule",
+            "subject",
+            unique=True,
+            sqlite_where=sql("ended IS NULL"),
+            postgresql_where=sql("ended IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    rule: Mapped[str] = mapped_column(String(16))
+    subject: Mapped[str] = mapped_column(String(MOST_SUBJECT))
+    """What it is about: a detector, a feed, a machine."""
+    began: Mapped[float] = mapped_column(Double)
+    seen: Mapped[float] = mapped_column(Double)
+    """When the rule was found broken last."""
+    ended: Mapped[float | None] = mapped_column(Double)
+    value: Mapped[float] = mapped_column(Double)
+    limit: Mapped[float] = mapped_column(Double)
+    text: Mapped[str] = mapped_column(String(MOST_TEXT))
+
+
+class Message(Base):
+    """A message for the operator's webhook, until it is delivered or given up, and for a while after."""
+
+    __tablename__ = "webhook_messages"
+    __table_args__ = (Index("webhook_messages_by_due", "due"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    """The same each time it is sent."""
+    created: Mapped[float] = mapped_column(Double)
+    body: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    due: Mapped[float | None] = mapped_column(Double)
+    """When it is to be sent; ``None``: it won't be any more."""
+    delivered: Mapped[float | None] = mapped_column(Double)
+    error: Mapped[str | None] = mapped_column(String(MOST_ERROR))
+    """Why the last attempt failed."""
+
+
+class Hour(Base):
+    """The totals of a detector and source, as they were when they were read last in an hour."""
+
+    __tablename__ = "decisions_by_hour"
+
+    hour: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """Hours since 1970."""
+    detector: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source: Mapped[str] = mapped_column(String(8), primary_key=True)
+    rows: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    flagged: Mapped[int] = mapped_column(WHOLE_NUMBER)

@@ -1,0 +1,129 @@
+"""Watches the instance each minute in a thread of the first worker: a long file doesn't keep an alert waiting."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from screening.errors import ScreeningError
+from screening.infra.audit_log import AuditLog
+from screening.infra.database import Database
+from screening.infra.disk_space import free_bytes
+from screening.infra.job_queue import Jobs
+from screening.ledger import totals
+from screening.ledger.ledger import Ledger
+from screening.monitoring import activity, conditions
+from screening.monitoring.alerts import Alerts, Breach
+from screening.monitoring.request_metrics import counted_below
+from screening.monitoring.webhooks import Webhook
+from screening.settings import Settings
+
+log = logging.getLogger("screening.monitoring")
+EVERY_SECONDS = 60.0
+SEND_SECONDS = 5.0
+FORGET_SECONDS = 86_400.0
+MOST_SUBJECT = 100
+
+
+class Watch:
+    """Evaluates the operator's rules and sends messages about them.
+
+    Args:
+        settings: limits, and where the webhook is.
+        database: of the app.
+        ledger: what was decided.
+        queues: jobs by their kind.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        ledger: Ledger,
+        queues: Mapping[str, Jobs[Any]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._database, self._ledger, self._queues = settings, database, ledger, queues
+        self._clock = clock
+        audit = AuditLog(settings.instance)
+        self.alerts = Alerts(database, audit, webhook=settings.webhook_url is not None, clock=clock)
+        self._webhook: Webhook | None = None
+        if settings.webhook_url is not None and settings.webhook_secret is not None:
+            self._webhook = Webhook(
+                settings.webhook_url, settings.webhook_secret, database, audit, clock=clock
+            )
+        self._requests = conditions.Requests(socket.gethostname()[:MOST_SUBJECT])
+        self._forget_at = 0.0
+
+    def loop(self, stop: threading.Event) -> None:
+        """Watch until told to stop."""
+        due = 0.0
+        while not stop.wait(SEND_SECONDS):
+            if time.monotonic() >= due:
+                due = time.monotonic() + EVERY_SECONDS
+                self.step()
+            if self._webhook is not None:
+                self._try("webhook", self._webhook.send_due)
+
+    def step(self) -> None:
+        """Evaluate all rules, and begin and end alerts."""
+        now = self._clock()
+        self._try("activity", lambda: activity.note(self._database, totals.read(self._ledger.tables), now))
+        self._try("requests", lambda: self._requests.note(counted_below(self._settings.instance), now))
+        found: list[Breach] = []
+        unknown = []
+        for rule, limit in self._settings.alerts.items():
+            breaches = self._try(rule, lambda rule=rule, limit=limit: list(self._broken(rule, limit, now)))  # type: ignore[misc]
+            if breaches is None:
+                unknown.append(rule)
+            else:
+                found += breaches
+        self._try("alerts", lambda: self.alerts.update(found, unknown))
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
+            self._try("alerts", self.alerts.forget_old)
+            if self._webhook is not None:
+                self._try("webhook", self._webhook.forget_old)
+
+    def _broken(self, rule: str, limit: float, now: float) -> Iterable[Breach]:
+        rules: dict[str, Callable[[], Iterable[Breach]]] = {
+            "flag_rate": lambda: conditions.flag_rate(activity.feeds(self._database), now, limit),
+            "silence": lambda: conditions.silence(activity.feeds(self._database), now, limit),
+            "disk": lambda: conditions.disk(
+                free_bytes(self._settings.instance), self._requests.machine, limit
+            ),
+            "backlog": lambda: conditions.backlog(self._waiting(), now, limit),
+            "latency": lambda: self._requests.latency(limit),
+            "errors": lambda: self._requests.errors(limit),
+        }
+        return rules[rule]()
+
+    def _waiting(self) -> dict[str, tuple[int, float]]:
+        found = {}
+        with self._database.read() as session:
+            for kind, queue in self._queues.items():
+                table = queue.table
+                waits = select(func.count(), func.min(table.created)).where(
+                    table.state == queue.waiting, table.holder.is_(None)
+                )
+                count, oldest = session.execute(waits).one()
+                if count:
+                    found[kind] = count, oldest.timestamp()
+        return found
+
+    @staticmethod
+    def _try(what: str, task: Callable[[], Any]) -> Any:
+        """One thing that can't be found out mustn't keep the others from being watched."""
+        try:
+            return task()
+        except (SQLAlchemyError, ScreeningError, OSError) as problem:
+            log.error("%s can't be watched at the moment: %s", what, type(problem).__name__)  # noqa: TRY400
+            return None
