@@ -25,7 +25,13 @@ def test_whatever_is_generated_from_the_description_is_answered_as_it_says(
     server = Server(tmp_path, compiled, WORKERS="1", JOB_WORKERS="1")
     try:
         server.log_in()
-        done = run(server, key_of(server, "score", "read", "label"), tmp_path, examples=EXAMPLES, seed=SEED)
+        done = run(
+            server,
+            key_of(server, "score", "read", "label", "metrics"),
+            tmp_path,
+            examples=EXAMPLES,
+            seed=SEED,
+        )
     finally:
         server.close()
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr

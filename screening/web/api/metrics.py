@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from screening.accounts.key_refusals import no_key
+from screening.accounts.key_refusals import NoKey, no_key
 from screening.monitoring.exposition import CONTENT_TYPE, exposition
 from screening.web.http import api_keys
+from screening.web.http.operations import Answer, Operation, describes
 from screening.web.http.proxies import TrustedProxies
 from screening.web.services import services
 
 blueprint = Blueprint("metrics", __name__)
 
 
-@blueprint.get("/metrics")
-def metrics() -> Response:
-    """Return all metrics, to a key with the scope ``metrics`` or to this machine itself.
+MEDIA, _, _ = CONTENT_TYPE.partition(";")
+METRICS = Operation(
+    id="getMetrics",
+    tag="Health",
+    answers={200: Answer(words="Metrics in the text format of Prometheus.", media=MEDIA)},
+    raises=(NoKey,),
+    open_here=True,
+)
 
-    Raises:
-        Refusal: 401; neither was it sent from here nor with a key. Keys are refused before, as for every address.
-    """
+
+@blueprint.get("/metrics")
+@describes(METRICS)
+def metrics() -> Response:
+    """Read the metrics for Prometheus.
+
+    Who asks on the server's own machine, past any proxy, needs no key.
+    """  # keys that open nothing are refused before, as for every address
     if api_keys.caller() is None and not TrustedProxies.is_loopback(request.environ):
         raise no_key()
     mine = services()

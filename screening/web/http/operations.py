@@ -98,6 +98,8 @@ class Operation:
     body: Body | None = None
     raises: Sequence[type[ScreeningError]] = ()
     """What the view itself refuses with, beside what the guard does."""
+    open_here: bool = False
+    """Whether it wants no key of whoever asks on the server's own machine, and takes no session."""
 
 
 def describes(operation: Operation) -> Callable[[View], View]:

@@ -353,6 +353,8 @@ def _security(route: Route) -> list[Document]:
     if route.scope is None:
         return []
     scopes = [] if route.scope == ANY_SCOPE else [route.scope]
+    if route.operation.open_here:
+        return [{"key": scopes}, {}]
     session: Document = {"session": []}
     return [{"key": scopes}, session if route.method in SAFE else {**session, "form_token": []}]
 
