@@ -11,10 +11,12 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact
+from screening.infra.job_queue import Jobs
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
 from screening.intake import Kind, open_transactions
@@ -74,7 +76,11 @@ class Worker:
         ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
         recordings = Recordings(history.database, self._signals)
         self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None
-        queues = {"screenings": history, "trainings": Trainings(history.database), "ledger": recordings}
+        queues: dict[str, Jobs[Any]] = {
+            "screenings": history,
+            "trainings": Trainings(history.database),
+            "ledger": recordings,
+        }
         self._watch = Watch(settings, history.database, ledger, queues) if number == 0 else None
         self._files = Runner(
             [

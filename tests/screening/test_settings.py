@@ -50,7 +50,8 @@ HOOK, SIGNING = "https://hooks.bank.example/a?b=c", "whsec_MfKQ9r8GKYqrTwjUPD8IL
 
 
 @pytest.mark.parametrize(
-    "url", [HOOK, "http://127.0.0.1:9000/a", "http://localhost/", "http://[::1]:9/a", "https://10.0.0.7:8443/a"]
+    "url",
+    [HOOK, "http://127.0.0.1:9000/a", "http://localhost/", "http://[::1]:9/a", "https://10.0.0.7:8443/a"],
 )
 def test_a_webhook_goes_out_by_https_or_stays_on_this_machine(url: str) -> None:
     settings = Settings.from_environ({"WEBHOOK_URL": url, "WEBHOOK_SECRET": SIGNING})
