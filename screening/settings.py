@@ -75,7 +75,7 @@ class Settings:
     """``full`` survives a loss of power, ``normal`` the end of any process."""
     state_url: str | None = field(default=None, repr=False)
     """Of the Redis in which the velocity state is; ``None``: it is in the ledger's database. May hold a password."""
-    alerts: Mapping[str, float] = field(default_factory=lambda: ALERTS)
+    alerts: Mapping[str, float] = field(default_factory=lambda: dict(ALERTS))
     """Rules that are watched, each with its limit."""
     webhook_url: str | None = field(default=None, repr=False)
     """Where messages about alerts are sent."""
@@ -99,7 +99,7 @@ class Settings:
                 remedy="Set both, or neither.",
             )
         return cls(
-            alerts=read("ALERTS", _limits, ALERTS),
+            alerts=read("ALERTS", _limits, dict(ALERTS)),
             webhook_url=webhook_url,
             webhook_secret=webhook_secret,
             host=read("HOST", _text, "127.0.0.1"),
@@ -260,7 +260,7 @@ def _limits(raw: str) -> Mapping[str, float]:
         if not (math.isfinite(limit) and limit > least):
             raise ValueError(f"must give “{name}” a number above {least}, or off")
         found[name] = limit
-    return MappingProxyType(found)
+    return found
 
 
 def _endpoint(raw: str) -> str:

@@ -128,6 +128,8 @@ class Requests:
 
     def latency(self, limit: float) -> Iterable[Breach]:
         """Compare the 99th percentile of the time of a decision with the limit in seconds."""
+        if not self._seen:
+            return
         before, now = self._seen[0][1], self._seen[-1][1]
         recent = {bound: count - before.get(bound, 0) for bound, count in sorted(now.items())}
         total = recent.get(math.inf, 0)
@@ -145,6 +147,8 @@ class Requests:
 
     def errors(self, limit: float) -> Iterable[Breach]:
         """Compare the share of answers of 500 and more with the limit."""
+        if not self._seen:
+            return
         before, now = self._seen[0][2], self._seen[-1][2]
         recent = {status: count - before.get(status, 0) for status, count in now.items()}
         total, bad = sum(recent.values()), recent.get("5xx", 0)

@@ -126,4 +126,6 @@ class Watch:
             return task()
         except (SQLAlchemyError, ScreeningError, OSError) as problem:
             log.error("%s can't be watched at the moment: %s", what, type(problem).__name__)  # noqa: TRY400
-            return None
+        except Exception:  # a fault of ours mustn't end the thread, and with it all watching
+            log.exception("%s can't be watched", what)
+        return None

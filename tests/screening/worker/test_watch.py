@@ -1,0 +1,47 @@
+"""The first worker's watch: rules are evaluated on the real instance, and one that fails harms no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from screening.infra.job_queue import now
+from screening.ledger.ledger import Ledger
+from screening.settings import ALERTS, Settings
+from screening.uploads.screenings import History
+from screening.web.services import Services
+from screening.worker.watch import Watch
+
+
+def watch(settings: Settings, services: Services, ledger: Ledger | None = None) -> Watch:
+    queues = {"screenings": services.history, "trainings": services.trainings}
+    return Watch(settings, services.database, ledger or services.ledger, queues)
+
+
+def going_on(made: Watch) -> list[tuple[str, str]]:
+    made.step()
+    return [(alert.rule, alert.subject) for alert in made.alerts.going_on()]
+
+
+def test_a_new_instance_has_no_alert(settings: Settings, services: Services) -> None:
+    assert set(settings.alerts) == set(ALERTS)
+    assert going_on(watch(replace(settings, alerts={**ALERTS, "disk": 1e-6}), services)) == []
+
+
+def test_a_full_disk_and_a_file_that_waits_are_alerts(settings: Settings, services: Services) -> None:
+    made = watch(replace(settings, alerts={"disk": 1e9, "backlog": 1e-9}), services)
+    assert isinstance(services.history, History)
+    with services.database.write() as session:
+        session.add(
+            services.history.table(
+                id="a" * 32, owner="ana", filename="a.csv", kind="csv", state=services.history.waiting,
+                created=now(), threshold=0.8, set_aside_bad=False,
+            )
+        )  # fmt: skip
+    assert sorted(rule for rule, _ in going_on(made)) == ["backlog", "disk"]
+
+
+def test_a_ledger_that_cant_be_read_leaves_the_other_rules(settings: Settings, services: Services) -> None:
+    with services.ledger.tables.write() as session:
+        session.connection().exec_driver_sql("DROP TABLE ledger_totals")
+    made = watch(replace(settings, alerts={**ALERTS, "disk": 1e9}), services)
+    assert [rule for rule, _ in going_on(made)] == ["disk"]
