@@ -97,7 +97,8 @@ def says_direction(name: str, counts: Mapping[str, int]) -> float:
     rows, known = sum(counts.values()), sum(map(counts.__getitem__, said))
     two_ways = len({direction_of(word) for word in said}) == 2
     if known < MOSTLY * rows:  # blanks may mean the other way; other words are asked about
-        if both or (known and Part.DIRECTION in named):
+        clearly = {direction_of(word) for word in said & CLEAR}
+        if both or (known and Part.DIRECTION in named) or (len(clearly) == 2 and known >= HALF * rows):
             return HARDLY
         filled = rows - sum(map(counts.__getitem__, blank))
         clear = named or two_ways or words & TYPES or said & CLEAR
@@ -110,10 +111,10 @@ def says_direction(name: str, counts: Mapping[str, int]) -> float:
 
 
 def says_one_way(counts: Mapping[str, int]) -> bool:
-    """Whether some cells say one way only, or nothing at all: rows further down may say the other."""
+    """Whether some cells say one way only, beside others perhaps, or nothing: rows further down may say the other."""
     said, blank = _told_apart(counts)
     only = len({direction_of(word) for word in said}) <= 1
-    return only and len(counts) - len(blank) <= MOST_WORDS and not set(counts) - said - blank
+    return only and len(counts) - len(blank) <= MOST_WORDS and (bool(said) or len(blank) == len(counts))
 
 
 def _told_apart(counts: Mapping[str, int]) -> tuple[set[str], set[str]]:

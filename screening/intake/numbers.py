@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from screening.cards.masking import masked
+from screening.transactions.guards import unguarded
 from screening.transactions.missing import SHEET_ERROR, missing
 
 NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
@@ -119,7 +120,7 @@ _CODES = (
     "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR ISK JPY KES KRW KWD MAD MXN MYR "
     "NGN NOK NZD PEN PHP PKR PLN RON RSD RUB SAR SEK SGD THB TRY TWD UAH USD VND XAF XOF ZAR"
 )
-_CURRENCY = rf"(?:[$€£¥₹₽₺₩₴]|{_CODES.replace(' ', '|')}|zł|kr\.?|Fr\.?|R\$|US\$)"
+_CURRENCY = rf"(?:[$€£¥₹₽₺₩₴₦₱₫₪]|{_CODES.replace(' ', '|')}|zł|kr\.?|Fr\.?|Rs\.?|Kč|Ft|TL|[A-Z]{{1,2}}\$)"
 _MONEY = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[+−–—-])?\s*(?P<before>{_CURRENCY})?\s*(?P<sign2>[+−–—-])?\s*"
     r"(?P<digits>[\d.,][\d.,' ’]*(?:[eE][+-]?\d+)?)\s*"
@@ -167,8 +168,8 @@ def number(text: str, form: NumberForm = PLAIN) -> float | None:
     """The number that a cell is by the form of its column, or ``None``; at most 3e38 either way.
 
     A plain number is read as it stands. Thousands may be parted by the mark that isn't the decimal mark, by spaces or
-    by apostrophes; a minus may stand behind, brackets may stand for it; a currency is passed over; ``DR`` (money that
-    leaves) is positive, ``CR`` negative.
+    by apostrophes; a minus may stand behind, brackets may stand for it, and a dash for the cents; a currency is passed
+    over, and so is what guards a text from a spreadsheet; ``DR`` (money that leaves) is positive, ``CR`` negative.
     """
     value = plain(text) if form.decimal == "." else None
     if value is None:
@@ -184,7 +185,8 @@ def number(text: str, form: NumberForm = PLAIN) -> float | None:
 
 def take_apart(text: str) -> Written | None:
     """A number's sign, digits and what stands around them; ``None`` for what is no number."""
-    found = _MONEY.fullmatch(text.translate(_SPACES).strip(" \t"))
+    bare = unguarded(text.translate(_SPACES).strip(" \t")).strip(" \t")
+    found = _MONEY.fullmatch(_NO_CENTS.sub(r"\g<1>00", bare))
     if not found or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
         return None
     signs = [found[name] for name in ("sign", "sign2", "sign3") if found[name]]
@@ -205,6 +207,8 @@ def take_apart(text: str) -> Written | None:
     return Written(negative, digits, writing, book or found["before"] or found["after"] or "")
 
 
+_NO_CENTS = re.compile(r"(?<=\d)([.,])\s?[−–—-]{1,2}(?=\D*$)", re.ASCII)
+"""``240.-`` and ``240,--``: no cents, and no minus."""
 _SPACED_TAIL = re.compile(r"[.,]\d{3}$", re.ASCII)
 
 

@@ -15,6 +15,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.transactions.guards import unguarded
 from screening.transactions.missing import missing
 
 CODE_BITS = 53
@@ -30,9 +31,10 @@ def text_code(text: str) -> float:
     """The number of a text: equal for texts that differ by case, surrounding spaces, Unicode form, or by a ``.0``.
 
     Case plays no part, as in headers: "Visa" and "VISA" are one scheme, and identifiers that differ by case alone are
-    rarer than exports that change it. Leading zeros do: account 007 isn't account 7.
+    rarer than exports that change it. Nor does what guards a text from a spreadsheet. Leading zeros do: account 007
+    isn't account 7.
     """
-    plain = text.strip()
+    plain = unguarded(text.strip()).strip()
     if not plain.isascii():
         plain = unicodedata.normalize("NFC", plain)
     whole = WHOLE.fullmatch(plain)
@@ -49,7 +51,7 @@ def plain_text(cell: str) -> str | None:
     """
     if missing(cell):
         return None
-    text = cell.strip()
+    text = unguarded(cell.strip()).strip()
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     whole = WHOLE.fullmatch(text)
@@ -61,7 +63,7 @@ def address_code(text: str) -> float | None:
 
     ``None`` for a text that is none.
     """
-    plain = text.strip()
+    plain = unguarded(text.strip()).strip()
     if NUMBER.fullmatch(plain):
         value = float(plain)  # 1e999 is a number too, and an infinite one
         return float(math.floor(value)) if 0 <= value < 2**32 else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from screening.transactions.guards import MARKS, unguarded
+
 WORDS = frozenset(
     {
         *("na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "missing", "-", "--", "?", "."),
@@ -21,4 +23,6 @@ wrong."""
 def missing(text: str) -> bool:
     """Whether a cell says nothing: it is blank, or a word for it."""
     plain = text.strip()
+    if plain and plain[0] in MARKS:  # nearly never; this is asked of every cell
+        plain = unguarded(plain).strip()
     return not plain or plain.casefold() in WORDS

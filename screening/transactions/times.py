@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
+from screening.transactions.guards import unguarded
+
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- times without a zone are taken as written
 FIRST_YEAR, LAST_YEAR = 1901, 2100
 """Dates of these years are read: nobody who pays was born before, and 1900-01-01 is how databases write no date."""
@@ -129,8 +131,12 @@ _MONTHS = {
     for name in names.split()
 }
 _WEEKDAY = r"(?:[^\W\d_]{2,10}\.?,? +)?"
-_REST = r"(?:(?:[ T]|, ?)+(?P<clock>.+))?"
+_REST = r"(?:(?:[ T]|, ?)+(?:(?:at|um) )?(?P<clock>.+))?"
 _ISO = re.compile(r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})" + _REST, re.ASCII)
+_MAINFRAME = re.compile(
+    r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})-(?P<clock>\d{2}\.\d{2}\.\d{2}(?:\.\d+)?)", re.ASCII
+)
+"""As DB2 writes it: 2025-12-31-23.59.00.000000."""
 _DATE_FIRST = re.compile(r"\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?=[ ,]|$)", re.ASCII)
 _YEAR_FIRST = re.compile(r"(?P<y>\d{4})(?P<sign>[/.])(?P<m>\d{1,2})(?P=sign)(?P<d>\d{1,2})" + _REST, re.ASCII)
 _THREE = re.compile(
@@ -142,14 +148,23 @@ _DAY_NAMED = re.compile(
 _NAMED_DAY = re.compile(
     _WEEKDAY + r"(?P<name>[^\W\d_]{3,10})\.?[ -]+(?P<d>\d{1,2})(?:st|nd|rd|th)?(?:,? +|-)(?P<y>\d{4})" + _REST
 )
+_BETWEEN = frozenset({"", " ", "T", "t"})
+"""Before the time of day; Python takes anything, so the zone of 2025-12-31-07:00 for the hour."""
+_FRACTION_MARKS = frozenset({".", ","})
+"""Behind seconds only: Python takes the 30 of 07.30 for a fraction of a second, too, and nobody means that."""
+_LOGGED = re.compile(
+    r"(?P<d>\d{1,2})[/-]?(?P<name>[^\W\d_]{3,10})[/-]?(?P<y>\d{4}):"
+    r"(?P<clock>\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[+-]\d{4})?)"
+)
+"""As web servers and SAS write it: 31/Dec/2025:23:59:00 +0000, 31DEC2025:23:59:00. The year must be whole."""
 _C_TIME = re.compile(
     _WEEKDAY
     + r"(?P<name>[^\W\d_]{3,10}) +(?P<d>\d{1,2}) +(?P<clock>\d{1,2}:\d{2}(?::\d{2})?)(?: +(?P<zone>UTC|GMT))?"
     r" +(?P<y>\d{4})"
 )
 _CLOCK = re.compile(
-    r"(?P<h>\d{1,2})(?:(?P<sign>[:.h])(?P<m>\d{2}))?(?:(?P=sign)(?P<s>\d{2})(?:[.,](?P<f>\d+))?)?\s*(?P<half>[ap]\.?m\.?)?\s*"
-    r"(?P<zone>utc|gmt|z|[+-]\d{2}(?::?\d{2})?)?",
+    r"(?P<h>\d{1,2})(?:(?P<sign>[:.h])(?P<m>\d{2}))?(?:(?P=sign)(?P<s>\d{2})(?:[.,](?P<f>\d+))?)?\s*(?P<half>[ap]\.?\s?m\.?)?\s*"
+    r"(?:uhr)?\s*(?:(?P<zone>utc|gmt|z|[+-]\d{2}(?::?\d{2})?)(?:\[[\w/+-]+\])?)?",
     re.ASCII | re.IGNORECASE,
 )
 _SHEET_CLOCK = re.compile(r"(?:1899-12-3[01]|1900-01-0[01]|1904-01-01)[ T]", re.ASCII)
@@ -162,7 +177,7 @@ SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
 
 def has_zone(plain: str) -> bool | None:
     """Whether the time of day of a cell says its zone; ``None`` for a cell without a time of day."""
-    _, colon, tail = plain.partition(":")
+    _, colon, tail = plain.partition("[")[0].partition(":")  # what is in brackets names the zone once more
     if not colon:
         return None
     return "+" in tail or "-" in tail or tail[-1:] in "zZ" or "UTC" in tail.upper() or "GMT" in tail.upper()
@@ -185,11 +200,14 @@ def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 
     With a zone it becomes UTC, without one it is as written; negative before 1970. ``None`` for a text that is none,
     that means several times and ``form`` doesn't say which, or that lies outside 1901 to 2100.
     """
-    if text[4:5] == "-":  # nearly always ISO 8601
+    if text[4:5] == "-" and text[10:11] in _BETWEEN:  # nearly always ISO 8601
         try:
-            return _seconds(datetime.fromisoformat(text))
+            found = datetime.fromisoformat(text)
         except ValueError:
             pass
+        else:
+            if not found.microsecond or text[19:20] in _FRACTION_MARKS or text[17:18] in _FRACTION_MARKS:
+                return _seconds(found)
     plain = bare(text)
     if form.unit is not None:
         return _counted(plain, form.unit)
@@ -249,7 +267,7 @@ def readings_of(text: str) -> dict[Order, float]:
 def family_of(text: str) -> Family | None:  # noqa: PLR0911 -- one for each family
     """How a cell looks, ``None`` where it is no time at all."""
     plain = bare(text)
-    if _ISO.fullmatch(plain):
+    if _ISO.fullmatch(plain) or _MAINFRAME.fullmatch(plain):
         return Family.ISO
     if _YEAR_FIRST.fullmatch(plain):
         return Family.SLASHED_YEAR
@@ -290,8 +308,8 @@ def numbers() -> list[tuple[float, float]]:
 
 
 def bare(text: str) -> str:
-    """A cell without surrounding and with plain white space."""
-    return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())
+    """A cell without surrounding and with plain white space, and without what guards it from a spreadsheet."""
+    return " ".join(unguarded(text.replace("\u200b", "").replace("\ufeff", "").strip()).split())
 
 
 def _in_seconds(value: float, unit: Unit) -> float:
@@ -311,7 +329,7 @@ def _counted(plain: str, unit: Unit) -> float | None:
 
 def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
     """Date, clock and zone of a cell of one meaning; ``None`` where it isn't one."""
-    for pattern in (_ISO, _YEAR_FIRST):
+    for pattern in (_ISO, _YEAR_FIRST, _MAINFRAME):
         found = pattern.fullmatch(plain)
         if found:
             return (int(found["y"]), int(found["m"]), int(found["d"])), found["clock"], None
@@ -325,7 +343,7 @@ def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
         parts = (int(digits[1]), int(digits[2]), int(digits[3]))
         if _valid(parts):
             return parts, ":".join(part for part in digits.groups()[3:] if part), None
-    for pattern in (_DAY_NAMED, _NAMED_DAY, _C_TIME):
+    for pattern in (_DAY_NAMED, _NAMED_DAY, _C_TIME, _LOGGED):
         found = pattern.fullmatch(plain)
         month = found and _MONTHS.get(found["name"].casefold())
         if found and month:

@@ -43,6 +43,10 @@ LATE: dict[str, tuple[str, str]] = {
     "a letter": (written(letters("D", "C")), "Type says “D” from row 1 on and “C” from row 602 on"),
     "a word": (written(letters("debit", "credit"), "kind of it"), "kind of it says “debit” from row 1 on"),
     "a name that says nothing": (written(letters("S", "H"), "X7"), "X7 says “S” from row 1 on and “H” from"),
+    "another word among the first": (
+        written(lambda number, value: "fee" if number % 25 == 4 else letters("debit", "credit")(0, value), "X7"),
+        "X7 says “debit” from row 1 on, “fee” from row 4 on and “credit” from row 602 on",
+    ),
     "blanks at first": (written(letters("", "CR")), "Type says nothing from row 1 on and “CR” from row 602 on"),
     "blanks at first, and no telling name": (written(letters("", "credit"), "X7"), "X7 says nothing from row 1"),
     "words after blanks": (
@@ -114,12 +118,15 @@ BLANKS: dict[str, str] = {
     "nothing where it comes in": written(lambda number, _: "" if number % 5 == 0 else "D", "Debit"),
     "a clear word": written(lambda number, _: "Haben" if number % 5 == 0 else "", "X7"),
     "two letters and blanks": written(lambda number, _: ("C", "D", "")[number % 3], "X7"),
+    "words for other things, too": written(
+        lambda number, _: ("debit", "fee", "credit", "debit")[number % 4], "X7"
+    ),
     "NULL": written(lambda number, _: "CR" if number % 5 == 0 else "NULL", "Art"),
 }
 
 
 @pytest.mark.parametrize("form", BLANKS)
-def test_blanks_beside_words_for_one_way_are_asked_about(screened: Screen, form: str) -> None:
+def test_blanks_and_other_words_beside_words_for_a_way_are_asked_about(screened: Screen, form: str) -> None:
     with pytest.raises(ColumnsUnclear, match="may belong to TX_AMOUNT"):
         screened(BLANKS[form])
 
