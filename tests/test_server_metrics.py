@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from screening.monitoring import request_folder
+from screening.monitoring.request_metrics import RequestMetrics
 from screening.settings import ROOT
 from tests.served import Server
 from tests.web.keys_kit import payment
@@ -96,3 +99,28 @@ def test_all_processes_count_together(tmp_path: Path, compiled: Path) -> None:
         assert begun("fraud_request_seconds_count", **ROUTE) == 0
     finally:
         server.close()
+
+
+def test_a_process_that_starts_on_a_full_disk_counts_nothing_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_file: int, _size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv(request_folder.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(request_folder, "_allocate", full)
+    counting = RequestMetrics()
+    counting.observe("/upload", 200, 0.1)
+    assert "the disk is full" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+    assert list(counting.collect()) == []
+
+
+def test_the_files_of_a_process_have_their_place_before_they_are_written(tmp_path: Path) -> None:
+    assert request_folder.reserve(tmp_path)
+    for kind, size in request_folder.SIZES.items():
+        (file,) = tmp_path.glob(f"{kind}_*.db")
+        assert file.stat().st_size == size
+        assert file.stat().st_blocks * 512 >= size, (
+            "no holes: writing into one ends the process on a full disk"
+        )

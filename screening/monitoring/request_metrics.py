@@ -6,6 +6,7 @@ server's parent empties before it starts them. What was counted by a process tha
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from screening.monitoring.request_folder import FOLDER_VARIABLE, folder_of
+from screening.monitoring.request_folder import FOLDER_VARIABLE, folder_of, reserve
+
+log = logging.getLogger("screening.monitoring")
 
 SECONDS = "fraud_request_seconds"
 RESPONSES = "fraud_responses"
@@ -27,6 +30,11 @@ class RequestMetrics:
     """What this process counts of its requests; thread-safe."""
 
     def __init__(self) -> None:
+        folder = os.environ.get(FOLDER_VARIABLE)
+        self._counts = folder is None or reserve(Path(folder))
+        if not self._counts:
+            log.warning("the disk is full: this process doesn't count its requests")
+            return
         self._registry = CollectorRegistry()
         self._seconds = Histogram(
             SECONDS,
@@ -48,6 +56,8 @@ class RequestMetrics:
             status: of HTTP.
             seconds: that it took.
         """
+        if not self._counts:
+            return
         key = route, status // 100
         found = self._known.get(key)
         if found is None:
