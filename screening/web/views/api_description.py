@@ -107,12 +107,14 @@ class Route:
     @property
     def statuses(self) -> dict[int, str]:
         """What it may refuse with, and why."""
-        found = dict.fromkeys((400, 500, 503))
+        found = dict.fromkeys((400, 401, 500, 503))
         if self.scope is not None:
-            found |= dict.fromkeys((401, 403, 429))
+            found |= dict.fromkeys((403, 429))
         if self.method not in SAFE:
             found |= dict.fromkeys((408, 413, 507))
         said = {status: [WORDS[status]] for status in found}
+        if self.scope is None:
+            said[401] = ["An API key stands in the address."]
         for each in self.operation.raises:
             reasons = said.setdefault(each.status, [WORDS[each.status]] if each.status == 404 else [])
             if each.status != 404 and f"{each.title}." not in reasons:
