@@ -167,11 +167,11 @@ def show(screening_id: str) -> Any:
 def screen(screening_id: str) -> Any:
     """Have a checked file scored."""
     screening = services().history.owned(screening_id, user().username)
-    if screening.state != CHECKED:
-        return _elsewhere(screening)
-    said = request.form.get("set_aside", "")
+    said = request.form.get("set_aside", "")  # what can't be meant is refused however far the check is
     if said not in ("", "0", "1"):
         raise BadFile("The field “set_aside” is neither 1 nor 0.", remedy="Send 1, or leave it out.")
+    if screening.state != CHECKED:
+        return _elsewhere(screening)
     set_aside = said == "1"
     refusal = _refusal(screening, set_aside=set_aside)
     if refusal is not None:
