@@ -370,9 +370,14 @@ def test_a_program_sends_reads_and_goes_on(
     assert (told["state"], told["location"]) == ("checked", f"/results/{told['id']}/check")
     report = analyst.client.get(told["location"], headers=JSON).get_json()
     assert {"rows", "set_aside", "problems", "duplicates", "drift", "labels", "suspects"} <= set(report)
+    odd = {"set_aside": "AAA", "csrf_token": token}
+    assert analyst.client.post(told["location"], data=odd, headers=JSON).status_code == 400
     going = analyst.client.post(told["location"], headers={**JSON, "X-CSRFToken": token})
     assert (going.status_code, going.get_json()["location"]) == (202, f"/results/{told['id']}")
     assert settled(services, told["id"]) == DONE
+    assert analyst.client.post(told["location"], data=odd, headers=JSON).status_code == 400, (
+        "at whatever time"
+    )
     assert analyst.client.get(told["location"], headers=JSON).status_code == 409
 
 
