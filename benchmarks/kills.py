@@ -186,7 +186,7 @@ def _kill(server: Server, chance: random.Random) -> str:
         server.start()
         return "the parent"
     every = children(server.process.pid)
-    workers = [pid for pid, words in every if "screening.worker" in words]
+    workers = [pid for pid, words in every if "app.py worker" in words]
     web = [pid for pid, words in every if pid not in workers and "resource_tracker" not in words]
     kind, some = ("a worker", workers) if chance.random() < 0.4 and workers else ("a web process", web)
     if not some:  # they are being started again
