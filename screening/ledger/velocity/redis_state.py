@@ -244,13 +244,10 @@ class RedisVelocity(Velocity):
         for number, horizon in self._subjects():
             with _reached():
                 times = self.key(number, "times")
-                stray = self._redis.zcard(times) // state.STRAY
+                stray = state.strays(self._redis.zcard(times))
                 newest = self._redis.zrange(times, stray, stray, desc=True, withscores=True)
-                if not newest:
-                    continue
-                old = set(
-                    self._redis.zrangebyscore(times, "-inf", f"({float(newest[0][1]) - horizon - 1.0!r}")
-                )
+                since = float(newest[0][1]) - horizon - 1.0 if newest else -np.inf
+                old = set(self._redis.zrangebyscore(times, "-inf", f"({since!r}")) if newest else set()
                 if decided_before is not None:
                     limit = first_id(int(decided_before * 1000)).encode()
                     old |= {

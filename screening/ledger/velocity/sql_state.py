@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, false, func, select, text, update
 
 from screening.features import Past, Wanted
 from screening.infra.database import Database, DriverWrite
@@ -184,11 +184,9 @@ class SqlVelocity(Velocity):
                     .where(mine)
                     .order_by(VelocityRow.time.desc())
                     .limit(1)
-                    .offset(count // state.STRAY)
+                    .offset(state.strays(count))
                 )
-                if newest is None:
-                    continue
-                old = VelocityRow.time < newest - horizon - 1.0
+                old = false() if newest is None else VelocityRow.time < newest - horizon - 1.0
                 if decided_before is not None:
                     old |= VelocityRow.id < first_id(int(decided_before * 1000))
                 which = select(VelocityRow.seq).where(mine, old)

@@ -18,8 +18,13 @@ from screening.ledger.tables import API, Segment, TailRow, VelocitySubject
 from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer, places_of
 from screening.transactions.schema import Matrix
 
-STRAY = 1_000
-"""One of so many rows may have a time far ahead of all others: it mustn't make the others old."""
+STRAY, LEAST_STRAY = 1_000, 100
+"""One of so many rows, and so many in any case, may have a time far ahead: they mustn't make all others old."""
+
+
+def strays(rows: int) -> int:
+    """Return how many of a state's rows may be ahead of the time that its age is counted from."""
+    return max(rows // STRAY, LEAST_STRAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,8 @@ class Velocity(ABC):
     def prune(self, decided_before: float | None = None) -> int:
         """Remove rows that are too old to count for anything, and return how many.
 
-        Old is what lies further back than features look, from the latest time on that all but one in a thousand rows
-        reach: a clock that is wrong mustn't make all others old.
+        Old is what lies further back than features look, from the latest time on that all but one in a thousand rows,
+        or all but a hundred, reach: a clock that is wrong mustn't make all others old. A smaller state has nothing old.
 
         Args:
             decided_before: decisions of before this moment, in seconds since 1970, are removed as well.

@@ -237,23 +237,21 @@ def test_old_rows_go_and_a_wrong_clock_makes_none_old(
     desk: Desk, payments: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [dict(row) for row in payments[1][:200]]
-    desk.ask(rows)
+    ahead = {**rows[0], "TX_DATETIME": "2028-01-01 00:00:00"}
     velocity = desk.ledger.velocity
-    subject = velocity.subject(desk.detector)
-    assert velocity.prune() == 0
+    desk.ask([*rows[:20], ahead])
+    assert velocity.prune() == 0, "also among a few"
+    desk.ask([*rows[20:], *[ahead] * 99])
+    assert velocity.prune() == 0, "a hundred may be ahead"
+    times = sorted(row.time for row in rows_of(desk))[:200]
     with desk.ledger.tables.write() as session:
-        times = sorted(row.time for row in rows_of(desk))
         session.execute(update(VelocitySubject).values(horizon=times[-1] - times[150]))
     assert velocity.prune() == pytest.approx(150, abs=2)
-    left = velocity.standing(subject).rows
-    desk.ask([{**rows[0], "TX_DATETIME": "2028-01-01 00:00:00"}, *rows[100:]])
-    many = desk.ledger.velocity.standing(subject).rows
-    assert many == left + 101
-    assert velocity.prune() == many - 1, "one of a thousand may be astray, and of 151 none"
-    desk.ask(rows[100:])
-    monkeypatch.setattr(state, "STRAY", 50)
-    assert velocity.prune() < 60
-    assert velocity.standing(subject).rows > 40
+    assert set(entities_of(desk)) == {row.seq for row in rows_of(desk)}
+    monkeypatch.setattr(state, "LEAST_STRAY", 0)
+    assert velocity.prune() == pytest.approx(50, abs=2), (
+        "all others are old beside a hundred, were none astray"
+    )
     assert set(entities_of(desk)) == {row.seq for row in rows_of(desk)}
 
 
