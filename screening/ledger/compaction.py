@@ -61,10 +61,11 @@ class Compaction:
             still = select(func.count()).select_from(Segment).where(Segment.name.in_(names))
             if session.scalar(still) != len(names):
                 return False
+            noted = set(session.scalars(select(Content.screening).where(Content.segment.in_(names))))
             session.add_all(
                 Content(segment=made.name, screening=each.screening, origin=each.origin)
                 for each in some
-                if each.screening is not None and each.origin is not None
+                if each.screening is not None and each.origin is not None and each.screening not in noted
             )
             return moved(session, names, made.name)
 

@@ -172,6 +172,9 @@ class Segments:
             return leave(session) and moved(session, [holder.name], made.name)
 
         made = _described("", holder.kind, left, 0, "")
+        made.screening = made.origin = (
+            None  # also of a single one that is left: its contents say whose rows it has
+        )
 
         def describe(name: str, size: int, digest: str) -> Segment:
             made.name, made.size, made.sha256 = name, size, digest

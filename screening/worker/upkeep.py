@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from screening.uploads.screenings import History, Screening
 
 log = logging.getLogger("screening.worker.upkeep")
 EVERY_SECONDS = 3600.0
+AGAIN_SECONDS = 60.0
 BATCH = 20
 """Screenings that are deleted before the worker looks again whether a file waits."""
 SCRATCH = ("screen-", "training-")
@@ -62,6 +64,8 @@ class Upkeep:
         self._more = False
         self._scattered = False
         self._told: list[str] = []
+        self._again: dict[str, float] = {}
+        """When what ended with a fault is tried again."""
         self._unbuildable: frozenset[int] = frozenset()
 
     def step(self) -> None:
@@ -87,13 +91,19 @@ class Upkeep:
             self._try(self._compact)
         keep_reserve(self._settings.instance)
 
-    @staticmethod
-    def _try(task: Callable[[], None]) -> None:
-        """A disk that doesn't let one thing be tidied mustn't stop the screening of files."""
+    def _try(self, task: Callable[[], None]) -> None:
+        """What can't be tidied mustn't stop the screening of files: not a full disk, and not a fault of ours, which is
+        tried again in a minute.
+        """
+        if self._clock() < self._again.get(task.__name__, -math.inf):
+            return
         try:
             task()
         except OSError as problem:
             log.error("not everything could be tidied: %s", problem)  # noqa: TRY400 -- the sentence says it all
+        except Exception:
+            log.exception("%s failed, and is tried again in a minute", task.__name__.strip("_"))
+            self._again[task.__name__] = self._clock() + AGAIN_SECONDS
 
     def _delete_old(self) -> None:
         """Delete some of the screenings that have been kept for as long as the operator said."""

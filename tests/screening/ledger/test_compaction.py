@@ -190,6 +190,18 @@ def test_what_is_put_together_while_it_is_deleted_stays_deleted(
     assert len(files(ledger)) == 1
 
 
+def test_a_segment_that_lost_all_its_screenings_but_one_is_put_together_again(ledger: Ledger) -> None:
+    noon = days_ago(3).replace(hour=12)
+    for name in NAMES[:2]:
+        add(ledger, name, 2, noon)
+    assert compacted(ledger) == 1
+    add(ledger, NAMES[1], 1, noon)  # entered again: the segment of both is left with the first
+    assert compacted(ledger) == 1
+    assert {name: _rows_of(ledger, name) for name in NAMES[:2]} == {NAMES[0]: 2, NAMES[1]: 1}
+    assert ledger.segments.forget(NAMES[0])
+    assert ledger.segments.screenings() == {NAMES[1]}
+
+
 @hypothesis_settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

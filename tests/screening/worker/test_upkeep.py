@@ -317,6 +317,30 @@ def test_a_disk_that_cannot_be_tidied_is_told_and_stops_nothing(
     assert "not everything could be tidied" in caplog.text
 
 
+def test_a_fault_of_one_task_is_told_stops_nothing_and_is_tried_again(
+    services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = [0.0]
+    ledger = services.ledger
+    kept = replace(settings, keep_screenings_days=30)
+    tidying = Upkeep(kept, services.history, services.detectors, ledger, clock=lambda: times[0])
+    tried: list[float] = []
+
+    def faulty() -> None:
+        tried.append(times[0])
+        raise ValueError("a fault of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.tail, "due", faulty)
+        old = screening(services, DONE, 31)
+        for seconds in (0, 1, 59, 61):
+            times[0] = seconds
+            tidying.step()
+    assert tried == [0, 61]
+    assert services.history.state(old) is None
+    assert caplog.text.count("seal failed, and is tried again in a minute") == 2
+
+
 def test_rows_of_a_screening_that_was_deleted_while_it_ran_are_forgotten(
     services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
