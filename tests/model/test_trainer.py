@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model import trainer
 from model.data.order import Order
@@ -24,6 +26,8 @@ from screening.settings import ROOT
 from screening.transactions.json_records import from_mappings
 from screening.transactions.times import Since
 from tests.artifact_factory import cache_in
+from tests.redis_server import redis_url  # noqa: F401 -- a fixture
+from tests.screening.ledger.velocity_desk import Desk, as_file
 
 
 def order_for(folder: Path, frame: pd.DataFrame, **more) -> Order:
@@ -58,6 +62,29 @@ def test_it_finds_the_rings_of_a_later_file(made) -> None:
     ring = later.groupby("device_id")["user_id"].transform("size").to_numpy() > 1
     assert np.median(probability[ring]) > 10 * np.median(probability[~ring])
     assert ((probability >= 0) & (probability <= 1)).all()
+
+
+@pytest.mark.parametrize("store", ["sql", "redis"])
+def test_the_api_gives_what_its_file_gives(
+    made, store: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> None:
+    detector, _, _ = made
+    state_url = request.getfixturevalue("redis_url") if store == "redis" else None
+    file = tmp_path_factory.mktemp("later") / "later.csv"
+    orders(rows=300, seed=11).to_csv(file, index=False)
+    rows, expected = as_file(detector, file, file.parent)
+
+    @settings(max_examples=4, deadline=None)
+    @given(st.lists(st.sampled_from([1, 1, 2, 5, 40, 150]), min_size=1, max_size=30))
+    def lists_of(sizes: list[int]) -> None:
+        desk = Desk(tmp_path_factory.mktemp("desk"), detector, state_url)
+        found: list[float] = []
+        for size in [*sizes, 300]:
+            found += desk.probabilities(rows[len(found) : len(found) + size]) if len(found) < 300 else []
+        desk.close()
+        np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
+
+    lists_of()
 
 
 def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(made) -> None:
