@@ -13,9 +13,10 @@ import io
 import logging
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -65,6 +66,8 @@ MOST_WAITING_OF_ADDRESS = 512
 """Small bodies that are waited for."""
 LINGER_SECONDS = 2.0
 """So long a sender who was refused may go on, so that its answer isn't lost with the line."""
+LONG_NAME = 64
+"""How a header with a longer name is called isn't remembered: what clients send mustn't fill the memory."""
 READ_SECONDS = 60.0
 """So long a reader may leave one piece of its answer untaken."""
 BUSY = b"The server is busy. Try again in a few seconds.\n"
@@ -351,22 +354,21 @@ def _described(scope: Message) -> dict[str, Any]:
         "REMOTE_ADDR": str(client[0]),
         "wsgi.url_scheme": scope["scheme"],
     }
-    for raw_name, raw_value in _joined(scope["headers"]):
-        name = raw_name.decode("latin-1").upper().replace("-", "_")
-        environ[name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"] = raw_value.decode(
-            "latin-1"
-        )
+    for raw_name, raw_value in scope["headers"]:
+        name = _name(raw_name) if len(raw_name) <= LONG_NAME else _name.__wrapped__(raw_name)
+        if name is None:
+            continue
+        value = raw_value.decode("latin-1")
+        if name in environ:  # sent more than once: all its values, as RFC 9110 (5.3) joins them
+            value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
+        environ[name] = value
     return environ
 
 
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-    """Each header once; one that was sent more than once with all its values, as RFC 9110 (5.3) joins them. A name
-    with an underscore is left out: it would be taken for the one with a hyphen.
-    """
-    found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if b"_" in name:
-            continue
-        between = b"; " if name == b"cookie" else b","
-        found[name] = found[name] + between + value if name in found else value
-    yield from found.items()
+@lru_cache(maxsize=256)
+def _name(header: bytes) -> str | None:
+    """What WSGI calls a header; ``None`` for a name with an underscore: it would be taken for the one with a hyphen."""
+    if b"_" in header:
+        return None
+    name = header.decode("latin-1").upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"

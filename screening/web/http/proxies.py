@@ -32,7 +32,9 @@ class TrustedProxies:
 
     def __init__(self, app: WSGIApplication, networks: Sequence[str]) -> None:
         self._app = app
-        self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
+        known = [ipaddress.ip_network(network, strict=False) for network in networks]
+        # asked twice for each request, mostly of the same few
+        self._trusts = lru_cache(maxsize=1024)(lambda address: any(address in network for network in known))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self.look_through(environ)
@@ -45,9 +47,9 @@ class TrustedProxies:
         given = {name: environ.pop(f"HTTP_X_FORWARDED_{name}", "") for name in FORWARDED}
         environ.pop("HTTP_FORWARDED", None)
         if sender is not None:
-            environ["REMOTE_ADDR"] = str(sender)
+            environ["REMOTE_ADDR"] = _text(sender)
             if self._trusts(sender):
-                environ["REMOTE_ADDR"] = str(self._client(sender, given["FOR"]))
+                environ["REMOTE_ADDR"] = _text(self._client(sender, given["FOR"]))
                 _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
 
     @staticmethod
@@ -68,12 +70,9 @@ class TrustedProxies:
         sender = _address(environ.get("REMOTE_ADDR", ""))
         if sender is None:
             return str(environ.get("REMOTE_ADDR", ""))
-        return str(
+        return _text(
             self._client(sender, environ.get("HTTP_X_FORWARDED_FOR", "")) if self._trusts(sender) else sender
         )
-
-    def _trusts(self, address: Address) -> bool:
-        return any(address in network for network in self._networks)
 
     def _client(self, sender: Address, chain: str) -> Address:
         client = sender
@@ -96,6 +95,9 @@ def _take_scheme_and_host(environ: WSGIEnvironment, scheme: str, host: str) -> N
 
 def _last(value: str) -> str:
     return value.rpartition(",")[2].strip()
+
+
+_text = lru_cache(maxsize=1024)(str)
 
 
 @lru_cache(maxsize=1024)
