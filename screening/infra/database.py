@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from screening.errors import BadSetting, NotReady
+from screening.infra.write_turn import WriteTurn
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -54,7 +55,9 @@ class Database:
     def __init__(self, url: str, schema: Schema | None = None) -> None:
         """``schema`` is the app's own tables unless said."""
         self.engine = _engine(url)
-        self._watch = _Watch(self.engine)
+        path = _path_of(self.engine)
+        self._watch = _Watch(path)
+        self._turn = WriteTurn(path, BUSY_SECONDS)
         self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
 
     def create_tables(self) -> None:
@@ -154,17 +157,18 @@ class Database:
             DatabaseError: as SQLAlchemy has it; nothing was written.
         """
         module: Any = self.engine.dialect.loaded_dbapi
-        connection = self.engine.raw_connection()
-        try:
-            cursor = connection.cursor()
-            if begin and self.engine.dialect.name == "sqlite":
-                cursor.execute("BEGIN IMMEDIATE")
-            yield DriverWrite(self.engine, cursor)
-            connection.commit()
-        except module.Error as problem:
-            raise DBAPIError.instance(None, None, problem, module.Error) from problem
-        finally:
-            connection.close()  # the pool rolls back what wasn't committed, and drops a connection that can't
+        with self._turn.taken() if begin else nullcontext():
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                if begin and self.engine.dialect.name == "sqlite":
+                    cursor.execute("BEGIN IMMEDIATE")
+                yield DriverWrite(self.engine, cursor)
+                connection.commit()
+            except module.Error as problem:
+                raise DBAPIError.instance(None, None, problem, module.Error) from problem
+            finally:
+                connection.close()  # the pool rolls back what wasn't committed, and drops a connection that can't
 
     def version(self) -> int | None:
         """Return a number that is another one as soon as any connection of any process has committed something.
@@ -183,7 +187,11 @@ class Database:
     def write(self) -> Iterator[Session]:
         """A session that holds the write lock from its beginning and commits at its end."""
         engine = self.engine.execution_options(writes=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn.taken(),
+            Session(engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
 
@@ -247,12 +255,8 @@ class UntilChanged(Generic[Key, Value]):
 class _Watch:
     """A connection that never writes, and so is told of everybody's commits (SQLite's ``data_version``): 5 µs."""
 
-    def __init__(self, engine: Engine) -> None:
-        path = engine.url.database
-        named = (
-            engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:")
-        )
-        self._path = path if named else None
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -262,7 +266,7 @@ class _Watch:
         with self._lock:
             try:
                 if self._connection is None:
-                    uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+                    uri = f"{self._path.as_uri()}?mode=ro"
                     connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
                     connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
                     weakref.finalize(self, connection.close)
@@ -271,6 +275,14 @@ class _Watch:
             except sqlite3.Error:  # the query that is asked instead says what is wrong
                 return None
         return found
+
+
+def _path_of(engine: Engine) -> Path | None:
+    """Return the file of a SQLite database; ``None`` for one in memory or with a URI of its own, and for others."""
+    path = engine.url.database
+    if engine.dialect.name != "sqlite" or not path or path == ":memory:" or path.startswith("file:"):
+        return None
+    return Path(path).absolute()
 
 
 def _engine(url: str) -> Engine:

@@ -1,0 +1,99 @@
+"""Who writes next into a SQLite database: writers of all processes wait for their turn beside it.
+
+SQLite lets one write at a time, and whoever comes meanwhile sleeps and tries again, after 1 ms, 2, 5, up to 100: two
+processes that commit all the time, each commit waiting for the disk, kept each other from the lock for half a second.
+Here they try again every half of a millisecond, without a transaction, so that the lock is free when they begin one.
+The database's own lock stays what keeps it whole: whoever gets no turn begins without one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from screening.infra.atomic_file import MODE
+
+FIRST_SECONDS, LONGEST_SECONDS = 0.0001, 0.0005
+"""Between two looks whether another process has ended its turn."""
+
+if sys.platform == "win32":
+
+    def _take(_handle: int) -> bool:
+        return True  # one process after the other is SQLite's business there
+
+    def _give_back(_handle: int) -> None:
+        pass
+
+else:
+    import fcntl
+
+    def _take(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _give_back(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+class WriteTurn:
+    """The turns of one database.
+
+    Args:
+        path: of the database, beside which the lock file lies; ``None`` for one that nobody waits for.
+        longest: seconds that somebody waits for a turn before going on without.
+    """
+
+    def __init__(self, path: Path | None, longest: float) -> None:
+        self._path = None if path is None else path.with_name(f"{path.name}.turn")
+        self._longest = longest
+        self._threads = threading.Lock()
+        self._handle: int | None = None
+        self._process = -1
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold the turn; the kernel gives it back for a process that dies."""
+        deadline = time.monotonic() + self._longest
+        if self._path is None or not self._threads.acquire(timeout=self._longest):
+            yield
+            return
+        try:
+            handle = self._opened(self._path)
+            held = handle is not None and _wait_for(handle, deadline)
+            try:
+                yield
+            finally:
+                if held and handle is not None:
+                    _give_back(handle)
+        finally:
+            self._threads.release()
+
+    def _opened(self, path: Path) -> int | None:
+        """The lock file, opened by this very process: a lock on a handle from before a fork is the parent's, too."""
+        if self._process != os.getpid():
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)
+            except OSError:  # a full disk, or none to write on: the database says so itself
+                return None
+            weakref.finalize(self, os.close, handle)
+            self._handle, self._process = handle, os.getpid()
+        return self._handle
+
+
+def _wait_for(handle: int, deadline: float) -> bool:
+    pause = FIRST_SECONDS
+    while not _take(handle):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_SECONDS)
+    return True
