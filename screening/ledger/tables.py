@@ -240,6 +240,12 @@ class Counted(Base):
     screening: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
+LONGEST_LOG = 10_000
+"""Pages of SQLite's write-ahead log, 40 MB. The worker puts it away each second
+(:meth:`screening.infra.database.Database.put_log_away`); where it is kept from that by a long file, the request that
+comes to this length does, and those behind it wait."""
+
+
 def open_tables(instance: Path, database_url: str, durability: str = "full") -> Database:
     """Return the database of the ledger's tables, which are made or brought to the present version.
 
@@ -258,8 +264,14 @@ def open_tables(instance: Path, database_url: str, durability: str = "full") -> 
     found = Database(f"sqlite:///{instance / 'ledger.sqlite3'}" if own else database_url, SCHEMA)
     if own and durability == "normal":
         event.listen(found.engine, "connect", _normal)
+    if own:
+        event.listen(found.engine, "connect", _long_log)
     found.create_tables()
     return found
+
+
+def _long_log(connection: Any, _record: Any) -> None:
+    connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST_LOG}")
 
 
 def _normal(connection: Any, _record: Any) -> None:

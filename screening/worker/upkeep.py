@@ -169,6 +169,7 @@ class Upkeep:
     def _seal(self) -> None:
         if self._ledger.tail.due():
             self._ledger.sealing.seal()
+        self._ledger.tables.put_log_away()
 
     def _compact(self) -> None:
         """Put some segments together: one list at a time, so that a file that arrives needn't wait."""

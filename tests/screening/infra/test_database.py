@@ -152,3 +152,26 @@ def test_a_new_file_that_another_process_is_beginning_is_waited_for(tmp_path: Pa
 def test_a_url_that_names_no_database_is_refused_aloud() -> None:
     with pytest.raises(BadSetting, match="DATABASE_URL"):
         Database("mysterious://somewhere")
+
+
+def test_the_log_is_put_away_without_a_word_lost(tmp_path: Path) -> None:
+    database = made(tmp_path / "a.sqlite3")
+    log = tmp_path / "a.sqlite3-wal"
+
+    def write(count: int) -> None:
+        for _ in range(count):
+            with database.driver_write() as write:
+                write.one(text("INSERT INTO sizes (number) VALUES (zeroblob(20000))"), {})
+
+    with database.driver_write() as begun:
+        begun.one(text("CREATE TABLE sizes (number BLOB)"), {})
+    with database.engine.connect() as connection:  # by itself SQLite would do it after 1,000 pages
+        connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
+    write(400)
+    before = log.stat().st_size
+    database.put_log_away()
+    write(300)
+    assert log.stat().st_size == before  # it began anew
+    with database.driver_write(begin=False) as read:
+        assert read.one(text("SELECT count(*) FROM sizes"), {}).fetchone() == (700,)
+    database.engine.dispose()
