@@ -31,7 +31,7 @@ Column = NDArray[np.float64]
 def summary(
     contract: ColumnContract, values: Matrix, weight: Column | None = None
 ) -> dict[str, dict[str, Any]]:
-    """By column: quantiles, deciles, bins and the share of blanks of numbers and times; of texts the most frequent codes.
+    """By column: quantiles, deciles, bins and blanks of numbers and times; of texts the most frequent codes.
 
     Args:
         contract: names the columns of ``values`` and their kinds.

@@ -40,8 +40,6 @@ IDLE_SECONDS = 3600.0
 """Windows move on even if nothing is decided."""
 SHARE = 100
 """So many times longer than it took it waits: it never takes more than a hundredth of a core."""
-BASE_DAYS = 30
-"""So many days before the longest window a detector is compared with itself, where its card has no scores."""
 QUALITY_DAYS = 182
 READ_ROWS = 10_000
 """Transactions whose values are read for a window: an index of chance is 0.002 then, and more rows tell no more."""
@@ -123,7 +121,7 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
     """
     began = time.thread_time()
     since = [now - timedelta(days=days) for days in settings.drift_windows]
-    base = now - timedelta(days=settings.drift_windows[-1] + BASE_DAYS)
+    base = now - timedelta(days=settings.drift_windows[-1] + findings.BASE_DAYS)
     name, mark = detector.name, detector.fingerprint
     ages = observed.scores(name, mark, [*since, base], SCORE_EDGES)
     periods = [

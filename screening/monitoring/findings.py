@@ -13,6 +13,9 @@ SCORE = "fraud_probability"
 """What the score is called where columns are listed."""
 COUNTED, QUANTILES, TEST, EARLIER, NOTHING = "counted", "quantiles", "test", "earlier", ""
 
+BASE_DAYS = 30
+"""So many days before the longest window a detector is compared with itself, where its card has no scores."""
+
 
 class Compared(msgspec.Struct, kw_only=True):
     """The score or one column, in one window, against its reference."""
