@@ -231,7 +231,7 @@ def _window(
             np.zeros(len(then.shares)),
         )
         edges = () if then.texts else then.edges
-        shares = np.array(then.shares, np.float64)
+        shares = then.nearest(now)
         found.columns.append(
             compared(name, edges, shares, now, rows=effective, reference=training, ordered=not then.texts)
         )

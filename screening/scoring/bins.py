@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,6 @@ COMPARED = (Role.AMOUNT, Role.NUMBER, Role.CATEGORY)
 """Times always move on, and who comes back is somebody else each month."""
 RARE = 0.01
 """Texts with a smaller share of the training data are counted together with all others: chance moves them most."""
-SURE = 0.01
-"""How far a share at a border may be unknown."""
 Cells = NDArray[np.float64]
 
 
@@ -39,6 +39,27 @@ class Bins:
     texts: bool = False
     exact: bool = True
     """Whether the shares were counted, not read from quantiles."""
+    reach: tuple[float, ...] = ()
+    """How much may at most lie at or below each edge, of the cells that aren't blank; the shares say how much does at
+    least. Empty where nothing is open.
+    """
+
+    def nearest(self, now: NDArray[Any]) -> Cells:
+        """Return the shares of the training data, (bins,): of those that may be right, the nearest to the present ones.
+
+        What is open isn't taken for a change.
+
+        Args:
+            now: weights by bin.
+        """
+        shares = np.array(self.shares, np.float64)
+        total, filled = now[:-1].sum(), 1 - shares[-1]
+        if not self.reach or not total or not filled:
+            return shares
+        least = np.cumsum(shares[:-2]) / filled
+        reached = np.clip(np.cumsum(now[:-2]) / total, least, np.maximum(self.reach, least))
+        found: Cells = np.r_[np.diff(np.r_[0.0, reached, 1.0]) * filled, shares[-1]]
+        return found
 
     def count(self, cells: Cells) -> NDArray[np.int64]:
         """Return how many cells are in each bin, (bins,); blanks are NaN."""
@@ -73,7 +94,7 @@ def of_detector(detector: Detector) -> Mapping[str, Bins]:
     for column in detector.contract.parts():
         then = known.get(column.name)
         if column.role in COMPARED and then is not None:
-            bins = _of_numbers(then) if then.levels is None else _of_texts(then, then.levels)
+            bins = of_numbers(then) if then.levels is None else _of_texts(then, then.levels)
             if bins is not None:
                 found[column.name] = bins
     return found
@@ -93,7 +114,8 @@ def _of_texts(then: Profile, levels: Pairs) -> Bins:
     return Bins(tuple(code for code, _ in frequent), (*shares, rest, missing), texts=True)
 
 
-def _of_numbers(then: Profile) -> Bins | None:
+def of_numbers(then: Profile) -> Bins | None:
+    """Return the bins of a column of numbers; ``None`` where its card says too little."""
     missing = then.missing or 0.0
     if then.bins is not None:
         filled = [share * (1 - missing) for share in then.bins.shares]
@@ -103,28 +125,37 @@ def _of_numbers(then: Profile) -> Bins | None:
     if len(then.quantiles) < len(QUANTILES):
         return None
     borders = _borders(then)
-    reached = np.diff(np.r_[0.0, list(borders.values()), 1.0]) * (1 - missing)
-    return Bins(tuple(borders), (*reached.tolist(), missing), exact=False)
+    least = [low for low, _ in borders.values()]
+    shares = np.diff(np.r_[0.0, least, 1.0]) * (1 - missing)
+    reach = tuple(high for _, high in borders.values()) if _many_may_have_one_value(then) else ()
+    return Bins(tuple(borders), (*shares.tolist(), missing), exact=False, reach=reach)
 
 
-def _borders(then: Profile) -> dict[float, float]:
-    """Return the quantiles that can be borders, each with the share that lies at or below it.
+def _borders(then: Profile) -> dict[float, tuple[float, float]]:
+    """Return the quantiles that can be borders, each with how much lies at or below it: at least, and at most.
 
-    Where several are one number, many rows have that very value, and how many isn't known: at least the highest of
-    these shares, less than that of the next quantile. Such a border is left out, unless the two are close.
+    A quantile tells that at least its share lies at or below it. Where many rows have that very value it may be more,
+    up to the share of the next larger value that is known.
     """
-    marks = [(then.quantiles[name], share) for name, share in QUANTILES.items()]
-    if then.minimum is not None:
-        marks.insert(0, (then.minimum, 0.0))
-    if then.maximum is not None:
-        marks.append((then.maximum, 1.0))
-    values = [value for value, _ in marks]
-    highest = dict(marks)
+    known = _known(then)
     found = {}
-    for place, (value, share) in enumerate(highest.items()):
-        following = list(highest.values())[place + 1 :] or [1.0]
-        if share in (0.0, 1.0):
-            continue  # the ends are no borders: nothing lies beyond them
-        if values.count(value) == 1 or following[0] - share <= SURE:
-            found[value] = share
+    for name in QUANTILES:
+        value = then.quantiles[name]
+        least = max(share for share, mark in known if mark <= value)
+        if least < 1:  # nothing lies beyond the largest value
+            found[value] = least, min(share for share, mark in known if mark > value or share == 1)
     return found
+
+
+def _known(then: Profile) -> list[tuple[float, float]]:
+    """Return what is known of the order of the values: shares, and the values that they reach to."""
+    known = [(share, then.quantiles[name]) for name, share in QUANTILES.items()]
+    known += [(place / 10, mark) for place, mark in enumerate(then.deciles) if len(then.deciles) == 11]
+    known += [(0.0, then.minimum)] if then.minimum is not None else []
+    return [*known, (1.0, math.inf if then.maximum is None else then.maximum)]
+
+
+def _many_may_have_one_value(then: Profile) -> bool:
+    """Whether quantiles are whole numbers, or several of them one: of measured values neither happens by chance."""
+    values = list(then.quantiles.values())
+    return len(set(values)) < len(values) or all(value == round(value) for value in values)

@@ -75,7 +75,7 @@ def told(detector: Detector, counts: Counts) -> list[dict[str, Any]]:
     found = []
     for name, then in bins.of_detector(detector).items():
         now = counts.columns[name]
-        index = round(psi(then.shares, now), 4)
+        index = round(psi(then.nearest(now), now), 4)
         found.append(Drift(name, index, then.shares[-1], round(float(now[-1]) / counts.rows, 6)))
     return [asdict(one) for one in sorted(found, key=lambda one: -one.index)]
 

@@ -80,8 +80,8 @@ class DetectorView:
         if self.found.columns_from == findings.COUNTED:
             return f"Compared with the training data{rows}, counted in fixed bins."
         return (
-            f"Compared with the training data{rows} by the quantiles that its card has: where many rows have one "
-            "value, bins are put together, and small changes of such columns don't show."
+            f"Compared with the training data{rows} by the quantiles that its card has: they don't tell how many "
+            "rows have one and the same value, so small changes of whole numbers don't show."
         )
 
     @property
