@@ -93,24 +93,25 @@ class Comparison:
         if decided == self._seen and now < self._idle_until:
             return
         began = time.thread_time()
-        present = self._detectors.all()
-        for detector in present:
-            if decided.get(detector.name):
-                self._one(detector)
-        findings.forget_others(self._database, [each.name for each in present])
+        told = [each.name for each in self._detectors.all() if self._one(each)]
+        findings.forget_others(self._database, told)
         self._seen = decided
         self._due = now + max(EVERY_SECONDS, SHARE * (time.thread_time() - began))
         self._idle_until = now + IDLE_SECONDS
 
-    def _one(self, detector: Detector) -> None:
+    def _one(self, detector: Detector) -> bool:
+        """Find out about one detector; return ``False`` if it decided nothing that is known of."""
         try:
             found = compare(
                 detector, self._ledger.observed, self._settings, datetime.fromtimestamp(self._clock(), UTC)
             )
         except (ScreeningError, OSError) as problem:
             log.error("detector %s can't be compared with its training data: %s", detector.name, problem)  # noqa: TRY400
-            return
+            return True
+        if not found.days and not any(each.rows for each in found.windows):
+            return False
         findings.keep(self._database, found)
+        return True
 
 
 def compare(detector: Detector, observed: Observed, settings: Settings, now: datetime) -> Found:

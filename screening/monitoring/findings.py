@@ -116,14 +116,22 @@ def read(database: Database) -> Sequence[Found]:
     """Return what is known, by the detectors' names."""
     with database.read() as session:
         rows = session.query(Findings).order_by(Findings.detector).all()
-        return [_decode(row.found) for row in rows]
+        return [found for row in rows if (found := _read(row)) is not None]
 
 
 def of(database: Database, detector: str) -> Found | None:
     """Return what is known of one detector."""
     with database.read() as session:
         row = session.get(Findings, detector)
-        return None if row is None else _decode(row.found)
+        return None if row is None else _read(row)
+
+
+def _read(row: Findings) -> Found | None:
+    """Return what a row says; ``None`` where another version wrote it: the worker soon writes it anew."""
+    try:
+        return _decode(row.found)
+    except msgspec.ValidationError:
+        return None
 
 
 def forget_others(database: Database, detectors: Sequence[str]) -> None:

@@ -15,14 +15,16 @@ import pytest
 
 from screening.detectors.detector import Detector
 from screening.detectors.model_card import ModelCard
+from screening.errors import ScreeningError
 from screening.ledger.identity import TransactionId, new_origin
 from screening.ledger.labels import LaterLabel
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import SCHEMA
 from screening.ledger.tables import API, FILE, FileCounts
 from screening.monitoring import conditions, findings
-from screening.monitoring.comparison import compare
+from screening.monitoring.comparison import Comparison, compare
 from screening.monitoring.findings import Found
+from screening.monitoring.tables import Findings
 from screening.scoring import drift
 from screening.scoring.bins import SCORE_EDGES
 from screening.settings import Settings
@@ -304,5 +306,47 @@ def test_findings_are_kept_as_they_are(
     findings.keep(services.database, made)
     assert findings.of(services.database, made.detector) == made
     assert list(findings.read(services.database)) == [made]
+    with services.database.write() as session:
+        session.get(Findings, made.detector).found = '{"detector": "of another version"}'
+    assert findings.of(services.database, made.detector) is None
+    assert list(findings.read(services.database)) == []
+    findings.keep(services.database, made)
     findings.forget_others(services.database, ["another"])
     assert findings.of(services.database, made.detector) is None
+
+
+def test_the_worker_looks_when_something_was_decided_and_else_each_hour(
+    services: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    moment = [NOW.timestamp()]
+
+    def told(detector: Detector, *_: Any) -> Found:
+        asked.append(moment[0])
+        raise ScreeningError(f"{detector.name} can't be asked.")
+
+    monkeypatch.setattr("screening.monitoring.comparison.compare", told)
+    made = Comparison(
+        settings, services.database, services.ledger, services.detectors, clock=lambda: moment[0]
+    )
+    made.step()
+    each = len(services.detectors.all())
+    assert len(asked) == each  # one that can't be asked keeps none from being asked
+    moment[0] += 400
+    made.step()
+    assert len(asked) == each
+    services.ledger.segments.add("a" * 32, FILE, table(3, detector="card"))
+    made.step()
+    assert len(asked) == 2 * each
+    services.ledger.segments.add("b" * 32, FILE, table(3, detector="card", screening="b" * 32))
+    moment[0] += 10
+    made.step()
+    assert len(asked) == 2 * each  # not sooner than in five minutes
+    moment[0] += 3_601
+    made.step()
+    assert len(asked) == 3 * each
+
+
+def test_a_detector_that_decided_nothing_has_no_figures(services: Any, settings: Settings) -> None:
+    Comparison(settings, services.database, services.ledger, services.detectors).step()
+    assert list(findings.read(services.database)) == []
