@@ -45,9 +45,14 @@ def create_app() -> Flask:
 
 def create_front() -> Front:
     """Return what each web process of the server answers with. Errors as in :func:`create_app`."""
+    from screening.infra.log_setup import begin_logging
     from screening.web.app_factory import create_front as build  # the server's parent process stays small
 
-    return build(create_app())
+    made = create_app()
+    begin_logging(
+        made.extensions["screening"].settings.log_format
+    )  # not inherited where processes are spawned
+    return build(made)
 
 
 def serve() -> int:

@@ -26,7 +26,7 @@ from screening.infra.atomic_file import Locked, locked
 from screening.infra.database import Database
 from screening.infra.disk_space import free_bytes, keep_reserve, release_reserve
 from screening.infra.instance_secret import secret_key
-from screening.infra.log_setup import begin_logging
+from screening.infra.log_setup import SERVER_LOGS, begin_logging
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_folder import begin as begin_counting
 from screening.settings import ROOT, Settings, make_instance
@@ -60,7 +60,7 @@ def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
     Raises:
         ScreeningError: something the start needs is wrong; nothing was started.
     """
-    begin_logging()
+    begin_logging(settings.log_format)
     _check_port(settings)
     make_instance(settings)
     with _alone(settings):
@@ -107,6 +107,7 @@ def _serve(settings: Settings, worker: Sequence[str]) -> int:
             working_dir=ROOT,
             websockets=False,
             log_level=LogLevels.error,
+            log_dictconfig=dict(SERVER_LOGS),
         ).serve()
     finally:
         workers.stop()

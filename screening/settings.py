@@ -34,9 +34,10 @@ ALERTS: Mapping[str, float] = MappingProxyType(
         "silence": 24.0,
         "disk": 1.0,
         "backlog": 15.0,
+        "drift": 0.2,
     }
 )
-"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB and minutes."""
+"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB, minutes and PSI."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,14 @@ class Settings:
     """Of the Redis in which the velocity state is; ``None``: it is in the ledger's database. May hold a password."""
     alerts: Mapping[str, float] = field(default_factory=lambda: dict(ALERTS))
     """Rules that are watched, each with its limit."""
+    drift_windows: tuple[int, ...] = (1, 7)
+    """Days that are compared with the training data, ascending."""
+    label_delay_days: int | None = None
+    """After so many days the labels of a decision have come; ``None``: as long as those took that came."""
+    label_coverage: frozenset[str] = frozenset()
+    """Sources of which whatever has no label after that is legitimate."""
+    log_format: str = "text"
+    """``text`` or ``json``."""
     webhook_url: str | None = field(default=None, repr=False)
     """Where messages about alerts are sent."""
     webhook_secret: str | None = field(default=None, repr=False)
@@ -100,6 +109,10 @@ class Settings:
             )
         return cls(
             alerts=read("ALERTS", _limits, dict(ALERTS)),
+            drift_windows=read("DRIFT_WINDOWS", _days, (1, 7)),
+            label_delay_days=read("LABEL_DELAY_DAYS", _whole(1, 365), None),
+            label_coverage=read("LABEL_COVERAGE", _sources, frozenset()),
+            log_format=read("LOG_FORMAT", _one_of("text", "json"), "text"),
             webhook_url=webhook_url,
             webhook_secret=webhook_secret,
             host=read("HOST", _text, "127.0.0.1"),
@@ -260,6 +273,23 @@ def _limits(raw: str) -> Mapping[str, float]:
         if not (math.isfinite(limit) and limit > least):
             raise ValueError(f"must give “{name}” a number above {least}, or off")
         found[name] = limit
+    return found
+
+
+def _days(raw: str) -> tuple[int, ...]:
+    """Up to four whole numbers of days, as ``1, 7``."""
+    parts = [part.strip() for part in raw.split(",")]
+    if len(parts) > 4 or not all(
+        part.isascii() and part.isdigit() and 1 <= int(part) <= 90 for part in parts
+    ):
+        raise ValueError("must be one to four whole numbers of days from 1 to 90, as “1, 7”")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _sources(raw: str) -> frozenset[str]:
+    found = frozenset(part.strip().lower() for part in raw.split(","))
+    if not found <= {"api", "file"}:
+        raise ValueError("must name sources of api, file")
     return found
 
 

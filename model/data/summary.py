@@ -20,6 +20,8 @@ QUANTILES = {
     "q99": 0.99,
     "max": 1.0,
 }
+BORDERS = (0.01, *(step / 20 for step in range(1, 20)), 0.99)
+"""Of the bins by which later rows are compared with the training data."""
 LEVELS = 30
 """Texts whose share is kept; those of all others are added up."""
 ROWS = 500_000
@@ -29,7 +31,7 @@ Column = NDArray[np.float64]
 def summary(
     contract: ColumnContract, values: Matrix, weight: Column | None = None
 ) -> dict[str, dict[str, Any]]:
-    """By column: quantiles, deciles and the share of blanks of numbers and times; the most frequent codes of texts.
+    """By column: quantiles, deciles, bins and blanks of numbers and times; of texts the most frequent codes.
 
     Args:
         contract: names the columns of ``values`` and their kinds.
@@ -58,8 +60,21 @@ def _quantiles(cells: Column, weight: Column) -> dict[str, Any]:
     return {
         **dict(zip(QUANTILES, rounded, strict=False)),
         "deciles": rounded[len(QUANTILES) :],
+        "bins": counted_bins(cells[known], weight[known]),
         "missing": missing,
     }
+
+
+def counted_bins(cells: Column, weight: Column) -> dict[str, list[float]]:
+    """Twentieths and both hundredths at the ends, with the share that is in each: counted, since where many rows have
+    one value, quantiles don't tell how many have it.
+    """
+    marks = weighted_quantiles(cells, weight, np.array(BORDERS))
+    # the largest value is no edge: nothing lies beyond it
+    edges = np.unique([float(f"{mark:.9g}") for mark in marks if mark < cells.max()])
+    place = np.searchsorted(edges, cells, side="left")
+    shares = np.bincount(place, weights=weight, minlength=len(edges) + 1) / weight.sum()
+    return {"edges": edges.tolist(), "shares": [round(float(share), 6) for share in shares]}
 
 
 def weighted_quantiles(cells: Column, weight: Column, shares: Column) -> Column:

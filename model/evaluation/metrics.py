@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from screening.scoring.bins import SCORE_EDGES
+
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 BIN_EDGES = (0.0, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
@@ -201,6 +203,18 @@ def at_prior(label: Labels, weight: Floats, prior: float) -> Floats:
     return np.where(label == 1, weight * prior / (1 - prior) * other / fraud, weight)
 
 
+def scores(probability: Floats, weight: Floats) -> dict[str, Any]:
+    """Count probabilities by the bins in which later ones are compared with them; float32, as they are given out."""
+    given = probability.astype(np.float32).astype(np.float64)
+    place = np.searchsorted(np.array(SCORE_EDGES), given, side="left")
+    shares = np.bincount(place, weights=weight, minlength=len(SCORE_EDGES) + 1) / weight.sum()
+    return {
+        "edges": list(SCORE_EDGES),
+        "shares": [round(float(share), 6) for share in shares],
+        "rows": len(probability),
+    }
+
+
 def report(
     label: Labels,
     probability: Floats,
@@ -222,6 +236,7 @@ def report(
             for name, pair in bootstrap_ranking(label, probability, weight, draws=draws).items()
         },
         "flagged": flagged(label, probability, weight, threshold),
+        "scores": scores(probability, at_prior(label, weight, prior)),
         "reliability": reliability(label, probability, at_prior(label, weight, prior)),
         "curves": curves(label, probability, weight),
     }

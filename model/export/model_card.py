@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from model.data.card_file import TRUE_PRIOR, TrainingFile, file_sha256
+from model.data.summary import counted_bins
 
 SCHEMA_VERSION = 1
 THRESHOLD = 0.8
@@ -34,15 +35,16 @@ def fingerprint(model_sha256: str, vectorizer_sha256: str, contract: Mapping[str
     return hashlib.sha256((model_sha256 + vectorizer_sha256 + canonical).encode()).hexdigest()
 
 
-def column_statistics(file: TrainingFile) -> dict[str, dict[str, float]]:
-    """Range and quantiles of each column over the legitimate rows of the uniform sample."""
+def column_statistics(file: TrainingFile) -> dict[str, dict[str, Any]]:
+    """Range, quantiles and bins of each column over the legitimate rows of the uniform sample."""
     legitimate = file.values[(file.label == 0) & file.uniform]
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, column in zip(file.contract.columns, legitimate.T, strict=True):
         marks = {f"q{quantile * 100:02.0f}": float(np.quantile(column, quantile)) for quantile in QUANTILES}
         found[name] = {
             key: round(value, 6) for key, value in {"min": column.min(), **marks, "max": column.max()}.items()
         }
+        found[name]["bins"] = counted_bins(column, np.ones(len(column)))
     return found
 
 

@@ -6,15 +6,26 @@ from collections.abc import Mapping
 
 PERMISSIONS: Mapping[str, frozenset[str]] = {
     "analyst": frozenset({"see", "screen", "review"}),
-    "manager": frozenset({"see", "see_all", "screen", "review", "decide"}),
+    "manager": frozenset({"see", "see_all", "screen", "review", "decide", "monitor"}),
     "auditor": frozenset({"see", "see_all", "audit"}),
     "admin": frozenset(
-        {"see", "see_all", "screen", "review", "decide", "audit", "train", "manage_users", "admin"}
+        {
+            "see",
+            "see_all",
+            "screen",
+            "review",
+            "decide",
+            "monitor",
+            "audit",
+            "train",
+            "manage_users",
+            "admin",
+        }
     ),
 }
 """``see`` one's own screenings, ``see_all`` transactions of the ledger,
 ``screen`` files and delete screenings, ``review`` alerts, ``decide`` on thresholds
-and detectors, read the ``audit`` log, ``train`` new detectors and remove them,
+and detectors, ``monitor`` how detectors and server do, read the ``audit`` log, ``train`` new detectors and remove them,
 ``manage_users``. ``admin`` is the administrator's links."""
 
 

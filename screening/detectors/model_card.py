@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,18 @@ MEASURES = ("average_precision", "auc", "recall_at_0_1_percent_fpr", "recall_at_
 GUESSING = 0.5
 """The AUC of a coin."""
 Pairs = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """A distribution that was counted: how much of it lies between some edges."""
+
+    edges: tuple[float, ...]
+    """The highest value of each bin but the last, ascending."""
+    shares: tuple[float, ...]
+    """(edges + 1,), of the values that aren't blank."""
+    rows: int | None = None
+    """How many were counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +54,8 @@ class Profile:
     """The share of all other texts."""
     missing: float | None = None
     """The share of blanks."""
+    bins: Shares | None = None
+    """Of a column of numbers, in cards since version 0.3."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +111,8 @@ class Evaluation:
     roc: Pairs
     """Points of false positive rate and recall."""
     fraud_types: tuple[FraudType, ...] = ()
+    scores: Shares | None = None
+    """The probabilities that it gave, at the share of fraud that they are for; in cards since version 0.3."""
 
     @property
     def may_be_guessing(self) -> bool:
@@ -112,6 +129,12 @@ class Metrics:
     windows: tuple[Evaluation, ...] = ()
     folds: Evaluation | None = None
     validation: Evaluation | None = None
+
+    @property
+    def scores(self) -> Shares | None:
+        """The probabilities of rows that it wasn't trained on: of the test that is nearest to its use."""
+        tests = (self.validation, *reversed(self.windows), self.folds)
+        return next((one.scores for one in tests if one is not None and one.scores is not None), None)
 
     @property
     def doubt(self) -> str:
@@ -372,6 +395,17 @@ class _Part:
             found.append(pair)
         return tuple(found)
 
+    def shares(self, key: str) -> Shares | None:
+        """Return a distribution; ``None`` where there is none."""
+        inner = self.part(key)
+        if inner is None:
+            return None
+        edges, shares = inner.numbers("edges"), inner.numbers("shares")
+        ascending = all(low < high for low, high in pairwise(edges))
+        if not ascending or len(shares) != len(edges) + 1 or min(shares) < 0 or not 0.99 < sum(shares) < 1.01:
+            raise self._wrong(key, "a distribution: ascending edges, and a share for each bin between them")
+        return Shares(edges=edges, shares=shares, rows=inner.count("rows"))
+
     def _list(self, key: str) -> list[Any]:
         found = self._given.get(key)
         if found is not None and not isinstance(found, list):
@@ -394,6 +428,7 @@ def _profile(part: _Part) -> Profile:
         levels=part.pairs("levels"),
         other=part.number("other"),
         missing=part.number("missing"),
+        bins=part.shares("bins"),
     )
 
 
@@ -448,6 +483,7 @@ def _evaluation(part: _Part) -> Evaluation:
         precision_recall=(curves and curves.pairs("precision_recall")) or (),
         roc=(curves and curves.pairs("roc")) or (),
         fraud_types=part.parts("fraud_types", _fraud_type),
+        scores=part.shares("scores"),
     )
 
 

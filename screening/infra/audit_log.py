@@ -30,6 +30,8 @@ KEY_PREFIX = "fsk_"
 API_KEY = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{10}})_[0-9A-Za-z]+", re.ASCII)
 """An API key, also a damaged one, with its public id as group 1."""
 MOST_TEXT = 500
+AUDIT = "audit"
+"""The part of a record of the log that has the line, cleaned."""
 
 
 def utc_now() -> datetime:
@@ -71,7 +73,7 @@ class AuditLog:
         line = {"time": moment.isoformat(timespec="microseconds"), "event": event}
         line |= {name: _clean(name, value) for name, value in fields.items()}
         text = json.dumps(line, ensure_ascii=True, default=str)
-        log.info("%s", text)
+        log.info("%s", text, extra={AUDIT: line})
         try:
             self._append(self._of(moment), text.encode("ascii") + b"\n")
         except OSError as problem:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from screening.errors import ScreeningError
+from screening.infra import log_context
 from screening.infra.job_queue import FAILED, Job, Jobs
 from screening.infra.wake_signal import WakeSignal
 
@@ -107,7 +108,8 @@ class Lease:
             except (
                 Exception
             ):  # the database may be locked or gone for a while: the next renewal may get through
-                log.exception("the lease of %s could not be renewed", self._id)
+                with log_context.bound(job=self._id):
+                    log.exception("the lease of %s could not be renewed", self._id)
 
 
 class Handler(Protocol[Row]):
@@ -198,6 +200,10 @@ class Runner:
         return False
 
     def _run(self, handler: Handler[Any], job: Job) -> None:
+        with log_context.bound(job=job.id):
+            self._do(handler, job)
+
+    def _do(self, handler: Handler[Any], job: Job) -> None:
         started = time.monotonic()
         with Lease(handler.queue, job.id, self._slot, self._stop) as lease:
             try:

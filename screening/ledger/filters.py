@@ -41,7 +41,10 @@ class Filter:
     """From when on, included."""
     end: datetime | None = None
     """Until when, left out."""
+    decided_from: datetime | None = None
+    """From when on it was decided, included; whenever it happened."""
     detector: str | None = None
+    fingerprint: str | None = None
     fraud_type: str | None = None
     country: str | None = None
     source: str | None = None

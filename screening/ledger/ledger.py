@@ -26,6 +26,7 @@ from screening.ledger.velocity.state import Velocity
 
 if TYPE_CHECKING:
     from screening.ledger.compaction import Compaction
+    from screening.ledger.observed import Observed
     from screening.ledger.questions import Questions
     from screening.ledger.rebuilding import Rebuilding
     from screening.ledger.sealing import Sealing
@@ -117,6 +118,13 @@ class Ledger:
         from screening.ledger.rebuilding import Rebuilding
 
         return Rebuilding(self.tables, self.segments, self.sealing, self.velocity)
+
+    @cached_property
+    def observed(self) -> Observed:
+        """What answers the questions of monitoring."""
+        from screening.ledger.observed import Observed
+
+        return Observed(self.tables, self.questions)
 
     @cached_property
     def questions(self) -> Questions:

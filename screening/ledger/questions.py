@@ -20,7 +20,7 @@ from screening.ledger import identity
 from screening.ledger.engine import Engine, listed
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
-from screening.ledger.rows import SCHEMA
+from screening.ledger.rows import MICROSECONDS, SCHEMA
 from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments, has
 from screening.ledger.tables import Label, Parting, Segment
@@ -61,13 +61,13 @@ class Questions:
 
     def summary(self, chosen: Filter) -> Answer:
         """Count all rows that were chosen, in one row for each currency."""
-        return self._ask(f"SELECT currency, {COUNTS}, {MORE} FROM chosen GROUP BY currency", chosen)
+        return self.ask(f"SELECT currency, {COUNTS}, {MORE} FROM chosen GROUP BY currency", chosen)
 
     def trends(self, chosen: Filter, interval: Interval) -> Answer:
         """Count by period, the earliest first; a period without rows isn't listed. Weeks begin on Monday."""
         period = f"date_trunc('{interval.value}', moment) AS period"
         query = f"SELECT {period}, currency, {COUNTS} FROM chosen GROUP BY ALL ORDER BY period"
-        return self._ask(query, chosen)
+        return self.ask(query, chosen)
 
     def by(self, group: str, chosen: Filter, limit: int = MOST_GROUPS) -> Answer:
         """Count by country, device, browser or type of fraud: most fraud cases first; rows without one are one group.
@@ -82,7 +82,7 @@ class Questions:
             f"SELECT {field} AS {group}, currency, {COUNTS} FROM chosen GROUP BY ALL "
             f"ORDER BY fraud_cases DESC, transactions DESC, {group} LIMIT {int(limit)}"
         )
-        return self._ask(query, chosen)
+        return self.ask(query, chosen)
 
     def rows(self, chosen: Filter, *, limit: int, before: Cursor | None = None) -> list[dict[str, Any]]:
         """Return rows as they stand in the ledger, the latest decisions first, after those up to ``before``.
@@ -131,7 +131,7 @@ class Questions:
     def one(self, transaction: identity.TransactionId, owner: str | None) -> dict[str, Any] | None:
         """Return one row by its id, if there is one that may be seen."""
         given = {"o": transaction.origin, "n": transaction.number}
-        found = self._ask(
+        found = self.ask(
             f"{WHOLE} WHERE origin = $o::BLOB AND number = $n",
             Filter(owner=owner, origin=transaction.origin),
             given,
@@ -151,7 +151,19 @@ class Questions:
         found = self._consistently(Filter(owner=owner), answer) or []
         return {identity.TransactionId(row["origin"], row["number"]) for row in found}
 
-    def _ask(self, query: str, chosen: Filter, given: Mapping[str, Any] = MappingProxyType({})) -> Answer:
+    def ask(self, query: str, chosen: Filter, given: Mapping[str, Any] = MappingProxyType({})) -> Answer:
+        """Return the answer to a question of some rows.
+
+        Args:
+            query: SQL over the table ``chosen``: rows as :data:`screening.ledger.rows.SCHEMA` has them, with ``known``,
+                the label that counts now, and ``known_at``, when it was said if that was later.
+            chosen: which rows.
+            given: values of the query.
+
+        Raises:
+            TooMuch: it would take too long or too much memory.
+        """
+
         def answer(snapshot: Snapshot) -> Answer:
             return Answer(self._query(query, chosen, snapshot, given), snapshot.time_basis)
 
@@ -200,6 +212,8 @@ class Questions:
             query = query.where(or_(Segment.origin == chosen.origin.hex(), Segment.origin.is_(None)))
         if chosen.source is not None:
             query = query.where(Segment.kind == chosen.source)
+        if chosen.decided_from is not None:
+            query = query.where(Segment.decided_last >= chosen.decided_from)
         if chosen.start is not None:
             query = query.where(Segment.latest >= chosen.start)
         if chosen.end is not None:
@@ -207,12 +221,12 @@ class Questions:
         with self._tables.read() as session:
             parting = None if chosen.owner is None else session.get(Parting, chosen.owner)
             segments = session.scalars(query.order_by(Segment.name)).all()
-            labels = session.execute(select(Label.id, Label.label, Label.fraud_type)).all()
+            labels = session.execute(select(Label.id, Label.label, Label.fraud_type, Label.at)).all()
             tail = self._sealing.rows(session)
         return Snapshot(
             segments,
             tail,
-            _labels([(row.id, row.label, row.fraud_type) for row in labels]),
+            _labels(labels),
             None if parting is None else parting.at,
         )
 
@@ -247,7 +261,11 @@ def _chosen(
         "decided_at >= $parted::TIMESTAMP": None if parted is None else _naive(parted),
         "moment >= $start::TIMESTAMP": None if chosen.start is None else _naive(chosen.start),
         "moment < $until::TIMESTAMP": None if chosen.end is None else _naive(chosen.end),
+        "decided_at >= $decided::TIMESTAMP": None
+        if chosen.decided_from is None
+        else _naive(chosen.decided_from),
         "detector = $detector": chosen.detector,
+        "fingerprint = $fingerprint": chosen.fingerprint,
         "source = $source": chosen.source,
         "screening = $screening": chosen.screening,
         "country = $country": chosen.country,
@@ -266,10 +284,10 @@ def _chosen(
     case = "flagged" if chosen.basis is Basis.FLAGGED else "coalesce(known = 1, false)"
     where = f" WHERE {' AND '.join(asked)}" if asked else ""
     later = (
-        f"r.* REPLACE (coalesce(l.fraud_type, r.fraud_type) AS fraud_type), coalesce(l.label, r.label) AS known "
-        f"FROM {source} r LEFT JOIN later l ON r.origin = l.origin AND r.number = l.number"
+        f"r.* REPLACE (coalesce(l.fraud_type, r.fraud_type) AS fraud_type), coalesce(l.label, r.label) AS known, "
+        f"l.at AS known_at FROM {source} r LEFT JOIN later l ON r.origin = l.origin AND r.number = l.number"
     )
-    read = later if labelled else f"r.*, label AS known FROM {source} r"
+    read = later if labelled else f"r.*, label AS known, NULL::TIMESTAMP AS known_at FROM {source} r"
     query = (
         f"WITH read AS (SELECT coalesce(event_time, decided_at) AS moment, {read}), "
         f"chosen AS (SELECT *, {case} AS case_ FROM read{where}) "
@@ -280,15 +298,16 @@ def _chosen(
 PARAMETER = re.compile(r"\$(\w+)")
 
 
-def _labels(found: Sequence[tuple[str, int, str | None]]) -> pa.Table:
-    ids = [identity.parse(each[0]) for each in found]
+def _labels(found: Sequence[Any]) -> pa.Table:
+    ids = [identity.parse(each.id) for each in found]
     kept = [(each, row) for each, row in zip(ids, found, strict=True) if each is not None]
     return pa.table(
         {
             "origin": pa.array([each.origin for each, _ in kept], pa.binary()),
             "number": pa.array([each.number for each, _ in kept], pa.uint32()),
-            "label": pa.array([row[1] for _, row in kept], pa.int8()),
-            "fraud_type": pa.array([row[2] for _, row in kept], pa.string()),
+            "label": pa.array([row.label for _, row in kept], pa.int8()),
+            "fraud_type": pa.array([row.fraud_type for _, row in kept], pa.string()),
+            "at": pa.array([_naive(row.at) for _, row in kept], MICROSECONDS),
         }
     )
 

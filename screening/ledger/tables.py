@@ -15,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     String,
+    Text,
     UniqueConstraint,
     event,
 )
@@ -30,7 +31,7 @@ LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
 OWNER_LENGTH = 64
 WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-SCHEMA = Schema("screening.ledger:migrations", "0004", "ledger_version")
+SCHEMA = Schema("screening.ledger:migrations", "0005", "ledger_version")
 
 
 class Base(DeclarativeBase):
@@ -230,6 +231,22 @@ class Total(Base):
     flagged: Mapped[int] = mapped_column(WHOLE_NUMBER)
     probability: Mapped[float] = mapped_column(Double)
     """The sum of their probabilities."""
+
+
+class FileCounts(Base):
+    """How the values of a file lay, which stand in no row of the ledger: kept as long as its rows are."""
+
+    __tablename__ = "ledger_file_counts"
+    __table_args__ = (Index("ledger_file_counts_by_time", "detector", "decided_at"),)
+
+    screening: Mapped[str] = mapped_column(String(32), primary_key=True)
+    detector: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    rows: Mapped[int] = mapped_column(Integer)
+    """That were scored."""
+    counts: Mapped[str] = mapped_column(Text)
+    """:attr:`screening.scoring.drift.Counts.as_dict`, as JSON."""
 
 
 class Counted(Base):

@@ -108,8 +108,7 @@ class Alerts:
 
     def going_on(self) -> Sequence[Alert]:
         """Return the alerts that have begun and not ended, the oldest first."""
-        with self._database.read() as session:
-            return session.scalars(select(Alert).where(Alert.ended.is_(None)).order_by(Alert.began)).all()
+        return going_on(self._database)
 
     def _record(self, event: str, alert: Alert) -> None:
         self._audit.record(
@@ -141,6 +140,12 @@ class Alerts:
             session.add(
                 Message(id=f"msg_{uuid.uuid4().hex}", created=now, body=json.dumps(body), attempts=0, due=now)
             )
+
+
+def going_on(database: Database) -> Sequence[Alert]:
+    """Return the alerts that have begun and not ended, the oldest first."""
+    with database.read() as session:
+        return session.scalars(select(Alert).where(Alert.ended.is_(None)).order_by(Alert.began)).all()
 
 
 def _iso(seconds: float) -> str:

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 
 from screening.monitoring.activity import HOUR_SECONDS, Feed
 from screening.monitoring.alerts import Breach
+from screening.monitoring.findings import Found
 from screening.monitoring.request_metrics import RESPONSES, SECONDS
 
 DAY = 24
@@ -102,6 +103,26 @@ def backlog(waiting: Mapping[str, tuple[int, float]], now: float, limit: float) 
                 value=minutes,
                 limit=limit,
                 text=f"{count:,} jobs wait, the oldest for {minutes:.0f} minutes.",
+            )
+
+
+def drift(known: Iterable[Found], limit: float) -> Iterable[Breach]:
+    """Compare how far scores and columns of the longest window are from the training data with the limit (PSI)."""
+    for found in known:
+        if not found.windows:
+            continue
+        window = found.windows[-1]
+        far = [each for each in window.everything if each.psi is not None and each.psi > limit]
+        if far:
+            worst = max(far, key=lambda each: each.psi or 0.0)
+            others = f", and {len(far) - 1} more are beyond {limit:g}" if len(far) > 1 else ""
+            yield Breach(
+                rule="drift",
+                subject=found.detector,
+                value=worst.psi or 0.0,
+                limit=limit,
+                text=f"{worst.name} of {sum(window.rows.values()):,} rows of the last {window.days} days has moved "
+                f"away from its reference by a PSI of {worst.psi:.2f}{others}.",
             )
 
 

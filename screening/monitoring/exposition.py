@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -15,6 +15,7 @@ from screening.infra.database import Database
 from screening.ledger import totals
 from screening.ledger.tables import API, FILE
 from screening.ledger.totals import EDGES, Totals
+from screening.monitoring.findings import Found
 from screening.monitoring.request_metrics import RequestMetrics
 
 __all__ = ["CONTENT_TYPE", "exposition"]
@@ -28,22 +29,49 @@ class _Collected(Collector):
         return self._collect()
 
 
-def exposition(requests: RequestMetrics, ledger: Database, detectors: Sequence[str]) -> bytes:
+def exposition(
+    requests: RequestMetrics, ledger: Database, detectors: Sequence[str], known: Sequence[Found]
+) -> bytes:
     """Return the metrics in Prometheus' text format.
 
     Args:
         requests: what was counted of requests.
         ledger: the ledger's tables.
         detectors: names of those that score: they are listed before their first row, so that it is seen as growth.
+        known: what was found out of them last.
 
     Raises:
         DatabaseError: the ledger can't be read.
     """
     registry = CollectorRegistry()
     found = totals.read(ledger)
-    for collect in (requests.collect, lambda: _decisions(found, detectors)):
+    for collect in (requests.collect, lambda: _decisions(found, detectors), lambda: _drift(known)):
         registry.register(_Collected(collect))
     return generate_latest(registry)
+
+
+def _drift(known: Sequence[Found]) -> Iterable[Metric]:
+    """Only figures that are ones: a column of which there are too few rows isn't listed."""
+    labels = ["detector", "column", "window"]
+    index = GaugeMetricFamily(
+        "fraud_drift_psi", "Population stability index against the training data.", labels=labels
+    )
+    distance = GaugeMetricFamily(
+        "fraud_drift_ks", "Kolmogorov-Smirnov distance to the training data.", labels=labels
+    )
+    computed = GaugeMetricFamily(
+        "fraud_drift_timestamp_seconds", "When this was found out last.", labels=["detector"]
+    )
+    for found in known:
+        computed.add_metric([found.detector], found.computed)
+        for window in found.windows:
+            for each in window.everything:
+                place = [found.detector, each.name, f"{window.days}d"]
+                if each.psi is not None:
+                    index.add_metric(place, each.psi)
+                if each.ks is not None:
+                    distance.add_metric(place, each.ks)
+    return index, distance, computed
 
 
 def _decisions(found: Sequence[Totals], detectors: Sequence[str]) -> Iterable[Metric]:

@@ -69,3 +69,14 @@ class Hour(Base):
     source: Mapped[str] = mapped_column(String(8), primary_key=True)
     rows: Mapped[int] = mapped_column(WHOLE_NUMBER)
     flagged: Mapped[int] = mapped_column(WHOLE_NUMBER)
+
+
+class Findings(Base):
+    """What was found out of a detector last: :class:`screening.monitoring.findings.Found`."""
+
+    __tablename__ = "monitoring_findings"
+
+    detector: Mapped[str] = mapped_column(String(64), primary_key=True)
+    computed: Mapped[float] = mapped_column(Double)
+    found: Mapped[str] = mapped_column(Text)
+    """As JSON."""

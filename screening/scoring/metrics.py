@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+LEVEL = 1.959963984540054
+"""Standard deviations of a 95 % interval."""
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, 0 to 1 (Wilson 1927, "Probable Inference").
+
+    Unlike the usual one it stays within 0 and 1, and is honest about few rows, and about none or all of them.
+
+    Raises:
+        ValueError: there was no trial.
+    """
+    if not 0 <= hits <= trials or not trials:
+        raise ValueError(f"{hits} of {trials} is no share")
+    share, extra = hits / trials, LEVEL**2 / trials
+    middle = (share + extra / 2) / (1 + extra)
+    reach = LEVEL * math.sqrt(share * (1 - share) / trials + extra / (4 * trials)) / (1 + extra)
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

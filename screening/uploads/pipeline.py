@@ -288,12 +288,13 @@ def _conclude(
             pool.submit(metrics.measure, label, probability, flagged, amount) if label is not None else None
         )
         explained = _explained(detector, probability, collected)
-        moved = drift.measure(detector, np.concatenate(collected.sampled))
+        counts = drift.count(detector, np.concatenate(collected.sampled))
     saved.result()
     measured = None if quality_of is None else quality_of.result()
     meta = {
         "set_aside": [asdict(problem) for problem in collected.problems],
-        "drift": moved,
+        "drift": drift.told(detector, counts),
+        "counts": counts.as_dict,
         "columns": dict(choice.contract.aliases),
         "composed": {name: made.as_dict for name, made in choice.contract.composed},
         "plain": plain,

@@ -6,6 +6,7 @@ that :meth:`Recordings.add_missing` finds.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
@@ -28,7 +30,7 @@ from screening.ledger import fields
 from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import Decisions, table_of
-from screening.ledger.tables import FILE
+from screening.ledger.tables import FILE, FileCounts
 from screening.settings import Settings
 from screening.transactions.schema import ColumnContract
 from screening.uploads.results import Outcome
@@ -172,13 +174,35 @@ class RecordingJob:
             return
         decisions = decisions_of(screening, found, self._contract(screening))
         if len(decisions.numbers):
-            self._ledger.segments.add(screening.id, FILE, table_of(decisions))
+            noted = _counts(screening, found, len(decisions.numbers))
+
+            def note(session: Session) -> bool:
+                if noted is not None:
+                    session.merge(noted)
+                return True
+
+            self._ledger.segments.add(screening.id, FILE, table_of(decisions), note)
 
     def _contract(self, screening: Screening) -> ColumnContract | None:
         """Return the columns of the detector that scored it, if that one is still here."""
         known: dict[str, Detector] = {each.name: each for each in self._detectors.all()}
         detector = known.get(str(screening.detector))
         return detector.contract if detector and detector.fingerprint == screening.fingerprint else None
+
+
+def _counts(screening: Screening, found: Outcome, rows: int) -> FileCounts | None:
+    """Return how the values lay; ``None`` for a file that was screened before that was counted."""
+    counts = found.meta.get("counts")
+    if counts is None:
+        return None
+    return FileCounts(
+        screening=screening.id,
+        detector=str(screening.detector),
+        fingerprint=str(screening.fingerprint),
+        decided_at=screening.finished or now(),
+        rows=rows,
+        counts=json.dumps(counts),
+    )
 
 
 def decisions_of(screening: Screening, found: Outcome, contract: ColumnContract | None) -> Decisions:

@@ -45,6 +45,7 @@ from screening.web.pages import (
     column_mapping,
     detectors,
     landing,
+    monitoring,
     past,
     preflight,
     questions,
@@ -132,6 +133,7 @@ def create_app(
         card_numbers,
         preflight,
         past,
+        monitoring,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

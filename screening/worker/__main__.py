@@ -37,12 +37,12 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         probabilities: who is asked for the probabilities of some rows. ``python app.py worker`` binds the function at
             the root, ``python -m screening.worker`` takes the detectors' own.
     """
-    begin_logging()
     try:
         number = _number(arguments)
         if number:  # the first page and the first worker have the cores for themselves
             time.sleep(LATER_SECONDS)
         settings = Settings.from_environ()
+        begin_logging(settings.log_format)
         make_instance(settings)
         database = Database(settings.database_url)
         database.create_tables()

@@ -21,6 +21,7 @@ from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
 from screening.intake import Kind, open_transactions
 from screening.ledger.ledger import Ledger
+from screening.monitoring.comparison import Comparison
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.training.trainer_process import WORKSHOP
@@ -81,7 +82,10 @@ class Worker:
             "trainings": Trainings(history.database),
             "ledger": recordings,
         }
-        self._watch = Watch(settings, history.database, ledger, queues) if number == 0 else None
+        self._watch: Watch | None = None
+        if number == 0:
+            comparison = Comparison(settings, history.database, ledger, detectors)
+            self._watch = Watch(settings, history.database, ledger, queues, comparison)
         self._files = Runner(
             [
                 ScreeningJob(

@@ -19,8 +19,9 @@ from screening.infra.disk_space import free_bytes
 from screening.infra.job_queue import Jobs
 from screening.ledger import totals
 from screening.ledger.ledger import Ledger
-from screening.monitoring import activity, conditions
+from screening.monitoring import activity, conditions, findings
 from screening.monitoring.alerts import Alerts, Breach
+from screening.monitoring.comparison import Comparison
 from screening.monitoring.request_metrics import counted_below
 from screening.monitoring.webhooks import Webhook
 from screening.settings import Settings
@@ -40,6 +41,7 @@ class Watch:
         database: of the app.
         ledger: what was decided.
         queues: jobs by their kind.
+        comparison: finds out how detectors do.
         clock: seconds since 1970.
     """
 
@@ -49,10 +51,12 @@ class Watch:
         database: Database,
         ledger: Ledger,
         queues: Mapping[str, Jobs[Any]],
+        comparison: Comparison,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._database, self._ledger, self._queues = settings, database, ledger, queues
-        self._clock = clock
+        self._comparison, self._clock = comparison, clock
         audit = AuditLog(settings.instance)
         self.alerts = Alerts(database, audit, webhook=settings.webhook_url is not None, clock=clock)
         self._webhook: Webhook | None = None
@@ -78,6 +82,7 @@ class Watch:
         now = self._clock()
         self._try("activity", lambda: activity.note(self._database, totals.read(self._ledger.tables), now))
         self._try("requests", lambda: self._requests.note(counted_below(self._settings.instance), now))
+        self._try("drift", self._comparison.step)
         found: list[Breach] = []
         unknown = []
         for rule, limit in self._settings.alerts.items():
@@ -101,6 +106,7 @@ class Watch:
                 free_bytes(self._settings.instance), self._requests.machine, limit
             ),
             "backlog": lambda: conditions.backlog(self._waiting(), now, limit),
+            "drift": lambda: conditions.drift(findings.read(self._database), limit),
             "latency": lambda: self._requests.latency(limit),
             "errors": lambda: self._requests.errors(limit),
         }

@@ -24,6 +24,7 @@ INSIDE = (
     "RESULT",
     "CHECK",
     "/account",
+    "/monitoring",
     "/admin/users",
     "/admin/keys",
     "KEY",

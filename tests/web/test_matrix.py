@@ -94,6 +94,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/labels"): (401, "open", "open", 403, "open", 401),
     ("GET", "/openapi.json"): READERS,
     ("GET", "/docs"): MEMBERS,
+    ("GET", "/monitoring"): MANAGERS,
     ("GET", "/admin/users"): ADMINS,
     ("POST", "/admin/users/<username>/role"): ADMINS,
     ("POST", "/admin/users/<username>/state"): ADMINS,

@@ -12,12 +12,13 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 from screening.accounts.key_refusals import Refusal
 from screening.accounts.key_ring import bearer
+from screening.infra import log_context
 from screening.infra.audit_log import KEY_PREFIX
 from screening.web.api import deciding
 from screening.web.http import failures, headers, problems
@@ -84,6 +85,7 @@ class LeanPath:
             environ.get("HTTP_IDEMPOTENCY_KEY"),
             environ["REMOTE_ADDR"],
             environ["wsgi.url_scheme"] == "https",
+            environ[headers.REQUEST_ID],
         )
         lane = self._named if NAMED in body else self._usual
         return lane.submit(request)
@@ -92,35 +94,47 @@ class LeanPath:
         """Answer some requests. Runs in a thread."""
         replies: list[Reply | None] = [None] * len(requests)
         let_in: dict[int, deciding.Sent] = {}
-        numbers = [headers.new_request_id() for _ in requests]
-        for place, (request, number) in enumerate(zip(requests, numbers, strict=True)):
-            found = self._mine.key_ring.check(request.authorization, SCOPE, request.address)
-            if isinstance(found, Refusal):
-                replies[place] = self._failed(request, number, found)
-            else:
-                let_in[place] = deciding.Sent(
-                    body=request.body,
-                    account=found.account,
-                    key=found.key_id,
-                    request=number,
-                    idempotency_key=request.idempotency_key,
-                )
-        answers = deciding.answer(list(let_in.values()), self._mine)
+        for place, request in enumerate(requests):
+            with log_context.bound(request_id=request.number):
+                found = self._mine.key_ring.check(request.authorization, SCOPE, request.address)
+                if isinstance(found, Refusal):
+                    replies[place] = self._failed(request, found)
+                    continue
+            let_in[place] = deciding.Sent(
+                body=request.body,
+                account=found.account,
+                key=found.key_id,
+                request=request.number,
+                idempotency_key=request.idempotency_key,
+            )
+        sent = list(let_in.values())
+        with log_context.bound(**_about(sent)):
+            answers = deciding.answer(sent, self._mine)
         for place, answer in zip(let_in, answers, strict=True):
-            request, number = requests[place], numbers[place]
+            request = requests[place]
             if isinstance(answer, Exception):
-                replies[place] = self._failed(request, number, answer)
+                with log_context.bound(**_about([let_in[place]])):
+                    replies[place] = self._failed(request, answer)
             else:
-                replies[place] = _reply(200, JSON, answer, number, {}, https=request.https)
+                replies[place] = _reply(200, JSON, answer, request.number, {}, https=request.https)
         return [reply for reply in replies if reply is not None]
 
-    def _failed(self, request: _Request, number: str, error: Exception) -> Reply:
+    def _failed(self, request: _Request, error: Exception) -> Reply:
+        number = request.number
         failure = failures.told(
             error, request_id=number, instance=self._mine.settings.instance, on_damage=self._on_damage
         )
         body = problems.encoded(failure.problem, path=PATH, request_id=number)
         more = failure.headers
         return _reply(failure.status, problems.MIMETYPE, body, number, more, https=request.https)
+
+
+def _about(sent: Sequence[deciding.Sent]) -> dict[str, log_context.Value]:
+    """Return what the log says of requests that are decided together: of one who sent it, of several their numbers."""
+    numbers = [str(each.request) for each in sent]
+    if len(sent) != 1:
+        return {"request_ids": numbers}
+    return {"request_id": numbers[0], "user": sent[0].account.username, "key": str(sent[0].key)}
 
 
 def _reply(
@@ -138,6 +152,8 @@ class _Request:
     idempotency_key: str | None
     address: str
     https: bool
+    number: str
+    """``X-Request-ID``."""
 
 
 class _Lane:

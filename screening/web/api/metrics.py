@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from screening.accounts.key_refusals import NoKey, no_key
+from screening.monitoring import findings
 from screening.monitoring.exposition import CONTENT_TYPE, exposition
 from screening.web.http import api_keys
 from screening.web.http.operations import Answer, Operation, describes
@@ -34,7 +35,9 @@ def metrics() -> Response:
     if api_keys.caller() is None and not TrustedProxies.is_loopback(request.environ):
         raise no_key()
     mine = services()
-    text = exposition(mine.requests, mine.ledger.tables, list(mine.detectors.names()))
+    text = exposition(
+        mine.requests, mine.ledger.tables, list(mine.detectors.names()), findings.read(mine.database)
+    )
     return Response(text, content_type=CONTENT_TYPE)
 
 

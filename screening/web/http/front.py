@@ -16,14 +16,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from screening.errors import ScreeningError
+from screening.infra import log_context
 from screening.web.http.admission import ADMITTED, MOST_BODIES, TICKET
 from screening.web.http.arriving import Arriving, Incoming, Message, Receive, too_slow
+from screening.web.http.headers import REQUEST_ID, request_id
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -115,13 +118,19 @@ class _Answer:
 
     def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
         self.status, self.headers = 500, []  # type: int, Headers
-        self._body = app(environ, self._start)
-        self._pieces: Iterator[bytes] = iter(self._body)
-        self.first = next(self._pieces, b"")  # an app may call start_response as late as this
+        self.request_id: str = environ[REQUEST_ID]
+        self._context = copy_context()  # of the log: later pieces are made by other threads
+        self._context.run(self._begin, app, environ)
         self.is_whole = (b"content-length", str(len(self.first)).encode()) in self.headers
         """Whether the first piece is all, as it is of a page."""
         if self.is_whole:
             self.close()
+
+    def _begin(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
+        log_context.add(request_id=environ[REQUEST_ID])
+        self._body = app(environ, self._start)
+        self._pieces: Iterator[bytes] = iter(self._body)
+        self.first = next(self._pieces, b"")  # an app may call start_response as late as this
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
@@ -136,12 +145,12 @@ class _Answer:
         raise RuntimeError("the app returns its body, it doesn't write it")
 
     def next(self) -> bytes | None:
-        return next(self._pieces, None)
+        return self._context.run(next, self._pieces, None)
 
     def close(self) -> None:
         close: Callable[[], None] | None = getattr(self._body, "close", None)
         if close is not None:
-            close()
+            self._context.run(close)
 
 
 class Front:
@@ -193,13 +202,14 @@ class Front:
 
     async def _answer(self, scope: Message, arriving: Arriving, send: Send) -> None:
         environ = {**self._basis, **_described(scope)}
+        environ[REQUEST_ID] = request_id(environ.get("HTTP_X_REQUEST_ID"))
         pool = await self._prepare(environ, arriving)
         began = perf_counter()
         if pool is self._pages and REFUSED not in environ and await self._by_shortcut(environ, send, began):
             return
         if pool is None or pool.full:
             self._observe(UNKNOWN, 503, perf_counter() - began)
-            await _send_busy(send)
+            await _send_busy(send, environ)
             return
         run = self._run_body if pool is self._bodies else pool.run
         with pool.counted():
@@ -224,7 +234,7 @@ class Front:
             taken = self._shortcut.submit(environ, environ["wsgi.input"].getvalue())
         except asyncio.QueueFull:
             self._observe(self._shortcut.route, 503, perf_counter() - began)
-            await _send_busy(send)
+            await _send_busy(send, environ)
             return True
         if taken is None:
             return False
@@ -320,7 +330,8 @@ class Front:
         try:
             piece: bytes | None = await self._pages.run(answer.next)
         except Exception:
-            log.exception("an answer was cut off in the middle of its body")
+            with log_context.bound(request_id=answer.request_id):
+                log.exception("an answer was cut off in the middle of its body")
             raise
         return piece
 
@@ -329,8 +340,9 @@ class BadBody(ScreeningError):
     """The body isn't what its header says."""
 
 
-async def _send_busy(send: Send) -> None:
+async def _send_busy(send: Send, environ: Environ) -> None:
     headers = [
+        (b"x-request-id", environ[REQUEST_ID].encode()),
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(BUSY)).encode()),
         (b"retry-after", b"5"),

@@ -19,6 +19,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from wtforms.validators import ValidationError
 
 from screening.errors import ScreeningError
+from screening.infra import log_context
 from screening.settings import SECRET_BYTES, Settings
 from screening.web.http import api_keys
 from screening.web.http.admission import Admission
@@ -50,6 +51,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_refuse)
     app.before_request(_check_host)
     app.before_request(api_keys.identify)  # before the body: nobody sends 10 MB for a 401
+    app.before_request(_name_for_logs)
     app.before_request(_limit_body)
     csrf.init_app(app)
     app.before_request(_check_token)
@@ -95,6 +97,15 @@ def _number() -> None:
     g.request_id = request.environ[REQUEST_ID]
     if request.url_rule is not None:
         request.environ[ROUTE] = request.url_rule.rule
+
+
+def _name_for_logs() -> None:
+    """Have the lines of the log say who asks; a page that is everybody's doesn't ask the database for it."""
+    caller = api_keys.caller()
+    if caller is not None:
+        log_context.add(user=caller.account.username, key=caller.key_id)
+    elif request.endpoint != "static" and current_user.is_authenticated:
+        log_context.add(user=current_user.username)
 
 
 def _refuse() -> None:

@@ -5,11 +5,17 @@ They are set outside of Flask: whatever goes wrong inside, a 500 has them too.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from werkzeug.datastructures import Headers
+
+from screening.cards.finding import card_numbers
+from screening.cards.masking import masked
+from screening.infra import log_context
+from screening.infra.audit_log import KEY_PREFIX
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -36,8 +42,20 @@ HSTS = "max-age=31536000; includeSubDomains"
 FOR_PROGRAMS = tuple((name.lower().encode(), value.encode()) for name, value in ALWAYS.items())
 
 
-def new_request_id() -> str:
-    """Return a number for a request, which nobody can guess."""
+GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+HEXADECIMAL = re.compile(r"[0-9a-f-]{16,64}")
+
+
+def request_id(given: str | None) -> str:
+    """Return the number of a request: the one that it came with in ``X-Request-ID``, or a new one nobody can guess.
+
+    A given one is taken if it has 1 to 64 letters, digits, dots, hyphens and underscores, and holds neither an API key
+    nor what may be a card number: it is written to logs and to the ledger.
+    """
+    if given is None or not GIVEN.fullmatch(given) or KEY_PREFIX in given.lower() or card_numbers(given):
+        return secrets.token_hex(8)
+    if HEXADECIMAL.fullmatch(given) or masked(given) == given:
+        return given
     return secrets.token_hex(8)
 
 
@@ -74,7 +92,8 @@ class SecurityHeaders:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[REQUEST_ID] = new_request_id()
+        if REQUEST_ID not in environ:  # the front has said it
+            environ[REQUEST_ID] = request_id(environ.get("HTTP_X_REQUEST_ID"))
 
         def start(
             status: str, given: list[tuple[str, str]], exc_info: OptExcInfo | None = None
@@ -83,7 +102,8 @@ class SecurityHeaders:
             _complete(headers, environ)
             return start_response(status, headers.to_wsgi_list(), exc_info)
 
-        return self._app(environ, start)
+        with log_context.bound(request_id=environ[REQUEST_ID]):
+            return self._app(environ, start)
 
 
 def _complete(headers: Headers, environ: WSGIEnvironment) -> None:

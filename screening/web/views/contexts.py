@@ -22,6 +22,7 @@ NAVIGATION = (
     ("dashboard.index", "Dashboard", None),
     ("detectors.index", "Detectors", None),
     ("past.index", "Shared history", "decide"),
+    ("monitoring.index", "Monitoring", "monitor"),
     ("admin.users", "Accounts", "manage_users"),
     ("keys.index", "API keys", "manage_users"),
 )

@@ -161,6 +161,13 @@ def duration(seconds: float | None) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
+def latency(seconds: float | None) -> str:
+    """How long a request took: ``3.2 ms``, ``1.4 s``."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
 def days(seconds: float | None) -> str:
     """A span that was set in days: ``7 days``."""
     return NOTHING if seconds is None else f"{seconds / DAY:g} {plural(seconds / DAY, 'day')}"
@@ -284,7 +291,7 @@ def _utc(when: datetime) -> datetime:
 
 
 FILTERS: tuple[Callable[..., Any], ...] = (
-    number, amount, percent, probability, plain, figure, reading, byte_size, mebibytes, clock, duration,
+    number, amount, percent, probability, plain, figure, reading, byte_size, mebibytes, clock, duration, latency,
     moment, date, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, day, days,
     label_word, share, place,
     change_word,

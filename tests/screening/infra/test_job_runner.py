@@ -14,7 +14,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import DeclarativeBase
 
 from screening.errors import BadFile, ScreeningError
-from screening.infra import job_runner
+from screening.infra import job_runner, log_context
 from screening.infra.database import Database
 from screening.infra.job_queue import DONE, FAILED, RUNNING, Job, Jobs, new_id, now
 from screening.infra.job_runner import (
@@ -425,3 +425,12 @@ def test_a_row_that_another_took_meanwhile_is_not_ended_here(
     assert telling.over == [(job, "discarded")]
     with tales.database.write() as session:
         session.execute(delete(Tale))
+
+
+def test_lines_that_a_job_writes_have_its_id(tales: Tales, telling: Telling, runner: Runner) -> None:
+    seen = []
+    telling.act = lambda _job, _lease: seen.append(dict(log_context.current())) or {"state": DONE}  # type: ignore[func-returns-value]
+    made = tales.begin()
+    runner.run_next()
+    assert seen == [{"job": made}]
+    assert dict(log_context.current()) == {}

@@ -141,7 +141,7 @@ def test_screenings_of_an_older_ledger_arent_counted_when_they_are_entered_again
     ledger = Ledger.open(tmp_path, "sqlite:///unused")
     ledger.segments.add("a" * 32, "file", table(3))
     with ledger.tables.write() as session:  # as the version before left it
-        for name in ("totals", "counted"):
+        for name in ("totals", "counted", "file_counts"):
             session.execute(text(f"DROP TABLE ledger_{name}"))
         session.execute(text("UPDATE ledger_version SET version_num = '0003'"))
     ledger.tables.engine.dispose()

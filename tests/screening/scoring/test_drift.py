@@ -9,7 +9,8 @@ import pytest
 
 from screening.detectors.detector import Detector
 from screening.detectors.model_card import ModelCard
-from screening.scoring.drift import MUCH, SOME, measure, stability_index
+from screening.scoring.drift import MUCH, SOME, measure
+from screening.scoring.stability import psi
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
 CONTRACT = ColumnContract.of(
@@ -49,11 +50,11 @@ def rows(seed: int = 0, count: int = 20_000) -> np.ndarray:
 
 
 def test_the_index_by_hand() -> None:
-    assert stability_index(np.array([0.5, 0.5]), np.array([0.5, 0.5])) == 0
-    assert stability_index(np.array([0.5, 0.5]), np.array([0.25, 0.75])) == pytest.approx(
+    assert psi(np.array([0.5, 0.5]), np.array([0.5, 0.5])) == 0
+    assert psi(np.array([0.5, 0.5]), np.array([0.25, 0.75])) == pytest.approx(
         -0.25 * np.log(0.5) + 0.25 * np.log(1.5)
     )
-    assert np.isfinite(stability_index(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
+    assert np.isfinite(psi(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
 
 
 def test_the_same_population_shows_no_change_and_time_is_not_compared(detector: Detector) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from screening.infra.job_queue import now
 from screening.ledger.ledger import Ledger
+from screening.monitoring.comparison import Comparison
 from screening.settings import ALERTS, Settings
 from screening.uploads.screenings import History
 from screening.web.services import Services
@@ -14,7 +15,9 @@ from screening.worker.watch import Watch
 
 def watch(settings: Settings, services: Services, ledger: Ledger | None = None) -> Watch:
     queues = {"screenings": services.history, "trainings": services.trainings}
-    return Watch(settings, services.database, ledger or services.ledger, queues)
+    known = ledger or services.ledger
+    comparison = Comparison(settings, services.database, known, services.detectors)
+    return Watch(settings, services.database, known, queues, comparison)
 
 
 def going_on(made: Watch) -> list[tuple[str, str]]:

@@ -1,0 +1,346 @@
+"""Compares what detectors decided lately with what they were trained on, now and then, in the worker.
+
+Scores are counted over all rows of the ledger. The values of the API's rows stand in the ledger, and some thousand of
+them are drawn; the values of files were counted when they were screened. Decisions never wait for any of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.detectors.detector import Detector
+from screening.detectors.registry import Detectors
+from screening.errors import ScreeningError
+from screening.infra.database import Database
+from screening.ledger import totals
+from screening.ledger.ledger import Ledger
+from screening.ledger.observed import Observed
+from screening.ledger.tables import API
+from screening.monitoring import findings
+from screening.monitoring.findings import Compared, Day, Found, Window
+from screening.scoring import bins, drift
+from screening.scoring.bins import SCORE_EDGES, Bins
+from screening.scoring.stability import ks, psi, rows_needed
+from screening.settings import Settings
+from screening.transactions.json_records import from_mappings
+
+log = logging.getLogger("screening.monitoring")
+EVERY_SECONDS = 300.0
+IDLE_SECONDS = 3600.0
+"""Windows move on even if nothing is decided."""
+SHARE = 100
+"""So many times longer than it took it waits: it never takes more than a hundredth of a core."""
+QUALITY_DAYS = 182
+READ_ROWS = 10_000
+"""Transactions whose values are read for a window: an index of chance is 0.002 then, and more rows tell no more."""
+BLOCK = 1_000
+USUAL_DELAY = timedelta(days=30)
+"""Within which card holders mostly notice; used until labels tell."""
+LEAST_LABELS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """How the values of some rows lay."""
+
+    rows: int
+    """That they stand for."""
+    counts: drift.Counts
+
+
+class Comparison:
+    """Finds out how detectors do.
+
+    Args:
+        settings: windows and labels.
+        database: of the app: what is found is kept there.
+        ledger: what was decided.
+        detectors: of the installation.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        ledger: Ledger,
+        detectors: Detectors,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._database, self._ledger, self._detectors = settings, database, ledger, detectors
+        self._clock = clock
+        self._due = self._idle_until = -math.inf
+        self._seen: Mapping[str, int] = {}
+
+    def step(self) -> None:
+        """Find out what is due. A detector that can't be looked at keeps its old figures, and the log says so."""
+        now = self._clock()
+        if now < self._due:
+            return
+        decided: dict[str, int] = {}
+        for each in totals.read(self._ledger.tables):
+            decided[each.detector] = decided.get(each.detector, 0) + each.count
+        if decided == self._seen and now < self._idle_until:
+            return
+        began = time.thread_time()
+        told = [each.name for each in self._detectors.all() if self._one(each)]
+        findings.forget_others(self._database, told)
+        self._seen = decided
+        self._due = now + max(EVERY_SECONDS, SHARE * (time.thread_time() - began))
+        self._idle_until = now + IDLE_SECONDS
+
+    def _one(self, detector: Detector) -> bool:
+        """Find out about one detector; return ``False`` if it decided nothing that is known of."""
+        try:
+            found = compare(
+                detector, self._ledger.observed, self._settings, datetime.fromtimestamp(self._clock(), UTC)
+            )
+        except (ScreeningError, OSError) as problem:
+            log.error("detector %s can't be compared with its training data: %s", detector.name, problem)  # noqa: TRY400
+            return True
+        if not found.days and not any(each.rows for each in found.windows):
+            return False
+        findings.keep(self._database, found)
+        return True
+
+
+def compare(detector: Detector, observed: Observed, settings: Settings, now: datetime) -> Found:
+    """Return what the ledger tells of a detector.
+
+    Raises:
+        ScreeningError: the ledger can't answer, as when a question takes too long.
+    """
+    began = time.thread_time()
+    since = [now - timedelta(days=days) for days in settings.drift_windows]
+    base = now - timedelta(days=settings.drift_windows[-1] + findings.BASE_DAYS)
+    name, mark = detector.name, detector.fingerprint
+    ages = observed.scores(name, mark, [*since, base], SCORE_EDGES)
+    periods = [
+        {source: counts for (age, source), counts in ages.items() if age == place}
+        for place in range(len(since) + 1)
+    ]
+    scores = _score_reference(detector, sum(periods[-1].values(), np.zeros(len(SCORE_EDGES) + 1, np.int64)))
+    known = bins.of_detector(detector)
+    windows = []
+    for place, start in enumerate(since):
+        by_source: dict[str, NDArray[np.int64]] = {}
+        for period in periods[: place + 1]:
+            for source, counts in period.items():
+                by_source[source] = by_source.get(source, np.zeros_like(counts)) + counts
+        window = _window(detector, observed, known, start, by_source)
+        window.days = settings.drift_windows[place]
+        window.score = _score(scores, by_source)
+        windows.append(window)
+    delay, delay_from, labels = _delay(name, observed, settings, now)
+    oldest = (now - timedelta(days=QUALITY_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [
+        Day(
+            day=int(each.day.timestamp() // 86_400),
+            source=each.source,
+            rows=each.rows,
+            flagged=each.flagged,
+            caught=each.caught,
+            false_alarms=each.false_alarms,
+            missed=each.missed,
+            passed=each.passed,
+        )
+        for each in observed.days(name, oldest)
+    ]
+    exact = all(each.exact or each.texts for each in known.values())
+    return Found(
+        detector=name,
+        fingerprint=mark,
+        computed=now.timestamp(),
+        seconds=round(time.thread_time() - began, 3),
+        columns_from=(findings.COUNTED if exact else findings.QUANTILES) if known else findings.NOTHING,
+        training_rows=_training_rows(detector),
+        scores_from=scores.origin,
+        score_rows=scores.rows,
+        windows=windows,
+        days=days,
+        delay=delay.total_seconds(),
+        delay_from=delay_from,
+        delay_labels=labels,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """What scores are compared with."""
+
+    origin: str
+    shares: Sequence[float]
+    rows: int
+
+
+def _score_reference(detector: Detector, earlier: NDArray[np.int64]) -> _Reference:
+    """Return the card's scores of rows that it wasn't trained on, or the detector's decisions before the windows."""
+    told = None if detector.card is None else detector.card.metrics.scores
+    if told is not None and told.edges == SCORE_EDGES and told.rows:
+        return _Reference(findings.TEST, told.shares, told.rows)
+    count = int(earlier.sum())
+    return _Reference(findings.EARLIER if count else findings.NOTHING, earlier.tolist(), count)
+
+
+def _score(reference: _Reference, by_source: Mapping[str, NDArray[np.int64]]) -> Compared | None:
+    if not reference.rows or not by_source:
+        return None
+    counts = np.sum(list(by_source.values()), axis=0)
+    then = np.array(reference.shares, np.float64)
+    return compared(
+        findings.SCORE, SCORE_EDGES, then, counts, rows=float(counts.sum()), reference=reference.rows
+    )
+
+
+def _training_rows(detector: Detector) -> int | None:
+    return None if detector.card is None else detector.card.training_data.rows
+
+
+def _window(
+    detector: Detector,
+    observed: Observed,
+    known: Mapping[str, Bins],
+    start: datetime,
+    by_source: Mapping[str, NDArray[np.int64]],
+) -> Window:
+    rows = {source: int(counts.sum()) for source, counts in sorted(by_source.items())}
+    found = Window(days=0, rows=rows, covered=0, looked_at=0)
+    if not known or not rows:
+        return found
+    values = _of_files(detector, observed, bins.shape(known), start)
+    of_api, found.unreadable = _of_api(detector, observed, start, rows.get(API, 0))
+    values += of_api
+    found.covered = sum(each.rows for each in values)
+    found.looked_at = sum(each.counts.rows for each in values)
+    if not found.looked_at:
+        return found
+    effective = found.covered**2 / sum(each.rows**2 / each.counts.rows for each in values)
+    training = _training_rows(detector)
+    for name, then in known.items():
+        now = sum(
+            (each.rows / each.counts.rows * each.counts.columns[name] for each in values),
+            np.zeros(len(then.shares)),
+        )
+        edges = () if then.texts else then.edges
+        shares = then.nearest(now)
+        found.columns.append(
+            compared(name, edges, shares, now, rows=effective, reference=training, ordered=not then.texts)
+        )
+    found.columns.sort(key=lambda each: (each.psi is None, -(each.psi or 0.0), each.name))
+    return found
+
+
+def compared(
+    name: str,
+    edges: Sequence[float],
+    then: NDArray[np.float64],
+    now: NDArray[Any],
+    *,
+    rows: float,
+    reference: int | None,
+    ordered: bool = True,
+) -> Compared:
+    """Return one comparison; without figures where chance alone could make them.
+
+    Args:
+        name: of the column.
+        edges: of its bins.
+        then: weights of the reference, (bins,).
+        now: weights of the window, (bins,).
+        rows: how many independent rows the window has.
+        reference: how many rows the reference has, if that is known.
+        ordered: whether the bins that aren't blanks are in order.
+    """
+    needed = rows_needed(int(np.count_nonzero(then + now)), reference, drift.SOME)
+    least = max(drift.FEWEST_ROWS, needed)
+    found = Compared(
+        name=name,
+        edges=list(edges),
+        then=_rounded(then),
+        now=_rounded(now),
+        rows=int(rows),
+        needed=None if math.isinf(least) else math.ceil(least),
+    )
+    if rows >= least:
+        found.psi = round(psi(then, now), 4)
+        # blanks have no place in the order; the score has none
+        filled = slice(None) if len(then) == len(edges) + 1 else slice(-1)
+        if ordered and then[filled].sum() > 0 and now[filled].sum() > 0:
+            found.ks = round(ks(then[filled], now[filled]), 4)
+    return found
+
+
+def _rounded(weights: NDArray[Any]) -> list[float]:
+    total = float(weights.sum())
+    return [round(float(each) / total, 6) for each in weights] if total else [0.0] * len(weights)
+
+
+def _of_files(detector: Detector, observed: Observed, shape: str, start: datetime) -> list[_Values]:
+    """Return how the values of files lay that were counted in the bins of the detector's present card."""
+    found = []
+    for each in observed.file_counts(detector.name, detector.fingerprint, start):
+        given = msgspec.json.decode(each.counts)
+        if given["shape"] == shape and given["rows"]:
+            columns = {name: np.array(counts, np.int64) for name, counts in given["columns"].items()}
+            found.append(_Values(each.rows, drift.Counts(shape, given["rows"], columns)))
+    return found
+
+
+def _of_api(detector: Detector, observed: Observed, start: datetime, rows: int) -> tuple[list[_Values], int]:
+    """Return how the values of the API's transactions lay, of some that are drawn; and how many can't be read."""
+    if not rows:
+        return [], 0
+    drawn = observed.transactions(
+        detector.name,
+        detector.fingerprint,
+        start,
+        one_of=max(rows // READ_ROWS, 1),
+        most=2 * READ_ROWS,
+    )
+    parts, unreadable = [], 0
+    for place in range(0, len(drawn), BLOCK):
+        values, left_out = _read(
+            [msgspec.json.decode(text) for text in drawn[place : place + BLOCK]], detector
+        )
+        parts.append(values)
+        unreadable += left_out
+        time.sleep(0)  # somebody's file is screened by the same process
+    matrix = np.concatenate(parts) if parts else np.empty((0, len(detector.contract.columns)))
+    counts = drift.count(detector, matrix)
+    return ([_Values(rows, counts)] if len(matrix) else []), unreadable
+
+
+def _read(given: Sequence[Any], detector: Detector) -> tuple[NDArray[np.float64], int]:
+    """Return transactions as rows; one that can't be read is left out, and counted."""
+    try:
+        return from_mappings(given, detector.contract).values, 0
+    except ScreeningError:
+        if len(given) == 1:
+            return np.empty((0, len(detector.contract.columns))), 1
+    half = len(given) // 2
+    (first, some), (second, others) = _read(given[:half], detector), _read(given[half:], detector)
+    return np.concatenate([first, second]), some + others
+
+
+def _delay(name: str, observed: Observed, settings: Settings, now: datetime) -> tuple[timedelta, str, int]:
+    """Return after how long labels have come, how that is known, and how many came later."""
+    found = observed.delays(name, now - timedelta(days=QUALITY_DAYS), now - USUAL_DELAY)
+    labels = 0 if found is None else found.labels
+    if settings.label_delay_days is not None:
+        return timedelta(days=settings.label_delay_days), "set", labels
+    if found is not None and labels >= LEAST_LABELS:
+        measured = timedelta(seconds=found.seconds)
+        # what takes longer than there have been decisions can't have come yet, and mustn't make the delay look short
+        if now - found.oldest >= 2 * measured:
+            return measured, "measured", labels
+    return USUAL_DELAY, "assumed", labels

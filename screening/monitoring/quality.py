@@ -1,0 +1,116 @@
+"""Precision and recall over time, as far as labels have come.
+
+Precision is over flagged rows that have a label, recall over frauds that have one. A row without a label is in neither,
+unless the operator says that its source reports every fraud (``LABEL_COVERAGE``): then it is legitimate once labels
+have had their time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from screening.monitoring.findings import Day
+from screening.scoring.metrics import wilson
+
+LEAST = 10
+"""Labelled rows below which a share isn't given."""
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share with its 95 % interval."""
+
+    hits: int
+    of: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are so many that the share is worth giving."""
+        return self.of >= LEAST
+
+    @property
+    def share(self) -> float | None:
+        """``None`` where there are too few."""
+        return self.hits / self.of if self.enough else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """``None`` where there are too few."""
+        return wilson(self.hits, self.of) if self.enough else None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A day, or a week from Monday on."""
+
+    start: date
+    rows: int
+    flagged: int
+    labelled: int
+    precision: Estimate
+    recall: Estimate | None
+    """``None`` where nothing that wasn't flagged has a label: frauds that were missed can't be known of."""
+    open: bool
+    """Whether labels may still come: then the figures aren't final."""
+
+
+def periods(
+    days: Sequence[Day], *, by: str, now: float, delay: float, coverage: Collection[str] = ()
+) -> list[Period]:
+    """Return the periods that have decisions, the earliest first.
+
+    Args:
+        days: counts by day and source.
+        by: ``day`` or ``week``.
+        now: seconds since 1970.
+        delay: seconds after which labels have come.
+        coverage: sources that report every fraud.
+    """
+    parts: dict[date, list[Day]] = defaultdict(list)
+    for each in days:
+        start = datetime.fromtimestamp(each.day * DAY_SECONDS, UTC).date()
+        parts[start - timedelta(days=start.weekday()) if by == "week" else start].append(each)
+    return [_period(start, parts[start], now - delay, coverage) for start in sorted(parts)]
+
+
+def together(
+    days: Sequence[Day], *, now: float, delay: float, coverage: Collection[str] = ()
+) -> Period | None:
+    """Return all days of which labels have come as one period; ``None`` where there is none."""
+    closed = [each for each in days if not _is_open(each, now - delay)]
+    if not closed:
+        return None
+    start = datetime.fromtimestamp(min(each.day for each in closed) * DAY_SECONDS, UTC).date()
+    return _period(start, closed, now - delay, coverage)
+
+
+def _is_open(each: Day, until: float) -> bool:
+    return _unlabelled(each) > 0 and (each.day + 1) * DAY_SECONDS > until
+
+
+def _unlabelled(each: Day) -> int:
+    return each.rows - each.caught - each.false_alarms - each.missed - each.passed
+
+
+def _period(start: date, parts: Sequence[Day], until: float, coverage: Collection[str]) -> Period:
+    caught = false_alarms = missed = passed = 0
+    for each in parts:
+        caught, missed = caught + each.caught, missed + each.missed
+        false_alarms, passed = false_alarms + each.false_alarms, passed + each.passed
+        if each.source in coverage and not _is_open(each, until):
+            silent = each.flagged - each.caught - each.false_alarms
+            false_alarms += silent
+            passed += _unlabelled(each) - silent
+    return Period(
+        start=start,
+        rows=sum(each.rows for each in parts),
+        flagged=sum(each.flagged for each in parts),
+        labelled=sum(each.rows - _unlabelled(each) for each in parts),
+        precision=Estimate(caught, caught + false_alarms),
+        recall=Estimate(caught, caught + missed) if missed + passed else None,
+        open=any(_is_open(each, until) for each in parts),
+    )
