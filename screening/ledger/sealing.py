@@ -9,17 +9,19 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.ledger.rows import SCHEMA
 from screening.ledger.segments import Segments
-from screening.ledger.tables import API, TailRow
+from screening.ledger.tables import API, ShadowCount, ShadowWaiting, TailRow
 from screening.ledger.tail import EPOCH, Kept
 
 MOST_SEALED = 20_000
 """Rows of one segment; a request's rows stay together."""
+MOST_WAITING = 200_000
+"""Rows that may wait for a detector in the shadow."""
 BYTES = {"origin"}
 TIMES = {"decided_at", "event_time"}
 
@@ -69,10 +71,26 @@ class Sealing:
             still = select(func.count()).select_from(TailRow).where(TailRow.seq.in_(numbers))
             if session.scalar(still) != len(numbers):
                 return False
+            _let_wait(session, numbers)
             session.execute(delete(TailRow).where(TailRow.seq.in_(numbers)))
             return True
 
         return count if self._segments.add(f"{API}-{uuid.uuid4().hex}", API, table_of(taken), leave) else 0
+
+
+def _let_wait(session: Session, numbers: Sequence[int]) -> None:
+    """Keep what a detector in the shadow hasn't scored yet; where there is no room for it, count it."""
+    if session.scalar(select(ShadowCount.run).where(ShadowCount.runs).limit(1)) is None:
+        return
+    open_ones = [TailRow.seq.in_(numbers), TailRow.shadowed.is_(False)]
+    waiting = session.scalar(select(func.sum(ShadowWaiting.rows))) or 0
+    coming = session.scalar(select(func.sum(TailRow.rows)).where(*open_ones)) or 0
+    if waiting + coming > MOST_WAITING:
+        dropped = update(ShadowCount).where(ShadowCount.runs)
+        session.execute(dropped.values(dropped=ShadowCount.dropped + coming))
+        return
+    kept = select(TailRow.rows, TailRow.payload).where(*open_ones).order_by(TailRow.seq)
+    session.execute(insert(ShadowWaiting).from_select(["rows", "payload"], kept))
 
 
 def table_of(rows: Sequence[TailRow]) -> pa.Table:

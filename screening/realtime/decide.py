@@ -65,6 +65,8 @@ class Question:
     caller: Caller
     notes: Sequence[str] = ()
     """What each answer says of the detector."""
+    shadowed: tuple[str, ...] = ()
+    """Columns that the ledger keeps of the transactions beside its own, for a detector in its shadow."""
     repeatable: Repeatable | None = None
     """Under which key the request may be sent again."""
 
@@ -267,7 +269,7 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
     answers = _answers(question, made, origin, threshold)
-    kept = columns_of(question.transactions, made.rows, made.scored, detector.contract)
+    kept = columns_of(question.transactions, made.rows, made.scored, detector.contract, question.shadowed)
     kept.same |= {
         "source": API,
         "origin": origin.hex(),
