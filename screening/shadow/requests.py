@@ -202,9 +202,7 @@ class RequestScorer:
         labels = group.labels.copy()
         query = select(Label.id, Label.label).where(Label.id.in_(ids))
         with self._tables.read() as session:
-            later = dict(
-                session.execute(select(Label.id, Label.label).where(Label.id.in_(ids))).tuples().all()
-            )
+            later = {row.id: row.label for row in session.execute(query)}
         for place, row_id in enumerate(ids):
             labels[place] = later.get(row_id, labels[place])
         return VelocityEntry(

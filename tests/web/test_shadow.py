@@ -11,19 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from screening.detectors.registry import Detectors
-from screening.errors import Conflict
 from screening.settings import Settings
 from screening.shadow.desk import ShadowDesk
-from screening.shadow.requests import RequestScorer
-from screening.shadow.scores import SCORE
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.second_detector import second_detector
-from tests.web.test_data_api import PAYMENTS, asked, sent
+from tests.web.test_data_api import PAYMENTS
 from tests.web.test_decisions_are_kept import post
 
 Row = dict[str, Any]
