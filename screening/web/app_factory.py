@@ -49,6 +49,7 @@ from screening.web.pages import (
     preflight,
     questions,
     results,
+    shadow,
     training_columns,
     trainings,
     uploads,
@@ -132,6 +133,7 @@ def create_app(
         card_numbers,
         preflight,
         past,
+        shadow,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

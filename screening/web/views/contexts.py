@@ -21,6 +21,7 @@ NAVIGATION = (
     ("review.index", "Review", "review"),
     ("dashboard.index", "Dashboard", None),
     ("detectors.index", "Detectors", None),
+    ("shadow.index", "Shadow", "decide"),
     ("past.index", "Shared history", "decide"),
     ("admin.users", "Accounts", "manage_users"),
     ("keys.index", "API keys", "manage_users"),
