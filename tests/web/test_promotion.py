@@ -150,7 +150,7 @@ def test_places_cant_go_in_circles_nor_be_taken_twice(
         services.detectors.take_back(first.id, "mia")
 
 
-@pytest.mark.security(39, 60)
+@pytest.mark.security(60)
 def test_a_manager_promotes_what_was_compared_and_takes_it_back(
     login: Callable[[str], Person], worker: Worker, settings: Settings, services: Services
 ) -> None:

@@ -139,7 +139,7 @@ def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
     def y(share: float) -> float:
         return bottom - (share - low) / (1 - low) * (bottom - TOP)
 
-    marks_of_y = [low + (1 - low) * part / 4 for part in range(5)]
+    marks_of_y = (low, (1 + low) / 2, 1.0)
     placed = [
         (_round(LEFT + step * place if points[1:] else (LEFT + right) / 2), _round(y(share)))
         for place, (_, share, _) in enumerate(points)
@@ -151,7 +151,7 @@ def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
         tuple(
             Tick(min(max(placed[place][0], LEFT + inset), right - inset), points[place][0]) for place in sorted(named)
         ),
-        tuple(Tick(_round(y(mark)), f"{mark * 100:g} %") for mark in marks_of_y),
+        tuple(Tick(_round(y(mark)), f"{mark * 100:.0f}") for mark in marks_of_y),
     )  # fmt: skip
     marks = tuple(Point(x, at, at, at, title) for (x, at), (_, _, title) in zip(placed, points, strict=True))
     return Curve(frame, _path(placed), marks, diagonal=False)
