@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.features.countries.addresses import AddressCountries
 from screening.ledger import fields, money
 from screening.ledger.tables import LATEST_SECONDS
 from screening.ledger.tail import Kept
@@ -29,7 +30,9 @@ def columns_of(
     rows: Transactions,
     scored: Scored,
     contract: ColumnContract,
+    *,
     shadowed: tuple[str, ...] = (),
+    countries: AddressCountries | None = None,
 ) -> Kept:
     """Return the rows of a request, but for what they have in common.
 
@@ -39,6 +42,7 @@ def columns_of(
         scored: what it said of them.
         contract: the detector's.
         shadowed: columns that are kept beside the detector's own.
+        countries: by which addresses are looked up, of transactions without a country.
     """
     columns: dict[str, list[Any]] = {
         "number": list(range(len(given))),
@@ -49,6 +53,10 @@ def columns_of(
         columns["reasons"] = [[reason.text for reason in reasons] or None for reasons in scored.reasons]
     places = _places_of(given, contract, shadowed)
     columns |= _fields(given, places)
+    if countries is not None and "address" in columns:
+        looked_up = countries.of(columns["address"])
+        own = columns.get("country") or looked_up
+        columns["country"] = [one or other for one, other in zip(own, looked_up, strict=True)]
     columns |= _amounts(rows, contract, columns.get("currency"))
     columns |= _times(rows, contract)
     if any(place.label is not None for place in set(places)):

@@ -7,14 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from screening.detectors.shadow_runs import ShadowRun
 from screening.ledger import money
 from screening.ledger.filters import Filter
 from screening.ledger.identity import TransactionId
-from screening.ledger.questions import Questions
 from screening.shadow.scores import ShadowStore
+
+if TYPE_CHECKING:
+    from screening.ledger.questions import Questions
 
 LEAST_ROWS = 1_000
 """Fewer are no comparison: of 1,000 rows a rate of one in a hundred is told to within 0.6 of a hundredth."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import delete, func, or_, select, text, update
 
@@ -21,6 +20,9 @@ from screening.infra.job_queue import now
 from screening.ledger.tables import ShadowCount, ShadowFile, ShadowScores, ShadowWaiting, TailRow
 from screening.ledger.velocity.entries import VelocityEntry
 from screening.ledger.velocity.state import Velocity
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCORE = np.dtype([("key", "V12"), ("number", "<u4"), ("probability", "<f4")])
 BLOCK_ROWS = 65_536
@@ -230,6 +232,8 @@ class ShadowStore:
 
     def table(self, run: str) -> pa.Table:
         """Return all that a run has said, as :meth:`screening.ledger.questions.Questions.beside` takes it."""
+        import pyarrow as pa  # web processes do without it until somebody compares
+
         whole = select(ShadowFile.screening).where(ShadowFile.run == run)
         query = select(ShadowScores.payload).where(
             ShadowScores.run == run,

@@ -20,6 +20,7 @@ from screening.infra.instance_secret import secret_key
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
+from screening.ledger.places import Places
 from screening.monitoring.request_metrics import RequestMetrics
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
@@ -101,6 +102,7 @@ def create_app(
         policy=HistoryPolicy(settings, history, ledger.velocity),
         mappings=Mappings(database),
         ledger=ledger,
+        places=Places(settings.ip_countries),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),

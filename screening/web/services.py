@@ -18,6 +18,7 @@ from screening.infra.database import Database
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
+from screening.ledger.places import Places
 from screening.monitoring.request_metrics import RequestMetrics
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
@@ -42,6 +43,8 @@ class Services:
     signals: Signals
     recollections: Recollections
     ledger: Ledger
+    places: Places
+    """Of which country transactions are."""
     policy: HistoryPolicy
     """Whose earlier rows count for whom."""
     mappings: Mappings

@@ -111,6 +111,7 @@ class _Desk:
             ),
             notes=bound.notes,
             shadowed=bound.shadowed,
+            countries=self._mine.places.of(bound.detector),
             repeatable=repeatable,
         )
 

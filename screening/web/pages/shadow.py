@@ -10,7 +10,6 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from screening.detectors.shadow_runs import ShadowRun
 from screening.detectors.states import State
 from screening.errors import BadArtefact, Conflict, NotFound, ScreeningError
-from screening.ledger.engine import TooMuch
 from screening.shadow.comparison import LEAST_FLAGGED, LEAST_ROWS, Comparison, Day, compare
 from screening.shadow.desk import ShadowDesk
 from screening.web.http import request_audit
@@ -64,7 +63,7 @@ def show(run_id: str) -> str:
     problem, found = None, None
     try:
         found = compare(run, _desk().store, mine.ledger.questions)
-    except TooMuch as refused:
+    except ScreeningError as refused:  # it takes too long, or too much memory
         problem = refused
     return render_template(
         "shadow_run.html",
