@@ -113,10 +113,6 @@ class Context:
             return None
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
-    def clear(self) -> None:
-        """Drop all rows that were kept."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def forget(self, name: str) -> None:
         """Drop the rows that were kept under a name."""
         self._file(name).unlink(missing_ok=True)
@@ -327,6 +323,13 @@ def forget(instance: Path, name: str) -> None:
         for ending in ("npz", "part"):
             for path in (instance / "context").glob(f"*/{name}.{ending}"):
                 path.unlink(missing_ok=True)
+
+
+def drop_apart(instance: Path, apart: str) -> None:
+    """Drop all that was kept under a name that isn't a detector's own."""
+    if NAME.fullmatch(apart):
+        for folder in (instance / "context").glob(f"*~{apart}"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def drop(instance: Path, detector: str) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
 from screening.detectors.registry import Detectors
 from screening.detectors.shadow_runs import ShadowRun
 from screening.infra.job_queue import now
+from screening.ledger.history import drop_apart
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import ShadowCount
 from screening.shadow.scores import ShadowStore
 from screening.uploads.screenings import DONE, History, Screening
 
+LATE = timedelta(hours=1)
+"""So long after its end a screening may be told of: clocks differ."""
 YOUNG = timedelta(seconds=10)
 """A run so young may still be on its way into the ledger's tables."""
 
@@ -41,7 +44,9 @@ class ShadowDesk:
     """
 
     def __init__(self, detectors: Detectors, ledger: Ledger, history: History) -> None:
-        self._detectors, self._history = detectors, history
+        self._detectors, self._history, self._instance = detectors, history, ledger.instance
+        self._looked: dict[str, datetime] = {}
+        """Until when no file waits for a run."""
         self.store = ShadowStore(ledger.tables, ledger.velocity)
 
     def start(self, first: str, name: str, by: str) -> ShadowRun:
@@ -61,24 +66,33 @@ class ShadowDesk:
             NotFound: there is none.
         """
         stopped = self._detectors.shadows.stop(run, by, reason)
-        self.store.end(run)
+        self._end(run)
         return stopped
+
+    def _end(self, run: str) -> None:
+        """Let a run end in the ledger's tables, and forget the past that it was told of."""
+        self.store.end(run)
+        drop_apart(self._instance, run)
 
     def files(self, run: ShadowRun, limit: int | None = None) -> Sequence[Screening]:
         """Return the screenings that a run isn't done with, the oldest first."""
         done = self.store.files_done(run.id)
+        begun = now()
         query = (
-            select(Screening)
+            select(Screening.id)
             .where(
                 Screening.state == DONE,
                 Screening.fingerprint == run.first_fingerprint,
-                Screening.finished >= run.started,
+                Screening.finished >= self._looked.get(run.id, run.started),
             )
             .order_by(Screening.finished, Screening.id)
         )
         with self._history.database.read() as session:
-            found = [each for each in session.scalars(query) if each.id not in done]
-        return found[:limit]
+            waiting = [each for each in session.scalars(query) if each not in done][:limit]
+            if not waiting:
+                self._looked[run.id] = max(run.started, begun - LATE)
+            found = [session.get(Screening, each) for each in waiting]
+        return [each for each in found if each is not None]
 
     def standing(self, run: ShadowRun) -> Standing:
         """Return how far a run is."""
@@ -92,7 +106,7 @@ class ShadowDesk:
         self._maybe = bool(running)
         ids = {run.id for run in running.values()}
         for gone in known - ids:
-            self.store.end(gone)
+            self._end(gone)
         for run in running.values():
             if run.id not in known and now() - run.started > YOUNG:  # whoever started it was killed
                 self.store.begin(run.id)

@@ -162,7 +162,8 @@ class ShadowStore:
             with self._tables.driver_write() as write:
                 if entries:
                     self._velocity.begin(write)
-                if self._velocity.add(write, entries) or not all(_is_taken(write, each) for each in done):
+                overtaken = entries and self._velocity.add(write, entries)
+                if overtaken or not all(_is_taken(write, each) for each in done):
                     raise Moved  # noqa: TRY301 -- it ends the transaction
                 if run is not None:
                     _add(write, run, outcome)

@@ -11,6 +11,7 @@ from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.detectors.shadow_runs import ShadowRun
 from screening.errors import BadArtefact, NotFound, ScreeningError
+from screening.infra.audit_log import AuditLog
 from screening.ledger.history import Context
 from screening.ledger.ledger import Ledger
 from screening.scoring.score import Probabilities, own_probabilities
@@ -224,6 +225,9 @@ class ShadowStep:
     def _stop(self, run: ShadowRun, reason: str) -> None:
         log.error("%s scores in the shadow of %s no longer: %s", run.shadow, run.first, reason)
         self.desk.stop(run.id, None, reason)
+        AuditLog(self._settings.instance).record(
+            "shadow_stopped", user="worker", run=run.id, first=run.first, shadow=run.shadow, reason=reason
+        )
 
     def _others_wait(self) -> bool:
         return self._history.others_wait("")

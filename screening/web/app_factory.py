@@ -111,6 +111,9 @@ def create_app(
     )
     accounts.prepare()
     adopt_detectors(detectors_here, AuditLog(settings.instance))
+    promoted, _ = detectors_here.in_place_of(detectors_here.default)
+    if promoted is not detectors_here.default:
+        promoted.prepare()  # the first payment mustn't wait for it
     for part in (errors, guard, sessions, contexts, commands):
         part.init_app(app)
     for room in (

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flask import Flask
 
+from screening.ledger import sealing
 from screening.ledger.tables import ShadowScores, ShadowWaiting
 from screening.settings import Settings
 from screening.shadow.comparison import Interval, compare
@@ -382,3 +383,49 @@ def test_intervals_are_wilsons(count: int, of: int, low: float, high: float) -> 
     assert found.low == pytest.approx(low, abs=1e-4)
     assert found.high == pytest.approx(high, abs=1e-4)
     assert Interval(0, 0).value is None
+
+
+def test_what_there_is_no_room_for_is_counted_and_the_rest_goes_on(
+    login: Callable[[str], Person],
+    settings: Settings,
+    services: Services,
+    second: str,
+    desk: ShadowDesk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mia = login("mia")
+    run = desk.start("payments", second, "mia")
+    monkeypatch.setattr(sealing, "MOST_WAITING", 10)
+    rows = payments()
+    ask(mia, rows[:8])
+    services.ledger.sealing.seal()
+    ask(mia, rows[8:14])
+    services.ledger.sealing.seal()
+    ask(mia, rows[14:16])
+    step = ShadowStep(settings, services.detectors, services.history, services.ledger)
+    while step.step():
+        pass
+    count = desk.standing(run).count
+    assert count is not None
+    assert (count.scored, count.dropped) == (10, 6)
+    assert asked(mia, "/summary")["total_transactions"] == 16
+
+
+def test_a_run_that_ends_forgets_its_past_and_keeps_what_it_said(
+    login: Callable[[str], Person], worker: Worker, services: Services, second: str, desk: ShadowDesk
+) -> None:
+    mia = login("mia")
+    run = desk.start("payments", second, "mia")
+    ask(mia, payments()[:5])
+    upload(mia, services, as_csv(payments()[5:30]), "payments")
+    wait_for(desk, run)
+    subject = services.ledger.velocity.subject(services.detectors.get(second), f"shadow:{run.id}")
+    assert subject is not None
+    assert services.ledger.velocity.standing(subject).rows == 5
+    assert mia.post(f"/shadow/{run.id}/stop", "/shadow").status_code == 303
+    assert services.ledger.velocity.standing(subject).rows == 0
+    assert not list((services.settings.instance / "context").glob(f"*~{run.id}"))
+    assert len(said(desk, run)) == 30
+    ask(mia, payments()[30:31])
+    assert desk.standing(services.detectors.shadows.get(run.id)).waiting_rows == 0
+    assert mia.client.get(f"/shadow/{run.id}").status_code == 200
