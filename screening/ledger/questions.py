@@ -238,9 +238,10 @@ class Questions:
 
 
 PAIRS = (
-    ", pairs AS (SELECT c.*, s.probability AS other, s.probability >= c.threshold::FLOAT AS other_flagged "
-    "FROM chosen c JOIN scores s ON s.number = c.number "
-    "AND s.key = CASE WHEN c.screening IS NULL THEN c.origin ELSE unhex(c.screening[1:24]) END) "
+    ", keyed AS (SELECT CASE WHEN screening IS NULL THEN origin ELSE unhex(screening[1:24]) END AS key, number, "
+    "origin, amount, currency, probability, threshold::FLOAT AS threshold, flagged, known, decided_at, moment FROM chosen), "
+    "pairs AS (SELECT c.* EXCLUDE (key), s.probability AS other, s.probability >= c.threshold AS other_flagged "
+    "FROM keyed c JOIN scores s ON s.number = c.number AND s.key = c.key) "
 )
 WHOLE = f"SELECT {', '.join(name for name in SCHEMA.names if name != 'label')}, known AS label FROM chosen"
 LATEST = "ORDER BY decided_at DESC, origin DESC, number DESC"

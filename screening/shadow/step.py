@@ -31,7 +31,7 @@ AT_ONCE = 128
 """Requests that are read at a time."""
 MOST_TRIES = 3
 """So often a worker may end while it works for a run; then the run is stopped."""
-MOST_ROWS = 2_000_000
+MOST_ROWS = 1_000_000
 """Of one run: more tells nothing new, and a comparison reads them all."""
 REST_SECONDS = 30.0
 """After a fault of ours."""
@@ -127,7 +127,7 @@ class ShadowStep:
             self._stop(run, f"The worker ended {MOST_TRIES} times while it scored for it.")
             return True
         if count is not None and count.scored >= MOST_ROWS:
-            self._stop(run, f"{MOST_ROWS:,} rows were scored, which is enough for a comparison.")
+            self._enough(run)
             return True
         self._store.note(run.id, trying=0 if count is None else count.trying + 1)
         again = work()
@@ -155,7 +155,13 @@ class ShadowStep:
         return True
 
     def _score_file(self, run: ShadowRun, screening: Screening) -> bool:
-        detector = self._detectors.get(run.shadow)
+        detector, count = self._detectors.get(run.shadow), self._store.count(run.id)
+        if screening.rows > MOST_ROWS:
+            self._store.refuse_file(run.id, screening.id, f"It has more than {MOST_ROWS:,} rows.")
+            return True
+        if count is not None and count.scored + screening.rows > MOST_ROWS:
+            self._enough(run)
+            return True
         try:
             found = score_file(
                 run,
@@ -221,6 +227,9 @@ class ShadowStep:
 
     def _context(self, run: ShadowRun, shadow: Detector, owner: str | None) -> Context:
         return self._policy.context(shadow, owner, Shadowing(run.id, run.first_fingerprint))
+
+    def _enough(self, run: ShadowRun) -> None:
+        self._stop(run, f"More than {MOST_ROWS:,} rows would be compared, which is enough.")
 
     def _stop(self, run: ShadowRun, reason: str) -> None:
         log.error("%s scores in the shadow of %s no longer: %s", run.shadow, run.first, reason)

@@ -4,6 +4,7 @@ that is taken back.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -68,6 +69,10 @@ def test_what_names_no_detector_gets_the_promoted_one_and_a_name_stays_a_name(
     row = promote(services, "card", like_card)
     assert decided() == like_card
     assert decided(detector="card") == "card"
+    told = ana.client.get("/openapi.json").get_json()["components"]["schemas"]
+    usual = [name for name, each in told.items() if '"default": "newer"' in json.dumps(each)]
+    assert usual == ["DecisionRequest.newer"]
+    assert "was promoted in its place" in login("mia").client.get("/detectors/card").get_data(as_text=True)
     services.detectors.take_back(row.id, "mia")
     assert decided() == "card"
 
@@ -227,8 +232,6 @@ def test_both_web_processes_use_it_within_a_second(tmp_path: Path, compiled: Pat
         token = server.token("/account")
 
         def decided(count: int) -> set[str]:
-            import json
-
             found = set()
             for _ in range(count):
                 body = json.dumps({"transaction": card_row()})

@@ -176,6 +176,7 @@ def init_app(app: Flask) -> None:
         features_of=detector_columns.features_of,
         doubt_of=detector_access.doubt_of,
         is_default=detector_access.is_default,
+        in_place_of=detector_access.in_place_of,
         is_own=detector_access.is_own,
         keep_days=app.extensions["screening"].settings.keep_screenings_days,
         navigation=navigation,
