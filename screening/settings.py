@@ -76,6 +76,8 @@ class Settings:
     """``full`` survives a loss of power, ``normal`` the end of any process."""
     state_url: str | None = field(default=None, repr=False)
     """Of the Redis in which the velocity state is; ``None``: it is in the ledger's database. May hold a password."""
+    ip_countries: Path | None = None
+    """A table of address ranges, for transactions that bring no country."""
     alerts: Mapping[str, float] = field(default_factory=lambda: dict(ALERTS))
     """Rules that are watched, each with its limit."""
     drift_windows: tuple[int, ...] = (1, 7)
@@ -137,6 +139,7 @@ class Settings:
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
             state_url=read("STATE_URL", _redis, None),
+            ip_countries=read("IP_COUNTRIES", _path, None),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),

@@ -12,6 +12,8 @@ from pathlib import Path
 from screening.cards.masking import masked
 from screening.detectors.compilation.cache import CompiledCache
 from screening.detectors.detector import Detector, load_detector
+from screening.detectors.promotions import PromotionRow, Promotions
+from screening.detectors.shadow_runs import ShadowRun, ShadowRuns
 from screening.detectors.states import DetectorStates, Standing, State, StateRow
 from screening.errors import BadArtefact, BadFile, Conflict, NotFound, NotReady
 from screening.infra.audit_log import AuditLog
@@ -19,6 +21,7 @@ from screening.infra.instance_secret import InstanceSecret
 from screening.settings import ROOT, Settings
 
 DEFAULT = "card"
+WITHOUT_STATES = "this registry was made without a place to keep states"
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +54,9 @@ class Detectors:
         self._cache = cache_of(settings.instance)
         self._folders = (ROOT / "model" / "detectors", settings.instance / "detectors")
         self._states = states
+        self._promotions = None if states is None else Promotions(states.database)
+        self._shadows = None if states is None else ShadowRuns(states.database)
+        self._told: set[int] = set()
         self._lock = threading.Lock()
         self.default = load_default(settings)
         """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
@@ -146,6 +152,43 @@ class Detectors:
         rows = self._rows()
         return [one for one in self.all() if self._standing(one.name, rows).state is State.APPROVED]
 
+    def choosable(self) -> list[Detector]:
+        """Those that a file's header may choose: the approved ones that can be loaded, but for those in whose place
+        another one was promoted.
+        """
+        return [one for one in self.offered() if self.in_place_of(one)[0] is one]
+
+    def in_place_of(self, detector: Detector) -> tuple[Detector, str]:
+        """Return what decides where a detector would, were it not for a promotion, and what is to be told of it.
+
+        A detector that was promoted and can't be used any more leaves the place to the earlier one, which is told with
+        each result and stands in the log: nobody has approved anything else, and payments mustn't wait for it.
+        """
+        holding = {} if self._promotions is None else self._promotions.holding()
+        while (row := holding.get(detector.name)) is not None:
+            found = self._promoted(row)
+            if found is None:
+                if row.id not in self._told:
+                    self._told.add(row.id)
+                    log.error(
+                        "Detector %s can't be used; %s decides in its place", row.promoted, row.replaced
+                    )
+                return detector, (
+                    f"The detector {row.promoted}, which was promoted, can't be used at the moment: {detector.name} "
+                    "decided instead."
+                )
+            detector = found
+        return detector, ""
+
+    def _promoted(self, row: PromotionRow) -> Detector | None:
+        """The detector that was promoted, if it may still be used."""
+        try:
+            found = self.get(row.promoted)
+        except (BadArtefact, NotFound):
+            return None
+        approved = self.standing(found.name).state is State.APPROVED
+        return found if found.fingerprint == row.fingerprint and approved else None
+
     def standing(self, name: str) -> Standing:
         """The state of a detector. One that isn't there, or can't be loaded, is on trial."""
         return self._standing(name, self._rows())
@@ -206,13 +249,99 @@ class Detectors:
                 f"The detector {name} is the default one and can't be retired.",
                 remedy="Set MODEL_FILE and VECTORIZER_FILE to another pair, and start the server again.",
             )
+        self.require_without_place(name)
         self._say(detector, State.RETIRED, by)
         return detector
 
+    @property
+    def promotions(self) -> Promotions:
+        """Who decides in whose place."""
+        if self._promotions is None:
+            raise RuntimeError(WITHOUT_STATES)
+        return self._promotions
+
+    @property
+    def shadows(self) -> ShadowRuns:
+        """Who scores in whose shadow."""
+        if self._shadows is None:
+            raise RuntimeError(WITHOUT_STATES)
+        return self._shadows
+
+    def shadow_of(self, name: str) -> ShadowRun | None:
+        """Return the run of the detector that scores in the shadow of one, if any does."""
+        return None if self._shadows is None else self._shadows.running().get(name)
+
+    def require_without_place(self, name: str) -> None:
+        """Check that a detector is in no other one's place.
+
+        Raises:
+            Conflict: it is.
+        """
+        for row in () if self._promotions is None else self._promotions.holding().values():
+            if row.promoted == name:
+                raise Conflict(
+                    f"The detector {name} decides in the place of {row.replaced}.",
+                    remedy="Take that promotion back first.",
+                )
+
+    def shadow(self, first: str, name: str, by: str) -> ShadowRun:
+        """Let a detector score, from now on, what another one decides on.
+
+        Raises:
+            NotFound, BadArtefact: there is no such one, or it can't be loaded.
+            Conflict: the first isn't approved, the other is retired, or one runs in its shadow already.
+        """
+        deciding, scoring = self.get(first), self.get(name)
+        self._require_approved(first)
+        self.require_in_use(name)
+        return self.shadows.start(deciding, scoring, by)
+
+    def promote(self, first: str, name: str, by: str, *, confirmed: bool) -> PromotionRow:
+        """Let a detector decide in another one's place; one on trial is approved by this.
+
+        Args:
+            first: whose place it takes.
+            name: which one.
+            by: who says so.
+            confirmed: whether that was said knowing what the card says against it.
+
+        Raises:
+            NotFound, BadArtefact: there is no such one, or it can't be loaded.
+            Conflict: the first isn't approved or was replaced already, the other is retired, or may be guessing and
+                ``confirmed`` is false.
+        """
+        replaced, promoted = self.get(first), self.get(name)
+        self._require_approved(first)
+        self.require_in_use(name)
+        if replaced.name == promoted.name:
+            raise Conflict(f"{name} can't take its own place.", remedy="Choose another one.")
+        promoted.prepare()  # it may have to be compiled, for which no payment shall wait
+        if self.standing(name).state is not State.APPROVED:
+            self.approve(name, by, confirmed=confirmed)
+        return self.promotions.promote(first, name, promoted.fingerprint, by)
+
+    def take_back(self, number: int, by: str) -> PromotionRow:
+        """Let the earlier detector decide in its own place again.
+
+        Raises:
+            Conflict: the promotion doesn't hold any more, or the earlier detector may not decide.
+        """
+        row = next((row for row in self.promotions.history() if row.id == number), None)
+        if row is not None and row.holds:
+            self._require_approved(row.replaced)
+        return self.promotions.take_back(number, by)
+
+    def _require_approved(self, name: str) -> None:
+        if self.standing(name).state is not State.APPROVED:
+            raise Conflict(f"The detector {name} isn't approved.", remedy="Have a manager approve it first.")
+
     def forget(self, name: str) -> None:
-        """Drop what was said of a detector that is removed."""
+        """Drop what was said of a detector that is removed, and end its runs in anybody's shadow."""
         if self._states is not None:
             self._states.forget(name)
+        for run in () if self._shadows is None else self._shadows.running().values():
+            if name in (run.first, run.shadow):
+                self.shadows.stop(run.id, None, f"The detector {name} was removed.")
 
     def adopt(self) -> list[Detector]:
         """Approve what an earlier version had trained, once: it was in use. Gives those that were approved now."""
@@ -223,7 +352,7 @@ class Detectors:
 
     def _say(self, detector: Detector, state: State, by: str) -> None:
         if self._states is None:
-            raise RuntimeError("this registry was made without a place to keep states")
+            raise RuntimeError(WITHOUT_STATES)
         owner = self.standing(detector.name).owner
         self._states.say(detector.name, detector.fingerprint, state, by, owner)
 
@@ -247,7 +376,7 @@ class Detectors:
 
     def choose(self, header: Sequence[str], wanted: str | None = None) -> Detector:
         """The detector for a file with this header: the wanted one, or of the approved ones whose columns are all
-        there the one that uses the most of them.
+        there the one that uses the most of them. Where another one was promoted in that one's place, that other one.
 
         Raises:
             NotFound: the wanted one doesn't exist.
@@ -263,7 +392,9 @@ class Detectors:
         fitting = [detector for detector in self.offered() if _fits(detector, header)]
         if not fitting:
             self.default.contract.match(header)
-        return max(fitting, key=lambda detector: len(detector.contract.columns))
+        found, _ = self.in_place_of(max(fitting, key=lambda detector: len(detector.contract.columns)))
+        found.contract.match(header)
+        return found
 
     def _load(self, name: str, folder: Path) -> Detector:
         return load_detector(

@@ -83,7 +83,8 @@ class DetectorStates:
     """The rows, each change one short transaction."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
+        """Where they are."""
         self._kept: UntilChanged[None, Mapping[str, StateRow]] = UntilChanged(database)
 
     def rows(self) -> Mapping[str, StateRow]:
@@ -91,7 +92,7 @@ class DetectorStates:
         return self._kept.get(None, self._read)
 
     def _read(self) -> Mapping[str, StateRow]:
-        with self._database.read() as session:
+        with self.database.read() as session:
             return {row.name: row for row in session.scalars(select(StateRow))}
 
     def say(self, name: str, fingerprint: str, state: State, by: str, owner: str | None) -> None:
@@ -112,23 +113,23 @@ class DetectorStates:
             said_by=by,
             said=now(),
         )
-        with self._database.write() as session:
+        with self.database.write() as session:
             session.merge(row)
 
     def forget(self, name: str) -> None:
         """Drop what was said of a detector that is removed."""
-        with self._database.write() as session:
+        with self.database.write() as session:
             session.execute(delete(StateRow).where(StateRow.name == name))
 
     def part(self, owner: str) -> None:
         """Take the detectors on trial away from a name that somebody new has signed up with."""
-        with self._database.write() as session:
+        with self.database.write() as session:
             for row in session.scalars(select(StateRow).where(StateRow.owner == owner.casefold())):
                 row.owner = None
 
     def to_adopt(self) -> bool:
         """Whether the database is an earlier version's, whose detectors have no state yet."""
-        with self._database.read() as session:
+        with self.database.read() as session:
             return session.get(StartTask, ADOPT) is not None
 
     def adopt(self, fingerprints: Mapping[str, str]) -> bool:
@@ -140,7 +141,7 @@ class DetectorStates:
         Returns:
             Whether it was done now; another process may have been first.
         """
-        with self._database.write() as session:
+        with self.database.write() as session:
             task = session.get(StartTask, ADOPT, with_for_update=True)
             if task is None:
                 return False

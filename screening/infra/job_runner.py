@@ -160,28 +160,28 @@ class Runner:
         slot: str,
         waiting: WakeSignal,
         stop: threading.Event,
-        between: Callable[[], None] = lambda: None,
+        between: Callable[[], object] = lambda: None,
     ) -> None:
-        """``between`` is called after each job, and when there is none."""
+        """``between`` is called after each job, and when there is none; where it says ``True``, it has more to do."""
         self._handlers, self._slot, self._waiting, self._stop = handlers, slot, waiting, stop
         self._between = between
 
     def loop(self) -> None:
         """Work until the stop is set and the signal rung."""
         listener = self._waiting.listen()
-        worked = freed = False
+        worked = more = freed = False
         while not self._stop.is_set():
             try:
                 freed = freed or self.free()
                 worked = self.run_next()
-                self._between()
+                more = self._between() is True
                 if not worked:
                     for handler in self._handlers:
                         handler.tidy()
             except Exception:  # the database may be locked or gone for a while: the runner must live
                 log.exception("%s could not look for work", self._slot)
-                worked = False
-            if not worked:
+                worked = more = False
+            if not (worked or more):
                 listener.wait(IDLE_SECONDS)
 
     def free(self) -> bool:

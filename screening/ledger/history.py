@@ -68,6 +68,7 @@ class Context:
         counting: Counting,
         told: str = "of all users' files",
         live: Live | None = None,
+        apart: str = "",
     ) -> None:
         """Say whose past it is.
 
@@ -77,11 +78,14 @@ class Context:
             counting: which files count. The rows that the detector was trained on always do.
             told: of whose files the rows are, in words.
             live: what the API was asked.
+            apart: under which name rows are kept that aren't the detector's own past, if it is another one's shadow.
         """
         self._told = told
         self._live = live
         self._counting = None if counting is None else frozenset(counting)
-        self._folder = instance / "context" / f"{detector.name}-{detector.fingerprint[:16]}"
+        self._folder = (
+            instance / "context" / f"{detector.name}-{detector.fingerprint[:16]}{apart and '~'}{apart}"
+        )
         self._training = instance / "detectors" / detector.name / TRAINED_ON
         self._definition = detector.vectorizer.definition
 
@@ -100,6 +104,14 @@ class Context:
         with part.open("wb") as out:
             np.savez(out, span=self._span(values), values=np.ascontiguousarray(values), labels=known)
         part.replace(file)
+
+    def recall(self, name: str) -> tuple[Matrix, NDArray[np.int8]] | None:
+        """Return rows (rows, columns) and labels (rows,) that were kept under a name; ``None`` if none can be read."""
+        try:
+            parts = list(_blocks(self._file(name)))
+        except UNREADABLE:
+            return None
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
     def forget(self, name: str) -> None:
         """Drop the rows that were kept under a name."""
@@ -313,10 +325,17 @@ def forget(instance: Path, name: str) -> None:
                 path.unlink(missing_ok=True)
 
 
+def drop_apart(instance: Path, apart: str) -> None:
+    """Drop all that was kept under a name that isn't a detector's own."""
+    if NAME.fullmatch(apart):
+        for folder in (instance / "context").glob(f"*~{apart}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def drop(instance: Path, detector: str) -> None:
     """Drop all that was kept for a detector of this name, whatever its fingerprint."""
     if NAME.fullmatch(detector):
-        for folder in (instance / "context").glob(f"{detector}-{'[0-9a-f]' * 16}"):
+        for folder in (instance / "context").glob(f"{detector}-{'[0-9a-f]' * 16}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -128,6 +128,26 @@ class Questions:
 
         return self._consistently(chosen, latest) or []
 
+    def beside(
+        self, chosen: Filter, scores: pa.Table, queries: Mapping[str, str]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Ask several questions, of one moment, about rows for which another detector's probabilities are known, too.
+
+        Args:
+            chosen: which rows.
+            scores: ``key`` (12 bytes: the origin of a row of the API, or how its screening's id begins), ``number``
+                and ``probability``.
+            queries: SQL over ``pairs``: the rows with ``other``, the other probability, and ``other_flagged``.
+        """
+
+        def answer(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
+            return {
+                name: self._query(PAIRS + query, chosen, snapshot, {}, scores=scores)
+                for name, query in queries.items()
+            }
+
+        return self._consistently(chosen, answer) or {name: [] for name in queries}
+
     def one(self, transaction: identity.TransactionId, owner: str | None) -> dict[str, Any] | None:
         """Return one row by its id, if there is one that may be seen."""
         given = {"o": transaction.origin, "n": transaction.number}
@@ -231,6 +251,13 @@ class Questions:
         )
 
 
+PAIRS = (
+    ", keyed AS (SELECT CASE WHEN screening IS NULL THEN origin ELSE unhex(screening[1:24]) END AS key, number, "
+    "origin, amount, currency, probability, threshold::FLOAT AS threshold, flagged, known, decided_at, "
+    "moment FROM chosen), "
+    "pairs AS (SELECT c.* EXCLUDE (key), s.probability AS other, s.probability >= c.threshold AS other_flagged "
+    "FROM keyed c JOIN scores s ON s.number = c.number AND s.key = c.key) "
+)
 WHOLE = f"SELECT {', '.join(name for name in SCHEMA.names if name != 'label')}, known AS label FROM chosen"
 LATEST = "ORDER BY decided_at DESC, origin DESC, number DESC"
 KEY = pa.schema([("origin", pa.binary()), ("number", pa.uint32())])

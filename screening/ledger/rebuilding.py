@@ -78,7 +78,7 @@ class Rebuilding:
                 known += rows
                 for row_id, label in self._later(list(rows)):
                     rows[row_id]["label"] = label
-                entries = [_entry(row_id, row, detector, subject) for row_id, row in rows.items()]
+                entries = [entry_of(row_id, row, detector, subject) for row_id, row in rows.items()]
                 good = [
                     replace(entry, shared=shares(entry.viewer.owner))
                     for entry in entries
@@ -93,7 +93,7 @@ class Rebuilding:
     def _decisions(self, detector: str) -> Iterator[pa.Table]:
         """Yield the API's decisions of a detector, those of the tail first: what is sealed meanwhile comes again."""
         with self._tables.read() as session:
-            yield _ordered(self._sealing.rows(session).select(NEEDED), detector)
+            yield ordered(self._sealing.rows(session).select(NEEDED), detector)
         for segment in self._segments.all():
             if segment.kind != API:
                 continue
@@ -103,7 +103,7 @@ class Rebuilding:
                 raise ScreeningError(
                     "The ledger's segments changed while they were read.", remedy="Do it again."
                 ) from None
-            yield _ordered(table, detector)
+            yield ordered(table, detector)
 
     def _later(self, ids: list[str]) -> list[tuple[str, int]]:
         """Return what was said later of some transactions."""
@@ -112,12 +112,14 @@ class Rebuilding:
             return [(row_id, label) for row_id, label in rows]
 
 
-def _ordered(table: pa.Table, detector: str) -> pa.Table:
+def ordered(table: pa.Table, detector: str) -> pa.Table:
     mine = table.filter(pc.equal(table["detector"], detector))
     return mine.sort_by([("decided_at", "ascending"), ("origin", "ascending"), ("number", "ascending")])
 
 
-def _entry(row_id: str, row: Mapping[str, Any], detector: Detector, subject: Subject) -> VelocityEntry | None:
+def entry_of(
+    row_id: str, row: Mapping[str, Any], detector: Detector, subject: Subject
+) -> VelocityEntry | None:
     """Return a decision as the velocity state has it; ``None`` where the detector doesn't read it any more."""
     try:
         values = from_mappings([json.loads(row["values"] or "{}")], detector.contract).values

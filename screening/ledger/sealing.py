@@ -9,17 +9,19 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.ledger.rows import SCHEMA
 from screening.ledger.segments import Segments
-from screening.ledger.tables import API, TailRow
+from screening.ledger.tables import API, ShadowCount, ShadowWaiting, TailRow
 from screening.ledger.tail import Kept
 
 MOST_SEALED = 20_000
 """Rows of one segment; a request's rows stay together."""
+MOST_WAITING = 200_000
+"""Rows that may wait for a detector in the shadow."""
 BYTES = {"origin"}
 
 
@@ -72,6 +74,7 @@ class Sealing:
             runs = [TailRow.seq.between(first, last) for first, last in _runs(numbers)]
             if sum(session.scalar(still.where(run)) or 0 for run in runs) != len(numbers):
                 return False
+            _let_wait(session, runs)
             for run in runs:
                 session.execute(delete(TailRow).where(run))
             return True
@@ -87,6 +90,23 @@ def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     for _, run in groupby(enumerate(numbers), key=lambda each: each[1] - each[0]):
         each = [number for _, number in run]
         yield each[0], each[-1]
+
+
+def _let_wait(session: Session, runs: Sequence[ColumnElement[bool]]) -> None:
+    """Keep what a detector in the shadow hasn't scored yet; where there is no room for it, count it."""
+    if session.scalar(select(ShadowCount.run).where(ShadowCount.runs).limit(1)) is None:
+        return
+    waiting = session.scalar(select(func.sum(ShadowWaiting.rows))) or 0
+    for run in runs:
+        open_ones = [run, TailRow.shadowed.is_(False)]
+        coming = session.scalar(select(func.sum(TailRow.rows)).where(*open_ones)) or 0
+        if waiting + coming > MOST_WAITING:
+            dropped = update(ShadowCount).where(ShadowCount.runs)
+            session.execute(dropped.values(dropped=ShadowCount.dropped + coming))
+            continue
+        waiting += coming
+        kept = select(TailRow.rows, TailRow.payload).where(*open_ones).order_by(TailRow.seq)
+        session.execute(insert(ShadowWaiting).from_select(["rows", "payload"], kept))
 
 
 def table_of(payloads: Sequence[bytes]) -> pa.Table:

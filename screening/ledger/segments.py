@@ -27,7 +27,7 @@ from screening.infra.job_queue import now
 from screening.ledger import totals
 from screening.ledger.identity import first_id, id_prefix
 from screening.ledger.rows import SCHEMA
-from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment
+from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment, ShadowFile, ShadowScores
 
 SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flagged")
 """Columns by which a reader can leave out whole row groups."""
@@ -131,6 +131,8 @@ class Segments:
                     _drop_labels(session, origin)
             names = dropped(session, Segment.screening == screening)
             session.execute(delete(FileCounts).where(FileCounts.screening == screening))
+            for said in (ShadowScores, ShadowFile):
+                session.execute(delete(said).where(said.screening == screening))
         self.remove(names)
         return taken_out or bool(names)
 
@@ -198,6 +200,7 @@ class Segments:
             limit = first_id(int(min(oldest, before).timestamp() * 1000))
             session.execute(delete(Label).where(Label.id < limit))
             session.execute(delete(FileCounts).where(FileCounts.decided_at < before))
+            session.execute(delete(ShadowScores).where(ShadowScores.written < before))
         self.remove(names)
         return rows
 

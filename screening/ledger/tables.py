@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    false,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -31,7 +32,7 @@ LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
 OWNER_LENGTH = 64
 WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-SCHEMA = Schema("screening.ledger:migrations", "0005", "ledger_version")
+SCHEMA = Schema("screening.ledger:migrations", "0006", "ledger_version")
 
 
 class Base(DeclarativeBase):
@@ -103,6 +104,8 @@ class TailRow(Base):
     """Seconds since 1970."""
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     """The rows as JSON: :mod:`screening.ledger.tail`."""
+    shadowed: Mapped[bool] = mapped_column(server_default=false())
+    """Whether a detector in the shadow needs them no more; it looks at the others in the order of ``seq``."""
 
 
 class Answered(Base):
@@ -261,6 +264,69 @@ LONGEST_LOG = 10_000
 """Pages of SQLite's write-ahead log, 40 MB. The worker puts it away each second
 (:meth:`screening.infra.database.Database.put_log_away`); where it is kept from that by a long file, the request that
 comes to this length does, and those behind it wait."""
+
+
+class ShadowWaiting(Base):
+    """The rows of a request that were sealed before a detector in the shadow has scored them."""
+
+    __tablename__ = "ledger_shadow_waiting"
+
+    seq: Mapped[int] = mapped_column(WHOLE_NUMBER, primary_key=True)
+    rows: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ShadowScores(Base):
+    """Probabilities of a detector in the shadow, of some rows of the ledger."""
+
+    __tablename__ = "ledger_shadow_scores"
+    __table_args__ = (
+        Index("ledger_shadow_scores_by_run", "run"),
+        Index("ledger_shadow_scores_by_screening", "screening"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    run: Mapped[str] = mapped_column(String(32))
+    screening: Mapped[str | None] = mapped_column(String(32))
+    """Whose rows they are; ``None`` for the API's."""
+    rows: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    """:mod:`screening.ledger.shadow_scores`."""
+    written: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ShadowFile(Base):
+    """A screening that a detector in the shadow is done with: its scores count from then on."""
+
+    __tablename__ = "ledger_shadow_files"
+
+    run: Mapped[str] = mapped_column(String(32), primary_key=True)
+    screening: Mapped[str] = mapped_column(String(32), primary_key=True)
+    problem: Mapped[str | None] = mapped_column(String(300))
+    """Why its rows couldn't be scored."""
+
+
+class ShadowCount(Base):
+    """How far a run of a detector in the shadow is."""
+
+    __tablename__ = "ledger_shadow_counts"
+
+    run: Mapped[str] = mapped_column(String(32), primary_key=True)
+    runs: Mapped[bool]
+    """Whether it goes on: then what is sealed before it was scored waits."""
+    seeded: Mapped[bool]
+    """Whether it knows the past of before its start."""
+    scored: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    unreadable: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    """Rows that it can't score: a column is missing, or a cell can't be read."""
+    failed: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    """Rows at which it went wrong."""
+    dropped: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    """Rows for which there was no room among those that wait."""
+    trying: Mapped[int] = mapped_column(Integer)
+    """How often it has begun since it last came to an end."""
+    problem: Mapped[str | None] = mapped_column(String(300))
+    """What it stumbled on last."""
 
 
 def open_tables(instance: Path, database_url: str, durability: str = "full") -> Database:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
 from screening.errors import ScreeningError
+from screening.features.countries.addresses import AddressCountries
 from screening.ledger import identity
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
@@ -65,6 +66,10 @@ class Question:
     caller: Caller
     notes: Sequence[str] = ()
     """What each answer says of the detector."""
+    shadowed: tuple[str, ...] = ()
+    """Columns that the ledger keeps of the transactions beside its own, for a detector in its shadow."""
+    countries: AddressCountries | None = None
+    """Of which country addresses are, for transactions that bring none."""
     repeatable: Repeatable | None = None
     """Under which key the request may be sent again."""
 
@@ -267,7 +272,14 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
     answers = _answers(question, made, origin, threshold)
-    kept = columns_of(question.transactions, made.rows, made.scored, detector.contract)
+    kept = columns_of(
+        question.transactions,
+        made.rows,
+        made.scored,
+        detector.contract,
+        shadowed=question.shadowed,
+        countries=question.countries,
+    )
     kept.same |= {
         "source": API,
         "origin": origin.hex(),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.features.countries.addresses import AddressCountries
 from screening.ledger import fields, money
 from screening.ledger.tables import LATEST_SECONDS
 from screening.ledger.tail import Kept
@@ -24,7 +25,15 @@ MOST_NAMES = 4
 """Times the columns of a detector: the places of more keys than this aren't remembered."""
 
 
-def columns_of(given: Given, rows: Transactions, scored: Scored, contract: ColumnContract) -> Kept:
+def columns_of(
+    given: Given,
+    rows: Transactions,
+    scored: Scored,
+    contract: ColumnContract,
+    *,
+    shadowed: tuple[str, ...] = (),
+    countries: AddressCountries | None = None,
+) -> Kept:
     """Return the rows of a request, but for what they have in common.
 
     Args:
@@ -32,6 +41,8 @@ def columns_of(given: Given, rows: Transactions, scored: Scored, contract: Colum
         rows: the same as the detector has read them.
         scored: what it said of them.
         contract: the detector's.
+        shadowed: columns that are kept beside the detector's own.
+        countries: by which addresses are looked up, of transactions without a country.
     """
     columns: dict[str, list[Any]] = {
         "number": list(range(len(given))),
@@ -40,8 +51,12 @@ def columns_of(given: Given, rows: Transactions, scored: Scored, contract: Colum
     }
     if any(scored.reasons):
         columns["reasons"] = [[reason.text for reason in reasons] or None for reasons in scored.reasons]
-    places = _places_of(given, contract)
+    places = _places_of(given, contract, shadowed)
     columns |= _fields(given, places)
+    if countries is not None and "address" in columns:
+        looked_up = countries.of(columns["address"])
+        own = columns.get("country") or looked_up
+        columns["country"] = [one or other for one, other in zip(own, looked_up, strict=True)]
     columns |= _amounts(rows, contract, columns.get("currency"))
     columns |= _times(rows, contract)
     if any(place.label is not None for place in set(places)):
@@ -98,7 +113,7 @@ class _Places:
     label: str | None
 
 
-def _places_of(given: Given, contract: ColumnContract) -> list[_Places]:
+def _places_of(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> list[_Places]:
     """Return where what stands in each transaction: mostly in all as in the first."""
     found: list[_Places] = []
     names: tuple[str, ...] | None = None
@@ -108,15 +123,15 @@ def _places_of(given: Given, contract: ColumnContract) -> list[_Places]:
             names = own
             few = len(own) <= MOST_NAMES * len(contract.columns)
             # what callers send mustn't fill the memory
-            place = (_places if few else _places.__wrapped__)(own, contract)
+            place = (_places if few else _places.__wrapped__)(own, contract, shadowed)
         found.append(place)
     return found
 
 
 @lru_cache(maxsize=64)
-def _places(names: tuple[str, ...], contract: ColumnContract) -> _Places:
+def _places(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> _Places:
     parts = [column for _, made in contract.composed for column in made.columns]
-    wanted = {normalise(column) for column in (*contract.columns, *parts)}
+    wanted = {normalise(column) for column in (*contract.columns, *parts, *shadowed)}
     columns = contract.parts()
     label = None if contract.label is None else normalise(contract.label)
     needed = tuple(name for name in names if normalise(name) in wanted)

@@ -98,7 +98,7 @@ class Choice:
             return arrange(self.detector.contract, head.names, head.rows), None
         except ColumnsMissing as problem:
             wanted = self._wanted
-            offered = self._detectors.offered() if wanted is None else [self._detectors.get(wanted)]
+            offered = self._detectors.choosable() if wanted is None else [self._detectors.get(wanted)]
             fitting = [
                 (each, found)
                 for each in offered
@@ -133,7 +133,7 @@ class Choice:
             )
         rows = head.rows()
         nearest = max(
-            self._detectors.offered(),
+            self._detectors.choosable(),
             key=lambda each: likeness(head.names, rows, each.contract.parts()),
         )
         try:
@@ -148,7 +148,15 @@ class Choice:
             return mapping
         if self._wanted is not None:
             return None
-        return mapping if mapping.detector in {one.name for one in self._detectors.offered()} else None
+        offered = {one.name: one for one in self._detectors.offered()}
+        if mapping.detector not in offered:
+            return None
+        found, _ = self._detectors.in_place_of(offered[mapping.detector])
+        if found.name == mapping.detector:
+            return mapping
+        # what was said of a column holds for the detector that was promoted, too, if it calls it so
+        columns = {name: mapping.columns.get(name, name) for name in found.contract.columns}
+        return replace(mapping, detector=found.name, columns=columns)
 
     def check_words(self, words: Given[str, Words]) -> list[str]:
         """Judge the columns that seemed to play no part when their whole is known: a note where the columns were said.
@@ -175,7 +183,9 @@ class Choice:
     def notes(self) -> list[str]:
         """What a user is told of it."""
         on_trial = self._detectors.standing(self.detector.name).state is State.TRIAL
+        instead = "" if self._wanted is not None else self._detectors.in_place_of(self.detector)[1]
         return [
+            *([instead] if instead else []),
             *([trial_note(self.detector.name)] if on_trial else []),
             *([] if self.mapping is None else [self.mapping.note]),
         ]
@@ -217,7 +227,7 @@ def mapping_of(said: Said, header: Sequence[str], detectors: Detectors, wanted: 
     Raises:
         BadFile: no detector has such columns, or the file hasn't those that were named.
     """
-    offered = detectors.offered() if wanted is None else [detectors.get(wanted)]
+    offered = detectors.choosable() if wanted is None else [detectors.get(wanted)]
     found = [(each, columns) for each in offered if (columns := _whole(said, each.contract)) is not None]
     if not found:
         raise BadFile(

@@ -14,7 +14,7 @@ from screening.accounts.user_store import UserStore
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import NOTHING, Seen
 from screening.ledger.history import Context, Recollections
-from screening.ledger.velocity.entries import Viewer
+from screening.ledger.velocity.entries import Subject, Viewer
 from screening.ledger.velocity.live_past import LivePast, LiveRows
 from screening.ledger.velocity.state import Velocity
 from screening.settings import Settings
@@ -30,6 +30,21 @@ def sharing(users: UserStore) -> Callable[[str], bool]:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadowing:
+    """In whose shadow a detector scores: its past is what it was told of there, and its own stays untouched."""
+
+    run: str
+    """The id of the run."""
+    fingerprint: str
+    """Of the detector whose screenings it scores."""
+
+    @property
+    def apart(self) -> str:
+        """The name of its velocity state."""
+        return f"shadow:{self.run}"
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryPolicy:
     """Gives each caller the past that counts for it."""
 
@@ -37,31 +52,47 @@ class HistoryPolicy:
     history: History
     velocity: Velocity
 
-    def context(self, detector: Detector, owner: str | None) -> Context:
+    def context(self, detector: Detector, owner: str | None, shadowing: Shadowing | None = None) -> Context:
         """Return what a detector has seen, as it counts for a user's file.
 
         Args:
             detector: whose past it is.
             owner: the user; ``None`` for the command line, which has no files of its own.
+            shadowing: in whose shadow it scores, if it does.
         """
         policy, counting = self.settings.history_policy, None
+        of, apart = (
+            (detector.fingerprint, "") if shadowing is None else (shadowing.fingerprint, shadowing.run)
+        )
         if policy != ALL:
-            counting = self.history.counting(detector.fingerprint, owner, for_all=policy == MANAGERS)
-        subject = self.velocity.subject(detector)
-        live = None if subject is None else LiveRows(self.velocity, subject, self._viewer(owner))
-        return Context(self.settings.instance, detector, counting=counting, told=self._told(owner), live=live)
+            counting = self.history.counting(of, owner, for_all=policy == MANAGERS)
+        subject = self._subject(detector, shadowing)
+        live = None if subject is None else LiveRows(self.velocity, subject, self.viewer(owner))
+        return Context(
+            self.settings.instance,
+            detector,
+            counting=counting,
+            told=self._told(owner),
+            live=live,
+            apart=apart,
+        )
 
-    def seen(self, kept: Recollections, detector: Detector, owner: str) -> Seen:
+    def seen(
+        self, kept: Recollections, detector: Detector, owner: str, shadowing: Shadowing | None = None
+    ) -> Seen:
         """Return what counts when a user has a few transactions scored now: rows of files, sorted, and kept in
         ``kept``, and what the API was asked before.
         """
-        definition, subject = detector.vectorizer.definition, self.velocity.subject(detector)
+        definition, subject = detector.vectorizer.definition, self._subject(detector, shadowing)
         if definition is None or subject is None:
             return NOTHING
-        files = kept.of(detector, self.context(detector, owner))
-        return Seen(past=LivePast(definition, files, self.velocity, subject, self._viewer(owner)))
+        files = kept.of(detector, self.context(detector, owner, shadowing))
+        return Seen(past=LivePast(definition, files, self.velocity, subject, self.viewer(owner)))
 
-    def _viewer(self, owner: str | None) -> Viewer:
+    def _subject(self, detector: Detector, shadowing: Shadowing | None) -> Subject | None:
+        return self.velocity.subject(detector, None if shadowing is None else shadowing.apart)
+
+    def viewer(self, owner: str | None) -> Viewer:
         """Return which rows of the API count for a user."""
         policy = self.settings.history_policy
         return Viewer((owner or "").casefold(), everybody=policy == ALL, shared=policy == MANAGERS)

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import ScreeningError
+from screening.features.countries.addresses import AddressCountries
 from screening.infra.database import Base
 from screening.infra.job_queue import FAILED, Job, Jobs, now
 from screening.infra.job_runner import Handled, Lease
@@ -31,6 +32,7 @@ from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import Decisions, table_of
 from screening.ledger.tables import FILE, FileCounts
+from screening.scoring.places import Places, with_countries
 from screening.settings import Settings
 from screening.transactions.schema import ColumnContract
 from screening.uploads.results import Outcome
@@ -128,6 +130,7 @@ class RecordingJob:
     ) -> None:
         self.queue = recordings
         self._settings, self._history, self._detectors, self._ledger = settings, history, detectors, ledger
+        self._places = Places(settings.ip_countries)
 
     def claim(self, holder: str) -> Recording | None:
         """Claim the oldest one."""
@@ -172,7 +175,10 @@ class RecordingJob:
         if not found.there:
             log.error("the files of screening %s are gone; it can't be entered into the ledger", screening.id)
             return
-        decisions = decisions_of(screening, found, self._contract(screening))
+        detector = self._detector(screening)
+        decisions = decisions_of(
+            screening, found, None if detector is None else detector.contract, self._places.of(detector)
+        )
         if len(decisions.numbers):
             noted = _counts(screening, found, len(decisions.numbers))
 
@@ -183,11 +189,11 @@ class RecordingJob:
 
             self._ledger.segments.add(screening.id, FILE, table_of(decisions), note)
 
-    def _contract(self, screening: Screening) -> ColumnContract | None:
-        """Return the columns of the detector that scored it, if that one is still here."""
+    def _detector(self, screening: Screening) -> Detector | None:
+        """Return the detector that scored it, if that one is still here."""
         known: dict[str, Detector] = {each.name: each for each in self._detectors.all()}
         detector = known.get(str(screening.detector))
-        return detector.contract if detector and detector.fingerprint == screening.fingerprint else None
+        return detector if detector and detector.fingerprint == screening.fingerprint else None
 
 
 def _counts(screening: Screening, found: Outcome, rows: int) -> FileCounts | None:
@@ -205,13 +211,19 @@ def _counts(screening: Screening, found: Outcome, rows: int) -> FileCounts | Non
     )
 
 
-def decisions_of(screening: Screening, found: Outcome, contract: ColumnContract | None) -> Decisions:
+def decisions_of(
+    screening: Screening,
+    found: Outcome,
+    contract: ColumnContract | None,
+    countries: AddressCountries | None = None,
+) -> Decisions:
     """Return the rows of a screening that were scored.
 
     Args:
         screening: a screening that is done.
         found: what it left on the disk.
         contract: the detector's columns; ``None`` where it is gone, and whether the times are a calendar's isn't known.
+        countries: of which country addresses are, for rows that bring none.
     """
     probability = np.asarray(found.probability)
     kept = np.flatnonzero(np.isfinite(probability))
@@ -229,7 +241,7 @@ def decisions_of(screening: Screening, found: Outcome, contract: ColumnContract 
         amount=_taken(found.amount, kept),
         seconds=_taken(found.time, kept) if contract is not None and contract.has_calendar else None,
         label=_taken(found.label, kept),
-        fields=_fields(found, contract, kept),
+        fields=with_countries(_fields(found, contract, kept), countries),
         reasons=_reasons(found, kept),
     )
 
@@ -238,7 +250,9 @@ def _taken(values: NDArray[Any] | None, kept: NDArray[np.int64]) -> NDArray[Any]
     return None if values is None else np.asarray(values)[kept]
 
 
-def _fields(found: Outcome, contract: ColumnContract | None, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
+def _fields(
+    found: Outcome, contract: ColumnContract | None, kept: NDArray[np.int64]
+) -> dict[str, pa.DictionaryArray]:
     header = header_of(found.canonical)
     called = found.meta.get("columns", {})
     columns = [] if contract is None else contract.parts()

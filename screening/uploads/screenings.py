@@ -331,6 +331,12 @@ class History(Jobs[Screening]):
         with self._database.read() as session:
             return set(session.scalars(select(Screening.id)))
 
+    def ended_before(self, fingerprint: str, moment: datetime) -> Sequence[str]:
+        """The ids of those by one detector that were done before a moment, the oldest first."""
+        mine = Screening.state == DONE, Screening.fingerprint == fingerprint, Screening.finished < moment
+        with self._database.read() as session:
+            return session.scalars(select(Screening.id).where(*mine).order_by(Screening.finished)).all()
+
     def ended(self) -> Sequence[str]:
         """The ids of those on which nobody works and for which no worker waits."""
         with self._database.read() as session:

@@ -21,6 +21,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.training.trainings import Trainings
@@ -50,6 +51,7 @@ from screening.web.pages import (
     preflight,
     questions,
     results,
+    shadow,
     training_columns,
     trainings,
     uploads,
@@ -101,6 +103,7 @@ def create_app(
         policy=HistoryPolicy(settings, history, ledger.velocity),
         mappings=Mappings(database),
         ledger=ledger,
+        places=Places(settings.ip_countries),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),
@@ -109,6 +112,9 @@ def create_app(
     )
     accounts.prepare()
     adopt_detectors(detectors_here, AuditLog(settings.instance))
+    promoted, _ = detectors_here.in_place_of(detectors_here.default)
+    if promoted is not detectors_here.default:
+        promoted.prepare()  # the first payment mustn't wait for it
     for part in (errors, guard, sessions, contexts, commands):
         part.init_app(app)
     for room in (
@@ -134,6 +140,7 @@ def create_app(
         preflight,
         past,
         monitoring,
+        shadow,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

@@ -19,6 +19,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.scoring.places import Places
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
 from screening.training.trainings import Trainings
@@ -42,6 +43,8 @@ class Services:
     signals: Signals
     recollections: Recollections
     ledger: Ledger
+    places: Places
+    """Of which country transactions are."""
     policy: HistoryPolicy
     """Whose earlier rows count for whom."""
     mappings: Mappings

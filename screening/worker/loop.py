@@ -24,6 +24,7 @@ from screening.ledger.ledger import Ledger
 from screening.monitoring.comparison import Comparison
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
+from screening.shadow.step import ShadowStep
 from screening.training.trainer_process import WORKSHOP
 from screening.training.training_job import TrainingJob
 from screening.training.trainings import Trainings
@@ -77,6 +78,11 @@ class Worker:
         ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
         recordings = Recordings(history.database, self._signals)
         self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None
+        self._shadow = (
+            ShadowStep(settings, detectors, history, ledger, probabilities=probabilities)
+            if number == 0
+            else None
+        )
         queues: dict[str, Jobs[Any]] = {
             "screenings": history,
             "trainings": Trainings(history.database),
@@ -150,9 +156,14 @@ class Worker:
             ) as problem:  # whoever asks it is told, too; the others' nets are no worse for it
                 log.error("Detector %s can't be used: %s", detector.name, problem)  # noqa: TRY400
 
-    def _tidy(self) -> None:
+    def _tidy(self) -> bool:
+        """Do what nobody waits for; whether there is more of it."""
+        more = False
+        if self._shadow is not None:  # before the upkeep seals what it has to score
+            more = self._shadow.step()
         if self._upkeep is not None:
             self._upkeep.step()
+        return more
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.stop()

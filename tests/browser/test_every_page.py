@@ -25,6 +25,8 @@ INSIDE = (
     "CHECK",
     "/account",
     "/monitoring",
+    "/shadow",
+    "SHADOW",
     "/admin/users",
     "/admin/keys",
     "KEY",
@@ -60,6 +62,11 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     watched.page.get_by_text("Change the columns").wait_for(timeout=60_000)
     folder = tmp_path_factory.mktemp("asked")
     found["MAPPING"], found["QUESTIONS"] = ask(watched, statement(folder)), ask(watched, signs(folder))
+    watched.open("/shadow")
+    watched.page.get_by_label("Detector in the shadow").select_option("ecommerce")
+    watched.page.get_by_label("of the one that decides").select_option("payments")
+    watched.page.get_by_role("button", name="Start it").click()
+    found["SHADOW"] = watched.page.url
     watched.open("/admin/keys")
     watched.page.get_by_label("Name").fill("for looks")
     watched.page.get_by_role("button", name="Make the key").click()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Network
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem
+from screening.features.countries.addresses import GLOBAL_V6, AddressCountries, first_half
 from screening.features.countries.ranges import ADDRESSES, MOST_COUNTRIES, MOST_RANGES, Ranges
 from screening.transactions.schema import normalise
 
 SHOWN = 20
 LOWER, UPPER = ("lower", "start", "from", "begin", "first"), ("upper", "end", "to", "last")
+HALF = 2**64 - 1
 COUNTRY = ("country", "nation", "iso")
 
 
@@ -49,9 +51,32 @@ def read_ranges(path: Path) -> Ranges:
     Raises:
         BadFile: the file can't be read, or holds no range.
     """
+    return _read(path, _bound, _numbers)
+
+
+def read_countries(path: Path) -> AddressCountries:
+    """Read a table of ranges for what people are told: as :func:`read_ranges`, with IPv6 addresses, too.
+
+    Bounds of IPv6 are written as addresses, and a range is of whole /64 networks.
+
+    Raises:
+        BadFile: the file can't be read, or holds no range.
+    """
+    found = _read(path, _any_bound, _any_numbers)
+    return AddressCountries.of_ranges(found)
+
+
+Bound = Callable[[str, bool], "int | str"]
+"""Reads a bound, and whether it is the last address: its number, or what is wrong with it."""
+Numbers = Callable[["IPv4Network | IPv6Network"], "tuple[int, int] | None"]
+
+
+def _read(path: Path, bound: Bound, numbers: Numbers) -> Ranges:
     damage = _Damage()
     try:
-        found = list(_of_mmdb(path) if path.suffix.casefold() == ".mmdb" else _of_csv(path, damage))
+        found = list(
+            _of_mmdb(path, numbers) if path.suffix.casefold() == ".mmdb" else _of_csv(path, damage, bound)
+        )
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise BadFile(f"The table of address ranges can't be read: {problem}.", where=path.name) from None
     kept = _apart(found, damage)
@@ -98,7 +123,7 @@ def _joined(kept: Sequence[_Range], damage: _Damage) -> Ranges:
     return Ranges(lower[first], upper[last], country[first], names, problems, damage.count)
 
 
-def _of_csv(path: Path, damage: _Damage) -> Iterator[_Range]:
+def _of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         head = stream.read(4096)
         stream.seek(0)
@@ -112,7 +137,7 @@ def _of_csv(path: Path, damage: _Damage) -> Iterator[_Range]:
                     f"The table of address ranges has more than {MOST_RANGES:,} rows.", where=path.name
                 )
             if any(cell.strip() for cell in cells):
-                found = _row(cells, header, places, number, damage)
+                found = _row(cells, header, places, _Row(number, damage, bound))
                 if found is not None:
                     yield found
 
@@ -137,15 +162,22 @@ def _places(header: Sequence[str], path: Path) -> tuple[int, int, int]:
     return found[0], found[1], found[2]
 
 
+class _Row(NamedTuple):
+    number: int
+    damage: _Damage
+    bound: Bound
+
+
 def _row(
-    cells: Sequence[str], header: Sequence[str], places: tuple[int, int, int], row: int, damage: _Damage
+    cells: Sequence[str], header: Sequence[str], places: tuple[int, int, int], given: _Row
 ) -> _Range | None:
+    row, damage = given.number, given.damage
     if len(cells) <= max(places):
         damage.add("is too short", row)
         return None
     bounds = []
-    for place in places[:2]:
-        bound = _bound(cells[place])
+    for last, place in enumerate(places[:2]):
+        bound = given.bound(cells[place], bool(last))
         if isinstance(bound, str):
             damage.add(bound, row, header[place].strip(), cells[place])
             return None
@@ -160,7 +192,7 @@ def _row(
     return None
 
 
-def _bound(text: str) -> int | str:
+def _bound(text: str, _last: bool) -> int | str:
     """A bound as a number, or what is wrong with it."""
     plain = text.strip()
     try:
@@ -174,7 +206,7 @@ def _bound(text: str) -> int | str:
     return int(number) if number == int(number) else "isn't a whole number"
 
 
-def _of_mmdb(path: Path) -> Iterator[_Range]:
+def _of_mmdb(path: Path, numbers_of: Numbers) -> Iterator[_Range]:
     try:
         import maxminddb
     except ImportError:
@@ -187,7 +219,7 @@ def _of_mmdb(path: Path) -> Iterator[_Range]:
         with maxminddb.open_database(path) as database:
             for row, (network, record) in enumerate(database, start=1):
                 country = _country_of(record)
-                numbers = _numbers(network)
+                numbers = numbers_of(network)
                 if country and numbers:
                     yield _Range(*numbers, country, row)
     except maxminddb.InvalidDatabaseError as problem:
@@ -198,6 +230,29 @@ def _numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
     """The bounds of an IPv4 network, also where it is written as one of IPv6 (::/96)."""
     lower, upper = int(network[0]), int(network[-1])
     return (lower, upper) if upper < ADDRESSES else None
+
+
+def _any_bound(text: str, last: bool) -> int | str:
+    """As :func:`_bound`, or the first half of an IPv6 address."""
+    if ":" not in text:
+        return _bound(text, last)
+    try:
+        address = IPv6Address(text.strip())
+    except AddressValueError:
+        return "isn't an address"
+    if address not in GLOBAL_V6:
+        return "isn't an address of the internet"
+    rest = int(address) & HALF
+    return first_half(address) if rest == (HALF if last else 0) else "is finer than a /64 network"
+
+
+def _any_numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
+    """As :func:`_numbers`, or of a whole network of IPv6."""
+    plain = _numbers(network)
+    if plain is not None or not isinstance(network, IPv6Network):
+        return plain
+    whole = network.prefixlen <= 64 and network.subnet_of(GLOBAL_V6)
+    return (first_half(network[0]), first_half(network[-1])) if whole else None
 
 
 def _country_of(record: Any) -> str | None:

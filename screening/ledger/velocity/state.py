@@ -74,12 +74,18 @@ class Velocity(ABC):
         self._tables = tables
         self._known: dict[tuple[str, str], Subject] = {}
 
-    def subject(self, detector: Detector) -> Subject | None:
-        """Return whose past a detector's transactions are; ``None`` for a detector that doesn't look back."""
+    def subject(self, detector: Detector, apart: str | None = None) -> Subject | None:
+        """Return whose past a detector's transactions are; ``None`` for a detector that doesn't look back.
+
+        Args:
+            detector: which one.
+            apart: under which name a past is kept that isn't the detector's own, if one is: no detector has a name
+                with a colon.
+        """
         definition = detector.vectorizer.definition
         if definition is None or not definition.looks_back:
             return None
-        key = detector.name, detector.fingerprint
+        key = apart or detector.name, detector.fingerprint
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._enter(*key, definition)

@@ -110,6 +110,8 @@ class _Desk:
                 shared=allows(sent.account.role, "decide"),
             ),
             notes=bound.notes,
+            shadowed=bound.shadowed,
+            countries=self._mine.places.of(bound.detector),
             repeatable=repeatable,
         )
 
@@ -123,13 +125,24 @@ class _Desk:
 
     def _look_up(self, name: str | None, account: Account) -> _Bound:
         mine, detectors = self._mine, self._mine.detectors
-        detector = detectors.default
+        detector, instead = detectors.in_place_of(detectors.default)
         if name is not None:
+            instead = ""
             detector = detectors.known_to(name, account.username, decides=allows(account.role, "decide"))
             detectors.require_in_use(name)
         on_trial = detectors.standing(detector.name).state is State.TRIAL
-        notes = [*([trial_note(detector.name)] if on_trial else []), *detector.warnings]
-        return _Bound(detector, mine.policy.seen(mine.recollections, detector, account.username), notes)
+        notes = [
+            *([instead] if instead else []),
+            *([trial_note(detector.name)] if on_trial else []),
+            *detector.warnings,
+        ]
+        shadow = detectors.shadow_of(detector.name)
+        return _Bound(
+            detector,
+            mine.policy.seen(mine.recollections, detector, account.username),
+            notes,
+            () if shadow is None else tuple(shadow.columns),
+        )
 
     def _without_cards(self, given: list[Any], detector: Detector) -> Sequence[Any]:
         expected = {} if detector.card is None else detector.card.tokens
@@ -149,6 +162,8 @@ class _Bound:
     detector: Detector
     history: Seen
     notes: Sequence[str]
+    shadowed: tuple[str, ...]
+    """Columns that are kept for a detector in its shadow, too."""
 
 
 def _repeatable(owner: str, sent: Sent) -> Repeatable | None:

@@ -8,7 +8,8 @@ import click
 from flask.cli import AppGroup
 
 from screening.detectors.detector import Detector
-from screening.errors import BadArtefact
+from screening.errors import BadArtefact, NotFound
+from screening.shadow.desk import ShadowDesk
 from screening.web.cli.commands import operator, plainly
 from screening.web.http import request_audit
 from screening.web.services import services
@@ -74,6 +75,62 @@ def approve(name: str, yes: bool) -> None:
 def retire(name: str) -> None:
     """Let NAME score nothing new; what it has scored stays readable."""
     _record("detector_retired", services().detectors.retire(name, operator()), confirmed=False)
+
+
+@detectors.command("shadow")
+@click.argument("name", required=False)
+@click.option(
+    "--of", "first", help="The one whose decisions it scores; by default the one that decides unnamed."
+)
+@click.option("--stop", "stopped", is_flag=True, help="Let it score no more.")
+@plainly
+def shadow(name: str | None, first: str | None, *, stopped: bool) -> None:
+    """Let NAME score, afterwards, what another detector decides on; without NAME, tell how far each run is."""
+    mine = services()
+    desk = ShadowDesk(mine.detectors, mine.ledger, mine.history)
+    if name is not None:
+        first = first or mine.detectors.in_place_of(mine.detectors.default)[0].name
+        if stopped:
+            run = next((one for one in mine.detectors.shadows.running().values() if one.shadow == name), None)
+            if run is None:
+                raise NotFound(f"{name} runs in nobody's shadow.")
+            desk.stop(run.id, operator())
+        else:
+            run = desk.start(first, name, operator())
+            if run.lacking:
+                click.echo(f"\tcolumns that {run.first} doesn't need: {', '.join(run.lacking)}", err=True)
+        event = "shadow_stopped" if stopped else "shadow_started"
+        request_audit.record(event, user=operator(), run=run.id, first=run.first, shadow=run.shadow)
+    for run in mine.detectors.shadows.all():
+        count = desk.standing(run).count
+        counts = [0] * 4 if count is None else [count.scored, count.unreadable, count.failed, count.dropped]
+        told = "{:,} scored, {:,} unreadable, {:,} failed, {:,} left out".format(*counts)
+        state = "going on" if run.runs else f"stopped{f': {run.reason}' if run.reason else ''}"
+        click.echo(f"{run.shadow}\tin the shadow of {run.first}\t{told}\t{state}")
+
+
+@detectors.command("promote")
+@click.argument("name")
+@click.option("--of", "first", help="Whose place it takes; by default that of the one that decides unnamed.")
+@click.option("--back", is_flag=True, help="Take the promotion of NAME back.")
+@click.option("--yes", is_flag=True, help="Do it although its test doesn't show that it beats guessing.")
+@plainly
+def promote(name: str, first: str | None, *, back: bool, yes: bool) -> None:
+    """Let NAME decide wherever another detector would have been chosen without being named."""
+    mine = services().detectors
+    if back:
+        held = next((row for row in mine.promotions.holding().values() if row.promoted == name), None)
+        if held is None:
+            raise NotFound(f"{name} is in nobody's place.")
+        row = mine.take_back(held.id, operator())
+    else:
+        _say_doubt(mine.get(name))
+        first = first or mine.in_place_of(mine.default)[0].name
+        row = mine.promote(first, name, operator(), confirmed=yes)
+    event = "promotion_taken_back" if back else "detector_promoted"
+    about = {"promotion": row.id, "replaced": row.replaced, "promoted": row.promoted}
+    request_audit.record(event, user=operator(), **about, fingerprint=row.fingerprint)
+    click.echo(f"{row.replaced if back else row.promoted} decides in the place of {row.replaced}")
 
 
 def _record(event: str, detector: Detector, *, confirmed: bool) -> None:

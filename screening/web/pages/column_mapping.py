@@ -171,7 +171,7 @@ def _wanted(screening: Screening, given: Given) -> Detector:
     def fit(detector: Detector) -> float:
         return likeness(given.header, given.rows, detector.contract.parts())
 
-    return max(services().detectors.offered(), key=fit)
+    return max(services().detectors.choosable(), key=fit)
 
 
 def _as_chosen(columns: Said) -> dict[str, Match]:

@@ -101,6 +101,7 @@ def delete(name: str) -> Any:
         raise Conflict(
             f"The detector {name} belongs to the product.", remedy="Only those trained here can be removed."
         )
+    services().detectors.require_without_place(name)
     instance = services().settings.instance
     doomed = TrainingFolder(instance, new_id()).path  # cleared by the trainer too, should the server die now
     doomed.parent.mkdir(mode=0o700, exist_ok=True)

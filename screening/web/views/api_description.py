@@ -33,7 +33,7 @@ from screening.web.http.operations import (
     operation_of,
 )
 from screening.web.views import formatting
-from screening.web.views.detector_access import is_default, sample_of, usable
+from screening.web.views.detector_access import is_usual, sample_of, usable
 from screening.web.views.detector_columns import columns_of, role_help
 
 Document = dict[str, Any]
@@ -280,7 +280,7 @@ def _questions(asked: Sequence[Detector]) -> Iterator[tuple[str, Document]]:
     names = []
     for detector in asked:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", detector.name)
-        usual = is_default(detector.name)
+        usual = is_usual(detector.name)
         transaction = REF.format(name=f"Transaction.{name}")
         yield (
             f"Transaction.{name}",
@@ -345,7 +345,7 @@ def example_of(detector: Detector) -> Document | None:
         name: float(cell) if kind is CellKind.NUMBER and cell else cell
         for name, (kind, cell) in cells.items()
     }
-    named = {} if is_default(detector.name) else {"detector": detector.name}
+    named = {} if is_usual(detector.name) else {"detector": detector.name}
     return {**named, "transaction": transaction}
 
 

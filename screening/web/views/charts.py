@@ -129,6 +129,34 @@ def precision_recall(points: Sequence[Sequence[float]]) -> Curve:
     return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=False)
 
 
+def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
+    """A share of 0..1 by period: (period, share, title of its mark); the scale begins at a tenth below the least."""
+    low = math.floor(min((share for _, share, _ in points), default=0.0) * 10) / 10
+    low = min(low, 0.9)
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    step = (right - LEFT) / max(len(points) - 1, 1)
+
+    def y(share: float) -> float:
+        return bottom - (share - low) / (1 - low) * (bottom - TOP)
+
+    marks_of_y = (low, (1 + low) / 2, 1.0)
+    placed = [
+        (_round(LEFT + step * place if points[1:] else (LEFT + right) / 2), _round(y(share)))
+        for place, (_, share, _) in enumerate(points)
+    ]
+    named = {0, len(points) - 1} if len(points) > 1 else {0} if points else set()
+    inset = 28.0  # a date at the edge must not be cut
+    frame = Frame(
+        WIDTH, HEIGHT, LEFT, right, TOP, bottom,
+        tuple(
+            Tick(min(max(placed[place][0], LEFT + inset), right - inset), points[place][0]) for place in sorted(named)
+        ),
+        tuple(Tick(_round(y(mark)), f"{mark * 100:.0f}") for mark in marks_of_y),
+    )  # fmt: skip
+    marks = tuple(Point(x, at, at, at, title) for (x, at), (_, _, title) in zip(placed, points, strict=True))
+    return Curve(frame, _path(placed), marks, diagonal=False)
+
+
 def roc(points: Sequence[Sequence[float]]) -> Curve:
     """The curve of [false positive rate, recall] points; the diagonal is a detector that guesses."""
     frame = _square(_even(), _even())

@@ -86,6 +86,18 @@ def is_default(name: str) -> bool:
     return name == services().detectors.default.name
 
 
+def is_usual(name: str) -> bool:
+    """Whether it decides for programs that name none."""
+    mine = services().detectors
+    return name == mine.in_place_of(mine.default)[0].name
+
+
+def in_place_of(detector: Detector) -> str:
+    """The name of what was promoted in a detector's place; empty if nothing was."""
+    found, _ = services().detectors.in_place_of(detector)
+    return "" if found is detector else found.name
+
+
 def is_own(name: str) -> bool:
     """Whether a detector was trained here, and so may be removed."""
     return services().detectors.is_trained_here(name)

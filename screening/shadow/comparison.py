@@ -1,0 +1,250 @@
+"""Compares a detector in the shadow with the one that decided, over the rows that both have scored."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from screening.detectors.shadow_runs import ShadowRun
+from screening.ledger import money
+from screening.ledger.filters import Filter
+from screening.ledger.identity import TransactionId
+from screening.shadow.scores import ShadowStore
+
+if TYPE_CHECKING:
+    from screening.ledger.questions import Questions
+
+LEAST_ROWS = 1_000
+"""Fewer are no comparison: of 1,000 rows a rate of one in a hundred is told to within 0.6 of a hundredth."""
+LEAST_FLAGGED = 30
+"""Rows that either flags: fewer say nothing of where the two differ."""
+SHOWN = 25
+MOST_DAYS = 366
+BINS = 20
+Z = 1.959963984540054
+"""Of a two-sided interval of 95 %."""
+QUERIES: Mapping[str, str] = {
+    "parts": "SELECT flagged, other_flagged, known, currency, count(*) AS rows, sum(amount)::HUGEINT AS amount "
+    "FROM pairs GROUP BY ALL",
+    "days": "SELECT date_trunc('day', decided_at) AS day, count(*) AS rows, "
+    "count(*) FILTER (WHERE flagged = other_flagged) AS agreed, count(*) FILTER (WHERE flagged) AS first, "
+    f"count(*) FILTER (WHERE other_flagged) AS shadow FROM pairs GROUP BY day ORDER BY day DESC LIMIT {MOST_DAYS}",
+    **{
+        f"{name}_bins": f"SELECT least(floor({column} * {BINS})::INTEGER, {BINS - 1}) AS bin, count(*) AS rows, "
+        f"count(*) FILTER (WHERE {flag}) AS flagged FROM pairs GROUP BY bin"
+        for name, column, flag in (("first", "probability", "flagged"), ("shadow", "other", "other_flagged"))
+    },
+    **{
+        name: "SELECT origin, number, amount, currency, probability, other, known, moment FROM pairs "
+        f"WHERE {condition} ORDER BY amount DESC NULLS LAST, origin, number LIMIT {SHOWN}"
+        for name, condition in (
+            ("gained", "other_flagged AND NOT flagged"),
+            ("lost", "flagged AND NOT other_flagged"),
+        )
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A share with its 95 % interval (Wilson 1927)."""
+
+    count: int
+    of: int
+
+    @property
+    def value(self) -> float | None:
+        """The share; ``None`` of nothing."""
+        return self.count / self.of if self.of else None
+
+    @property
+    def low(self) -> float | None:
+        """Where the interval begins."""
+        return None if not self.of else max(self._middle - self._half, 0.0)
+
+    @property
+    def high(self) -> float | None:
+        """Where it ends."""
+        return None if not self.of else min(self._middle + self._half, 1.0)
+
+    @property
+    def _middle(self) -> float:
+        return (self.count + Z * Z / 2) / (self.of + Z * Z)
+
+    @property
+    def _half(self) -> float:
+        share = self.count / self.of
+        spread = share * (1 - share) / self.of + Z * Z / (4 * self.of * self.of)
+        return Z / (1 + Z * Z / self.of) * math.sqrt(spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """An amount of one currency, as people write it."""
+
+    amount: float
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that were flagged by one, by both, or by neither."""
+
+    first: bool
+    shadow: bool
+    rows: int
+    money: Sequence[Sum]
+    fraud: int
+    """Of which a label says that they were fraud."""
+    legitimate: int
+    """Of which a label says that they weren't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The rows that were decided on one day."""
+
+    day: datetime
+    rows: int
+    agreed: int
+    first: int
+    """That the first detector flags."""
+    shadow: int
+    """That the one in the shadow flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A row that only one of the two flags."""
+
+    id: str
+    money: Sum | None
+    first: float
+    shadow: float
+    label: int | None
+    moment: datetime
+
+
+Bins = Sequence[tuple[float, float, int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What the two say of the same rows, at the threshold at which each row was decided."""
+
+    parts: Sequence[Part]
+    """Both, shadow alone, first alone, neither."""
+    days: Sequence[Day]
+    """The earliest first."""
+    first_bins: Bins
+    """(low, high, rows, flagged rows)"""
+    shadow_bins: Bins
+    gained: Sequence[Moved]
+    """That the one in the shadow alone flags, the largest amounts first."""
+    lost: Sequence[Moved]
+
+    @property
+    def rows(self) -> int:
+        """How many both have scored."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def flagged(self) -> int:
+        """How many either flags."""
+        return sum(part.rows for part in self.parts if part.first or part.shadow)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether there are enough rows for a comparison."""
+        return self.rows >= LEAST_ROWS and self.flagged >= LEAST_FLAGGED
+
+    @property
+    def agreement(self) -> Interval:
+        """Of all rows, those of which both say the same."""
+        return Interval(sum(part.rows for part in self.parts if part.first == part.shadow), self.rows)
+
+    @property
+    def first_precision(self) -> Interval:
+        """Of labelled rows that the first detector flags, those that were fraud."""
+        return _share(part for part in self.parts if part.first)
+
+    @property
+    def shadow_precision(self) -> Interval:
+        """Of labelled rows that the one in the shadow flags, those that were fraud."""
+        return _share(part for part in self.parts if part.shadow)
+
+    @property
+    def first_recall(self) -> Interval:
+        """Of rows that were fraud, those that the first detector flags."""
+        return _caught(self.parts, lambda part: part.first)
+
+    @property
+    def shadow_recall(self) -> Interval:
+        """Of rows that were fraud, those that the one in the shadow flags."""
+        return _caught(self.parts, lambda part: part.shadow)
+
+
+def compare(run: ShadowRun, store: ShadowStore, questions: Questions) -> Comparison:
+    """Compare the two of a run, over all rows that are in the ledger and have both probabilities.
+
+    Raises:
+        TooMuch: it takes too long or too much memory.
+    """
+    chosen = Filter(detector=run.first)
+    found = questions.beside(chosen, store.table(run.id), QUERIES)
+    return Comparison(
+        parts=_parts(found["parts"]),
+        days=[Day(**row) for row in reversed(found["days"])],
+        first_bins=_bins(found["first_bins"]),
+        shadow_bins=_bins(found["shadow_bins"]),
+        gained=[_moved(row) for row in found["gained"]],
+        lost=[_moved(row) for row in found["lost"]],
+    )
+
+
+def _parts(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
+    found = []
+    for first, shadow in ((True, True), (False, True), (True, False), (False, False)):
+        mine = [row for row in rows if (row["flagged"], row["other_flagged"]) == (first, shadow)]
+        sums: dict[str | None, int] = defaultdict(int)
+        for row in mine:
+            if row["amount"] is not None:
+                sums[row["currency"]] += int(row["amount"])
+        counted = {label: sum(row["rows"] for row in mine if row["known"] == label) for label in (0, 1)}
+        kept = [
+            Sum(money.major(units, currency), currency)
+            for currency, units in sorted(sums.items(), key=lambda each: each[0] or "")
+        ]
+        found.append(Part(first, shadow, sum(row["rows"] for row in mine), kept, counted[1], counted[0]))
+    return found
+
+
+def _bins(rows: Sequence[Mapping[str, Any]]) -> Bins:
+    counted = {row["bin"]: (row["rows"], row["flagged"]) for row in rows}
+    return [(place / BINS, (place + 1) / BINS, *counted.get(place, (0, 0))) for place in range(BINS)]
+
+
+def _moved(row: Mapping[str, Any]) -> Moved:
+    amount = row["amount"]
+    return Moved(
+        str(TransactionId(row["origin"], row["number"])),
+        None if amount is None else Sum(money.major(amount, row["currency"]), row["currency"]),
+        row["probability"],
+        row["other"],
+        row["known"],
+        row["moment"],
+    )
+
+
+def _share(parts: Iterable[Part]) -> Interval:
+    some = list(parts)
+    fraud = sum(part.fraud for part in some)
+    return Interval(fraud, fraud + sum(part.legitimate for part in some))
+
+
+def _caught(parts: Sequence[Part], flags: Callable[[Part], bool]) -> Interval:
+    return Interval(sum(part.fraud for part in parts if flags(part)), sum(part.fraud for part in parts))
