@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
 
 from screening.ledger import totals
 from screening.ledger.ledger import Ledger
@@ -140,10 +141,12 @@ def test_screenings_of_an_older_ledger_arent_counted_when_they_are_entered_again
 ) -> None:
     ledger = Ledger.open(tmp_path, "sqlite:///unused")
     ledger.segments.add("a" * 32, "file", table(3))
-    with ledger.tables.write() as session:  # as the version before left it
-        for name in ("totals", "counted", "file_counts"):
-            session.execute(text(f"DROP TABLE ledger_{name}"))
-        session.execute(text("UPDATE ledger_version SET version_num = '0003'"))
+    config = Config()
+    config.set_main_option("script_location", "screening.ledger:migrations")
+    config.set_main_option("path_separator", "os")
+    with ledger.tables.engine.execution_options(writes=True).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")  # which had no totals
     ledger.tables.engine.dispose()
     again = Ledger.open(tmp_path, "sqlite:///unused")
     again.segments.add("a" * 32, "file", table(3))
