@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,13 +210,15 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _probability(raw: str) -> float:
     message = "must be a probability above 0 and at most 1, as 0.8"
-    try:
-        value = float(raw)
-    except ValueError:
-        raise ValueError(message) from None
+    value = _decimal(raw)
     if not 0 < value <= 1:
         raise ValueError(message)
     return value
+
+
+def _decimal(raw: str) -> float:
+    """A number as people write it, NaN for any other text: ``float`` takes ``0_8`` and the digits of all scripts."""
+    return float(raw) if re.fullmatch(r"\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", raw, re.ASCII) else math.nan
 
 
 def _choice(**options: T) -> Callable[[str], T]:
@@ -252,10 +255,7 @@ def _limits(raw: str) -> Mapping[str, float]:
         if value == "off":
             found.pop(name, None)
             continue
-        try:
-            limit = float(value)
-        except ValueError:
-            limit = math.nan
+        limit = _decimal(value)
         least = 1 if name == "flag_rate" else 0  # so many times: less than once is always
         if not (math.isfinite(limit) and limit > least):
             raise ValueError(f"must give “{name}” a number above {least}, or off")

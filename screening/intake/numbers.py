@@ -37,6 +37,8 @@ UNKNOWN = frozenset(
     }
 )
 """Values of a label that say that nobody knows yet: as little as a blank."""
+NO_KIND = frozenset({"none", "(none)", "nil", "-", "--", "."})
+"""Words for nothing that a label may mean as "no fraud": where they can't be told apart, they are no label."""
 NO = frozenset(
     {
         *("false", "no", "n", "f", "legit", "legitimate", "genuine", "good", "ok", "normal", "not fraud"),
@@ -183,6 +185,19 @@ def number(text: str, form: NumberForm = PLAIN) -> float | None:
     return -value if form.turned and value else value
 
 
+def typed(text: str) -> float | None:
+    """The number that somebody typed into a field, where no column says which mark is the decimal mark.
+
+    ``12.5``, ``12,5``, ``1 070,10`` and ``1.070,10`` are read; ``None`` for ``1,070`` and ``1.070``, which mean two
+    numbers, and for what is none.
+    """
+    written = take_apart(text)
+    if written is None or written.writing in {Writing.LONE_POINT, Writing.LONE_COMMA}:
+        return None
+    readings = {number(text, NumberForm(mark)) for mark in ".,"} - {None}
+    return readings.pop() if len(readings) == 1 else None
+
+
 def take_apart(text: str) -> Written | None:
     """A number's sign, digits and what stands around them; ``None`` for what is no number."""
     bare = unguarded(text.translate(_SPACES).strip(" \t")).strip(" \t")
@@ -262,7 +277,7 @@ def label(text: str, fraud: Sequence[str] = ()) -> int | None:
     With values that mean ``fraud`` (as :func:`label_value` gives them) it is the place of the value among them,
     counted from 1, and any other one means legitimate. An empty value among them makes blanks legitimate.
     """
-    bare = text.strip().casefold()
+    bare = unguarded(text.strip()).strip().casefold()
     if fraud:
         said = label_value(bare)
         if said and said in fraud:
@@ -270,7 +285,7 @@ def label(text: str, fraud: Sequence[str] = ()) -> int | None:
         if not bare:
             return ZERO if "" in fraud else BLANK
         return BLANK if bare in UNKNOWN else ZERO
-    if not bare or bare in UNKNOWN:
+    if bare in UNKNOWN or (missing(bare) and bare not in NO_KIND):
         return BLANK
     if bare in YES or bare in NO:
         return int(bare in YES)
@@ -280,6 +295,6 @@ def label(text: str, fraud: Sequence[str] = ()) -> int | None:
 
 def label_value(text: str) -> str:
     """A value of a label as it is compared: ``1``, ``1.0`` and `` 01`` are one."""
-    bare = text.strip().casefold()
+    bare = unguarded(text.strip()).strip().casefold()
     value = plain(bare)
     return bare if value is None else f"{value:g}"

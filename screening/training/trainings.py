@@ -32,6 +32,7 @@ __all__ = [
     "CHOOSING",
     "DONE",
     "FAILED",
+    "LONGEST_DELAY",
     "OPEN_STATES",
     "RECEIVING",
     "RUNNING",
@@ -48,6 +49,8 @@ MENDABLE = (CHOOSING, FAILED)
 WITH_FILES = (*OPEN_STATES, FAILED)
 """States in which the file is still needed."""
 PARTS = "trainings"
+LONGEST_DELAY = 3650
+"""Days until a fraud is known, at most."""
 
 
 class Training(Job, Base):

@@ -56,6 +56,13 @@ ADDRESS = (
 )
 
 
+LABEL: Schema = {
+    "description": "What it turned out to be, if that is known: 1 or true is fraud. It isn't asked for: nothing, or "
+    "`null`, where nobody knows.",
+    "anyOf": [{"enum": [0, 1, "0", "1"]}, {"type": "boolean"}, {"type": "null"}],
+}
+
+
 def kinds() -> dict[str, Schema]:
     """Return the schemas that those of transactions refer to, by their names."""
     numbers = [{"type": "number", "minimum": low, "exclusiveMaximum": high} for low, high in times.numbers()]
@@ -103,6 +110,8 @@ def of_contract(
         column.name: {**_of_column(column, limits[column.name], ref), "description": words[column.name]}
         for column in parts
     }
+    if contract.label is not None:
+        properties[contract.label] = LABEL
     return {
         "type": "object",
         "properties": properties,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from screening.intake import numbers
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import Label
 from screening.settings import Settings
@@ -59,6 +60,43 @@ def test_a_decision_is_in_the_ledger_when_it_is_answered(login: Callable[[str], 
         assert kept["event_time"] == row["purchase_time"].replace(" ", "T") + "Z"
         assert kept["label"] == ("fraud" if row["class"] == "1" else "legitimate")
     assert asked(ana, "/summary")["total_transactions"] == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("label", "kept"),
+    [
+        *[(label, "fraud") for label in (1, 1.0, True, "1", " 01", "1.0", "true", "Yes", "FRAUD", "'1")],
+        *[(label, "legitimate") for label in (0, False, "0", "no", "Legitimate", '="0"')],
+        *[(label, None) for label in (None, "", "NULL", "N/A", "unknown", "pending")],
+    ],
+    ids=repr,
+)
+def test_a_label_says_the_same_in_a_file_and_in_json(
+    login: Callable[[str], Person], label: Any, kept: str | None
+) -> None:
+    ana = login("ana")
+    (answer,) = detect(ana, [{**shop(1)[0], "class": label}])
+    assert asked(ana, f"/transactions/{answer['id']}")["label"] == kept
+    words = {"fraud": numbers.ONE, "legitimate": numbers.ZERO, None: numbers.BLANK}
+    assert numbers.label("" if label is None else str(label)) == words[kept]
+
+
+@pytest.mark.parametrize("label", [2, -1, "2", "maybe", "none", [1], {"a": 1}], ids=repr)
+def test_what_is_no_label_is_refused_with_its_name_and_row(
+    login: Callable[[str], Person], label: Any
+) -> None:
+    ana = login("ana")
+    rows = shop(3)
+    answer = post(
+        ana,
+        "/detect_fraud",
+        {"transactions": [rows[0], {**rows[1], "class": label}, rows[2]], "detector": "ecommerce"},
+    )
+    assert answer.status_code == 422
+    (error,) = answer.get_json()["errors"]
+    assert (error["column"], error["row"]) == ("class", 2)
+    assert "0, 1, true or false" in answer.get_json()["remedy"]
+    assert asked(ana, "/summary")["total_transactions"] == 0
 
 
 def test_a_refused_transaction_leaves_nothing(login: Callable[[str], Person]) -> None:

@@ -11,7 +11,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.errors import CardNumbersFound, Conflict, ScreeningError
-from screening.intake import Answers
+from screening.intake import Answers, numbers
 from screening.training.column_choices import (
     Choice,
     check_columns,
@@ -22,7 +22,7 @@ from screening.training.column_choices import (
     labelled_as,
     with_counts,
 )
-from screening.training.trainings import Training, TrainingFolder
+from screening.training.trainings import LONGEST_DELAY, Training, TrainingFolder
 from screening.transactions.schema import CellKind, Role
 from screening.transactions.times import Since
 from screening.uploads.card_tokens import replace_in, replaced_in, tokens_of
@@ -34,8 +34,6 @@ blueprint = Blueprint("choosing", __name__)
 
 DAY = 86_400
 USUAL_DELAY = 7
-LONGEST_DELAY = 3650
-"""Days."""
 AS_TOLD = "auto"
 OPEN = ("dates", "decimal", "time_unit")
 """What a file may leave open and the form asks for; the sign of the amounts is learned as it stands."""
@@ -252,11 +250,8 @@ def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
 
 
 def _seconds(days: str) -> float:
-    try:
-        found = float(days.replace(",", "."))
-    except ValueError:
-        found = -1.0
-    if not 0 <= found <= LONGEST_DELAY:
+    found = numbers.typed(days)
+    if found is None or not 0 <= found <= LONGEST_DELAY:
         raise BadForm(
             f"“{days[:20]}” is no number of days.",
             where="label_delay",

@@ -226,7 +226,7 @@ def wait_for(screening_id: str, seconds: float) -> str | None:
 
 
 def _patience() -> float:
-    wanted = re.search(r"(?:^|[,;\s])wait=(\d{1,3})\b", request.headers.get("Prefer", ""))
+    wanted = re.search(r"(?:^|[,;\s])wait=([0-9]{1,3})\b", request.headers.get("Prefer", ""))
     return min(float(wanted[1]), WAIT_SECONDS) if wanted else WAIT_SECONDS
 
 
