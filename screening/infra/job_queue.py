@@ -85,9 +85,17 @@ def _is_error(found: dict[str, Any]) -> bool:
         isinstance(found.get("what"), str)
         and all(each is None or isinstance(each, str) for each in told)
         and isinstance(problems, list)
-        and all(isinstance(each, dict) for each in problems)
+        and all(isinstance(each, dict) and _is_problem(each) for each in problems)
         and isinstance(found.get("problem_count"), int)
         and isinstance(found.get("status"), int)
+    )
+
+
+def _is_problem(found: dict[str, Any]) -> bool:
+    """Whether it is a :class:`CellProblem` as JSON, as far as a page shows it."""
+    places, words = ("row", "line"), ("problem", "column", "value")
+    return all(isinstance(found.get(name), (int, type(None))) for name in places) and all(
+        isinstance(found.get(name), (str, type(None))) for name in words
     )
 
 

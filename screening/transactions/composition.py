@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.transactions import times
+from screening.transactions.guards import bare
 
 Floats = NDArray[np.float64]
 DAY = 86_400.0
@@ -151,7 +152,7 @@ MOST_WORDS = 12
 
 def plain_word(text: str) -> str:
     """A word as it is compared: in small letters, without points and spaces around it."""
-    return " ".join(text.casefold().strip(" .").split())
+    return " ".join(bare(text).casefold().strip(" .").split())
 
 
 def direction_of(text: str) -> float | None:

@@ -17,6 +17,7 @@ from screening.ledger.ledger import Ledger
 from screening.ledger.tables import Label
 from screening.settings import Settings
 from screening.web.services import Services
+from screening.worker.loop import Worker
 from screening.worker.upkeep import Upkeep
 from tests.conftest import Person
 from tests.web.test_data_api import SHOP, asked, scored, sent
@@ -209,6 +210,33 @@ def test_a_file_and_the_api_give_the_same_probabilities(
     answer = post(ana, "/detect_fraud", {"transactions": given})
     found = [each["fraud_probability"] for each in answer.get_json()["results"]]
     assert found == pytest.approx([float(row["fraud_probability"]) for row in rows], abs=1e-6)
+
+
+def test_a_guarded_identity_is_the_same_one_in_files_json_and_the_ledger(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    """Spreadsheets keep 007 as '007 or ="007"; exports of ours guard it so, too."""
+    ana = login("ana")
+    header, *lines = list(csv.reader(io.StringIO(SHOP.decode())))
+    at = header.index("device_id")
+    names = ["007", "'007", '="007"', "\u200b007"]
+    rows = [[*line[:at], name, *line[at + 1 :]] for line, name in zip(lines, names, strict=False)]
+    out = io.StringIO()
+    csv.writer(out).writerows([header, *rows])
+    sent(ana, services, out.getvalue().encode())
+    for name in names:
+        found = asked(ana, "/transactions", entity=f"device:{name}")["transactions"]
+        assert [row["device"] for row in found] == ["007"] * len(names)
+    mia, probabilities = login("mia"), []
+    for told in (names, ["007"] * len(names)):
+        velocity = services.ledger.velocity  # as if nothing had been asked before
+        velocity.forget("ecommerce")
+        subject = velocity.subject(services.detectors.get("ecommerce"))
+        assert subject is not None
+        velocity.is_built(subject)
+        rows = [{**row, "device_id": name} for row, name in zip(shop(len(names)), told, strict=True)]
+        probabilities.append([each["fraud_probability"] for each in detect(mia, rows)])
+    assert probabilities[0] == probabilities[1]
 
 
 def test_replaying_gives_what_was(

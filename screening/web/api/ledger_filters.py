@@ -14,6 +14,7 @@ from screening.intake import numbers
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Basis, Filter, Interval
 from screening.ledger.tables import API, FILE
+from screening.transactions.encoding import plain_text
 from screening.web.http.operations import Kind, Parameter, present
 from screening.web.http.sessions import may, user
 
@@ -119,7 +120,7 @@ def _entity(raw: str) -> tuple[str, str]:
     kind, colon, name = raw.partition(":")
     if kind not in ENTITIES or not colon or not name:
         raise ValueError(f"KIND:VALUE, where KIND is one of {', '.join(ENTITIES)}")
-    return kind, name
+    return kind, plain_text(name) or name  # as the ledger has it
 
 
 TEXT = Kind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})

@@ -70,7 +70,7 @@ def test_the_ledger_keeps_the_parts_that_are_needed_to_score_it_again() -> None:
     nobody = Scored(
         np.zeros(1, np.float32), np.zeros(1, bool), Inputs(np.empty((0, 3), np.float32)), [[]], [[]]
     )
-    kept = columns_of([{**PARTS, "note": "not needed"}], rows, nobody, CONTRACT)
+    kept = columns_of([{**PARTS, "note": "not needed"}], rows, None, nobody, CONTRACT)
     assert kept.values == [PARTS]  # noqa: PD011 -- no data frame
     assert kept.columns["amount"] == [-1250]
     assert values(from_mappings(kept.values, CONTRACT)) == values(rows)
