@@ -28,9 +28,9 @@ from screening.training.column_choices import (
     guessed,
     labelled_as,
     overruled,
-    put_together,
     with_counts,
 )
+from screening.training.composed_choices import put_together
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import begin_trial, check, detectors_of, put_into_place
 from screening.training.trainings import LONGEST_DELAY, TrainingFolder

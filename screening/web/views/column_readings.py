@@ -47,9 +47,9 @@ def can_be_made(column: Column) -> bool:
     return column.role is Role.AMOUNT or (column.role is Role.TIME and column.kind is CellKind.TIME)
 
 
-def parts_of(column: Column) -> tuple[tuple[Part, str], ...]:
-    """The parts that a column can be made of, each with its words."""
-    of = OF_AMOUNTS if column.role is Role.AMOUNT else OF_TIMES
+def parts_of(role: Role) -> tuple[tuple[Part, str], ...]:
+    """The parts that an amount or a time can be made of, each with its words."""
+    of = OF_AMOUNTS if role is Role.AMOUNT else OF_TIMES
     return tuple((part, part_word(part)) for part in of)
 
 
