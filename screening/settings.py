@@ -63,6 +63,8 @@ class Settings:
     idle_minutes: int = 15
     uploads_per_account: int = 6
     """At once, in one web process."""
+    stored_per_account: int = 20_480 * 2**20
+    """Bytes that the files of one account may take on the disk."""
     sessions_per_account: int = 20
     workers: int = 2
     job_workers: int = 2
@@ -120,6 +122,7 @@ class Settings:
             vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             uploads_per_account=read("UPLOADS_PER_ACCOUNT", _whole(1, 20), 6),
+            stored_per_account=read("STORED_MB_PER_ACCOUNT", _whole(1, 100_000_000), 20_480) * 2**20,
             sessions_per_account=read("SESSIONS_PER_ACCOUNT", _whole(1, 500), 20),
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),

@@ -10,10 +10,11 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, delete, or_, select, update
+from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -94,8 +95,8 @@ def _is_error(found: dict[str, Any]) -> bool:
 def _is_problem(found: dict[str, Any]) -> bool:
     """Whether it is a :class:`CellProblem` as JSON, as far as a page shows it."""
     places, words = ("row", "line"), ("problem", "column", "value")
-    return all(isinstance(found.get(name), (int, type(None))) for name in places) and all(
-        isinstance(found.get(name), (str, type(None))) for name in words
+    return all(isinstance(found.get(name, ""), (int, type(None))) for name in places) and all(
+        isinstance(found.get(name, 0), (str, type(None))) for name in words
     )
 
 
@@ -119,6 +120,17 @@ class Job:
 
 
 Row = TypeVar("Row", bound=Job)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A file that an account sent."""
+
+    id: str
+    filename: str
+    created: datetime
+    ended: bool
+    """Whether no work goes on that may add to its files."""
 
 
 class Jobs(Generic[Row]):
@@ -152,6 +164,18 @@ class Jobs(Generic[Row]):
         """Only the state; ``None`` when the row is gone."""
         with self._database.read() as session:
             return session.scalar(select(self.table.state).where(self.table.id == job_id))
+
+    def owned_by(self, owner: str) -> list[Owned]:
+        """Return the files of an account, whatever its capitals."""
+        table = self.table
+        mine = select(table.id, table.filename, table.created, table.finished, table.state)
+        with self._database.read() as session:
+            rows = session.execute(mine.where(func.lower(table.owner) == owner.casefold())).all()
+        busy = (RECEIVING, *self.claimable)
+        return [
+            Owned(each.id, each.filename, each.created, each.state not in busy and each.finished is not None)
+            for each in rows
+        ]
 
     def remove(self, job_id: str) -> None:
         """Forget a row."""

@@ -227,6 +227,7 @@ def test_a_file_that_is_no_database_stops_the_start_and_is_kept(tmp_path: Path) 
         '{"what": "w", "status": 400, "problems": [], "problem_count": "1"}',
         '{"what": "w", "status": 400, "problems": [{"line": {"a": 1}}], "problem_count": 1}',
         '{"what": "w", "status": 400, "problems": [{"row": "x"}], "problem_count": 1}',
+        '{"what": "w", "status": 400, "problems": [{"a": 1}], "problem_count": 1}',
         '{"what": "w", "status": 400, "problems": [{"value": []}], "problem_count": 1}',
         '{"whau": "w", "status": 400, "problems": [], "problem_count": 0}',
         '{"what": "\\ud800", "status": 400, "problems": [], "problem_count": 0}',
