@@ -74,85 +74,90 @@ def faulty(tmp_path: Path, compiled: Path, library: Path) -> Iterator[Faulty]:
         made.server.close()
 
 
+class Senders:
+    """Accounts, decisions and files at a time; keeps what was acknowledged."""
+
+    def __init__(self, server: Server, sample: bytes) -> None:
+        self._server, self._sample, self._visitor = server, sample, Visitor(server)
+        first = next(csv.DictReader(io.StringIO(sample.decode())))
+        self._row = {name: float(cell) for name, cell in first.items() if name != "Class"}
+        self._token = server.token("/upload")
+        self._lock = threading.Lock()
+        self.statuses: Counter[int] = Counter()
+        self.accounts: list[str] = []
+        self.decided: dict[str, float] = {}
+        """Amounts by the ids of decisions."""
+        self.screened: list[str] = []
+        """Where the screenings are."""
+
+    def run(self) -> None:
+        """Send everything."""
+        works = [threading.Thread(target=self._decide, args=(number,)) for number in range(SENDERS)]
+        works += [threading.Thread(target=self._sign_up), threading.Thread(target=self._send_files)]
+        for work in works:
+            work.start()
+        for work in works:
+            work.join()
+
+    def _count(self, status: int) -> int:
+        with self._lock:
+            self.statuses[status] += 1
+        return status
+
+    def _sign_up(self) -> None:
+        for number in range(ACCOUNTS):
+            name = f"user{number}"
+            fields = {"username": name, "email": f"{name}@bank.example", "password": PASSWORD}
+            with suppress(OSError, HTTPException, AssertionError):  # no page to take a token from: not sent
+                if self._count(self._visitor.form("/signup", **fields)[0]) == 303:
+                    self.accounts.append(name)
+
+    def _decide(self, sender: int) -> None:
+        for number in range(DECISIONS // SENDERS):
+            amount = sender * 1000 + number
+            body = json.dumps({"transaction": {**self._row, "Amount": amount}})
+            headers = {"X-CSRFToken": self._token, "Content-Type": "application/json"}
+            with suppress(OSError, HTTPException):
+                status, _, answer = self._server.request("POST", "/detect_fraud", body, **headers)
+                if self._count(status) == 200:
+                    self.decided[json.loads(answer)["id"]] = amount
+
+    def _send_files(self) -> None:
+        for _ in range(FILES):
+            with suppress(OSError, HTTPException, AssertionError):
+                status, headers, _ = self._server.upload(self._sample)
+                if self._count(status) == 303:
+                    self.screened.append(str(headers["Location"]))
+
+
 @pytest.mark.security(42)
 def test_no_acknowledged_write_is_lost_where_the_disk_fails_now_and_then(
     faulty: Faulty, sample: bytes
 ) -> None:
     server = faulty.server
     server.log_in()
-    token = server.token("/upload")
-    row = {
-        name: float(cell)
-        for name, cell in next(csv.DictReader(io.StringIO(sample.decode()))).items()
-        if name != "Class"
-    }
-    statuses: Counter[int] = Counter()
-    accounts: list[str] = []
-    decided: dict[str, float] = {}
-    screened: dict[str, int] = {}
-    lock = threading.Lock()
-
-    def count(status: int) -> int:
-        with lock:
-            statuses[status] += 1
-        return status
-
-    def sign_up() -> None:
-        for number in range(ACCOUNTS):
-            name = f"user{number}"
-            fields = {"username": name, "email": f"{name}@bank.example", "password": PASSWORD}
-            with suppress(OSError, HTTPException, AssertionError):  # no page to take a token from: not sent
-                if count(visitor.form("/signup", **fields)[0]) == 303:
-                    accounts.append(name)
-
-    def decide(sender: int) -> None:
-        for number in range(DECISIONS // SENDERS):
-            amount = sender * 1000 + number
-            body = json.dumps({"transaction": {**row, "Amount": amount}})
-            headers = {"X-CSRFToken": token, "Content-Type": "application/json"}
-            with suppress(OSError, HTTPException):
-                status, _, answer = server.request("POST", "/detect_fraud", body, **headers)
-                if count(status) == 200:
-                    with lock:
-                        decided[json.loads(answer)["id"]] = amount
-
-    def send_files() -> None:
-        lines = sample.count(b"\n") - 1
-        for _ in range(FILES):
-            with suppress(OSError, HTTPException, AssertionError):
-                status, headers, _ = server.upload(sample)
-                if count(status) == 303:
-                    screened[str(headers["Location"])] = lines
-
-    visitor = Visitor(server)
+    senders = Senders(server, sample)
     faulty.fail(PERCENT)
-    works = [threading.Thread(target=decide, args=(number,)) for number in range(SENDERS)]
-    works += [threading.Thread(target=sign_up), threading.Thread(target=send_files)]
-    for work in works:
-        work.start()
-    for work in works:
-        work.join()
+    senders.run()
     faulty.fail(0)
-    assert server.get("/healthz")[0] == 200
-    told = sum(count for status, count in statuses.items() if status in (503, 507))
-    print(f"{dict(statuses)}: {len(accounts)} accounts, {len(decided)} decisions, {len(screened)} files")
-    assert told, "nothing failed: the faults don't reach the server"
-    assert accounts, statuses
-    assert len(decided) > DECISIONS / 4, statuses
+    statuses = senders.statuses
+    assert statuses.keys() & {503, 507}, f"the faults don't reach the server: {statuses}"
     assert statuses.keys() & {500, 502} == set(), statuses
+    assert senders.accounts, statuses
+    assert len(senders.decided) > DECISIONS / 4, statuses
+    assert server.get("/healthz")[0] == 200
     server.stop()
     server.start()
     server.cookies.clear()
     assert server.form("/login", username="ana", password=PASSWORD)[0] == 303
     assert server.get("/readyz")[0] == 200, server.get("/readyz")
-    kept = {
-        line.split(",")[0] for line in (server.folder / "users.txt").read_text().splitlines() if "," in line
-    }
-    assert set(accounts) <= kept
-    for transaction, amount in decided.items():
+    lines = (server.folder / "users.txt").read_text().splitlines()
+    assert set(senders.accounts) <= {line.split(",")[0] for line in lines}
+    for transaction, amount in senders.decided.items():
         status, _, answer = server.get(f"/transactions/{transaction}")
         assert (status, json.loads(answer)["amount"]) == (200, amount)
-    for location, rows in screened.items():
+    rows = sample.count(b"\n") - 1
+    for location in senders.screened:
         assert ended(server, location) == ("done", rows)
     for name in ("screening.sqlite3", "ledger.sqlite3"):
         with closing(sqlite3.connect(server.folder / "instance" / name)) as store:

@@ -52,14 +52,17 @@ class Payload(TypeDecorator[Any]):
     Args:
         kind: ``dict`` or ``list``.
         sound: what else it must be, if it is to be shown.
+        lost: makes what stands for something damaged.
     """
 
     impl = JSON
     cache_ok = True
 
-    def __init__(self, kind: type, sound: Callable[[Any], bool] = bool) -> None:
+    def __init__(
+        self, kind: type, sound: Callable[[Any], bool] = bool, lost: Callable[[], Any] = lambda: None
+    ) -> None:
         super().__init__()
-        self.kind, self.sound = kind, sound
+        self.kind, self.sound, self.lost = kind, sound, lost
 
     def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any]:
         process = super().result_processor(dialect, coltype)
@@ -70,10 +73,12 @@ class Payload(TypeDecorator[Any]):
                 json.dumps(found, ensure_ascii=False).encode()  # half a sign can be kept and not be shown
             except (ValueError, RecursionError):
                 log.error("a damaged value in the database is left out")  # noqa: TRY400  what it holds is nobody's
-                return None
-            if found and not (isinstance(found, self.kind) and self.sound(found)):
+                return self.lost()
+            if found is None:
+                return self.lost()
+            if not isinstance(found, self.kind) or (found and not self.sound(found)):
                 log.error("a value of a wrong kind in the database is left out")
-                return None
+                return self.lost()
             return found
 
         return read

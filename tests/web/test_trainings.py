@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from screening.infra.audit_log import AuditLog
 from screening.settings import Settings
@@ -440,3 +441,45 @@ def test_card_numbers_in_the_file_are_neither_shown_nor_kept_with_the_training(a
     page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
     assert number not in page
     assert number not in json.dumps(admin.row(made).options)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "{",
+        "null",
+        "false",
+        "[]",
+        "{}",
+        '{"label": 1}',
+        '{"label": "is_fraud", "columns": [1]}',
+        '{"label": "is_fraud", "columns": [{"name": "x"}]}',
+        '{"label": "is_fraud", "label_delay": "x"}',
+        '{"label": "is_fraud", "tokens": [1]}',
+        '{"label": "\\ud800"}',
+    ],
+)
+def test_what_is_damaged_in_the_database_keeps_no_page_from_being_shown(admin: Admin, kept: str) -> None:
+    made, other = admin.sent(), admin.sent(name="others")
+    with admin.services.database.write() as session:
+        session.execute(
+            text("UPDATE trainings SET options = :kept WHERE id = :id"), {"kept": kept, "id": made}
+        )
+    client = admin.person.client
+    assert client.get("/detectors").status_code == 200
+    assert client.get(f"/trainings/{other}/columns").status_code == 200
+    answer = client.get(f"/trainings/{made}/columns")
+    assert answer.status_code == 409
+    assert "is damaged" in answer.get_data(as_text=True)
+    assert client.get(f"/trainings/{made}").status_code in (200, 303)
+    token = admin.person.token("/detectors")
+    assert client.post(f"/trainings/{made}/delete", data={"csrf_token": token}).status_code == 303
+    assert admin.services.trainings.state(made) is None
+
+
+def test_a_kind_of_file_that_is_damaged_is_told(admin: Admin) -> None:
+    made = admin.sent()
+    with admin.services.database.write() as session:
+        session.execute(text("UPDATE trainings SET kind = 'nonsense' WHERE id = :id"), {"id": made})
+    answer = admin.person.client.get(f"/trainings/{made}/columns")
+    assert (answer.status_code, "is damaged" in answer.get_data(as_text=True)) == (409, True)

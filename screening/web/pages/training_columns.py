@@ -207,6 +207,10 @@ def guess(training: Training) -> Training:
     """
     if "columns" in training.options:
         return training
+    if "label" not in training.options:
+        raise Conflict(
+            "What was kept of this training is damaged.", remedy="Delete it, and send the file once more."
+        )
     folder = TrainingFolder(services().settings.instance, training.id)
     tokens = tokens_of(services().settings.instance)
     try:
