@@ -217,6 +217,8 @@ class Intake:
             text = text.decode("utf-8", "replace").encode(coding, "replace")
         if self._damage.pick.random() < 0.1:
             text = text.replace(b",", self._damage.pick.choice((b";", b"\t", b"|", b", ")))
+        if self._damage.pick.random() < 0.1:  # files that were put together
+            text += self._damage.pick.choice((b"", b"\xef\xbb\xbf", b"\n", b",,,,\n")) + self._reference.text
         return text
 
     def _members(self) -> bytes:
@@ -444,6 +446,88 @@ class Store:
         return "/".join(map(str, seen))
 
 
+class Queue:
+    """The rows of jobs, damaged: workers claim, give up and fail them, and pages say so and serve everything else."""
+
+    JSON = ("options", "error")
+    VALUES = (
+        ("state", ("receiving", "choosing", "waiting", "running", "done", "failed", "cancelled", "", "x" * 99)),
+        ("progress", (-1.0, 0.0, 0.5, 2.0, 1e308)),
+        ("attempts", (-1, 0, 3, 2**31, 2**62)),
+        ("size", (None, -1, 0, 2**62)),
+        ("kind", ("csv", "xlsx", "", "nonsense")),
+        ("filename", ("", "a" * 255, "<script>", "\u202e.csv", "\ud7ff\n\r\t")),
+        ("holder", (None, "", "gone")),
+        ("lease_until", (None, "1970-01-01 00:00:00.000000", "9999-12-31 23:59:59.999999")),
+        ("created", ("1970-01-01 00:00:00.000000", "9999-12-31 23:59:59.999999")),
+        ("finished", (None, "1970-01-01 00:00:00.000000")),
+    )  # fmt: skip
+
+    def __init__(self, damage: Damage, folder: Path) -> None:
+        from tests.conftest import Person
+
+        self._damage = damage
+        self._app = _app(folder)
+        self._admin = Person(self._app, "ada").sign_up().log_in()  # the first account of all
+        self._trainings = self._app.extensions["screening"].trainings
+        self._file = folder / "instance" / "screening.sqlite3"
+        made = {"name": "x", "role": "number", "kind": "number", "optional": False, "reason": "r",
+                "examples": ["1"], "since": None, "made": None, "clock": None, "remark": "", "labelled": None,
+                "chosen": False}  # fmt: skip
+        self._wholes = {
+            "options": {"label": "fraud", "label_delay": 1.0, "answers": {}, "tokens": {}, "fraud_values": [],
+                        "columns": [made, {**made, "name": "fraud", "role": "label"}]},
+            "error": {"title": "t", "status": 400, "what": "w", "where": None, "remedy": "r", "problem_count": 0,
+                      "problems": []},
+        }  # fmt: skip
+        self._row = {
+            "id": "d" * 32, "name": "made", "owner": "ada", "filename": "a.csv", "kind": "csv", "state": "choosing",
+            "created": "2026-01-01 00:00:00.000000", "progress": 0.0, "attempts": 0, "stage": "", "size": 10,
+            "sha256": "0" * 64, "options": json.dumps(self._wholes["options"]),
+        }  # fmt: skip
+        place = folder / "instance" / "trainings" / self._row["id"]
+        place.mkdir(parents=True)
+        (place / "input").write_bytes(b"x,fraud\n1,0\n2,1\n")
+        (place / "whole").touch()
+
+    def inputs(self) -> Iterator[bytes]:
+        pick = self._damage.pick
+        while True:
+            changes: dict[str, Any] = {}
+            for _ in range(pick.choice((1, 1, 2, 3))):
+                if pick.random() < 0.5:
+                    name, values = pick.choice(self.VALUES)
+                    changes[name] = pick.choice(values)
+                else:
+                    name = pick.choice(self.JSON)
+                    value = json.dumps(self._damage.json(self._wholes[name])).encode()
+                    if pick.random() < 0.2:
+                        value = self._damage.bytes(value)
+                    changes[name] = value.decode("utf-8", "replace")
+            yield json.dumps(changes).encode()
+
+    def take(self, data: bytes) -> str:
+        row = {**self._row, **json.loads(data, strict=False)}
+        with closing(sqlite3.connect(self._file)) as store, store:
+            store.execute("DELETE FROM trainings")
+            names = ", ".join(row)
+            marks = ", ".join("?" * len(row))
+            store.execute(f"INSERT INTO trainings ({names}) VALUES ({marks})", list(row.values()))
+        claimed = self._trainings.claim("fuzz")
+        if claimed is not None:
+            self._trainings.renew(claimed.id, "fuzz", progress=0.5)
+            self._trainings.release("fuzz")
+        self._trainings.give_up()
+        address = f"/trainings/{row['id']}"
+        seen = [
+            self._admin.client.get(path).status_code
+            for path in ("/detectors", address, f"{address}/columns", f"{address}/progress", "/results")
+        ]
+        if any(status >= 500 for status in seen):
+            raise Broken(f"{'+'.join(sorted(set(row) & set(json.loads(data, strict=False))))}: {seen}")
+        return "/".join(map(str, seen))
+
+
 class Http:
     """Requests as bytes to a running server: an answer below 500 or a closed line, and it goes on serving."""
 
@@ -578,6 +662,7 @@ def main() -> int:
             "workbook": lambda: Intake(reference, Kind.XLSX, folder, damage),
             "json": lambda: Api(reference, damage, folder / "api"),
             "store": lambda: Store(damage, folder / "store"),
+            "queue": lambda: Queue(damage, folder / "queue"),
             "users": lambda: Users(damage),
             "http": http,
         }

@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,8 @@ class Settings:
     idle_minutes: int = 15
     uploads_per_account: int = 6
     """At once, in one web process."""
+    stored_per_account: int = 20_480 * 2**20
+    """Bytes that the files of one account may take on the disk."""
     sessions_per_account: int = 20
     workers: int = 2
     job_workers: int = 2
@@ -134,6 +137,7 @@ class Settings:
             vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             uploads_per_account=read("UPLOADS_PER_ACCOUNT", _whole(1, 20), 6),
+            stored_per_account=read("STORED_MB_PER_ACCOUNT", _whole(1, 100_000_000), 20_480) * 2**20,
             sessions_per_account=read("SESSIONS_PER_ACCOUNT", _whole(1, 500), 20),
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
@@ -225,13 +229,15 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _probability(raw: str) -> float:
     message = "must be a probability above 0 and at most 1, as 0.8"
-    try:
-        value = float(raw)
-    except ValueError:
-        raise ValueError(message) from None
+    value = _decimal(raw)
     if not 0 < value <= 1:
         raise ValueError(message)
     return value
+
+
+def _decimal(raw: str) -> float:
+    """A number as people write it, NaN for any other text: ``float`` takes ``0_8`` and the digits of all scripts."""
+    return float(raw) if re.fullmatch(r"\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", raw, re.ASCII) else math.nan
 
 
 def _choice(**options: T) -> Callable[[str], T]:
@@ -268,10 +274,7 @@ def _limits(raw: str) -> Mapping[str, float]:
         if value == "off":
             found.pop(name, None)
             continue
-        try:
-            limit = float(value)
-        except ValueError:
-            limit = math.nan
+        limit = _decimal(value)
         least = 1 if name == "flag_rate" else 0  # so many times: less than once is always
         if not (math.isfinite(limit) and limit > least):
             raise ValueError(f"must give “{name}” a number above {least}, or off")

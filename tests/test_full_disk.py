@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,7 +55,12 @@ def rows(sample: bytes, size: int) -> bytes:
 
 
 def send(server: Server, body: bytes, *, announced: bool) -> int:
-    """Send a body and return the status; one that isn't announced goes in chunks.
+    """Send a body and return the status: see :func:`answered`."""
+    return answered(server, body, announced=announced)[0]
+
+
+def answered(server: Server, body: bytes, *, announced: bool) -> tuple[int, str]:
+    """Send a body and return the status and where it leads; one that isn't announced goes in chunks.
 
     The server may answer before the body is whole: the rest can't be sent then, and the answer is read all the same.
     """
@@ -74,7 +82,8 @@ def send(server: Server, body: bytes, *, announced: bool) -> int:
         with suppress(OSError):
             while b"\r\n\r\n" not in answer and (chunk := connection.recv(65_536)):
                 answer += chunk
-    return int(answer.split(b" ", 2)[1])
+    location = re.search(rb"(?im)^location: *(\S+)", answer)
+    return int(answer.split(b" ", 2)[1]), location[1].decode() if location else ""
 
 
 def usable(server: Server, sample: bytes) -> None:
@@ -103,6 +112,29 @@ def test_an_upload_that_the_disk_cant_hold_is_refused_and_all_else_goes_on(
     assert "ended with status" not in (disk / "server.log").read_text()
 
 
+@pytest.mark.security(45)
+@pytest.mark.parametrize(("megabytes", "fit"), [(18, 1), (30, 0)])
+@pytest.mark.parametrize("announced", [True, False])
+def test_of_two_uploads_at_once_as_many_as_fit_are_screened_whole(
+    server: Server, disk: Path, sample: bytes, announced: bool, megabytes: int, fit: int
+) -> None:
+    """A disk of 40 MB, of which 12 are kept back, holds one of 18 MB and none of 30."""
+    server.log_in()
+    wait_for_reserve(disk)
+    content = rows(sample, megabytes * MEGABYTE)
+    body = server.form_body(content)
+    with ThreadPoolExecutor(2) as both:
+        found = list(both.map(lambda _: answered(server, body, announced=announced), range(2)))
+    assert sorted(status for status, _ in found) == sorted([303] * fit + [507] * (2 - fit))
+    for location in (location for status, location in found if status == 303):
+        told = server.get(f"{location}.json")[2]
+        assert json.loads(told)["rows"] == content.count(b"\n") - 1
+        assert server.form_from("/results", f"{location}/delete")[0] == 303
+    assert list((disk / "instance" / "screenings").glob("*")) == []
+    assert server.get("/readyz")[0] == 200
+    usable(server, sample)
+
+
 @pytest.mark.security(45, 38)
 def test_a_disk_that_others_fill_is_told_of_and_can_be_cleared(
     server: Server, disk: Path, sample: bytes
@@ -110,9 +142,7 @@ def test_a_disk_that_others_fill_is_told_of_and_can_be_cleared(
     server.log_in()
     status, headers, _ = server.upload(rows(sample, MEGABYTE))
     assert status == 303
-    deadline = time.monotonic() + 10
-    while not (disk / "instance" / RESERVE).exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for_reserve(disk)
     fill(disk / "others")
     status, _, said = server.get("/readyz")
     assert status == 503
@@ -127,9 +157,7 @@ def test_a_disk_that_others_fill_is_told_of_and_can_be_cleared(
     (disk / "others").unlink()
     assert server.get("/readyz")[0] == 200
     usable(server, sample)
-    deadline = time.monotonic() + 10
-    while not (disk / "instance" / RESERVE).exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for_reserve(disk)
     assert (disk / "instance" / RESERVE).exists()  # it is kept again, without a word from anybody
 
 
@@ -145,6 +173,13 @@ def test_a_server_starts_on_a_full_disk_and_serves_when_there_is_room(
     (disk / "others").unlink()
     assert server.get("/readyz")[0] == 200
     usable(server, sample)
+
+
+def wait_for_reserve(disk: Path) -> None:
+    """The worker makes it in its own time."""
+    deadline = time.monotonic() + 10
+    while not (disk / "instance" / RESERVE).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def fill(path: Path) -> None:

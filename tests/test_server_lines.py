@@ -235,6 +235,47 @@ def test_what_follows_a_body_of_two_lengths_is_never_a_request(server: Server, *
     assert b"\r\nconnection: close\r\n" in answer.lower()
 
 
+@pytest.mark.security(41)
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        # a line that ends in LF alone is a line (RFC 9112, 2.2), so what it hides from another reader counts here
+        (b"POST /login HTTP/1.1\n" + HOST + b"X: a\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", b"400"),
+        (b"POST /login HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nX: a\nContent-Length: 4\r\n\r\nabc", b"400"),
+        (b"GET /login HTTP/1.1\r\n" + HOST + b"X: a\nHost: b\r\n\r\n", b"400"),
+        (b"GET /login HTTP/1.1\r\n" + HOST + b"X: a\n folded\r\n\r\n", b"400"),
+        (b"GET /login HTTP/1.1\r\n" + HOST + b"X: a\n\0: b\r\n\r\n", b"400"),
+        (b"POST /login HTTP/1.1\n" + HOST + b"Transfer-Encoding: chunked\n\n3\nabc\n0\n\n", b"400"),
+    ],
+    ids=range(6),
+)  # fmt: skip
+def test_a_bare_line_feed_hides_no_header(server: Server, sent: bytes, status: bytes) -> None:
+    line = line_to(server, sent)
+    line.settimeout(10)
+    assert line.recv(4096)[9:12] == status
+
+
+@pytest.mark.security(41)
+def test_bare_line_feeds_make_the_same_request_as_whole_line_ends(server: Server) -> None:
+    whole = b"GET /nothing-here HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    answers = [said(line_to(server, sent)) for sent in (whole, whole.replace(b"\r\n", b"\n"))]
+    assert [answer.count(b"HTTP/1.1 ") for answer in answers] == [1, 1]
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 404"}
+
+
+@pytest.mark.security(41)
+@pytest.mark.parametrize("hidden", [b"Transfer-Encoding: chunked", b"Content-Length: 0"])
+def test_a_length_behind_a_bare_line_feed_smuggles_no_request(server: Server, hidden: bytes) -> None:
+    """Whoever takes the line for the value of X sends five bytes more, or the next request, as the body."""
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    other = b"Content-Length: %d\r\n" % (5 + len(smuggled)) if hidden.startswith(b"T") else b""
+    head = b"POST /login HTTP/1.1\r\n" + HOST + b"X: a\n" + hidden + b"\r\n" + other
+    body = b"0\r\n\r\n" if other else b""
+    answer = said(line_to(server, head + b"Connection: close\r\n\r\n" + body + smuggled))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
 def screened(server: Server, sample: bytes, rows: int, *, bad: bool = False) -> str:
     """The address of a screening of so many rows, of which every second is set aside if they are to be bad."""
     header, _, body = sample.partition(b"\n")

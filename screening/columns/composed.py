@@ -17,7 +17,7 @@ from screening.columns.composed_times import OTHER_TIMES, at_midnight, dated, in
 from screening.columns.file_columns import FITS, FileColumn
 from screening.columns.made import LIKELY, PERHAPS, Made
 from screening.columns.profiles import MOSTLY
-from screening.transactions.composition import Composition, part_word
+from screening.transactions.composition import Composition, direction_of, part_word
 from screening.transactions.missing import missing
 from screening.transactions.schema import normalise
 
@@ -65,6 +65,13 @@ class Columns:
     def numbers(self, name: str) -> NDArray[np.float64]:
         """The numbers of a column, (rows,), NaN for a blank."""
         return next(one for one in self._each if one.name == name).known.numbers
+
+    def ways(self, name: str) -> set[float | None]:
+        """Which ways the words of a column say that money goes; ``None`` where a cell is blank. Other words are left
+        out.
+        """
+        cells = next(one for one in self._each if one.name == name).counts
+        return {direction_of(cell) for cell in cells if missing(cell) or direction_of(cell) is not None}
 
     def moments(self, name: str) -> NDArray[np.float64]:
         """The times of a column in seconds since 1970, (rows,), NaN for a blank."""

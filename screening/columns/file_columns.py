@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from screening.columns.vocabulary import NOISE, words_of
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm
 from screening.transactions import times
-from screening.transactions.composition import MOST_WORDS, Part, direction_of, plain_word
+from screening.transactions.composition import DIRECTIONS, MOST_WORDS, Part, direction_of, plain_word
 from screening.transactions.missing import missing
 
 Fits = Callable[[str], bool]
@@ -109,7 +109,7 @@ def _number(cell: str) -> bool:
 WORD_READERS: dict[Part, Callable[[str], float | None]] = {
     Part.CLOCK: times.clock_of,
     Part.MONTH: times.month_of,
-    Part.DIRECTION: direction_of,
+    **{part: partial(direction_of, part=part) for part in DIRECTIONS},
 }
 """Of the parts that are neither numbers nor dates."""
 FITS: dict[Part, Fits] = {
@@ -122,5 +122,5 @@ FITS: dict[Part, Fits] = {
     Part.MINUTE: _whole(0, 59),
     Part.SECOND: lambda cell: 0 <= (value if (value := numbers.number(cell)) is not None else -1) < 61,
     **dict.fromkeys((Part.DEBIT, Part.CREDIT, Part.AMOUNT), _number),
-    Part.DIRECTION: lambda cell: direction_of(cell) is not None,
+    **dict.fromkeys(DIRECTIONS, lambda cell: direction_of(cell) is not None),
 }

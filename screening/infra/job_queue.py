@@ -10,10 +10,11 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, delete, or_, select, update
+from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -51,14 +52,17 @@ class Payload(TypeDecorator[Any]):
     Args:
         kind: ``dict`` or ``list``.
         sound: what else it must be, if it is to be shown.
+        lost: makes what stands for something damaged.
     """
 
     impl = JSON
     cache_ok = True
 
-    def __init__(self, kind: type, sound: Callable[[Any], bool] = bool) -> None:
+    def __init__(
+        self, kind: type, sound: Callable[[Any], bool] = bool, lost: Callable[[], Any] = lambda: None
+    ) -> None:
         super().__init__()
-        self.kind, self.sound = kind, sound
+        self.kind, self.sound, self.lost = kind, sound, lost
 
     def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any]:
         process = super().result_processor(dialect, coltype)
@@ -69,10 +73,12 @@ class Payload(TypeDecorator[Any]):
                 json.dumps(found, ensure_ascii=False).encode()  # half a sign can be kept and not be shown
             except (ValueError, RecursionError):
                 log.error("a damaged value in the database is left out")  # noqa: TRY400  what it holds is nobody's
-                return None
-            if found and not (isinstance(found, self.kind) and self.sound(found)):
+                return self.lost()
+            if found is None:
+                return self.lost()
+            if not isinstance(found, self.kind) or (found and not self.sound(found)):
                 log.error("a value of a wrong kind in the database is left out")
-                return None
+                return self.lost()
             return found
 
         return read
@@ -85,9 +91,17 @@ def _is_error(found: dict[str, Any]) -> bool:
         isinstance(found.get("what"), str)
         and all(each is None or isinstance(each, str) for each in told)
         and isinstance(problems, list)
-        and all(isinstance(each, dict) for each in problems)
+        and all(isinstance(each, dict) and _is_problem(each) for each in problems)
         and isinstance(found.get("problem_count"), int)
         and isinstance(found.get("status"), int)
+    )
+
+
+def _is_problem(found: dict[str, Any]) -> bool:
+    """Whether it is a :class:`CellProblem` as JSON, as far as a page shows it."""
+    places, words = ("row", "line"), ("problem", "column", "value")
+    return all(isinstance(found.get(name, ""), (int, type(None))) for name in places) and all(
+        isinstance(found.get(name, 0), (str, type(None))) for name in words
     )
 
 
@@ -111,6 +125,17 @@ class Job:
 
 
 Row = TypeVar("Row", bound=Job)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A file that an account sent."""
+
+    id: str
+    filename: str
+    created: datetime
+    ended: bool
+    """Whether no work goes on that may add to its files."""
 
 
 class Jobs(Generic[Row]):
@@ -144,6 +169,18 @@ class Jobs(Generic[Row]):
         """Only the state; ``None`` when the row is gone."""
         with self._database.read() as session:
             return session.scalar(select(self.table.state).where(self.table.id == job_id))
+
+    def owned_by(self, owner: str) -> list[Owned]:
+        """Return the files of an account, whatever its capitals."""
+        table = self.table
+        mine = select(table.id, table.filename, table.created, table.finished, table.state)
+        with self._database.read() as session:
+            rows = session.execute(mine.where(func.lower(table.owner) == owner.casefold())).all()
+        busy = (RECEIVING, *self.claimable)
+        return [
+            Owned(each.id, each.filename, each.created, each.state not in busy and each.finished is not None)
+            for each in rows
+        ]
 
     def remove(self, job_id: str) -> None:
         """Forget a row."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from screening.cards.masking import masked
-from screening.transactions.guards import unguarded
+from screening.transactions.guards import bare
 from screening.transactions.missing import SHEET_ERROR, missing
 
 NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
@@ -37,6 +37,8 @@ UNKNOWN = frozenset(
     }
 )
 """Values of a label that say that nobody knows yet: as little as a blank."""
+NO_KIND = frozenset({"none", "(none)", "nil", "-", "--", "."})
+"""Words for nothing that a label may mean as "no fraud": where they can't be told apart, they are no label."""
 NO = frozenset(
     {
         *("false", "no", "n", "f", "legit", "legitimate", "genuine", "good", "ok", "normal", "not fraud"),
@@ -183,10 +185,22 @@ def number(text: str, form: NumberForm = PLAIN) -> float | None:
     return -value if form.turned and value else value
 
 
+def typed(text: str) -> float | None:
+    """The number that somebody typed into a field, where no column says which mark is the decimal mark.
+
+    ``12.5``, ``12,5``, ``1 070,10`` and ``1.070,10`` are read; ``None`` for ``1,070`` and ``1.070``, which mean two
+    numbers, and for what is none.
+    """
+    written = take_apart(text)
+    if written is None or written.writing in {Writing.LONE_POINT, Writing.LONE_COMMA}:
+        return None
+    readings = {number(text, NumberForm(mark)) for mark in ".,"} - {None}
+    return readings.pop() if len(readings) == 1 else None
+
+
 def take_apart(text: str) -> Written | None:
     """A number's sign, digits and what stands around them; ``None`` for what is no number."""
-    bare = unguarded(text.translate(_SPACES).strip(" \t")).strip(" \t")
-    found = _MONEY.fullmatch(_NO_CENTS.sub(r"\g<1>00", bare))
+    found = _MONEY.fullmatch(_NO_CENTS.sub(r"\g<1>00", bare(text.translate(_SPACES))))
     if not found or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
         return None
     signs = [found[name] for name in ("sign", "sign2", "sign3") if found[name]]
@@ -232,10 +246,10 @@ def _pointed(written: Written, decimal: str) -> str | None:
 
 def explain(text: str, form: NumberForm = PLAIN) -> str:  # noqa: PLR0911 -- one for each fault
     """What is wrong with a text that :func:`number` refuses, in words."""
-    bare = text.strip()
-    if missing(bare):
-        return "is missing" if bare else "is empty"
-    written = take_apart(bare)
+    shown = text.strip()
+    if missing(shown):
+        return "is missing" if shown else "is empty"
+    written = take_apart(shown)
     if written is not None:
         if _pointed(written, form.decimal) is not None:
             return "is too large (beyond 3e38)"
@@ -243,9 +257,9 @@ def explain(text: str, form: NumberForm = PLAIN) -> str:  # noqa: PLR0911 -- one
             return "has a decimal comma where the file uses points"
         return "has a decimal point where the file uses commas"
     for kind, words in _KINDS:
-        if kind.fullmatch(bare):
+        if kind.fullmatch(shown):
             return words
-    if any(char.isdigit() and not char.isascii() for char in bare):
+    if any(char.isdigit() and not char.isascii() for char in shown):
         return "has digits other than 0 to 9"
     return "is not a number"
 
@@ -262,24 +276,24 @@ def label(text: str, fraud: Sequence[str] = ()) -> int | None:
     With values that mean ``fraud`` (as :func:`label_value` gives them) it is the place of the value among them,
     counted from 1, and any other one means legitimate. An empty value among them makes blanks legitimate.
     """
-    bare = text.strip().casefold()
+    word = bare(text).casefold()
     if fraud:
-        said = label_value(bare)
+        said = label_value(word)
         if said and said in fraud:
             return fraud.index(said) + 1
-        if not bare:
+        if not word:
             return ZERO if "" in fraud else BLANK
-        return BLANK if bare in UNKNOWN else ZERO
-    if not bare or bare in UNKNOWN:
+        return BLANK if word in UNKNOWN else ZERO
+    if word in UNKNOWN or (missing(word) and word not in NO_KIND):
         return BLANK
-    if bare in YES or bare in NO:
-        return int(bare in YES)
-    value = plain(bare.replace(",", "."))
+    if word in YES or word in NO:
+        return int(word in YES)
+    value = plain(word.replace(",", "."))
     return int(value) if value in (ZERO, ONE) else None
 
 
 def label_value(text: str) -> str:
     """A value of a label as it is compared: ``1``, ``1.0`` and `` 01`` are one."""
-    bare = text.strip().casefold()
-    value = plain(bare)
-    return bare if value is None else f"{value:g}"
+    word = bare(text).casefold()
+    value = plain(word)
+    return word if value is None else f"{value:g}"

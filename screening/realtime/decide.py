@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
@@ -26,7 +25,7 @@ from screening.ledger.tail import Entry, Repeatable
 from screening.ledger.velocity.entries import Overtaken, VelocityEntry
 from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.answers import Decision, Decisions
-from screening.realtime.entries import columns_of, labels_of
+from screening.realtime.entries import Labels, columns_of, labels_of
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import Transactions
@@ -189,13 +188,27 @@ def _answered(question: Question, ledger: Ledger) -> Answer | None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """The transactions of one request, as its detector reads them."""
+
+    place: int
+    """Of its question."""
+    rows: Transactions
+    labels: Labels | None
+    """What they say themselves that they are, if any does."""
+
+    @property
+    def known(self) -> Labels:
+        """The labels, int8 (rows,), -1 where nothing is said."""
+        return np.full(len(self.rows), -1, np.int8) if self.labels is None else self.labels
+
+
+@dataclass(frozen=True, slots=True)
 class _Made:
     """What was found for one request."""
 
-    rows: Transactions
+    read: _Read
     scored: Scored
-    labels: NDArray[np.int8] | None
-    """What the transactions say themselves that they are, where their detector looks back."""
     read_at: int
     repeated: int
     company: object
@@ -207,11 +220,12 @@ def _scored(
 ) -> list[tuple[int, _Made | Exception]]:
     """Score each question's rows; each with its place, in no order."""
     found: list[tuple[int, _Made | Exception]] = []
-    together: dict[tuple[int, Hashable], list[tuple[int, Transactions]]] = defaultdict(list)
+    together: dict[tuple[int, Hashable], list[_Read]] = defaultdict(list)
     for place, question in enumerate(questions):
         detector = question.detector
         try:
             rows = from_mappings(question.transactions, detector.contract)
+            labels = labels_of(question.transactions, detector.contract)
         except ScreeningError as problem:
             found.append((place, problem))
             continue
@@ -219,50 +233,46 @@ def _scored(
         live = question.live
         alone = len(rows) > MOST_TOGETHER or (live is None and detector.vectorizer.looks_back)
         same = place if alone else None if live is None else live.whose
-        together[id(detector), same].append((place, rows))
+        together[id(detector), same].append(_Read(place, rows, labels))
     for group in together.values():
         found += _of_group(group, questions, threshold, probabilities)
     return found
 
 
 def _of_group(
-    group: Sequence[tuple[int, Transactions]],
+    group: Sequence[_Read],
     questions: Sequence[Question],
     threshold: float,
     probabilities: Probabilities,
 ) -> list[tuple[int, _Made | Exception]]:
     """Score questions of one detector in one pass; one by one if that fails, since a message counts its own rows."""
-    first = questions[group[0][0]]
-    every = [rows for _, rows in group]
+    first = questions[group[0].place]
+    every = [read.rows for read in group]
     rows, history, live = every[0], first.history, first.live
     if len(group) > 1:
         rows = Transactions(rows.columns, np.concatenate([each.values for each in every]))
-    labels: NDArray[np.int8] | None = None
     if first.detector.vectorizer.looks_back:
-        contract = first.detector.contract
-        labels = np.concatenate([labels_of(questions[place].transactions, contract) for place, _ in group])
-        history = replace(history, labels=labels)
+        history = replace(history, labels=np.concatenate([read.known for read in group]))
     try:
         whole = score(rows, first.detector, history, threshold=threshold, probabilities=probabilities)
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
         if len(group) == 1:
-            return [(group[0][0], problem)]
+            return [(group[0].place, problem)]
         return [made for each in group for made in _of_group([each], questions, threshold, probabilities)]
     found: list[tuple[int, _Made | Exception]] = []
     company = object()
     start = 0
-    for place, own in group:
-        stop = start + len(own)
+    for read in group:
+        stop = start + len(read.rows)
         made = _Made(
-            own,
+            read,
             whole.part(start, stop),
-            None if labels is None else labels[start:stop],
             0 if live is None else live.read_at,
             0 if live is None else int(np.count_nonzero(live.repeated[start:stop])),
             company,
             [] if live is None or live.is_whole else [IN_WORK],
         )
-        found.append((place, made))
+        found.append((read.place, made))
         start = stop
     return found
 
@@ -272,9 +282,11 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
     answers = _answers(question, made, origin, threshold)
+    read = made.read
     kept = columns_of(
         question.transactions,
-        made.rows,
+        read.rows,
+        read.labels,
         made.scored,
         detector.contract,
         shadowed=question.shadowed,
@@ -293,13 +305,13 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     }
     body = _json(answers[0] if question.single else Decisions(answers))
     velocity = None
-    if question.live is not None and made.labels is not None:
+    if question.live is not None:
         velocity = VelocityEntry(
             subject=question.live.subject,
             viewer=question.live.viewer,
             shared=caller.shared,
-            values=made.rows.values,
-            labels=made.labels,
+            values=read.rows.values,
+            labels=read.known,
             ids=tuple(answer.id for answer in answers),
             read_at=made.read_at,
             repeated=made.repeated,

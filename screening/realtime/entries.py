@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.errors import BadTransaction, CellProblem
 from screening.features.countries.addresses import AddressCountries
+from screening.intake import numbers
 from screening.ledger import fields, money
 from screening.ledger.tables import LATEST_SECONDS
 from screening.ledger.tail import Kept
@@ -21,6 +23,9 @@ from screening.transactions.encoding import plain_text
 from screening.transactions.schema import ColumnContract, Transactions, normalise
 
 Given = Sequence[Mapping[str, Any]]
+Labels = NDArray[np.int8]
+SHOWN = 10
+"""Labels that can't be used, of one request, that are named."""
 MOST_NAMES = 4
 """Times the columns of a detector: the places of more keys than this aren't remembered."""
 
@@ -28,6 +33,7 @@ MOST_NAMES = 4
 def columns_of(
     given: Given,
     rows: Transactions,
+    labels: Labels | None,
     scored: Scored,
     contract: ColumnContract,
     *,
@@ -39,6 +45,7 @@ def columns_of(
     Args:
         given: the transactions as they came.
         rows: the same as the detector has read them.
+        labels: what they say that they are, from :func:`labels_of`.
         scored: what it said of them.
         contract: the detector's.
         shadowed: columns that are kept beside the detector's own.
@@ -59,10 +66,8 @@ def columns_of(
         columns["country"] = [one or other for one, other in zip(own, looked_up, strict=True)]
     columns |= _amounts(rows, contract, columns.get("currency"))
     columns |= _times(rows, contract)
-    if any(place.label is not None for place in set(places)):
-        columns["label"] = [
-            _label(mapping, place.label) for mapping, place in zip(given, places, strict=True)
-        ]
+    if labels is not None:
+        columns["label"] = [None if label == numbers.BLANK else label for label in labels.tolist()]
     values = [
         mapping if place.pick is None else dict(zip(place.needed, place.pick(mapping), strict=True))
         for mapping, place in zip(given, places, strict=True)
@@ -155,17 +160,44 @@ def _text(value: Any) -> str | None:
     return plain_text(str(value))
 
 
-def labels_of(given: Given, contract: ColumnContract) -> NDArray[np.int8]:
-    """Return what transactions say themselves that they are, int8 (rows,), -1 where they don't."""
-    found = np.full(len(given), -1, np.int8)
-    for number, (mapping, place) in enumerate(zip(given, _places_of(given, contract), strict=True)):
-        label = None if place.label is None else _label(mapping, place.label)
-        if label is not None:
+def labels_of(given: Given, contract: ColumnContract) -> Labels | None:
+    """Return what transactions say themselves that they are, as a file would be read: systems replay what they know.
+
+    Returns:
+        int8 (rows,), 1 for fraud, 0 for legitimate and -1 where nothing is said; ``None`` where none has the column.
+
+    Raises:
+        BadTransaction: a label is none; names row and column of each.
+    """
+    places = _places_of(given, contract)
+    if all(place.label is None for place in set(places)):
+        return None
+    found = np.full(len(given), numbers.BLANK, np.int8)
+    problems = []
+    for number, (mapping, place) in enumerate(zip(given, places, strict=True)):
+        if place.label is None:
+            continue
+        label = _label(mapping[place.label])
+        if label is None:
+            problems.append(CellProblem("is no label", column=contract.label, row=number + 1))
+        else:
             found[number] = label
+    if problems:
+        first = problems[0]
+        raise BadTransaction(
+            f"{first.column} in row {first.row} is no label.",
+            where=f"row {first.row}, column {first.column}",
+            remedy="Give 0, 1, true or false; or null, or leave it out, where nobody knows. Nothing was scored.",
+            problems=problems[:SHOWN],
+            problem_count=len(problems),
+        )
     return found
 
 
-def _label(mapping: Mapping[str, Any], name: str | None) -> int | None:
-    """Return what a transaction says itself that it is, if it does: systems replay what they know."""
-    value = None if name is None else mapping[name]
-    return int(value) if value in (0, 1, "0", "1") and not isinstance(value, bool) else None
+def _label(value: Any) -> int | None:
+    """Return 0, 1, or -1 for nothing; ``None`` for what is no label, as :func:`screening.intake.numbers.label`."""
+    if value is None:
+        return numbers.BLANK
+    if isinstance(value, (bool, int, float, str)):
+        return numbers.label(str(value))
+    return None

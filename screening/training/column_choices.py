@@ -11,7 +11,7 @@ from typing import Any
 from screening.cards.masking import masked
 from screening.columns.clocks import WORDS as SINCE_WORDS
 from screening.columns.clocks import Clock, counted, is_open, words_of_count
-from screening.columns.composed_roles import compose_roles, composed
+from screening.columns.composed_roles import compose_roles
 from screening.columns.labels import Labelled, read_label
 from screening.columns.role_inference import guess_roles
 from screening.errors import BadFile, Conflict, ScreeningError
@@ -209,38 +209,6 @@ def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Cho
     return found
 
 
-def put_together(choices: Iterable[Choice], said: Mapping[str, Composition]) -> list[Choice]:
-    """The choices with an amount or a time that is made of several columns, which then play no part by themselves.
-
-    Args:
-        choices: as they were guessed.
-        said: by the role what it is made of.
-
-    Raises:
-        BadFile: there is no such column.
-    """
-    found = list(choices)
-    for word, made in said.items():
-        header = [choice.column.name for choice in found if choice.column.made is None]
-        names = tuple((part, named(header, column)) for part, column in made.parts)
-        column = composed(Role(word), Composition(names))
-        parts = set(column.made.columns if column.made else ())
-        found = [one for one in found if one.column.made is None or one.column.role is not column.role]
-        found = [
-            replace(
-                one,
-                column=fitted(one.column, Role.IGNORE),
-                reason=f"a part of {column.name}" if one.column.name in parts else "another has its role",
-                remark="",
-            )
-            if one.column.name in parts or one.column.role is column.role
-            else one
-            for one in found
-        ]
-        found.append(Choice(column, f"made of {listed(names_of(column))}, as you say", chosen=True))
-    return found
-
-
 def names_of(column: Column) -> tuple[str, ...]:
     """The file's columns that a column is made of; its own name where it is one of them."""
     return (column.name,) if column.made is None else column.made.columns
@@ -304,6 +272,9 @@ def consequences(choices: Sequence[Choice]) -> list[str]:
         found.append(
             "No column says who or what comes back: no history of cards, customers or devices is made."
         )
+    found += [
+        _made(one.column) for one in choices if one.column.made is not None and one.column.role not in UNUSED
+    ]
     made = {name for one in choices if one.column.role not in UNUSED for name in names_of(one.column)}
     dropped = [one for one in choices if one.column.role is Role.IGNORE and one.column.name not in made]
     if dropped:
@@ -315,6 +286,18 @@ def consequences(choices: Sequence[Choice]) -> list[str]:
             f"Learned from, and to be looked at: {shown}. What is known only afterwards must be ignored."
         )
     return found
+
+
+def _made(column: Column) -> str:
+    """What follows from a column that is made of several."""
+    names = listed(names_of(column))
+    sign = (
+        " Positive is money that leaves, negative money that comes in." if column.role is Role.AMOUNT else ""
+    )
+    return (
+        f"{names} are read together as the {column.role}.{sign} They play no part by themselves, and later files and "
+        f"programs must have them, or one column called {column.name}."
+    )
 
 
 def _listed(columns: Sequence[tuple[Choice, str]]) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Index, String, select, update
+from sqlalchemy import Index, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from screening.errors import Conflict, NotFound, ScreeningError
@@ -21,10 +21,12 @@ from screening.infra.job_queue import (
     RUNNING,
     Job,
     Jobs,
+    Payload,
     UtcDateTime,
     arrival_end,
     now,
 )
+from screening.training.kept_options import are_sound
 from screening.uploads.upload_folder import Folder
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "CHOOSING",
     "DONE",
     "FAILED",
+    "LONGEST_DELAY",
     "OPEN_STATES",
     "RECEIVING",
     "RUNNING",
@@ -48,6 +51,8 @@ MENDABLE = (CHOOSING, FAILED)
 WITH_FILES = (*OPEN_STATES, FAILED)
 """States in which the file is still needed."""
 PARTS = "trainings"
+LONGEST_DELAY = 3650
+"""Days until a fraud is known, at most."""
 
 
 class Training(Job, Base):
@@ -58,7 +63,7 @@ class Training(Job, Base):
 
     name: Mapped[str] = mapped_column(String(40))
     """What the detector is to be called."""
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)
+    options: Mapped[dict[str, Any]] = mapped_column(Payload(dict, are_sound, lost=dict))
     """``label``; ``columns`` as they were chosen or guessed, each with its ``reason``; ``label_delay`` in seconds,
     ``keep_leaks``, ``quick``, ``remember``, ``seed``."""
     stage: Mapped[str] = mapped_column(String(200), default="")

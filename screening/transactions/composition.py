@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.transactions import times
+from screening.transactions.guards import bare
+from screening.transactions.missing import missing
 
 Floats = NDArray[np.float64]
 DAY = 86_400.0
@@ -39,6 +41,10 @@ class Part(StrEnum):
     AMOUNT = "amount"
     DIRECTION = "direction"
     """A word that says whether the amount leaves or comes in."""
+    DIRECTION_IN = "direction-blank-in"
+    """The same, where a person has said that a blank means money that comes in."""
+    DIRECTION_OUT = "direction-blank-out"
+    """The same, where a blank means money that leaves."""
 
 
 class PartKind(StrEnum):
@@ -50,6 +56,8 @@ class PartKind(StrEnum):
     """1 to 12, as a number or a name."""
     DIRECTION = "direction"
     """1 for money that leaves, -1 for money that comes in."""
+    DIRECTION_IN = "direction, or blank for money that comes in"
+    DIRECTION_OUT = "direction, or blank for money that leaves"
 
 
 CLOCKS: tuple[tuple[Part, ...], ...] = (
@@ -64,15 +72,26 @@ TIMES: tuple[tuple[Part, ...], ...] = (
     YMD,
     *((*YMD, *clock) for clock in CLOCKS),
 )
-AMOUNTS: tuple[tuple[Part, ...], ...] = ((Part.DEBIT, Part.CREDIT), (Part.AMOUNT, Part.DIRECTION))
+DIRECTIONS: Mapping[Part, float | None] = {
+    Part.DIRECTION: None,
+    Part.DIRECTION_IN: -1.0,
+    Part.DIRECTION_OUT: 1.0,
+}
+"""The parts that are a word for debit or credit, and which way a blank says, if it says one."""
+AMOUNTS: tuple[tuple[Part, ...], ...] = (
+    (Part.DEBIT, Part.CREDIT),
+    *((Part.AMOUNT, word) for word in DIRECTIONS),
+)
 OF_TIMES = (Part.DATE, *YMD, Part.CLOCK, Part.HOUR, Part.MINUTE, Part.SECOND)
-OF_AMOUNTS = (Part.DEBIT, Part.CREDIT, Part.AMOUNT, Part.DIRECTION)
+OF_AMOUNTS = (Part.DEBIT, Part.CREDIT, Part.AMOUNT, *DIRECTIONS)
 PART_WORDS: Mapping[Part, str] = {
     Part.DATE: "date",
     Part.CLOCK: "time of day",
     Part.DEBIT: "money that leaves (debit)",
     Part.CREDIT: "money that comes in (credit)",
     Part.DIRECTION: "the word for debit or credit",
+    Part.DIRECTION_IN: "the word for debit or credit; a blank means that money comes in",
+    Part.DIRECTION_OUT: "the word for debit or credit; a blank means that money leaves",
 }
 """Parts by words of their own; any other is called as its value."""
 LARGEST_PARTS: Mapping[Part, int] = {Part.HOUR: 23, Part.MINUTE: 59, Part.SECOND: 60}
@@ -151,13 +170,20 @@ MOST_WORDS = 12
 
 def plain_word(text: str) -> str:
     """A word as it is compared: in small letters, without points and spaces around it."""
-    return " ".join(text.casefold().strip(" .").split())
+    return " ".join(bare(text).casefold().strip(" .").split())
 
 
-def direction_of(text: str) -> float | None:
-    """1 for a word that says money leaves, -1 for one that says it comes in, ``None`` for any other."""
+def direction_of(text: str, part: Part = Part.DIRECTION) -> float | None:
+    """1 for a word that says money leaves, -1 for one that says it comes in, ``None`` for any other.
+
+    A blank says what ``part`` has it mean.
+    """
     plain = plain_word(text)
-    return 1.0 if plain in LEAVES else -1.0 if plain in COMES_IN else None
+    if plain in LEAVES:
+        return 1.0
+    if plain in COMES_IN:
+        return -1.0
+    return DIRECTIONS[part] if missing(text) else None
 
 
 class BadParts(ValueError):
@@ -239,9 +265,10 @@ def part_word(part: Part) -> str:
 
 def _amounts(parts: Mapping[Part, Floats]) -> Floats:
     """Positive for money that leaves, negative for money that comes in."""
-    if Part.DIRECTION in parts:
-        signed: Floats = parts[Part.AMOUNT] * parts[Part.DIRECTION]
-        return signed + 0.0  # no negative zero
+    for word in DIRECTIONS:
+        if word in parts:
+            signed: Floats = parts[Part.AMOUNT] * parts[word]
+            return signed + 0.0  # no negative zero
     debit, credit = parts[Part.DEBIT], parts[Part.CREDIT]
     out, back = np.nan_to_num(debit), np.nan_to_num(credit)
     known = ~(np.isnan(debit) & np.isnan(credit)) & ~((out != 0) & (back != 0))

@@ -15,7 +15,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.transactions.guards import unguarded
+from screening.transactions.guards import bare
 from screening.transactions.missing import missing
 
 CODE_BITS = 53
@@ -34,7 +34,7 @@ def text_code(text: str) -> float:
     rarer than exports that change it. Nor does what guards a text from a spreadsheet. Leading zeros do: account 007
     isn't account 7.
     """
-    plain = unguarded(text.strip()).strip()
+    plain = bare(text)
     if not plain.isascii():
         plain = unicodedata.normalize("NFC", plain)
     whole = WHOLE.fullmatch(plain)
@@ -51,7 +51,7 @@ def plain_text(cell: str) -> str | None:
     """
     if missing(cell):
         return None
-    text = unguarded(cell.strip()).strip()
+    text = bare(cell)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     whole = WHOLE.fullmatch(text)
@@ -63,7 +63,7 @@ def address_code(text: str) -> float | None:
 
     ``None`` for a text that is none.
     """
-    plain = unguarded(text.strip()).strip()
+    plain = bare(text)
     if NUMBER.fullmatch(plain):
         value = float(plain)  # 1e999 is a number too, and an infinite one
         return float(math.floor(value)) if 0 <= value < 2**32 else None

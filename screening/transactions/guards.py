@@ -1,4 +1,6 @@
-"""What keeps a spreadsheet from taking a text for a number or a formula: it isn't part of what the cell says."""
+"""What is in a cell and isn't part of what it says: blanks, marks that nobody sees, and what keeps a spreadsheet from
+taking a text for a number or a formula.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,9 @@ MARKS = "='"
 """What a guard begins with."""
 _FORMULA = re.compile(r'=\s*"([^"]*)"')
 _APOSTROPHE = re.compile(r"'(?=[\d=+\-@])", re.ASCII)
+UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Byte order marks of files that were put together, and marks of the direction of text."""
+_AROUND = UNSEEN + "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 MOST = 2
 """Guards around each other: an export guards ``="007"`` with an apostrophe."""
 
@@ -20,3 +25,11 @@ def unguarded(text: str) -> str:
         formula = _FORMULA.fullmatch(text.rstrip())
         text = formula[1] if formula else _APOSTROPHE.sub("", text, count=1) if text[0] == "'" else text
     return text
+
+
+def bare(text: str) -> str:
+    """Return what a cell says: all readers of texts, numbers, times and labels take it from here."""
+    plain = text.strip()
+    if not plain.isascii():
+        plain = plain.strip(_AROUND)
+    return unguarded(plain).strip() if plain and plain[0] in MARKS else plain

@@ -10,7 +10,7 @@ import numpy as np
 
 from screening.errors import BadTransaction, CellProblem
 from screening.transactions import times
-from screening.transactions.composition import Composition, Part, direction_of, listed
+from screening.transactions.composition import DIRECTIONS, Composition, Part, direction_of, listed
 from screening.transactions.missing import missing
 from screening.transactions.schema import ColumnContract, normalise
 
@@ -55,10 +55,12 @@ def _read(part: Part, value: Any) -> float | None:  # noqa: PLR0911 -- one for e
     """The number that stands for a part; NaN for a debit or credit that is blank, ``None`` for what can't be used."""
     if part in (Part.DEBIT, Part.CREDIT) and (value is None or (isinstance(value, str) and missing(value))):
         return math.nan
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool):
         return None
-    if part is Part.DIRECTION:
-        return direction_of(str(value))
+    if part in DIRECTIONS:
+        return direction_of("" if value is None else str(value), part)
+    if value is None:
+        return None
     if part is Part.CLOCK:
         return times.clock_of(str(value))
     if part is Part.MONTH:

@@ -33,6 +33,7 @@ EXCERPT = 20
 CARD_DIGITS = 12
 """Text with so many digits may be a card number, and isn't repeated in a message."""
 MISSING, REPEATED, TOO_LARGE = "is missing", "appears more than once", "is too large to be scored"
+NONE_NEEDED = "is blank, and so are all other columns that are needed"
 PLURAL = {MISSING: "are missing", REPEATED: "appear more than once"}
 TYPES = {str: "text", bool: "true or false", list: "a list", dict: "an object"}
 KINDS = {
@@ -157,6 +158,7 @@ def _matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fas
     faults = _Faults(contract)
     rows: list[Sequence[float]] = []
     names: tuple[Any, ...] | None = None
+    says_nothing = all(column.optional for column in faults.columns)  # may be, by the columns
     for number, mapping in enumerate(given, start=1):
         if not isinstance(mapping, Mapping):
             raise BadTransaction(
@@ -173,12 +175,13 @@ def _matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fas
                 rows.append(row)
                 continue
         faults.of_header(header, number)
-        rows.append(
-            [
-                math.nan if place is None else faults.read(values[place], column, number)
-                for column, place in zip(faults.columns, header.places, strict=True)
-            ]
-        )
+        cells = [
+            math.nan if place is None else faults.read(values[place], column, number)
+            for column, place in zip(faults.columns, header.places, strict=True)
+        ]
+        if says_nothing and all(map(math.isnan, cells)):
+            faults.add(NONE_NEEDED, contract.columns[0], number)
+        rows.append(cells)
     faults.raise_any()
     return np.array(rows, np.float64).reshape(len(rows), len(faults.columns))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from screening.transactions import times
+from screening.transactions.guards import UNSEEN
 from screening.transactions.missing import WORDS
 from screening.transactions.schema import CellKind, Column, ColumnContract
 
@@ -28,8 +29,9 @@ def _either_case(word: str) -> str:
 
 
 SIGNS = frozenset(r"\.?()[]|+*^$/{}")
-SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
-"""What ``str.strip`` takes away; the ``\\s`` of other languages is less."""
+SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+SPACE += "".join(f"\\u{ord(mark):04x}" for mark in UNSEEN) + "]*"
+"""What is around a text and isn't part of it; the ``\\s`` of other languages is less."""
 NOTHING = f"^{SPACE}(?:{'|'.join(sorted(_either_case(word) for word in WORDS))})?{SPACE}$"
 """Texts that say that there is nothing."""
 SOMETHING = f"^(?!{NOTHING[1:-1]}$)[\\s\\S]*$"
@@ -54,6 +56,13 @@ ADDRESS = (
     {"type": "string", "pattern": r"^\+?[0-9]{1,9}(?:\.[0-9]+)?$"},
     {"type": "number", "minimum": 0, "exclusiveMaximum": 2**32},
 )
+
+
+LABEL: Schema = {
+    "description": "What it turned out to be, if that is known: 1 or true is fraud. It isn't asked for: nothing, or "
+    "`null`, where nobody knows.",
+    "anyOf": [{"enum": [0, 1, "0", "1"]}, {"type": "boolean"}, {"type": "null"}],
+}
 
 
 def kinds() -> dict[str, Schema]:
@@ -103,6 +112,8 @@ def of_contract(
         column.name: {**_of_column(column, limits[column.name], ref), "description": words[column.name]}
         for column in parts
     }
+    if contract.label is not None:
+        properties[contract.label] = LABEL
     return {
         "type": "object",
         "properties": properties,

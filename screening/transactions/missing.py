@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from screening.transactions.guards import MARKS, unguarded
+from screening.transactions.guards import bare
 
 WORDS = frozenset(
     {
@@ -22,7 +22,5 @@ wrong."""
 
 def missing(text: str) -> bool:
     """Whether a cell says nothing: it is blank, or a word for it."""
-    plain = text.strip()
-    if plain and plain[0] in MARKS:  # nearly never; this is asked of every cell
-        plain = unguarded(plain).strip()
+    plain = bare(text)
     return not plain or plain.casefold() in WORDS

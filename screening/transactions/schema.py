@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem, ColumnsMissing
 from screening.transactions.composition import Composition, Part
+from screening.transactions.guards import bare
 from screening.transactions.times import EARLIEST, Since
 
 Matrix = NDArray[np.float64]
@@ -330,8 +331,9 @@ def _has_calendar(contract: ColumnContract) -> bool:
 
 
 def normalise(name: object) -> str:
-    """A column name as it is compared: no surrounding white space, no byte order mark, no case."""
-    return str(name).strip().strip("\ufeff").strip().casefold()
+    """A column name as it is compared: no surrounding white space, no marks that nobody sees, no case."""
+    plain = str(name).strip()
+    return (plain if plain.isascii() else bare(plain)).casefold()
 
 
 def _listed(word: str, names: Sequence[str]) -> str:

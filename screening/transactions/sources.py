@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from screening.transactions.composition import Part, PartKind
+from screening.transactions.composition import DIRECTIONS, Part, PartKind
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 
 ReadKind = CellKind | PartKind
@@ -16,8 +16,12 @@ PART_KINDS: Mapping[Part, ReadKind] = {
     Part.CLOCK: PartKind.CLOCK,
     Part.MONTH: PartKind.MONTH,
     Part.DIRECTION: PartKind.DIRECTION,
+    Part.DIRECTION_IN: PartKind.DIRECTION_IN,
+    Part.DIRECTION_OUT: PartKind.DIRECTION_OUT,
 }
 """What the cells of parts are; those of any other are numbers."""
+DIRECTION_KINDS: Mapping[ReadKind, Part] = {PART_KINDS[part]: part for part in DIRECTIONS}
+"""The kinds of cells that are words for debit or credit, and the part that each of them is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
-from screening.transactions.guards import unguarded
+from screening.transactions import guards
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- times without a zone are taken as written
 FIRST_YEAR, LAST_YEAR = 1901, 2100
@@ -309,7 +309,7 @@ def numbers() -> list[tuple[float, float]]:
 
 def bare(text: str) -> str:
     """A cell without surrounding and with plain white space, and without what guards it from a spreadsheet."""
-    return " ".join(unguarded(text.replace("\u200b", "").replace("\ufeff", "").strip()).split())
+    return " ".join(guards.bare(text.replace("\u200b", "").replace("\ufeff", "")).split())
 
 
 def _in_seconds(value: float, unit: Unit) -> float:

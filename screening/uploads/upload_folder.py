@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from screening.errors import Conflict
 from screening.intake.kinds import Kind
 
 POLL_SECONDS = 0.004
@@ -53,7 +54,15 @@ class Folder:
         return self.tokens if self.tokens.exists() else self.arriving
 
     def kind(self, uploaded: str) -> Kind:
-        """What :attr:`input` is; ``uploaded`` is what the upload was."""
+        """What :attr:`input` is; ``uploaded`` is what the upload was.
+
+        Raises:
+            Conflict: that is no kind of file: what was kept of it is damaged.
+        """
+        if not self.tokens.exists() and uploaded not in set(Kind):
+            raise Conflict(
+                "What was kept of this file is damaged.", remedy="Delete it, and send it once more."
+            )
         return Kind.CSV if self.tokens.exists() else Kind(uploaded)
 
     @property

@@ -24,11 +24,13 @@ from screening.monitoring.request_metrics import RequestMetrics
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
-from screening.training.trainings import Trainings
+from screening.training.trainings import TrainingFolder, Trainings
 from screening.uploads.column_mappings import Mappings
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim, is_new
 from screening.uploads.screenings import History
+from screening.uploads.storage_quota import StorageQuota, Store
+from screening.uploads.upload_folder import Folder
 from screening.web.api import detect_fraud, health, metrics, openapi, statistics, transactions
 from screening.web.api.lean_path import LeanPath
 from screening.web.cli import commands, keys, train, users
@@ -86,6 +88,11 @@ def create_app(
     claim(settings.instance, database)
     signals = Signals.of(settings.instance)
     history, states = History(database, signals), DetectorStates(database)
+    orders = Trainings(database, signals)
+    stores = [
+        Store(history, lambda one: Folder(settings.instance, one).path),
+        Store(orders, lambda one: TrainingFolder(settings.instance, one).path),
+    ]
     detectors_here = Detectors(settings, states)
     ledger = Ledger.open(
         settings.instance, settings.database_url, settings.ledger_durability, settings.state_url
@@ -97,7 +104,8 @@ def create_app(
         detectors=detectors_here,
         states=states,
         history=history,
-        trainings=Trainings(database, signals),
+        trainings=orders,
+        quota=StorageQuota(stores, settings.stored_per_account),
         signals=signals,
         recollections=Recollections(),
         policy=HistoryPolicy(settings, history, ledger.velocity),

@@ -26,6 +26,7 @@ from screening.training.trainings import Trainings
 from screening.uploads.column_mappings import Mappings
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.screenings import History
+from screening.uploads.storage_quota import StorageQuota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Services:
     """What was said of the detectors that were trained here."""
     history: History
     trainings: Trainings
+    quota: StorageQuota
+    """How much of the disk the files of an account may take."""
     signals: Signals
     recollections: Recollections
     ledger: Ledger

@@ -190,6 +190,33 @@ def test_an_amount_that_may_be_two_columns_is_shown_each_way_and_chosen(
     assert "Forget what I said" in page
 
 
+@pytest.mark.parametrize(
+    ("words", "part", "told"),
+    [
+        (("D", "", "D", "D", ""), "direction-blank-in", "says credit or nothing"),
+        (("", "Haben", "", "", "Haben"), "direction-blank-out", "says debit or nothing"),
+    ],
+)
+def test_what_a_blank_means_is_offered_and_chosen(
+    analyst: Person, worker: Worker, services: Services, words: tuple[str, ...], part: str, told: str
+) -> None:
+    amounts = [f"{amount},{word}" for amount, word in zip((12.5, 99, 7, 1070, 3), words, strict=True)]
+    content = statement("TX_AMOUNT,Type", *amounts)
+    link, page = waiting(analyst, content)
+    assert "<dt><code>99 |" in page
+    (value,) = [each for each in re.findall(r'<option value="(\{[^>]*\})"', page) if part in each]
+    sign = {"direction-blank-in": "blank: comes in", "direction-blank-out": "blank: leaves"}[part]
+    assert f"TX_AMOUNT, signed by Type ({sign})" in page
+    assert "<dd>-99</dd>" in page
+    chosen = {f"part-3-{part}": "Type", "part-3-amount": "TX_AMOUNT"}
+    for sent_value, parts in ((value, {}), (":parts", chosen)):
+        link, _ = waiting(analyst, content)
+        location = map_amount(analyst, link, sent_value, **parts).headers["Location"]
+        assert done(services, location.rsplit("/", 1)[1])
+        assert told in analyst.client.get(location).get_data(as_text=True)
+        services.mappings.forget(content.decode().splitlines()[0].split(","), "ana")
+
+
 def test_a_word_far_below_the_first_rows_is_shown_as_a_guess(
     analyst: Person, worker: Worker, services: Services
 ) -> None:

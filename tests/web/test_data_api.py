@@ -7,13 +7,18 @@ import io
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from screening.settings import ROOT
+from screening.transactions import times
 from screening.uploads.recording import Recordings
+from screening.web.api import ledger_filters
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -165,6 +170,18 @@ def test_the_header_says_which_time_the_answer_goes_by(
         ("detector=", "blank"),
         ("country=%20", "blank"),
         ("from=0001-01-01T00:00:00%2B14:00", "2026-01-31"),
+        (
+            "from=2026-01-31T07.30",
+            "2026-01-31",
+        ),  # half past seven; Python takes it for a fraction of a second
+        ("from=2026-W05-1", "2026-01-31"),
+        ("from=20260131", "2026-01-31"),
+        ("from=2026-01-31x07:30", "2026-01-31"),
+        ("from=2026-01-31-07:00", "2026-01-31"),
+        ("from=2026-01-31T07:30:00,5", "2026-01-31"),
+        ("from=2026-01-31T00:00:00+01:00", "%2B"),  # a plus is a space in a query string
+        ("from=2026-01-31T00:00:00%2B01:99", "2026-01-31"),
+        ("to=%EF%BC%92026-01-31", "2026-01-31"),
     ],
 )
 def test_a_parameter_that_cant_be_used_is_named_with_what_it_must_be(
@@ -194,6 +211,10 @@ def test_a_parameter_that_cant_be_used_is_named_with_what_it_must_be(
             "cursor=B" + "A" * 31,
             "min_probability=0_1",
             "min_probability=nan",
+            "min_probability=inf",
+            "min_probability=1e400",
+            "min_probability=%EF%BC%90",
+            "min_probability=0,5",
             "limit=",
         ),
     ],
@@ -255,3 +276,23 @@ def test_rows_that_were_set_aside_were_not_scored_and_arent_in_the_ledger(
     assert {number for number, row in enumerate(scores, 1) if row["fraud_probability"]} == set(by_row)
     assert 5 not in by_row
     assert all(by_row[number]["device"] == scores[number - 1]["device_id"] for number in by_row)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.from_regex(ledger_filters.WRITTEN, fullmatch=True),
+        st.datetimes(datetime(1902, 1, 1), datetime(2099, 1, 1)).map(str),  # noqa: DTZ001
+        st.datetimes(datetime(1902, 1, 1), datetime(2099, 1, 1)).map(  # noqa: DTZ001
+            lambda each: each.strftime("%Y-%m-%dT%H.%M")
+        ),
+    )
+)
+def test_a_time_of_a_question_is_the_time_that_a_file_has_in_the_same_words(text: str) -> None:
+    try:
+        found = ledger_filters.moment(text)
+    except ValueError:
+        return
+    of_file = times.time_of(text)
+    if of_file is not None:  # files have no times of other centuries
+        assert of_file == pytest.approx(found.timestamp(), abs=1e-5)

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from screening.intake import numbers
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import Label
 from screening.settings import Settings
 from screening.web.services import Services
+from screening.worker.loop import Worker
 from screening.worker.upkeep import Upkeep
 from tests.conftest import Person
 from tests.web.test_data_api import SHOP, asked, scored, sent
@@ -59,6 +61,43 @@ def test_a_decision_is_in_the_ledger_when_it_is_answered(login: Callable[[str], 
         assert kept["event_time"] == row["purchase_time"].replace(" ", "T") + "Z"
         assert kept["label"] == ("fraud" if row["class"] == "1" else "legitimate")
     assert asked(ana, "/summary")["total_transactions"] == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("label", "kept"),
+    [
+        *[(label, "fraud") for label in (1, 1.0, True, "1", " 01", "1.0", "true", "Yes", "FRAUD", "'1")],
+        *[(label, "legitimate") for label in (0, False, "0", "no", "Legitimate", '="0"')],
+        *[(label, None) for label in (None, "", "NULL", "N/A", "unknown", "pending")],
+    ],
+    ids=repr,
+)
+def test_a_label_says_the_same_in_a_file_and_in_json(
+    login: Callable[[str], Person], label: Any, kept: str | None
+) -> None:
+    ana = login("ana")
+    (answer,) = detect(ana, [{**shop(1)[0], "class": label}])
+    assert asked(ana, f"/transactions/{answer['id']}")["label"] == kept
+    words = {"fraud": numbers.ONE, "legitimate": numbers.ZERO, None: numbers.BLANK}
+    assert numbers.label("" if label is None else str(label)) == words[kept]
+
+
+@pytest.mark.parametrize("label", [2, -1, "2", "maybe", "none", [1], {"a": 1}], ids=repr)
+def test_what_is_no_label_is_refused_with_its_name_and_row(
+    login: Callable[[str], Person], label: Any
+) -> None:
+    ana = login("ana")
+    rows = shop(3)
+    answer = post(
+        ana,
+        "/detect_fraud",
+        {"transactions": [rows[0], {**rows[1], "class": label}, rows[2]], "detector": "ecommerce"},
+    )
+    assert answer.status_code == 422
+    (error,) = answer.get_json()["errors"]
+    assert (error["column"], error["row"]) == ("class", 2)
+    assert "0, 1, true or false" in answer.get_json()["remedy"]
+    assert asked(ana, "/summary")["total_transactions"] == 0
 
 
 def test_a_refused_transaction_leaves_nothing(login: Callable[[str], Person]) -> None:
@@ -171,6 +210,33 @@ def test_a_file_and_the_api_give_the_same_probabilities(
     answer = post(ana, "/detect_fraud", {"transactions": given})
     found = [each["fraud_probability"] for each in answer.get_json()["results"]]
     assert found == pytest.approx([float(row["fraud_probability"]) for row in rows], abs=1e-6)
+
+
+def test_a_guarded_identity_is_the_same_one_in_files_json_and_the_ledger(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    """Spreadsheets keep 007 as '007 or ="007"; exports of ours guard it so, too."""
+    ana = login("ana")
+    header, *lines = list(csv.reader(io.StringIO(SHOP.decode())))
+    at = header.index("device_id")
+    names = ["007", "'007", '="007"', "\u200b007"]
+    rows = [[*line[:at], name, *line[at + 1 :]] for line, name in zip(lines, names, strict=False)]
+    out = io.StringIO()
+    csv.writer(out).writerows([header, *rows])
+    sent(ana, services, out.getvalue().encode())
+    for name in names:
+        found = asked(ana, "/transactions", entity=f"device:{name}")["transactions"]
+        assert [row["device"] for row in found] == ["007"] * len(names)
+    mia, probabilities = login("mia"), []
+    for told in (names, ["007"] * len(names)):
+        velocity = services.ledger.velocity  # as if nothing had been asked before
+        velocity.forget("ecommerce")
+        subject = velocity.subject(services.detectors.get("ecommerce"))
+        assert subject is not None
+        velocity.is_built(subject)
+        rows = [{**row, "device_id": name} for row, name in zip(shop(len(names)), told, strict=True)]
+        probabilities.append([each["fraud_probability"] for each in detect(mia, rows)])
+    assert probabilities[0] == probabilities[1]
 
 
 def test_replaying_gives_what_was(

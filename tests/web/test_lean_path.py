@@ -164,7 +164,25 @@ def good(card: list[Row], shop: list[Row], payments: list[Row]) -> Iterator[Any]
     yield {
         "transaction": {**card[0], "country": "DE", "customer_id": "C 7", "currency": "JPY", "device_id": 9}
     }
-    yield {"transaction": {**card[0], "Class": [1], "x": {"y": [1, "z", {"w": None}]}}}
+    yield {"transaction": {**card[0], "x": {"y": [1, "z", {"w": None}]}}}
+    for label in (
+        0,
+        1,
+        1.0,
+        "0",
+        "1",
+        " 1 ",
+        True,
+        False,
+        "true",
+        "Fraud",
+        "legit",
+        None,
+        "",
+        "NULL",
+        "pending",
+    ):
+        yield {"transaction": {**card[0], "Class": label}}
     yield {"transaction": {**card[0], "merchant": 'Käse & Söhne \\ “a”\n\t"b"'}}
 
 
@@ -184,6 +202,9 @@ def bad(card: list[Row], shop: list[Row], payments: list[Row]) -> Iterator[Any]:
             yield {"transaction": {**card[0], name: value}}
             yield {"transactions": [card[1], {**card[0], name: value}]}
     yield {"transaction": {**card[0], "V1": 1e999}}
+    for label in (2, -1, 0.5, 1e300, "2", "maybe", "none", [1], {}, {"a": 1}):
+        yield {"transaction": {**card[0], "Class": label}}
+        yield {"transactions": [shop[0], {**shop[1], "class": label}], "detector": "ecommerce"}
     for name in ("user_id", "purchase_time", "purchase_value", "ip_address", "device_id"):
         for value in (None, True, "", "yesterday", [], 1e300, "1969-01-01T00:00:00"):
             yield {"transaction": {**shop[0], name: value}, "detector": "ecommerce"}

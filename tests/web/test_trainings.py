@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from screening.infra.audit_log import AuditLog
 from screening.settings import Settings
@@ -131,6 +133,82 @@ def test_the_roles_can_be_overruled_and_a_kind_that_was_left_follows_its_role(ad
     assert chosen["amount"]["reason"] == "chosen here"
     assert chosen["shop"]["role"] == "ignore"
     assert options["label_delay"] == 1.5 * 86_400
+
+
+PARTS = "day,clock,card_id,gone,back,is_fraud"
+
+
+def in_parts(rows: int = 200) -> bytes:
+    """Payments with time and amount in columns whose names say nothing."""
+    lines = [
+        f"2024-03-{1 + row % 28:02d},{row % 24:02d}:15:00,c{row % 50},"
+        + (f",{10 + row % 13}.50" if row % 5 == 0 else f"{10 + row % 13}.50,")
+        + f",{int(row % 9 == 0)}"
+        for row in range(rows)
+    ]
+    return "\n".join([PARTS.replace("day", "c1").replace("clock", "c2"), *lines, ""]).encode()
+
+
+def test_columns_are_put_together_by_hand_and_what_follows_is_shown_first(
+    admin: Admin, trainer: TrainingRunner
+) -> None:
+    made = admin.sent(in_parts())
+    names = [column["name"] for column in admin.row(made).options["columns"]]
+    place = {name: str(number) for number, name in enumerate(names)}
+    parts = {"part-amount-debit": place["gone"], "part-amount-credit": place["back"]}
+    answer = admin.start(made, **parts)
+    page = html.unescape(answer.get_data(as_text=True))
+    assert (answer.status_code, admin.row(made).state) == (200, CHOOSING)
+    assert "Look at what follows, then train." in page
+    assert "gone and back are read together as the amount. Positive is money that leaves" in page
+    assert "one column called gone & back" in page
+    assert "<dt><code>– | 10.50</code></dt><dd>-10.5</dd>" in page
+    again = {"part-amount-debit": place["back"], "part-amount-credit": place["gone"]}
+    assert "back and gone are read together" in admin.start(made, **again).get_data(as_text=True)
+    none = dict.fromkeys(parts, "none")
+    assert "No column is the amount" in html.unescape(admin.start(made, **none).get_data(as_text=True))
+    admin.start(made, **parts)
+    assert admin.start(made).status_code == 303
+    columns = {column["name"]: column for column in admin.row(made).options["columns"]}
+    assert columns["gone & back"]["made"] == {"debit": "gone", "credit": "back"}
+    assert columns["gone & back"]["chosen"]
+    assert {columns[name]["role"] for name in ("gone", "back")} == {"ignore"}
+    trainer.work_once()
+    assert admin.row(made).state == DONE
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"part-amount-debit": "gone"}, "debit make no value together"),
+        ({"part-amount-debit": "gone", "part-amount-credit": "gone"}, "one column can't be two parts"),
+        ({"part-time-year": "c1"}, "year make no value together"),
+        ({"part-amount-debit": "99"}, "isn't that of this file"),
+        ({"part-amount-debit": "-1"}, "isn't that of this file"),
+        ({"shape": "x"}, "put together in another way meanwhile"),
+        (
+            {"part-amount-debit": "gone", "part-amount-credit": "back", "role": "card_id"},
+            "card_id is the amount, and parts are chosen for it, too",
+        ),
+    ],
+)
+def test_parts_that_cant_be_meant_are_said_and_change_nothing(
+    admin: Admin, parts: dict[str, str], words: str
+) -> None:
+    made = admin.sent(in_parts())
+    before = admin.row(made).options
+    names = [column["name"] for column in before["columns"]]
+    sent = {
+        name: str(names.index(value)) if value in names else value
+        for name, value in parts.items()
+        if name != "role"
+    }
+    if "role" in parts:
+        sent[f"role-{names.index(parts['role'])}"] = "amount"
+    answer = admin.start(made, **sent)
+    assert answer.status_code == 400
+    assert words in html.unescape(answer.get_data(as_text=True))
+    assert admin.row(made).options == before
 
 
 def test_the_value_that_means_fraud_is_named_with_the_file(admin: Admin, settings: Settings) -> None:
@@ -363,3 +441,45 @@ def test_card_numbers_in_the_file_are_neither_shown_nor_kept_with_the_training(a
     page = admin.person.client.get(f"/trainings/{made}/columns").get_data(as_text=True)
     assert number not in page
     assert number not in json.dumps(admin.row(made).options)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "{",
+        "null",
+        "false",
+        "[]",
+        "{}",
+        '{"label": 1}',
+        '{"label": "is_fraud", "columns": [1]}',
+        '{"label": "is_fraud", "columns": [{"name": "x"}]}',
+        '{"label": "is_fraud", "label_delay": "x"}',
+        '{"label": "is_fraud", "tokens": [1]}',
+        '{"label": "\\ud800"}',
+    ],
+)
+def test_what_is_damaged_in_the_database_keeps_no_page_from_being_shown(admin: Admin, kept: str) -> None:
+    made, other = admin.sent(), admin.sent(name="others")
+    with admin.services.database.write() as session:
+        session.execute(
+            text("UPDATE trainings SET options = :kept WHERE id = :id"), {"kept": kept, "id": made}
+        )
+    client = admin.person.client
+    assert client.get("/detectors").status_code == 200
+    assert client.get(f"/trainings/{other}/columns").status_code == 200
+    answer = client.get(f"/trainings/{made}/columns")
+    assert answer.status_code == 409
+    assert "is damaged" in answer.get_data(as_text=True)
+    assert client.get(f"/trainings/{made}").status_code in (200, 303)
+    token = admin.person.token("/detectors")
+    assert client.post(f"/trainings/{made}/delete", data={"csrf_token": token}).status_code == 303
+    assert admin.services.trainings.state(made) is None
+
+
+def test_a_kind_of_file_that_is_damaged_is_told(admin: Admin) -> None:
+    made = admin.sent()
+    with admin.services.database.write() as session:
+        session.execute(text("UPDATE trainings SET kind = 'nonsense' WHERE id = :id"), {"id": made})
+    answer = admin.person.client.get(f"/trainings/{made}/columns")
+    assert (answer.status_code, "is damaged" in answer.get_data(as_text=True)) == (409, True)

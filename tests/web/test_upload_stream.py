@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request
 
 from screening.uploads.upload_folder import Folder
 from screening.web.http import upload_stream
-from screening.web.http.upload_stream import Body, first_bytes, store
+from screening.web.http.upload_stream import Body, Watch, first_bytes, store
 
 EDGE = b"b-o-u-n-d"
 
@@ -132,7 +132,9 @@ def test_what_is_stored_is_what_came_with_its_size_and_hash(
     body.fields()
     pieces = body.content()
     signs: list[int] = []
-    size, sha256 = store(first_bytes(pieces, 4096), pieces, folder, lambda: signs.append(1))
+    size, sha256 = store(
+        first_bytes(pieces, 4096), pieces, folder, Watch(lambda: signs.append(1), lambda: None)
+    )
     assert folder.input.read_bytes() == content
     assert (size, sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert len(signs) > 10

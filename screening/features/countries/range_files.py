@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from screening.errors import BadFile, CellProblem
 from screening.features.countries.addresses import GLOBAL_V6, AddressCountries, first_half
 from screening.features.countries.ranges import ADDRESSES, MOST_COUNTRIES, MOST_RANGES, Ranges
+from screening.transactions.encoding import NUMBER
 from screening.transactions.schema import normalise
 
 SHOWN = 20
@@ -198,8 +200,10 @@ def _bound(text: str, _last: bool) -> int | str:
     try:
         if plain.count(".") == 3:  # a dotted address
             return int(IPv4Address(plain))
-        number = float(plain)
+        number = float(plain) if NUMBER.fullmatch(plain) else math.nan
     except (AddressValueError, ValueError):
+        return "isn't an IPv4 address"
+    if math.isnan(number):
         return "isn't an IPv4 address"
     if not 0 <= number < ADDRESSES:
         return "is no IPv4 address: it isn't from 0 to 4294967295"

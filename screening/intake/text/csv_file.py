@@ -29,6 +29,7 @@ from screening.intake.text.problems import Tally
 from screening.intake.text.records import Block, Marks, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
+from screening.intake.text.total_watch import TotalWatch
 from screening.intake.text.typed_cells import readers_of
 from screening.intake.text.word_watch import WordWatch
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
@@ -90,6 +91,8 @@ def open_table(
             remedy="The first line must name the columns.",
         )
     first = head[start:stop]
+    if named and any(mark.encode() in first for mark in dialect.DELIMITERS):
+        dialect.check_named(first, named)
     table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
     layout = _layout(table, choose, lambda: _first_rows(head[stop:], table.delimiter))
     copied = copied or layout.delimiter != "," or bool(skipped + above)
@@ -170,6 +173,7 @@ class _Reader:
         self._label_used = self._layout.label is not None
         self._cards = CardWatch(self._layout)
         self._words = WordWatch(self._layout)
+        self._totals = TotalWatch(self._layout)
         self._notes = [] if forms is None else list(forms.notes)
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
@@ -182,9 +186,13 @@ class _Reader:
             header = _canonical_header(self._opened)
             self._offset = len(header)
             copy.write(header)
-        for block, marks, parsed in self._parsed():
-            if batch := self._batch(block, marks, parsed, copy):
+        waiting = None
+        for found in self._parsed():
+            if waiting and (batch := self._batch(*waiting, copy, final=False)):
                 yield batch
+            waiting = found
+        if waiting and (batch := self._batch(*waiting, copy, final=True)):
+            yield batch
         self._tally.finish(self._row - 1)
         self._cards.columns.check()
         self._check_doubtful()
@@ -265,7 +273,7 @@ class _Reader:
             )
 
     def _batch(
-        self, block: Block, marks: Marks, parsed: Parsed | None, copy: BinaryIO | None
+        self, block: Block, marks: Marks, parsed: Parsed | None, copy: BinaryIO | None, *, final: bool
     ) -> Batch | None:
         stops = marks.ends
         self._tally.check_block(block, stops, self._row, self._line)
@@ -279,6 +287,7 @@ class _Reader:
             if self._amount is not None:
                 self._look_at_amounts(block, stops, parsed.values)
         self._doubtful += parsed.doubtful
+        self._totals.look(block, stops, parsed, self._row, self._line, final=final)
         self._cards.look(block, stops, self._row, parsed.values, damaged=bool(parsed.bad.any()))
         self._words.look(block, stops, self._row)
         self._tally.add(parsed)

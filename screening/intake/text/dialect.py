@@ -14,9 +14,9 @@ from screening.intake.numbers import NUMBER
 from screening.intake.streams import SINGLE_BYTE
 from screening.intake.text.records import first_end
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 _BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_SEP = re.compile(rb'"?sep=(.)"?[ ,;\t]*\r?\n?', re.IGNORECASE)
+_SEP = re.compile(rb'"?sep=(.)"?[ ,;\t|]*\r?\n?', re.IGNORECASE)
 _SEEN = 64
 MOST_ABOVE = 60
 """Records that are looked at for where a table begins."""
@@ -86,7 +86,7 @@ def preamble(head: bytes) -> tuple[int, str | None]:
         raise BadFile(
             "The first line (sep=) names a delimiter that isn't read here.",
             where="line 1",
-            remedy="Use a comma, a semicolon or a tab.",
+            remedy="Use a comma, a semicolon, a tab or a bar (|).",
         )
     return found.end(), delimiter
 
@@ -105,14 +105,14 @@ def lines_above(head: bytes, delimiter: str | None) -> tuple[int, int]:
             break  # it may go on
         records.append((at, head[at:stop]))
         at = stop
-    while records and not records[-1][1].strip(b" ,;\t\r\n"):
+    while records and not records[-1][1].strip(b" ,;\t|\r\n"):
         records.pop()
     if len(records) < 3:
         return 0, 0
     try:
         mark = delimiter or delimiter_of(records[-1][1])
         rows = [cells(record.decode("utf-8", "replace").rstrip("\r\n"), mark) for _, record in records]
-    except (BadFile, csv.Error):
+    except csv.Error:
         return 0, 0
     width = len(rows[-1])
     first = len(rows) - 1
@@ -147,15 +147,27 @@ def delimiter_of(first: bytes) -> str:
     """The delimiter that stands most often in the header, outside quotes; a comma when none does."""
     codes = np.frombuffer(first, np.uint8)
     outside = codes[np.cumsum(codes == ord('"')) % 2 == 0]
-    counts = {mark: int(np.count_nonzero(outside == ord(mark))) for mark in (*DELIMITERS, "|")}
+    counts = {mark: int(np.count_nonzero(outside == ord(mark))) for mark in DELIMITERS}
     best = max(counts, key=lambda mark: counts[mark])
-    if best == "|":
-        raise BadFile(
-            "The columns are separated by |.",
-            where="line 1",
-            remedy="Save with commas, semicolons or tabs instead.",
-        )
     return best if counts[best] else ","
+
+
+def check_named(first: bytes, named: str) -> None:
+    """Hold the delimiter of a ``sep=`` line against the header below it.
+
+    Raises:
+        BadFile: the header has none of it, and another one.
+    """
+    other = delimiter_of(first)
+    if other != named and named.encode() not in first:
+        raise BadFile(
+            f"The first line says sep={named}, and the header below it is separated by {MARKS.get(other, other)}.",
+            where="line 1",
+            remedy="Remove the line, or name the delimiter that the file has.",
+        )
+
+
+MARKS = {"\t": "tabs"}
 
 
 def cells(record: str, delimiter: str) -> list[str]:

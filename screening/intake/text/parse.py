@@ -24,12 +24,32 @@ from screening.intake.text.dialect import cells
 from screening.intake.text.records import Block, Marks, stray_quote
 from screening.intake.text.typed_cells import CellReader
 from screening.transactions.composition import listed
+from screening.transactions.encoding import text_code
+from screening.transactions.guards import bare
+from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, normalise
 from screening.transactions.sources import Source, compose
 
 KEPT_PER_ROW = 3
 MOSTLY_BLANK = 0.5
-TOTALS = ("total", "sum", "grand total", "totals", "summe", "gesamt", "subtotal", "average", "mean", "count")
+TOTAL = "looks like a total, not a transaction"
+NONE_NEEDED = "has none of the columns that are needed"
+TOTALS = frozenset(
+    {
+        *("total", "sum", "grand total", "totals", "subtotal", "sub-total", "average", "mean", "count"),
+        *(
+            "summe",
+            "gesamt",
+            "gesamtsumme",
+            "zwischensumme",
+            "endsumme",
+            "somme",
+            "total général",
+            "sous-total",
+        ),
+        *("suma", "total general", "totale", "somma", "totaal", "soma", "合計", "总计", "合计", "小計"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +140,24 @@ def _numbers(table: Any, layout: Layout) -> Matrix | None:
         if column is None:
             return None
         values[:, index] = column
+    if _odd_rows(values, layout):
+        return None
     made = compose(layout.contract, layout.sources, values)
     return None if np.isnan(made[:, layout.composed]).any() else made
+
+
+def _odd_rows(values: Matrix, layout: Layout) -> bool:
+    """Whether a row may be none, of those whose every cell can be read: it has nothing, or the names of the columns.
+
+    Args:
+        values: float64 (rows, sources).
+        layout: where the columns are.
+    """
+    if all(source.optional for source in layout.sources) and np.isnan(values).all(axis=1).any():
+        return True
+    if {source.kind for source in layout.sources} != {CellKind.TEXT}:
+        return False
+    return bool(np.isin(values, [text_code(name) for name in layout.header]).all(axis=1).any())
 
 
 def exact(block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int, first_line: int) -> Parsed:
@@ -152,6 +188,7 @@ class _Exact:
         self._readers = layout.readers or (CellReader(),) * len(layout.sources)
         self._of_times = [at for at, reader in enumerate(self._readers) if reader.may_mix_zones]
         self._made = dict(layout.contract.composed)
+        self._all_texts = {source.kind for source in layout.sources} == {CellKind.TEXT}
         self._header = tuple(normalise(name) for name in layout.header)
         self._labels = np.full(rows, numbers.BLANK, np.int8)
         self._labels_fit = layout.label is not None
@@ -203,6 +240,10 @@ class _Exact:
             place = self._layout.label
             kind = None if place is None else numbers.label(row[place], self._layout.fraud)
             self.parsed.bad_frauds += kind is not None and kind > 0
+        elif self._all_texts and self._header_again(index, row):
+            pass
+        elif np.isnan(found).all():
+            self._bad_row(index, self._whole_row(row, len(self._names)) or NONE_NEEDED)
         elif unmade := [number for number in self._layout.composed if np.isnan(made[0, number])]:
             self._explain_parts(index, row, found, unmade)
         else:
@@ -216,6 +257,8 @@ class _Exact:
             self._labels[index] = numbers.BLANK if found is None else found
 
     def _explain(self, index: int, row: Sequence[str], wrong: list[int]) -> None:
+        if self._header_again(index, row):
+            return
         whole = self._whole_row(row, len(wrong))
         if whole:
             self._bad_row(index, whole)
@@ -258,18 +301,36 @@ class _Exact:
     def _whole_row(self, row: Sequence[str], wrong: int) -> str | None:
         if all(not cell.strip() for cell in row):
             return "is empty: all its cells are blank"
-        if tuple(normalise(cell) for cell in row) == self._header:
-            return "repeats the header"
-        if any(cell.strip().casefold().rstrip(":") in TOTALS for cell in row):
-            return "looks like a total, not a transaction"
-        if wrong == len(self._names) and all(not row[at].strip() for at in self._places):
-            return "has none of the columns that are needed"
+        if has_total(row):
+            return TOTAL
+        if wrong == len(self._names) and all(missing(row[at]) for at in self._places):
+            return NONE_NEEDED
         return None
+
+    def _header_again(self, index: int, row: Sequence[str]) -> bool:
+        """Note a row that is a header: that of the file, or another one, below which cells mean something else."""
+        again = tuple(normalise(cell) for cell in row)
+        if again == self._header:
+            self._bad_row(index, "repeats the header")
+            return True
+        filled = [name for name in again if name]
+        same = sum(name in self._header for name in filled)
+        if same < 2 or 2 * same < len(filled):
+            return False
+        self.broken_at(
+            index, "is another header: the rows below it have other columns, or the same in another order"
+        )
+        return True
 
     def _bad_row(self, index: int, problem: str) -> None:
         self.parsed.bad[index] = True
         self.parsed.problem_count += 1
         self.parsed.problems.append(CellProblem(problem, row=self._row + index, line=self._line))
+
+
+def has_total(row: Sequence[str]) -> bool:
+    """Whether a cell of a row says that it sums up others."""
+    return any(bare(cell).casefold().rstrip(": ") in TOTALS for cell in row)
 
 
 def prepared(block: Block, layout: Layout) -> tuple[Marks, Parsed | None]:

@@ -109,7 +109,7 @@ class Tally:
         count = f"{over}{min(self._count, self._limits.counted):,} {noun}"
         if self._broken:
             what = f"The rows of this file can't be read safely ({count})."
-            remedy = "Export the file again: each row needs as many cells as the header."
+            remedy = "Export the file again: one header, no empty lines, and in each row as many cells as the header."
         elif every:
             what = f"No row of this file can be scored ({count})."
             remedy = "Mend the columns named below and send the file again."

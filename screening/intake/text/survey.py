@@ -27,6 +27,7 @@ from screening.intake.text.records import Block, blocks
 from screening.intake.text.typed_cells import CellReader, Sign
 from screening.transactions import times
 from screening.transactions.composition import (
+    DIRECTIONS,
     OF_AMOUNTS,
     Composition,
     Part,
@@ -36,7 +37,7 @@ from screening.transactions.composition import (
 )
 from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, Role
-from screening.transactions.sources import Source
+from screening.transactions.sources import DIRECTION_KINDS, Source
 
 
 class Unsettled(Exception):
@@ -66,6 +67,10 @@ class _Seen:
     digits: dict[int, str] = field(default_factory=dict)
     """Of times of day that are digits alone: one of each length."""
     shortened: str | None = None
+    ways: set[float] = field(default_factory=set)
+    """Of words for debit or credit: which ways they say."""
+    blanks: bool = False
+    """Whether there are cells without a word."""
 
     def add(self, text: str, count: int) -> None:
         kind = self.source.kind
@@ -79,6 +84,10 @@ class _Seen:
             self.times.add_clock(text)
             if text.strip().isdecimal():
                 self.digits.setdefault(len(text.strip()), text.strip())
+        elif kind in DIRECTION_KINDS:
+            way = direction_of(text)
+            self.blanks |= way is None
+            self.ways |= set() if way is None else {way}
         elif self.shortened is None and kind is CellKind.TEXT and times.SHORTENED.fullmatch(text.strip()):
             self.shortened = text.strip()
 
@@ -152,9 +161,10 @@ def _look(block: Block, columns: list[_Seen], layout: Layout) -> None:
         for text, count in Counter(cells_of).items():
             column.add(text, count)
     for place, column in enumerate(columns):
-        if column.source.part is Part.DIRECTION:  # it comes after its amount
+        part = column.source.part
+        if part is not None and part in DIRECTIONS:  # it comes after its amount
             for (text, word), count in Counter(zip(found[place - 1], found[place], strict=True)).items():
-                columns[place - 1].sign(text, direction_of(word), count)
+                columns[place - 1].sign(text, direction_of(word, part), count)
 
 
 def _by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]] | None:
@@ -259,8 +269,19 @@ def _composed(name: str, made: Composition, seen: list[_Seen], answers: Answers)
             remedy="Leave the sign as it is, or choose one column for the amount.",
         )
     first, second = made.columns
+    blank = DIRECTIONS.get(made.kinds[1])
+    words = next((one for one in seen if one.source.part in DIRECTIONS and one.name == second.strip()), None)
+    if blank is not None and words is not None and words.blanks and words.ways == {blank}:
+        way = "leaves" if blank > 0 else "comes in"
+        raise BadFile(
+            f"The words in {second} say that money {way}, and a blank was said to mean the same: then all of it {way}.",
+            where=f"column {second}",
+            remedy="Say anew what a blank means, or take the amount alone.",
+        )
     dropped = {one.name for one in seen if one.source.part in made.kinds and one.meaning is Sign.DROPPED}
     minus = f" The minus in {listed(sorted(dropped))} says the same, and was passed over." if dropped else ""
     if Part.DEBIT in made.kinds:
         return f"{name} was made of {first} (positive: money that leaves) and {second} (negative).{minus}"
-    return f"{name} was made of {first}, positive where {second} says debit, negative where it says credit.{minus}"
+    debit, credit = ("debit or nothing", "credit") if blank == 1 else ("debit", "credit")
+    credit = "credit or nothing" if blank == -1 else credit
+    return f"{name} was made of {first}, positive where {second} says {debit}, negative where it says {credit}.{minus}"

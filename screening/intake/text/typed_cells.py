@@ -17,7 +17,7 @@ from screening.transactions import encoding, times
 from screening.transactions.composition import PartKind, direction_of
 from screening.transactions.missing import SHEET_ERROR, WORDS, missing
 from screening.transactions.schema import CellKind
-from screening.transactions.sources import ReadKind, Source
+from screening.transactions.sources import DIRECTION_KINDS, ReadKind, Source
 from screening.transactions.times import TimeForm
 
 Floats = NDArray[np.float64]
@@ -92,8 +92,8 @@ class CellReader:
 
     def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
         """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
-        if self.kind is PartKind.DIRECTION:  # where a minus is a word, too
-            return direction_of(text)
+        if self.kind in DIRECTION_KINDS:  # where a minus is a word, too
+            return direction_of(text, DIRECTION_KINDS[self.kind])
         if missing(text):
             return math.nan if self.optional else None
         if self.kind is CellKind.NUMBER:
@@ -141,9 +141,8 @@ class CellReader:
 
     def explain(self, text: str) -> str:  # noqa: PLR0911 -- one for each fault
         """What is wrong with a cell that :meth:`read` refuses, in words."""
-        if self.kind is PartKind.DIRECTION:
-            blank = "is blank: it doesn't say which way the money went; write a word in every row"
-            return "is no word for debit or credit that is known here" if text.strip() else blank
+        if self.kind in DIRECTION_KINDS:
+            return "is no word for debit or credit that is known here" if text.strip() else NO_WORD
         if self.kind is CellKind.NUMBER and self.sign is Sign.REFUSED and self._kept(text):
             return "is negative, and another column says which way the money went: it can mean two things"
         if self.kind is CellKind.NUMBER or missing(text):
@@ -163,6 +162,9 @@ class CellReader:
         return numbers.number(text, self.numbers or numbers.PLAIN) is not None
 
 
+NO_WORD = (
+    "is blank: it doesn't say which way the money went; write a word in every row, or say what a blank means"
+)
 _NOTHING: dict[ReadKind, str] = {
     CellKind.TIME: "is not a date and time that is read here",
     CellKind.ADDRESS: "is not an IP address",

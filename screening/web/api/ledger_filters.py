@@ -10,15 +10,20 @@ from typing import Any
 from flask import request
 
 from screening.errors import CellProblem, ScreeningError
+from screening.intake import numbers
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Basis, Filter, Interval
 from screening.ledger.tables import API, FILE
+from screening.transactions.encoding import plain_text
 from screening.web.http.operations import Kind, Parameter, present
 from screening.web.http.sessions import may, user
 
 MOST_CHARACTERS = 200
-DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-"""As JSON writes a number, or nearly so; ``float`` takes underscores and the digits of all scripts."""
+WRITTEN = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?[0-5]\d)?)?)?", re.ASCII
+)
+"""The times that mean the same here and in a file. Python takes others: weeks, any sign before the hour, and
+``07.30`` for a fraction of a second."""
 
 
 class BadQuery(ScreeningError):
@@ -96,15 +101,17 @@ def moment(raw: str) -> datetime:
         ValueError: it isn't written as ISO 8601 says.
     """
     try:
-        found = datetime.fromisoformat(raw)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        if WRITTEN.fullmatch(raw):
+            found = datetime.fromisoformat(raw)
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):  # in UTC it may be before the year 1
-        raise ValueError("a time as 2026-01-31 or 2026-01-31T23:59:00Z") from None
+        pass
+    raise ValueError("a time as 2026-01-31 or 2026-01-31T23:59:00Z, with + as %2B")
 
 
 def _share(raw: str) -> float:
-    found = float(raw) if DECIMAL.fullmatch(raw) else -1.0
-    if not 0 <= found <= 1:
+    found = numbers.plain(raw)
+    if found is None or not 0 <= found <= 1:
         raise ValueError("a number from 0 to 1")
     return found
 
@@ -113,7 +120,7 @@ def _entity(raw: str) -> tuple[str, str]:
     kind, colon, name = raw.partition(":")
     if kind not in ENTITIES or not colon or not name:
         raise ValueError(f"KIND:VALUE, where KIND is one of {', '.join(ENTITIES)}")
-    return kind, name
+    return kind, plain_text(name) or name  # as the ledger has it
 
 
 TEXT = Kind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})

@@ -109,7 +109,8 @@ PARTS = click.option(
     callback=_parts,
     metavar="ROLE:PART=COLUMN",
     help="A part of the amount (debit and credit; amount and direction) or of the time (date, or year, month and day; "
-    "time, or hour, minute and second), as in amount:debit=Soll. Given once for each part.",
+    "time, or hour, minute and second), as in amount:debit=Soll. Given once for each part. direction-blank-in and "
+    "direction-blank-out are a direction whose blanks mean that money comes in, or leaves.",
 )
 
 

@@ -28,12 +28,12 @@ from screening.training.column_choices import (
     guessed,
     labelled_as,
     overruled,
-    put_together,
     with_counts,
 )
+from screening.training.composed_choices import put_together
 from screening.training.trainer_process import WORKSHOP, Killed, Workshop
 from screening.training.training_job import begin_trial, check, detectors_of, put_into_place
-from screening.training.trainings import TrainingFolder
+from screening.training.trainings import LONGEST_DELAY, TrainingFolder
 from screening.transactions.composition import Composition
 from screening.transactions.schema import Role
 from screening.web.cli.commands import PARTS, TOKENIZE, only_these, operator, options_of, plainly, tokens
@@ -45,7 +45,7 @@ TICK_SECONDS = 0.2
 LINE_SECONDS = 5.0
 STEPS = 1000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.ASCII)
 FIGURES = (
     ("Average precision (AP)", "average_precision"),
     ("AUC", "auc"),
@@ -59,7 +59,10 @@ def _delay(_context: click.Context, _option: click.Parameter, text: str) -> floa
     found = DELAY.fullmatch(text.strip().lower())
     if found is None:
         raise click.BadParameter("write it as 7d, 12h, 30m, 90s or 2w")
-    return float(found[1]) * UNITS[found[2]]
+    seconds = float(found[1]) * UNITS[found[2]]
+    if seconds > LONGEST_DELAY * UNITS["d"]:
+        raise click.BadParameter(f"at most {LONGEST_DELAY:,} days")
+    return seconds
 
 
 def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Role]:

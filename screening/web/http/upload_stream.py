@@ -10,6 +10,7 @@ import hashlib
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath, PureWindowsPath
@@ -20,6 +21,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from screening.cards.masking import without_card_numbers
+from screening.errors import StorageFull
 from screening.infra.audit_log import mask_keys
 from screening.infra.disk_space import require_room
 from screening.intake.kinds import with_ending
@@ -27,6 +29,10 @@ from screening.uploads.upload_folder import Folder
 from screening.web.http.admission import TICKET, Ticket
 
 READ_BYTES = 1 << 18
+QUOTA_BYTES = 16 << 20
+"""So often, in bytes, it is asked whether the sender may keep more."""
+YIELD_SECONDS, YIELD_POLL = 10.0, 0.05
+"""So long an upload waits for others to give up where the disk has no room for all."""
 MOST_FIELD_BYTES = 16_384
 MOST_HELD_BYTES = READ_BYTES + 65_536
 """What the decoder may hold of a body: a piece, and before it what has no end yet, as a part's head or a preamble."""
@@ -189,29 +195,72 @@ def first_bytes(content: Iterable[bytes], count: int) -> bytes:
     return bytes(head)
 
 
-def store(
-    head: bytes, content: Iterable[bytes], folder: Folder, alive: Callable[[], None]
-) -> tuple[int, str]:
-    """Write the file as it arrives; returns its size in bytes and its SHA-256.
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is called while a file arrives."""
 
-    ``alive`` is called every few seconds while it arrives.
+    alive: Callable[[], None]
+    """Every few seconds."""
+    room: Callable[[], None]
+    """Each time that some megabytes have come, and at the end: raises where its sender may keep no more."""
+
+
+def store(head: bytes, content: Iterable[bytes], folder: Folder, watch: Watch) -> tuple[int, str]:
+    """Write the file as it arrives; returns its size in bytes and its SHA-256.
 
     Raises:
         StorageFull: so little would be left on the disk that the app couldn't work.
+        AccountFull: the sender's files take as much as they may.
     """
     digest = hashlib.sha256()
-    size = 0
+    size = asked = 0
     due = time.monotonic() + ALIVE_SECONDS
     with folder.input.open("wb", buffering=0) as out:
         for piece in chain((head,), content):
-            require_room(folder.path, len(piece))
+            _wait_for_room(folder, len(piece))
             out.write(piece)
             digest.update(piece)
             size += len(piece)
+            if size - asked >= QUOTA_BYTES:
+                watch.room()
+                asked = size
             if time.monotonic() >= due:
-                alive()
+                watch.alive()
                 due = time.monotonic() + ALIVE_SECONDS
+    watch.room()
     return size, digest.hexdigest()
+
+
+def _wait_for_room(folder: Folder, size: int) -> None:
+    """See to it that so many bytes can be written.
+
+    Of several uploads for which the disk has no room together, one after the other gives up: the rest gets what it had.
+
+    Raises:
+        StorageFull: this one must.
+    """
+    ends = time.monotonic() + YIELD_SECONDS
+    while True:
+        try:
+            require_room(folder.path, size)
+        except StorageFull:
+            if time.monotonic() >= ends or not _gives_way(folder):
+                raise
+            time.sleep(YIELD_POLL)
+        else:
+            return
+
+
+def _gives_way(folder: Folder) -> bool:
+    """Whether another upload that arrives now must give up before this one: that with the greatest id goes first."""
+    for other in folder.path.parent.iterdir():
+        arriving = other / folder.arriving.name
+        if other.name <= folder.path.name or (other / folder.whole.name).exists():
+            continue
+        with suppress(OSError):
+            if time.time() - arriving.stat().st_mtime < YIELD_SECONDS:
+                return True
+    return False
 
 
 def plain_name(name: str) -> str:

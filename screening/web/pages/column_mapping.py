@@ -199,7 +199,7 @@ def _choice(place: int, column: Column, given: Given, match: Match, error: str |
         of = {} if match.made is None else dict(match.made.parts)
         common = {
             "readings": readings(column, given.header, given.rows, theirs),
-            "parts": tuple((part.value, words, of.get(part, "")) for part, words in parts_of(column)),
+            "parts": tuple((part.value, words, of.get(part, "")) for part, words in parts_of(column.role)),
         }
     return Choice(
         place=place,

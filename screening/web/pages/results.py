@@ -15,7 +15,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from screening.detectors.detector import Detector
 from screening.detectors.states import trial_note
 from screening.errors import Conflict, NotFound, ScreeningError
-from screening.intake import header_of, read_records
+from screening.intake import header_of, numbers, read_records
 from screening.scoring import metrics
 from screening.uploads import deletion, exports
 from screening.uploads.preflight import Report
@@ -349,16 +349,13 @@ def _filter() -> Filter:
 
 
 def _number(name: str) -> float | None:
-    raw = request.args.get(name, "").strip().replace(",", ".")
-    if not raw:
-        return None
-    try:
-        value = float(raw)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
+    raw = request.args.get(name, "").strip()
+    value = numbers.typed(raw) if raw else None
+    if raw and value is None:
         raise ScreeningError(
-            f"“{raw[:40]}” is not a number.", where=name.replace("_", " "), remedy="Write it as 12.5."
+            f"“{raw[:40]}” is not one number for certain.",
+            where=name.replace("_", " "),
+            remedy="Write it as 1234.5, without a mark for thousands.",
         )
     return value
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.errors import CardNumbersFound, Conflict, ScreeningError
-from screening.intake import Answers
+from screening.intake import Answers, numbers
+from screening.intake.preview import preview
 from screening.training.column_choices import (
     Choice,
     check_columns,
@@ -22,23 +26,30 @@ from screening.training.column_choices import (
     labelled_as,
     with_counts,
 )
-from screening.training.trainings import Training, TrainingFolder
-from screening.transactions.schema import CellKind, Role
+from screening.training.composed_choices import ROLES, made_of, put_together, taken_apart
+from screening.training.trainings import LONGEST_DELAY, Training, TrainingFolder
+from screening.transactions.composition import BadParts, Composition
+from screening.transactions.schema import CellKind, Column, Role
 from screening.transactions.times import Since
 from screening.uploads.card_tokens import replace_in, replaced_in, tokens_of
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
 from screening.web.services import services
+from screening.web.views.column_readings import ColumnReading, parts_of, readings
 
 blueprint = Blueprint("choosing", __name__)
 
 DAY = 86_400
 USUAL_DELAY = 7
-LONGEST_DELAY = 3650
-"""Days."""
 AS_TOLD = "auto"
 OPEN = ("dates", "decimal", "time_unit")
 """What a file may leave open and the form asks for; the sign of the amounts is learned as it stands."""
+
+
+NO_PART = "none"
+"""What the form sends for a part that no column is."""
+MOST_READ = 500
+"""Rows of which some show what a value in several columns would be."""
 
 
 class BadForm(ScreeningError):
@@ -90,6 +101,10 @@ class Chosen:
         Raises:
             BadForm: it isn't the form of these columns.
         """
+        if form.get("shape") != before.shape:
+            raise BadForm(
+                "The columns were put together in another way meanwhile.", remedy="Open the page once more."
+            )
         return cls(
             name=form.get("name", "").strip(),
             choices=tuple(_choice(one, place, form) for place, one in enumerate(before.choices)),
@@ -102,6 +117,12 @@ class Chosen:
             quick="quick" in form,
             remember="remember" in form,
         )
+
+    @property
+    def shape(self) -> str:
+        """Which columns there are, and which are put together: the form of others can't be meant for these."""
+        names = [(one.column.name, one.column.made and str(one.column.role)) for one in self.choices]
+        return sha256(json.dumps(names).encode()).hexdigest()[:16]
 
     def options(self) -> dict[str, Any]:
         """What is kept with the training.
@@ -150,9 +171,20 @@ def columns(training_id: str) -> str:
 @blueprint.post("/trainings/<training_id>/columns")
 @require("train")
 def start(training_id: str) -> Any:
-    """Start the training with the chosen columns."""
+    """Start the training with the chosen columns. Where they are put together in another way than before, what follows
+    from that is shown first.
+    """
     training = guess(_mendable(training_id))
-    chosen = Chosen.sent(Chosen.of(training), request.form)
+    before = Chosen.of(training)
+    single = Chosen.sent(before, request.form)
+    try:
+        chosen = replace(single, choices=tuple(_composed(list(single.choices), before, request.form)))
+    except BadForm as problem:
+        return _page(training, single, problem.as_dict(), sent=request.form), problem.status
+    if chosen.shape != before.shape:
+        kept = {**training.options, "columns": [one.as_dict() for one in chosen.choices]}
+        services().trainings.describe(training.id, kept)
+        return _page(training, chosen, changed=True)
     try:
         services().trainings.order(training.id, chosen.name, chosen.options())
     except ScreeningError as problem:
@@ -175,6 +207,10 @@ def guess(training: Training) -> Training:
     """
     if "columns" in training.options:
         return training
+    if "label" not in training.options:
+        raise Conflict(
+            "What was kept of this training is damaged.", remedy="Delete it, and send the file once more."
+        )
     folder = TrainingFolder(services().settings.instance, training.id)
     tokens = tokens_of(services().settings.instance)
     try:
@@ -236,6 +272,59 @@ def _mendable(training_id: str) -> Training:
     return training
 
 
+def _composed(choices: list[Choice], before: Chosen, form: Mapping[str, str]) -> list[Choice]:
+    """The choices with what the form says is made of several columns.
+
+    Raises:
+        BadForm: the parts make no value together; another column has the role as well; it isn't the form of these
+            columns.
+    """
+    given = {
+        one.column.role: one.column.name
+        for one, old in zip(choices, before.choices, strict=True)
+        if one.column.made is None and one.column.role is not old.column.role
+    }
+    for role in ROLES:
+        parts = {}
+        for part, _ in parts_of(role):
+            place = form.get(f"part-{role}-{part}", NO_PART)
+            if place == NO_PART:
+                continue
+            if not (place.isascii() and place.isdigit() and int(place) < len(before.choices)):
+                raise BadForm("The form isn't that of this file.", remedy="Open the page once more.")
+            parts[part.value] = before.choices[int(place)].column.name
+        known = made_of(before.choices, role)
+        if parts == ({} if known is None else known.as_dict):
+            continue
+        if not parts:
+            choices = taken_apart(choices, role)
+            continue
+        made = _made(role, parts)
+        rival = given.get(role)
+        if rival is not None and rival not in parts.values():
+            raise BadForm(
+                f"{rival} is the {role}, and parts are chosen for it, too.",
+                where=f"column {rival}",
+                remedy="Choose either the column or the parts.",
+            )
+        choices = put_together(choices, {role: made})
+    return choices
+
+
+def _made(role: Role, parts: Mapping[str, str]) -> Composition:
+    try:
+        if len(set(parts.values())) < len(parts):
+            raise BadParts("one column can't be two parts")  # noqa: TRY301
+        made = Composition.of(parts)
+        if made.is_amount is not (role is Role.AMOUNT):
+            raise BadParts(f"{', '.join(parts)} make no {role}")  # noqa: TRY301
+    except BadParts as problem:
+        raise BadForm(
+            f"The {role}: {problem}.", where="parts", remedy="Choose all parts of one way, or none of them."
+        ) from None
+    return made
+
+
 def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
     """One column as the form has it; a kind of cells that was left as it was follows the role."""
     try:
@@ -252,11 +341,8 @@ def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
 
 
 def _seconds(days: str) -> float:
-    try:
-        found = float(days.replace(",", "."))
-    except ValueError:
-        found = -1.0
-    if not 0 <= found <= LONGEST_DELAY:
+    found = numbers.typed(days)
+    if found is None or not 0 <= found <= LONGEST_DELAY:
         raise BadForm(
             f"“{days[:20]}” is no number of days.",
             where="label_delay",
@@ -265,12 +351,57 @@ def _seconds(days: str) -> float:
     return found * DAY
 
 
-def _page(training: Training, chosen: Chosen, error: dict[str, Any] | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A value that several columns may make: its parts, each with its words and the column that is chosen, and what
+    some rows would be.
+    """
+
+    role: Role
+    parts: tuple[tuple[str, str, str], ...]
+    readings: tuple[ColumnReading, ...]
+
+
+def _wholes(training: Training, chosen: Chosen, sent: Mapping[str, str]) -> list[_Whole]:
+    names = [one.column.name for one in chosen.choices if one.column.made is None]
+    folder = TrainingFolder(services().settings.instance, training.id)
+    header, rows = preview(folder.input, folder.kind(training.kind), MOST_READ, scratch=folder.path)
+    found = []
+    for role in ROLES:
+        made = made_of(chosen.choices, role)
+        single = next((one.column.name for one in chosen.choices if one.column.role is role), None)
+        of = {} if made is None else made.as_dict
+        parts = [
+            (
+                part.value,
+                words,
+                sent.get(f"part-{role}-{part}")
+                or (str(names.index(of[part])) if of.get(part) in names else NO_PART),
+            )
+            for part, words in parts_of(role)
+        ]
+        kind = CellKind.TIME if role is Role.TIME else CellKind.NUMBER
+        found.append(
+            _Whole(role, tuple(parts), readings(Column(role, role, kind), header, rows, made or single))
+        )
+    return found
+
+
+def _page(
+    training: Training,
+    chosen: Chosen,
+    error: dict[str, Any] | None = None,
+    *,
+    changed: bool = False,
+    sent: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     return render_template(
         "training_columns.html",
         training=training,
         form=chosen,
         error=error,
+        changed=changed,
+        wholes=_wholes(training, chosen, sent),
         roles=Role,
         kinds=CellKind,
         consequences=consequences(chosen.choices),

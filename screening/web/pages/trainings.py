@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
 
 from screening.errors import BadArtefact, BadFile, ScreeningError
+from screening.infra.disk_space import require_room
 from screening.infra.job_queue import new_id
 from screening.intake import identify
 from screening.training.column_choices import check_name
@@ -19,7 +20,7 @@ from screening.training.trainings import CHOOSING, RUNNING, TrainingFolder
 from screening.web.http import errors, guard, request_audit
 from screening.web.http.admission import TooBusy
 from screening.web.http.sessions import require, user
-from screening.web.http.upload_stream import Body, first_bytes, plain_name, store
+from screening.web.http.upload_stream import Body, Watch, first_bytes, plain_name, store
 from screening.web.pages.training_columns import guess
 from screening.web.services import services
 from screening.web.views.detector_access import doubt_of
@@ -94,10 +95,14 @@ def _keep(
     content = body.content()
     head = first_bytes(content, HEAD_BYTES)
     kind = identify(filename, head)
+    require_room(services().settings.instance, request.content_length or 0)
+    services().quota.require(user().username, request.content_length or 0)
     folder.create()
     kept = services().trainings
     kept.begin(training_id, owner=user().username, filename=filename, kind=kind, name=given["name"])
-    size, sha256 = store(head, content, folder, lambda: kept.touch(training_id))
+    owner = user().username
+    alive = Watch(lambda: kept.touch(training_id), lambda: services().quota.require(owner))
+    size, sha256 = store(head, content, folder, alive)
     body.finish()
     fraud_values = [value.strip() for value in given["fraud_value"].split(";") if value.strip()]
     kept.received(training_id, size, sha256, {"label": given["label"], "fraud_values": fraud_values})

@@ -30,7 +30,7 @@ from screening.web.http.admission import AllBusy, TooBusy
 from screening.web.http.operations import FORM, Answer, Body, Header, Operation, answered, describes
 from screening.web.http.sessions import may, require, user
 from screening.web.http.upload_stream import Body as FormBody
-from screening.web.http.upload_stream import Form, first_bytes, plain_name, store
+from screening.web.http.upload_stream import Form, Watch, first_bytes, plain_name, store
 from screening.web.services import services
 from screening.web.views.detector_access import ask_for, usable
 from screening.web.views.file_forms import LOCATION, Flag, Screened, Sent, Wishes
@@ -131,12 +131,15 @@ def _receive(body: FormBody) -> tuple[str, Wishes]:
     wishes = _wishes(form)
     wish = _wish(wishes, filename, identify(filename, head))
     require_room(services().settings.instance, request.content_length or 0)
+    owner = user().username
+    services().quota.require(owner, request.content_length or 0)
     screening_id = new_id()
     folder = Folder(services().settings.instance, screening_id)
     folder.create()
     services().history.begin(screening_id, wish)
     try:
-        size, sha256 = store(head, content, folder, lambda: services().history.touch(screening_id))
+        alive = Watch(lambda: services().history.touch(screening_id), lambda: services().quota.require(owner))
+        size, sha256 = store(head, content, folder, alive)
         body.finish()
         _accept(screening_id, folder, size, sha256)
     except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
@@ -226,7 +229,7 @@ def wait_for(screening_id: str, seconds: float) -> str | None:
 
 
 def _patience() -> float:
-    wanted = re.search(r"(?:^|[,;\s])wait=(\d{1,3})\b", request.headers.get("Prefer", ""))
+    wanted = re.search(r"(?:^|[,;\s])wait=([0-9]{1,3})\b", request.headers.get("Prefer", ""))
     return min(float(wanted[1]), WAIT_SECONDS) if wanted else WAIT_SECONDS
 
 

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from screening.cards.masking import masked
 from screening.columns.composed import Columns
-from screening.transactions.composition import AMOUNTS, OF_AMOUNTS, OF_TIMES, Composition, Part, part_word
+from screening.transactions.composition import (
+    AMOUNTS,
+    DIRECTIONS,
+    OF_AMOUNTS,
+    OF_TIMES,
+    Composition,
+    Part,
+    part_word,
+)
 from screening.transactions.schema import CellKind, Column, Role
 from screening.transactions.times import EPOCH
 
@@ -39,9 +47,9 @@ def can_be_made(column: Column) -> bool:
     return column.role is Role.AMOUNT or (column.role is Role.TIME and column.kind is CellKind.TIME)
 
 
-def parts_of(column: Column) -> tuple[tuple[Part, str], ...]:
-    """The parts that a column can be made of, each with its words."""
-    of = OF_AMOUNTS if column.role is Role.AMOUNT else OF_TIMES
+def parts_of(role: Role) -> tuple[tuple[Part, str], ...]:
+    """The parts that an amount or a time can be made of, each with its words."""
+    of = OF_AMOUNTS if role is Role.AMOUNT else OF_TIMES
     return tuple((part, part_word(part)) for part in of)
 
 
@@ -67,6 +75,7 @@ def readings(
     if isinstance(chosen, Composition) and fits and set(chosen.columns) <= set(file.names):
         made.insert(0, chosen)
     made += [_turned(one) for one in made if one.kinds == AMOUNTS[0]]
+    made = [way for one in made for way in (*_with_blanks(one, file), one)]
     found = {sent(one): _made(one, file) for one in made}
     single = chosen if isinstance(chosen, str) else _main(made[0]) if made else None
     if single in file.names and found:
@@ -79,12 +88,32 @@ def words_of(made: Composition) -> str:
     names = [name.strip() for name in made.columns]
     if made.kinds == AMOUNTS[0]:
         return f"{names[0]} − {names[1]}"
-    return f"{names[0]}, signed by {names[1]}" if made.is_amount else " + ".join(names)
+    if not made.is_amount:
+        return " + ".join(names)
+    blank = {Part.DIRECTION_IN: " (blank: comes in)", Part.DIRECTION_OUT: " (blank: leaves)"}
+    return f"{names[0]}, signed by {names[1]}{blank.get(made.kinds[1], '')}"
 
 
 def _main(made: Composition) -> str | None:
     """The part that says the most by itself."""
     return next((name for part, name in made.parts if part in (Part.AMOUNT, Part.DATE)), None)
+
+
+def _with_blanks(made: Composition, file: Columns) -> list[Composition]:
+    """The ways to read blanks among words for debit or credit: as the way that no word says; as either, if words say
+    both.
+    """
+    if made.kinds[-1] is not Part.DIRECTION:
+        return []
+    amount, word = made.columns
+    ways = file.ways(word)
+    if None not in ways:
+        return []
+    return [
+        Composition(((Part.AMOUNT, amount), (part, word)))
+        for part, blank in DIRECTIONS.items()
+        if blank is not None and ways - {None} != {blank}
+    ]
 
 
 def _turned(made: Composition) -> Composition:

@@ -13,7 +13,8 @@ from model.data.order import Order
 from screening.columns.arrangement import arrange
 from screening.errors import BadFile
 from screening.intake import Kind
-from screening.training.column_choices import Choice, consequences, guessed, overruled, put_together
+from screening.training.column_choices import Choice, consequences, guessed, overruled
+from screening.training.composed_choices import made_of, put_together, taken_apart
 from screening.transactions.composition import Composition
 from screening.transactions.schema import ColumnContract, Role
 
@@ -60,9 +61,9 @@ def test_parts_are_learned_from_as_one(tmp_path: Path, names: str, formats: tupl
     assert all(
         choice.column.role is Role.IGNORE for choice in choices if choice.column.name in names.split(",")
     )
-    assert not any(
-        "Debit" in words or names.split(",", maxsplit=1)[0] in words for words in consequences(choices)
-    )
+    said = [words for words in consequences(choices) if "are read together as the" not in words]
+    assert not any("Debit" in words or names.split(",", maxsplit=1)[0] in words for words in said)
+    assert any(words.startswith("Debit and Credit are read together") for words in consequences(choices))
     found = table(file, choices)
     time, amount = (found.contract.columns.index(made[role].name) for role in (Role.TIME, Role.AMOUNT))
     assert found.values[0, time] == (START - datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001
@@ -94,3 +95,25 @@ def test_what_is_said_to_be_made_of_columns_is(tmp_path: Path) -> None:
     assert table(file, choices).values[0, 0] is not None
     with pytest.raises(BadFile, match="no column"):
         put_together(choices, {"time": Composition.of({"date": "nowhere", "time": "b"})})
+
+
+def test_what_is_put_together_anew_frees_the_parts_of_before(tmp_path: Path) -> None:
+    file = labelled(tmp_path, "Date,Time", "%Y-%m-%d", "%H:%M:%S")
+    before = guessed(file, Kind.CSV, "fraud")
+    turned = Composition.of({"debit": "Credit", "credit": "Debit"})
+    after = put_together(before, {"amount": turned})
+    assert made_of(after, Role.AMOUNT) == turned
+    assert made_of(after, Role.TIME) == made_of(before, Role.TIME)
+    assert len(after) == len(before)
+    assert table(file, after).values[1, -1] == -table(file, before).values[1, -1]
+
+
+def test_what_is_taken_apart_is_ignored_until_it_is_said_to_be_something(tmp_path: Path) -> None:
+    file = labelled(tmp_path, "Date,Time", "%Y-%m-%d", "%H:%M:%S")
+    apart = taken_apart(guessed(file, Kind.CSV, "fraud"), Role.AMOUNT)
+    assert made_of(apart, Role.AMOUNT) is None
+    assert "No column is the amount: amounts caught and missed can't be told." in consequences(apart)
+    (left,) = [words for words in consequences(apart) if words.startswith("Not learned from")]
+    assert "Debit (is no part any more: say what it is)" in left
+    again = put_together(apart, {"amount": Composition.of({"debit": "Debit", "credit": "Credit"})})
+    assert [choice.column.name for choice in again].count("Debit & Credit") == 1

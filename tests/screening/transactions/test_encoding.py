@@ -21,6 +21,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
         ("596", "596.0", " 596 ", "596.00"),
         ("ABC Bank", "abc bank", "  Abc Bank"),
         ("Café", "Cafe\u0301", "CAFÉ"),
+        ("007", "'007", '="007"', "\ufeff007", "\u200e'007\u200b", "\u00a0007 "),
     ],
 )
 def test_texts_that_mean_the_same_have_one_code(same: tuple[str, ...]) -> None:

@@ -70,7 +70,33 @@ def test_the_ledger_keeps_the_parts_that_are_needed_to_score_it_again() -> None:
     nobody = Scored(
         np.zeros(1, np.float32), np.zeros(1, bool), Inputs(np.empty((0, 3), np.float32)), [[]], [[]]
     )
-    kept = columns_of([{**PARTS, "note": "not needed"}], rows, nobody, CONTRACT)
+    kept = columns_of([{**PARTS, "note": "not needed"}], rows, None, nobody, CONTRACT)
     assert kept.values == [PARTS]  # noqa: PD011 -- no data frame
     assert kept.columns["amount"] == [-1250]
     assert values(from_mappings(kept.values, CONTRACT)) == values(rows)
+
+
+@pytest.mark.parametrize(
+    ("part", "word", "amount"),
+    [
+        ("direction-blank-in", "D", 12.5),
+        ("direction-blank-in", "", -12.5),
+        ("direction-blank-in", None, -12.5),
+        ("direction-blank-in", "NULL", -12.5),
+        ("direction-blank-out", "Haben", -12.5),
+        ("direction-blank-out", " ", 12.5),
+    ],
+)
+def test_a_blank_word_says_what_the_detector_learned(part: str, word: str | None, amount: float) -> None:
+    made = Composition.of({"amount": "Sum", part: "Kind"})
+    contract = ColumnContract.of([Column("Sum & Kind", Role.AMOUNT, made=made), Column("x", Role.NUMBER)])
+    assert values(from_mapping({"Sum": 12.5, "Kind": word, "x": 1}, contract)) == [[amount, 1.0]]
+    assert ColumnContract.from_dict(contract.as_dict()) == contract
+
+
+@pytest.mark.parametrize("word", [None, "", "fee", True])
+def test_a_blank_word_is_refused_where_nothing_was_said_of_blanks(word: Any) -> None:
+    made = Composition.of({"amount": "Sum", "direction": "Kind"})
+    contract = ColumnContract.of([Column("Sum & Kind", Role.AMOUNT, made=made), Column("x", Role.NUMBER)])
+    with pytest.raises(BadTransaction, match="Kind in row 1 can't be read"):
+        from_mapping({"Sum": 12.5, "Kind": word, "x": 1}, contract)

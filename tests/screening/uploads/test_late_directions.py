@@ -139,6 +139,47 @@ def test_blanks_are_refused_where_the_column_was_said_to_tell_the_way(screened: 
     with pytest.raises(BadFile) as refused:
         screened(content, said=said)
     words: Sequence[str] = [problem.problem for problem in refused.value.problems]
-    assert words[0] == "is blank: it doesn't say which way the money went; write a word in every row"
+    assert words[0] == (
+        "is blank: it doesn't say which way the money went; write a word in every row, or say what a blank means"
+    )
     found = screened(content, said=said, set_aside=True)
     assert np.isnan(found.probability).mean() == pytest.approx(0.8, abs=0.01)
+
+
+SAID: dict[str, tuple[Callable[[int, float], str], str]] = {
+    "blank comes in": (letters("D", ""), "direction-blank-in"),
+    "NULL comes in": (letters("debit", "NULL"), "direction-blank-in"),
+    "blank leaves": (letters("", "Haben"), "direction-blank-out"),
+    "no-break blank leaves": (letters("\u00a0", "CR"), "direction-blank-out"),
+    "minus leaves": (letters("-", ""), "direction-blank-in"),
+    "no blank at all": (letters("D", "C"), "direction-blank-in"),
+}
+
+
+@pytest.mark.parametrize("form", SAID)
+def test_a_blank_is_what_it_was_said_to_be(screened: Screen, form: str) -> None:
+    word, part = SAID[form]
+    plain = screened(table(ROWS)).probability
+    said = {**ALONE, "TX_AMOUNT": Composition.of({"amount": "TX_AMOUNT", part: "Type"})}
+    found = screened(written(word), said=Mapping("payments", said, of_this_file=True))
+    np.testing.assert_array_equal(found.probability, plain)
+    nothing = "credit or nothing" if part.endswith("in") else "debit or nothing"
+    assert f"says {nothing}" in found.notes
+
+
+@pytest.mark.parametrize(("word", "part"), [("C", "direction-blank-in"), ("D", "direction-blank-out")])
+def test_words_and_blanks_that_all_say_one_way_are_refused(screened: Screen, word: str, part: str) -> None:
+    said = {**ALONE, "TX_AMOUNT": Composition.of({"amount": "TX_AMOUNT", part: "Type"})}
+    with pytest.raises(BadFile, match="was said to mean the same"):
+        screened(
+            written(lambda number, _: word if number % 5 == 0 else ""),
+            said=Mapping("payments", said, of_this_file=True),
+        )
+
+
+def test_other_words_stay_bad_rows(screened: Screen) -> None:
+    said = {**ALONE, "TX_AMOUNT": Composition.of({"amount": "TX_AMOUNT", "direction-blank-in": "Type"})}
+    content = written(lambda number, value: "fee" if number == 7 else letters("D", "")(number, value))
+    with pytest.raises(BadFile) as refused:
+        screened(content, said=Mapping("payments", said, of_this_file=True))
+    assert [problem.row for problem in refused.value.problems] == [7]

@@ -1,0 +1,53 @@
+"""What the database keeps of an order for a detector: whether it is what the pages and the trainer can read."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from screening.training.column_choices import Choice
+
+TEXTS, SWITCHES = ("label", "time_unit"), ("keep_leaks", "quick", "remember", "agreed")
+
+
+def are_sound(options: dict[str, Any]) -> bool:
+    """Whether options of a training are as they were written: what is missing isn't said yet."""
+    delay = options.get("label_delay", 0)
+    return (
+        isinstance(options.get("label"), str)
+        and all(isinstance(options.get(name), (str, type(None))) for name in TEXTS)
+        and all(isinstance(options.get(name, False), bool) for name in SWITCHES)
+        and isinstance(delay, (int, float))
+        and math.isfinite(delay)
+        and delay >= 0
+        and _texts(options.get("fraud_values", []))
+        and _named(options.get("answers", {}))
+        and _named(options.get("tokens", {}))
+        and _columns(options.get("columns", []))
+    )
+
+
+def _texts(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(each, str) for each in found)
+
+
+def _named(found: Any) -> bool:
+    """Whether it is an object of texts."""
+    return isinstance(found, dict) and all(isinstance(each, (str, type(None))) for each in found.values())
+
+
+def _columns(found: Any) -> bool:
+    if not isinstance(found, list):
+        return False
+    try:
+        choices = [Choice.from_dict(each) for each in found]
+        again = [choice.as_dict() for choice in choices]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    names = ("name", "reason", "remark")
+    return all(
+        all(isinstance(each[name], str) for name in names)
+        and isinstance(each["optional"], bool)
+        and all(isinstance(example, str) for example in each["examples"])
+        for each in again
+    )
