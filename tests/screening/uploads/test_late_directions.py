@@ -22,7 +22,7 @@ FIRST_BACK = FIRST_ROWS + 101
 ROWS: list[Row] = [
     (day, who, where, -amount if number >= FIRST_BACK - 1 and number % 2 else amount)
     for number, (day, who, where, full) in enumerate(payments(timedelta(minutes=41), FIRST_BACK + 40), 0)
-    for amount in [full if number < 40 or number >= FIRST_BACK - 1 else full % 20]
+    for amount in [full if number < 40 or number >= FIRST_BACK - 1 else min(full, 12.5)]
 ]
 """Few of them are large between the first rows and the last: each flagged one costs its reasons."""
 ALONE = dict(zip(HEADER, HEADER, strict=True))
