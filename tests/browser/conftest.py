@@ -21,9 +21,17 @@ from screening.settings import ROOT
 
 WHY_NOT = "needs a chromium: `make .venv/.test`, then `apt install chromium` or `.venv/bin/playwright install chromium`"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+WITHOUT = (
+    # the lists below the address bar, which nobody sees here: each page had them drawn, for a second of a core
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup",
+    # of Playwright's own list, in whose place this one is
+    "AimEnabled", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "NetworkTimeServiceQuerying",
+    "OptimizationHints", "PaintHolding", "PreconnectToSearch", "ThirdPartyStoragePartitioning", "Translate",
+)  # fmt: skip
 QUIET = (
     "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
+    "--disable-sync", f"--disable-features={','.join(WITHOUT)}",
 )  # fmt: skip
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 PASSWORD = "quiet river stone 42"
@@ -234,7 +242,9 @@ def check(watched: Watched, file: Path) -> None:
 
 
 def keep(watched: Watched, name: str) -> None:
-    """Leave a picture below build/screenshots, for people to look at; not committed."""
+    """With PICTURES=1, leave a picture below build/screenshots, for people to look at; not committed."""
+    if not os.environ.get("PICTURES"):
+        return
     folder = ROOT / "build" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     watched.page.screenshot(path=folder / f"{name}.png")

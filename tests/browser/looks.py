@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from screening.settings import ROOT
-from tests.browser.conftest import PHONE, Site, keep, new_page
+from tests.browser.conftest import DESK, PHONE, Site, keep, new_page
 
 CONTRAST = (ROOT / "tests" / "browser" / "contrast.js").read_text(encoding="utf-8")
 NAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary')]
@@ -56,9 +56,10 @@ class Look:
 
 
 def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
-    """Visit a page in one fresh profile: for the first time, in light and dark, on a phone; keep pictures of it.
+    """Visit a page twice in one fresh profile: for the first time, in light, and on a phone in the dark.
 
-    What moves is measured on the first visit, when nothing is in the browser's cache. ``name``: of the pictures.
+    What moves is measured on the first visit, when nothing is in the browser's cache. The ground of each text is
+    measured on a desk, where the most is seen. ``name``: of the pictures.
     """
     watched = new_page(chromium, site, storage_state=state)
     page, name = watched.page, name.lower().strip("/").replace("/", "-") or "landing"
@@ -76,19 +77,23 @@ def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
         "inline": page.evaluate(INLINE),
         "shift": page.evaluate("window.shift"),
     }
-    watched.gather()
     theme, faint = {}, {}
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        watched.open(path)
+
+    def stand_out(scheme: str) -> None:
         theme[scheme] = page.locator("html").get_attribute("data-bs-theme")
         faint[scheme] = page.evaluate(CONTRAST)
         keep(watched, f"{name}-{scheme}")
-        watched.gather()
-    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    stand_out("light")
+    watched.gather()
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.set_viewport_size(PHONE)
     watched.open(path)
     wide = page.evaluate(WIDE)
+    page.set_viewport_size(DESK)
+    stand_out("dark")
+    page.set_viewport_size(PHONE)
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     wide_unfolded = page.evaluate(WIDE)
     keep(watched, f"{name}-phone")

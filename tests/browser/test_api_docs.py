@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import PHONE, Watched, keep
+from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page
 from tests.browser.looks import CONTRAST, NAMED, WIDE
 
 FIRST = "#operations-Transactions-detectFraud"
@@ -23,6 +26,26 @@ def unfolded(clerk: Watched) -> Any:
     return clerk.page
 
 
+@pytest.fixture(scope="module")
+def opened(chromium: Any, site: Site, state: Any) -> Iterator[Callable[[str], Watched]]:
+    """The page by the system's colour scheme, each loaded once: Swagger UI takes chromium seven seconds to build.
+
+    A test leaves it as it was.
+    """
+    with ExitStack() as pages:
+
+        @cache
+        def visit(theme: str) -> Watched:
+            watched = new_page(
+                chromium, site, storage_state=state, color_scheme=theme, reduced_motion="reduce"
+            )
+            pages.callback(watched.page.context.close)
+            unfolded(watched)
+            return watched
+
+        yield visit
+
+
 @pytest.mark.security(35)
 def test_an_operation_is_tried_out_as_the_account_that_is_logged_in(clerk: Watched) -> None:
     page = unfolded(clerk)
@@ -36,30 +59,37 @@ def test_an_operation_is_tried_out_as_the_account_that_is_logged_in(clerk: Watch
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_legible_and_whatever_can_be_used_has_a_name(clerk: Watched, theme: str) -> None:
-    clerk.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    page = unfolded(clerk)
+def test_it_is_legible_and_whatever_can_be_used_has_a_name(
+    opened: Callable[[str], Watched], theme: str
+) -> None:
+    watched = opened(theme)
+    page = watched.page
+    assert page.locator("html").get_attribute("data-bs-theme") == theme
     assert page.evaluate(CONTRAST) == []
     unnamed = page.evaluate(
         NAMED
     )  # but for a title or a placeholder, which name a thing where nothing else does
     assert [one for one in unnamed if not re.search(r'^<[^>]*(?:title|placeholder)="[^"]', one)] == []
-    keep(clerk, f"docs-{theme}")
+    keep(watched, f"docs-{theme}")
+    watched.check()
 
 
-def test_it_fits_a_phone(clerk: Watched) -> None:
-    clerk.page.set_viewport_size(PHONE)
-    page = unfolded(clerk)
-    assert page.evaluate(WIDE) <= 0
-    keep(clerk, "docs-phone")
+def test_it_fits_a_phone(opened: Callable[[str], Watched]) -> None:
+    watched = opened("light")
+    watched.page.set_viewport_size(PHONE)
+    assert watched.page.evaluate(WIDE) <= 0
+    keep(watched, "docs-phone")
+    watched.page.set_viewport_size(DESK)
+    watched.check()
 
 
-def test_a_change_of_theme_is_followed(clerk: Watched) -> None:
-    page = unfolded(clerk)
-    page.get_by_role("button", name="Dark").click()
-    assert page.locator("html.dark-mode").count() == 1
-    page.get_by_role("button", name="Light").click()
-    assert page.locator("html.dark-mode").count() == 0
+def test_a_change_of_theme_is_followed(opened: Callable[[str], Watched]) -> None:
+    watched = opened("dark")
+    page = watched.page
+    for theme, marks in (("Light", 0), ("Dark", 1)):
+        page.get_by_role("button", name=theme).click()
+        assert page.locator("html.dark-mode").count() == marks
+    watched.check()
 
 
 def test_without_script_it_lists_the_routes(clerk: Watched, chromium: Any) -> None:

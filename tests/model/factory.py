@@ -1,4 +1,4 @@
-"""Small invented training files in the card columns."""
+"""Small invented training files in the card columns, and what was trained on one as the app loads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from screening.detectors.detector import Detector, load_detector
 from screening.transactions.schema import CARD
+from tests.artifact_factory import cache_in, compile_here
 
 
 def training_frame(rows: int = 900, frauds: int = 60, seed: int = 1) -> pd.DataFrame:
@@ -30,3 +32,10 @@ def write_csv(folder: Path, frame: pd.DataFrame) -> Path:
     path = folder / "training.csv"
     frame.to_csv(path, index=False)
     return path
+
+
+def load_trained(folder: Path, cache: Path) -> Detector:
+    """Load the detector that was just written to a folder; its net is compiled here, beside its training."""
+    net, kept = folder / "model.h5", cache_in(cache)
+    assert compile_here(net, kept) == ""
+    return load_detector("made", net, folder / "vectorizer.pkl", folder / "card.json", kept)

@@ -93,7 +93,6 @@ def test_a_large_amount_of_nobody_known_is_suspect(tmp_path: Path, monkeypatch) 
         return high, low
 
     high, low = odds()
-    assert odds() == (high, low)  # the same seed, the same net
     monkeypatch.setattr(Cold, "of", lambda *_: None)
     without, _ = odds()
     assert high > without + 1.5

@@ -22,7 +22,7 @@ def cells() -> list[dict]:
 def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a class runs it: on a file of its own, with the small net."""
     pytest.importorskip("nbclient", reason="needs requirements/train.txt: run `make .venv/.train`")
-    orders(rows=1500, seed=7).to_csv(tmp_path / "orders.csv", index=False)
+    orders(rows=900, seed=7).to_csv(tmp_path / "orders.csv", index=False)
     monkeypatch.setenv("FRAUD_FILE", str(tmp_path / "orders.csv"))
     monkeypatch.setenv("FRAUD_QUICK", "1")
     done = run(target=tmp_path / "done.ipynb")

@@ -13,9 +13,9 @@ from model.progress import silent
 from model.recipes import recipe as recipe_module
 from model.recipes.calibration import fit_calibration
 from model.recipes.cold_start import Cold
-from model.recipes.ensemble import train_packed
-from model.recipes.recipe import COLD_SHARE, HELD_OUT, Fitted, fit_general, with_copies
-from model.recipes.tree_layers import count_trees
+from model.recipes.ensemble import PackedRecipe, train_packed
+from model.recipes.recipe import COLD_SHARE, HELD_OUT, Fitted, Recipe, fit_general, with_copies
+from model.recipes.tree_layers import TreeRecipe, count_trees
 
 ROWS, INPUTS = 3000, 7
 
@@ -96,6 +96,13 @@ def test_copies_weigh_little_and_keep_the_prior(rows, cold: Cold) -> None:
     np.testing.assert_array_equal(given.features[copied, :5], features[given.origin[copied], :5])
     again = with_copies(features, label, weight, cold, seed=1)
     np.testing.assert_array_equal(again.origin, given.origin)
+
+
+def test_the_same_seed_gives_the_same_net_with_copies_too(rows, cold: Cold) -> None:
+    features, label = (part[:800] for part in rows)
+    small = Recipe(TreeRecipe(trees=20), PackedRecipe(members=2, width=16, epochs=2, batch=256))
+    one, other = (fit_general(features, label, recipe=small, cold=cold, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(one.logits(features), other.logits(features))
 
 
 def test_no_copy_of_a_held_out_row_is_learned_from(rows, cold: Cold, monkeypatch) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from model import trainer
 from model.data.order import Order
 from model.data.simulation import orders, payments
-from screening.detectors.detector import Detector, load_detector
+from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
 from screening.errors import BadFile
 from screening.intake import Kind, open_transactions
@@ -25,7 +25,7 @@ from screening.ledger.history import Context
 from screening.settings import ROOT
 from screening.transactions.json_records import from_mappings
 from screening.transactions.times import Since
-from tests.artifact_factory import cache_in
+from tests.model.factory import load_trained
 from tests.redis_server import redis_url  # noqa: F401 -- a fixture
 from tests.screening.ledger.velocity_desk import Desk, as_file
 
@@ -42,8 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Order, lis
     order = order_for(folder, orders(rows=1500, seed=4), instance=folder)
     said: list[tuple[float, str]] = []
     trainer.train(order, lambda share, text: said.append((share, text)))
-    files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    return load_detector("made", *files, cache_in(folder / "compiled")), order, said
+    return load_trained(order.out, folder / "compiled"), order, said
 
 
 def test_the_detector_knows_its_columns_by_role(made) -> None:
@@ -145,8 +144,7 @@ def test_hours_from_a_start_types_of_fraud_and_places_go_all_the_way(tmp_path: P
     )  # fmt: skip
     order = order_for(tmp_path, frame, label="kind_of_fraud", quick=True)
     trainer.train(order, lambda *_: None)
-    files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    detector = load_detector("made", *files, cache_in(tmp_path / "compiled"))
+    detector = load_trained(order.out, tmp_path / "compiled")
     assert detector.contract.since is Since.HOURS
     assert "distance(lat, long, merch_lat, merch_long)" in detector.vectorizer.inputs
     card = detector.card
@@ -191,8 +189,7 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
     assert card["metrics"]["validation"]["rows"] == 998  # one fold of five
     assert "quick look" in card["training_data"]["description"]
     assert card["metrics"]["validation"]["auc"] > 0.75
-    files = [order.out / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    detector = load_detector("made", *files, cache_in(tmp_path / "compiled"))
+    detector = load_trained(order.out, tmp_path / "compiled")
     assert not detector.vectorizer.looks_back
     low, high, unknown = (
         float(detector.probabilities(from_mappings([{"amount": a, "merchant": m}], detector.contract))[0])

@@ -36,6 +36,7 @@ class Result:
 
 
 Screen = Callable[..., Result]
+Plain = Callable[[str], np.ndarray]
 
 
 def table(
