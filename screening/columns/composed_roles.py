@@ -62,7 +62,9 @@ def _with(role: Role, found: list[Guess], columns: Columns) -> list[Guess]:
         certain = same is False
     if not certain:
         names = JOINED.join(best.composition.columns)
-        words = f"may be meant as {names} together: say so where several columns make one value, or with --part"
+        words = (
+            f"may be meant as {names} together: say so where several columns make one value, or with --part"
+        )
         return [
             replace(guess, remark=guess.remark or words) if guess.column is own else guess for guess in found
         ]

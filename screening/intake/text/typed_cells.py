@@ -162,7 +162,9 @@ class CellReader:
         return numbers.number(text, self.numbers or numbers.PLAIN) is not None
 
 
-NO_WORD = "is blank: it doesn't say which way the money went; write a word in every row, or say what a blank means"
+NO_WORD = (
+    "is blank: it doesn't say which way the money went; write a word in every row, or say what a blank means"
+)
 _NOTHING: dict[ReadKind, str] = {
     CellKind.TIME: "is not a date and time that is read here",
     CellKind.ADDRESS: "is not an IP address",
