@@ -111,8 +111,8 @@ def test_a_table_written_in_any_accepted_way_comes_back_the_same(tmp_path: Path,
     try:
         batches = all_of(upload, kind, copy, Limits(block=table["block"]))
     except BadFile as refused:  # random letters look like no Western text
-        assert "neither UTF-8 nor Western European" in refused.what
-        assert table["encoding"] in {"latin-1", "cp1252"}
+        assert "neither UTF-8 nor Western European" in refused.what  # noqa: PT017 -- of some tables only
+        assert table["encoding"] == "cp1252"
         return
     values = np.concatenate([batch.transactions.values for batch in batches])
     np.testing.assert_array_equal(values, np.array([row[:3] for row in table["rows"]]))
