@@ -60,7 +60,9 @@ class Folder:
             Conflict: that is no kind of file: what was kept of it is damaged.
         """
         if not self.tokens.exists() and uploaded not in set(Kind):
-            raise Conflict("What was kept of this file is damaged.", remedy="Delete it, and send it once more.")
+            raise Conflict(
+                "What was kept of this file is damaged.", remedy="Delete it, and send it once more."
+            )
         return Kind.CSV if self.tokens.exists() else Kind(uploaded)
 
     @property

@@ -170,7 +170,10 @@ def test_the_header_says_which_time_the_answer_goes_by(
         ("detector=", "blank"),
         ("country=%20", "blank"),
         ("from=0001-01-01T00:00:00%2B14:00", "2026-01-31"),
-        ("from=2026-01-31T07.30", "2026-01-31"),  # half past seven; Python takes it for a fraction of a second
+        (
+            "from=2026-01-31T07.30",
+            "2026-01-31",
+        ),  # half past seven; Python takes it for a fraction of a second
         ("from=2026-W05-1", "2026-01-31"),
         ("from=20260131", "2026-01-31"),
         ("from=2026-01-31x07:30", "2026-01-31"),

@@ -165,7 +165,23 @@ def good(card: list[Row], shop: list[Row], payments: list[Row]) -> Iterator[Any]
         "transaction": {**card[0], "country": "DE", "customer_id": "C 7", "currency": "JPY", "device_id": 9}
     }
     yield {"transaction": {**card[0], "x": {"y": [1, "z", {"w": None}]}}}
-    for label in (0, 1, 1.0, "0", "1", " 1 ", True, False, "true", "Fraud", "legit", None, "", "NULL", "pending"):
+    for label in (
+        0,
+        1,
+        1.0,
+        "0",
+        "1",
+        " 1 ",
+        True,
+        False,
+        "true",
+        "Fraud",
+        "legit",
+        None,
+        "",
+        "NULL",
+        "pending",
+    ):
         yield {"transaction": {**card[0], "Class": label}}
     yield {"transaction": {**card[0], "merchant": 'Käse & Söhne \\ “a”\n\t"b"'}}
 

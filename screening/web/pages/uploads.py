@@ -138,9 +138,7 @@ def _receive(body: FormBody) -> tuple[str, Wishes]:
     folder.create()
     services().history.begin(screening_id, wish)
     try:
-        alive = Watch(
-            lambda: services().history.touch(screening_id), lambda: services().quota.require(owner)
-        )
+        alive = Watch(lambda: services().history.touch(screening_id), lambda: services().quota.require(owner))
         size, sha256 = store(head, content, folder, alive)
         body.finish()
         _accept(screening_id, folder, size, sha256)
