@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from screening.columns.composed import Columns
 from screening.columns.made import Made
 from screening.columns.profiles import MOSTLY, Profile, profile
 from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
-from screening.transactions.composition import Composition
+from screening.transactions.composition import DAY, Composition
 from screening.transactions.schema import CellKind, Column, Role, normalise
+
+LESS = 0.98
+"""What a day without a time of day is worth beside a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,11 @@ def _likeness(column: Column, each: Profile) -> float:
         return 1.0
     ours, theirs = _meanings(column.name), _meanings(each.name)
     shared = len(ours & theirs) / len(ours | theirs) if ours and theirs else 0.0
-    return max(0.95 * shared * (1.0 if fits(column, each) else 0.3), _by_cells(column, each, ours & theirs))
+    found = max(0.95 * shared * (1.0 if fits(column, each) else 0.3), _by_cells(column, each, ours & theirs))
+    day_alone = (
+        column.kind is CellKind.TIME and each.time >= MOSTLY and not np.nanmax(each.moments % DAY, initial=0)
+    )
+    return found * (LESS if day_alone else 1.0)  # of two dates the one with the time of day says more
 
 
 def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
@@ -103,7 +112,8 @@ def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
         return 0.6 if each.time >= MOSTLY else 0.0
     if column.role is Role.AMOUNT and each.number >= MOSTLY:
         return 0.6 if shared else 0.45 if each.whole < MOSTLY else 0.0
-    if column.role is Role.ENTITY and shared and each.filled and each.time < MOSTLY:
+    sums = each.number >= MOSTLY and each.whole < MOSTLY
+    if column.role is Role.ENTITY and shared and each.filled and each.time < MOSTLY and not sums:
         return 0.5
     return 0.0
 

@@ -18,9 +18,11 @@ WORDS: dict[Role, frozenset[str]] = {
         "class label fraud isfraud fraudulent fraudflag target y betrug fraude estafa etikett outcome"
     ),
     Role.TIME: _set(
-        "time datetime timestamp date when purchase transaction created zeit datum zeitpunkt fecha hora"
+        "time datetime timestamp date when purchase transaction created zeit datum dato zeitpunkt fecha hora"
     ),
-    Role.AMOUNT: _set("amount value amt sum total price betrag importe monto montant wert purchase"),
+    Role.AMOUNT: _set(
+        "amount value amt sum total price betrag importe monto montant wert purchase gross beløb belopp bedrag kwota"
+    ),
     Role.ENTITY: _set(
         "customer card terminal device merchant account user client ip address phone email shop kunde karte konto "
         "haendler händler geraet gerät cliente tarjeta comercio dispositivo cuenta payer payee beneficiary "
@@ -52,14 +54,16 @@ STEMS_OF_FRAUD = ("fraud", "antifraud", "nonfraud", "chargeback", "betrug", "fra
 SPLIT = re.compile(r"[^0-9a-zà-öø-ÿ]+|(?<=[a-z])(?=[0-9])")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SYNONYMS = (
-    _set("amount amt value betrag importe monto montant wert sum total price"),
+    _set(
+        "amount amt value betrag importe monto montant wert sum total price gross beløb belopp bedrag kwota"
+    ),
     _set("customer client cust kunde kundennummer kundennr cliente user account konto cuenta iban holder"),
     CARD_WORDS,
     _set(
         "terminal pos merchant shop haendler händler comercio store counterparty payee beneficiary recipient"
     ),
     _set("device geraet gerät dispositivo fingerprint"),
-    _set("time datetime timestamp date when zeit datum zeitpunkt fecha hora"),
+    _set("time datetime timestamp date when zeit datum dato zeitpunkt fecha hora"),
     _set("ip address adresse"),
     _set("signup registered registration joined"),
 )

@@ -122,7 +122,9 @@ _CODES = (
     "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR ISK JPY KES KRW KWD MAD MXN MYR "
     "NGN NOK NZD PEN PHP PKR PLN RON RSD RUB SAR SEK SGD THB TRY TWD UAH USD VND XAF XOF ZAR"
 )
-_CURRENCY = rf"(?:[$€£¥₹₽₺₩₴₦₱₫₪]|{_CODES.replace(' ', '|')}|zł|kr\.?|Fr\.?|Rs\.?|Kč|Ft|TL|[A-Z]{{1,2}}\$)"
+_CURRENCY = (
+    rf"(?:[$€£¥￥円元₹₽₺₩₴₦₱₫₪]|{_CODES.replace(' ', '|')}|zł|kr\.?|Fr\.?|Rs\.?|Kč|Ft|TL|[A-Z]{{1,2}}\$)"
+)
 _MONEY = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[+−–—-])?\s*(?P<before>{_CURRENCY})?\s*(?P<sign2>[+−–—-])?\s*"
     r"(?P<digits>[\d.,][\d.,' ’]*(?:[eE][+-]?\d+)?)\s*"

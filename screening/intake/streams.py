@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from itertools import chain
@@ -113,6 +114,7 @@ def as_utf8(raw: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     """
     if encoding == SINGLE_BYTE:
         for piece in raw:
+            check_western(piece)
             yield single_byte(piece).encode()
         return
     decoder = codecs.getincrementaldecoder(encoding)()
@@ -141,6 +143,41 @@ def readable(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         return single_byte(data)
+
+
+_RUN = re.compile(rb"[\x80-\xff]{3,}")
+_FEW_SIGNS = 3
+
+
+def check_western(data: bytes, where: str | None = None) -> None:
+    """Hold text that isn't UTF-8 against what Western European text looks like: no bytes that Windows-1252 lacks, few
+    accents in a row, and few of its rare signs.
+
+    Shift-JIS, GBK, Big5, EUC or Cyrillic text can be read as Windows-1252 and says something else: names would be
+    others than in the same file as UTF-8.
+
+    Raises:
+        BadFile: it looks like another encoding.
+    """
+    runs = sum(len(run[0]) for run in _RUN.finditer(data) if len(set(run[0])) >= _FEW_SIGNS)
+    high = len(data) - len(data.translate(None, _HIGH))
+    rare = data.translate(None, _USUAL)
+    strange = len(set(rare)) >= _MANY_SIGNS and 4 * len(rare) >= high
+    if strange or (runs and 3 * runs >= high) or len(data.translate(None, _UNDEFINED)) < len(data):
+        raise BadFile(
+            "The text in this file is neither UTF-8 nor Western European (Windows-1252): it looks like Shift-JIS, "
+            "GBK, Big5, EUC, Cyrillic or the like, which can't be told apart for certain.",
+            where=where,
+            remedy="Save it as CSV UTF-8.",
+        )
+
+
+_UNDEFINED = b"\x81\x8d\x8f\x90\x9d"
+"""Bytes that Windows-1252 has no sign for."""
+_HIGH = bytes(range(0x80, 0x100))
+_USUAL = bytes({*range(0x80), *range(0xA0, 0x100), 0x80, 0x85, *range(0x91, 0x98), 0x99})
+"""All but signs that Western text seldom has: those from 0x80 to 0x9F without the euro, quotation marks and dashes."""
+_MANY_SIGNS = 5
 
 
 def newlines(raw: Iterator[bytes]) -> Iterator[bytes]:
@@ -173,5 +210,6 @@ class Text:
                     where=f"near row {at}",
                     remedy="Save it again as CSV UTF-8.",
                 ) from None
+            check_western(data, f"near row {row}")
         else:
             self._utf8 = True

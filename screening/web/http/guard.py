@@ -7,7 +7,6 @@ themselves and hand it to :func:`check_csrf`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -25,7 +24,7 @@ from screening.web.http import api_keys
 from screening.web.http.admission import Admission
 from screening.web.http.front import REFUSED, ROUTE, SMALL_BYTES
 from screening.web.http.headers import NO_STORE, REQUEST_ID, SecurityHeaders
-from screening.web.http.proxies import TrustedProxies
+from screening.web.http.proxies import HOST, TrustedProxies
 from screening.web.services import services
 
 __all__ = ["body_limit", "check_csrf", "init_app", "is_ours", "streams"]
@@ -34,7 +33,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 FORM_BYTES = 1 << 20
 STREAMED = frozenset({"uploads.receive"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 csrf = CSRFProtect()
 
 

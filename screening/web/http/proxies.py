@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +22,12 @@ FORWARDING = (
 """What proxies add to a request, ours or not."""
 PROXIED = "screening.proxied"
 """In the environ: whether the request says that it came through a proxy, whether or not that one is known."""
+
+
+HOST = re.compile(
+    r"(?:(?=[^:]{1,253}(?::|$))[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
+"""A name that a host can have: of labels that are neither blank nor longer than 63 signs (RFC 1035, 2.3.4)."""
 
 
 class TrustedProxies:
@@ -51,6 +58,8 @@ class TrustedProxies:
             if self._trusts(sender):
                 environ["REMOTE_ADDR"] = _text(self._client(sender, given["FOR"]))
                 _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
+        if not HOST.fullmatch(environ.get("HTTP_HOST", "")):
+            environ["HTTP_HOST"] = ""  # no address can be made of it, not even for the page that refuses it
 
     @staticmethod
     def is_loopback(environ: WSGIEnvironment) -> bool:

@@ -108,7 +108,12 @@ def test_a_table_written_in_any_accepted_way_comes_back_the_same(tmp_path: Path,
     upload, copy = tmp_path / "upload", tmp_path / "copy"
     upload.write_bytes(data)
     kind = Kind.CSV_GZ if table["gzip"] else Kind.CSV
-    batches = all_of(upload, kind, copy, Limits(block=table["block"]))
+    try:
+        batches = all_of(upload, kind, copy, Limits(block=table["block"]))
+    except BadFile as refused:  # random letters look like no Western text
+        assert "neither UTF-8 nor Western European" in refused.what  # noqa: PT017 -- of some tables only
+        assert table["encoding"] == "cp1252"
+        return
     values = np.concatenate([batch.transactions.values for batch in batches])
     np.testing.assert_array_equal(values, np.array([row[:3] for row in table["rows"]]))
     assert np.concatenate([batch.labels for batch in batches]).tolist() == [row[3] for row in table["rows"]]
