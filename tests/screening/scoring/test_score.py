@@ -73,6 +73,9 @@ class Only:
         self.detector.contract.match(header)
         return self.detector
 
+    def in_place_of(self, detector: Detector) -> tuple[Detector, str]:
+        return detector, ""
+
     def standing(self, _name: str) -> Standing:
         return Standing(State.APPROVED)
 
