@@ -218,10 +218,11 @@ class KeyRing:
         if (
             now - self._looked > NEW_SECONDS
             and key_text.is_whole(text)
-            and self._turn.acquire(blocking=False)
+            and self._turn.acquire(timeout=WAIT_SECONDS)
         ):
             try:
-                self._reload()
+                if self._looked < now:  # a look that another thread began before may have missed it
+                    self._reload()
             finally:
                 self._turn.release()
         return self._entries.get(text[key_text.ID])

@@ -55,6 +55,20 @@ class Look:
     faults: list[str]
 
 
+LITTLE = 0.02
+"""So far what was drawn may move (Cumulative Layout Shift)."""
+
+
+def _shift(chromium: Any, site: Site, state: Any, path: str) -> float:
+    watched = new_page(chromium, site, storage_state=state)
+    watched.page.add_init_script(MEASURE_SHIFT)
+    watched.open(path)
+    watched.page.wait_for_load_state("networkidle")
+    found: float = watched.page.evaluate("window.shift")
+    watched.page.context.close()
+    return found
+
+
 def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
     """Visit a page twice in one fresh profile: for the first time, in light, and on a phone in the dark.
 
@@ -77,6 +91,8 @@ def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
         "inline": page.evaluate(INLINE),
         "shift": page.evaluate("window.shift"),
     }
+    if first["shift"] >= LITTLE:  # what moves, moves each time; a long page that came in pieces may not
+        first["shift"] = min(first["shift"], _shift(chromium, site, state, path))
     theme, faint = {}, {}
 
     def stand_out(scheme: str) -> None:

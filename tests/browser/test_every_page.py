@@ -13,7 +13,7 @@ import pytest
 
 from screening.settings import ROOT
 from tests.browser.conftest import DESK, Site, Watched, check, new_page, send
-from tests.browser.looks import Look, look
+from tests.browser.looks import LITTLE, Look, look
 from tests.browser.test_preflight import troubled
 from tests.browser.test_training import choose, past
 
@@ -178,7 +178,7 @@ def test_no_page_scrolls_sideways_on_a_phone(seen: Callable[[str], Look], path: 
 
 @pytest.mark.parametrize("path", EVERY)
 def test_nothing_moves_after_it_was_drawn(seen: Callable[[str], Look], path: str) -> None:
-    assert seen(path).shift < 0.02
+    assert seen(path).shift < LITTLE
 
 
 def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) -> None:

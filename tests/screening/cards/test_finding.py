@@ -243,7 +243,7 @@ def test_what_is_said_names_the_column_and_no_digit() -> None:
 
 @pytest.mark.security(46)
 @pytest.mark.parametrize(
-    "text", ["4 " * 60_000, "4111 1111 1111 1112 " * 6000, "1" * 120_000, "4-" * 60_000, "AA11 " * 24_000]
+    "text", ["4 " * 20_000, "4111 1111 1111 1112 " * 2000, "1" * 40_000, "4-" * 20_000, "AA11 " * 8000]
 )
 def test_a_long_cell_takes_time_by_its_length(text: str) -> None:
     def seconds(given: str) -> float:
