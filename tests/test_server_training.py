@@ -28,10 +28,10 @@ def server(tmp_path: Path, compiled: Path) -> Iterator[Server]:
     made.close()
 
 
-def begin(server: Server) -> str:
+def begin(server: Server, name: str = "shops") -> str:
     """Send a labelled file, take the columns as they are guessed, and start; gives the training's page."""
     part = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name="
-    fields = {"csrf_token": server.token("/detectors/new"), "label": "is_fraud", "name": "shops"}
+    fields = {"csrf_token": server.token("/detectors/new"), "label": "is_fraud", "name": name}
     head = "".join(f'{part}"{name}"\r\n\r\n{value}\r\n' for name, value in fields.items())
     body = f'{head}{part}"file"; filename="a.csv"\r\n\r\n'.encode() + table(rows=600)
     status, headers, answer = server.post_form("/detectors/new", body + f"\r\n--{BOUNDARY}--\r\n".encode())
