@@ -28,6 +28,8 @@ from screening.infra.write_turn import WriteTurn
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 BUSY_SECONDS = 20
+TURN_SECONDS = 2.0
+"""So long a writer waits for its turn; after that for SQLite's lock alone."""
 CHECK_SECONDS = 5.0
 COPY_LOG = "PRAGMA wal_checkpoint(PASSIVE)"
 LONG_LOG = 500
@@ -60,7 +62,7 @@ class Database:
         self.engine = _engine(url)
         path = _path_of(self.engine)
         self._watch = _Watch(path)
-        self._turn = WriteTurn(path, BUSY_SECONDS)
+        self._turn = WriteTurn(path, TURN_SECONDS)
         self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
 
     def create_tables(self) -> None:

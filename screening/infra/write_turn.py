@@ -21,6 +21,8 @@ from screening.infra.atomic_file import MODE
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.0001, 0.0005
 """Between two looks whether another process has ended its turn."""
+STUCK_SECONDS = 0.02
+"""So long a turn is waited for that was waited for in vain before: its holder may have been stopped."""
 
 if sys.platform == "win32":
 
@@ -54,7 +56,7 @@ class WriteTurn:
 
     def __init__(self, path: Path | None, longest: float) -> None:
         self._path = None if path is None else path.with_name(f"{path.name}.turn")
-        self._longest = longest
+        self._longest = self._patience = longest
         self._threads = threading.Lock()
         self._handle: int | None = None
         self._process = -1
@@ -62,13 +64,13 @@ class WriteTurn:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Hold the turn; the kernel gives it back for a process that dies."""
-        deadline = time.monotonic() + self._longest
         if self._path is None or not self._threads.acquire(timeout=self._longest):
             yield
             return
         try:
             handle = self._opened(self._path)
-            held = handle is not None and _wait_for(handle, deadline)
+            held = handle is not None and _wait_for(handle, time.monotonic() + self._patience)
+            self._patience = self._longest if held else STUCK_SECONDS
             try:
                 yield
             finally:

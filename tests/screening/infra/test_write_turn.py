@@ -94,6 +94,20 @@ def test_nobody_waits_for_ever(path: Path) -> None:
         pass
 
 
+def test_a_holder_that_is_stopped_is_waited_for_once(path: Path) -> None:
+    first, second = WriteTurn(path, WAIT), WriteTurn(path, 1.0)
+    waits = []
+    with first.taken():
+        for _ in range(4):
+            begun = time.monotonic()
+            with second.taken():
+                waits.append(time.monotonic() - begun)
+    assert waits[0] >= 1.0
+    assert max(waits[1:]) < 1.0
+    with second.taken():  # its holder has gone: the next one is waited for again
+        assert second._patience == 1.0
+
+
 def test_what_goes_wrong_in_a_turn_ends_it(path: Path) -> None:
     turn = WriteTurn(path, 0.2)
 
