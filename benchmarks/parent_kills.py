@@ -92,9 +92,8 @@ def main() -> None:
         server = Server(Path(folder), Path(folder) / "compiled", WORKERS="2", JOB_WORKERS="2")
         server.log_in()
         for number in range(chosen.kills):
-            if not trainings or "training is done" in said(server, trainings[-1]):
-                with suppress(AssertionError):  # as long as one of this name is there another one is refused
-                    trainings.append(begin(server, f"shops{number}"))
+            if not trainings or _ended(server, trainings[-1]):
+                trainings.append(begin(server, f"shops{number}"))
             for _ in range(3):
                 rows = chance.choice(ROWS)
                 status, headers, answer = server.upload(files[rows], wait=0)
@@ -131,15 +130,19 @@ def main() -> None:
     sys.exit(bool(wrong))
 
 
+def _ended(server: Server, page: str) -> str | None:
+    text = said(server, page)
+    return next((end for end in ("training is done", "failed") if end in text), None)
+
+
 def _end(server: Server, page: str) -> str:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        text = said(server, page)
-        for end in ("training is done", "failed"):
-            if end in text:
-                return end
+        end = _ended(server, page)
+        if end is not None:
+            return end
         time.sleep(0.5)
-    return f"still: {text[:80]}"
+    return "still going on"
 
 
 if __name__ == "__main__":

@@ -14,3 +14,6 @@ if (menu) {
     if (menu.open && !menu.contains(event.target)) close(false);
   });
 }
+
+// On a narrow screen the links scroll sideways: the page that is open must be among those that are seen.
+document.querySelector("nav [aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from screening.settings import ROOT
-from tests.browser.conftest import DESK, Site, Watched, check, new_page, send
+from tests.browser.conftest import DESK, PHONE, Site, Watched, check, new_page, send
 from tests.browser.looks import LITTLE, Look, look
 from tests.browser.test_preflight import troubled
 from tests.browser.test_training import choose, past
@@ -196,6 +196,17 @@ def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) ->
     assert page.get_by_role("button", name="Dark").get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="Light").click()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+
+
+def test_on_a_phone_the_link_of_the_page_that_is_open_is_seen(clerk: Watched) -> None:
+    clerk.page.set_viewport_size(PHONE)
+    clerk.open("/monitoring")
+    link = clerk.page.locator("nav [aria-current=page]")
+    assert link.inner_text() == "Monitoring"
+    box = link.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
 
 
 def test_who_wants_less_motion_gets_none(clerk: Watched) -> None:
