@@ -29,6 +29,7 @@ class TotalWatch:
         self._layout = layout
         self._numbers = [place for place, column in enumerate(columns) if column.kind is CellKind.NUMBER]
         self._times = [place for place, column in enumerate(columns) if column.kind is CellKind.TIME]
+        self._others = [place for place in range(len(columns)) if place not in {*self._numbers, *self._times}]
         self._sums, self._sizes = np.zeros(len(self._numbers)), np.zeros(len(self._numbers))
         self._rows = 0
 
@@ -68,8 +69,8 @@ class TotalWatch:
             )
 
     def _is_total(self, block: Block, stops: NDArray[np.int64], last: NDArray[np.float64]) -> bool:
-        """Whether the last row has a word for a total and no time or a sum, or a sum and nothing in another column, or
-        two sums.
+        """Whether the last row has a word for a total and no time or a sum; or names nobody, and has two sums, or one
+        and nothing in another column. A payment of somebody may well be as large as all before it.
         """
         if self._rows < LEAST_ROWS:
             return False
@@ -78,7 +79,8 @@ class TotalWatch:
         summed &= np.abs(own - self._sums) <= CENT + CLOSE * self._sizes  # false where there is nothing
         sums = int(np.count_nonzero(summed))
         timeless = bool(np.isnan(last[self._times]).any())
-        if sums and (sums > 1 or np.isnan(last).any()):
+        names_nobody = bool(np.isnan(last[self._others]).all())
+        if sums and names_nobody and (sums > 1 or np.isnan(last).any()):
             return True
         if not sums and not timeless:
             return False

@@ -199,6 +199,7 @@ def test_a_total_at_the_end_is_no_transaction(read, refused, contract, total, bl
         "2025-01-08 10:00:00,C8,Total,80.5",  # petrol
         "2025-01-08 10:00:00,C8,,80.5",
         f"2025-01-08 10:00:00,C8,S8,{SUM}",
+        f"2025-01-08 10:00:00,C8,,{SUM}",  # of somebody
         ",C8,S8,80.5",
     ],
 )
