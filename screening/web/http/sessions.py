@@ -180,12 +180,16 @@ def require(permission: str, scope: str | None = None) -> Callable[[View], View]
     return guard
 
 
+def _is_static(app: Flask, request: Request) -> bool:
+    return request.path.startswith(f"{app.static_url_path}/")
+
+
 class _Interface(SessionInterface):
     _signed = SecureCookieSessionInterface()
 
     def open_session(self, app: Flask, request: Request) -> WebSession:
         cookie = request.cookies.get(_cookie_name(app, request))
-        if not cookie or api_keys.is_sent_with(request) or request.path.startswith(f"{app.static_url_path}/"):
+        if not cookie or api_keys.is_sent_with(request) or _is_static(app, request):
             return WebSession()
         opened = self._visitor(app, cookie[1:]) if cookie.startswith(VISITOR) else self._of_store(app, cookie)
         opened.sent = True
@@ -216,6 +220,8 @@ class _Interface(SessionInterface):
         mine = cast("WebSession", session)
         if api_keys.is_sent_with(request):
             return  # it has no session, and gets none, whether it was let in or refused
+        if _is_static(app, request):
+            return  # the same for everybody, and kept by browsers whoever logs in
         if mine.accessed or mine.sent:
             response.vary.add("Cookie")
         name = _cookie_name(app, request)
