@@ -52,7 +52,8 @@ class Settings:
     instance: Path = ROOT / "instance"
     database_url: str = ""
     threshold: float = 0.8
-    signup_open: bool = True
+    signup: str = "open"
+    """``open``, ``approval`` (an admin lets each in) or ``closed``."""
     password_min_length: int = 12
     max_upload: int = 1024 * 2**20
     cookie_secure: bool | None = None
@@ -127,7 +128,7 @@ class Settings:
             instance=instance,
             database_url=read("DATABASE_URL", _text, f"sqlite:///{instance / 'screening.sqlite3'}"),
             threshold=read("FRAUD_THRESHOLD", _probability, 0.8),
-            signup_open=read("SIGNUP", _choice(open=True, closed=False), True),
+            signup=read("SIGNUP", _one_of("open", "approval", "closed"), "open"),
             password_min_length=read("PASSWORD_MIN_LENGTH", _whole(8, 128), 12),
             max_upload=read("MAX_UPLOAD_MB", _whole(1, 1_000_000), 1024) * 2**20,
             cookie_secure=read("COOKIE_SECURE", _switch, None),

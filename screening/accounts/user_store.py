@@ -18,7 +18,7 @@ __all__ = ["ROLES", "Account", "BadAccount", "BadLine", "TakenAccount", "UserSto
 log = logging.getLogger("screening.accounts")
 HEAD = """\
 # Accounts of this screening, one a line:  username,email,password_hash[,role[,state]]
-# Roles: analyst, manager, auditor, admin. States: active, disabled.
+# Roles: analyst, manager, auditor, admin. States: active, waiting, disabled.
 # Edits by hand take effect at once; comments, blank lines and the order of lines are kept.
 # The first account that signs up while there is none becomes admin.
 """
@@ -134,7 +134,9 @@ class UserStore:
         wanted = email.casefold()
         return next((account for account in self.accounts() if account.email.casefold() == wanted), None)
 
-    def add(self, username: str, email: str, password: str, role: str | None = None) -> Account:
+    def add(
+        self, username: str, email: str, password: str, role: str | None = None, *, waits: bool = False
+    ) -> Account:
         """Make an account; when this returns, it is on the disk.
 
         Args:
@@ -142,6 +144,7 @@ class UserStore:
             email: an address with a domain.
             password: at least ``minimum_length`` and at most 128 characters, not a common one.
             role: one of ``ROLES``; by default admin for the very first account, analyst for the others.
+            waits: whether an admin must let it in; the very first account waits for nobody.
 
         Raises:
             BadAccount, WeakPassword: what was given isn't taken.
@@ -156,7 +159,8 @@ class UserStore:
         def adding(text: UsersText) -> UsersText:
             self._refuse_taken(text, username, email)
             given = role or ("admin" if text.is_empty else "analyst")
-            made.append(Account(username, email, password_hash, given))
+            waiting = waits and not text.is_empty
+            made.append(Account(username, email, password_hash, given, not waiting, waiting))
             return text.adding(made[0])
 
         self._file.change(adding)
@@ -210,7 +214,7 @@ class UserStore:
             NotFound: there is no such account.
             Conflict: nobody would be admin any more.
         """
-        return self._change(username, lambda kept: replace(kept, active=active))
+        return self._change(username, lambda kept: replace(kept, active=active, waiting=False))
 
     def check_new(self, username: str, email: str, password: str, role: str | None = None) -> None:
         """Let pass what an account could be made of, whether it is taken or not.

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 ROLES = ("analyst", "manager", "auditor", "admin")
-STATES = ("active", "disabled")
+STATES = ("active", "waiting", "disabled")
+"""``waiting``: signed up, and not let in yet."""
 BOM = b"\xef\xbb\xbf"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 EMAIL = re.compile(
@@ -38,6 +39,13 @@ class Account:
     password_hash: str = field(repr=False)
     role: str = "analyst"
     active: bool = True
+    waiting: bool = False
+    """Not active because nobody has let it in yet."""
+
+    @property
+    def state(self) -> str:
+        """One of :data:`STATES`."""
+        return "active" if self.active else "waiting" if self.waiting else "disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +148,9 @@ class UsersText:
 
 def write(account: Account, comment: str = "") -> str:
     """One line without its end. Role and state are always written, so that nobody has to know the defaults."""
-    state = "active" if account.active else "disabled"
-    return f"{account.username},{account.email},{account.password_hash},{account.role},{state}{comment}"
+    return (
+        f"{account.username},{account.email},{account.password_hash},{account.role},{account.state}{comment}"
+    )
 
 
 def _split(body: bytes) -> list[bytes]:
@@ -168,8 +177,8 @@ def _parse_line(raw: bytes) -> Line:
     if bare and found:
         return Line(raw, problem="a password in the clear before a '#': it can't be told where it ends")
     role = fields[3].lower() if len(fields) > 3 and fields[3] else "analyst"
-    active = len(fields) < 5 or fields[4].lower() != "disabled"
-    account = Account(fields[0], fields[1], fields[2], role, active)
+    state = fields[4].lower() if len(fields) > 4 else ""
+    account = Account(fields[0], fields[1], fields[2], role, state in ("", "active"), state == "waiting")
     return Line(raw, account, bare=bare, comment=found[0] if found else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,8 @@ class CutOff(OSError):
 
 
 _CUT_OFF = "the file of a screening has lost its end"
+MOST_LOOKED = 50_000
+"""Records that hold a text somewhere are read to see whether a cell is it: some 10 µs each."""
 
 
 def read_records(canonical: Path, offsets: NDArray[np.int64], rows: Sequence[int]) -> list[list[str]]:
@@ -54,6 +57,39 @@ def read_records(canonical: Path, offsets: NDArray[np.int64], rows: Sequence[int
                 raise CutOff(_CUT_OFF)
             found.append(cells(readable(record[: first_end(record)]).rstrip("\r\n"), ","))
     return found
+
+
+def find_rows(canonical: Path, offsets: NDArray[np.int64], text: str, *, most: int) -> NDArray[np.int64]:
+    """Return the records that have a cell with exactly this text, white space around it aside.
+
+    Args:
+        canonical: the upload itself, or its copy: the file that the offsets were made for.
+        offsets: where each record begins, shape (rows of the file,).
+        text: of the cell.
+        most: so many are looked for, from the beginning.
+
+    Returns:
+        Indices into ``offsets``, ascending, shape (found,).
+    """
+    wanted = text.strip()
+    if not wanted or not len(offsets):
+        return np.empty(0, np.int64)
+    needle = wanted.replace('"', '""').encode()
+    found: list[int] = []
+    with canonical.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = int(offsets[0])
+        for _ in range(MOST_LOOKED):
+            hit = content.find(needle, at)
+            if hit < 0 or len(found) == most:
+                break
+            row = int(np.searchsorted(offsets, hit, "right")) - 1
+            (record,) = read_records(canonical, offsets, [row])
+            if any(cell.strip() == wanted for cell in record):
+                found.append(row)
+            if row + 1 == len(offsets):
+                break
+            at = int(offsets[row + 1])
+    return np.array(found, np.int64)
 
 
 def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Iterator[bytes]:

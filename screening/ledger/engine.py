@@ -10,18 +10,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from screening.errors import ScreeningError
+from screening.ledger.filters import TooMuch
 
 MEMORY = "160MB"
 SECONDS = 10.0
 """So long a question may take."""
-
-
-class TooMuch(ScreeningError):
-    """A question that takes too long or too much memory."""
-
-    status = 503
-    title = "This question is too large"
 
 
 class Engine:

@@ -8,9 +8,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from screening.errors import ScreeningError
 from screening.ledger import identity, money
 
 MOST_GROUPS = 1000
+
+
+class TooMuch(ScreeningError):
+    """A question that takes too long or too much memory."""
+
+    status = 503
+    title = "This question is too large"
 
 
 class Basis(StrEnum):

@@ -127,8 +127,8 @@ def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
     yield "Threshold", screening.threshold
     yield "Rows", screening.rows
     yield "Flagged", screening.flagged
-    yield "Legitimate", screening.legitimate
-    yield "Set aside (not scored)", screening.set_aside
+    yield "Not flagged", screening.legitimate
+    yield "Unreadable (not scored)", screening.set_aside
     if found.amount is not None:
         yield "Amount flagged", round(float(np.nansum(found.amount[found.flagged])), 2)
     for name, value in (screening.quality or {}).items():

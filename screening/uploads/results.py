@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import NotFound
+from screening.intake import find_rows
 from screening.uploads.upload_folder import Folder
 
 SortKey = Literal["row", "probability", "amount", "time"]
 HISTOGRAM_BINS = 20
+MOST_FOUND = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class Filter:
     max_probability: float | None = None
     min_amount: float | None = None
     max_amount: float | None = None
+    holding: str = ""
+    """A text that a cell of the row must be; the first :data:`MOST_FOUND` such rows are shown."""
 
 
 def save_arrays(folder: Folder, arrays: dict[str, NDArray[Any] | None]) -> None:
@@ -121,6 +125,9 @@ class Outcome:
     def select(self, chosen: Filter) -> NDArray[np.int64]:
         """Row numbers, from 0, that pass the filter, in the order asked for. Rows without the key come last."""
         keep = np.ones(len(self.probability), dtype=bool)
+        if chosen.holding:
+            keep[:] = False
+            keep[find_rows(self.canonical, self.offsets, chosen.holding, most=MOST_FOUND)] = True
         if chosen.flagged:
             keep &= self.flagged
         for values, low, high in (

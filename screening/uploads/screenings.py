@@ -310,6 +310,13 @@ class History(Jobs[Screening]):
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
 
+    def named(self, owner: str, part: str, *, limit: int) -> Sequence[Screening]:
+        """This user's screenings of files whose name has a part, latest first; capital letters don't matter."""
+        query = select(Screening).where(Screening.owner == _key(owner))
+        query = query.where(Screening.filename.icontains(part, autoescape=True))
+        with self._database.read() as session:
+            return session.scalars(query.order_by(Screening.created.desc()).limit(limit)).all()
+
     def count(self, owner: str) -> int:
         """How many screenings this user has."""
         with self._database.read() as session:

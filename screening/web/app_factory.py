@@ -36,7 +36,7 @@ from screening.web.api.lean_path import LeanPath
 from screening.web.cli import commands, keys, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.cli import ledger as ledger_commands
-from screening.web.http import errors, guard, sessions
+from screening.web.http import errors, guard, sessions, static_files
 from screening.web.http.front import Front
 from screening.web.http.proxies import TrustedProxies
 from screening.web.pages import (
@@ -54,10 +54,12 @@ from screening.web.pages import (
     questions,
     results,
     shadow,
+    styleguide,
     training_columns,
     trainings,
     uploads,
 )
+from screening.web.pages.explore import decisions, entities, search
 from screening.web.services import Services
 from screening.web.views import contexts
 
@@ -123,7 +125,7 @@ def create_app(
     promoted, _ = detectors_here.in_place_of(detectors_here.default)
     if promoted is not detectors_here.default:
         promoted.prepare()  # the first payment mustn't wait for it
-    for part in (errors, guard, sessions, contexts, commands):
+    for part in (errors, guard, sessions, static_files, contexts, commands):
         part.init_app(app)
     for room in (
         landing,
@@ -149,6 +151,10 @@ def create_app(
         past,
         monitoring,
         shadow,
+        search,
+        entities,
+        decisions,
+        styleguide,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

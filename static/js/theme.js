@@ -1,5 +1,5 @@
 // Light, dark, or as the system says. Loaded in <head> without defer, so that the first paint is already right;
-// everything that needs the page waits for it.
+// everything that needs the page waits for it. The width of the rail is set here for the same reason.
 (() => {
   const KEY = "theme";
   const root = document.documentElement;
@@ -31,6 +31,11 @@
   };
 
   root.classList.add("js");
+  try {
+    root.classList.toggle("rail-narrow", localStorage.getItem("rail") === "narrow");
+  } catch {
+    // storage is shut: the rail is wide
+  }
   show();
   dark.addEventListener("change", show);
   document.addEventListener("DOMContentLoaded", () => {

@@ -22,12 +22,20 @@ INSIDE = (
     "/upload",
     "/results",
     "RESULT",
+    "ROWS",
+    "OVERVIEW",
+    "PERFORMANCE",
+    "RECEIPT",
+    "ROW",
+    "/entities/customer/22",
+    "/search?q=22",
     "CHECK",
     "/account",
     "/monitoring",
     "/shadow",
     "SHADOW",
     "/admin/users",
+    "/styleguide",
     "/admin/keys",
     "KEY",
     "/detectors/new",
@@ -46,7 +54,12 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     """
     watched = new_page(chromium, site, storage_state=state)
     send(watched, ROOT / "transactions_data.csv")
-    found = {"RESULT": watched.page.url}
+    found = {"RESULT": watched.page.url, "ROW": f"{watched.page.url}/rows/117"}
+    for view in ("rows", "overview", "performance", "receipt"):
+        found[view.upper()] = f"{watched.page.url}?view={view}"
+    send(watched, ROOT / "model" / "detectors" / "payments" / "sample.csv")
+    watched.page.locator("#rows .row-link").first.click()
+    watched.page.locator(".drawer h2", has_text="Customer").wait_for()  # it stands in the ledger
     check(watched, troubled(tmp_path_factory.mktemp("check")))
     found["CHECK"] = watched.page.url
     file = past(tmp_path_factory.mktemp("training"), rows=200)
@@ -184,6 +197,7 @@ def test_nothing_moves_after_it_was_drawn(seen: Callable[[str], Look], path: str
 def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) -> None:
     page = clerk.page
     clerk.open("/upload")
+    page.click("details.user summary")
     page.get_by_role("button", name="Dark").click()
     assert page.locator("html").get_attribute("data-bs-theme") == "dark"
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -193,6 +207,7 @@ def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) ->
     )
     clerk.open("/results")
     assert page.evaluate("window.first") == dark
+    page.click("details.user summary")
     assert page.get_by_role("button", name="Dark").get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="Light").click()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
@@ -201,7 +216,7 @@ def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) ->
 def test_on_a_phone_the_link_of_the_page_that_is_open_is_seen(clerk: Watched) -> None:
     clerk.page.set_viewport_size(PHONE)
     clerk.open("/monitoring")
-    link = clerk.page.locator("nav [aria-current=page]")
+    link = clerk.page.locator(".rail [aria-current=page]").first
     assert link.inner_text() == "Monitoring"
     box = link.bounding_box()
     assert box is not None
@@ -224,14 +239,19 @@ def test_the_way_to_the_result_can_be_gone_with_the_keyboard_alone(clerk: Watche
     assert page.evaluate("document.activeElement.className") == "skip", "the first stop leads to the content"
     assert page.locator(".skip").bounding_box()["y"] >= 0, "and is seen"
     page.keyboard.press("Enter")
-    seen = walk(page, until="file", most=12)
+    walk(page, until="file", most=3)
     page.set_input_files("#file", ROOT / "transactions_data.csv")  # the system's own dialogue
-    assert "set_aside" in seen
     walk(page, until="send", most=3)
     page.keyboard.press("Enter")
     page.wait_for_selector("#flagged-title")
+    walk(page, until="sort-row", most=40)
+    page.get_by_role("link", name="Overview").press("Enter")
+    page.wait_for_selector("#trial-form")
+    assert "trial-value" in walk(page, until="trial-value", most=40)
+    page.get_by_role("link", name="All rows").press("Enter")
+    page.wait_for_selector("#only-flagged")
     stops = walk(page, until="sort-row", most=60)
-    assert {"trial-range", "trial-value", "only-flagged", "min-probability"} <= set(stops)
+    assert {"find", "only-flagged", "min-probability"} <= set(stops)
     walk(page, until="sort-probability", most=3)
     page.keyboard.press("Enter")
     page.wait_for_selector("#rows th[aria-sort=descending] #sort-probability")

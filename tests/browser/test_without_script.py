@@ -27,7 +27,9 @@ def test_a_file_is_sent_and_its_flagged_rows_are_shown(plain: Watched) -> None:
     plain.page.set_input_files("#file", SAMPLE)
     plain.page.click("#send")
     plain.page.wait_for_selector("#flagged-title")
-    assert plain.page.locator(".flagged-rows tbody tr").count() > 0
+    assert plain.page.locator("#rows tbody tr").count() > 0
+    plain.page.locator("#rows .row-link").first.click()
+    assert plain.page.locator(".reasons li").count() == 3
 
 
 def test_a_file_that_is_none_is_explained(plain: Watched) -> None:
@@ -44,11 +46,14 @@ def test_rows_are_sorted_filtered_and_another_threshold_tried_by_links_and_forms
     plain.page.set_input_files("#file", SAMPLE)
     plain.page.click("#send")
     page = plain.page
+    flagged = page.locator("#rows tbody tr").count()
+    page.get_by_role("link", name="All rows").click()
     page.click("#sort-probability")
     assert page.locator("#rows th[aria-sort=descending] #sort-probability").count() == 1
     page.check("#only-flagged")
     page.get_by_role("button", name="Filter").click()
-    assert page.locator("#rows tbody tr").count() == page.locator(".flagged-rows tbody tr").count()
+    assert page.locator("#rows tbody tr").count() == flagged
+    page.get_by_role("link", name="Overview").click()
     assert page.locator("#trial-range").is_hidden(), "a slider that does nothing isn't shown"
     page.fill("#trial-value", "0.05")
     page.get_by_role("button", name="Show").click()

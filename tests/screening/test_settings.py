@@ -19,7 +19,7 @@ def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
     assert settings.instance == ROOT / "instance"
     assert settings.database_url == f"sqlite:///{ROOT / 'instance' / 'screening.sqlite3'}"
     assert settings.threshold == 0.8
-    assert settings.signup_open
+    assert settings.signup == "open"
     assert settings.password_min_length == 12
     assert settings.max_upload == 1024 * 2**20
     assert settings.cookie_secure is None

@@ -32,12 +32,35 @@ def try_login(person: Person, name: str, password: str = PASSWORD, **more: str):
     return person.post("/login", username=name, password=password, **more)
 
 
-def test_a_sign_up_leads_to_the_login_and_that_to_the_upload_page(nobody: Person) -> None:
+def test_a_sign_up_logs_in_and_leads_home_and_so_does_a_login(nobody: Person) -> None:
     answer = sign_up(nobody, "ada")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
-    answer = try_login(nobody, "ada")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/upload")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     assert nobody.client.get("/upload").status_code == 200
+    assert "<h1>Home</h1>" in nobody.client.get("/").get_data(as_text=True)
+    nobody.post("/logout", "/account")
+    assert nobody.client.get("/upload").status_code == 303
+    answer = try_login(nobody, "ada")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
+@pytest.mark.security(13)
+def test_whoever_signs_up_may_have_to_wait_until_an_admin_lets_them_in(
+    app_with: Callable[..., Flask], settings: Settings
+) -> None:
+    app = app_with(signup="approval")
+    admin, eve = Person(app, "ada"), Person(app, "eve")
+    assert sign_up(admin, "ada").headers["Location"] == "/", "nobody could let the first one in"
+    assert "lets each new account in" in eve.client.get("/signup").get_data(as_text=True)
+    answer = sign_up(eve, "eve")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    assert "administrator has to let you in" in eve.client.get("/login").get_data(as_text=True)
+    assert settings.users_file.read_text("utf-8").splitlines()[-1].endswith(",analyst,waiting")
+    assert try_login(eve, "eve").status_code == 401
+    assert eve.client.get("/upload").status_code == 303
+    assert "Let in" in admin.client.get("/admin/users").get_data(as_text=True)
+    admin.post("/admin/users/eve/state", "/admin/users", state="active")
+    assert settings.users_file.read_text("utf-8").splitlines()[-1].endswith(",analyst,active")
+    assert try_login(eve, "eve").status_code == 303
 
 
 def test_the_first_account_is_told_that_it_becomes_admin(nobody: Person, settings: Settings) -> None:
@@ -132,7 +155,7 @@ def test_a_name_that_could_break_the_file_is_refused_on_the_page(
 
 
 def test_a_closed_door_says_so(app_with: Callable[..., Flask], settings: Settings) -> None:
-    visitor = Person(app_with(signup_open=False), "eve")
+    visitor = Person(app_with(signup="closed"), "eve")
     page = visitor.client.get("/signup")
     assert page.status_code == 200
     assert "Signing up is closed" in page.get_data(as_text=True)
@@ -266,7 +289,7 @@ def test_a_malformed_hash_is_a_wrong_password_and_a_line_in_the_log(
 )
 def test_a_login_never_leads_elsewhere(app: Flask, team: dict[str, Account], target: str) -> None:
     answer = try_login(Person(app, "ana"), "ana", next=target)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/upload")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
 
 
 @pytest.mark.security(8)
@@ -275,8 +298,10 @@ def test_a_login_leads_back_to_a_page_of_ours(app: Flask, team: dict[str, Accoun
     assert try_login(Person(app, "ana"), "ana", next=target).headers["Location"] == target
 
 
-def test_who_may_not_upload_is_led_to_the_results(app: Flask, team: dict[str, Account]) -> None:
-    assert try_login(Person(app, "otto"), "otto").headers["Location"] == "/results"
+def test_an_auditors_home_offers_nothing_that_they_may_not_do(login: Callable[[str], Person]) -> None:
+    page = login("otto").client.get("/").get_data(as_text=True)
+    assert "<h1>Home</h1>" in page
+    assert "/upload" not in page
 
 
 def test_a_page_that_needs_a_login_is_come_back_to(app: Flask, team: dict[str, Account]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
 
+from screening.accounts.roles import PERMISSIONS
 from screening.settings import ROOT
 from screening.web.views.contexts import RowsView, RowView, TrialView, turns
 from tests.conftest import Person
 
-TEMPLATES = sorted((ROOT / "templates").glob("*.html"))
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 
 
 def listing(**changes: object) -> RowsView:
@@ -39,7 +41,13 @@ def test_a_label_says_where_the_flag_was_wrong() -> None:
 
 def test_a_heading_turns_the_order_round_and_goes_back_to_the_first_page() -> None:
     shown = listing(sort="amount", order="desc", filters={"flagged": "1", "min_amount": ""})
-    assert shown.sorted_by("amount") == {"sort": "amount", "order": "asc", "page": 1, "flagged": "1"}
+    assert shown.sorted_by("amount") == {
+        "view": "rows",
+        "sort": "amount",
+        "order": "asc",
+        "page": 1,
+        "flagged": "1",
+    }
     assert shown.sorted_by("probability")["order"] == "desc", "the most suspect first"
     assert shown.sorted_by("time")["order"] == "asc"
     assert [shown.aria_sort(name) for name in ("amount", "row")] == ["descending", "none"]
@@ -77,12 +85,23 @@ def test_links_of_the_navigation_lead_to_pages_that_are_there_and_allowed(
     app: Flask, analyst: Person
 ) -> None:
     text = analyst.client.get("/upload").get_data(as_text=True)
-    bar = text.split('aria-label="Main"', 1)[1].split("</nav>", 1)[0]
-    links = re.findall(r'href="([^"]+)"', bar)
-    assert "/upload" in links
+    rail = text.split('aria-label="Main"', 1)[1].split("</nav>", 1)[0]
+    tabs = text.split('aria-label="Screenings"', 1)[1].split("</nav>", 1)[0]
+    palette = text.split('class="palette"', 1)[1].split("</dialog>", 1)[0]
+    links = {*re.findall(r'href="([^"]+)"', rail + tabs + palette)}
+    assert {"/", "/results", "/upload", "/detectors"} <= links
     assert "/admin/users" not in links, "an analyst manages no accounts"
     assert {analyst.client.get(link).status_code for link in links} == {200}
-    assert 'href="/upload" aria-current="page"' in bar
+    assert re.search(r'href="/results" title="Screenings" aria-current="true"', rail)
+    assert 'href="/upload" aria-current="page"' in tabs
+
+
+@pytest.mark.parametrize("role", PERMISSIONS)
+def test_no_role_is_shown_a_page_that_it_may_not_open(login: Callable[[str], Person], role: str) -> None:
+    person = login({"admin": "ada", "analyst": "ana", "manager": "mia", "auditor": "otto"}[role])
+    text = person.client.get("/").get_data(as_text=True)
+    links = {link for link in re.findall(r'href="(/[^"#]*)"', text) if not link.startswith("/static")}
+    assert {link: person.client.get(link).status_code for link in links} == dict.fromkeys(links, 200)
 
 
 @pytest.mark.security(25)

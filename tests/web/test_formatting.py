@@ -137,3 +137,24 @@ def test_amounts_and_readings_have_the_decimals_that_they_need() -> None:
 )
 def test_how_much_a_column_changed(index: float, shown: str) -> None:
     assert formatting.change_word(index) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "text"),
+    [
+        (0.9984, 0.8, "99.8"),
+        (0.79999, 0.8, "79.999"),
+        (0.8, 0.8, "80.0"),
+        (0.0, 0.8, "0.0"),
+        (0.0001, 0.8, "< 0.1"),
+        (1.0, 0.8, "100.0"),
+        (0.99999, 0.8, "> 99.9"),
+        (None, 0.8, "–"),
+        (float("nan"), 0.8, "–"),
+        (0.99949, None, "99.9"),
+    ],
+)
+def test_a_score_never_reads_as_another_side_of_the_threshold(
+    value: float | None, threshold: float | None, text: str
+) -> None:
+    assert formatting.score(value, threshold) == text

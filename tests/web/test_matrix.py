@@ -31,6 +31,10 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/"): ANYBODY,
     ("GET", "/sample.csv"): ANYBODY,
     ("GET", "/status"): ANYBODY,
+    ("GET", "/search"): MEMBERS,
+    ("GET", "/entities/<kind>/<path:value>"): MEMBERS,
+    ("GET", "/decisions/<transaction_id>"): MEMBERS,
+    ("GET", "/results/<screening_id>/rows/<int:number>"): MEMBERS,
     ("GET", "/detectors"): ANYBODY,
     ("GET", "/detectors/<name>"): ANYBODY,
     ("GET", "/detectors/<name>/sample.csv"): ANYBODY,
@@ -101,6 +105,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/openapi.json"): READERS,
     ("GET", "/docs"): MEMBERS,
     ("GET", "/monitoring"): MANAGERS,
+    ("GET", "/styleguide"): ADMINS,
     ("GET", "/admin/users"): ADMINS,
     ("POST", "/admin/users/<username>/role"): ADMINS,
     ("POST", "/admin/users/<username>/state"): ADMINS,
@@ -149,7 +154,7 @@ def _as(app: Flask, who: str, team: dict[str, Account], services: Services) -> P
 
 
 def _value(name: str) -> str:
-    return {"username": "ana", "filename": "css/app.css", "name": "card"}.get(name, "0123abcd")
+    return {"username": "ana", "filename": "css/app.css", "name": "card", "number": "1"}.get(name, "0123abcd")
 
 
 def _outcome(status: int, location: str) -> object:

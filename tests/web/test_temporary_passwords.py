@@ -45,7 +45,7 @@ def test_every_other_page_leads_to_the_one_where_it_is_changed(
     for rule in app.url_map.iter_rules():
         if rule.endpoint in BEFORE_CHANGE or rule.rule.startswith("/detect_fraud") or ".json" in rule.rule:
             continue
-        url = re.sub(r"<[^>]+>", "0123abcd", rule.rule)
+        url = re.sub(r"<[^>]+>", "0123abcd", re.sub(r"<int:[^>]+>", "1", rule.rule))
         for method in (rule.methods or set()) & {"GET", "POST"}:
             token = {} if method == "GET" else {"csrf_token": person.token("/account")}
             answer = person.client.open(url, method=method, data=token, content_type="multipart/form-data")
@@ -107,7 +107,7 @@ def test_the_page_says_why_and_leads_back_once_it_is_changed(handed: tuple[Perso
 @pytest.mark.parametrize("target", ["https://e.example", "//e.example", "/\\e.example"])
 def test_it_never_leads_elsewhere(handed: tuple[Person, str], target: str) -> None:
     person, given = handed
-    assert change(person, given, next=target).headers["Location"] == "/upload"
+    assert change(person, given, next=target).headers["Location"] == "/"
 
 
 def test_it_is_not_changed_into_itself(handed: tuple[Person, str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from screening.settings import ROOT
 from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -131,3 +132,45 @@ def test_a_file_without_a_name_of_its_own_is_known_by_its_media_type(
     data = {"csrf_token": analyst.token("/upload"), "file": file}
     answer = analyst.client.post("/upload", data=data, content_type="multipart/form-data")
     assert answer.status_code == status
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
+def test_a_sample_is_screened_in_one_click(analyst: Person, services: Services, kind: str) -> None:
+    fields = {"csrf_token": analyst.token("/"), "sample": "payments"}
+    answer = analyst.client.post("/upload", data=fields, content_type=kind)
+    assert answer.status_code == 303
+    screening = services.history.get(answer.headers["Location"].rpartition("/")[2])
+    assert screening is not None
+    assert (screening.filename, screening.detector, screening.state) == (
+        "payments-sample.csv",
+        "payments",
+        "done",
+    )
+    assert screening.rows == (ROOT / "model/detectors/payments/sample.csv").read_bytes().count(b"\n") - 1
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "word"),
+    [
+        ({"sample": "nobody"}, 404, "There are samples for card"),
+        ({"sample": "card", "colour": "red"}, 400, "colour"),
+        ({"sample": "card", "csrf_token": "x"}, 400, "form"),
+        ({}, 400, "No file was chosen"),
+    ],
+)
+def test_a_sample_that_cant_be_screened_leaves_nothing(
+    analyst: Person, services: Services, more: dict[str, str], status: int, word: str
+) -> None:
+    fields = {"csrf_token": analyst.token("/"), **more}
+    answer = analyst.client.post("/upload", data=fields)
+    assert answer.status_code == status
+    assert word in answer.get_data(as_text=True)
+    assert services.history.count("ana") == 0
+
+
+def test_a_file_and_a_sample_together_are_refused(analyst: Person, sample: bytes, services: Services) -> None:
+    answer = analyst.upload(sample, sample="card")
+    assert answer.status_code == 400
+    assert "Send one of them" in answer.get_data(as_text=True)
+    assert services.history.count("ana") == 0

@@ -41,8 +41,7 @@ def add(username: str, email: str, role: str | None, must_change: bool) -> None:
 def show() -> None:
     """All accounts, and the lines of users.txt that can't be used."""
     for account in services().users.accounts():
-        state = "active" if account.active else "disabled"
-        click.echo(f"{account.username}\t{account.email}\t{account.role}\t{state}")
+        click.echo(f"{account.username}\t{account.email}\t{account.role}\t{account.state}")
     for problem in services().users.problems():
         click.echo(f"{services().users.path.name}, {problem}", err=True)
 
@@ -59,7 +58,7 @@ def disable(username: str) -> None:
 @click.argument("username")
 @plainly
 def enable(username: str) -> None:
-    """Open an account again; a lock after failed logins ends too."""
+    """Open an account, or let one in that waits; a lock after failed logins ends too."""
     account = services().users.set_state(username, active=True)
     Lockout(services().database).unlock(account.username)
     _record("state_changed", account)
@@ -93,7 +92,6 @@ def role(username: str, role: str) -> None:
 
 
 def _record(event: str, account: Account) -> None:
-    state = "active" if account.active else "disabled"
     if event != "signup":
         store().end_all(account.username)
     request_audit.record(
@@ -101,9 +99,9 @@ def _record(event: str, account: Account) -> None:
         user=operator(),
         account=account.username,
         role=account.role,
-        state=state,
+        state=account.state,
     )
-    click.echo(f"{account.username}: {account.role}, {state}")
+    click.echo(f"{account.username}: {account.role}, {account.state}")
 
 
 def _password() -> str:

@@ -38,7 +38,7 @@ MOST_HELD_BYTES = READ_BYTES + 65_536
 """What the decoder may hold of a body: a piece, and before it what has no end yet, as a part's head or a preamble."""
 MOST_PARTS = 20
 ALIVE_SECONDS = 10.0
-WISHES = ("detector", "set_aside", "may_map", "check", "tokenize", "name", "label")
+WISHES = ("detector", "set_aside", "may_map", "check", "tokenize", "sample", "name", "label")
 """Fields that say what shall be done with the file."""
 
 
@@ -48,6 +48,30 @@ class Form:
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
+
+
+class PlainBody:
+    """A form without a file: its fields, as :class:`Body` gives them."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        """Take a request whose body has at most ``limit`` bytes."""
+        request.max_content_length = request.max_form_memory_size = limit
+        self._request = request
+
+    def fields(self) -> Form:
+        """Read all of it.
+
+        Raises:
+            RequestEntityTooLarge: it is longer.
+        """
+        return Form(fields=self._request.form.to_dict())
+
+    def content(self) -> Iterator[bytes]:
+        """Return no content: there is no file."""
+        return iter(())
+
+    def finish(self) -> None:
+        """Return: nothing follows."""
 
 
 class Body:
@@ -78,9 +102,10 @@ class Body:
             ticket.admit(account)
         self._boundary = options["boundary"].encode()
         self._decoder = self._new_decoder()
+        self._at_end = False
 
     def fields(self) -> Form:
-        """Read up to the beginning of the part named ``file``; without one, ``filename`` stays ``None``."""
+        """Read up to the part named ``file``, which begins; without one to the end, and ``filename`` stays ``None``."""
         form = Form()
         name: str | None = None
         value = bytearray()
@@ -98,6 +123,8 @@ class Body:
                     raise RequestEntityTooLarge
                 if not event.more_data:
                     form.fields[name] = value.decode("utf-8", "replace")
+        else:
+            self._at_end = True
         return form
 
     def content(self) -> Iterator[bytes]:
@@ -133,6 +160,8 @@ class Body:
         Raises:
             BadRequest: there is one.
         """
+        if self._at_end:
+            return
         for event in self._events():
             if isinstance(event, File) and event.filename:
                 raise BadRequest("There is more than one file in the form: send them one after the other.")

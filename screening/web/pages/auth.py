@@ -11,7 +11,6 @@ from flask import Blueprint, Response, current_app, flash, redirect, render_temp
 
 from screening.accounts import passwords
 from screening.accounts.login_throttle import FAILED_LOGINS, SIGN_UPS, Lockout, Throttle, TooMany
-from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
 from screening.errors import NotReady, ScreeningError, StorageFull
 from screening.web.http import request_audit, sessions
@@ -43,22 +42,26 @@ def signup() -> Any:
 
 @blueprint.post("/signup")
 def create() -> Any:
-    """Make an account; the first becomes admin."""
+    """Make an account and log it in; the first becomes admin. With ``SIGNUP=approval`` an admin lets it in first."""
     try:
-        if not services().settings.signup_open:
+        if services().settings.signup == "closed":
             raise SignupClosed(
                 "Accounts are made by the administrator here.", remedy="Ask the administrator."
             )
-        _sign_up()
+        account = _sign_up()
     except (NotReady, StorageFull):
         raise
     except ScreeningError as problem:
         return _signup_page(problem)
-    flash("The account was made. Log in with it.")
-    return redirect(url_for("auth.login"), HTTPStatus.SEE_OTHER)
+    if not account.active:
+        flash("Account created. An administrator has to let you in; then log in.")
+        return redirect(url_for("auth.login"), HTTPStatus.SEE_OTHER)
+    sessions.begin(account)
+    request_audit.record("login", user=account.username)
+    return redirect(url_for("pages.index"), HTTPStatus.SEE_OTHER)
 
 
-def _sign_up() -> None:
+def _sign_up() -> Account:
     form, mine = request.form, services()
     throttle, address = Throttle(mine.database), request.remote_addr or ""
     throttle.require_room(SIGN_UPS, address)
@@ -66,10 +69,16 @@ def _sign_up() -> None:
     throttle.count(
         SIGN_UPS, address
     )  # also when the name turns out to be taken: that is how names are guessed
-    account = mine.users.add(form.get("username", ""), form.get("email", ""), form.get("password", ""))
-    request_audit.record("signup", user=account.username, role=account.role)
+    account = mine.users.add(
+        form.get("username", ""),
+        form.get("email", ""),
+        form.get("password", ""),
+        waits=mine.settings.signup == "approval",
+    )
+    request_audit.record("signup", user=account.username, role=account.role, state=account.state)
     for key in mine.part_from_namesake(account.username, by="sign-up"):
         request_audit.record("key_revoked", user=account.username, key=key.id, key_name=key.name)
+    return account
 
 
 def _signup_page(error: ScreeningError | None) -> Any:
@@ -79,7 +88,7 @@ def _signup_page(error: ScreeningError | None) -> Any:
         form=_echo("username", "email"),
         error=error,
         first=mine.users.is_empty(),
-        open=mine.settings.signup_open,
+        signup=mine.settings.signup,
         password_min_length=mine.settings.password_min_length,
     )
     return _answer(page, error)
@@ -100,7 +109,7 @@ def enter() -> Any:
         return _login_page(problem)
     sessions.begin(account, must_change=must_change)
     request_audit.record("login", user=account.username)
-    return redirect(safe_target(_next(), account.role), HTTPStatus.SEE_OTHER)
+    return redirect(safe_target(_next()), HTTPStatus.SEE_OTHER)
 
 
 def _identified() -> tuple[Account, bool]:
@@ -194,7 +203,7 @@ def change_password() -> Any:
     sessions.begin(changed)
     request_audit.record("password_changed", account=username)
     flash("The password was changed. Every other session of this account has ended.")
-    target = safe_target(_next(), changed.role) if must_change else url_for("auth.account")
+    target = safe_target(_next()) if must_change else url_for("auth.account")
     return redirect(target, HTTPStatus.SEE_OTHER)
 
 
@@ -237,15 +246,15 @@ def _next() -> str:
     return request.form.get("next") or request.args.get("next") or ""
 
 
-def safe_target(wanted: str, role: str) -> str:
-    """Where to go after the login: a path of this server, or the upload page (results, for who may not upload).
+def safe_target(wanted: str) -> str:
+    """Where to go after the login: a path of this server, or home.
 
     Browsers drop tabs and line ends in an address and read a backslash as a slash, so that anything but a plain path
     could lead elsewhere.
     """
     if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", wanted):
         return wanted
-    return url_for("uploads.upload" if allows(role, "screen") else "results.index")
+    return url_for("pages.index")
 
 
 def shown_name(username: str) -> str:

@@ -1,23 +1,50 @@
-"""The pages that need no file: landing, sample, status, the detectors' cards."""
+"""The pages that need no file: landing or home, sample, status, the detectors' cards."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, send_file
 from flask_login import current_user
 
+from screening.explore.overview import DAYS, overview
+from screening.ledger.filters import TooMuch
+from screening.monitoring.alerts import going_on
 from screening.settings import ROOT
+from screening.web.http.sessions import may, user
 from screening.web.services import services
-from screening.web.views.detector_access import at_work, is_shown, look_at, shown
+from screening.web.views.detector_access import at_work, doubt_of, is_shown, look_at, shown
+from screening.web.views.home import Kpi, kpis
+from screening.web.views.monitoring import AlertView
+from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("pages", __name__)
+LATEST = 6
+"""How many screenings the home page shows."""
 
 
 @blueprint.get("/")
 def index() -> str:
-    """What this is, and where to begin."""
-    return render_template("landing.html", detectors=at_work())
+    """Signed out: what this is, and where to begin. Signed in: what happened here lately, and what is to be done."""
+    if not may("see"):
+        return render_template("landing.html", detectors=[one for one in at_work() if not doubt_of(one)])
+    mine = services()
+    figures: list[Kpi] = []
+    trouble: TooMuch | None = None
+    try:
+        figures = kpis(overview(mine.ledger.questions, owner_seen(), datetime.now(UTC)))
+    except TooMuch as problem:  # the rest of the page is of use all the same
+        trouble = problem
+    return render_template(
+        "home.html",
+        kpis=figures,
+        trouble=trouble,
+        everybody=owner_seen() is None,
+        days=DAYS,
+        screenings=mine.history.of(user().username, limit=LATEST),
+        alerts=[AlertView.of(alert) for alert in going_on(mine.database)] if may("monitor") else [],
+    )
 
 
 @blueprint.get("/sample.csv")

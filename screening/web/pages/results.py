@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from screening.web.http.operations import Answer, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.contexts import RowsView, RowView, TrialView
+from screening.web.views.decisions import level_of, who_of
 from screening.web.views.file_forms import ScreeningState
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
@@ -34,9 +36,9 @@ blueprint = Blueprint("results", __name__, url_prefix="/results")
 CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PAGE_ROWS = 50
-FIRST_FLAGGED = 20
+MOST_SEARCHED = 200
 LIST_ROWS = 25
-FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_amount")
+FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_amount", "q")
 
 
 def _download_of(name: str, words: str, media: str = "text/csv") -> Operation:
@@ -58,43 +60,92 @@ def index() -> str:
 @blueprint.get("/<screening_id>")
 @require("see")
 def show(screening_id: str) -> Any:
-    """One screening: counts, flagged rows first, then any page of all rows. One that was only checked: its check."""
+    """One screening in views: its flagged rows, all rows, an overview, its labels, a receipt.
+
+    A file that was only checked: its check.
+    """
     screening = _mine(screening_id)
     if _is_lost(screening) and not errors.wants_json():
         return render_template("lost.html", screening=screening), HTTPStatus.NOT_FOUND
     if screening.state == CHECKED:
         return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state != DONE:
-        return render_template("result.html", screening=screening)
-    found, detector = _outcome(screening), _detector(screening)
-    own, value = TrialView(**found.trial(screening.threshold)), _trial_value(screening)
-    tried = value != screening.threshold
+        return render_template("screening.html", screening=screening)
+    found, detector, view = _outcome(screening), _detector(screening), _view()
     return render_template(
-        "result.html",
+        f"results/{view}.html",
         screening=screening,
         detector=detector,
-        history_policy=services().settings.history_policy,
+        view=view,
         cautions=[trial_note(screening.detector or ""), *(detector.warnings if detector else ())],
-        flagged_rows=_rows(found, found.strongest(FIRST_FLAGGED)),
-        histogram=found.histogram(),
-        quality=screening.quality,
-        problems=found.meta["set_aside"],
-        drift=found.meta.get("drift", []),
-        own=own,
-        trial=TrialView(**found.trial(value)) if tried else own,
-        trial_quality=_quality_at(found, value) if tried else screening.quality,
-        listing=_listing(found),
-        remembered=services().mappings.has_own(header_of(found.canonical), screening.owner),
+        at_risk=_at_risk(found),
+        **_CONTEXTS[view](screening, found, detector),
     )
+
+
+def _view() -> str:
+    """The view that is asked for. An address of before there were views has all rows if it sorts or turns pages."""
+    wanted = request.args.get("view", "")
+    if wanted in _CONTEXTS:
+        return wanted
+    return "rows" if any(request.args.get(name) for name in ("sort", "order", "page", *FILTERS)) else "queue"
+
+
+def _at_risk(found: Outcome) -> float | None:
+    """The amounts of the flagged rows, added up in cents; ``None`` where there are no amounts."""
+    if found.amount is None:
+        return None
+    amounts = np.asarray(found.amount)[np.asarray(found.flagged)]
+    return math.fsum(amounts[np.isfinite(amounts)].tolist())
+
+
+def _queue_context(screening: Screening, found: Outcome, detector: Detector | None) -> dict[str, Any]:
+    own = TrialView(**found.trial(screening.threshold))
+    return {"own": own, "listing": _listing(screening, found, detector, "queue")}
+
+
+def _rows_context(screening: Screening, found: Outcome, detector: Detector | None) -> dict[str, Any]:
+    return {"listing": _listing(screening, found, detector, "rows")}
+
+
+def _overview_context(screening: Screening, found: Outcome, _detector: Detector | None) -> dict[str, Any]:
+    value = _trial_value(screening)
+    return {
+        "histogram": found.histogram(),
+        "problems": found.problems,
+        "drift": found.meta.get("drift", []),
+        "trial": TrialView(**found.trial(value)),
+        "trial_quality": screening.quality if value == screening.threshold else _quality_at(found, value),
+    }
+
+
+def _performance_context(screening: Screening, _found: Outcome, _detector: Detector | None) -> dict[str, Any]:
+    return {"quality": screening.quality}
+
+
+def _receipt_context(screening: Screening, found: Outcome, _detector: Detector | None) -> dict[str, Any]:
+    remembered = services().mappings.has_own(header_of(found.canonical), screening.owner)
+    return {"history_policy": services().settings.history_policy, "remembered": remembered}
+
+
+_CONTEXTS: dict[str, Callable[[Screening, Outcome, Detector | None], dict[str, Any]]] = {
+    "queue": _queue_context,
+    "rows": _rows_context,
+    "overview": _overview_context,
+    "performance": _performance_context,
+    "receipt": _receipt_context,
+}
+"""What each view needs beside what all have."""
 
 
 @blueprint.get("/<screening_id>/rows")
 @require("see")
 def rows(screening_id: str) -> Response:
-    """A page of all rows, sorted and filtered, as a fragment; the address of the page around it follows."""
+    """A page of rows, sorted and filtered, as a fragment; the address of the page around it follows."""
     screening = _done(screening_id)
-    listing = _listing(_outcome(screening))
-    response = Response(render_template("_rows.html", screening=screening, listing=listing))
+    view = "queue" if request.args.get("view") == "queue" else "rows"
+    listing = _listing(screening, _outcome(screening), _detector(screening), view)
+    response = Response(render_template("results/_grid.html", screening=screening, listing=listing))
     query: dict[str, Any] = listing.query()
     response.headers["HX-Replace-Url"] = url_for("results.show", screening_id=screening.id, **query)
     return response
@@ -120,7 +171,7 @@ def threshold(screening_id: str) -> str:
     found = _outcome(screening)
     trial = TrialView(**found.trial(value))
     return render_template(
-        "_threshold.html", screening=screening, trial=trial, trial_quality=_quality_at(found, value)
+        "results/_threshold.html", screening=screening, trial=trial, trial_quality=_quality_at(found, value)
     )
 
 
@@ -275,15 +326,16 @@ def _download(name: str) -> dict[str, str]:
     return {"filename": plain, "filename*": f"UTF-8''{quote(name, safe='')}"}
 
 
-def _listing(found: Outcome) -> RowsView:
+def _listing(screening: Screening, found: Outcome, detector: Detector | None, view: str) -> RowsView:
     """The page of rows that the query asks for, and what the page needs to ask for another."""
-    chosen = _filter()
+    chosen = _filter(view)
     selected = found.select(chosen)
     pages = max(-(-len(selected) // PAGE_ROWS), 1)
     page = min(_page_number(), pages)
     shown = selected[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    who = who_of(header_of(found.canonical), found.meta.get("columns", {}), detector)
     return RowsView(
-        rows=_rows(found, shown),
+        rows=_rows(screening, found, shown, [name for _, name in who]),
         page=page,
         pages=pages,
         total=len(selected),
@@ -291,29 +343,38 @@ def _listing(found: Outcome) -> RowsView:
         sort=chosen.sort,
         order="desc" if chosen.descending else "asc",
         filters={name: request.args[name] for name in FILTERS if request.args.get(name)},
+        view=view,
+        who=who,
     )
 
 
-def _rows(found: Outcome, numbers: Sequence[int] | np.ndarray[Any, Any]) -> list[RowView]:
+def _rows(
+    screening: Screening, found: Outcome, numbers: np.ndarray[Any, Any], who: Sequence[str]
+) -> list[RowView]:
     header = header_of(found.canonical)
     records = read_records(found.canonical, found.offsets, [int(number) for number in numbers])
     return [
-        _row(found, int(number), dict(zip(header, record, strict=False)))
+        _row(screening, found, int(number), dict(zip(header, record, strict=False)), who)
         for number, record in zip(numbers, records, strict=True)
     ]
 
 
-def _row(found: Outcome, number: int, cells: dict[str, str]) -> RowView:
+def _row(
+    screening: Screening, found: Outcome, number: int, cells: dict[str, str], who: Sequence[str]
+) -> RowView:
     probability = float(found.probability[number])
+    scored = None if np.isnan(probability) else probability
     return RowView(
         row=number + 1,
-        probability=None if np.isnan(probability) else probability,
+        probability=scored,
         flagged=bool(found.flagged[number]),
         amount=_at(found.amount, number),
         time=_at(found.time, number),
         label=None if found.label is None or found.label[number] < 0 else int(found.label[number]),
         reasons=found.reasons.get(number, []),
         cells=cells,
+        who=[cells.get(name, "") for name in who],
+        level=level_of(scored, screening.threshold),
     )
 
 
@@ -335,16 +396,18 @@ def _quality_at(found: Outcome, value: float) -> Any:
     )
 
 
-def _filter() -> Filter:
-    sort = request.args.get("sort", "row")
+def _filter(view: str) -> Filter:
+    usual, down = ("probability", "desc") if view == "queue" else ("row", "asc")
+    sort = request.args.get("sort", usual)
     return Filter(
         sort=cast("SortKey", sort) if sort in ("row", "probability", "amount", "time") else "row",
-        descending=request.args.get("order") == "desc",
-        flagged=request.args.get("flagged") == "1",
+        descending=request.args.get("order", down) == "desc",
+        flagged=view == "queue" or request.args.get("flagged") == "1",
         min_probability=_number("min_probability"),
         max_probability=_number("max_probability"),
         min_amount=_number("min_amount"),
         max_amount=_number("max_amount"),
+        holding=request.args.get("q", "").strip()[:MOST_SEARCHED],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, cast, get_args
 
@@ -27,12 +28,12 @@ from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Req
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, guard, request_audit
 from screening.web.http.admission import AllBusy, TooBusy
-from screening.web.http.operations import FORM, Answer, Body, Header, Operation, answered, describes
+from screening.web.http.operations import FORM, URL_FORM, Answer, Body, Header, Operation, answered, describes
 from screening.web.http.sessions import may, require, user
 from screening.web.http.upload_stream import Body as FormBody
-from screening.web.http.upload_stream import Form, Watch, first_bytes, plain_name, store
+from screening.web.http.upload_stream import Form, PlainBody, Watch, first_bytes, plain_name, store
 from screening.web.services import services
-from screening.web.views.detector_access import ask_for, usable
+from screening.web.views.detector_access import ask_for, sample_of, samples, usable
 from screening.web.views.file_forms import LOCATION, Flag, Screened, Sent, Wishes
 from screening.web.views.waiting_files import page_for
 
@@ -99,9 +100,7 @@ def receive() -> Any:
     session instead of a key sends `Accept: application/json`.
     """
     try:
-        screening_id, wishes = _receive(
-            FormBody(request, services().settings.max_upload + FORM_BYTES, user().username)
-        )
+        screening_id, wishes = _receive(_body())
         state = wait_for(screening_id, _patience())
         if state is None:
             raise _deleted()
@@ -119,16 +118,24 @@ def receive() -> Any:
     return answered(Screened(screening_id, location, cast("Any", state)), status, Location=location)
 
 
-def _receive(body: FormBody) -> tuple[str, Wishes]:
-    """Keep the file; gives its id and what shall be done with it."""
+def _body() -> FormBody | PlainBody:
+    if request.mimetype == URL_FORM:
+        return PlainBody(request, FORM_BYTES)
+    return FormBody(request, services().settings.max_upload + FORM_BYTES, user().username)
+
+
+def _receive(body: FormBody | PlainBody) -> tuple[str, Wishes]:
+    """Keep the file, or the sample that is asked for; gives its id and what shall be done with it."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
-    if not form.filename:
-        raise BadFile("No file was chosen.", remedy="Choose a file, then send it.")
-    content = body.content()
-    head = first_bytes(content, HEAD_BYTES)
-    filename = plain_name(form.filename)
     wishes = _wishes(form)
+    if wishes.sample:
+        filename, content = _sample(wishes, form)
+    elif form.filename:
+        filename, content = plain_name(form.filename), body.content()
+    else:
+        raise BadFile("No file was chosen.", remedy="Choose a file, then send it.")
+    head = first_bytes(content, HEAD_BYTES)
     wish = _wish(wishes, filename, identify(filename, head))
     require_room(services().settings.instance, request.content_length or 0)
     owner = user().username
@@ -157,6 +164,23 @@ def _receive(body: FormBody) -> tuple[str, Wishes]:
         check_first=wish.check_first,
     )
     return screening_id, wishes
+
+
+def _sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
+    """Return the name and the content of the sample that is asked for.
+
+    Raises:
+        BadFile: a file came with it.
+        NotFound: there is no such detector, or it has no sample.
+    """
+    if form.filename:
+        raise BadFile("A file and a sample were sent.", where="field sample", remedy="Send one of them.")
+    file = sample_of(wishes.sample) if wishes.sample in services().detectors.names() else None
+    if file is None:
+        raise NotFound(
+            "There is no sample of this name.", remedy=f"There are samples for {', '.join(samples())}."
+        )
+    return f"{wishes.sample}-sample.csv", iter([file.read_bytes()])
 
 
 def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
@@ -200,7 +224,7 @@ FLAGS = frozenset({"set_aside", "check", "tokenize", "may_map"})
 
 
 def _wish(wishes: Wishes, filename: str, kind: str) -> Request:
-    wanted = wishes.detector or None
+    wanted = wishes.detector or wishes.sample or None
     if wanted is not None:
         ask_for(wanted)  # an unknown name is refused before the file is kept
     return Request(

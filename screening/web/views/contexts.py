@@ -8,28 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask
 
-from screening.web.views import charts, detector_access, detector_columns, formatting, model_cards
+from screening.web.views import (
+    charts,
+    detector_access,
+    detector_columns,
+    formatting,
+    model_cards,
+    navigation,
+)
 
 PRODUCT = "Fraud Screening"
-NAVIGATION = (
-    ("uploads.upload", "Screen a file", "screen"),
-    ("results.index", "Results", None),
-    ("review.index", "Review", "review"),
-    ("dashboard.index", "Dashboard", None),
-    ("detectors.index", "Detectors", None),
-    ("shadow.index", "Shadow", "decide"),
-    ("past.index", "Shared history", "decide"),
-    ("monitoring.index", "Monitoring", "monitor"),
-    ("admin.users", "Accounts", "manage_users"),
-    ("keys.index", "API keys", "manage_users"),
-)
-"""Endpoint, word, and the permission that the link is for; a page that the app doesn't have is left out."""
-PAGES_OF_DETECTORS, ROOMS_OF_DETECTORS = ("pages.detector",), ("trainings", "choosing")
-ROOMS_OF_RESULTS = ("check", "mapping")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +36,10 @@ class RowView:
     label: int | None = None
     reasons: Sequence[str] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
+    who: Sequence[str] = ()
+    """The cells of :attr:`RowsView.who`."""
+    level: str = "none"
+    """``high``, ``medium``, ``low``, or ``none`` for a row that wasn't scored."""
 
     @property
     def verdict(self) -> str:
@@ -76,7 +71,11 @@ class RowsView:
     sort: str = "row"
     order: str = "asc"
     filters: Mapping[str, str] = field(default_factory=dict)
-    """The given filter fields as text: flagged, min_probability, max_probability, min_amount, max_amount."""
+    """The given filter fields as text: flagged, min_probability, max_probability, min_amount, max_amount, q."""
+    view: str = "rows"
+    """``queue``: the flagged rows, the most probable first unless another order is asked for; ``rows``: all."""
+    who: Sequence[tuple[str, str]] = ()
+    """The columns that say who and what: what each is, and its name in the file."""
 
     @property
     def last(self) -> int:
@@ -90,7 +89,13 @@ class RowsView:
 
     def query(self, **changes: object) -> dict[str, object]:
         """The query of a link that keeps filter and order but for ``changes``."""
-        asked: dict[str, object] = {"sort": self.sort, "order": self.order, "page": self.page, **self.filters}
+        asked: dict[str, object] = {
+            "view": self.view,
+            "sort": self.sort,
+            "order": self.order,
+            "page": self.page,
+            **self.filters,
+        }
         return {name: value for name, value in {**asked, **changes}.items() if value not in (None, "")}
 
     def sorted_by(self, column: str) -> dict[str, object]:
@@ -125,15 +130,6 @@ class TrialView:
         return formatting.share(self.flagged, self.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class NavigationItem:
-    """One link of the navigation."""
-
-    endpoint: str
-    word: str
-    current: bool
-
-
 def turns(page: int, pages: int) -> tuple[tuple[str, int | None], ...]:
     """The links of a pager: word, and the page, or ``None`` where there is none to go to."""
     back, on = page > 1, page < pages
@@ -143,24 +139,6 @@ def turns(page: int, pages: int) -> tuple[tuple[str, int | None], ...]:
         ("Next", page + 1 if on else None),
         ("Last", pages if on else None),
     )
-
-
-def navigation() -> list[NavigationItem]:
-    """The links that this app has."""
-    known = current_app.view_functions
-    here = (request.endpoint or "").partition(".")[0]
-    here = "detectors" if request.endpoint in PAGES_OF_DETECTORS or here in ROOMS_OF_DETECTORS else here
-    here = "results" if here in ROOMS_OF_RESULTS else here
-    return [
-        NavigationItem(endpoint, word, current=endpoint.partition(".")[0] == here)
-        for endpoint, word, permission in NAVIGATION
-        if endpoint in known and _may(permission)
-    ]
-
-
-def _may(permission: str | None) -> bool:
-    may: Any = current_app.jinja_env.globals.get("may")
-    return permission is None or (may is not None and bool(may(permission)))
 
 
 def init_app(app: Flask) -> None:
@@ -180,7 +158,7 @@ def init_app(app: Flask) -> None:
         in_place_of=detector_access.in_place_of,
         is_own=detector_access.is_own,
         keep_days=app.extensions["screening"].settings.keep_screenings_days,
-        navigation=navigation,
+        rooms=navigation.rooms,
         product=PRODUCT,
         sample_of=detector_access.sample_of,
         samples=detector_access.samples,

@@ -29,6 +29,9 @@ class Wishes(Struct, forbid_unknown_fields=True):
         Flag,
         Meta(description="`1`: keep a file whose columns nobody knows, for its owner to say which is which"),
     ] = ""
+    sample: Annotated[
+        str, Meta(description="instead of a file: the detector whose generated sample is screened")
+    ] = ""
     csrf_token: Annotated[str, Meta(description="of a session's form; programs with a key send none")] = ""
 
 

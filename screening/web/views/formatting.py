@@ -103,6 +103,23 @@ def probability(value: float | None, threshold: float | None = None) -> str:
     return repr(value)
 
 
+def score(value: float | None, threshold: float | None = None) -> str:
+    """A probability as a score from 0 to 100: ``99.8``, with more decimals where rounding would carry it over
+    ``threshold``.
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if 0 < value < 0.0005:  # would read as nothing
+        return "< 0.1"
+    if 0.9995 <= value < 1:  # would read as certain
+        return "> 99.9"
+    for digits in range(1, 8):
+        text = f"{value * 100:.{digits}f}"
+        if threshold is None or (float(text) / 100 >= threshold) == (value >= threshold):
+            return text
+    return repr(value * 100)
+
+
 def plain(value: float | None) -> str:
     """A setting such as a threshold, as short as it can be: ``0.8``; float32 noise is left out."""
     return NOTHING if value is None else f"{value:.6g}"
@@ -291,7 +308,7 @@ def _utc(when: datetime) -> datetime:
 
 
 FILTERS: tuple[Callable[..., Any], ...] = (
-    number, amount, percent, probability, plain, figure, reading, byte_size, mebibytes, clock, duration, latency,
+    number, amount, percent, probability, score, plain, figure, reading, byte_size, mebibytes, clock, duration, latency,
     moment, date, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, day, days,
     label_word, share, place,
     change_word,

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from screening.ledger.engine import Engine, TooMuch, listed
+from screening.ledger.engine import Engine, listed
+from screening.ledger.filters import TooMuch
 
 ENDLESS = "SELECT count(*) FROM range(10000000000) a, range(1000) b"
 

@@ -1,0 +1,108 @@
+"""The figures of the home page: what was scored, flagged, at risk and decided in the last days, and in those before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from screening.ledger import money
+from screening.ledger.filters import Filter
+
+if TYPE_CHECKING:
+    from screening.ledger.questions import Questions
+
+DAYS = 30
+BY_DAY = (
+    "SELECT date_trunc('day', decided_at) AS day, currency, count(*) AS scored, "
+    "count(*) FILTER (WHERE flagged) AS flagged, "
+    "(sum(amount) FILTER (WHERE flagged))::HUGEINT AS at_risk, "
+    "count(*) FILTER (WHERE flagged AND known IS NOT NULL) AS decided, "
+    "count(*) FILTER (WHERE flagged AND known = 1) AS hits "
+    "FROM chosen GROUP BY ALL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Counts of some days. Money is by currency, as people write it; ``None`` is a currency that nothing says."""
+
+    scored: int
+    flagged: int
+    decided: int
+    """Flagged rows that have a label."""
+    hits: int
+    """Flagged rows whose label is fraud."""
+    at_risk: Mapping[str | None, float]
+    """The amounts of flagged rows."""
+
+    @property
+    def flag_rate(self) -> float | None:
+        """Flagged over scored."""
+        return self.flagged / self.scored if self.scored else None
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Of the flagged rows that were decided, the share that was fraud."""
+        return self.hits / self.decided if self.decided else None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The last :data:`DAYS` days with today, those before, and the last ones day by day."""
+
+    now: Period
+    before: Period
+    days: Sequence[Period]
+
+
+def overview(questions: Questions, owner: str | None, now: datetime) -> Overview:
+    """Count by the day of the decision, UTC.
+
+    A file of last year that was screened today counts today: the page says what happens here, not when the payments
+    were made.
+
+    Args:
+        questions: of the ledger.
+        owner: whose rows; ``None`` for everybody's.
+        now: the days end with this one.
+
+    Raises:
+        TooMuch: the ledger didn't answer in time.
+    """
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    first = today - timedelta(days=2 * DAYS - 1)
+    rows = questions.ask(BY_DAY, Filter(owner=owner, decided_from=first.replace(tzinfo=UTC))).rows
+    by_day: dict[datetime, list[Mapping[str, object]]] = {}
+    for row in rows:
+        by_day.setdefault(row["day"], []).append(row)
+    days = [_period(by_day.get(first + timedelta(days=at), [])) for at in range(2 * DAYS)]
+    return Overview(_total(days[DAYS:]), _total(days[:DAYS]), days[DAYS:])
+
+
+def _period(rows: Sequence[Mapping[str, object]]) -> Period:
+    def total(name: str) -> int:
+        return sum(int(row[name]) for row in rows)  # type: ignore[call-overload]
+
+    at_risk: dict[str | None, float] = {}
+    for row in rows:
+        if row["at_risk"] is not None:
+            currency = None if row["currency"] is None else str(row["currency"])
+            at_risk[currency] = money.major(int(row["at_risk"]), currency)  # type: ignore[call-overload]
+    return Period(total("scored"), total("flagged"), total("decided"), total("hits"), at_risk)
+
+
+def _total(days: Sequence[Period]) -> Period:
+    at_risk: dict[str | None, int] = {}
+    for day in days:
+        for currency, amount in day.at_risk.items():
+            units = round(amount * 10 ** money.exponent(currency))  # whole units add up to the cent
+            at_risk[currency] = at_risk.get(currency, 0) + units
+    return Period(
+        sum(day.scored for day in days),
+        sum(day.flagged for day in days),
+        sum(day.decided for day in days),
+        sum(day.hits for day in days),
+        {currency: money.major(units, currency) for currency, units in at_risk.items()},
+    )

@@ -1,0 +1,123 @@
+"""One decision: every column, the reasons, and what the same customer, card or device did before."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, url_for
+
+from screening.errors import Conflict, NotFound
+from screening.explore.entities import past_of
+from screening.intake import header_of, read_records
+from screening.ledger import identity
+from screening.ledger.filters import Filter
+from screening.uploads.results import Outcome
+from screening.uploads.screenings import DONE, Screening
+from screening.uploads.upload_folder import Folder
+from screening.web.http.sessions import require, user
+from screening.web.services import services
+from screening.web.views.decisions import LedgerRow, Timeline, entities_of, level_of, timeline
+from screening.web.views.visibility import owner_seen
+
+blueprint = Blueprint("decisions", __name__)
+EARLIER = 20
+
+
+@blueprint.get("/decisions/<transaction_id>")
+@require("see")
+def show(transaction_id: str) -> Any:
+    """A decision by its id; a row of one's own file is shown among the rows of its file."""
+    parsed, mine = identity.parse(transaction_id), services()
+    row = None if parsed is None else mine.ledger.questions.one(parsed, owner_seen())
+    if row is None:
+        raise NotFound("There is no such decision.", remedy="Take an id that the app or the API gave.")
+    screening = mine.history.get(row["screening"]) if row["screening"] else None
+    if screening is not None and screening.owner == user().username.casefold():
+        target = url_for("decisions.of_file", screening_id=screening.id, number=row["number"])
+        return redirect(target, HTTPStatus.SEE_OTHER)
+    cells = {} if row["values"] is None else json.loads(row["values"])
+    return _page(row, cells=cells, reasons=row["reasons"] or [])
+
+
+@blueprint.get("/results/<screening_id>/rows/<int:number>")
+@require("see")
+def of_file(screening_id: str, number: int) -> Any:
+    """A row of a file, from 1, with the one before and the one after."""
+    mine = services()
+    screening = mine.history.owned(screening_id, user().username)
+    if screening.state != DONE:
+        raise Conflict("This screening has no result yet.", remedy="Come back when it is done.")
+    found = Outcome(Folder(mine.settings.instance, screening.id), screening.threshold)
+    if not found.there or not 1 <= number <= len(found.probability):
+        raise NotFound(
+            "This file has no such row.", remedy="Rows are counted from 1, the header not counted."
+        )
+    header = header_of(found.canonical)
+    (record,) = read_records(found.canonical, found.offsets, [number - 1])
+    asked = mine.ledger.questions.ask(
+        "SELECT * EXCLUDE (label), known AS label FROM chosen WHERE number = $number",
+        Filter(screening=screening.id),
+        {"number": number},
+    )
+    row = next(iter(asked.rows), None)
+    probability = float(found.probability[number - 1])
+    return _page(
+        row,
+        cells=dict(zip(header, record, strict=False)),
+        reasons=found.reasons.get(number - 1, []),
+        screening=screening,
+        number=number,
+        last=len(found.probability),
+        probability=None if probability != probability else probability,  # noqa: PLR0124 -- NaN: set aside
+        problem=next((one for one in found.meta["set_aside"] if one["row"] == number), None),
+    )
+
+
+def _page(
+    row: dict[str, Any] | None,
+    *,
+    cells: dict[str, Any],
+    reasons: list[str],
+    screening: Screening | None = None,
+    number: int = 0,
+    last: int = 0,
+    probability: float | None = None,
+    problem: Any = None,
+) -> str:
+    shown = None if row is None else LedgerRow.of(row)
+    threshold = screening.threshold if screening is not None else shown.threshold if shown else 0.0
+    if screening is None and shown is not None:
+        probability = shown.probability
+    pasts = [] if row is None or shown is None else _pasts(row, shown)
+    return render_template(
+        "decision.html",
+        row=shown,
+        cells=cells,
+        reasons=reasons,
+        screening=screening,
+        number=number,
+        last=last,
+        probability=probability,
+        threshold=threshold,
+        level=level_of(probability, threshold),
+        pasts=pasts,
+        problem=problem,
+    )
+
+
+def _pasts(row: dict[str, Any], shown: LedgerRow) -> list[tuple[str, str, list[LedgerRow], Timeline | None]]:
+    """Return for each that the decision is about its kind, its value, and its transactions up to this one."""
+    found = []
+    for kind, value in entities_of(row):
+        earlier = past_of(
+            services().ledger.questions,
+            (kind, value),
+            owner_seen(),
+            before=shown.moment.replace(tzinfo=None),
+            limit=EARLIER,
+        )
+        rows = [LedgerRow.of(each) for each in earlier]
+        found.append((kind, value, rows, timeline(rows, shown.id)))
+    return found

@@ -1,0 +1,180 @@
+"""One decision as a page shows it: who and what it was about, how likely fraud it is, and what these did before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from screening.columns.vocabulary import words_of
+from screening.detectors.detector import Detector
+from screening.ledger import fields, identity, money
+from screening.ledger.fields import ENTITIES
+from screening.web.views.charts import Frame, Tick
+
+MOST_WHO = 3
+OF_TRANSACTIONS = frozenset(["transaction", "tx", "trx", "txn", "payment", "order", "transfer", "booking"])
+NUMBERS = frozenset(["id", "no", "nr", "number", "num", "ref", "reference", "key"])
+MEDIUM = 0.25
+"""Medium risk begins at this share of the threshold: at 0.8 with a probability of 0.2, one in five."""
+WIDTH, HEIGHT = 560.0, 140.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 16.0, 16.0, 28.0
+SPAN_FORMATS = ((3 * 86_400, "%-d %b %H:%M"), (400 * 86_400, "%-d %b"), (float("inf"), "%b %Y"))
+
+
+def level_of(probability: float | None, threshold: float) -> str:
+    """Return the level of risk: ``high`` is flagged, ``medium`` near it, ``low`` the rest; ``none`` was not scored."""
+    if probability is None:
+        return "none"
+    if probability >= threshold:
+        return "high"
+    return "medium" if probability >= threshold * MEDIUM else "low"
+
+
+def who_of(
+    header: Sequence[str], called: Mapping[str, str], detector: Detector | None
+) -> list[tuple[str, str]]:
+    """Return the columns of a file that say who and what its rows are about: what each is, and its name there.
+
+    Args:
+        header: of the file.
+        called: for columns of the detector their names in the file, where these are others.
+        detector: the one that scored it, if it is still there.
+    """
+    columns = (
+        [] if detector is None else [fields.called(column, called) for column in detector.contract.parts()]
+    )
+    places = fields.assign(header, columns)
+    found = [(kind, header[places[kind]]) for kind in ENTITIES if kind in places][:MOST_WHO]
+    number = next((name for name in header if _numbers_transactions(name)), None)
+    return found if number is None or number in dict(found).values() else [("id", number), *found]
+
+
+def _numbers_transactions(name: str) -> bool:
+    words = set(words_of(name))
+    return bool(words & OF_TRANSACTIONS) and bool(words & NUMBERS) and words <= OF_TRANSACTIONS | NUMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A row of the ledger. ``amount`` as people write it; times UTC."""
+
+    id: str
+    screening: str | None
+    number: int
+    source: str
+    detector: str
+    probability: float
+    threshold: float
+    flagged: bool
+    amount: float | None
+    currency: str | None
+    label: int | None
+    decided_at: datetime
+    event_time: datetime | None
+    fraud_type: str | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> LedgerRow:
+        """Return a row as :class:`screening.ledger.questions.Questions` gives it."""
+        amount = row["amount"]
+        return cls(
+            id=str(identity.TransactionId(row["origin"], row["number"])),
+            screening=row["screening"],
+            number=row["number"],
+            source=row["source"],
+            detector=row["detector"],
+            probability=row["probability"],
+            threshold=row["threshold"],
+            flagged=row["flagged"],
+            amount=None if amount is None else money.major(amount, row["currency"]),
+            currency=row["currency"],
+            label=row["label"],
+            decided_at=row["decided_at"].replace(tzinfo=UTC),
+            event_time=None if row["event_time"] is None else row["event_time"].replace(tzinfo=UTC),
+            fraud_type=row["fraud_type"],
+        )
+
+    @property
+    def level(self) -> str:
+        """The level of risk. The row was flagged by what the detector said then, so that wins over the numbers."""
+        return (
+            "high"
+            if self.flagged
+            else level_of(self.probability, max(self.threshold, self.probability * 1.0001))
+        )
+
+    @property
+    def moment(self) -> datetime:
+        """When it happened, or where the data have no calendar, when it was decided."""
+        return self.event_time or self.decided_at
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A transaction on the time axis; ``kind`` is ``flagged`` or ``legitimate``."""
+
+    x: float
+    y: float
+    kind: str
+    this: bool
+    title: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Transactions by time and amount."""
+
+    frame: Frame
+    marks: Sequence[Mark]
+
+
+def entities_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return who and what a row of the ledger is about: kind and value."""
+    return [(kind, row[kind]) for kind in ENTITIES if row.get(kind) is not None]
+
+
+def timeline(rows: Sequence[LedgerRow], this: str = "") -> Timeline | None:
+    """Return transactions on a time axis; ``None`` for fewer than two, which show nothing.
+
+    Args:
+        rows: in any order.
+        this: the id of the one that the page is about.
+    """
+    if len(rows) < 2:
+        return None
+    times = [row.moment.timestamp() for row in rows]
+    first, last = min(times), max(times)
+    span = (last - first) or 1.0
+    amounts = [row.amount or 0.0 for row in rows]
+    most = max(*amounts, 0.0) or 1.0
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+
+    def x(seconds: float) -> float:
+        return round(LEFT + (seconds - first) / span * (right - LEFT), 1)
+
+    def y(amount: float) -> float:
+        return round(bottom - max(amount, 0.0) / most * (bottom - TOP), 1)
+
+    pattern = next(form for longest, form in SPAN_FORMATS if span < longest)
+    ticks = tuple(
+        Tick(x(at), f"{datetime.fromtimestamp(at, UTC):{pattern}}")
+        for at in (first, first + span / 2, first + span)
+    )
+    frame = Frame(
+        WIDTH, HEIGHT, LEFT, right, TOP, bottom, ticks, (Tick(y(0), "0"), Tick(y(most), f"{most:,.0f}"))
+    )  # fmt: skip
+    marks = [
+        Mark(
+            x(at),
+            y(amount),
+            "flagged" if row.flagged else "legitimate",
+            row.id == this,
+            f"{row.moment:%-d %b %Y, %H:%M}: {amount:,.2f}, {'flagged' if row.flagged else 'not flagged'}",
+            row.id,
+        )
+        for row, at, amount in zip(rows, times, amounts, strict=True)
+    ]
+    return Timeline(frame, sorted(marks, key=lambda mark: (mark.this, mark.kind == "flagged")))

@@ -1,0 +1,126 @@
+"""Where things are: the sections of the rail, and the pages of each. What a role may not open isn't there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app, request
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page by its endpoint, the word for it, and the permission that it takes, if any."""
+
+    endpoint: str
+    word: str
+    permission: str | None = None
+    rooms: Sequence[str] = ()
+    """Endpoints, and blueprints, whose pages lie below this one; its own blueprint isn't among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One place of the rail: its word, its shape, and its pages, the first of which it leads to."""
+
+    word: str
+    icon: str
+    links: Sequence[Link]
+
+
+BELOW_RESULTS = ("results", "questions", "mapping", "cards", "check", "decisions.of_file")
+BELOW_EXPLORE = ("dashboard", "entities", "decisions", "search")
+SECTIONS = (
+    Section("Home", "home", (Link("pages.index", "Home"),)),
+    Section("Review", "review", (Link("review.index", "Queue", "review"),)),
+    Section(
+        "Screenings",
+        "screenings",
+        (
+            Link("results.index", "List", "see", BELOW_RESULTS),
+            Link("uploads.upload", "New", "screen", ("uploads",)),
+        ),
+    ),
+    Section("Explore", "explore", (Link("dashboard.index", "Dashboard", "see", BELOW_EXPLORE),)),
+    Section("Rules", "rules", (Link("rules.index", "Rules", "see", ("rules",)),)),
+    Section(
+        "Detectors",
+        "detectors",
+        (
+            Link("detectors.index", "List", None, ("detectors", "pages.detector")),
+            Link("trainings.new", "Train", "train", ("trainings", "choosing")),
+            Link("shadow.index", "Shadow", "decide", ("shadow",)),
+            Link("past.index", "Shared history", "decide", ("past",)),
+        ),
+    ),
+    Section(
+        "Monitoring", "monitoring", (Link("monitoring.index", "Monitoring", "monitor", ("monitoring",)),)
+    ),
+    Section("Reports", "reports", (Link("reports.index", "Reports", "see", ("reports",)),)),
+    Section(
+        "Admin",
+        "admin",
+        (
+            Link("admin.users", "Accounts", "manage_users", ("admin",)),
+            Link("keys.index", "API keys", "manage_users", ("keys",)),
+            Link("pages.status", "System status", "admin"),
+            Link("styleguide.show", "Components", "admin"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A link as a page shows it."""
+
+    endpoint: str
+    word: str
+    current: bool
+    """The page that is shown lies below it."""
+    exact: bool
+    """It is the page that is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A section as a page shows it: where it leads, and its pages that may be opened."""
+
+    word: str
+    icon: str
+    endpoint: str
+    places: Sequence[Place]
+
+    @property
+    def current(self) -> bool:
+        """Whether the page that is shown is one of them."""
+        return any(place.current for place in self.places)
+
+
+def rooms() -> list[Room]:
+    """Return the sections of this app that whoever asks may open, with the page that is shown marked."""
+    known = current_app.view_functions
+    found = []
+    for section in SECTIONS:
+        places = [
+            Place(link.endpoint, link.word, _is_here(link), request.endpoint == link.endpoint)
+            for link in section.links
+            if link.endpoint in known and _may(link.permission)
+        ]
+        if places:
+            found.append(Room(section.word, section.icon, places[0].endpoint, places))
+    return found
+
+
+def _is_here(link: Link) -> bool:
+    here = request.endpoint or ""
+    if here == link.endpoint:
+        return True
+    elsewhere = {other.endpoint for section in SECTIONS for other in section.links}
+    return here not in elsewhere and (here in link.rooms or here.partition(".")[0] in link.rooms)
+
+
+def _may(permission: str | None) -> bool:
+    may: Any = current_app.jinja_env.globals.get("may")
+    return permission is None or (may is not None and bool(may(permission)))
