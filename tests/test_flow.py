@@ -103,7 +103,9 @@ def test_the_workbook_opens_and_counts_what_the_page_counts(analyst: Person, don
 def test_a_file_of_other_amounts_is_compared_with_the_training_data(
     analyst: Person, worker: Worker, sample: bytes
 ) -> None:
-    usual = analyst.client.get(analyst.upload(sample).headers["Location"]).get_data(as_text=True)
+    usual = analyst.client.get(analyst.upload(sample).headers["Location"] + "?view=overview").get_data(
+        as_text=True
+    )
     assert "Compared with the training data" in usual
     header, *lines = sample.decode().splitlines()
     place = header.split(",").index("Amount")
@@ -112,9 +114,8 @@ def test_a_file_of_other_amounts_is_compared_with_the_training_data(
         cells = line.split(",")
         cells[place] = str(float(cells[place]) * 1000 + 50_000)
         moved.append(",".join(cells))
-    page = analyst.client.get(analyst.upload("\n".join(moved).encode()).headers["Location"]).get_data(
-        as_text=True
-    )
+    location = analyst.upload("\n".join(moved).encode()).headers["Location"]
+    page = analyst.client.get(f"{location}?view=overview").get_data(as_text=True)
     assert "Amount differs much" in page
 
 
@@ -153,12 +154,12 @@ def test_rows_with_bad_cells_can_be_set_aside_and_are_listed(
     scores = list(
         csv.DictReader(io.StringIO(analyst.client.get(f"/results/{done}/scores.csv").get_data(as_text=True)))
     )
-    page = analyst.client.get(f"/results/{done}").get_data(as_text=True)
+    page = analyst.client.get(f"/results/{done}?view=overview").get_data(as_text=True)
 
     assert len(scores) == 200
     assert (scores[4]["fraud_probability"], scores[4]["flagged"]) == ("", "")
     assert all(row["fraud_probability"] for place, row in enumerate(scores) if place != 4)
-    assert "set aside" in page
+    assert "1 unreadable row" in page
     text = analyst.client.get(f"/results/{done}/rejected.csv").get_data(as_text=True)
     (rejected,) = csv.DictReader(io.StringIO(text))
     assert (rejected["row"], rejected["problem"]) == ("5", "Time is empty")
@@ -206,7 +207,7 @@ def test_labels_are_measured_but_never_make_flags(
     first, second = (analyst.client.get(f"/results/{one}.json").get_json() for one in (done, turned))
 
     assert first["flagged"] == second["flagged"]
-    page = analyst.client.get(f"/results/{done}").get_data(as_text=True)
+    page = analyst.client.get(f"/results/{done}?view=performance").get_data(as_text=True)
     assert "recall" in page.lower()
 
 

@@ -86,6 +86,7 @@ def test_it_fits_a_phone(opened: Callable[[str], Watched]) -> None:
 def test_a_change_of_theme_is_followed(opened: Callable[[str], Watched]) -> None:
     watched = opened("dark")
     page = watched.page
+    page.click("details.user summary")
     for theme, marks in (("Light", 0), ("Dark", 1)):
         page.get_by_role("button", name=theme).click()
         assert page.locator("html.dark-mode").count() == marks

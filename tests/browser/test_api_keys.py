@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from screening.accounts import key_text
-from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page
+from tests.browser.conftest import DESK, PHONE, WHY_NOT, Site, Watched, keep, new_page
 from tests.browser.looks import CONTRAST, INLINE, NAMED, WIDE
+
+expect = pytest.importorskip("playwright.sync_api", reason=WHY_NOT).expect
 
 
 def asked(site: Site, key: str) -> int:
@@ -60,7 +62,7 @@ def test_the_life_of_a_key(state: Any, chromium: Any, site: Site, name: str, opt
     assert key_text.is_whole(text)
     look(watched, f"{name}-made", script=script)
     copy = page.get_by_role("button", name="Copy the key")
-    assert copy.is_visible() is script
+    expect(copy).to_be_visible(visible=script)
     if script:
         copy.click()
         page.wait_for_function("document.getElementById('copied').textContent !== ''")

@@ -81,6 +81,7 @@ def test_an_administrator_makes_a_detector_and_screens_a_file_with_it(clerk: Wat
     keep(clerk, "detector-made-here")
 
     clerk.open("/upload")
+    page.get_by_text("More options").click()
     page.get_by_label("Detector").select_option("browser-made")  # on trial, it isn't chosen by itself
     page.set_input_files("#file", file)
     page.click("#send")

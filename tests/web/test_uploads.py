@@ -171,6 +171,6 @@ def test_a_sample_that_cant_be_screened_leaves_nothing(
 
 def test_a_file_and_a_sample_together_are_refused(analyst: Person, sample: bytes, services: Services) -> None:
     answer = analyst.upload(sample, sample="card")
-    assert answer.status_code == 400
+    assert answer.status_code == 409
     assert "Send one of them" in answer.get_data(as_text=True)
     assert services.history.count("ana") == 0

@@ -170,11 +170,11 @@ def _sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
     """Return the name and the content of the sample that is asked for.
 
     Raises:
-        BadFile: a file came with it.
+        Conflict: a file came with it.
         NotFound: there is no such detector, or it has no sample.
     """
     if form.filename:
-        raise BadFile("A file and a sample were sent.", where="field sample", remedy="Send one of them.")
+        raise Conflict("A file and a sample were sent.", where="field sample", remedy="Send one of them.")
     file = sample_of(wishes.sample) if wishes.sample in services().detectors.names() else None
     if file is None:
         raise NotFound(
