@@ -164,9 +164,15 @@ def _write_cell(sheet: Any, line: int, place: int, cell: str) -> None:
     if math.isfinite(number) and not name:  # 1e999 is beyond what a sheet holds
         sheet.write_number(line, place, number)
     else:
-        sheet.write_string(line, place, CONTROL.sub("\ufffd", cell)[:32_767])
+        sheet.write_string(line, place, sheet_text(cell))
 
 
+def sheet_text(text: str) -> str:
+    """Return a text as a cell of a sheet takes it: without signs that XML has no room for, and not too long."""
+    return CONTROL.sub("\ufffd", text)[:LONGEST_CELL]
+
+
+LONGEST_CELL = 32_767
 EXACT_DIGITS = 15
 """A longer whole number (an account, a reference) would lose its last digits in a sheet, and 007 its first."""
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

@@ -33,7 +33,7 @@ from screening.uploads.storage_quota import StorageQuota, Store
 from screening.uploads.upload_folder import Folder
 from screening.web.api import detect_fraud, health, metrics, openapi, statistics, transactions
 from screening.web.api.lean_path import LeanPath
-from screening.web.cli import commands, keys, train, users
+from screening.web.cli import commands, keys, report, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.cli import ledger as ledger_commands
 from screening.web.http import errors, guard, sessions, static_files
@@ -59,7 +59,7 @@ from screening.web.pages import (
     trainings,
     uploads,
 )
-from screening.web.pages.explore import decisions, entities, search
+from screening.web.pages.explore import decisions, entities, reports, search
 from screening.web.services import Services
 from screening.web.views import contexts
 
@@ -154,6 +154,7 @@ def create_app(
         search,
         entities,
         decisions,
+        reports,
         styleguide,
     ):
         app.register_blueprint(room.blueprint)
@@ -161,6 +162,7 @@ def create_app(
     app.cli.add_command(detector_commands.detectors)
     app.cli.add_command(keys.keys)
     app.cli.add_command(train.train)
+    app.cli.add_command(report.report)
     app.cli.add_command(ledger_commands.ledger)
     return app
 

@@ -12,8 +12,9 @@ from decimal import Decimal
 import pytest
 
 from screening.explore.overview import overview
+from screening.explore.who import who_of
 from screening.web.services import Services
-from screening.web.views.decisions import level_of, who_of
+from screening.web.views.decisions import level_of
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.web.test_data_api import PAYMENTS, SHOP, asked, scored, sent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, cast
@@ -16,6 +17,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from screening.detectors.detector import Detector
 from screening.detectors.states import trial_note
 from screening.errors import Conflict, NotFound, ScreeningError
+from screening.explore.who import who_of
 from screening.intake import header_of, numbers, read_records
 from screening.scoring import metrics
 from screening.uploads import deletion, exports
@@ -28,12 +30,13 @@ from screening.web.http.operations import Answer, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.contexts import RowsView, RowView, TrialView
-from screening.web.views.decisions import level_of, who_of
+from screening.web.views.decisions import level_of
 from screening.web.views.file_forms import ScreeningState
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
 
 CSV = "text/csv; charset=utf-8"
+PDF = "application/pdf"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PAGE_ROWS = 50
 MOST_SEARCHED = 200
@@ -237,6 +240,21 @@ def report(screening_id: str) -> Response:
     return _export(
         screening_id, "report.xlsx", XLSX, lambda screening, found: exports.workbook(found, screening)
     )
+
+
+@blueprint.get("/<screening_id>/report.pdf")
+@require("see", scope="read")
+@describes(_download_of("getReport", "Summary, charts, flagged rows with reasons, detector, hashes.", PDF))
+def report_pdf(screening_id: str) -> Response:
+    """Download a report to read or print."""
+    from screening.reports.screening_report import screening_pdf  # nothing else needs what it loads
+
+    def write(screening: Screening, found: Outcome) -> Iterator[bytes]:
+        yield screening_pdf(
+            screening, found, _detector(screening), author=user().username, made=datetime.now(UTC)
+        )
+
+    return _export(screening_id, "report.pdf", PDF, write)
 
 
 @blueprint.post("/<screening_id>/delete")

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from screening.columns.vocabulary import words_of
-from screening.detectors.detector import Detector
-from screening.ledger import fields, identity, money
+from screening.ledger import identity, money
 from screening.ledger.fields import ENTITIES
 from screening.web.views.charts import Frame, Tick
 
-MOST_WHO = 3
-OF_TRANSACTIONS = frozenset(["transaction", "tx", "trx", "txn", "payment", "order", "transfer", "booking"])
-NUMBERS = frozenset(["id", "no", "nr", "number", "num", "ref", "reference", "key"])
 MEDIUM = 0.25
 """Medium risk begins at this share of the threshold: at 0.8 with a probability of 0.2, one in five."""
 WIDTH, HEIGHT = 560.0, 140.0
@@ -30,30 +25,6 @@ def level_of(probability: float | None, threshold: float) -> str:
     if probability >= threshold:
         return "high"
     return "medium" if probability >= threshold * MEDIUM else "low"
-
-
-def who_of(
-    header: Sequence[str], called: Mapping[str, str], detector: Detector | None
-) -> list[tuple[str, str]]:
-    """Return the columns of a file that say who and what its rows are about: what each is, and its name there.
-
-    Args:
-        header: of the file.
-        called: for columns of the detector their names in the file, where these are others.
-        detector: the one that scored it, if it is still there.
-    """
-    columns = (
-        [] if detector is None else [fields.called(column, called) for column in detector.contract.parts()]
-    )
-    places = fields.assign(header, columns)
-    found = [(kind, header[places[kind]]) for kind in ENTITIES if kind in places][:MOST_WHO]
-    number = next((name for name in header if _numbers_transactions(name)), None)
-    return found if number is None or number in dict(found).values() else [("id", number), *found]
-
-
-def _numbers_transactions(name: str) -> bool:
-    words = set(words_of(name))
-    return bool(words & OF_TRANSACTIONS) and bool(words & NUMBERS) and words <= OF_TRANSACTIONS | NUMBERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,289 @@
+"""The report of a period: its decisions by day, detector, country and type of fraud, as the data API counts them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import xlsxwriter
+from reportlab.platypus import Flowable
+
+from screening.ledger import identity, money
+from screening.ledger.fields import ENTITIES
+from screening.ledger.filters import Filter, Interval, amounts
+from screening.reports import pages
+from screening.uploads.exports import sheet_text
+
+if TYPE_CHECKING:
+    from screening.ledger.questions import Questions
+
+MOST_GROUPS = 20
+MOST_ROWS = 100
+"""Of the flagged decisions of the period, the latest, in a PDF."""
+MOST_SHEET_ROWS = 50_000
+BY_DAY, BY_WEEK, BY_MONTH = 62, 370, 100_000
+"""Up to so many days, trends go by the day, by the week, by the month."""
+GROUPED = {"country": "Country", "browser": "Browser", "device_id": "Device", "fraud_type": "Type of fraud"}
+MONEY = ("amount", "fraud_amount")
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodFigures:
+    """What the ledger answered of one period. Rows are as :class:`screening.ledger.questions.Questions` gives them."""
+
+    start: datetime
+    end: datetime
+    total: Mapping[str, int]
+    sums: Sequence[Mapping[str, Any]]
+    """For each currency ``currency``, ``amount`` and ``fraud_amount``, as people write them."""
+    interval: Interval
+    trend: Sequence[tuple[datetime, int, int]]
+    """Its beginning, transactions, flagged ones."""
+    detectors: Sequence[tuple[str, int, int]]
+    groups: Mapping[str, Sequence[tuple[str, int, int]]]
+    flagged: Sequence[Mapping[str, Any]]
+    time_basis: str
+
+
+def figures(questions: Questions, chosen: Filter, *, most_rows: int) -> PeriodFigures:
+    """Ask for a period.
+
+    Args:
+        questions: of the ledger.
+        chosen: the period, with a start and an end, and whose rows.
+        most_rows: of its flagged rows.
+
+    Raises:
+        TooMuch: the ledger didn't answer in time.
+    """
+    if chosen.start is None or chosen.end is None:
+        raise ValueError("a period has a start and an end")
+    summary = questions.summary(chosen)
+    days = (chosen.end - chosen.start) / timedelta(days=1)
+    interval = Interval.DAY if days <= BY_DAY else Interval.WEEK if days <= BY_WEEK else Interval.MONTH
+    trend: dict[Any, tuple[int, int]] = {}
+    for row in questions.trends(chosen, interval).rows:
+        every, cases = trend.get(row["period"], (0, 0))
+        trend[row["period"]] = every + row["transactions"], cases + row["fraud_cases"]
+    by_detector = questions.ask(
+        "SELECT detector, count(*) AS transactions, count(*) FILTER (WHERE case_) AS fraud_cases FROM chosen "
+        "GROUP BY detector ORDER BY transactions DESC, detector",
+        chosen,
+    ).rows
+    names = ("transactions", "fraud_cases", "flagged", "confirmed", "labelled")
+    return PeriodFigures(
+        start=chosen.start,
+        end=chosen.end,
+        total={name: sum(row[name] for row in summary.rows) for name in names},
+        sums=[amounts([row], MONEY) for row in summary.rows if row["amount"] is not None],
+        interval=interval,
+        trend=[(period, *counts) for period, counts in sorted(trend.items())],
+        detectors=[(row["detector"], row["transactions"], row["fraud_cases"]) for row in by_detector],
+        groups={name: _grouped(questions, name, chosen) for name in GROUPED},
+        flagged=_flagged(questions, chosen, most_rows),
+        time_basis=summary.time_basis,
+    )
+
+
+def _grouped(questions: Questions, name: str, chosen: Filter) -> list[tuple[str, int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for row in questions.by(name, chosen).rows:
+        if row[name] is not None:
+            every, cases = found.get(row[name], (0, 0))
+            found[row[name]] = every + row["transactions"], cases + row["fraud_cases"]
+    ordered = sorted(found.items(), key=lambda item: (-item[1][1], -item[1][0], item[0]))
+    return [(value, *counts) for value, counts in ordered[:MOST_GROUPS]]
+
+
+def _flagged(questions: Questions, chosen: Filter, most: int) -> list[dict[str, Any]]:
+    query = (
+        "SELECT origin, number, source, moment, detector, probability, amount, currency, known, fraud_type, reasons, "
+        f"{', '.join(ENTITIES)} FROM chosen WHERE flagged "
+        f"ORDER BY moment DESC, origin DESC, number DESC LIMIT {int(most)}"
+    )
+    return questions.ask(query, chosen).rows
+
+
+def period_pdf(found: PeriodFigures, *, whose: str, author: str, made: datetime) -> bytes:
+    """Return the report as PDF.
+
+    Args:
+        found: of :func:`figures`, with at most :data:`MOST_ROWS` rows.
+        whose: of whose decisions it tells, in words.
+        author: who has it made.
+        made: when.
+    """
+    name = f"Decisions from {_day(found.start)} to {_last(found)}"
+    return pages.document(name, author, list(_parts(name, found, whose)), made)
+
+
+def _parts(name: str, found: PeriodFigures, whose: str) -> Iterator[Flowable]:
+    yield pages.title(name)
+    yield pages.facts(list(_summary(found, whose)))
+    if not found.total["transactions"]:
+        yield pages.body("No decision falls into this period.")
+        return
+    yield pages.heading(f"By {found.interval.value}")
+    yield pages.bars(
+        [(_day(at), every, cases) for at, every, cases in found.trend],
+        words="transactions; flagged ones in red",
+    )
+    yield _counts("Beginning", [(_day(at), every, cases) for at, every, cases in found.trend])
+    for words, rows in (
+        ("Detector", found.detectors),
+        *((GROUPED[key], rows) for key, rows in found.groups.items()),
+    ):
+        if rows:
+            yield pages.heading(f"By {words.lower()}")
+            yield _counts(words, rows)
+    if found.flagged:
+        yield pages.heading("Flagged decisions")
+        if found.total["flagged"] > len(found.flagged):
+            yield pages.note(
+                f"The latest {len(found.flagged)} of {found.total['flagged']:,}; the workbook has more."
+            )
+        lines = [
+            [
+                f"{row['moment']:%Y-%m-%d %H:%M}",
+                row["detector"],
+                f"{row['probability']:.4f}",
+                ""
+                if row["amount"] is None
+                else f"{money.major(row['amount'], row['currency']):,.2f} {row['currency'] or ''}",
+                _who(row),
+                {1: "fraud", 0: "legitimate"}.get(row["known"], ""),
+                (row["reasons"] or [""])[0],
+            ]
+            for row in found.flagged
+        ]
+        heads = ["When (UTC)", "Detector", "Probability", "Amount", "Who", "Known as", "Strongest reason"]
+        yield pages.table(heads, lines, [2, 1.3, 1.3, 1.5, 2.6, 1.1, 3.4], [2, 3])
+
+
+def _summary(found: PeriodFigures, whose: str) -> Iterator[tuple[str, object]]:
+    total = found.total
+    yield "Of", whose
+    yield "From", f"{_day(found.start)}, 00:00 UTC"
+    yield "To", f"{_last(found)}, 24:00 UTC"
+    yield (
+        "Time",
+        {
+            "event": "the transactions' own",
+            "decided": "when they were decided: the data have no calendar",
+            "mixed": "the transactions' own, or when they were decided where the data have no calendar",
+        }[found.time_basis],
+    )
+    yield "Transactions", f"{total['transactions']:,}"
+    share = total["flagged"] / total["transactions"] if total["transactions"] else 0
+    yield "Flagged", f"{total['flagged']:,} ({100 * share:.2f} %)"
+    yield "Known fraud", f"{total['confirmed']:,} of {total['labelled']:,} with a label"
+    for sums in found.sums:
+        currency = sums["currency"] or "no currency"
+        yield f"Amount, {currency}", f"{sums['amount']:,.2f}, of which {sums['fraud_amount']:,.2f} flagged"
+
+
+def _counts(words: str, rows: Sequence[tuple[str, int, int]]) -> Flowable:
+    lines = [
+        [name, f"{every:,}", f"{cases:,}", f"{100 * cases / every:.2f} %"] for name, every, cases in rows
+    ]
+    return pages.table([words, "Transactions", "Flagged", "Share"], lines, [3, 1, 1, 1], [1, 2, 3])
+
+
+def _who(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{kind} {row[kind]}" for kind in ENTITIES if row[kind] is not None)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def _last(found: PeriodFigures) -> str:
+    return _day(found.end - timedelta(microseconds=1))
+
+
+def period_workbook(found: PeriodFigures, *, whose: str, author: str, made: datetime) -> bytes:
+    """Return the report as a workbook: summary, trend, groups, and flagged decisions.
+
+    Args:
+        found: of :func:`figures`, with at most :data:`MOST_SHEET_ROWS` rows.
+        whose: of whose decisions it tells, in words.
+        author: who has it made.
+        made: when.
+    """
+    out = io.BytesIO()
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "in_memory": True,
+    }
+    with xlsxwriter.Workbook(out, options) as book:
+        bold = book.add_format({"bold": True})
+        head = [
+            ("Report", f"Decisions from {_day(found.start)} to {_last(found)}"),
+            ("Made", f"{made:%Y-%m-%d %H:%M} UTC"),
+            ("By", author),
+        ]
+        _sheet(
+            book,
+            "Summary",
+            [[name, value] for name, value in (*head, *_summary(found, whose))],
+            bold,
+            head=False,
+        )
+        for words, rows in (
+            ("Trend", [(_day(at), every, cases) for at, every, cases in found.trend]),
+            ("Detectors", found.detectors),
+            *((GROUPED[key], rows) for key, rows in found.groups.items()),
+        ):
+            if rows:
+                _sheet(book, words, [[words, "Transactions", "Flagged"], *map(list, rows)], bold)
+        heads = [
+            "Id",
+            "When (UTC)",
+            "Detector",
+            "Source",
+            "Probability",
+            "Amount",
+            "Currency",
+            *ENTITIES,
+            "Known as",
+            "Type of fraud",
+            "Reasons",
+        ]
+        _sheet(book, "Flagged", [heads, *map(_line, found.flagged)], bold)
+    return out.getvalue()
+
+
+def _line(row: Mapping[str, Any]) -> list[Any]:
+    return [
+        str(identity.TransactionId(row["origin"], row["number"])),
+        f"{row['moment']:%Y-%m-%d %H:%M:%S}",
+        row["detector"],
+        row["source"],
+        row["probability"],
+        None if row["amount"] is None else money.major(row["amount"], row["currency"]),
+        row["currency"],
+        *(row[kind] for kind in ENTITIES),
+        {1: "fraud", 0: "legitimate"}.get(row["known"]),
+        row["fraud_type"],
+        "; ".join(row["reasons"] or []),
+    ]
+
+
+def _sheet(book: Any, name: str, rows: Sequence[Sequence[Any]], bold: Any, *, head: bool = True) -> None:
+    sheet = book.add_worksheet(name)
+    sheet.set_column(0, 0, 28)
+    sheet.set_column(1, 20, 18)
+    if head:
+        sheet.freeze_panes(1, 0)
+    for line, row in enumerate(rows):
+        for place, cell in enumerate(row):
+            style = bold if (line == 0 if head else place == 0) else None
+            if isinstance(cell, int | float):
+                sheet.write_number(line, place, cell, style)
+            elif cell is not None:
+                sheet.write_string(line, place, sheet_text(str(cell)), style)

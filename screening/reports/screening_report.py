@@ -1,0 +1,176 @@
+"""The report of one screening: what was found, in which rows, by which detector, and how it can be checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import numpy as np
+from reportlab.platypus import Flowable
+
+from screening.detectors.detector import Detector
+from screening.explore.who import who_of
+from screening.intake import header_of, read_records
+from screening.reports import pages
+from screening.uploads.results import Outcome
+from screening.uploads.screenings import Screening
+
+MOST_ROWS = 500
+"""Of the flagged rows, the most probable first; the download has all."""
+MOST_PROBLEMS = 50
+
+
+def screening_pdf(
+    screening: Screening, found: Outcome, detector: Detector | None, *, author: str, made: datetime
+) -> bytes:
+    """Return the report as PDF.
+
+    Args:
+        screening: one that is done.
+        found: what came of it.
+        detector: the one that scored it, if it is still there.
+        author: who has it made.
+        made: when.
+    """
+    name = f"Screening of {screening.filename}"
+    return pages.document(name, author, list(_parts(name, screening, found, detector)), made)
+
+
+def _parts(name: str, screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Flowable]:
+    yield pages.title(name)
+    yield pages.facts(list(_summary(screening, found)))
+    for text in screening.notes or []:
+        yield pages.note(text)
+    yield pages.heading("Score distribution")
+    bins = found.histogram()
+    yield pages.bars(
+        [
+            (f"{low:.2f}", math.log10(rows + 1), math.log10(flagged + 1) if flagged else 0)
+            for low, _, rows, flagged in bins
+        ],
+        words="rows by probability of fraud, on a logarithmic scale; the table has the numbers",
+        scale=False,
+    )
+    yield pages.gap()
+    yield pages.table(
+        ["Probability", "Rows", "Flagged"],
+        [
+            [f"{low:.2f} to {high:.2f}", f"{rows:,}", f"{flagged:,}"]
+            for low, high, rows, flagged in bins
+            if rows
+        ],
+        [2, 1, 1],
+        [1, 2],
+    )
+    yield from _labels(screening)
+    yield from _flagged(screening, found, detector)
+    yield from _unreadable(screening, found)
+    yield from _detector(screening, detector)
+
+
+def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, object]]:
+    yield "File", screening.filename
+    yield "File's SHA-256", screening.sha256 or ""
+    yield "Screened", f"{screening.finished:%Y-%m-%d %H:%M:%S} UTC" if screening.finished else ""
+    yield "By", screening.owner
+    yield "Screening", screening.id
+    yield "Transactions", f"{screening.rows:,}"
+    share = screening.flagged / screening.rows if screening.rows else 0
+    yield "Flagged", f"{screening.flagged:,} ({100 * share:.2f} %)"
+    if found.amount is not None:
+        amounts = np.asarray(found.amount)[np.asarray(found.flagged)]
+        yield "Amount at risk", f"{math.fsum(amounts[np.isfinite(amounts)].tolist()):,.2f}"
+    yield "Not flagged", f"{screening.legitimate:,}"
+    yield "Unreadable, not scored", f"{screening.set_aside:,}"
+
+
+def _labels(screening: Screening) -> Iterator[Flowable]:
+    quality = screening.quality
+    if not quality:
+        return
+    yield pages.heading("Against the file's labels")
+    rows = [
+        ["Labelled fraud", f"{quality['true_positives']:,} caught", f"{quality['false_negatives']:,} missed"],
+        [
+            "Labelled legitimate",
+            f"{quality['false_positives']:,} false alarms",
+            f"{quality['true_negatives']:,} correctly passed",
+        ],
+    ]
+    yield pages.table(["", "Flagged", "Not flagged"], rows, [1, 1, 1], [1, 2])
+    figures = [("Hit rate (precision)", "precision"), ("Catch rate (recall)", "recall")]
+    said = [f"{words} {100 * quality[key]:.1f} %" for words, key in figures if quality.get(key) is not None]
+    if said:
+        yield pages.body("; ".join(said) + ".")
+
+
+def _flagged(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Flowable]:
+    if not screening.flagged:
+        return
+    yield pages.heading("Flagged transactions")
+    if screening.flagged > MOST_ROWS:
+        yield pages.note(
+            f"The {MOST_ROWS} most probable of {screening.flagged:,}. flagged.csv of this screening has all."
+        )
+    header = header_of(found.canonical)
+    who = who_of(header, found.meta.get("columns", {}), detector)
+    numbers = found.strongest(MOST_ROWS)
+    records = read_records(found.canonical, found.offsets, [int(number) for number in numbers])
+    rows = [
+        [
+            f"{number + 1:,}",
+            f"{float(found.probability[number]):.4f}",
+            "" if found.amount is None else f"{float(found.amount[number]):,.2f}",
+            *(_cell(header, record, name) for _, name in who),
+            "; ".join(found.reasons.get(int(number), [])),
+        ]
+        for number, record in zip(numbers, records, strict=True)
+    ]
+    heads = [
+        "Row",
+        "Probability",
+        "Amount",
+        *("Id" if kind == "id" else kind.capitalize() for kind, _ in who),
+        "Reasons",
+    ]
+    yield pages.table(heads, rows, [1, 1.7, 1.4, *(1.7 for _ in who), 6.5], [0, 1, 2])
+
+
+def _cell(header: Sequence[str], record: Sequence[str], name: str) -> str:
+    place = header.index(name)
+    return record[place] if place < len(record) else ""
+
+
+def _unreadable(screening: Screening, found: Outcome) -> Iterator[Flowable]:
+    if not screening.set_aside:
+        return
+    yield pages.heading("Unreadable rows")
+    shown = found.problems[:MOST_PROBLEMS]
+    if screening.set_aside > len(shown):
+        yield pages.note(
+            f"The first {len(shown)} of {screening.set_aside:,}. rejected.csv of this screening has all."
+        )
+    rows = [[f"{one['row']:,}", one["column"] or "", one["value"] or "", one["problem"]] for one in shown]
+    yield pages.table(["Row", "Column", "Value", "Problem"], rows, [1, 2, 2, 4], [0])
+
+
+def _detector(screening: Screening, detector: Detector | None) -> Iterator[Flowable]:
+    yield pages.heading("Detector")
+    pairs: list[tuple[str, object]] = [
+        ("Name", screening.detector or ""),
+        ("Fingerprint", screening.fingerprint or ""),
+        ("Threshold", f"{screening.threshold:.6g}, flagged at or above"),
+    ]
+    if detector is None:
+        pairs.append(("State", "It isn't here any more, or was trained anew since."))
+    elif detector.card is not None and detector.card.metrics.doubt:
+        pairs.append(("Doubt", detector.card.metrics.doubt))
+    yield pages.facts(pairs)
+    for warning in detector.warnings if detector else ():
+        yield pages.note(warning)
+    yield pages.note(
+        "A probability is what the detector gives a transaction, calibrated on its test data. A flag is a reason to "
+        "look, not a finding of fraud; transactions that aren't flagged can be fraud all the same. The same file, "
+        "detector, earlier files and threshold give the same flags again."
+    )

@@ -1,0 +1,123 @@
+"""Reports of a period: a page that shows what they hold, and the documents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, render_template, request
+
+from screening.errors import ScreeningError
+from screening.ledger.filters import Filter
+from screening.web.http import request_audit
+from screening.web.http.sessions import require, user
+from screening.web.services import services
+from screening.web.views.visibility import owner_seen
+
+if TYPE_CHECKING:
+    from screening.reports.period_report import PeriodFigures
+
+blueprint = Blueprint("reports", __name__, url_prefix="/reports")
+USUAL_DAYS = 30
+LONGEST_DAYS = 3660
+KINDS = {
+    "pdf": "application/pdf",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+class BadPeriod(ScreeningError):
+    """A period that can't be reported on."""
+
+    status = 400
+    title = "This period can't be reported on"
+
+
+@blueprint.get("")
+@require("see")
+def index() -> Any:
+    """Choose a period, and see its figures."""
+    problem: ScreeningError | None = None
+    found: PeriodFigures | None = None
+    start, end = _usual()
+    try:
+        start, end = _period()
+        found = _figures(start, end, rows=0)
+    except ScreeningError as raised:
+        problem = raised
+    page = render_template(
+        "reports.html",
+        found=found,
+        error=problem,
+        start=request.args.get("from") or f"{start:%Y-%m-%d}",
+        end=request.args.get("to") or f"{end - timedelta(days=1):%Y-%m-%d}",
+        whose=_whose(),
+    )
+    return page, problem.status if problem else 200
+
+
+@blueprint.get("/period.<any(pdf, xlsx):kind>")
+@require("see")
+def period(kind: str) -> Response:
+    """The document of a period."""
+    from screening.reports import period_report  # nothing else needs what it loads
+
+    start, end = _period()
+    name, made = user().username, datetime.now(UTC)
+    if kind == "pdf":
+        found = _figures(start, end, rows=period_report.MOST_ROWS)
+        body = period_report.period_pdf(found, whose=_whose(), author=name, made=made)
+    else:
+        found = _figures(start, end, rows=period_report.MOST_SHEET_ROWS)
+        body = period_report.period_workbook(found, whose=_whose(), author=name, made=made)
+    request_audit.record("report", start=f"{start:%Y-%m-%d}", end=f"{end:%Y-%m-%d}", kind=kind)
+    answer = Response(body, content_type=KINDS[kind])
+    file = f"decisions-{start:%Y-%m-%d}-to-{end - timedelta(days=1):%Y-%m-%d}.{kind}"
+    answer.headers.set("Content-Disposition", "attachment", filename=file)
+    return answer
+
+
+def _figures(start: datetime, end: datetime, *, rows: int) -> PeriodFigures:
+    from screening.reports import period_report
+
+    return period_report.figures(
+        services().ledger.questions, Filter(owner=owner_seen(), start=start, end=end), most_rows=rows
+    )
+
+
+def _whose() -> str:
+    return "everybody" if owner_seen() is None else user().username
+
+
+def _usual() -> tuple[datetime, datetime]:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=USUAL_DAYS - 1), today + timedelta(days=1)
+
+
+def _period() -> tuple[datetime, datetime]:
+    """Return the beginning and the end of the period that the query names; both of its days are included.
+
+    Raises:
+        BadPeriod: a day can't be read, or it ends before it begins, or is longer than ten years.
+    """
+    start, end = _usual()
+    start, last = _day("from", start), _day("to", end - timedelta(days=1))
+    if last < start:
+        raise BadPeriod(
+            "The last day is before the first.", where="to", remedy="Choose the days the other way round."
+        )
+    if last - start > timedelta(days=LONGEST_DAYS):
+        raise BadPeriod(
+            "The period is longer than ten years.", where="from", remedy="Choose a later first day."
+        )
+    return start, last + timedelta(days=1)
+
+
+def _day(name: str, usual: datetime) -> datetime:
+    raw = request.args.get(name, "").strip()
+    if not raw:
+        return usual
+    try:
+        return datetime.strptime(raw, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadPeriod(f"“{raw[:40]}” isn't a day.", where=name, remedy="Write it as 2026-01-31.") from None
