@@ -29,6 +29,7 @@ INSIDE = (
     "ROW",
     "/entities/customer/22",
     "/search?q=22",
+    "/reports",
     "CHECK",
     "/account",
     "/monitoring",

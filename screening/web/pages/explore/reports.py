@@ -56,7 +56,8 @@ def index() -> Any:
     return page, problem.status if problem else 200
 
 
-@blueprint.get("/period.<any(pdf, xlsx):kind>")
+@blueprint.get("/period.pdf", defaults={"kind": "pdf"})
+@blueprint.get("/period.xlsx", defaults={"kind": "xlsx"})
 @require("see")
 def period(kind: str) -> Response:
     """The document of a period."""
