@@ -57,6 +57,7 @@ ROUTES = [
             "/results/<screening_id>/scores.csv",
             "/results/<screening_id>/flagged.csv",
             "/results/<screening_id>/rejected.csv",
+            "/results/<screening_id>/report.pdf",
             "/results/<screening_id>/report.xlsx",
         )
     ),
