@@ -16,6 +16,7 @@ from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm, Writing
 from screening.transactions import times
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import listed
 from screening.transactions.missing import missing
 from screening.transactions.times import Family, Order, TimeForm, Unit
@@ -37,6 +38,7 @@ ANSWERS = {
     "decimal": (".", ","),
     "sign": ("keep", "turn"),
     "time_unit": tuple(unit.value for unit in Unit),
+    "unit": tuple(unit.value for unit in AmountUnit),
 }
 """The questions, and what can be answered."""
 
@@ -49,6 +51,9 @@ class Answers:
     decimal: str | None = None
     sign: str | None = None
     time_unit: str | None = None
+    unit: str | None = None
+    """What the amounts are counted in: whoever chooses the columns takes it into account, by
+    :attr:`ColumnContract.unit`."""
 
     @classmethod
     def of(cls, given: Mapping[str, str | None]) -> Answers:
@@ -247,10 +252,11 @@ def _ask_decimal(name: str, cells: list[str]) -> Undecided:
         for mark in ANSWERS["decimal"]
     )
     what = f"{name}: “{numbers.excerpt(cells[0])}” can be {readings[0].examples[0][1]} or {readings[1].examples[0][1]}."
-    return _undecided(Question("decimal", name, what, readings))
+    return undecided(Question("decimal", name, what, readings))
 
 
-def _undecided(question: Question) -> Undecided:
+def undecided(question: Question, *, anew: bool = False) -> Undecided:
+    """Return the refusal of a file that leaves a question open; ``anew`` where an earlier answer doesn't settle it."""
     option = question.option.replace("_", "-")
     answers = " or ".join(f"--{option} {reading.answer} ({reading.words})" for reading in question.readings)
     return Undecided(
@@ -258,6 +264,7 @@ def _undecided(question: Question) -> Undecided:
         where=f"column {question.column}",
         remedy=f"Say which one is meant; on the command line with {answers}.",
         questions=(question,),
+        anew=anew,
     )
 
 
@@ -524,7 +531,7 @@ def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: An
     )
     one, other = readings[0].examples[0][1], readings[1].examples[0][1]
     what = f"{name}: “{seen.open_cells[0]}” can be {one} or {other}, and no row tells which."
-    raise _undecided(Question("dates", name, what, readings))
+    raise undecided(Question("dates", name, what, readings))
 
 
 def _shown(seconds: float) -> str:

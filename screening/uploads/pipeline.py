@@ -19,9 +19,9 @@ from screening.scoring import drift, metrics, reason_codes, thresholds
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
+from screening.uploads.amount_questions import check_sign, check_unit
 from screening.uploads.detector_choice import Choice
-from screening.uploads.reading import Reader, check_sign
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import Folder, Reader
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
@@ -122,6 +122,7 @@ def screen(
     on_choice: Callable[[Detector], None] = lambda _detector: None,
     probabilities: Probabilities = own_probabilities,
     answers: Answers = NOTHING_SAID,
+    recall_unit: Callable[[list[str]], str | None] = lambda _header: None,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
@@ -133,6 +134,7 @@ def screen(
     ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``context``
     gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
     ``recall`` gives what was said of a header's columns; it is asked when they aren't called as a detector calls them.
+    ``recall_unit`` gives what was said of the unit of its amounts.
     ``on_choice`` is told the detector as soon as the header is read, and ``context`` is asked when the last row is.
     ``probabilities`` is asked for the probabilities of some rows. ``answers`` say how columns are meant that can be
     read in two ways.
@@ -140,11 +142,10 @@ def screen(
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
-    reader = Reader(
-        folder, kind, lambda: Choice(detectors, wanted, recall), answers, waiting=lambda: on_batch(0)
-    )
+    choose = partial(Choice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
+    reader = Reader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
     line = _Line(folder, kind, set_aside, threshold, on_batch, context, remember, probabilities, answers)
-    return reader.settled(lambda forms: line.run(Choice(detectors, wanted, recall, on_choice), forms))
+    return reader.settled(lambda forms: line.run(choose(on_choice), forms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,8 @@ class _Line:
             collected.notes += choice.check_words(collected.words)
             if collected.amount:
                 collected.notes += self._signs(choice, collected)
+                amounts = np.concatenate(collected.amount)
+                collected.notes += check_unit(choice, amounts, self.answers, collected.words)
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
         collected.notes[:0] = choice.notes

@@ -32,6 +32,7 @@ from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.total_watch import TotalWatch
 from screening.intake.text.typed_cells import readers_of
 from screening.intake.text.word_watch import WordWatch
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.transactions.sources import sources_of
 
@@ -163,8 +164,8 @@ class _Reader:
     def __init__(self, opened: Opened, limits: Limits, tally: Tally, forms: Forms | None) -> None:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
         self._forms = forms
-        if forms is None and opened.layout.composed:
-            raise Unsettled  # which parts have a sign, only the whole file tells
+        if forms is None and (opened.layout.composed or opened.layout.contract.unit is not AmountUnit.WHOLE):
+            raise Unsettled  # which parts have a sign, and what 1.070 is in cents, only the whole file tells
         if forms is not None:
             self._layout = replace(opened.layout, readers=forms.readers)
         self._tally = tally
