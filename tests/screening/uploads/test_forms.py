@@ -386,6 +386,23 @@ def test_a_workbook_s_table_is_found_below_its_head_and_beside_empty_columns(
     assert "5 lines above the header" in found.notes
 
 
+@pytest.mark.parametrize("since_1904", [False, True])
+def test_a_moment_that_a_workbook_shows_as_hours_is_the_same(
+    screened: Screen, plain: Plain, since_1904: bool
+) -> None:
+    import xlsxwriter
+
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True, "date_1904": since_1904})
+    page, hours = book.add_worksheet(), book.add_format({"num_format": "[hh]:mm:ss"})
+    page.write_row(0, 0, HEADER)
+    for number, (day, who, where, value) in enumerate(payments(), start=1):
+        page.write_datetime(number, 0, day.replace(tzinfo=None), hours)
+        page.write_row(number, 1, [who, where, value])
+    book.close()
+    np.testing.assert_array_equal(screened(out.getvalue(), "a.xlsx").probability, plain(table(payments())))
+
+
 def test_an_error_of_the_spreadsheet_is_named_as_it_is_seen(screened: Screen) -> None:
     import xlsxwriter
 
