@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from model.data.summary import summary
 from screening.detectors.registry import Detectors
 from screening.errors import BadFile, Undecided
-from screening.intake import Answers
-from screening.settings import ROOT
+from screening.intake import NOTHING_SAID, Answers, Kind
+from screening.settings import ROOT, Settings
+from screening.transactions.amount_units import AmountUnit
+from screening.transactions.schema import ColumnContract
 from screening.uploads.column_mappings import Mapping
+from screening.uploads.pipeline import screen
+from screening.uploads.results import Outcome
+from screening.uploads.upload_folder import Folder
 from tests.screening.uploads.payment_forms import HEADER, WHOLE, Plain, Screen, payments, table
+from tests.second_detector import second_detector
 
 SAMPLES = {
     "card": (ROOT / "transactions_data.csv", "Amount"),
@@ -241,19 +250,67 @@ def test_several_currencies_in_a_column_are_noted(screened: Screen) -> None:
     assert "currencies" not in screened(with_currency(["EUR"], "{:g}".format)).notes
 
 
+@pytest.fixture
+def of_cents(tmp_path: Path) -> Detectors:
+    """Detectors one of which learned from payments in whole cents, as its card says."""
+    folder = second_detector(tmp_path, "payments", "cents", shift=0.0)
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    amounts = card["columns"]["TX_AMOUNT"]
+    card["columns"]["TX_AMOUNT"] = {
+        **amounts,
+        **{name: value * 100 for name, value in amounts.items() if name in ("min", "max") or name[0] == "q"},
+        "whole": 1.0,
+    }
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    return Detectors(Settings(instance=tmp_path))
+
+
 def test_a_detector_that_learned_from_cents_asks_for_amounts_with_decimals(
-    detectors: Detectors, screened: Screen, plain: Plain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    of_cents: Detectors, tmp_path: Path
 ) -> None:
-    del tmp_path
-    known = detectors.get("payments").card
-    assert known is not None
-    amounts = known.columns["TX_AMOUNT"]
-    object.__setattr__(amounts, "whole", 1.0)
-    try:
-        content = table(payments(), amount=lambda value: f"{value / 100:.4f}")
-        problem = asked(screened, content)
-        assert problem.questions[0].readings[0].answer == "hundreds"
-        found = screened(content, answers=Answers(unit="hundreds"))
-        np.testing.assert_array_equal(found.probability, plain(table(payments())))
-    finally:
-        object.__setattr__(amounts, "whole", None)
+    in_cents, in_units = table(payments(), amount=cents), table(payments())
+
+    def probabilities(content: str, answers: Answers = NOTHING_SAID) -> np.ndarray:
+        folder = Folder(tmp_path, token_hex(4))
+        folder.create()
+        folder.input.write_text(content)
+        folder.complete()
+        more = {"set_aside": False, "threshold": 0.8, "on_batch": lambda _: None, "answers": answers}
+        screen(folder, Kind.CSV, of_cents, wanted="cents", **more)
+        return Outcome(folder, 0.8).probability.copy()
+
+    with pytest.raises(Undecided) as caught:
+        probabilities(in_units)
+    readings = {one.answer: one.examples[0] for one in caught.value.questions[0].readings}
+    assert readings["hundreds"] == ("12.5", "1,250.00")
+    expected = probabilities(in_cents)  # they are as it knows them: nothing is asked
+    np.testing.assert_array_equal(probabilities(in_units, Answers(unit="hundreds")), expected)
+
+
+def test_the_card_of_a_training_tells_how_many_amounts_are_whole() -> None:
+    contract = ColumnContract(("amount", "score"), amount="amount")
+    values = np.array([[100.0, 0.5], [250.0, 1.0], [np.nan, 2.0]])
+    found = summary(contract, values)
+    assert (found["amount"]["whole"], found["score"]["whole"]) == (1.0, round(2 / 3, 6))
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "amount"),
+    [
+        (1070.0, AmountUnit.CENTS, 10.7),
+        (12.5, AmountUnit.CENTS, 0.125),
+        (1.1, AmountUnit.HUNDREDS, 110.0),
+        (0.29, AmountUnit.HUNDREDS, 29.0),
+        (0.0000123, AmountUnit.THOUSANDS, 0.0123),
+        (-7.0, AmountUnit.MILS, -0.007),
+        (1e22, AmountUnit.HUNDREDS, 1e24),
+    ],
+)
+def test_an_amount_moves_to_the_float_that_its_digits_are_nearest_to(
+    number: float, unit: AmountUnit, amount: float
+) -> None:
+    assert unit.of(number) == amount
+    both = unit.of_all(np.array([number, np.nan]))
+    assert both[0] == amount
+    assert np.isnan(both[1])
+    assert unit.written(both)[0] == number
