@@ -6,8 +6,8 @@ where it is read and its CSV twin has other probabilities, where anything but a 
 more than some seconds; what broke one is kept below build/fuzz. Where only one of the two is read, the reason is
 counted: there is a reason to look at it.
 
-Files are converted in this process, where a limit of memory doesn't hide what went wrong; each hundredth goes through
-the confined child, as an upload does.
+Whole files are converted in this process, where a limit of memory doesn't hide what went wrong. Damaged ones and each
+hundredth whole one go through the confined child, as an upload does: parsers allocate what damage tells them to.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from xlsxwriter import Workbook
 
 from benchmarks.fuzz import Damage
 from screening.detectors.registry import Detectors
-from screening.errors import BadFile, ScreeningError
+from screening.errors import ScreeningError
 from screening.intake import Kind, opening
 from screening.intake.conversion import parquet, workbook
 from screening.intake.conversion.convert import convert
@@ -528,14 +528,15 @@ class Screens:
         self._detectors = Detectors(Settings(instance=folder / "detectors"))
         self._number = 0
 
-    def take(self, data: bytes, kind: Kind) -> Any:
+    def take(self, data: bytes, kind: Kind, *, damaged: bool = False) -> Any:
         """Return the probabilities, (rows,), or the refusal."""
         self._number += 1
         folder = Folder(self._folder, f"{self._number:032x}")
         folder.create()
         folder.input.write_bytes(data)
         folder.complete()
-        opening.convert = convert if self._pick.random() < CONFINED else _convert_here
+        confined = self._pick.random() < CONFINED or damaged
+        opening.convert = convert if confined else _convert_here  # type: ignore[attr-defined]
         try:
             screen(
                 folder,
@@ -565,18 +566,18 @@ def _convert_here(
             parquet.to_csv(source, target, limits)
             return False
         return workbook.to_csv(source, target, kind, limits)
-    except BadFile:
-        raise
-    except BaseException as problem:  # a parser of another language may panic
-        if isinstance(problem, (KeyboardInterrupt, SystemExit)):
-            raise
-        raise BadFile(f"(in the child) {type(problem).__name__}: {str(problem)[:100]}") from problem
+    finally:
+        opening.convert = convert  # type: ignore[attr-defined]
 
 
 def run(minutes: float, seed: int, only: str) -> int:
     """Go through the kinds in turn until the time is up."""
     damage = Damage(seed)
-    makers = {"parquet": Parquets(damage), "xlsx": Workbooks(damage), "xls": OldWorkbooks(damage)}
+    makers: dict[str, Any] = {
+        "parquet": Parquets(damage),
+        "xlsx": Workbooks(damage),
+        "xls": OldWorkbooks(damage),
+    }
     wanted = only.split(",") if only else list(makers)
     seen = {name: Counter[str]() for name in wanted}
     kept: dict[str, str] = {}
@@ -606,7 +607,7 @@ def run(minutes: float, seed: int, only: str) -> int:
 
 
 def _judge(screens: Screens, made: Made) -> str:
-    found = screens.take(made.data, made.kind)
+    found = screens.take(made.data, made.kind, damaged=made.twin is None)
     if made.twin is None:
         return "damaged: refused" if isinstance(found, ScreeningError) else "damaged: read"
     twin = screens.take(made.twin.encode(), Kind.CSV)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from screening.detectors.vectorizer import Inputs, Seen
 from screening.errors import BadFile, BadTransaction, CellProblem
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
+from screening.ledger.history import row_hashes
 from screening.scoring import drift, metrics, reason_codes, thresholds
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
@@ -216,10 +217,20 @@ class _Line:
         past = seen.past(rows.transactions.values) if seen else None
         if seen is not None and past is not None:
             collected.notes.append(_told(len(past.values), seen.told))
+        collected.notes += _repeated(rows.transactions.values)
         whole = partial(scoring, detector=choice.detector, history=Seen(rows.labels, past), on_block=on_block)
         _score(rows, whole, collected)
         if seen is not None and self.remember:
             seen.remember(self.folder.path.name, rows.transactions.values, rows.labels)
+
+
+def _repeated(values: Matrix) -> list[str]:
+    """Say how many rows are equal to another one: to a detector that looks back each is a payment of its own."""
+    count = len(values) - len(np.unique(row_hashes(values)))
+    if not count:
+        return []
+    are = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
+    return [f"{are} another one in all columns that are needed, and counted as another payment."]
 
 
 def _told(rows: int, whose: str) -> str:
