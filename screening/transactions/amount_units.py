@@ -62,7 +62,7 @@ _WORDS = {
     AmountUnit.WHOLE: "as they stand",
     AmountUnit.CENTS: "in cents",
     AmountUnit.MILS: "in thousandths (mils)",
-    AmountUnit.HUNDREDS: "in hundreds: the detector learned from cents",
+    AmountUnit.HUNDREDS: "in hundreds",
     AmountUnit.THOUSANDS: "in thousands",
 }
 

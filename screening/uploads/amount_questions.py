@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.columns.amount_names import places_of
+from screening.columns.amount_names import places_of, unit_said
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import Answers, Words
 from screening.intake.forms import FEW, undecided
@@ -31,6 +31,7 @@ MANY = 20
 """Amounts from which on it can be said that they look like those of the training."""
 ALIKE = 0.5
 """By how many powers of ten amounts may differ and still do so."""
+SMALLEST = {AmountUnit.CENTS, AmountUnit.MILS}
 PLACES = {0: "no smaller unit", 2: "hundredths", 3: "thousandths"}
 
 
@@ -112,7 +113,8 @@ def check_unit(
     name, unit = choice.contract.amount, choice.contract.unit
     if name is None:
         return []
-    looked = _Amounts(choice, name, unit.written(amounts[~np.isnan(amounts)]), _codes(choice, words))
+    many = not words.keys() >= set(choice.currencies)
+    looked = _Amounts(choice, name, unit.written(amounts[~np.isnan(amounts)]), _codes(choice, words), many)
     if answers.unit is not None:
         looked.check_said()
         return [*looked.currency_notes, *looked.told("as was said")]
@@ -145,6 +147,9 @@ class _Amounts:
     written: NDArray[np.float64]
     """(rows,), without those that are set aside."""
     codes: Mapping[str, int]
+    """How often each currency stands in the file."""
+    many: bool
+    """Whether there are more of them than were counted."""
 
     @property
     def unit(self) -> AmountUnit:
@@ -179,11 +184,8 @@ class _Amounts:
             BadFile: there are currencies with different smallest units.
         """
         self._check_currencies()
-        scale, says = (
-            self.scale,
-            f"The name of {_quoted(self.choice.amount_columns)} says that its amounts are",
-        )
-        says += f" {self.unit.words}"
+        scale, names = self.scale, _quoted(self.choice.amount_columns)
+        says = f"The name of {names} says that its amounts are {self.unit.words}"
         if profile_of(self.choice.detector) is None:
             raise self._ask(
                 f"{says}, and in what the detector's training data were isn't known.", (self.unit,)
@@ -201,11 +203,13 @@ class _Amounts:
         Raises:
             Undecided: so it is.
         """
+        self._check_currencies()
         scale, earlier = self.scale, self.choice.earlier_unit
         if earlier is not None and earlier is not AmountUnit.WHOLE and not self._parts(earlier).size:
             alike = scale is not None and len(self.written) >= MANY and abs(scale.power) < ALIKE
+            alike |= earlier.digits < 0 and not places_of(self.codes) <= {-earlier.digits}
             words = f"{self.name} was {earlier.words} in files with these columns, and "
-            words += "looks like the training data as it stands." if alike else "may be so here."
+            words += "looks otherwise here." if alike else "may be so here."
             raise self._ask(words, (earlier,), anew=alike)
         if scale is None or self.choice.named_unit is not None or not scale.units:
             return
@@ -234,17 +238,15 @@ class _Amounts:
     @property
     def currency_notes(self) -> list[str]:
         """What is said where a column names several currencies."""
-        many = [name for name in self.choice.currencies if len(self.codes) > 1]
-        if not many:
+        if len(self.codes) < 2 and not self.many:
             return []
-        shown = f"several currencies ({', '.join(sorted(self.codes))})"
-        return [
-            f"{listed(many)} names {shown}; nothing was converted: the detector compares the bare numbers."
-        ]
+        shown = "many currencies" if self.many else f"several currencies ({', '.join(sorted(self.codes))})"
+        names = listed(self.choice.currencies)
+        return [f"{names} names {shown}; nothing was converted: the detector compares the bare numbers."]
 
     def _parts(self, unit: AmountUnit | None = None) -> NDArray[np.float64]:
         """The amounts that can't be counted in a smallest unit, since they aren't whole."""
-        smallest = (unit or self.unit) in (AmountUnit.CENTS, AmountUnit.MILS)
+        smallest = (unit or self.unit) in SMALLEST
         return self.written[~whole(self.written)] if smallest else self.written[:0]
 
     def _check_currencies(self) -> None:
@@ -253,14 +255,22 @@ class _Amounts:
         Raises:
             BadFile: one has cents, another thousandths or none.
         """
-        if self.unit not in (AmountUnit.CENTS, AmountUnit.MILS) or len(places_of(self.codes)) < 2:
+        named = unit_said(self.choice.amount_columns, self.name) if self.choice.named_unit else None
+        if not {self.unit, named} & SMALLEST or (len(places_of(self.codes)) < 2 and not self.many):
             return
+        if self.many:
+            raise BadFile(
+                f"{self.name} is in smallest units, and {listed(self.choice.currencies)} names more currencies than "
+                "are compared here.",
+                where=f"column {self.name}",
+                remedy="Write the amounts in whole units with decimals (12.50), or send a file for each currency.",
+            )
         first = {places_of([code]).pop(): code for code in sorted(self.codes, reverse=True)}
         shown = listed(
             [f"{code} has {PLACES[places]}" for places, code in sorted(first.items(), reverse=True)]
         )
         raise BadFile(
-            f"{self.name} is {self.unit.words}, and its currencies have different ones: {shown}.",
+            f"{self.name} is in smallest units, and its currencies have different ones: {shown}.",
             where=f"column {self.name}",
             remedy="Write the amounts in whole units with decimals (12.50), or send a file for each currency.",
         )

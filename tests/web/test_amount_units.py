@@ -84,7 +84,20 @@ def test_an_answer_is_not_taken_where_the_cells_speak_against_it(
     assert "cents" not in page
     rounded = table([(*row[:3], float(round(row[3]))) for row in payments()]).encode()
     _, page = asked(analyst, rounded)
-    assert "looks like the training data as it stands" in page
+    assert "and looks otherwise here" in page
+
+
+def test_cents_that_were_said_arent_taken_from_a_currency_that_has_none(
+    analyst: Person, worker: Worker, services: Services
+) -> None:
+    def content(code: str) -> bytes:
+        head, *lines = CENTS.decode().splitlines()
+        return "\n".join([f"{head},currency", *(f"{line},{code}" for line in lines), ""]).encode()
+
+    link, _ = asked(analyst, content("EUR"))
+    say(analyst, services, link, "cents")
+    assert "was read in cents" in result(analyst, content("EUR"))
+    asked(analyst, content("JPY"))
 
 
 def test_what_was_said_is_kept_with_a_screening_so_that_it_can_be_read_once_more(

@@ -244,6 +244,22 @@ def test_minor_units_of_currencies_that_have_different_ones_are_refused(screened
         screened(with_currency(["EUR", "KWD"], cents), answers=Answers(unit="cents"))
 
 
+def test_a_currency_far_below_the_first_rows_counts_too(screened: Screen) -> None:
+    """The first rows say yen, which have no smaller unit, and the last one euros."""
+    rows = [(*row[:3], float(round(row[3]))) for row in payments(timedelta(minutes=9), 1200)]
+    head, *lines = table(rows, header=(*HEADER[:3], "amount_minor")).splitlines()
+    content = "\n".join([f"{head},currency", *(f"{line},JPY" for line in lines[:-1]), f"{lines[-1]},EUR", ""])
+    with pytest.raises(BadFile, match="EUR has hundredths and JPY has no smaller unit"):
+        screened(content, **mapped("amount_minor"))
+
+
+def test_more_currencies_than_are_counted_cant_all_have_the_same_cents(screened: Screen) -> None:
+    codes = [f"A{letter}{letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    with pytest.raises(BadFile, match="names more currencies than are compared here"):
+        screened(with_currency(codes, cents, "amount_minor"), **mapped("amount_minor"))
+    assert "currency names many currencies" in screened(with_currency(codes, "{:g}".format)).notes
+
+
 def test_several_currencies_in_a_column_are_noted(screened: Screen) -> None:
     found = screened(with_currency(["EUR", "USD", "GBP"], "{:g}".format))
     assert "currency names several currencies (EUR, GBP, USD); nothing was converted" in found.notes
