@@ -3,8 +3,8 @@
 ``python -m benchmarks.fuzz_twins --minutes 10`` makes files of random types, encodings and layouts, a part of them
 damaged, and prints how many of each kind it made and what came of them. ``--seed`` makes others. A file breaks a rule
 where it is read and its CSV twin has other probabilities, where anything but a refusal is raised, or where it takes
-more than some seconds of processor time; what broke one is kept below build/fuzz. Where only one of the two is read, the
-reason is counted: there is a reason to look at it.
+more than some seconds of processor time; what broke one is kept below build/fuzz. Where only one of the two is read,
+the reason is counted: there is a reason to look at it.
 
 Whole files are converted in this process, where a limit of memory doesn't hide what went wrong. Damaged ones and each
 hundredth whole one go through the confined child, as an upload does: parsers allocate what damage tells them to.
