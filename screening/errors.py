@@ -188,6 +188,8 @@ class Undecided(BadFile):
     """A file can be read in more than one way: whoever sent it must say which one is meant."""
 
     questions: tuple[Question, ...] = ()
+    anew: bool = False
+    """Whether what was answered for earlier files can't be taken: the cells speak against it."""
 
     title: ClassVar[str] = "This file can be read in two ways"
 

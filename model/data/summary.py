@@ -61,6 +61,7 @@ def _quantiles(cells: Column, weight: Column) -> dict[str, Any]:
         **dict(zip(QUANTILES, rounded, strict=False)),
         "deciles": rounded[len(QUANTILES) :],
         "bins": counted_bins(cells[known], weight[known]),
+        "whole": round(float(weight[known & (cells == np.rint(cells))].sum() / weight[known].sum()), 6),
         "missing": missing,
     }
 

@@ -56,6 +56,8 @@ class Profile:
     """The share of blanks."""
     bins: Shares | None = None
     """Of a column of numbers, in cards since version 0.3."""
+    whole: float | None = None
+    """The share of numbers with nothing behind the decimal mark: amounts are learned in the unit that they are in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -429,6 +431,7 @@ def _profile(part: _Part) -> Profile:
         other=part.number("other"),
         missing=part.number("missing"),
         bins=part.shares("bins"),
+        whole=part.number("whole"),
     )
 
 

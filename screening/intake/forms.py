@@ -7,6 +7,7 @@ they leave two, the user is asked; where they contradict each other, the file is
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm, Writing
 from screening.transactions import times
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import listed
 from screening.transactions.missing import missing
 from screening.transactions.times import Family, Order, TimeForm, Unit
@@ -25,6 +27,10 @@ MOST_DAYS = 50_000
 """Different days that are counted: more than a century."""
 FEW = 0.01
 """Cells of another form up to this share of a column are mistakes in them; more of them are another form."""
+SCIENTIFIC = re.compile(r"[+-]?\d[.,]\d{1,3}E[+-]\d{2}", re.ASCII)
+"""What the scientific format of a spreadsheet leaves of a number."""
+FEW_SHORT = 4
+"""So many cells may be written so by chance."""
 GROUPS = 2
 """So many cells like 1,070 beside whole numbers below 1000, and no other decimals: they are thousands."""
 ORDER_WORDS = {
@@ -37,6 +43,7 @@ ANSWERS = {
     "decimal": (".", ","),
     "sign": ("keep", "turn"),
     "time_unit": tuple(unit.value for unit in Unit),
+    "unit": tuple(unit.value for unit in AmountUnit),
 }
 """The questions, and what can be answered."""
 
@@ -49,6 +56,9 @@ class Answers:
     decimal: str | None = None
     sign: str | None = None
     time_unit: str | None = None
+    unit: str | None = None
+    """What the amounts are counted in: whoever chooses the columns takes it into account, by
+    :attr:`ColumnContract.unit`."""
 
     @classmethod
     def of(cls, given: Mapping[str, str | None]) -> Answers:
@@ -81,6 +91,10 @@ class NumberEvidence:
     """Whole numbers from 1000 on without a mark."""
     books: set[str] = field(default_factory=set)
     """``DR`` and ``CR`` and the like."""
+    short: Counter[str] = field(default_factory=Counter)
+    """Cells as ``1.07E+03``, which spreadsheets show in a scientific format: some of them, and how many all are."""
+    others: int = 0
+    """Numbers that are written otherwise, without zeros."""
     currencies: set[str] = field(default_factory=set)
     """Signs and codes of currencies that stand beside numbers."""
 
@@ -92,6 +106,10 @@ class NumberEvidence:
         if written is None:
             return
         self.writings[written.writing] += count
+        if SCIENTIFIC.fullmatch(text.strip()):
+            self.short[text.strip() if len(self.short) < EXAMPLES else next(iter(self.short))] += count
+        elif written.digits.strip("0.,"):
+            self.others += count
         kept = self.shown.setdefault(written.writing, [])
         if len(kept) < EXAMPLES and text.strip() not in kept:
             kept.append(text.strip())
@@ -104,6 +122,11 @@ class NumberEvidence:
                 self.large += count
             else:
                 self.small += count
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the column is one of numbers whose digits a spreadsheet cut off: most of it is."""
+        return self.short.total() > max(self.others, FEW_SHORT)
 
     def beside(self, other: NumberEvidence) -> NumberEvidence:
         """The same with the whole numbers of another column of the same value, which it is written like."""
@@ -145,6 +168,14 @@ def number_form(
         Undecided: its cells can be read in two ways.
         BadFile: they contradict each other.
     """
+    if seen.shortened:
+        raise BadFile(
+            f"The numbers in {name} were shortened by a spreadsheet (“{next(iter(seen.short))}”): their further digits "
+            "are lost.",
+            where=f"column {name}",
+            remedy="Export the file again from where it came from, or give the column a plain format of numbers before "
+            "it is saved as CSV.",
+        )
     turned = answers.sign == "turn" and amount
     decimal = _decimal(name, seen) or answers.decimal or _pooled(others)  # cells that leave no doubt go first
     lone_commas, lone_points = seen.writings[Writing.LONE_COMMA], seen.writings[Writing.LONE_POINT]
@@ -247,10 +278,11 @@ def _ask_decimal(name: str, cells: list[str]) -> Undecided:
         for mark in ANSWERS["decimal"]
     )
     what = f"{name}: “{numbers.excerpt(cells[0])}” can be {readings[0].examples[0][1]} or {readings[1].examples[0][1]}."
-    return _undecided(Question("decimal", name, what, readings))
+    return undecided(Question("decimal", name, what, readings))
 
 
-def _undecided(question: Question) -> Undecided:
+def undecided(question: Question, *, anew: bool = False) -> Undecided:
+    """Return the refusal of a file that leaves a question open; ``anew`` where an earlier answer doesn't settle it."""
     option = question.option.replace("_", "-")
     answers = " or ".join(f"--{option} {reading.answer} ({reading.words})" for reading in question.readings)
     return Undecided(
@@ -258,6 +290,7 @@ def _undecided(question: Question) -> Undecided:
         where=f"column {question.column}",
         remedy=f"Say which one is meant; on the command line with {answers}.",
         questions=(question,),
+        anew=anew,
     )
 
 
@@ -524,7 +557,7 @@ def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: An
     )
     one, other = readings[0].examples[0][1], readings[1].examples[0][1]
     what = f"{name}: “{seen.open_cells[0]}” can be {one} or {other}, and no row tells which."
-    raise _undecided(Question("dates", name, what, readings))
+    raise undecided(Question("dates", name, what, readings))
 
 
 def _shown(seconds: float) -> str:

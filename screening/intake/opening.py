@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from screening.errors import BadFile
 from screening.intake import streams
 from screening.intake.batch import Batch, Limits
 from screening.intake.conversion.convert import convert
 from screening.intake.forms import NOTHING_SAID, Answers
 from screening.intake.kinds import Kind
-from screening.intake.text.csv_file import Choose, open_table, read_table
+from screening.intake.text import other_header
+from screening.intake.text.csv_file import Choose, Opened, open_table, read_table
 from screening.intake.text.survey import Forms, Unsettled, survey
 
 DEFAULT = Limits()
@@ -130,12 +132,37 @@ def look_over(
     Raises:
         BadFile: as :func:`open_transactions`; ``Undecided`` where whoever sent it must be asked.
     """
-    with source.open("rb") as stream:
+
+    def opened() -> Opened:
         raw = streams.pieces(stream, limits.block)
         if kind is Kind.CSV_GZ:
             raw = streams.unpacked(raw, limits)
-        opened = open_table(raw, choose, limits, copied=False)
-        return survey(opened.pieces, opened.layout, limits, answers, waiting)
+        return open_table(raw, choose, limits, copied=False)
+
+    with source.open("rb") as stream:
+        return _surveyed(stream, opened, limits, answers, waiting)
+
+
+def _surveyed(
+    stream: BinaryIO,
+    opened: Callable[[], Opened],
+    limits: Limits,
+    answers: Answers,
+    waiting: Callable[[], None],
+    *,
+    since_1904: bool = False,
+) -> Forms:
+    """Look a table over; where its columns contradict themselves since another header stands in it, say that."""
+    table = opened()
+    try:
+        return survey(table.pieces, table.layout, limits, answers, waiting, since_1904=since_1904)
+    except BadFile:
+        stream.seek(0)
+        table = opened()
+        moved = other_header.problem_of(table.pieces, table.layout.header, table.layout.delimiter, limits)
+        if moved is not None:
+            raise moved from None
+        raise
 
 
 def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
@@ -148,17 +175,15 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
         if looking and forms is not None:
             continue
         with wish.canonical.open("rb") as stream:
-            raw = streams.pieces(stream, limits.block)
-            opened = open_table(raw, wish.choose, limits, copied=True, delimiter=",")
+
+            def opened(stream: BinaryIO = stream) -> Opened:
+                raw = streams.pieces(stream, limits.block)
+                return open_table(raw, wish.choose, limits, copied=True, delimiter=",")
+
             if looking:
-                forms = survey(
-                    opened.pieces,
-                    opened.layout,
-                    limits,
-                    wish.answers,
-                    wish.waiting,
-                    since_1904=since_1904,
-                )
+                forms = _surveyed(stream, opened, limits, wish.answers, wish.waiting, since_1904=since_1904)
             else:
                 bad = {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
-                yield from read_table(opened, None, limits, **bad, lines=False, forms=forms, fraud=wish.fraud)
+                yield from read_table(
+                    opened(), None, limits, **bad, lines=False, forms=forms, fraud=wish.fraud
+                )

@@ -1,4 +1,5 @@
-"""What is to be said of a transaction that a detector can't judge well: nothing known before it, or beyond its data.
+"""What is to be said of a transaction that a detector can't judge well: nothing known before it, beyond its data, or
+what may be cents.
 
 A file is compared with the training data as a whole (:mod:`screening.scoring.drift`); a single transaction has only
 itself.
@@ -18,6 +19,8 @@ from screening.detectors.model_card import Profile
 from screening.detectors.vectorizer import Seen
 from screening.features import Definition, Past
 from screening.features.definitions.feature import number
+from screening.scoring.amount_scale import OTHER, profile_of
+from screening.transactions.amount_units import AmountUnit, whole
 from screening.transactions.schema import Matrix, Role, Transactions
 
 COMPARED = (Role.AMOUNT, Role.NUMBER)
@@ -38,6 +41,8 @@ def remarks(detector: Detector, transactions: Transactions, history: Seen) -> li
     for row in np.flatnonzero(_alone(detector, transactions, history)).tolist():
         found[row].append(NO_PAST)
     for row, text in _beyond(detector, transactions.values):
+        found[row].append(text)
+    for row, text in _smallest_units(detector, transactions.values):
         found[row].append(text)
     return found
 
@@ -81,6 +86,24 @@ def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
         low, high = number(float(known.low[place])), number(float(known.high[place]))
         data = f"far beyond the training data ({low} to {high})"
         yield row, f"{columns[place]} is {value}, {data}: the probability can't be relied on."
+
+
+def _smallest_units(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
+    """Amounts that may count cents: whole, and so large that hardly any of the training data is. One by itself doesn't
+    tell, so nobody is asked and nothing is changed.
+    """
+    known, name = profile_of(detector), detector.contract.amount
+    if known is None or name is None or not {"q50", "q99"} <= known.quantiles.keys():
+        return
+    amounts = values[:, detector.contract.columns.index(name)]
+    least = max(known.quantiles["q99"], known.quantiles["q50"] * 10**OTHER)
+    doubtful = whole(amounts) & (amounts > least)
+    if not doubtful.any():
+        return
+    for row in np.flatnonzero(doubtful).tolist():
+        value = float(amounts[row])
+        meant = f"if it counts cents, send {AmountUnit.CENTS.of(value):.2f}"
+        yield row, f"{name} is {number(value)}, larger than 99 % of the training data: {meant}."
 
 
 class _Same:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem, ColumnsMissing
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import Composition, Part
 from screening.transactions.guards import bare
 from screening.transactions.times import EARLIEST, Since
@@ -125,7 +126,10 @@ class ColumnContract:
     apart: tuple[str, ...] = ()
     """Columns of the training data that could have been a part of a value and, as a person decided, are none."""
     watched: tuple[str, ...] = ()
-    """Columns of the file at hand that may yet turn out to say which way the money goes; no part of what it is."""
+    """Columns of the file at hand whose words are counted, since further down they may say which way the money goes or
+    name other currencies; no part of what it is."""
+    unit: AmountUnit = AmountUnit.WHOLE
+    """What the file at hand counts its amounts in; no part of what it is."""
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import DIRECTIONS, Part, PartKind
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 
@@ -42,6 +43,8 @@ class Source:
     """What a number is multiplied with as it is read."""
     least: float | None = None
     """The least that a cell can mean, if there is such a bound."""
+    unit: AmountUnit = AmountUnit.WHOLE
+    """What amounts are counted in."""
 
 
 def sources_of(contract: ColumnContract, header: Sequence[str]) -> tuple[Source, ...]:
@@ -54,14 +57,15 @@ def sources_of(contract: ColumnContract, header: Sequence[str]) -> tuple[Source,
     found: list[Source] = []
     for number, column in enumerate(contract.parts()):
         name, role, least = column.name, column.role, column.least
+        unit = contract.unit if role is Role.AMOUNT else AmountUnit.WHOLE
         if name not in parts:
             kind, optional, place = column.kind, column.optional, places[name]
-            found.append(Source(name, role, kind, optional, place, number, None, column.scale, least))
+            found.append(Source(name, role, kind, optional, place, number, None, column.scale, least, unit))
             continue
         for (part, theirs), place in zip(*parts[name], strict=True):
             of_part, optional = PART_KINDS.get(part, CellKind.NUMBER), part in (Part.DEBIT, Part.CREDIT)
             bound = least if part is Part.DATE else None
-            found.append(Source(theirs, role, of_part, optional, place, number, part, least=bound))
+            found.append(Source(theirs, role, of_part, optional, place, number, part, least=bound, unit=unit))
     return tuple(found)
 
 

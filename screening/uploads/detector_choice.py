@@ -8,12 +8,14 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from screening.columns.amount_names import currency_columns, unit_said
 from screening.columns.arrangement import Arrangement, arrange, misfits, one_sided
 from screening.columns.composed_amounts import says_direction
 from screening.columns.matching import likeness
 from screening.detectors.states import State, trial_note
 from screening.errors import BadFile, ColumnsMissing, ColumnsUnclear
 from screening.intake import Head, Words
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import ColumnContract, Role, normalise
 from screening.uploads.column_mappings import Mapping
@@ -39,13 +41,24 @@ class Choice:
         wanted: str | None,
         recall: Callable[[list[str]], Mapping | None],
         on_choice: Callable[[Detector], None] = lambda _detector: None,
+        *,
+        unit: str | None = None,
+        recall_unit: Callable[[list[str]], str | None] = lambda _header: None,
     ) -> None:
+        """``unit`` is what was said of this file's amounts, ``recall_unit`` gives what was said of files like it."""
         self._detectors, self._wanted, self._recall, self._on_choice = detectors, wanted, recall, on_choice
+        self._unit, self._recall_unit = unit, recall_unit
         self.detector: Detector
         self.contract: ColumnContract
         self.header: list[str] = []
         self.mapping: Mapping | None = None
         """What was said of the columns, where they aren't called as the detector calls them."""
+        self.named_unit: AmountUnit | None = None
+        """What the names of the file's columns say of the unit of its amounts."""
+        self.earlier_unit: AmountUnit | None = None
+        """What was said of it for files like this one."""
+        self.currencies: tuple[str, ...] = ()
+        """The columns that hold the currencies."""
 
     def __call__(self, head: Head) -> ColumnContract:
         """The contract to read the file by.
@@ -81,10 +94,30 @@ class Choice:
             else:
                 self.contract = found.contract
         self.contract = self.contract.made(head.names)
-        watched = one_sided(self.contract, head.names, head.rows)
-        self.contract = replace(self.contract, watched=watched)
+        self._look_at_unit(head)
+        watched = (*one_sided(self.contract, head.names, head.rows), *self.currencies)
+        unit = AmountUnit(self._unit) if self._unit else self.named_unit
+        self.contract = replace(self.contract, watched=watched, unit=unit or AmountUnit.WHOLE)
         self._on_choice(self.detector)
         return self.contract
+
+    def _look_at_unit(self, head: Head) -> None:
+        """Note what the names, and what was said of files like this one, tell of the unit of the amounts."""
+        if self.contract.amount is None:
+            return
+        currencies = currency_columns(head.names, head.rows)
+        self.currencies = tuple(currencies)
+        codes = set().union(*currencies.values())
+        self.named_unit = unit_said(self.amount_columns, self.contract.amount, codes)
+        earlier = self._recall_unit(head.names)
+        self.earlier_unit = AmountUnit(earlier) if earlier in set(AmountUnit) else None
+
+    @property
+    def amount_columns(self) -> tuple[str, ...]:
+        """What the file calls the amount, or its parts."""
+        name = self.contract.amount or ""
+        made = dict(self.contract.composed).get(name)
+        return (dict(self.contract.aliases).get(name, name),) if made is None else made.columns
 
     def _take(self, said: Mapping) -> None:
         self.mapping = said

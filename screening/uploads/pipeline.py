@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from screening.detectors.vectorizer import Inputs, Seen
 from screening.errors import BadFile, BadTransaction, CellProblem
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
+from screening.ledger.history import row_hashes
 from screening.scoring import drift, metrics, reason_codes, thresholds
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
+from screening.uploads.amount_questions import check_sign, check_unit
 from screening.uploads.detector_choice import Choice
-from screening.uploads.reading import Reader, check_sign
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import Folder, Reader
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
@@ -122,6 +123,7 @@ def screen(
     on_choice: Callable[[Detector], None] = lambda _detector: None,
     probabilities: Probabilities = own_probabilities,
     answers: Answers = NOTHING_SAID,
+    recall_unit: Callable[[list[str]], str | None] = lambda _header: None,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
@@ -133,6 +135,7 @@ def screen(
     ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``context``
     gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
     ``recall`` gives what was said of a header's columns; it is asked when they aren't called as a detector calls them.
+    ``recall_unit`` gives what was said of the unit of its amounts.
     ``on_choice`` is told the detector as soon as the header is read, and ``context`` is asked when the last row is.
     ``probabilities`` is asked for the probabilities of some rows. ``answers`` say how columns are meant that can be
     read in two ways.
@@ -140,11 +143,10 @@ def screen(
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
-    reader = Reader(
-        folder, kind, lambda: Choice(detectors, wanted, recall), answers, waiting=lambda: on_batch(0)
-    )
+    choose = partial(Choice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
+    reader = Reader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
     line = _Line(folder, kind, set_aside, threshold, on_batch, context, remember, probabilities, answers)
-    return reader.settled(lambda forms: line.run(Choice(detectors, wanted, recall, on_choice), forms))
+    return reader.settled(lambda forms: line.run(choose(on_choice), forms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class _Line:
             collected.notes += choice.check_words(collected.words)
             if collected.amount:
                 collected.notes += self._signs(choice, collected)
+                amounts = np.concatenate(collected.amount)
+                collected.notes += check_unit(choice, amounts, self.answers, collected.words)
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
         collected.notes[:0] = choice.notes
@@ -213,10 +217,20 @@ class _Line:
         past = seen.past(rows.transactions.values) if seen else None
         if seen is not None and past is not None:
             collected.notes.append(_told(len(past.values), seen.told))
+        collected.notes += _repeated(rows.transactions.values)
         whole = partial(scoring, detector=choice.detector, history=Seen(rows.labels, past), on_block=on_block)
         _score(rows, whole, collected)
         if seen is not None and self.remember:
             seen.remember(self.folder.path.name, rows.transactions.values, rows.labels)
+
+
+def _repeated(values: Matrix) -> list[str]:
+    """Say how many rows are equal to another one: to a detector that looks back each is a payment of its own."""
+    count = len(values) - len(np.unique(row_hashes(values)))
+    if not count:
+        return []
+    are = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
+    return [f"{are} another one in all columns that are needed, and counted as another payment."]
 
 
 def _told(rows: int, whose: str) -> str:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from collections.abc import Mapping as Given
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -20,12 +20,12 @@ from screening.errors import CellProblem, NotFound
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.scoring import drift
+from screening.uploads.amount_questions import check_sign, check_unit
 from screening.uploads.detector_choice import Choice
 from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
 from screening.uploads.pipeline import MOST_LISTED
-from screening.uploads.reading import Reader, check_sign
 from screening.uploads.sampling import Rows, Spread
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import Folder, Reader
 
 if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
@@ -103,6 +103,7 @@ def check(
     wanted: str | None,
     on_batch: Callable[[int], None],
     recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
+    recall_unit: Callable[[list[str]], str | None] = lambda _header: None,
     answers: Answers = NOTHING_SAID,
 ) -> Checked:
     """Read the file in ``folder`` as a screening does, score nothing, and leave a report beside it.
@@ -112,14 +113,13 @@ def check(
     Raises:
         BadFile: the file can't be read; nothing is left but the file.
     """
-    reader = Reader(
-        folder, kind, lambda: Choice(detectors, wanted, recall), answers, waiting=lambda: on_batch(0)
-    )
+    choose = partial(Choice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
+    reader = Reader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
     discard(folder)  # of an earlier check, with other columns
     on_batch(0)
 
     def read_with(forms: Forms | None) -> tuple[Choice, _Read, dict[str, Any]]:
-        choice, read = Choice(detectors, wanted, recall), _Read()
+        choice, read = choose(), _Read()
         with folder.open() as stream:
             source = cast("BinaryIO", stream) if kind.streams else folder.input
             for batch in open_transactions(
@@ -137,9 +137,9 @@ def check(
                 on_batch(stream.taken)
             read.notes += choice.check_words(read.words)
             if read.amount:
-                read.notes += check_sign(
-                    choice.detector, np.concatenate(read.amount), answers, told=read.sign_told
-                )
+                amounts = np.concatenate(read.amount)
+                read.notes += check_sign(choice.detector, amounts, answers, told=read.sign_told)
+                read.notes += check_unit(choice, amounts, answers, read.words)
             return choice, read, _report(folder, choice, read, lambda: on_batch(stream.taken))
 
     choice, read, report = reader.settled(read_with)

@@ -119,10 +119,14 @@ class ScreeningJob:
                 said = {**known.answers, **said}
                 notes.append(f"Read as was said {known.said}: {known.words}.")
             else:
-                return {**found, "notes": [*notes, *found["notes"]]}
+                # whoever screens the file once more, as a detector in the shadow does, reads it likewise
+                kept = {"answers": said} if notes and found["state"] == DONE else {}
+                return {**found, **kept, "notes": [*notes, *found["notes"]]}
 
     def _remembered(self, job: Screening, folder: Folder, problem: Undecided) -> Answered | None:
         """What was answered for files like this one, as far as it is asked and this file's cells can be read so."""
+        if problem.anew:
+            return None
         header, _ = preview(folder.input, folder.kind(job.kind), 1, scratch=folder.path)
         known = Mappings(self.queue.database).recall_answers(header, job.owner)
         return None if known is None else known.to(problem.questions)
@@ -209,6 +213,16 @@ class ScreeningJob:
         mappings = Mappings(self.queue.database)
         return lambda header: mappings.recall(header, job.owner)
 
+    def recall_unit_for(self, job: Screening) -> Callable[[list[str]], str | None]:
+        """Return what gives the unit of the amounts that was said for files with a header."""
+        mappings = Mappings(self.queue.database)
+
+        def recall(header: list[str]) -> str | None:
+            known = mappings.recall_answers(header, job.owner)
+            return None if known is None else known.answers.get("unit")
+
+        return recall
+
     @property
     def settings(self) -> Settings:
         """The settings of the installation."""
@@ -270,6 +284,7 @@ class _Run:
             wanted=self._job.wanted_detector,
             on_batch=self._on_batch,
             recall=self._handler.recall_for(self._job),
+            recall_unit=self._handler.recall_unit_for(self._job),
             answers=self._answers,
         )
         return {"state": CHECKED, **self._values(found)}
@@ -287,6 +302,7 @@ class _Run:
             context=lambda detector: self._handler.history_of(self._job, detector, self._lease),
             remember=True,
             recall=self._handler.recall_for(self._job),
+            recall_unit=self._handler.recall_unit_for(self._job),
             on_choice=self._on_choice,
             probabilities=self._handler.probabilities,
             answers=self._answers,

@@ -2,6 +2,8 @@
 
 ``<instance>/screenings/<id>/input`` grows while the upload arrives; the empty file ``whole`` beside it says that
 nothing more will come. (A rename would say the same, but Windows refuses to rename a file that somebody reads.)
+
+A file is read once where its cells have one meaning, and looked over as a whole first where they don't.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from screening.errors import Conflict
-from screening.intake.kinds import Kind
+from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, look_over, settled
+from screening.transactions.schema import ColumnContract
 
 POLL_SECONDS = 0.004
 PATIENCE_SECONDS = 1.0  # so long, all in all, a sender may be waited for before anybody asks whether to go on
@@ -24,6 +28,7 @@ SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been lef
 
 
 Taken = TypeVar("Taken", bytes, int)
+Outcome = TypeVar("Outcome")
 
 
 class Abandoned(Exception):  # not an error: the sender left, so there is nothing to screen
@@ -175,3 +180,30 @@ class GrowingFile(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What is needed to read the file of a folder."""
+
+    folder: Folder
+    kind: Kind
+    choose: Callable[[], Callable[[Head], ColumnContract]]
+    """Makes what picks the contract by the header."""
+    answers: Answers = NOTHING_SAID
+    waiting: Callable[[], None] = lambda: None
+
+    def settled(self, read: Callable[[Forms | None], Outcome]) -> Outcome:
+        """Have a file read, once more where the first try finds that it must be looked at as a whole.
+
+        Raises:
+            BadFile: it can't be read, or whoever sent it must be asked.
+        """
+        at_once = self.answers == NOTHING_SAID or not self.kind.streams
+        return settled(read, self._looked_over, at_once=at_once)
+
+    def _looked_over(self) -> Forms:
+        self.folder.wait_until_whole()
+        return look_over(
+            self.folder.input, self.kind, self.choose(), answers=self.answers, waiting=self.waiting
+        )

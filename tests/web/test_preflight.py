@@ -242,7 +242,7 @@ def test_rows_that_repeat_another_one_are_counted_and_named_with_it(
 
 
 def test_columns_that_moved_are_named(analyst: Person, worker: Worker, frame: pd.DataFrame) -> None:
-    frame["Amount"] = [str(float(value) * 1000 + 50_000) for value in frame["Amount"]]
+    frame["Amount"] = [str(float(value) * 1000 + 50_000.5) for value in frame["Amount"]]
     location, found = checked(analyst, content(frame))
     assert found["drift"][0]["column"] == "Amount"
     assert found["drift"][0]["index"] > 0.25

@@ -55,10 +55,16 @@ def _said_size(metadata: Any) -> int:
     return int(max(pages, 2 * metadata.num_rows * metadata.num_columns))
 
 
+def _of_bytes(pa: Any) -> tuple[Any, ...]:
+    kinds = pa.types
+    return kinds.is_binary, kinds.is_large_binary, kinds.is_fixed_size_binary, kinds.is_binary_view
+
+
 def _written(field: Any, pa: Any) -> Any:
     """The type that a column is written as: numbers stay numbers, other plain things become text."""
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    if pa.types.is_nested(kind) or any(is_bytes(kind) for is_bytes in _of_bytes(pa)):
         raise BadFile(
             f"Column {field.name[:60]} holds lists, structures or bytes.",
             where=f"column {field.name[:60]}",

@@ -16,6 +16,7 @@ from screening.intake.kinds import Kind
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+ONE_DAY = timedelta(days=1)
 WHOLE = 2**53
 """Up to here a float holds each whole number: it is written without the point that Excel doesn't show."""
 WIDE_GAP = 1000
@@ -134,7 +135,11 @@ def _written(cell: Any) -> Any:
         return "true" if cell else "false"
     if isinstance(cell, (datetime, date, time)):
         return cell.isoformat()
-    return str(cell) if isinstance(cell, timedelta) else cell
+    if isinstance(
+        cell, timedelta
+    ):  # a moment may be shown as hours since the first day: then it is a number of days
+        return str(cell) if cell < ONE_DAY else cell / ONE_DAY
+    return cell
 
 
 def _check_container(source: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import zipfile
 import zlib
@@ -52,7 +53,19 @@ def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
             for entry in entries:
                 if entry.filename.lower().endswith((".xml", ".rels")):
                     _check_entry(archive, entry, errors)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        UnicodeDecodeError,
+        OSError,
+    ) as problem:
+        if isinstance(problem, OSError) and problem.errno not in {
+            None,
+            errno.EINVAL,
+        }:  # a place before the beginning
+            raise
         raise BadFile(
             "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
         ) from None

@@ -24,6 +24,7 @@ from screening.intake.forms import FEW, NumberEvidence
 from screening.intake.numbers import Writing
 from screening.intake.text import dialect
 from screening.intake.text.card_watch import CardWatch
+from screening.intake.text.hour_watch import HourWatch
 from screening.intake.text.parse import Layout, Parsed, exact, prepared, sampled
 from screening.intake.text.problems import Tally
 from screening.intake.text.records import Block, Marks, blocks, ends, first_end
@@ -32,7 +33,8 @@ from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.total_watch import TotalWatch
 from screening.intake.text.typed_cells import readers_of
 from screening.intake.text.word_watch import WordWatch
-from screening.transactions.schema import ColumnContract, Matrix, Transactions
+from screening.transactions.amount_units import AmountUnit
+from screening.transactions.schema import CellKind, ColumnContract, Matrix, Transactions
 from screening.transactions.sources import sources_of
 
 Choose = Callable[[Head], ColumnContract]
@@ -163,8 +165,8 @@ class _Reader:
     def __init__(self, opened: Opened, limits: Limits, tally: Tally, forms: Forms | None) -> None:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
         self._forms = forms
-        if forms is None and opened.layout.composed:
-            raise Unsettled  # which parts have a sign, only the whole file tells
+        if forms is None and (opened.layout.composed or opened.layout.contract.unit is not AmountUnit.WHOLE):
+            raise Unsettled  # which parts have a sign, and what 1.070 is in cents, only the whole file tells
         if forms is not None:
             self._layout = replace(opened.layout, readers=forms.readers)
         self._tally = tally
@@ -174,6 +176,7 @@ class _Reader:
         self._cards = CardWatch(self._layout)
         self._words = WordWatch(self._layout)
         self._totals = TotalWatch(self._layout)
+        self._hours = HourWatch(self._layout)
         self._notes = [] if forms is None else list(forms.notes)
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
@@ -196,6 +199,7 @@ class _Reader:
         self._tally.finish(self._row - 1)
         self._cards.columns.check()
         self._check_doubtful()
+        self._hours.check()
 
     def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
         """Blocks in their order, parsed in a thread while the caller scores the one before."""
@@ -244,6 +248,23 @@ class _Reader:
         if seen.writings[Writing.LONE_POINT]:
             raise Unsettled
 
+    def _look_at_exponents(self, block: Block, stops: NDArray[np.int64]) -> None:
+        """Have 1.07E+03 looked at as a whole: where a column is full of it, a spreadsheet has cut off its digits.
+
+        Raises:
+            Unsettled: a column of numbers has more of it than of others, in some rows of a block.
+        """
+        if b"E+" not in block.data and b"E-" not in block.data:
+            return
+        places = [source.place for source in self._layout.sources if source.kind is CellKind.NUMBER]
+        seen = {place: NumberEvidence() for place in places}
+        for row in sampled(block.data, stops, self._layout.delimiter, SETTLING_ROWS):
+            if len(row) == len(self._layout.header):
+                for place, each in seen.items():
+                    each.add(row[place])
+        if any(each.shortened for each in seen.values()):
+            raise Unsettled
+
     def _look_at_zones(self, parsed: Parsed) -> None:
         """Have times with ``Z`` beside times without a zone looked at as a whole.
 
@@ -286,10 +307,12 @@ class _Reader:
             self._look_at_zones(parsed)
             if self._amount is not None:
                 self._look_at_amounts(block, stops, parsed.values)
+            self._look_at_exponents(block, stops)
         self._doubtful += parsed.doubtful
         self._totals.look(block, stops, parsed, self._row, self._line, final=final)
         self._cards.look(block, stops, self._row, parsed.values, damaged=bool(parsed.bad.any()))
         self._words.look(block, stops, self._row)
+        self._hours.look(parsed)
         self._tally.add(parsed)
         first_row, offsets = self._row, self._place(block, stops, copy)
         self._row += len(stops)
@@ -299,6 +322,8 @@ class _Reader:
         notes = [*self._notes, *self._note_labels(parsed), *self._cards.columns.notes]
         if self._empty:
             notes.append(f"{self._empty:,} empty rows at the end of the file were left out.")
+        if final:
+            notes += self._hours.notes
         return Batch(
             first_row=first_row,
             transactions=Transactions(self._layout.contract.columns, parsed.values),

@@ -21,6 +21,7 @@ from screening.intake.streams import readable
 from screening.intake.text import typed_cells
 from screening.intake.text.arrow_table import read_block
 from screening.intake.text.dialect import cells
+from screening.intake.text.other_header import Again, again
 from screening.intake.text.records import Block, Marks, stray_quote
 from screening.intake.text.typed_cells import CellReader
 from screening.transactions.composition import listed
@@ -309,18 +310,12 @@ class _Exact:
 
     def _header_again(self, index: int, row: Sequence[str]) -> bool:
         """Note a row that is a header: that of the file, or another one, below which cells mean something else."""
-        again = tuple(normalise(cell) for cell in row)
-        if again == self._header:
-            self._bad_row(index, "repeats the header")
-            return True
-        filled = [name for name in again if name]
-        same = sum(name in self._header for name in filled)
-        if same < 2 or 2 * same < len(filled):
-            return False
-        self.broken_at(
-            index, "is another header: the rows below it have other columns, or the same in another order"
-        )
-        return True
+        found = again(row, self._header)
+        if found is Again.SAME:
+            self._bad_row(index, found.value)
+        elif found is not None:
+            self.broken_at(index, found.value)
+        return found is not None
 
     def _bad_row(self, index: int, problem: str) -> None:
         self.parsed.bad[index] = True

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from screening.intake import numbers
 from screening.intake.numbers import NumberForm
 from screening.transactions import encoding, times
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import PartKind, direction_of
 from screening.transactions.missing import SHEET_ERROR, WORDS, missing
 from screening.transactions.schema import CellKind
@@ -69,11 +70,13 @@ class CellReader:
     least: float | None = None
     """The least that a cell can mean, if there is such a bound."""
     sign: Sign = Sign.KEPT
+    unit: AmountUnit = AmountUnit.WHOLE
+    """What amounts are counted in."""
 
     @classmethod
     def of(cls, source: Source) -> CellReader:
         """The reader of a file's column, without the form that it may be found to have."""
-        return cls(source.kind, source.optional, scale=source.scale, least=source.least)
+        return cls(source.kind, source.optional, scale=source.scale, least=source.least, unit=source.unit)
 
     @property
     def decimal(self) -> str:
@@ -98,7 +101,7 @@ class CellReader:
             return math.nan if self.optional else None
         if self.kind is CellKind.NUMBER:
             found = numbers.plain(text) if self.numbers is None else numbers.number(text, self.numbers)
-            return self._signed(None if found is None else found * self.scale)
+            return self._signed(None if found is None else self.unit.of(found) * self.scale)
         if self.kind is PartKind.CLOCK:
             return times.clock_of(text)
         if self.kind is PartKind.MONTH:
@@ -120,7 +123,9 @@ class CellReader:
         return self.least is not None and found < self.least
 
     def _signed(self, value: float | None) -> float | None:
-        if value is None or value >= 0 or self.sign is Sign.KEPT:
+        if value is None or abs(value) > numbers.LARGEST:
+            return None
+        if value >= 0 or self.sign is Sign.KEPT:
             return value
         return None if self.sign is Sign.REFUSED else -value
 
@@ -175,7 +180,8 @@ _NOTHING: dict[ReadKind, str] = {
 
 def readers_of(sources: Sequence[Source]) -> tuple[CellReader, ...] | None:
     """How the columns of a file are read; ``None`` where all are numbers that must be there: no more is needed."""
-    if all(one.kind is CellKind.NUMBER and not one.optional and one.scale == 1.0 for one in sources):
+    plain = CellReader()
+    if all(CellReader.of(one) == plain for one in sources):
         return None
     return tuple(map(CellReader.of, sources))
 
@@ -196,6 +202,7 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
         found: Floats = column.combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
         if reader.turned:
             found = 0.0 - found  # no negative zero
+        found = reader.unit.of_all(found)
         if reader.scale != 1.0:
             found = found * reader.scale  # Arrow's own numbers can't be written to
         if reader.sign is Sign.DROPPED:

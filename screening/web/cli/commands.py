@@ -67,6 +67,7 @@ READING_HELP = {
     "decimal": "The decimal mark, where the file leaves it open.",
     "sign": "turn: what leaves an account is written as negative.",
     "time_unit": "What the numbers of the time column count.",
+    "unit": "What the amounts count, seen from the detector: cents where 1250 means 12.50, whole where it means 1,250.",
 }
 
 

@@ -44,6 +44,12 @@ from screening.web.views import formatting
 TICK_SECONDS = 0.2
 LINE_SECONDS = 5.0
 STEPS = 1000
+ASKED = {
+    **{name: answers for name, answers in ANSWERS.items() if name != "unit"},
+    "time_unit": TRAINING_ANSWERS,
+}
+"""What can be said of the file. Amounts are learned in the unit that they are in, and what is screened later is held
+against that."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.ASCII)
 FIGURES = (
@@ -107,7 +113,7 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @TOKENIZE
 @PARTS
-@options_of({**ANSWERS, "time_unit": TRAINING_ANSWERS})
+@options_of(ASKED)
 @with_appcontext
 @plainly
 def train(

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from screening.columns.clocks import WORDS as COUNT_WORDS
 from screening.detectors.detector import Detector
 from screening.detectors.model_card import Cleaning, Pairs, Profile
+from screening.scoring.amount_scale import trained_whole
 from screening.training.column_choices import KINDS
 from screening.transactions.schema import CellKind, Column, Role
 from screening.web.views import formatting
@@ -75,7 +76,7 @@ def columns_of(detector: Detector) -> list[ColumnView]:
         ColumnView(
             column.name,
             role_word(column.role),
-            _remark(column),
+            _remark(column, known.get(column.name)),
             _usual(column, known.get(column.name, Profile()), detector.typical.get(column.name)),
         )
         for column in detector.contract.parts()
@@ -95,11 +96,14 @@ def cleaning_of(detector: Detector) -> Cleaning | None:
     return None if detector.card is None else detector.card.cleaning
 
 
-def _remark(column: Column) -> str:
+def _remark(column: Column, known: Profile | None) -> str:
     kind = "" if column.kind is KINDS[column.role][0] else kind_word(column.kind)
     if column.since is not None:
         kind = COUNT_WORDS[column.since]
-    return ", ".join(filter(None, (kind, "may be blank" if column.optional else "")))
+    unit = ""
+    if column.role is Role.AMOUNT and known is not None:
+        unit = f"as in the training file, {'whole numbers' if trained_whole(known) else 'with decimals'}"
+    return ", ".join(filter(None, (kind, unit, "may be blank" if column.optional else "")))
 
 
 def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) -> str:

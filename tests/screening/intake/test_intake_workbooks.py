@@ -123,6 +123,27 @@ def test_lists_and_damage_in_a_parquet_file_are_refused(refused, table):
     assert "damaged" in refused(b"PAR1" + b"\xff" * 500, "t.parquet").what
 
 
+def test_a_workbook_whose_list_points_before_its_beginning_is_damaged(refused, exact):
+    data = bytearray(workbook(rows_of(exact)))
+    end = data.rindex(b"PK\5\6")
+    (place,) = struct.unpack_from("<I", data, end + 16)
+    struct.pack_into("<I", data, end + 16, place + 5000)  # where the list begins, by its own account
+    assert refused(bytes(data), "t.xlsx").what == "The workbook is damaged or cut off."
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(16), pa.binary_view(), pa.uuid()])
+def test_bytes_in_a_parquet_file_are_refused_as_what_they_are(refused, table, kind):
+    storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    parts = pa.array([b"\0" * 16] * 12, storage)
+    if storage is not kind:
+        parts = pa.ExtensionArray.from_storage(kind, parts)
+    out = io.BytesIO()
+    parquet.write_table(
+        pa.table({**{name: table[:, at] for at, name in enumerate(NAMES)}, "parts": parts}), out
+    )
+    assert refused(out.getvalue(), "t.parquet").what == "Column parts holds lists, structures or bytes."
+
+
 def test_what_is_no_number_in_a_workbook_is_named_by_row_and_column(refused, read, exact):
     rows = rows_of(exact)
     rows[3][7], rows[4][7], rows[5][7], rows[6][7] = "x", True, None, "2024-01-31"

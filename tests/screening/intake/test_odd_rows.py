@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 
 import numpy as np
 import pytest
@@ -166,7 +167,26 @@ def test_another_header_refuses_the_file_since_what_follows_means_something_else
     if contract is TEXTS and other.endswith("amount_eur"):
         return  # its columns are where they were
     error = refused(joined(HEAD, *ROWS[:3], other, *ROWS[3:]), contract=contract, set_aside=set_aside)
-    assert (error.problems[0].line, "another header" in error.problems[0].problem) == (5, True)
+    moved = sorted(other.split(",")) == sorted(HEAD.split(","))
+    words = "is the header once more with its columns in another order" if moved else "is another header"
+    assert (error.problems[0].line, error.problems[0].problem.startswith(words)) == (5, True)
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("set_aside", [False, True])
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "xlsx"])
+def test_exports_with_columns_in_another_order_are_refused_for_that_and_not_for_their_dates(
+    refused, set_aside, kind
+):
+    """Below the second header the dates' column holds something else, which is no reason by itself."""
+    first = [f"{day:02}/12/2025,s1,c{day},{day}.50" for day in range(1, 29)]
+    second = [f"{day}.50,c{day},s1,{day:02}.11.2025 10:00" for day in range(1, 29)]
+    text = joined("when,shop,customer,amount", *first, "amount,customer,shop,when", *second)
+    data = {"csv": text.encode(), "csv.gz": gzip.compress(text.encode()), "xlsx": as_workbook(text)}[kind]
+    error = refused(data, f"a.{kind}", contract=NEEDED, set_aside=set_aside)
+    assert error.what.startswith("Row 29 is the header once more with its columns in another order")
+    assert error.where == "row 29"
+    assert "a file of its own" in error.remedy
 
 
 @pytest.mark.security(22)

@@ -46,6 +46,18 @@ def test_an_amount_far_beyond_the_training_data_is_told(payments: Detector) -> N
     assert beyond[1].startswith("TX_AMOUNT is 1,000,000, far beyond the training data (0")
 
 
+@pytest.mark.parametrize(
+    ("amount", "cents"), [(1250.0, True), (12.5, False), (170.0, False), (1250.5, False)]
+)
+def test_a_whole_amount_that_hardly_any_payment_reaches_may_be_cents(
+    payments: Detector, amount: float, cents: bool
+) -> None:
+    given = as_transactions([{**PAYMENT, "TX_AMOUNT": amount}], payments.contract)
+    (said,) = remarks(payments, given, NOTHING)
+    words = "TX_AMOUNT is 1,250, larger than 99 % of the training data: if it counts cents, send 12.50."
+    assert (words in said) == cents
+
+
 def test_a_large_payment_of_nobody_known_is_flagged_and_says_that_nobody_was_seen(payments: Detector) -> None:
     """Every one of more than 220 is a fraud in what it learned from; half of that is nothing to go by."""
     large, usual = as_transactions([{**PAYMENT, "TX_AMOUNT": 1000.0}, PAYMENT], payments.contract).values

@@ -386,6 +386,23 @@ def test_a_workbook_s_table_is_found_below_its_head_and_beside_empty_columns(
     assert "5 lines above the header" in found.notes
 
 
+@pytest.mark.parametrize("since_1904", [False, True])
+def test_a_moment_that_a_workbook_shows_as_hours_is_the_same(
+    screened: Screen, plain: Plain, since_1904: bool
+) -> None:
+    import xlsxwriter
+
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True, "date_1904": since_1904})
+    page, hours = book.add_worksheet(), book.add_format({"num_format": "[hh]:mm:ss"})
+    page.write_row(0, 0, HEADER)
+    for number, (day, who, where, value) in enumerate(payments(), start=1):
+        page.write_datetime(number, 0, day.replace(tzinfo=None), hours)
+        page.write_row(number, 1, [who, where, value])
+    book.close()
+    np.testing.assert_array_equal(screened(out.getvalue(), "a.xlsx").probability, plain(table(payments())))
+
+
 def test_an_error_of_the_spreadsheet_is_named_as_it_is_seen(screened: Screen) -> None:
     import xlsxwriter
 
@@ -436,3 +453,39 @@ def test_no_answer_but_those_that_are_there_is_taken() -> None:
     with pytest.raises(BadFile, match="no answer for colour"):
         Answers.of({"colour": "red"})
     assert Answers.of({"dates": "dmy", "sign": None}) == Answers(dates="dmy")
+
+
+def test_amounts_that_a_spreadsheet_shows_with_few_digits_are_refused(screened: Screen, plain: Plain) -> None:
+    """1070.1 is 1.07E+03 in a scientific format, and that is what the CSV file has."""
+    with pytest.raises(BadFile, match=r"TX_AMOUNT were shortened by a spreadsheet \(“1\.25E\+01”\)"):
+        screened(table(payments(), amount=lambda value: f"{value:.2E}"))
+    with pytest.raises(BadFile, match="shortened"):
+        screened(table(payments(), amount=lambda value: f"{value:.2E}".replace(".", ","), delimiter=";"))
+    whole = table(payments(), amount=lambda value: f"{value:.6E}")
+    np.testing.assert_array_equal(screened(whole).probability, plain(table(payments())))
+    rows = [(*row[:3], 0.00025 if number == 7 else row[3]) for number, row in enumerate(payments())]
+    one = table(rows, amount=lambda value: f"{value:.2E}" if value < 0.01 else f"{value:g}")
+    np.testing.assert_array_equal(screened(one).probability, plain(table(rows, amount=repr)))
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d %I:%M:%S", "%d.%m.%Y %I:%M:%S"])
+def test_times_that_lost_their_am_and_pm_are_refused(screened: Screen, form: str) -> None:
+    content = table(payments(), when=lambda day: day.strftime(form))
+    for check in (False, True):
+        with pytest.raises(BadFile, match="are from 1:00 to 12:59: a clock of twelve hours"):
+            screened(content, check=check)
+    mornings = [(day.replace(hour=8 + day.hour % 4), *rest) for day, *rest in payments()]
+    screened(table(mornings))
+    screened(table(payments()[:20], when=lambda day: day.strftime(form)))
+
+
+def test_days_without_a_time_of_day_are_noted(screened: Screen) -> None:
+    assert "TX_DATETIME has no time of day: every row was read as midnight" in screened(table(DAYS)).notes
+    assert "midnight" not in screened(table(payments())).notes
+
+
+def test_rows_that_are_there_twice_are_counted(screened: Screen) -> None:
+    rows = payments()
+    assert "40 rows repeat another one in all columns that are needed" in screened(table(rows + rows)).notes
+    assert "1 row repeats another one" in screened(table([*rows, rows[3]])).notes
+    assert "another one" not in screened(table(rows)).notes

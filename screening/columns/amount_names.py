@@ -1,0 +1,87 @@
+"""What names of columns say of an amount: its unit, and where its currency stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from screening.columns.vocabulary import words_of
+from screening.transactions.amount_units import AmountUnit
+from screening.transactions.missing import missing
+
+Rows = Sequence[Sequence[str]]
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+CENTS = _set(
+    "cent cents ct cts minor minors minorunit minorunits subunit subunits penny pence centime centimes centimo "
+    "centimos céntimo céntimos centavo centavos centesimi centesimo øre öre paise pfennig rappen grosz groszy haler "
+    "fils fen sen kopeck kopecks kopek kopeks"
+)
+"""Words for the smallest unit of a currency: what it is worth, the currency says."""
+MILS = _set("mil mils millime millimes baisa thousandth thousandths")
+THOUSANDS = _set("thousand thousands tausend tsd miles milliers migliaia duizend 000s k keur kusd kgbp teur")
+MAJOR = _set("major majorunit majorunits dollars euros pounds")
+CURRENCY = _set("currency ccy curr currencycode währung waehrung moneda divisa devise valuta waluta moeda")
+NO_MINOR = _set(
+    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF "
+    "108 152 262 324 352 392 174 410 600 646 800 940 704 548 950 952 953"
+)
+"""Currencies that have no smaller unit, by the codes and numbers of ISO 4217."""
+THREE_PLACES = _set("BHD IQD JOD KWD LYD OMR TND 048 368 400 414 434 512 788 48")
+USUAL_PLACES = 2
+
+
+def unit_said(theirs: Iterable[str], ours: str, currencies: Collection[str] = ()) -> AmountUnit | None:
+    """Return the unit of a file's amounts that the names of its columns say, seen from the detector's own column.
+
+    Args:
+        theirs: the names of the file's column, or of the parts that make the amount.
+        ours: what the detector calls it; what that says of a unit is how the detector learned it.
+        currencies: codes of the file's currencies, which tell what their minor units are.
+
+    Returns:
+        ``None`` where the names say nothing, or nothing that differs by one of the known units.
+    """
+    said = {found for name in theirs if (found := _digits(name, currencies)) is not None}
+    if len(said) != 1:
+        return None
+    own = _digits(ours, currencies) or 0
+    return next((unit for unit in AmountUnit if unit.digits == said.copy().pop() - own), None)
+
+
+def _digits(name: str, currencies: Collection[str]) -> int | None:
+    """How far the decimal mark of what stands in a column of this name has to move to make whole units."""
+    words = set(words_of(name))
+    if words & CENTS:
+        places = places_of(currencies)
+        return -(places.copy().pop() if len(places) == 1 else USUAL_PLACES)
+    if words & MILS:
+        return -3
+    if words & THOUSANDS:
+        return 3
+    return 0 if words & MAJOR else None
+
+
+def places_of(currencies: Iterable[str]) -> set[int]:
+    """Return how many decimals the minor units of some currencies have, by ISO 4217."""
+    codes = {code.strip().upper() for code in currencies if not missing(code)}
+    return {0 if code in NO_MINOR else 3 if code in THREE_PLACES else USUAL_PLACES for code in codes}
+
+
+def currency_columns(header: Sequence[str], rows: Callable[[], Rows]) -> dict[str, set[str]]:
+    """Return the columns that hold the codes of currencies, by their names and first cells, each with these codes."""
+    found = {}
+    for place, name in enumerate(header):
+        if not set(words_of(name)) & CURRENCY:
+            continue
+        cells = {row[place].strip() for row in rows() if place < len(row) and not missing(row[place])}
+        if cells and all(_is_code(cell) for cell in cells):
+            found[name.strip()] = cells
+    return found
+
+
+def _is_code(cell: str) -> bool:
+    return len(cell) == 3 and cell.isascii() and (cell.isalpha() or cell.isdigit())

@@ -1,0 +1,90 @@
+"""Headers in the middle of a table, as where exports were put together: the same one, or another."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from enum import Enum
+
+from screening.errors import BadFile, CellProblem
+from screening.intake.batch import Limits
+from screening.intake.streams import readable
+from screening.intake.text.dialect import cells
+from screening.intake.text.records import blocks
+from screening.transactions.schema import normalise
+
+SHARED = 2
+"""Names of the header that a row must have to be a header itself."""
+
+
+class Again(Enum):
+    """What a row is to the header; the value is its fault."""
+
+    SAME = "repeats the header"
+    MOVED = "is the header once more with its columns in another order: the cells below it stand under the wrong names"
+    OTHER = "is another header: the rows below it have other columns"
+
+
+def again(row: Sequence[str], header: Sequence[str]) -> Again | None:
+    """Tell whether a row is a header.
+
+    Args:
+        row: its cells.
+        header: the names of the table, normalised.
+    """
+    names = [normalise(cell) for cell in row]
+    if names == list(header):
+        return Again.SAME
+    filled = [name for name in names if name]
+    same = sum(name in header for name in filled)
+    if same < SHARED or 2 * same < len(filled):
+        return None
+    return Again.MOVED if sorted(filled) == sorted(filter(None, header)) else Again.OTHER
+
+
+def problem_of(
+    pieces: Iterator[bytes], header: Sequence[str], delimiter: str, limits: Limits
+) -> BadFile | None:
+    """Return what is wrong with a table that has another header in its middle; ``None`` where it has none.
+
+    It is asked where columns contradict themselves: then that is the reason.
+
+    Args:
+        pieces: what follows the header.
+        header: its names.
+        delimiter: of its cells.
+        limits: the bounds of reading.
+    """
+    known = [normalise(name) for name in header]
+    mark = max(known, key=len, default="").encode()
+    row = 0
+    for block in blocks(pieces, limits, delimiter):
+        if block.overlong or block.unclosed:
+            return None
+        stops = block.ends().tolist()
+        if mark in readable(block.data).casefold().encode():  # else no row of it names the longest one
+            start = 0
+            for number, stop in enumerate(stops, start=row + 1):
+                record, start = block.data[start:stop], stop
+                found = _kind(record, known, delimiter)
+                if found is not None and found is not Again.SAME:
+                    return _refusal(number, found)
+        row += len(stops)
+    return None
+
+
+def _kind(record: bytes, header: Sequence[str], delimiter: str) -> Again | None:
+    try:
+        return again(cells(readable(record).rstrip("\r\n"), delimiter), header)
+    except csv.Error:
+        return None
+
+
+def _refusal(row: int, found: Again) -> BadFile:
+    return BadFile(
+        f"Row {row:,} {found.value}.",
+        where=f"row {row:,}",
+        remedy="Send each part as a file of its own, or put the columns in one order and leave one header.",
+        problems=[CellProblem(found.value, row=row)],
+        problem_count=1,
+    )

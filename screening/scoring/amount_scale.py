@@ -1,0 +1,124 @@
+"""How many times as large the amounts of a file are as those that a detector learned from.
+
+It is looked at by powers of ten: who writes cents where the training had whole units has amounts a hundred times as
+large, in every part of the distribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.transactions.amount_units import AmountUnit, whole
+
+if TYPE_CHECKING:
+    from screening.detectors.detector import Detector
+    from screening.detectors.model_card import Profile
+
+Floats = NDArray[np.float64]
+QUARTILES = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
+MUCH = 1.0
+"""From here on, in powers of ten, amounts are so far from the training data that the result says so."""
+OTHER = 1.3
+"""From here on another unit is as likely as other customers: so far are cents of payments a fifth as large as those of
+the training."""
+FAR = 2.5
+"""From here on, below the training data, thousands are nearer than anything else."""
+FEW, FEWEST = 20, 3
+"""Rows below which quartiles alone tell little: then the middle one must lie beyond nearly all of the training data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The amounts of a file beside those of a training."""
+
+    power: float
+    """By how many powers of ten they are larger; the middle one of the quartiles'."""
+    whole: bool
+    """Whether all of them are whole numbers."""
+    beyond: bool
+    """Whether they are ten times as large or small, and not by chance."""
+    trained_whole: bool
+    """Whether those of the training are whole numbers, too."""
+
+    @property
+    def units(self) -> tuple[AmountUnit, ...]:
+        """What else they may be counted in, the likeliest first; none where they look like those of the training."""
+        if not self.beyond:
+            return ()
+        if self.power >= OTHER and self.whole:
+            near = (AmountUnit.CENTS, AmountUnit.MILS)
+        elif -self.power >= FAR or (-self.power >= OTHER and self.trained_whole and not self.whole):
+            near = (AmountUnit.HUNDREDS, AmountUnit.THOUSANDS)
+        else:
+            return ()
+        return tuple(sorted(near, key=lambda unit: abs(self.power + unit.digits)))
+
+    @property
+    def words(self) -> str:
+        """How large they are, in words."""
+        times = 10 ** abs(self.power)
+        rounded = f"{float(f'{times:.1g}'):,.0f}"
+        return f"about {rounded} times {'as large as' if self.power > 0 else 'smaller than'} in the training data"
+
+
+def profile_of(detector: Detector) -> Profile | None:
+    """Return how the amounts of the training lay, if the detector has amounts and a card that tells."""
+    name = detector.contract.amount
+    return None if detector.card is None or name is None else detector.card.columns.get(name)
+
+
+def compare(known: Profile | None, amounts: Floats) -> Scale | None:
+    """Compare the amounts of a file, all of them, with those of a training.
+
+    Args:
+        known: of the training.
+        amounts: (rows,), NaN where there is none.
+
+    Returns:
+        ``None`` where one of them isn't known or is nothing but zeros.
+    """
+    if known is None:
+        return None
+    found = amounts[~np.isnan(amounts)]
+    signed = known.minimum is None or known.minimum < 0
+    sizes = found if signed else np.abs(found)
+    pairs = [
+        (now, known.quantiles[name])
+        for name, now in zip(QUARTILES, _quantiles(sizes, tuple(QUARTILES.values())), strict=True)
+        if name in known.quantiles and now * known.quantiles[name] > 0
+    ]
+    if not pairs:
+        return None
+    power = float(np.median([np.log10(now / then) for now, then in pairs]))
+    return Scale(
+        power=power,
+        whole=bool(whole(found).all()),
+        beyond=abs(power) >= MUCH and _surely(known, sizes, power),
+        trained_whole=trained_whole(known),
+    )
+
+
+def trained_whole(known: Profile) -> bool:
+    """Tell whether the amounts of a training are whole numbers, as far as its card tells."""
+    if known.whole is not None:
+        return known.whole == 1.0
+    marks = [*known.quantiles.values(), *known.deciles]
+    return bool(marks) and all(float(mark).is_integer() for mark in marks)
+
+
+def _quantiles(sizes: Floats, shares: tuple[float, ...]) -> list[float]:
+    return np.quantile(sizes, shares).tolist() if len(sizes) else [0.0] * len(shares)
+
+
+def _surely(known: Profile, sizes: Floats, power: float) -> bool:
+    """Tell whether so few amounts would hardly be drawn from those of the training."""
+    if len(sizes) >= FEW:
+        return True
+    names = ("q99", "q01") if len(sizes) < FEWEST else ("q95", "q05")
+    bound = known.quantiles.get(names[power < 0])
+    middle = float(np.median(sizes))
+    return bound is None or (middle > bound if power > 0 else middle < bound)
