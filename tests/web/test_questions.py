@@ -134,7 +134,8 @@ def test_an_answer_is_remembered_and_taken_where_a_file_leaves_the_same_question
     assert "as was said" not in page
     digits = table(FEW, when=lambda day: f"{day:%y%m%d}").encode()
     assert analyst.upload(digits).status_code in (303, 400)
-    forget = re.search(r'action="(/results/\w+/mapping/forget)"', page)
+    receipt = analyst.client.get(f"{later.headers['Location']}?view=receipt").get_data(as_text=True)
+    forget = re.search(r'action="(/results/\w+/mapping/forget)"', receipt)
     assert forget is not None
     analyst.client.post(forget[1], data={"csrf_token": analyst.token("/upload")})
     asked(analyst, OPEN)
