@@ -15,8 +15,6 @@ from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
 from screening.accounts import passwords
-from screening.infra.database import Database
-from screening.ledger.tables import open_tables
 from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
@@ -25,7 +23,7 @@ from screening.worker.loop import Worker
 from tests.kept import keep_detectors, keep_routes, keep_statements, keep_templates
 from tests.scheduling import place
 from tests.served import PASSWORD
-from tests.shared import made_once, run_folder, share_compiled
+from tests.shared import new_databases, run_folder, share_compiled
 
 # Before scikit-learn or XGBoost load OpenMP: its idle threads must not spin on a core that another worker needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -93,23 +91,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both databases as a first start makes them: migrations were a fifth of what a test's app takes."""
-
-    def make(folder: Path) -> None:
-        database = Database(f"sqlite:///{folder / 'screening.sqlite3'}")
-        database.create_tables()
-        for made in (database, open_tables(folder, str(database.engine.url))):
-            made.engine.dispose()
-
-    return made_once(run_folder(tmp_path_factory) / "databases", make)
-
-
 @pytest.fixture
-def settings(tmp_path: Path, compiled: Path, new_databases: Path) -> Settings:
+def settings(tmp_path: Path, compiled: Path) -> Settings:
     instance = tmp_path / "instance"
-    shutil.copytree(new_databases, instance)
+    shutil.copytree(new_databases(compiled.parent), instance)
     share_compiled(instance, compiled)
     users = tmp_path / "users.txt"
     users.write_text("# accounts\n", encoding="utf-8")
