@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import threading
@@ -14,17 +15,15 @@ from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
 from screening.accounts import passwords
-from screening.infra.database import Database
-from screening.ledger.tables import open_tables
 from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.web.views.api_description import routes
 from screening.worker.loop import Worker
-from tests.kept import keep_routes, keep_templates
+from tests.kept import keep_detectors, keep_routes, keep_statements, keep_templates
 from tests.scheduling import place
 from tests.served import PASSWORD
-from tests.shared import made_once, run_folder, share_compiled
+from tests.shared import new_databases, run_folder, share_compiled
 
 # Before scikit-learn or XGBoost load OpenMP: its idle threads must not spin on a core that another worker needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -54,6 +53,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place(item.nodeid))
 
 
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of the garbage collector's way: it lives as long as the run.
+
+    Looking through it again and again was a tenth of the processor time of tests of pages.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+
+
 CHEAP_HASH = "scrypt:1024:8:1"
 """A thirtieth of what a hash costs in the app; it was a third of the time of tests that log in."""
 
@@ -67,9 +76,11 @@ def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session", autouse=True)
 def kept() -> None:
-    """Each test's app finds the templates and routes compiled by an earlier one: most of the time that it took."""
+    """Each test's app finds what an earlier one compiled and read: two thirds of the time that it took."""
     keep_templates()
     keep_routes()
+    keep_statements()
+    keep_detectors()
 
 
 @pytest.fixture(scope="session")
@@ -80,23 +91,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both databases as a first start makes them: migrations were a fifth of what a test's app takes."""
-
-    def make(folder: Path) -> None:
-        database = Database(f"sqlite:///{folder / 'screening.sqlite3'}")
-        database.create_tables()
-        for made in (database, open_tables(folder, str(database.engine.url))):
-            made.engine.dispose()
-
-    return made_once(run_folder(tmp_path_factory) / "databases", make)
-
-
 @pytest.fixture
-def settings(tmp_path: Path, compiled: Path, new_databases: Path) -> Settings:
+def settings(tmp_path: Path, compiled: Path) -> Settings:
     instance = tmp_path / "instance"
-    shutil.copytree(new_databases, instance)
+    shutil.copytree(new_databases(compiled.parent), instance)
     share_compiled(instance, compiled)
     users = tmp_path / "users.txt"
     users.write_text("# accounts\n", encoding="utf-8")

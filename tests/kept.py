@@ -1,19 +1,31 @@
-"""What a library makes anew for each app although it is the same for all apps of a process: made once for all tests.
+"""What is made anew for each app although it is the same for all apps of a process: made once for all tests.
 
-Each test has an app of its own, and two thirds of what that took were these. Both keep what the library itself made, by
-all that it is made of: a template that was changed is compiled anew.
+Each test has an app of its own, and most of what that took were these. Each keeps what the library, or the app itself,
+made, by all that it is made of: a template or a card that was changed is read anew. Nothing that failed is kept.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+from sqlalchemy import Engine
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
+
+from screening.detectors import detector, vectorizer
+from screening.detectors.compilation import cache, form
+from screening.detectors.model_card import ModelCard, read_card
+
+STATEMENTS = 2000
+"""SQL statements that are kept; SQLAlchemy keeps 500 for each database."""
 
 
 class Templates(BytecodeCache):
@@ -36,19 +48,64 @@ def keep_templates() -> None:
 
 
 def keep_routes() -> None:
-    """Compile what builds a route's addresses once, not once for each app.
+    """Take each route's address apart once, and compile what builds it once, not once for each app.
 
-    The functions take the route as an argument and ask it for its converters, so that equal routes can share them.
+    What a route is compiled to depends on its address, its host and its map's converters. The functions that build
+    addresses take the route as an argument and ask it for its converters, so that equal routes can share them.
     """
-    compile_builder: Callable[..., Any] = Rule._compile_builder
-    kept: dict[tuple[Any, ...], Any] = {}
+    compile_rule: Callable[[Rule], None] = Rule.compile
+    kept: dict[tuple[Any, ...], Rule] = {}
 
-    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
+    def compile_once(rule: Rule) -> None:
         if rule.defaults:
-            return compile_builder(rule, append_unknown)
-        key = (rule.rule, tuple(rule._trace), append_unknown)
-        if key not in kept:
-            kept[key] = compile_builder(rule, append_unknown)
-        return kept[key]
+            compile_rule(rule)
+            return
+        converters = frozenset(rule.map.converters.items())
+        key = (rule.rule, rule.host, rule.subdomain, rule.merge_slashes, rule.map.host_matching, converters)
+        first = kept.get(key)
+        if first is None:
+            compile_rule(rule)
+            kept[key] = rule
+            return
+        rule._parts, rule._trace = first._parts, first._trace
+        rule._converters = first._converters
+        rule.arguments |= first.arguments
+        rule._build = first._build.__func__.__get__(rule, None)
+        rule._build_unknown = first._build_unknown.__func__.__get__(rule, None)
 
-    Rule._compile_builder = compile_once  # type: ignore[method-assign]
+    Rule.compile = compile_once  # type: ignore[method-assign]
+
+
+def keep_statements() -> None:
+    """Compile each SQL statement once, not once for each app's databases: those in SQLite speak one dialect."""
+    make: Callable[..., None] = Engine.__init__
+    statements: Any = LRUCache(STATEMENTS)
+
+    def make_with_statements(engine: Engine, *given: Any, **more: Any) -> None:
+        make(engine, *given, **more)
+        if type(engine.dialect) is SQLiteDialect_pysqlite and engine._compiled_cache is not None:
+            engine._compiled_cache = statements
+
+    Engine.__init__ = make_with_statements  # type: ignore[method-assign]
+    # the dialect is a part of the key by which a statement is kept
+    SQLiteDialect_pysqlite.__hash__ = lambda own: hash(type(own))  # type: ignore[method-assign, assignment]
+    SQLiteDialect_pysqlite.__eq__ = lambda own, other: type(own) is type(other)  # type: ignore[method-assign, assignment]
+
+
+def keep_detectors() -> None:
+    """Read the parts of each detector's files that nobody can change once, by their bytes, not once for each app."""
+    cards: dict[tuple[Path, bytes], ModelCard] = {}
+
+    def card_of(path: Path) -> ModelCard:
+        try:
+            key = path, path.read_bytes()
+        except OSError:
+            return read_card(path)
+        if key not in cards:
+            cards[key] = read_card(path)
+        return cards[key]
+
+    detector.read_card = card_of
+    detector.open_vectorizer = functools.cache(vectorizer.open_vectorizer)
+    unpacked = functools.cache(form.unpack)
+    cache.unpack = lambda data: dict(unpacked(data))

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from screening.settings import ROOT
-from tests.shared import share_compiled
+from tests.shared import new_databases, share_compiled
 
 PASSWORD = "a long river of words 7"
 BOUNDARY = "----a-boundary-of-the-test"
@@ -34,15 +35,19 @@ class Server:
     """`python app.py` on folders of its own."""
 
     def __init__(self, folder: Path, compiled: Path | None, clone: Path = ROOT, **environ: str) -> None:
-        """``compiled``: a folder that keeps compiled nets; ``None`` for an instance that has none, as after a clone.
+        """``compiled``: a folder that keeps compiled nets, and beside which new databases are kept. An instance begins
+        with both; ``None`` for one with nothing in it, as after a clone.
 
-        ``clone``: where the app's own files are.
+        ``clone``: where the app's own files are. Those of another folder than the project's make their databases.
         """
         self.folder, self.clone = folder, clone
         self.port = free_port()
         instance = folder / "instance"
         if not instance.exists():
-            instance.mkdir()
+            if compiled is None or clone != ROOT:
+                instance.mkdir()
+            else:
+                shutil.copytree(new_databases(compiled.parent), instance)
             if compiled is not None:
                 share_compiled(instance, compiled)
             (folder / "users.txt").write_text("# accounts\n", encoding="utf-8")

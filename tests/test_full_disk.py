@@ -41,7 +41,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def server(disk: Path, compiled: Path) -> Iterator[Server]:
-    started = Server(disk, compiled)
+    started = Server(disk, compiled, JOB_WORKERS="1")
     try:
         yield started
     finally:
@@ -168,6 +168,7 @@ def test_a_server_starts_on_a_full_disk_and_serves_when_there_is_room(
     server.log_in()
     server.stop()
     fill(disk / "others")
+    server.environ["JOB_WORKERS"] = "2"
     server.start()
     assert server.get("/readyz")[0] == 503
     (disk / "others").unlink()

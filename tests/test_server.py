@@ -32,6 +32,15 @@ def server(tmp_path: Path, compiled: Path) -> Iterator[Server]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[Server]:
+    """One for the tests that leave a server as it was."""
+    made = Server(tmp_path_factory.mktemp("running"), compiled)
+    made.log_in()
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def one_worker(tmp_path: Path, compiled: Path) -> Iterator[Server]:
     made = Server(tmp_path, compiled, JOB_WORKERS="1")
@@ -182,11 +191,11 @@ def test_no_process_outlives_a_server_that_was_killed_outright(server: Server, t
 
 
 @pytest.mark.security(57)
-def test_a_second_server_on_the_same_instance_does_not_start(server: Server, sample: bytes) -> None:
+def test_a_second_server_on_the_same_instance_does_not_start(running: Server, sample: bytes) -> None:
     second = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,
-        env={**server.environ, "PORT": str(free_port())},
+        env={**running.environ, "PORT": str(free_port())},
         capture_output=True,
         text=True,
         timeout=60,
@@ -195,8 +204,7 @@ def test_a_second_server_on_the_same_instance_does_not_start(server: Server, sam
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1
     assert "Another server works on the instance folder" in second.stderr
-    server.log_in()
-    assert server.upload(sample)[0] == 303
+    assert running.upload(sample)[0] == 303
 
 
 @pytest.mark.security(57)
@@ -212,11 +220,11 @@ def test_a_killed_server_leaves_its_instance_to_the_next_at_once(
     assert server.upload(sample)[0] == 303
 
 
-def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server) -> None:
+def test_a_port_that_is_taken_stops_the_start_with_one_line(running: Server) -> None:
     second = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,
-        env=server.environ,
+        env=running.environ,
         capture_output=True,
         text=True,
         timeout=60,
@@ -224,7 +232,7 @@ def test_a_port_that_is_taken_stops_the_start_with_one_line(server: Server) -> N
     )
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1
-    assert str(server.port) in second.stderr
+    assert str(running.port) in second.stderr
 
 
 @pytest.mark.security(26)
@@ -275,22 +283,21 @@ def test_a_new_instance_gets_an_accounts_file_and_one_that_had_accounts_does_not
 
 
 @pytest.mark.security(59)
-def test_http_2_in_clear_is_not_spoken(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+def test_http_2_in_clear_is_not_spoken(running: Server) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=20) as line:
         line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         answer = line.recv(4096)
     assert not answer or answer.startswith(b"HTTP/1.1 4"), answer
 
 
-def test_a_web_process_never_imports_what_is_heavy(server: Server, sample: bytes) -> None:
-    server.log_in()
-    assert server.upload(sample)[0] == 303
+def test_a_web_process_never_imports_what_is_heavy(running: Server, sample: bytes) -> None:
+    assert running.upload(sample)[0] == 303
     for pid in Path("/proc").glob("[0-9]*"):
         try:
             environ, maps = (pid / "environ").read_bytes(), (pid / "maps").read_text()
         except OSError:
             continue
-        if str(server.folder).encode() in environ:
+        if str(running.folder).encode() in environ:
             assert "tensorflow/python" not in maps
             assert "libtensorflow" not in maps
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import duckdb
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from screening.ledger.filters import TooMuch
+
+if TYPE_CHECKING:  # a worker's start needn't wait for it: it may be long until somebody asks
+    import duckdb
+    import pyarrow as pa
 
 MEMORY = "160MB"
 SECONDS = 10.0
@@ -43,6 +44,8 @@ class Engine:
             TooMuch: it would take too long or too much memory.
             FileNotFoundError: a segment was removed meanwhile; ask again with the present manifest.
         """
+        import duckdb
+
         with self._lock:
             connection = self._opened = self._opened or self._open()
             for name, table in (tables or {}).items():
@@ -70,6 +73,8 @@ class Engine:
                     connection.unregister(name)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
         connection = duckdb.connect(
             ":memory:",
             config={

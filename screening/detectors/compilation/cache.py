@@ -11,6 +11,7 @@ rows through it (:func:`checked`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -168,8 +169,9 @@ def key_of(sha256: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+@functools.cache
 def package_version(package: str) -> str:
-    """The version of an installed package, read without importing it."""
+    """The version of an installed package, read without importing it; once, as a process keeps what it imported."""
     try:
         return version(package)
     except PackageNotFoundError:
