@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
+from hypothesis import settings as drawing
 
 from screening.accounts import passwords
 from screening.settings import ROOT, Settings
@@ -33,6 +34,11 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
     os.environ.setdefault(name, "1")
 # The processes that tests start keep what they compile of the app: without, each of them took half a second more.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+# On a machine that does other things an example may take seconds of the clock: pytest-timeout bounds the whole test.
+drawing.register_profile("suite", deadline=None)
+drawing.load_profile("suite")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Inputs
+from screening.scoring.reason_words import FAR, Said, Sentences
 from screening.transactions.schema import Transactions
 
-if TYPE_CHECKING:
-    from screening.features import Feature
-
 ROWS = 256  # explained at a time: 60 variants a row of 30 columns, so that the working set stays below 10 MB
-FAR = 3.0  # widths of the typical range beyond which a value is called far off
 EDGE = 2.0**-24  # half the distance of 1 from the float32 before it: a probability of 1 has a finite logit
 
 
@@ -56,13 +53,14 @@ def explain(detector: Detector, rows: Transactions | Inputs, top: int = 3) -> li
         BadTransaction: a row can't be scored.
     """
     found: list[list[Reason]] = []
-    groups = detector.vectorizer.groups
+    groups, definition = detector.vectorizer.groups, detector.vectorizer.definition
+    sentences = None if definition is None else Sentences(definition)
     for inputs in (rows,) if isinstance(rows, Inputs) else detector.vectorizer.blocks(rows):
         scaled = detector.vectorizer.matrix(inputs)
         for start in range(0, len(scaled), ROWS):
             effects = _effects(detector, scaled[start : start + ROWS], groups)
             found.extend(
-                _reasons(detector, row, effect, top)
+                _reasons(detector, sentences, row, effect, top)
                 for row, effect in zip(inputs.values[start : start + ROWS], effects, strict=True)
             )
     return found
@@ -97,25 +95,69 @@ def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _reasons(
-    detector: Detector, inputs: NDArray[Any], effects: NDArray[np.float64], top: int
+    detector: Detector,
+    sentences: Sentences | None,
+    inputs: NDArray[Any],
+    effects: NDArray[np.float64],
+    top: int,
 ) -> list[Reason]:
-    strongest = [place for place in np.argsort(-effects, kind="stable")[:top] if effects[place] > 0]
-    return [
-        _reason(detector, inputs, detector.vectorizer.groups[place], effects[place]) for place in strongest
-    ]
+    """The strongest groups of inputs that raise the logit and can be said; of those that say one thing, the first."""
+    raising = [place for place in np.argsort(-effects, kind="stable") if effects[place] > 0]
+    groups = detector.vectorizer.groups
+    found: dict[object, Reason] = {}
+    for place in raising[:MOST_LOOKED]:
+        said = (
+            _of_column(detector, inputs, groups[place], float(effects[place]))
+            if sentences is None
+            else _of_feature(detector, sentences, inputs, groups[place], float(effects[place]))
+        )
+        if said is not None and said[0] not in found:
+            found[said[0]] = said[1]
+        if len(found) == top:
+            break
+    if not found and raising and effects[raising[0]] >= WORTH_SAYING:
+        place = groups[raising[0]][0]
+        name = detector.vectorizer.inputs[place]
+        low, high = detector.typical[name]
+        return [Reason(name, float(inputs[place]), low, high, float(effects[raising[0]]), TOGETHER)]
+    return list(found.values())
 
 
-def _reason(detector: Detector, inputs: NDArray[Any], group: tuple[int, ...], effect: float) -> Reason:
-    definition = detector.vectorizer.definition
-    place = max(group, key=lambda each: abs(inputs[each]))
+MOST_LOOKED = 12
+"""Groups that are looked at for something to say; those after them move the probability little."""
+WORTH_SAYING = 0.1
+TOGETHER = "No single value stands out; the combination does"
+
+
+def _of_column(
+    detector: Detector, inputs: NDArray[Any], group: tuple[int, ...], effect: float
+) -> tuple[object, Reason] | None:
+    """What a column says that the net sees as it is; ``None`` where its value is a usual one."""
+    place = group[0]
     name, value = detector.vectorizer.inputs[place], float(inputs[place])
     low, high = detector.typical[name]
-    text = (
-        _text(detector, name, value)
-        if definition is None
-        else _of_feature(definition.features[place], value, low, high)
-    )
-    return Reason(name, value, low, high, float(effect), text)
+    if low <= value <= high:
+        return None
+    return name, Reason(name, value, low, high, effect, _text(detector, name, value))
+
+
+def _of_feature(
+    detector: Detector, sentences: Sentences, inputs: NDArray[Any], group: tuple[int, ...], effect: float
+) -> tuple[object, Reason] | None:
+    """What features say that stand together; ``None`` where all of them are usual."""
+    amount = None if sentences.amount_place is None else float(inputs[sentences.amount_place])
+    said = []
+    for place in group:
+        name = detector.vectorizer.inputs[place]
+        low, high = detector.typical[name]
+        one = Said(sentences.features[place], float(inputs[place]), low, high, amount)
+        if not one.inside:
+            said.append((name, one))
+    if not said:
+        return None
+    name, one = max(said, key=lambda each: abs(each[1].value))
+    family = sentences.family(one.feature)
+    return family, Reason(name, one.value, one.low, one.high, effect, sentences.of(one))
 
 
 def _text(detector: Detector, column: str, value: float) -> str:
@@ -131,29 +173,13 @@ def _text(detector: Detector, column: str, value: float) -> str:
     shown = f"{column} is {show(value)}"
     if column == detector.contract.time:
         shown += " after the first payment"
-    usual = f"the usual {show(low)} to {show(high)}"
-    if low <= value <= high:
-        return f"{shown}, within {usual}, but unusual together with the rest"
-    return f"{shown}, {_side(value, low, high)} {usual}"
+    usual = show(low) if show(low) == show(high) else f"{show(low)} to {show(high)}"
+    return f"{shown}, {_side(value, low, high)} the usual {usual}"
 
 
 def _side(value: float, low: float, high: float) -> str:
     distance = (low - value if value < low else value - high) / max(high - low, 1e-12)
     return f"{'far ' if distance > FAR else ''}{'below' if value < low else 'above'}"
-
-
-def _of_feature(feature: Feature, value: float, low: float, high: float) -> str:
-    """As "number of payments of the card in 1 day before is 14, far above the usual 0 to 2"."""
-    if feature.is_never(value):
-        return feature.never
-    shown = feature.show(value)
-    if shown is None:  # a level of a category, or a yes: there is no more or less of it
-        return feature.words
-    said = f"{feature.words} is {shown}"
-    usual = f"the usual {feature.show(low)} to {feature.show(high)}"
-    if low <= value <= high:
-        return f"{said}, within {usual}, but unusual together with the rest"
-    return f"{said}, {_side(value, low, high)} {usual}"
 
 
 def _number(value: float) -> str:

@@ -66,7 +66,7 @@ def test_a_large_payment_of_nobody_known_is_flagged_and_says_that_nobody_was_see
     assert scores[0] > 0.9
     assert scores[1] < 0.05
     (reasons,) = explain(payments, Transactions(columns, large[None]))
-    assert reasons[0].text.startswith("TX_AMOUNT is 1,000, far above the usual")
+    assert reasons[0].text.startswith("Amount 1,000.00, far above the usual")
     assert not any("is 90 days" in reason.text for reason in reasons)
 
 

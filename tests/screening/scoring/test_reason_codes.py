@@ -73,8 +73,19 @@ def test_texts_tell_the_value_how_far_it_is_and_what_is_usual(tiny: Detector) ->
     assert texts["V14"] == "V14 is −9.53, far below the usual −0.43 to 0.49"
     assert texts["Amount"] == "Amount is 1,234.50, far above the usual 5.65 to 77.17"
     assert texts["Time"] == "Time is 41:15:02 after the first payment, above the usual 15:03:50 to 38:42:00"
-    assert texts["V1"].startswith("V1 is ")
-    assert "within the usual" in texts["V1"]
+    assert "V1" not in texts, "a usual value says nothing"
+
+
+def test_where_every_value_is_usual_it_is_their_combination(tiny: Detector) -> None:
+    wide = dict.fromkeys(tiny.typical, (-1e9, 1e9))
+    (found,) = explain(replace(tiny, scorer=Sum(V14=-1.0, V4=1.0), typical=wide), one(tiny, V14=-9, V4=5))
+    assert [reason.text for reason in found] == ["No single value stands out; the combination does"]
+
+
+def test_a_range_whose_ends_read_alike_is_one_value(tiny: Detector) -> None:
+    same = replace(tiny, scorer=Sum(Amount=1.0), typical=tiny.typical | {"Amount": (20.001, 20.004)})
+    (found,) = explain(same, one(tiny, Amount=30))
+    assert found[0].text.endswith("far above the usual 20.00")
 
 
 def test_columns_may_stand_in_any_order(tiny: Detector) -> None:

@@ -173,7 +173,7 @@ def test_every_part_is_what_its_own_room_gives(payments: Detector) -> None:
 def test_a_flagged_row_that_looks_back_has_its_features_made_once_and_its_past_sorted_once(
     payments: Detector, monkeypatch: pytest.MonkeyPatch, indexed: bool
 ) -> None:
-    rows = from_mappings(mappings([(0, 1, 1, 900.0)]), payments.contract)
+    rows = from_mappings(mappings([(0, 1, 1, 900.5)]), payments.contract)
     definition = payments.vectorizer.definition
     assert definition is not None
     past = Past(rows.values, np.array([-1], np.int8))
@@ -191,7 +191,7 @@ def test_a_flagged_row_that_looks_back_has_its_features_made_once_and_its_past_s
 
 
 def test_a_file_is_told_no_reasons_and_no_caveats(payments: Detector) -> None:
-    rows = from_mappings(mappings([(0, 1, 1, 900.0)]), payments.contract)
+    rows = from_mappings(mappings([(0, 1, 1, 900.5)]), payments.contract)
     found = score(rows, payments, threshold=0.5, explain=False)
     assert (found.reasons, found.caveats) == ([], [])
     assert len(found.suspects) == 1
