@@ -112,7 +112,7 @@ def test_a_file_of_other_amounts_is_compared_with_the_training_data(
     moved = [header]
     for line in lines:
         cells = line.split(",")
-        cells[place] = str(float(cells[place]) * 1000 + 50_000)
+        cells[place] = str(float(cells[place]) * 1000 + 50_000.5)
         moved.append(",".join(cells))
     location = analyst.upload("\n".join(moved).encode()).headers["Location"]
     page = analyst.client.get(f"{location}?view=overview").get_data(as_text=True)

@@ -180,7 +180,8 @@ def test_an_amount_that_may_be_two_columns_is_shown_each_way_and_chosen(
     assert done(services, location.rsplit("/", 1)[1])
     page = analyst.client.get(location).get_data(as_text=True)
     assert "TX_AMOUNT was made of TX_AMOUNT, positive where grade says debit" in page
-    later = analyst.client.get(analyst.upload(content).headers["Location"]).get_data(as_text=True)
+    location = analyst.upload(content).headers["Location"]
+    later = analyst.client.get(f"{location}?view=receipt").get_data(as_text=True)
     assert "TX_AMOUNT and grade as TX_AMOUNT" in later
     assert "/mapping/forget" in later
     other = statement("TX_AMOUNT,grade", "12.5,A", "99,C", "7,B", "1070,D", "3,C")

@@ -116,4 +116,4 @@ def test_nobody_else_removes_or_is_offered_it(login: Callable[[str], Person], ow
 
 
 def test_the_upload_page_offers_the_samples(login: Callable[[str], Person]) -> None:
-    assert "/detectors/card/sample.csv" in login("ana").client.get("/upload").get_data(as_text=True)
+    assert 'name="sample" value="card"' in login("ana").client.get("/upload").get_data(as_text=True)
