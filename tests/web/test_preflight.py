@@ -112,7 +112,7 @@ def test_who_may_only_look_is_offered_nothing_that_would_be_refused(
         assert words in analyst.client.get(page).get_data(as_text=True)
     services.users.set_role("ana", "auditor")
     auditor = Person(app, "ana").log_in()
-    for page in (location, done):
+    for page in (location, done, f"{done}?view=receipt"):
         answer = auditor.client.get(page)
         assert answer.status_code == 200
         text = answer.get_data(as_text=True)
