@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET
+
 from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
 from screening.cards.masking import masked
@@ -13,11 +15,14 @@ from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.detectors.states import State, trial_note
 from screening.detectors.vectorizer import Seen
-from screening.errors import BadTransaction, CellProblem
+from screening.errors import BadTransaction, CellProblem, ScreeningError
+from screening.features.countries.addresses import AddressCountries
 from screening.infra.audit_log import API_KEY
 from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.realtime.decide import Answer, Caller, Question, decide
+from screening.realtime.entries import Read
+from screening.realtime.shapes import Shapes, body_of, shapes_of
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
@@ -32,7 +37,7 @@ detector would decide, without a word.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Sent:
     """A request whose sender may have transactions scored."""
 
@@ -93,27 +98,31 @@ class _Desk:
         Raises:
             ScreeningError: it can't be answered.
         """
+        found = self._plainly(sent)
+        if found is not None:
+            return found
         body = json_body.parse(sent.body)
         bound = self._bind(body.get("detector"), sent.account)
-        owner = sent.account.username.casefold()
-        repeatable = _repeatable(owner, sent)
+        repeatable = _repeatable(sent)
         given, single = _transactions(body)
-        return Question(
-            transactions=self._without_cards(given, bound.detector),
-            single=single,
-            detector=bound.detector,
-            history=bound.history,
-            caller=Caller(
-                owner=owner,
-                key=sent.key,
-                request=sent.request,
-                shared=allows(sent.account.role, "decide"),
-            ),
-            notes=bound.notes,
-            shadowed=bound.shadowed,
-            countries=self._mine.places.of(bound.detector),
-            repeatable=repeatable,
-        )
+        whole = self._without_cards(given, bound.detector)
+        if whole is given and b"\\" not in sent.body and isinstance(given[0], dict):
+            bound.shapes.meet(tuple(given[0]))
+        return _question(sent, bound, whole, repeatable, single=single)
+
+    def _plainly(self, sent: Sent) -> Question | None:
+        """Return what a request asks that is like one before it; ``None`` where it has to be read with more care."""
+        body = body_of(sent.body)
+        if body is None:
+            return None
+        try:
+            bound = self._bind(None if body.detector is UNSET else body.detector, sent.account)
+            read = bound.shapes.read(body, sent.body.count(b'"'), MOST_TRANSACTIONS)
+            if read is None:
+                return None
+            return _question(sent, bound, read, _repeatable(sent), single=body.single)
+        except ScreeningError:  # something else may be wrong, too, that is told before it
+            return None
 
     def _bind(self, name: Any, account: Account) -> _Bound:
         if name is not None and not isinstance(name, str):
@@ -137,11 +146,17 @@ class _Desk:
             *detector.warnings,
         ]
         shadow = detectors.shadow_of(detector.name)
+        shadowed = () if shadow is None else tuple(shadow.columns)
         return _Bound(
-            detector,
-            mine.policy.seen(mine.recollections, detector, account.username),
-            notes,
-            () if shadow is None else tuple(shadow.columns),
+            detector=detector,
+            history=mine.policy.seen(mine.recollections, detector, account.username),
+            notes=notes,
+            shadowed=shadowed,
+            alone=shadow is not None,
+            shapes=shapes_of(detector.fingerprint, detector.contract, shadowed),
+            countries=mine.places.of(detector),
+            owner=account.username.casefold(),
+            shared=allows(account.role, "decide"),
         )
 
     def _without_cards(self, given: list[Any], detector: Detector) -> Sequence[Any]:
@@ -155,7 +170,7 @@ class _Desk:
         return with_tokens(given, expected, tokens)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Bound:
     """A detector as it is for one sender."""
 
@@ -164,9 +179,37 @@ class _Bound:
     notes: Sequence[str]
     shadowed: tuple[str, ...]
     """Columns that are kept for a detector in its shadow, too."""
+    alone: bool
+    """Whether there is such a detector, which counts by requests."""
+    shapes: Shapes
+    countries: AddressCountries | None
+    owner: str
+    shared: bool
 
 
-def _repeatable(owner: str, sent: Sent) -> Repeatable | None:
+def _question(
+    sent: Sent,
+    bound: _Bound,
+    transactions: Sequence[Any] | Read,
+    repeatable: Repeatable | None,
+    *,
+    single: bool,
+) -> Question:
+    return Question(
+        transactions=transactions,
+        single=single,
+        detector=bound.detector,
+        history=bound.history,
+        caller=Caller(owner=bound.owner, key=sent.key, request=sent.request, shared=bound.shared),
+        notes=bound.notes,
+        shadowed=bound.shadowed,
+        countries=bound.countries,
+        repeatable=repeatable,
+        alone=bound.alone,
+    )
+
+
+def _repeatable(sent: Sent) -> Repeatable | None:
     """Return under which key the request may be sent again, if it has one."""
     key = sent.idempotency_key
     if key is None:
@@ -181,7 +224,7 @@ def _repeatable(owner: str, sent: Sent) -> Repeatable | None:
             "The Idempotency-Key is an API key.",
             remedy="Send the API key as “Authorization: Bearer fsk_…”, and give each request a UUID of its own.",
         )
-    return Repeatable(owner, key, sent.body)
+    return Repeatable(sent.account.username.casefold(), key, sent.body)
 
 
 def _transactions(body: dict[str, Any]) -> tuple[list[Any], bool]:
