@@ -6,10 +6,12 @@ later fails at once when another writer came between, however long the busy time
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -63,6 +65,7 @@ class Database:
         path = _path_of(self.engine)
         self._watch = _Watch(path)
         self._turn = WriteTurn(path, TURN_SECONDS)
+        self._spare = _Spare(self.engine)
         self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
 
     def create_tables(self) -> None:
@@ -163,17 +166,21 @@ class Database:
         """
         module: Any = self.engine.dialect.loaded_dbapi
         with self._turn.taken() if begin else nullcontext():
-            connection = self.engine.raw_connection()
+            connection = self._spare.take()
+            whole = False
             try:
                 cursor = connection.cursor()
                 if begin and self.engine.dialect.name == "sqlite":
                     cursor.execute("BEGIN IMMEDIATE")
                 yield DriverWrite(self.engine, cursor)
                 connection.commit()
+                cursor.close()  # a statement that wasn't read to its end would hold on to what it has seen
+                whole = True
             except module.Error as problem:
                 raise DBAPIError.instance(None, None, problem, module.Error) from problem
             finally:
-                connection.close()  # the pool rolls back what wasn't committed, and drops a connection that can't
+                # the pool rolls back what wasn't committed, and drops a connection that can't
+                self._spare.give_back(connection, whole=whole)
 
     def put_log_away(self) -> None:
         """Copy SQLite's write-ahead log into the database, so that no writer has to while somebody waits for it.
@@ -216,6 +223,37 @@ class Database:
             session.begin(),
         ):
             yield session
+
+
+class _Spare:
+    """A connection of a pool that is kept out of it: with SQLite, taking one and giving it back take longer than what
+    is done with it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: deque[tuple[int, Any]] = deque(maxlen=1)  # whoever takes it has it alone
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "engine_disposed", self._drop)
+
+    def take(self) -> Any:
+        """Return a connection."""
+        try:
+            process, connection = self._kept.pop()
+        except IndexError:
+            return self._engine.raw_connection()
+        return connection if process == os.getpid() else self._engine.raw_connection()
+
+    def give_back(self, connection: Any, *, whole: bool) -> None:
+        """Keep a connection whose transaction is over, or give it back to the pool."""
+        if whole and not self._kept and self._engine.dialect.name == "sqlite":
+            self._kept.append((os.getpid(), connection))
+        else:
+            connection.close()
+
+    def _drop(self, _engine: Engine) -> None:
+        while self._kept:
+            self._kept.pop()[1].close()
 
 
 class DriverWrite:

@@ -37,6 +37,12 @@ detector would decide, without a word.
 """
 
 
+MOST_KNOWN = 256
+"""Senders that are remembered."""
+_Who = tuple[str, str, str | None]
+"""Whose request it is, with which role, and which detector it names."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Sent:
     """A request whose sender may have transactions scored."""
@@ -51,46 +57,70 @@ class Sent:
     idempotency_key: str | None
 
 
-def answer(sent: Sequence[Sent], mine: Services) -> list[Answer]:
-    """Score what was sent, keep the decisions, and return the answers; they are kept when this returns.
+class Decider:
+    """Answers requests. What holds for one sender and detector is looked up once for all that are read at a time.
 
     Args:
-        sent: requests that wait at this moment: each gets the answer that it would get alone.
         mine: what they are answered with.
-
-    Returns:
-        of each its JSON, or why there is none.
-    """
-    answers: list[Answer] = [b""] * len(sent)
-    desk = _Desk(mine)
-    questions: dict[int, Question] = {}
-    for place, one in enumerate(sent):
-        try:
-            questions[place] = desk.question(one)
-        except Exception as problem:  # noqa: BLE001 -- it is told to whoever sent it
-            answers[place] = problem
-    try:
-        decided = decide(
-            list(questions.values()),
-            mine.ledger,
-            threshold=mine.settings.threshold,
-            probabilities=mine.probabilities,
-        )
-    except Exception as problem:  # noqa: BLE001 -- a fault of ours, which each of them is told
-        decided = [problem] * len(questions)
-    for place, found in zip(questions, decided, strict=True):
-        answers[place] = found
-    return answers
-
-
-class _Desk:
-    """Reads requests. What holds for one sender and detector is looked up once for all requests that are read at a
-    time.
     """
 
     def __init__(self, mine: Services) -> None:
         self._mine = mine
-        self._bound: dict[tuple[str, str, str | None], _Bound] = {}
+        self._lasting: tuple[int | None, dict[_Who, _Bound]] = None, {}
+        """What holds until anybody changes the app's database, which then has another version."""
+
+    def answer(self, sent: Sequence[Sent]) -> list[Answer]:
+        """Score what was sent, keep the decisions, and return the answers; they are kept when this returns.
+
+        Args:
+            sent: requests that wait at this moment: each gets the answer that it would get alone.
+
+        Returns:
+            of each its JSON, or why there is none.
+        """
+        mine = self._mine
+        answers: list[Answer] = [b""] * len(sent)
+        desk = _Desk(mine, self._known())
+        questions: dict[int, Question] = {}
+        for place, one in enumerate(sent):
+            try:
+                questions[place] = desk.question(one)
+            except Exception as problem:  # noqa: BLE001 -- it is told to whoever sent it
+                answers[place] = problem
+        try:
+            decided = decide(
+                list(questions.values()),
+                mine.ledger,
+                threshold=mine.settings.threshold,
+                probabilities=mine.probabilities,
+            )
+        except Exception as problem:  # noqa: BLE001 -- a fault of ours, which each of them is told
+            decided = [problem] * len(questions)
+        for place, found in zip(questions, decided, strict=True):
+            answers[place] = found
+        return answers
+
+    def _known(self) -> dict[_Who, _Bound]:
+        version = (
+            self._mine.database.version()
+        )  # asked first: what is committed while it is read makes it old
+        if version is None or version != self._lasting[0] or len(self._lasting[1]) >= MOST_KNOWN:
+            self._lasting = version, {}
+        return self._lasting[1]
+
+
+class _Desk:
+    """Reads requests that wait at a time.
+
+    Args:
+        mine: what they are answered with.
+        lasting: what is known from others before.
+    """
+
+    def __init__(self, mine: Services, lasting: dict[_Who, _Bound]) -> None:
+        self._mine = mine
+        self._lasting = lasting
+        self._bound: dict[_Who, _Bound] = {}
 
     def question(self, sent: Sent) -> Question:
         """Return what a request asks.
@@ -128,9 +158,12 @@ class _Desk:
         if name is not None and not isinstance(name, str):
             raise BadTransaction("“detector” must be the name of a detector.")
         known = account.username, account.role, name
-        if known not in self._bound:
-            self._bound[known] = self._look_up(name, account)
-        return self._bound[known]
+        found = self._lasting.get(known) or self._bound.get(known)
+        if found is None:
+            found = self._bound[known] = self._look_up(name, account)
+            if found.lasts:
+                self._lasting[known] = found
+        return found
 
     def _look_up(self, name: str | None, account: Account) -> _Bound:
         mine, detectors = self._mine, self._mine.detectors
@@ -147,7 +180,10 @@ class _Desk:
         ]
         shadow = detectors.shadow_of(detector.name)
         shadowed = () if shadow is None else tuple(shadow.columns)
+        # files of others may change, and what looks back, looks at what there is now
+        lasts = detector is detectors.default and not instead and not detector.vectorizer.looks_back
         return _Bound(
+            lasts=lasts,
             detector=detector,
             history=mine.policy.seen(mine.recollections, detector, account.username),
             notes=notes,
@@ -174,6 +210,8 @@ class _Desk:
 class _Bound:
     """A detector as it is for one sender."""
 
+    lasts: bool
+    """Whether it stays so until the app's database changes."""
     detector: Detector
     history: Seen
     notes: Sequence[str]

@@ -37,6 +37,7 @@ MOST_BYTES = 64 * 1024
 MOST_QUEUED = 512
 """Requests that wait in one lane."""
 NAMED = b'"detector"'
+NO_MORE: Mapping[str, str] = {}
 
 
 class LeanPath:
@@ -62,6 +63,7 @@ class LeanPath:
         self._mine = mine
         self._look_through = look_through
         self._on_damage = on_damage
+        self._decider = deciding.Decider(mine)
         self._usual, self._named = _Lane("decide", self._answer), _Lane("decide-named", self._answer)
 
     def submit(self, environ: Environ, body: bytes) -> asyncio.Future[Reply] | None:
@@ -94,29 +96,36 @@ class LeanPath:
         """Answer some requests. Runs in a thread."""
         replies: list[Reply | None] = [None] * len(requests)
         let_in: dict[int, deciding.Sent] = {}
+        of_key: dict[str | None, list[int]] = {}
         for place, request in enumerate(requests):
-            with log_context.bound(request_id=request.number):
-                found = self._mine.key_ring.check(request.authorization, SCOPE, request.address)
+            of_key.setdefault(request.authorization, []).append(place)
+        for authorization, places in of_key.items():
+            with log_context.bound(**_numbers([requests[place].number for place in places])):
+                addresses = [requests[place].address for place in places]
+                checked = self._mine.key_ring.check_all(authorization, SCOPE, addresses)
+            for place, found in zip(places, checked, strict=True):
+                request = requests[place]
                 if isinstance(found, Refusal):
-                    replies[place] = self._failed(request, found)
+                    with log_context.bound(request_id=request.number):
+                        replies[place] = self._failed(request, found)
                     continue
-            let_in[place] = deciding.Sent(
-                body=request.body,
-                account=found.account,
-                key=found.key_id,
-                request=request.number,
-                idempotency_key=request.idempotency_key,
-            )
+                let_in[place] = deciding.Sent(
+                    body=request.body,
+                    account=found.account,
+                    key=found.key_id,
+                    request=request.number,
+                    idempotency_key=request.idempotency_key,
+                )
         sent = list(let_in.values())
         with log_context.bound(**_about(sent)):
-            answers = deciding.answer(sent, self._mine)
+            answers = self._decider.answer(sent)
         for place, answer in zip(let_in, answers, strict=True):
             request = requests[place]
             if isinstance(answer, Exception):
                 with log_context.bound(**_about([let_in[place]])):
                     replies[place] = self._failed(request, answer)
             else:
-                replies[place] = _reply(200, JSON, answer, request.number, {}, https=request.https)
+                replies[place] = _reply(200, JSON, answer, request.number, NO_MORE, https=request.https)
         return [reply for reply in replies if reply is not None]
 
     def _failed(self, request: _Request, error: Exception) -> Reply:
@@ -131,10 +140,12 @@ class LeanPath:
 
 def _about(sent: Sequence[deciding.Sent]) -> dict[str, log_context.Value]:
     """Return what the log says of requests that are decided together: of one who sent it, of several their numbers."""
-    numbers = [str(each.request) for each in sent]
-    if len(sent) != 1:
-        return {"request_ids": numbers}
-    return {"request_id": numbers[0], "user": sent[0].account.username, "key": str(sent[0].key)}
+    found = _numbers([str(each.request) for each in sent])
+    return found if len(sent) != 1 else {**found, "user": sent[0].account.username, "key": str(sent[0].key)}
+
+
+def _numbers(numbers: list[str]) -> dict[str, log_context.Value]:
+    return {"request_id": numbers[0]} if len(numbers) == 1 else {"request_ids": numbers}
 
 
 def _reply(
@@ -143,7 +154,7 @@ def _reply(
     return status, headers.of_program(kind, body, number, more, https=https), body
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request:
     """What is needed of a request once its way is clear."""
 
@@ -181,9 +192,24 @@ class _Lane:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         self._waiting.append((request, future))
-        if not self._busy:
-            self._begin(loop)
+        self._begin_soon(loop)
         return future
+
+    def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand the thread what waits once the loop has nothing else at hand: what came at the same time goes together.
+
+        The thread and the loop share one interpreter, so nothing is lost by it.
+        """
+        if self._waiting and not self._busy:
+            self._busy = True
+            self._settle(loop, 0)
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        """Look whether more came since the last turn of the loop: then still more may be about to."""
+        if before < len(self._waiting) < MOST_TOGETHER:
+            loop.call_soon(self._settle, loop, len(self._waiting))
+        else:
+            self._begin(loop)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hand the thread what waits."""
@@ -196,7 +222,6 @@ class _Lane:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        self._busy = True
         self._batches.put(batch)
 
     def _run(self) -> None:
@@ -214,9 +239,6 @@ class _Lane:
             del batch  # it would be kept until the next one comes
 
     def _end(self, batch: _Batch) -> None:
-        self._busy = False
-        if self._waiting:
-            self._begin(batch.loop)
         for place, future in enumerate(batch.futures):
             if future.done():  # whoever waited has gone
                 continue
@@ -224,6 +246,8 @@ class _Lane:
                 future.set_exception(batch.problem)
             else:
                 future.set_result(batch.replies[place])
+        self._busy = False
+        self._begin_soon(batch.loop)
 
 
 class _Batch:
