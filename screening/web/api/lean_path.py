@@ -170,94 +170,73 @@ class _Request:
 class _Lane:
     """A thread that answers all requests that wait, then those that came meanwhile.
 
-    Everything but :meth:`_run` happens in the event loop.
+    It takes what waits as it begins, and not as it is woken: until it has the interpreter the loop goes on, and more
+    may come.
     """
 
     def __init__(self, name: str, answer: Callable[[list[_Request]], list[Reply]]) -> None:
         self._name = name
         self._answer = answer
         self._waiting: deque[tuple[_Request, asyncio.Future[Reply]]] = deque()
-        self._batches: SimpleQueue[_Batch] = SimpleQueue()
-        self._busy = False
+        self._calls: SimpleQueue[None] = SimpleQueue()
+        self._called = False
+        """Whether the thread will look at what waits."""
         self._thread: threading.Thread | None = None
 
     def submit(self, request: _Request) -> asyncio.Future[Reply]:
-        """Queue a request.
+        """Queue a request. Called in the event loop.
 
         Raises:
             asyncio.QueueFull: too many wait.
         """
         if len(self._waiting) >= MOST_QUEUED:
             raise asyncio.QueueFull
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        self._begin_soon(loop)
+        if not self._called:
+            self._called = True
+            self._calls.put(None)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
         return future
-
-    def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand the thread what waits once the loop has nothing else at hand: what came at the same time goes together.
-
-        The thread and the loop share one interpreter, so nothing is lost by it.
-        """
-        if self._waiting and not self._busy:
-            self._busy = True
-            self._settle(loop, 0)
-
-    def _settle(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
-        """Look whether more came since the last turn of the loop: then still more may be about to."""
-        if before < len(self._waiting) < MOST_TOGETHER:
-            loop.call_soon(self._settle, loop, len(self._waiting))
-        else:
-            self._begin(loop)
-
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand the thread what waits."""
-        batch, size = _Batch(loop), 0
-        while self._waiting and len(batch.requests) < MOST_TOGETHER and (not size or size < MOST_BYTES):
-            request, future = self._waiting.popleft()
-            size += len(request.body)
-            batch.requests.append(request)
-            batch.futures.append(future)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
-        self._batches.put(batch)
 
     def _run(self) -> None:
         while True:
-            batch = self._batches.get()
-            try:
-                batch.replies = self._answer(batch.requests)
-            except BaseException as problem:  # else nobody would be answered any more
-                log.exception("requests of programs were not answered")
-                batch.problem = problem
-            try:
-                batch.loop.call_soon_threadsafe(self._end, batch)
-            except RuntimeError:  # the loop has ended, and nobody waits in it
-                self._busy = False
-            del batch  # it would be kept until the next one comes
+            self._calls.get()
+            self._called = False  # from here on what comes calls again, so that nothing is left waiting
+            while batch := self._take():
+                try:
+                    replies: list[Reply] | BaseException = self._answer([request for request, _ in batch])
+                except BaseException as problem:  # else nobody would be answered any more
+                    log.exception("requests of programs were not answered")
+                    replies = problem
+                futures = [future for _, future in batch]
+                try:
+                    futures[0].get_loop().call_soon_threadsafe(_end, futures, replies)
+                except RuntimeError:  # the loop has ended, and nobody waits in it
+                    log.debug("requests of programs were answered too late")
+                del batch, futures, replies  # they would be kept until the next ones come
 
-    def _end(self, batch: _Batch) -> None:
-        for place, future in enumerate(batch.futures):
-            if future.done():  # whoever waited has gone
-                continue
-            if batch.problem is not None:
-                future.set_exception(batch.problem)
-            else:
-                future.set_result(batch.replies[place])
-        self._busy = False
-        self._begin_soon(batch.loop)
+    def _take(self) -> list[tuple[_Request, asyncio.Future[Reply]]]:
+        """Take what may be decided together: it is answered in one loop, of which a process mostly has one."""
+        batch: list[tuple[_Request, asyncio.Future[Reply]]] = []
+        size, loop = 0, None
+        while self._waiting and len(batch) < MOST_TOGETHER and (not size or size < MOST_BYTES):
+            theirs = self._waiting[0][1].get_loop()
+            if loop not in (None, theirs):
+                break
+            batch.append(self._waiting.popleft())
+            size, loop = size + len(batch[-1][0].body), theirs
+        return batch
 
 
-class _Batch:
-    """Requests that are answered together."""
-
-    __slots__ = ("futures", "loop", "problem", "replies", "requests")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.requests: list[_Request] = []
-        self.futures: list[asyncio.Future[Reply]] = []
-        self.replies: list[Reply] = []
-        self.problem: BaseException | None = None
+def _end(futures: list[asyncio.Future[Reply]], replies: list[Reply] | BaseException) -> None:
+    """Hand out answers, in the event loop."""
+    for place, future in enumerate(futures):
+        if future.done():  # whoever waited has gone
+            continue
+        if isinstance(replies, BaseException):
+            future.set_exception(replies)
+        else:
+            future.set_result(replies[place])
