@@ -6,6 +6,7 @@ decide, here and nowhere else, and what the scaler does is looked at when it is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -168,13 +169,10 @@ class Vectorizer:
                 scaled = block - self.centre
                 scaled /= self.scale
                 part[:] = scaled
+                # an infinity and NaN go through a sum; finite numbers may have one that isn't
+                usable = math.isfinite(part.sum()) or np.isfinite(part).all()
             # NaN goes through min and max, and no comparison with it holds
-            if not (
-                part.min() >= -LARGEST
-                and part.max() <= LARGEST
-                and block.min() >= -LARGEST
-                and block.max() <= LARGEST
-            ):
+            if not (usable and block.min() >= -LARGEST and block.max() <= LARGEST):
                 raise self._unusable(inputs, before)
         return result
 

@@ -33,6 +33,8 @@ BUSY_SECONDS = 20
 TURN_SECONDS = 2.0
 """So long a writer waits for its turn; after that for SQLite's lock alone."""
 CHECK_SECONDS = 5.0
+MOST_PARAMETERS = 500
+"""Of one statement; SQLite's own limit was 999 once."""
 COPY_LOG = "PRAGMA wal_checkpoint(PASSIVE)"
 LONG_LOG = 500
 """Pages."""
@@ -180,6 +182,34 @@ class Database:
                 raise DBAPIError.instance(None, None, problem, module.Error) from problem
             finally:
                 # the pool rolls back what wasn't committed, and drops a connection that can't
+                self._spare.give_back(connection, whole=whole)
+
+    def add_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows to a table in a transaction of their own, by as few calls of the driver as there can be.
+
+        With SQLite that is one: each call lets other threads have the interpreter, which must be waited for again.
+
+        Raises:
+            DatabaseError: as SQLAlchemy has it; nothing was written.
+        """
+        named = [f":{column}" for column in columns]
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 -- names of the app's own
+        if self.engine.dialect.name != "sqlite" or len(rows) * len(columns) > MOST_PARAMETERS:
+            statement = text(f"{insert}({', '.join(named)})")
+            with self.driver_write() as write:
+                write.many(statement, [dict(zip(columns, row, strict=True)) for row in rows])
+            return
+        places = f"({', '.join('?' * len(columns))})"
+        values = [value for row in rows for value in row]
+        with self._turn.taken():
+            connection = self._spare.take()
+            whole = False
+            try:
+                connection.driver_connection.execute(insert + ", ".join([places] * len(rows)), values)
+                whole = True
+            except sqlite3.Error as problem:
+                raise DBAPIError.instance(None, None, problem, sqlite3.Error) from problem
+            finally:
                 self._spare.give_back(connection, whole=whole)
 
     def put_log_away(self) -> None:

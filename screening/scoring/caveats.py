@@ -35,18 +35,17 @@ def remarks(detector: Detector, transactions: Transactions, history: Seen) -> li
     more than once, or for more than this, gives :meth:`Seen.indexed`.
     """
     found: list[list[str]] = [[] for _ in range(len(transactions))]
-    for row in np.flatnonzero(_alone(detector, transactions, history)).tolist():
-        found[row].append(NO_PAST)
+    definition = detector.vectorizer.definition
+    if definition is not None and definition.looks_back:
+        for row in np.flatnonzero(_alone(definition, transactions, history)).tolist():
+            found[row].append(NO_PAST)
     for row, text in _beyond(detector, transactions.values):
         found[row].append(text)
     return found
 
 
-def _alone(detector: Detector, transactions: Transactions, history: Seen) -> NDArray[np.bool_]:
-    """Tell whether nobody in a row was seen before, bool (rows,); never where rows tell nothing of each other."""
-    definition = detector.vectorizer.definition
-    if definition is None or not definition.looks_back:
-        return np.zeros(len(transactions), bool)
+def _alone(definition: Definition, transactions: Transactions, history: Seen) -> NDArray[np.bool_]:
+    """Tell whether nobody in a row was seen before, bool (rows,)."""
     past = history.indexed(definition).past
     alone = _first(definition, transactions.values)
     if past is None or isinstance(past, Past):  # sorted, it is no plain past any more
