@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class Vectorizer:
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Places of the inputs that say one thing together; each input is in one group."""
         if self.definition is None:
-            return tuple((place,) for place in range(len(self.inputs)))
+            return _singles(len(self.inputs))
         return self.definition.groups
 
     @property
@@ -226,6 +227,11 @@ class Vectorizer:
             problems=problems,
             problem_count=count,
         )
+
+
+@lru_cache(maxsize=16)
+def _singles(count: int) -> tuple[tuple[int, ...], ...]:
+    return tuple((place,) for place in range(count))
 
 
 def open_vectorizer(data: bytes, name: str) -> Vectorizer:

@@ -22,7 +22,7 @@ from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.realtime.decide import Answer, Caller, Question, decide
 from screening.realtime.entries import Read
-from screening.realtime.shapes import Shapes, body_of, shapes_of
+from screening.realtime.shapes import Shapes, body_of, marks_of, shapes_of
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
@@ -147,7 +147,7 @@ class _Desk:
             return None
         try:
             bound = self._bind(None if body.detector is UNSET else body.detector, sent.account)
-            read = bound.shapes.read(body, sent.body.count(b'"'), MOST_TRANSACTIONS)
+            read = bound.shapes.read(body, marks_of(sent.body), MOST_TRANSACTIONS)
             if read is None:
                 return None
             return _question(sent, bound, read, _repeatable(sent), single=body.single)
