@@ -283,7 +283,7 @@ class _Spare:
 
     def _drop(self, _engine: Engine) -> None:
         while self._kept:
-            self._kept.pop()[1].close()
+            self._kept.pop()[1].invalidate()  # closed at once; the pool that it came from is gone
 
 
 class DriverWrite:

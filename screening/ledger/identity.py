@@ -17,7 +17,7 @@ PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}
 
 
 class TransactionId(NamedTuple):
-    """The origin, 12 bytes that rows of one file, or of requests that were decided together, share, and which of its rows it is."""
+    """The origin, 12 bytes that rows share which came in one file or were decided together, and which of them it is."""
 
     origin: bytes
     number: int

@@ -130,7 +130,7 @@ class Shapes:
 
 
 @lru_cache(maxsize=64)
-def shapes_of(_fingerprint: str, contract: ColumnContract, shadowed: tuple[str, ...]) -> Shapes:
+def shapes_of(contract: ColumnContract, shadowed: tuple[str, ...]) -> Shapes:
     """Return what a detector's transactions look like, as far as this process has met any."""
     return Shapes(contract, shadowed)
 

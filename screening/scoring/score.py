@@ -100,7 +100,7 @@ def score(
             told = iter(reason_codes.explain(detector, kept))
             reasons = [next(told) if flag else [] for flag in flagged.tolist()]
         else:
-            reasons = [[]] * len(flagged)
+            reasons = [[] for _ in flagged]
         doubts = caveats.remarks(detector, rows, history)
     return Scored(_joined(found, np.empty(0, np.float32)), flagged, kept, reasons, doubts)
 

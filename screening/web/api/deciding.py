@@ -136,7 +136,7 @@ class _Desk:
         repeatable = _repeatable(sent)
         given, single = _transactions(body)
         whole = self._without_cards(given, bound.detector)
-        if whole is given and b"\\" not in sent.body and isinstance(given[0], dict):
+        if not bound.makes_tokens and b"\\" not in sent.body and isinstance(given[0], dict):
             bound.shapes.meet(tuple(given[0]))
         return _question(sent, bound, whole, repeatable, single=single)
 
@@ -147,6 +147,8 @@ class _Desk:
             return None
         try:
             bound = self._bind(None if body.detector is UNSET else body.detector, sent.account)
+            if bound.makes_tokens:
+                return None
             read = bound.shapes.read(body, marks_of(sent.body), MOST_TRANSACTIONS)
             if read is None:
                 return None
@@ -189,7 +191,8 @@ class _Desk:
             notes=notes,
             shadowed=shadowed,
             alone=shadow is not None,
-            shapes=shapes_of(detector.fingerprint, detector.contract, shadowed),
+            shapes=shapes_of(detector.contract, shadowed),
+            makes_tokens=detector.card is not None and bool(detector.card.tokens),
             countries=mine.places.of(detector),
             owner=account.username.casefold(),
             shared=allows(account.role, "decide"),
@@ -220,6 +223,8 @@ class _Bound:
     alone: bool
     """Whether there is such a detector, which counts by requests."""
     shapes: Shapes
+    makes_tokens: bool
+    """Whether it takes card numbers, and makes tokens of them: that is read with care."""
     countries: AddressCountries | None
     owner: str
     shared: bool
