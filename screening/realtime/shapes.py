@@ -74,7 +74,9 @@ def marks_of(data: bytes) -> int:
     """Return how many quotation marks a body has."""
     if len(data) <= FEW_BYTES:
         return data.count(MARK)
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == MARK[0]))  # a tenth of the time where there are many
+    return int(
+        np.count_nonzero(np.frombuffer(data, np.uint8) == MARK[0])
+    )  # a tenth of the time where there are many
 
 
 class Shapes:
