@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ MOST_TOGETHER = 64
 """Requests that are decided together."""
 MOST_BYTES = 64 * 1024
 """What their bodies have together, about: a long list mustn't hold up the single transactions behind it."""
+COMPANY_SECONDS = 0.0005
+"""After requests that were decided together so long others are waited for: mostly who was just answered asks again, and
+what is paid once for all is most of what one costs. Who comes alone waits for nothing.
+"""
 MOST_QUEUED = 512
 """Requests that wait in one lane."""
 NAMED = b'"detector"'
@@ -216,6 +221,8 @@ class _Lane:
                     futures[0].get_loop().call_soon_threadsafe(_end, futures, replies)
                 except RuntimeError:  # the loop has ended, and nobody waits in it
                     log.debug("requests of programs were answered too late")
+                if len(batch) > 1 and len(self._waiting) < MOST_TOGETHER:
+                    time.sleep(COMPANY_SECONDS)
                 del batch, futures, replies  # they would be kept until the next ones come
 
     def _take(self) -> list[tuple[_Request, asyncio.Future[Reply]]]:
