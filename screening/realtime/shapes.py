@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from struct import Struct as Packing
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,8 @@ CELL: Any = SMALL | str
 ANY: Any = CELL | bool | None
 MOST_SHAPES = 8
 """Of one detector, in one process; what is sent mustn't fill the memory. Others are read by the general reader."""
+MOST_TEXTS = 4096
+"""Of a column, that are remembered."""
 MARK, FEW_BYTES = b'"', 8192
 TEXT_MARKS = 2
 """Quotation marks around a name or text without backslashes."""
@@ -183,7 +185,8 @@ class _Shape:
         ]
         self._label = None if label is None else place[label]
         self._fields = [(field, place[name]) for field, name in fields]
-        self._columns = [(column, None if name is None else place[name]) for column, name in columns]
+        self._columns = [(_reading(column), None if name is None else place[name]) for column, name in columns]
+        self._text_of = lru_cache(maxsize=MOST_TEXTS, typed=True)(text_of)
         width = len(columns)
         plain = all(
             column.kind is CellKind.NUMBER and column.scale == 1.0 and not column.optional
@@ -228,7 +231,7 @@ class _Shape:
             return None
         fields = {}
         for field, place in self._fields:
-            found = [text_of(row[place]) for row in rows]
+            found = [self._text_of(row[place]) for row in rows]
             if found.count(None) < len(found):
                 fields[field] = found
         return Read(len(rows), cells, labels, fields, self._kept(given, raw))
@@ -240,8 +243,8 @@ class _Shape:
         packed = []
         for row in rows:
             cells = []
-            for column, place in self._columns:
-                cell, problem = (math.nan, None) if place is None else read_cell(row[place], column)
+            for read, place in self._columns:
+                cell, problem = (math.nan, None) if place is None else read(row[place])
                 if problem is not None:
                     return None
                 cells.append(cell)
@@ -285,6 +288,14 @@ def _shape(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str
     if len({normalise(name) for name in names}) < len(names):
         return None
     return _Shape(names, columns, places.needed, places.label, places.fields)
+
+
+def _reading(column: Column) -> Callable[[Any], tuple[float, str | None]]:
+    """Return what reads a column's values. Who comes back, as cards and addresses do, is read once."""
+    read = partial(read_cell, column=column)
+    if column.kind in (CellKind.TEXT, CellKind.ADDRESS):
+        return lru_cache(maxsize=MOST_TEXTS, typed=True)(read)
+    return read
 
 
 def _type(column: Column) -> Any:

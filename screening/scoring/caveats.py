@@ -6,6 +6,7 @@ itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ from screening.features import Definition, Past
 from screening.features.definitions.feature import number
 from screening.transactions.schema import Matrix, Role, Transactions
 
+FEW = 64
+"""Rows."""
 COMPARED = (Role.AMOUNT, Role.NUMBER)
 NOTHING_KNOWN = Profile()
 NO_PAST = (
@@ -58,6 +61,8 @@ def _first(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
     first = np.ones(len(values), bool)
     if len(values) == 1:
         return first
+    if len(values) <= FEW:
+        return np.array(_first_of_few(definition, values))
     columns = definition.contract.columns
     times = values[:, columns.index(str(definition.contract.time))]
     for name in definition.tracked:
@@ -65,6 +70,23 @@ def _first(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
         earliest = np.full(len(values), np.inf)
         np.fmin.at(earliest, which, times)
         first &= ~(earliest[which] < times)
+    return first
+
+
+def _first_of_few(definition: Definition, values: Matrix) -> list[bool]:
+    """Tell the same of a few rows, for which NumPy takes longer to be called than to look."""
+    columns = definition.contract.columns
+    times = values[:, columns.index(str(definition.contract.time))].tolist()
+    first = [True] * len(times)
+    for name in definition.tracked:
+        cells = values[:, columns.index(name)].tolist()
+        earliest: dict[float, float] = {}
+        for cell, moment in zip(cells, times, strict=True):
+            if moment < earliest.get(cell, math.inf):  # a blank is like no other one, and no time is before another
+                earliest[cell] = moment
+        for place, (cell, moment) in enumerate(zip(cells, times, strict=True)):
+            if earliest.get(cell, math.inf) < moment:
+                first[place] = False
     return first
 
 
