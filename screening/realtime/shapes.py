@@ -185,7 +185,9 @@ class _Shape:
         ]
         self._label = None if label is None else place[label]
         self._fields = [(field, place[name]) for field, name in fields]
-        self._columns = [(_reading(column), None if name is None else place[name]) for column, name in columns]
+        self._columns = [
+            (_reading(column), None if name is None else place[name]) for column, name in columns
+        ]
         self._text_of = lru_cache(maxsize=MOST_TEXTS, typed=True)(text_of)
         width = len(columns)
         plain = all(

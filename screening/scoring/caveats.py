@@ -82,7 +82,9 @@ def _first_of_few(definition: Definition, values: Matrix) -> list[bool]:
         cells = values[:, columns.index(name)].tolist()
         earliest: dict[float, float] = {}
         for cell, moment in zip(cells, times, strict=True):
-            if moment < earliest.get(cell, math.inf):  # a blank is like no other one, and no time is before another
+            if moment < earliest.get(
+                cell, math.inf
+            ):  # a blank is like no other one, and no time is before another
                 earliest[cell] = moment
         for place, (cell, moment) in enumerate(zip(cells, times, strict=True)):
             if earliest.get(cell, math.inf) < moment:

@@ -20,8 +20,9 @@ from screening.features.countries.addresses import AddressCountries
 from screening.infra.audit_log import API_KEY
 from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
-from screening.realtime.decide import Answer, Caller, Question, decide
+from screening.realtime.decide import decide
 from screening.realtime.entries import Read
+from screening.realtime.questions import Answer, Caller, Question
 from screening.realtime.shapes import Shapes, body_of, marks_of, shapes_of
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
@@ -173,8 +174,10 @@ class _Desk:
         if name is not None:
             instead = ""
             detector = detectors.known_to(name, account.username, decides=allows(account.role, "decide"))
-            detectors.require_in_use(name)
-        on_trial = detectors.standing(detector.name).state is State.TRIAL
+        state = detectors.standing(detector.name).state
+        if name is not None and state is State.RETIRED:
+            detectors.require_in_use(name)  # it says so
+        on_trial = state is State.TRIAL
         notes = [
             *([instead] if instead else []),
             *([trial_note(detector.name)] if on_trial else []),

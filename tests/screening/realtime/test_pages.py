@@ -17,7 +17,8 @@ from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.ledger.tables import TailRow
 from screening.ledger.tail import Kept, Repeatable
-from screening.realtime.decide import Caller, Question, decide
+from screening.realtime.decide import decide
+from screening.realtime.questions import Caller, Question
 from screening.settings import Settings
 from tests.screening.ledger.velocity_desk import Desk
 
