@@ -86,6 +86,10 @@ class SharedBuckets:
             bucket: the key's.
             now: ``time.monotonic()``, which all processes of a machine share.
         """
+        return self.take_all(bucket, now, 1)[0]
+
+    def take_all(self, bucket: Bucket, now: float, count: int) -> list[float]:
+        """Count some requests that came at a time, one after the other; returns of each what :meth:`take` does."""
         with self._turn:
             locked = self._handle is not None and _lock(self._handle)
             try:
@@ -94,11 +98,17 @@ class SharedBuckets:
                 # over, or a time that can't be: from before the machine started anew, or of a limit that was changed
                 if not now < full_at <= now + bucket.slack + bucket.interval + LATE_SECONDS:
                     full_at = now
-                wait = full_at - now - bucket.slack
-                if wait > 1e-9:  # rounding must not refuse the last one of a burst
-                    return wait
-                cells[bucket.cell] = full_at + bucket.interval
-                return 0.0
+                waits = []
+                for _ in range(count):
+                    wait = full_at - now - bucket.slack
+                    if wait > 1e-9:  # rounding must not refuse the last one of a burst
+                        waits.append(wait)
+                        continue
+                    full_at += bucket.interval
+                    waits.append(0.0)
+                if not waits[0]:
+                    cells[bucket.cell] = full_at
+                return waits
             finally:
                 if locked:
                     _unlock(self._handle)

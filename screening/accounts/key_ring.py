@@ -31,6 +31,7 @@ from screening.accounts.key_refusals import (
     ExpiredKey,
     KeyInUrl,
     KeysUnavailable,
+    NoKey,
     OwnerClosed,
     Refusal,
     RevokedKey,
@@ -123,9 +124,7 @@ class KeyRing:
         self._keeper: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def check(  # noqa: PLR0911 -- one line for each refusal, in the order in which they are told
-        self, authorization: str | None, scope: str, address: str | None = None
-    ) -> Caller | Refusal:
+    def check(self, authorization: str | None, scope: str, address: str | None = None) -> Caller | Refusal:
         """Return who may do what ``scope`` is for, or why nobody may. Never raises for what a client sent.
 
         Args:
@@ -133,30 +132,52 @@ class KeyRing:
             scope: one of ``SCOPES``, or ``ANY_SCOPE``.
             address: the client's, for the audit log.
         """
+        return self.check_all(authorization, scope, [address])[0]
+
+    def check_all(
+        self, authorization: str | None, scope: str, addresses: Sequence[str | None]
+    ) -> list[Caller | Refusal]:
+        """Return what :meth:`check` does of each of some requests that came at a time, from these addresses."""
         self._checked = now = time.monotonic()
+        found = self._entry_of(authorization, scope, now)
+        if isinstance(found, NoKey):
+            return [found for _ in addresses]
+        if isinstance(found, Refusal):
+            return [self._refused(found, address) for address in addresses]
+        caller, entry, when = found
+        waits = self._buckets.take_all(entry.bucket, now, len(addresses))
+        use = entry.use
+        checked: list[Caller | Refusal] = []
+        for address, wait in zip(addresses, waits, strict=True):
+            if wait:
+                checked.append(self._refused(_throttled(wait, caller), address))
+                continue
+            use.last = when
+            if address is not None and address not in use.addresses:
+                self._usage.meet(use, address)
+            checked.append(caller)
+        return checked
+
+    def _entry_of(  # noqa: PLR0911 -- one line for each refusal, in the order in which they are told
+        self, authorization: str | None, scope: str, now: float
+    ) -> tuple[Caller, _Entry, float] | Refusal:
+        """Return whose key a header carries, which may do what ``scope`` is for; with the time."""
         if now - self._looked > LOOK_SECONDS and not self._look(now):
-            return self._refused(_unavailable(), address)
+            return _unavailable()
         text = bearer(authorization)
         if text is None:
             return no_key()
         if not key_text.may_be(text):  # another system's secret: nothing of it is told or logged
-            return self._refused(_damaged(text), address)
+            return _damaged(text)
         entry = self._entries.get(text[key_text.ID]) or self._look_for(text, now)
         if entry is None or not hmac.compare_digest(entry.digest, key_text.digest_of(text)):
-            return self._refused(self._unknown(text), address)
+            return self._unknown(text)
         caller, when = entry.caller, self._clock()
         if caller is None or when >= entry.expires:
-            return self._refused(_closed(entry), address)
+            return _closed(entry)
         if scope != ANY_SCOPE and scope not in caller.scopes:
-            return self._refused(_scope_missing(scope, entry, caller), address)
-        wait = self._buckets.take(entry.bucket, now)
-        if wait:
-            return self._refused(_throttled(wait, caller), address)
-        use = entry.use
-        use.last = when
-        if address is not None and address not in use.addresses:
-            self._usage.meet(use, address)
-        return caller
+            return _scope_missing(scope, entry, caller)
+        return caller, entry, when
 
     def check_url(self, target: str, address: str | None = None) -> Refusal | None:
         """Return a refusal if a key, whole or not, stands in a path or a query.

@@ -21,6 +21,8 @@ from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.transactions.schema import ColumnContract, Transactions
 
 log = logging.getLogger(__name__)
+FEW = 16
+"""Rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,15 @@ class Detector:
             BadTransaction: a value can't be scored; names row and column.
         """
         result = self.scorer.probabilities(self.vectorizer.matrix(rows, history))
-        if len(result) and not 0 <= result.min() <= result.max() <= 1:
+        if len(result) and not _are_probabilities(result):
             raise _too_extreme(result, rows.before if isinstance(rows, Inputs) else 0)
         return result
+
+
+def _are_probabilities(numbers: NDArray[np.float32]) -> bool:
+    if len(numbers) <= FEW:  # NumPy takes longer to be called than to look
+        return all(0 <= number <= 1 for number in numbers.tolist())
+    return bool(0 <= numbers.min() <= numbers.max() <= 1)
 
 
 def _too_extreme(result: NDArray[np.float32], before: int) -> BadTransaction:

@@ -6,8 +6,10 @@ decide, here and nowhere else, and what the scaler does is looked at when it is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +88,7 @@ class Vectorizer:
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Places of the inputs that say one thing together; each input is in one group."""
         if self.definition is None:
-            return tuple((place,) for place in range(len(self.inputs)))
+            return _singles(len(self.inputs))
         return self.definition.groups
 
     @property
@@ -168,13 +170,10 @@ class Vectorizer:
                 scaled = block - self.centre
                 scaled /= self.scale
                 part[:] = scaled
+                # an infinity and NaN go through a sum; finite numbers may have one that isn't
+                usable = math.isfinite(part.sum()) or np.isfinite(part).all()
             # NaN goes through min and max, and no comparison with it holds
-            if not (
-                part.min() >= -LARGEST
-                and part.max() <= LARGEST
-                and block.min() >= -LARGEST
-                and block.max() <= LARGEST
-            ):
+            if not (usable and block.min() >= -LARGEST and block.max() <= LARGEST):
                 raise self._unusable(inputs, before)
         return result
 
@@ -228,6 +227,11 @@ class Vectorizer:
             problems=problems,
             problem_count=count,
         )
+
+
+@lru_cache(maxsize=16)
+def _singles(count: int) -> tuple[tuple[int, ...], ...]:
+    return tuple((place,) for place in range(count))
 
 
 def open_vectorizer(data: bytes, name: str) -> Vectorizer:

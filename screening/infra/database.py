@@ -6,10 +6,12 @@ later fails at once when another writer came between, however long the busy time
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ BUSY_SECONDS = 20
 TURN_SECONDS = 2.0
 """So long a writer waits for its turn; after that for SQLite's lock alone."""
 CHECK_SECONDS = 5.0
+MOST_PARAMETERS = 500
+"""Of one statement; SQLite's own limit was 999 once."""
 COPY_LOG = "PRAGMA wal_checkpoint(PASSIVE)"
 LONG_LOG = 500
 """Pages."""
@@ -63,6 +67,7 @@ class Database:
         path = _path_of(self.engine)
         self._watch = _Watch(path)
         self._turn = WriteTurn(path, TURN_SECONDS)
+        self._spare = _Spare(self.engine)
         self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
 
     def create_tables(self) -> None:
@@ -163,17 +168,49 @@ class Database:
         """
         module: Any = self.engine.dialect.loaded_dbapi
         with self._turn.taken() if begin else nullcontext():
-            connection = self.engine.raw_connection()
+            connection = self._spare.take()
+            whole = False
             try:
                 cursor = connection.cursor()
                 if begin and self.engine.dialect.name == "sqlite":
                     cursor.execute("BEGIN IMMEDIATE")
                 yield DriverWrite(self.engine, cursor)
                 connection.commit()
+                cursor.close()  # a statement that wasn't read to its end would hold on to what it has seen
+                whole = True
             except module.Error as problem:
                 raise DBAPIError.instance(None, None, problem, module.Error) from problem
             finally:
-                connection.close()  # the pool rolls back what wasn't committed, and drops a connection that can't
+                # the pool rolls back what wasn't committed, and drops a connection that can't
+                self._spare.give_back(connection, whole=whole)
+
+    def add_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows to a table in a transaction of their own, by as few calls of the driver as there can be.
+
+        With SQLite that is one: each call lets other threads have the interpreter, which must be waited for again.
+
+        Raises:
+            DatabaseError: as SQLAlchemy has it; nothing was written.
+        """
+        named = [f":{column}" for column in columns]
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 -- names of the app's own
+        if self.engine.dialect.name != "sqlite" or len(rows) * len(columns) > MOST_PARAMETERS:
+            statement = text(f"{insert}({', '.join(named)})")
+            with self.driver_write() as write:
+                write.many(statement, [dict(zip(columns, row, strict=True)) for row in rows])
+            return
+        places = f"({', '.join('?' * len(columns))})"
+        values = [value for row in rows for value in row]
+        with self._turn.taken():
+            connection = self._spare.take()
+            whole = False
+            try:
+                connection.driver_connection.execute(insert + ", ".join([places] * len(rows)), values)
+                whole = True
+            except sqlite3.Error as problem:
+                raise DBAPIError.instance(None, None, problem, sqlite3.Error) from problem
+            finally:
+                self._spare.give_back(connection, whole=whole)
 
     def put_log_away(self) -> None:
         """Copy SQLite's write-ahead log into the database, so that no writer has to while somebody waits for it.
@@ -216,6 +253,37 @@ class Database:
             session.begin(),
         ):
             yield session
+
+
+class _Spare:
+    """A connection of a pool that is kept out of it: with SQLite, taking one and giving it back take longer than what
+    is done with it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: deque[tuple[int, Any]] = deque(maxlen=1)  # whoever takes it has it alone
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "engine_disposed", self._drop)
+
+    def take(self) -> Any:
+        """Return a connection."""
+        try:
+            process, connection = self._kept.pop()
+        except IndexError:
+            return self._engine.raw_connection()
+        return connection if process == os.getpid() else self._engine.raw_connection()
+
+    def give_back(self, connection: Any, *, whole: bool) -> None:
+        """Keep a connection whose transaction is over, or give it back to the pool."""
+        if whole and not self._kept and self._engine.dialect.name == "sqlite":
+            self._kept.append((os.getpid(), connection))
+        else:
+            connection.close()
+
+    def _drop(self, _engine: Engine) -> None:
+        while self._kept:
+            self._kept.pop()[1].invalidate()  # closed at once; the pool that it came from is gone
 
 
 class DriverWrite:

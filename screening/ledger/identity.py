@@ -1,4 +1,5 @@
-"""Ids of transactions: UUIDs of version 7 (RFC 9562), whose last 32 bits count the rows of one file or one request.
+"""Ids of transactions: UUIDs of version 7 (RFC 9562), whose last 32 bits count the rows of one file, or of the requests
+of one caller that were decided together.
 
 So a million rows of a file need no million random numbers on the disk, and an id alone tells where its row is.
 """
@@ -16,7 +17,7 @@ PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}
 
 
 class TransactionId(NamedTuple):
-    """The origin, 12 bytes that rows of one file or one request share, and which of its rows it is."""
+    """The origin, 12 bytes that rows share which came in one file or were decided together, and which of them it is."""
 
     origin: bytes
     number: int

@@ -49,7 +49,7 @@ what is needed to score it again; of a file's row it stands in the file.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
-    """Rows that were decided together: one file's or one request's."""
+    """Rows that were decided together: one file's, or those of requests that were decided together."""
 
     origin: bytes
     numbers: NDArray[np.uint32]

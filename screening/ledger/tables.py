@@ -93,7 +93,7 @@ class Draft(Base):
 
 
 class TailRow(Base):
-    """The rows of one request that stand in no segment yet."""
+    """Rows that stand in no segment yet: of one request, or of some of one caller that were decided together."""
 
     __tablename__ = "ledger_tail"
 

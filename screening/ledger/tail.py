@@ -1,7 +1,8 @@
 """The tail: rows of the API that stand in no segment yet. A request is answered when its rows are here, durably.
 
-One row of the table has all rows of a request, as JSON; requests that wait at a time share a transaction. The worker
-seals them: it writes a segment, and in the one transaction that enters it in the manifest the rows leave the tail.
+One row of the table has all rows of a request, or of several that were decided together, as JSON; requests that wait at
+a time share a transaction. The worker seals them: it writes a segment, and in the one transaction that enters it in the
+manifest the rows leave the tail.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ SEAL_ROWS, SEAL_SECONDS = 2_000, 30.0
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
 """So long a request may be sent again under its ``Idempotency-Key``."""
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
+ROW = ("owner", "rows", "written", "payload")
 ADD_ROW = text(
     "INSERT INTO ledger_tail (owner, rows, written, payload) VALUES (:owner, :rows, :written, :payload)"
 )
@@ -79,17 +81,23 @@ class Kept(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one request adds to the tail."""
+    """What one request adds to the tail, or several of one owner that were decided together."""
 
     owner: str
     rows: int
     payload: bytes
     answer: bytes
-    """What the request is answered."""
+    """What the request is answered; of several each is told by who asks."""
     request: Repeatable | None = None
     """With which key it came, if with one."""
     velocity: VelocityEntry | None = None
     """What later transactions look back on, for a detector that does."""
+    requests: int = 1
+    """How many requests share it; one that may be repeated has an entry of its own."""
+
+    def row(self, written: float) -> tuple[str, int, float, bytes]:
+        """Return it as :data:`ROW` of the table."""
+        return self.owner, self.rows, written, self.payload
 
     @classmethod
     def of(
@@ -99,9 +107,11 @@ class Entry:
         answer: bytes,
         request: Repeatable | None = None,
         velocity: VelocityEntry | None = None,
+        *,
+        requests: int = 1,
     ) -> Self:
         """Return an entry of these rows, written as JSON before anybody's lock is held."""
-        return cls(owner, kept.rows, _encode(kept), answer, request, velocity)
+        return cls(owner, kept.rows, _encode(kept), answer, request, velocity, requests)
 
 
 class Tail:
@@ -120,7 +130,8 @@ class Tail:
         Returns:
             of each the answer: the first one where the same request was answered meanwhile, and nothing more was kept.
             Or why it was not kept: :class:`OtherRequest`, what the database said of this one alone, or
-            :class:`~screening.ledger.velocity.entries.Overtaken`: it is to be scored again.
+            :class:`~screening.ledger.velocity.entries.Overtaken`: it is to be scored again, several requests of an
+            entry in the end one by one.
 
         Raises:
             DatabaseError: nothing was kept.
@@ -129,10 +140,14 @@ class Tail:
 
     def _add(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
         try:
+            if all(entry.request is None and entry.velocity is None for entry in entries):
+                rows = [entry.row(time.time()) for entry in entries]
+                self._tables.add_rows(TailRow.__tablename__, ROW, rows)
+                return [entry.answer for entry in entries]
             return self._commit(entries)
         except (DataError, IntegrityError) as problem:
             if len(entries) == 1:
-                return [problem]
+                return [Overtaken() if entries[0].requests > 1 else problem]
         # one of them can't be written, and the others mustn't suffer from it; those who saw its rows are scored again
         found: list[bytes | Exception] = []
         alone = Counter(id(entry.velocity.company) for entry in entries if entry.velocity is not None)
@@ -172,7 +187,7 @@ class Tail:
                         if entry.request is not None:
                             write.one(UNNOTE, {"owner": entry.request.owner, "key": entry.request.key})
                 rows = [
-                    {"owner": entry.owner, "rows": entry.rows, "written": written, "payload": entry.payload}
+                    dict(zip(ROW, entry.row(written), strict=True))
                     for place, entry in enumerate(entries)
                     if place not in out
                 ]

@@ -5,85 +5,25 @@ Every way in calls :func:`decide`: the same transactions get the same answers.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
-import msgspec
 import numpy as np
 
-from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import Seen
 from screening.errors import ScreeningError
-from screening.features.countries.addresses import AddressCountries
-from screening.ledger import identity
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import API
-from screening.ledger.tail import Entry, Repeatable
-from screening.ledger.velocity.entries import Overtaken, VelocityEntry
-from screening.ledger.velocity.live_past import LivePast
-from screening.realtime.answers import Decision, Decisions
-from screening.realtime.entries import Labels, columns_of, labels_of
-from screening.scoring.score import Probabilities, Scored, own_probabilities, score
-from screening.transactions.json_records import from_mappings
+from screening.ledger.tail import Repeatable
+from screening.realtime.entries import Read, known_labels, read_mappings
+from screening.realtime.pages import Page
+from screening.realtime.questions import Answer, Question
+from screening.scoring.score import Probabilities, own_probabilities, score
 from screening.transactions.schema import Transactions
 
-_json = msgspec.json.Encoder().encode
 MOST_TOGETHER = 16
 """A request with more rows than this gains nothing by being scored together with others."""
 MOST_ATTEMPTS, MOST_TOGETHER_ATTEMPTS = 40, 4
 """So often requests are scored again that others overtake, and so often together."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who asks for a decision."""
-
-    owner: str
-    """The account, in small letters."""
-    key: str | None = None
-    """The id of the API key, where one was shown."""
-    request: str | None = None
-    """The number of the request."""
-    shared: bool = False
-    """Whether its transactions count as everybody's past, as a manager's do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One request: what is to be decided, by what, and for whom."""
-
-    transactions: Sequence[Mapping[str, Any]]
-    single: bool
-    """Whether the answer is one object, and not a list of them."""
-    detector: Detector
-    """What scores."""
-    history: Seen
-    """Earlier rows, for features that look back."""
-    caller: Caller
-    notes: Sequence[str] = ()
-    """What each answer says of the detector."""
-    shadowed: tuple[str, ...] = ()
-    """Columns that the ledger keeps of the transactions beside its own, for a detector in its shadow."""
-    countries: AddressCountries | None = None
-    """Of which country addresses are, for transactions that bring none."""
-    repeatable: Repeatable | None = None
-    """Under which key the request may be sent again."""
-
-    @property
-    def live(self) -> LivePast | None:
-        """What its rows look back on and are added to, if its detector looks back."""
-        return self.history.past if isinstance(self.history.past, LivePast) else None
-
-
-IN_WORK = (
-    "What was asked before is still being read from the ledger: earlier transactions may be missing from this "
-    "probability."
-)
-Answer = bytes | Exception
-"""JSON, or why there is none."""
 
 
 class Busy(ScreeningError):
@@ -145,22 +85,22 @@ def _attempt(
     questions: Sequence[Question], ledger: Ledger, threshold: float, probabilities: Probabilities
 ) -> list[Answer | None]:
     """Decide on some requests; ``None`` for those on which it has to be tried again."""
-    answers: list[Answer | None] = [_answered(question, ledger) for question in questions]
-    new = [place for place, answer in enumerate(answers) if answer is None]
-    new = _once(questions, new)
-    entries: dict[int, Entry] = {}
-    for place, scored in _scored([questions[place] for place in new], threshold, probabilities):
-        if isinstance(scored, Exception):
-            answers[new[place]] = scored
-        else:
-            entries[new[place]] = _entry(questions[new[place]], scored, threshold)
-    if entries:
+    answers: list[Answer | None] = [
+        None if question.repeatable is None else _answered(question.repeatable, ledger)
+        for question in questions
+    ]
+    new = _once(questions, [place for place, answer in enumerate(answers) if answer is None])
+    pages: list[Page] = []
+    for group in _groups(questions, new, answers):
+        pages += _pages_of(group, questions, answers, threshold, probabilities)
+    if pages:
         try:
-            kept = ledger.tail.add(list(entries.values()))
+            kept = ledger.tail.add([page.entry for page in pages])
         except Exception as problem:  # noqa: BLE001 -- each request is told
-            kept = [problem] * len(entries)
-        for place, answer in zip(entries, kept, strict=True):
-            answers[place] = None if isinstance(answer, Overtaken) else answer
+            kept = [problem] * len(pages)
+        for page, found in zip(pages, kept, strict=True):
+            for place, answer in page.told(found):
+                answers[place] = answer
     return answers
 
 
@@ -178,166 +118,87 @@ def _once(questions: Sequence[Question], places: Sequence[int]) -> list[int]:
     return found
 
 
-def _answered(question: Question, ledger: Ledger) -> Answer | None:
-    if question.repeatable is None:
-        return None
+def _answered(request: Repeatable, ledger: Ledger) -> Answer | None:
     try:
-        return ledger.tail.answered(question.repeatable)
+        return ledger.tail.answered(request)
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
         return problem
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """The transactions of one request, as its detector reads them."""
-
-    place: int
-    """Of its question."""
-    rows: Transactions
-    labels: Labels | None
-    """What they say themselves that they are, if any does."""
-
-    @property
-    def known(self) -> Labels:
-        """The labels, int8 (rows,), -1 where nothing is said."""
-        return np.full(len(self.rows), -1, np.int8) if self.labels is None else self.labels
+Group = list[tuple[int, Read]]
+"""Requests of one detector that are scored together: their places, and what they ask."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What was found for one request."""
-
-    read: _Read
-    scored: Scored
-    read_at: int
-    repeated: int
-    company: object
-    notes: Sequence[str]
-
-
-def _scored(
-    questions: Sequence[Question], threshold: float, probabilities: Probabilities
-) -> list[tuple[int, _Made | Exception]]:
-    """Score each question's rows; each with its place, in no order."""
-    found: list[tuple[int, _Made | Exception]] = []
-    together: dict[tuple[int, Hashable], list[_Read]] = defaultdict(list)
-    for place, question in enumerate(questions):
-        detector = question.detector
-        try:
-            rows = from_mappings(question.transactions, detector.contract)
-            labels = labels_of(question.transactions, detector.contract)
-        except ScreeningError as problem:
-            found.append((place, problem))
-            continue
+def _groups(questions: Sequence[Question], new: Sequence[int], answers: list[Answer | None]) -> list[Group]:
+    """Read requests, and put those together that may be scored together; faults go into ``answers``."""
+    together: dict[tuple[int, Hashable], Group] = defaultdict(list)
+    for place in new:
+        question = questions[place]
+        read = question.transactions
+        if not isinstance(read, Read):
+            try:
+                read = read_mappings(read, question.detector.contract, question.shadowed)
+            except ScreeningError as problem:
+                answers[place] = problem
+                continue
         # where a detector looks back, rows that are scored together see each other: only where they may
         live = question.live
-        alone = len(rows) > MOST_TOGETHER or (live is None and detector.vectorizer.looks_back)
+        alone = read.rows > MOST_TOGETHER or (live is None and question.detector.vectorizer.looks_back)
         same = place if alone else None if live is None else live.whose
-        together[id(detector), same].append(_Read(place, rows, labels))
-    for group in together.values():
-        found += _of_group(group, questions, threshold, probabilities)
-    return found
+        together[id(question.detector), same].append((place, read))
+    return list(together.values())
 
 
-def _of_group(
-    group: Sequence[_Read],
+def _pages_of(
+    group: Group,
     questions: Sequence[Question],
+    answers: list[Answer | None],
     threshold: float,
     probabilities: Probabilities,
-) -> list[tuple[int, _Made | Exception]]:
-    """Score questions of one detector in one pass; one by one if that fails, since a message counts its own rows."""
-    first = questions[group[0].place]
-    every = [read.rows for read in group]
-    rows, history, live = every[0], first.history, first.live
-    if len(group) > 1:
-        rows = Transactions(rows.columns, np.concatenate([each.values for each in every]))
+) -> list[Page]:
+    """Score requests of one detector in one pass; one by one if that fails, since a message counts its own rows."""
+    parts = _by_page(group, questions)
+    reads = [read for part in parts for _, read in part]
+    first = questions[group[0][0]]
+    contract, history, live = first.detector.contract, first.history, first.live
+    cells = reads[0].cells if len(reads) == 1 else b"".join([read.cells for read in reads])
+    rows = Transactions(contract.columns, np.frombuffer(cells).reshape(-1, len(contract.columns)))
     if first.detector.vectorizer.looks_back:
-        history = replace(history, labels=np.concatenate([read.known for read in group]))
+        history = replace(history, labels=np.array(known_labels(reads), np.int8))
     try:
         whole = score(rows, first.detector, history, threshold=threshold, probabilities=probabilities)
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
         if len(group) == 1:
-            return [(group[0].place, problem)]
-        return [made for each in group for made in _of_group([each], questions, threshold, probabilities)]
-    found: list[tuple[int, _Made | Exception]] = []
+            answers[group[0][0]] = problem
+            return []
+        return [
+            page for one in group for page in _pages_of([one], questions, answers, threshold, probabilities)
+        ]
     company = object()
+    found = []
     start = 0
-    for read in group:
-        stop = start + len(read.rows)
-        made = _Made(
-            read,
-            whole.part(start, stop),
-            0 if live is None else live.read_at,
-            0 if live is None else int(np.count_nonzero(live.repeated[start:stop])),
-            company,
-            [] if live is None or live.is_whole else [IN_WORK],
+    for part in parts:
+        stop = start + sum(read.rows for _, read in part)
+        scored = whole if len(parts) == 1 else whole.part(start, stop)
+        page = Page(
+            [(place, read, questions[place]) for place, read in part], rows.values[start:stop], scored
         )
-        found.append((read.place, made))
+        page.fill(threshold, live, company, start)
+        found.append(page)
         start = stop
     return found
 
 
-def _entry(question: Question, made: _Made, threshold: float) -> Entry:
-    detector, caller = question.detector, question.caller
-    now = time.time()
-    origin = identity.new_origin(int(now * 1000))
-    answers = _answers(question, made, origin, threshold)
-    read = made.read
-    kept = columns_of(
-        question.transactions,
-        read.rows,
-        read.labels,
-        made.scored,
-        detector.contract,
-        shadowed=question.shadowed,
-        countries=question.countries,
-    )
-    kept.same |= {
-        "source": API,
-        "origin": origin.hex(),
-        "request": caller.request,
-        "key": caller.key,
-        "owner": caller.owner,
-        "decided_at": int(now * 1e6),
-        "detector": detector.name,
-        "fingerprint": detector.fingerprint,
-        "threshold": threshold,
-    }
-    body = _json(answers[0] if question.single else Decisions(answers))
-    velocity = None
-    if question.live is not None:
-        velocity = VelocityEntry(
-            subject=question.live.subject,
-            viewer=question.live.viewer,
-            shared=caller.shared,
-            values=read.rows.values,
-            labels=read.known,
-            ids=tuple(answer.id for answer in answers),
-            read_at=made.read_at,
-            repeated=made.repeated,
-            company=made.company,
-        )
-    return Entry.of(caller.owner, kept, body, question.repeatable, velocity)
-
-
-def _answers(question: Question, made: _Made, origin: bytes, threshold: float) -> list[Decision]:
-    prefix, name, scored = identity.id_prefix(origin), question.detector.name, made.scored
-    said = [*question.notes, *made.notes]
-    found = []
-    for number, (probability, flag, reasons, caveats) in enumerate(
-        zip(
-            scored.probabilities.tolist(),
-            scored.flagged.tolist(),
-            scored.reasons,
-            scored.caveats,
-            strict=True,
-        )
-    ):
-        words = [reason.text for reason in reasons]
-        decision = Decision(
-            f"{prefix}{number:08x}", flag, probability, threshold, name, words, rules=(), fraud_type=None
-        )
-        if said or caveats:
-            decision.notes = [*said, *caveats]
-        found.append(decision)
-    return found
+def _by_page(group: Group, questions: Sequence[Question]) -> list[Group]:
+    """Return a group in parts that the ledger keeps as one entry each: what has the same caller and stands for itself
+    in nothing. A request that may be repeated is noted by itself; a detector in the shadow counts by requests.
+    """
+    if len(group) == 1:
+        return [group]
+    parts: dict[Hashable, Group] = defaultdict(list)
+    for one in group:
+        question = questions[one[0]]
+        caller = question.caller
+        apart = question.repeatable is not None or question.alone
+        parts[one[0] if apart else (caller.owner, caller.key, caller.shared)].append(one)
+    return list(parts.values())

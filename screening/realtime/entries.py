@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import repeat
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -20,69 +20,119 @@ from screening.ledger.tables import LATEST_SECONDS
 from screening.ledger.tail import Kept
 from screening.scoring.score import Scored
 from screening.transactions.encoding import plain_text
+from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import ColumnContract, Transactions, normalise
 
 Given = Sequence[Mapping[str, Any]]
 Labels = NDArray[np.int8]
 SHOWN = 10
 """Labels that can't be used, of one request, that are named."""
+LABELS = (numbers.ZERO, numbers.ONE)
 MOST_NAMES = 4
 """Times the columns of a detector: the places of more keys than this aren't remembered."""
 
 
-def columns_of(
-    given: Given,
-    rows: Transactions,
-    labels: Labels | None,
-    scored: Scored,
-    contract: ColumnContract,
-    *,
-    shadowed: tuple[str, ...] = (),
-    countries: AddressCountries | None = None,
-) -> Kept:
-    """Return the rows of a request, but for what they have in common.
+@dataclass(slots=True)
+class Read:
+    """The transactions of one request, as their detector reads them and as the ledger keeps them."""
+
+    rows: int
+    cells: bytes
+    """float64 (rows, columns of the contract), one row after the other."""
+    labels: Sequence[int] | None
+    """What they say themselves that they are: 1 for fraud, 0 for legitimate, -1 where nothing is said; ``None`` where
+    none has the column."""
+    fields: dict[str, list[str | None]]
+    """Who and where, by the fields of the ledger that any of them has, (rows,) each."""
+    values: Sequence[Any]
+    """(rows,), JSON: what is needed to score each again."""
+
+
+def read_mappings(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> Read:
+    """Read transactions as they come, with whatever they have.
 
     Args:
-        given: the transactions as they came.
-        rows: the same as the detector has read them.
-        labels: what they say that they are, from :func:`labels_of`.
-        scored: what it said of them.
+        given: column to value.
         contract: the detector's.
         shadowed: columns that are kept beside the detector's own.
+
+    Raises:
+        BadTransaction: one can't be used; names row and column of each fault.
+    """
+    rows = from_mappings(given, contract)
+    labels = labels_of(given, contract)
+    places = _places_of(given, contract, shadowed)
+    values = [
+        mapping if place.pick is None else dict(zip(place.needed, place.pick(mapping), strict=True))
+        for mapping, place in zip(given, places, strict=True)
+    ]
+    said = None if labels is None else labels.tolist()
+    return Read(len(given), rows.values.tobytes(), said, _fields(given, places), values)
+
+
+def columns_of(
+    reads: Sequence[Read],
+    rows: Transactions,
+    scored: Scored,
+    contract: ColumnContract,
+    countries: AddressCountries | None = None,
+) -> Kept:
+    """Return the rows of some requests, but for what they have in common.
+
+    Args:
+        reads: the requests.
+        rows: all of theirs, one after the other.
+        scored: what the detector said of them.
+        contract: the detector's.
         countries: by which addresses are looked up, of transactions without a country.
     """
+    count = len(rows)
     columns: dict[str, list[Any]] = {
-        "number": list(range(len(given))),
+        "number": list(range(count)),
         "probability": scored.probabilities.tolist(),
         "flagged": scored.flagged.tolist(),
     }
     if any(scored.reasons):
         columns["reasons"] = [[reason.text for reason in reasons] or None for reasons in scored.reasons]
-    places = _places_of(given, contract, shadowed)
-    columns |= _fields(given, places)
+    columns |= _joined_fields(reads)
     if countries is not None and "address" in columns:
         looked_up = countries.of(columns["address"])
         own = columns.get("country") or looked_up
         columns["country"] = [one or other for one, other in zip(own, looked_up, strict=True)]
     columns |= _amounts(rows, contract, columns.get("currency"))
     columns |= _times(rows, contract)
-    if labels is not None:
-        columns["label"] = [None if label == numbers.BLANK else label for label in labels.tolist()]
-    values = [
-        mapping if place.pick is None else dict(zip(place.needed, place.pick(mapping), strict=True))
-        for mapping, place in zip(given, places, strict=True)
-    ]
-    return Kept(len(given), {}, columns, values)
+    if any(read.labels is not None for read in reads):
+        said = known_labels(reads)
+        columns["label"] = [None if label == numbers.BLANK else label for label in said]
+    return Kept(count, {}, columns, [value for read in reads for value in read.values])
 
 
-def _fields(given: Given, places: Sequence[_Places]) -> dict[str, list[Any]]:
+def known_labels(reads: Sequence[Read]) -> list[int]:
+    """Return the labels of some requests' rows, one after the other, -1 where nothing is said."""
+    found: list[int] = []
+    for read in reads:
+        found += [numbers.BLANK] * read.rows if read.labels is None else read.labels
+    return found
+
+
+def _joined_fields(reads: Sequence[Read]) -> dict[str, list[Any]]:
+    if len(reads) == 1:
+        return dict(reads[0].fields)
+    names = {name: None for read in reads for name in read.fields}
+    return {
+        name: list(chain.from_iterable(read.fields.get(name) or [None] * read.rows for read in reads))
+        for name in names
+    }
+
+
+def _fields(given: Given, places: Sequence[Places]) -> dict[str, list[str | None]]:
     """Who and where, by the fields of the ledger that any transaction has."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[str | None]] = {}
     if not any(place.fields for place in set(places)):
         return found
     for number, (mapping, place) in enumerate(zip(given, places, strict=True)):
         for field, name in place.fields:
-            text = _text(mapping[name])
+            text = text_of(mapping[name])
             if text is not None:
                 found.setdefault(field, [None] * len(given))[number] = text
     return found
@@ -106,7 +156,7 @@ def _times(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Places:
+class Places:
     """Which keys of a transaction are what."""
 
     needed: tuple[str, ...]
@@ -118,9 +168,9 @@ class _Places:
     label: str | None
 
 
-def _places_of(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> list[_Places]:
+def _places_of(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> list[Places]:
     """Return where what stands in each transaction: mostly in all as in the first."""
-    found: list[_Places] = []
+    found: list[Places] = []
     names: tuple[str, ...] | None = None
     for mapping in given:
         own = tuple(mapping)
@@ -128,19 +178,20 @@ def _places_of(given: Given, contract: ColumnContract, shadowed: tuple[str, ...]
             names = own
             few = len(own) <= MOST_NAMES * len(contract.columns)
             # what callers send mustn't fill the memory
-            place = (_places if few else _places.__wrapped__)(own, contract, shadowed)
+            place = (places_of if few else places_of.__wrapped__)(own, contract, shadowed)
         found.append(place)
     return found
 
 
 @lru_cache(maxsize=64)
-def _places(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> _Places:
+def places_of(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> Places:
+    """Return which of a transaction's keys are what."""
     parts = [column for _, made in contract.composed for column in made.columns]
     wanted = {normalise(column) for column in (*contract.columns, *parts, *shadowed)}
     columns = contract.parts()
     label = None if contract.label is None else normalise(contract.label)
     needed = tuple(name for name in names if normalise(name) in wanted)
-    return _Places(
+    return Places(
         needed,
         None if len(needed) == len(names) else _picking(needed),
         tuple((field, names[place]) for field, place in fields.assign(names, columns).items()),
@@ -154,7 +205,8 @@ def _picking(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any,
     return lambda mapping: tuple(mapping[name] for name in names)
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """Return a value as an identity; ``None`` for what is none."""
     if value is None or isinstance(value, (bool, list, dict)):
         return None
     return plain_text(str(value))
@@ -177,7 +229,7 @@ def labels_of(given: Given, contract: ColumnContract) -> Labels | None:
     for number, (mapping, place) in enumerate(zip(given, places, strict=True)):
         if place.label is None:
             continue
-        label = _label(mapping[place.label])
+        label = label_of(mapping[place.label])
         if label is None:
             problems.append(CellProblem("is no label", column=contract.label, row=number + 1))
         else:
@@ -194,10 +246,12 @@ def labels_of(given: Given, contract: ColumnContract) -> Labels | None:
     return found
 
 
-def _label(value: Any) -> int | None:
+def label_of(value: Any) -> int | None:
     """Return 0, 1, or -1 for nothing; ``None`` for what is no label, as :func:`screening.intake.numbers.label`."""
     if value is None:
         return numbers.BLANK
+    if isinstance(value, (bool, int, float)) and value in LABELS:  # nearly every label
+        return int(value)
     if isinstance(value, (bool, int, float, str)):
         return numbers.label(str(value))
     return None

@@ -7,6 +7,7 @@ itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,8 @@ from screening.scoring.amount_scale import OTHER, profile_of
 from screening.transactions.amount_units import AmountUnit, whole
 from screening.transactions.schema import Matrix, Role, Transactions
 
+FEW = 64
+"""Rows."""
 COMPARED = (Role.AMOUNT, Role.NUMBER)
 NOTHING_KNOWN = Profile()
 NO_PAST = (
@@ -38,8 +41,10 @@ def remarks(detector: Detector, transactions: Transactions, history: Seen) -> li
     more than once, or for more than this, gives :meth:`Seen.indexed`.
     """
     found: list[list[str]] = [[] for _ in range(len(transactions))]
-    for row in np.flatnonzero(_alone(detector, transactions, history)).tolist():
-        found[row].append(NO_PAST)
+    definition = detector.vectorizer.definition
+    if definition is not None and definition.looks_back:
+        for row in np.flatnonzero(_alone(definition, transactions, history)).tolist():
+            found[row].append(NO_PAST)
     for row, text in _beyond(detector, transactions.values):
         found[row].append(text)
     for row, text in _smallest_units(detector, transactions.values):
@@ -47,11 +52,8 @@ def remarks(detector: Detector, transactions: Transactions, history: Seen) -> li
     return found
 
 
-def _alone(detector: Detector, transactions: Transactions, history: Seen) -> NDArray[np.bool_]:
-    """Tell whether nobody in a row was seen before, bool (rows,); never where rows tell nothing of each other."""
-    definition = detector.vectorizer.definition
-    if definition is None or not definition.looks_back:
-        return np.zeros(len(transactions), bool)
+def _alone(definition: Definition, transactions: Transactions, history: Seen) -> NDArray[np.bool_]:
+    """Tell whether nobody in a row was seen before, bool (rows,)."""
     past = history.indexed(definition).past
     alone = _first(definition, transactions.values)
     if past is None or isinstance(past, Past):  # sorted, it is no plain past any more
@@ -64,6 +66,8 @@ def _first(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
     first = np.ones(len(values), bool)
     if len(values) == 1:
         return first
+    if len(values) <= FEW:
+        return np.array(_first_of_few(definition, values))
     columns = definition.contract.columns
     times = values[:, columns.index(str(definition.contract.time))]
     for name in definition.tracked:
@@ -71,6 +75,25 @@ def _first(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
         earliest = np.full(len(values), np.inf)
         np.fmin.at(earliest, which, times)
         first &= ~(earliest[which] < times)
+    return first
+
+
+def _first_of_few(definition: Definition, values: Matrix) -> list[bool]:
+    """Tell the same of a few rows, for which NumPy takes longer to be called than to look."""
+    columns = definition.contract.columns
+    times = values[:, columns.index(str(definition.contract.time))].tolist()
+    first = [True] * len(times)
+    for name in definition.tracked:
+        cells = values[:, columns.index(name)].tolist()
+        earliest: dict[float, float] = {}
+        for cell, moment in zip(cells, times, strict=True):
+            if moment < earliest.get(
+                cell, math.inf
+            ):  # a blank is like no other one, and no time is before another
+                earliest[cell] = moment
+        for place, (cell, moment) in enumerate(zip(cells, times, strict=True)):
+            if earliest.get(cell, math.inf) < moment:
+                first[place] = False
     return first
 
 

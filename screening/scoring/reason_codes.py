@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,7 @@ def _effects(
     Of a row that is typical in a group both variants are what they are compared with: the effect is 0, unasked.
     """
     count, inputs = rows.shape
-    member = np.zeros((len(groups), inputs), bool)
-    for number, places in enumerate(groups):
-        member[number, list(places)] = True
+    member = _members(groups, inputs)
     row, group = np.nonzero((rows != 0) @ member.T)
     without = np.where(member[group], np.float32(0), rows[row])
     alone = np.where(member[group], rows[row], np.float32(0))
@@ -87,6 +86,15 @@ def _effects(
     effects = np.zeros((count, len(groups)))
     effects[row, group] = ((whole[row] - removed) + (added - base)) / 2
     return effects
+
+
+@lru_cache(maxsize=16)
+def _members(groups: tuple[tuple[int, ...], ...], inputs: int) -> NDArray[np.bool_]:
+    """Which inputs are in which group, bool (groups, inputs); nobody may change it."""
+    member = np.zeros((len(groups), inputs), bool)
+    for number, places in enumerate(groups):
+        member[number, list(places)] = True
+    return member
 
 
 def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:

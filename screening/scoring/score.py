@@ -89,15 +89,18 @@ def score(
     for inputs in vectorizer.blocks(rows, history):
         found.append(probabilities(inputs, detector))
         flags.append(thresholds.flag(found[-1], threshold))
-        suspects.append(inputs.values[flags[-1]])
+        suspects.append(inputs.values[flags[-1]] if flags[-1].any() else inputs.values[:0])
         on_block()
     flagged = _joined(flags, np.empty(0, np.bool_))
     kept = Inputs(_joined(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
     reasons: list[list[Reason]] = []
     doubts: list[list[str]] = []
     if explain:
-        told = iter(reason_codes.explain(detector, kept) if len(kept) else ())
-        reasons = [next(told) if flag else [] for flag in flagged.tolist()]
+        if len(kept):
+            told = iter(reason_codes.explain(detector, kept))
+            reasons = [next(told) if flag else [] for flag in flagged.tolist()]
+        else:
+            reasons = [[] for _ in flagged]
         doubts = caveats.remarks(detector, rows, history)
     return Scored(_joined(found, np.empty(0, np.float32)), flagged, kept, reasons, doubts)
 

@@ -59,7 +59,7 @@ def from_mapping(given: Mapping[str, Any], contract: ColumnContract) -> Transact
         BadTransaction: as :func:`from_mappings`.
     """
     if contract.plain and not contract.composed:
-        pick = _header(tuple(given), contract).pick
+        pick = header_of(tuple(given), contract).pick
         if pick is not None:
             row = pick(tuple(given.values()))
             if PLAIN.issuperset(map(type, row)):
@@ -99,7 +99,7 @@ def from_frame(frame: Any, contract: ColumnContract) -> Transactions:
         BadTransaction: as :func:`from_mappings`; where a column is missing there is no row to name.
     """
     faults = _Faults(contract)
-    header = _header(tuple(frame.columns), contract)
+    header = header_of(tuple(frame.columns), contract)
     if not contract.composed:
         faults.of_header(header, None)
         faults.raise_any()
@@ -117,7 +117,7 @@ def from_frame(frame: Any, contract: ColumnContract) -> Transactions:
     return Transactions(contract.columns, values)
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     """Where the columns of a contract are among some names."""
 
     places: tuple[int | None, ...]
@@ -127,7 +127,7 @@ class _Header(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> _Header:
+def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> Header:
     given = [normalise(name) for name in names]
     count = Counter(given)
     wanted = [normalise(name) for name in contract.columns]
@@ -136,13 +136,13 @@ def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> _Hea
     repeated = tuple(name for name in known if count[normalise(name)] > 1)
     there = [place for place in places if place is not None]
     if repeated or len(there) < len(places):
-        return _Header(places, repeated, None)
+        return Header(places, repeated, None)
     if len(there) == 1:  # itemgetter would take out the value itself
-        return _Header(places, repeated, lambda values: (values[there[0]],))
-    return _Header(places, repeated, itemgetter(*there))
+        return Header(places, repeated, lambda values: (values[there[0]],))
+    return Header(places, repeated, itemgetter(*there))
 
 
-def _header(names: tuple[Any, ...], contract: ColumnContract) -> _Header:
+def header_of(names: tuple[Any, ...], contract: ColumnContract) -> Header:
     if len(names) <= 4 * len(contract.columns):
         return _remembered_header(names, contract)
     return _remembered_header.__wrapped__(names, contract)  # what callers send mustn't fill the memory
@@ -167,7 +167,7 @@ def _matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fas
                 remedy=f'Give {{"{contract.columns[0]}": …, …}}.',
             )
         if names != (own := tuple(mapping)):
-            names, header = own, _header(own, contract)
+            names, header = own, header_of(own, contract)
         values = tuple(mapping.values())
         if fast and header.pick is not None:
             row = header.pick(values)
@@ -200,7 +200,7 @@ class _Faults:
         if len(self._problems) < SHOWN or self._problems[0].row == row:
             self._problems.append(CellProblem(problem, column=column, row=row, value=_excerpt(value)))
 
-    def of_header(self, header: _Header, row: int | None) -> None:
+    def of_header(self, header: Header, row: int | None) -> None:
         """Note columns that appear more than once, and those that must be there and aren't."""
         for name in header.repeated:
             self.add(REPEATED, name, row)
@@ -210,22 +210,10 @@ class _Faults:
 
     def read(self, value: Any, column: Column, row: int) -> float:
         """Return the number that stands for a value; NaN for a blank, and for what is noted as a fault."""
-        if column.kind is CellKind.NUMBER and type(value) in PLAIN and -LARGEST <= value <= LARGEST:
-            return float(value) * column.scale  # nearly every cell, also of a row that has one odd number
-        if value is None:
-            if not column.optional:
-                self.add(MISSING, column.name, row)
-            return math.nan
-        if isinstance(value, str) and missing(value):  # as in a file
-            if not column.optional:
-                self.add("is missing" if value.strip() else "is empty", column.name, row, value)
-            return math.nan
-        number, problem = READERS[column.kind](value)
-        if problem is None and column.least is not None and number < column.least:
-            problem = "is before 1970"
+        number, problem = read_cell(value, column)
         if problem is not None:
             self.add(problem, column.name, row, value)
-        return number * column.scale
+        return number
 
     def raise_any(self) -> None:
         """Raise what was noted, if anything.
@@ -256,6 +244,20 @@ class _Faults:
             return f"Give each of these columns once, in any order: {needed}."
         kinds = sorted({column.kind for column in self.columns})
         return f"Give {', '.join(REMEDIES[kind] for kind in kinds)}; nothing was scored."
+
+
+def read_cell(value: Any, column: Column) -> Read:
+    """Return the number that stands for a column's value, NaN for a blank; and what is wrong with it, if anything."""
+    if column.kind is CellKind.NUMBER and type(value) in PLAIN and -LARGEST <= value <= LARGEST:
+        return float(value) * column.scale, None  # nearly every cell, also of a row that has one odd number
+    if value is None:
+        return math.nan, None if column.optional else MISSING
+    if isinstance(value, str) and missing(value):  # as in a file
+        return math.nan, None if column.optional else MISSING if value.strip() else "is empty"
+    number, problem = READERS[column.kind](value)
+    if problem is None and column.least is not None and number < column.least:
+        problem = "is before 1970"
+    return number * column.scale, problem
 
 
 def _number(value: Any) -> Read:

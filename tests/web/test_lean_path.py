@@ -406,7 +406,7 @@ def test_too_much_at_once_is_told_to_come_back(desk: Desk, monkeypatch: pytest.M
     told = desk.told({"transaction": sample("card")[0]})
     statuses = [heard.status for heard in call_together(desk.front, [told] * 12)]
     assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= 3
+    assert statuses.count(200) >= 2
     assert desk.rows() == statuses.count(200)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET
+
 from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
 from screening.cards.masking import masked
@@ -13,11 +15,15 @@ from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.detectors.states import State, trial_note
 from screening.detectors.vectorizer import Seen
-from screening.errors import BadTransaction, CellProblem
+from screening.errors import BadTransaction, CellProblem, ScreeningError
+from screening.features.countries.addresses import AddressCountries
 from screening.infra.audit_log import API_KEY
 from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
-from screening.realtime.decide import Answer, Caller, Question, decide
+from screening.realtime.decide import decide
+from screening.realtime.entries import Read
+from screening.realtime.questions import Answer, Caller, Question
+from screening.realtime.shapes import Shapes, body_of, marks_of, shapes_of
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
@@ -32,7 +38,13 @@ detector would decide, without a word.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+MOST_KNOWN = 256
+"""Senders that are remembered."""
+_Who = tuple[str, str, str | None]
+"""Whose request it is, with which role, and which detector it names."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Sent:
     """A request whose sender may have transactions scored."""
 
@@ -46,46 +58,70 @@ class Sent:
     idempotency_key: str | None
 
 
-def answer(sent: Sequence[Sent], mine: Services) -> list[Answer]:
-    """Score what was sent, keep the decisions, and return the answers; they are kept when this returns.
+class Decider:
+    """Answers requests. What holds for one sender and detector is looked up once for all that are read at a time.
 
     Args:
-        sent: requests that wait at this moment: each gets the answer that it would get alone.
         mine: what they are answered with.
-
-    Returns:
-        of each its JSON, or why there is none.
-    """
-    answers: list[Answer] = [b""] * len(sent)
-    desk = _Desk(mine)
-    questions: dict[int, Question] = {}
-    for place, one in enumerate(sent):
-        try:
-            questions[place] = desk.question(one)
-        except Exception as problem:  # noqa: BLE001 -- it is told to whoever sent it
-            answers[place] = problem
-    try:
-        decided = decide(
-            list(questions.values()),
-            mine.ledger,
-            threshold=mine.settings.threshold,
-            probabilities=mine.probabilities,
-        )
-    except Exception as problem:  # noqa: BLE001 -- a fault of ours, which each of them is told
-        decided = [problem] * len(questions)
-    for place, found in zip(questions, decided, strict=True):
-        answers[place] = found
-    return answers
-
-
-class _Desk:
-    """Reads requests. What holds for one sender and detector is looked up once for all requests that are read at a
-    time.
     """
 
     def __init__(self, mine: Services) -> None:
         self._mine = mine
-        self._bound: dict[tuple[str, str, str | None], _Bound] = {}
+        self._lasting: tuple[int | None, dict[_Who, _Bound]] = None, {}
+        """What holds until anybody changes the app's database, which then has another version."""
+
+    def answer(self, sent: Sequence[Sent]) -> list[Answer]:
+        """Score what was sent, keep the decisions, and return the answers; they are kept when this returns.
+
+        Args:
+            sent: requests that wait at this moment: each gets the answer that it would get alone.
+
+        Returns:
+            of each its JSON, or why there is none.
+        """
+        mine = self._mine
+        answers: list[Answer] = [b""] * len(sent)
+        desk = _Desk(mine, self._known())
+        questions: dict[int, Question] = {}
+        for place, one in enumerate(sent):
+            try:
+                questions[place] = desk.question(one)
+            except Exception as problem:  # noqa: BLE001 -- it is told to whoever sent it
+                answers[place] = problem
+        try:
+            decided = decide(
+                list(questions.values()),
+                mine.ledger,
+                threshold=mine.settings.threshold,
+                probabilities=mine.probabilities,
+            )
+        except Exception as problem:  # noqa: BLE001 -- a fault of ours, which each of them is told
+            decided = [problem] * len(questions)
+        for place, found in zip(questions, decided, strict=True):
+            answers[place] = found
+        return answers
+
+    def _known(self) -> dict[_Who, _Bound]:
+        version = (
+            self._mine.database.version()
+        )  # asked first: what is committed while it is read makes it old
+        if version is None or version != self._lasting[0] or len(self._lasting[1]) >= MOST_KNOWN:
+            self._lasting = version, {}
+        return self._lasting[1]
+
+
+class _Desk:
+    """Reads requests that wait at a time.
+
+    Args:
+        mine: what they are answered with.
+        lasting: what is known from others before.
+    """
+
+    def __init__(self, mine: Services, lasting: dict[_Who, _Bound]) -> None:
+        self._mine = mine
+        self._lasting = lasting
+        self._bound: dict[_Who, _Bound] = {}
 
     def question(self, sent: Sent) -> Question:
         """Return what a request asks.
@@ -93,35 +129,44 @@ class _Desk:
         Raises:
             ScreeningError: it can't be answered.
         """
+        found = self._plainly(sent)
+        if found is not None:
+            return found
         body = json_body.parse(sent.body)
         bound = self._bind(body.get("detector"), sent.account)
-        owner = sent.account.username.casefold()
-        repeatable = _repeatable(owner, sent)
+        repeatable = _repeatable(sent)
         given, single = _transactions(body)
-        return Question(
-            transactions=self._without_cards(given, bound.detector),
-            single=single,
-            detector=bound.detector,
-            history=bound.history,
-            caller=Caller(
-                owner=owner,
-                key=sent.key,
-                request=sent.request,
-                shared=allows(sent.account.role, "decide"),
-            ),
-            notes=bound.notes,
-            shadowed=bound.shadowed,
-            countries=self._mine.places.of(bound.detector),
-            repeatable=repeatable,
-        )
+        whole = self._without_cards(given, bound.detector)
+        if not bound.makes_tokens and b"\\" not in sent.body and isinstance(given[0], dict):
+            bound.shapes.meet(tuple(given[0]))
+        return _question(sent, bound, whole, repeatable, single=single)
+
+    def _plainly(self, sent: Sent) -> Question | None:
+        """Return what a request asks that is like one before it; ``None`` where it has to be read with more care."""
+        body = body_of(sent.body)
+        if body is None:
+            return None
+        try:
+            bound = self._bind(None if body.detector is UNSET else body.detector, sent.account)
+            if bound.makes_tokens:
+                return None
+            read = bound.shapes.read(body, marks_of(sent.body), MOST_TRANSACTIONS)
+            if read is None:
+                return None
+            return _question(sent, bound, read, _repeatable(sent), single=body.single)
+        except ScreeningError:  # something else may be wrong, too, that is told before it
+            return None
 
     def _bind(self, name: Any, account: Account) -> _Bound:
         if name is not None and not isinstance(name, str):
             raise BadTransaction("“detector” must be the name of a detector.")
         known = account.username, account.role, name
-        if known not in self._bound:
-            self._bound[known] = self._look_up(name, account)
-        return self._bound[known]
+        found = self._lasting.get(known) or self._bound.get(known)
+        if found is None:
+            found = self._bound[known] = self._look_up(name, account)
+            if found.lasts:
+                self._lasting[known] = found
+        return found
 
     def _look_up(self, name: str | None, account: Account) -> _Bound:
         mine, detectors = self._mine, self._mine.detectors
@@ -129,19 +174,31 @@ class _Desk:
         if name is not None:
             instead = ""
             detector = detectors.known_to(name, account.username, decides=allows(account.role, "decide"))
-            detectors.require_in_use(name)
-        on_trial = detectors.standing(detector.name).state is State.TRIAL
+        state = detectors.standing(detector.name).state
+        if name is not None and state is State.RETIRED:
+            detectors.require_in_use(name)  # it says so
+        on_trial = state is State.TRIAL
         notes = [
             *([instead] if instead else []),
             *([trial_note(detector.name)] if on_trial else []),
             *detector.warnings,
         ]
         shadow = detectors.shadow_of(detector.name)
+        shadowed = () if shadow is None else tuple(shadow.columns)
+        # files of others may change, and what looks back, looks at what there is now
+        lasts = detector is detectors.default and not instead and not detector.vectorizer.looks_back
         return _Bound(
-            detector,
-            mine.policy.seen(mine.recollections, detector, account.username),
-            notes,
-            () if shadow is None else tuple(shadow.columns),
+            lasts=lasts,
+            detector=detector,
+            history=mine.policy.seen(mine.recollections, detector, account.username),
+            notes=notes,
+            shadowed=shadowed,
+            alone=shadow is not None,
+            shapes=shapes_of(detector.contract, shadowed),
+            makes_tokens=detector.card is not None and bool(detector.card.tokens),
+            countries=mine.places.of(detector),
+            owner=account.username.casefold(),
+            shared=allows(account.role, "decide"),
         )
 
     def _without_cards(self, given: list[Any], detector: Detector) -> Sequence[Any]:
@@ -155,18 +212,50 @@ class _Desk:
         return with_tokens(given, expected, tokens)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Bound:
     """A detector as it is for one sender."""
 
+    lasts: bool
+    """Whether it stays so until the app's database changes."""
     detector: Detector
     history: Seen
     notes: Sequence[str]
     shadowed: tuple[str, ...]
     """Columns that are kept for a detector in its shadow, too."""
+    alone: bool
+    """Whether there is such a detector, which counts by requests."""
+    shapes: Shapes
+    makes_tokens: bool
+    """Whether it takes card numbers, and makes tokens of them: that is read with care."""
+    countries: AddressCountries | None
+    owner: str
+    shared: bool
 
 
-def _repeatable(owner: str, sent: Sent) -> Repeatable | None:
+def _question(
+    sent: Sent,
+    bound: _Bound,
+    transactions: Sequence[Any] | Read,
+    repeatable: Repeatable | None,
+    *,
+    single: bool,
+) -> Question:
+    return Question(
+        transactions=transactions,
+        single=single,
+        detector=bound.detector,
+        history=bound.history,
+        caller=Caller(owner=bound.owner, key=sent.key, request=sent.request, shared=bound.shared),
+        notes=bound.notes,
+        shadowed=bound.shadowed,
+        countries=bound.countries,
+        repeatable=repeatable,
+        alone=bound.alone,
+    )
+
+
+def _repeatable(sent: Sent) -> Repeatable | None:
     """Return under which key the request may be sent again, if it has one."""
     key = sent.idempotency_key
     if key is None:
@@ -181,7 +270,7 @@ def _repeatable(owner: str, sent: Sent) -> Repeatable | None:
             "The Idempotency-Key is an API key.",
             remedy="Send the API key as “Authorization: Bearer fsk_…”, and give each request a UUID of its own.",
         )
-    return Repeatable(owner, key, sent.body)
+    return Repeatable(sent.account.username.casefold(), key, sent.body)
 
 
 def _transactions(body: dict[str, Any]) -> tuple[list[Any], bool]:

@@ -84,7 +84,7 @@ def detect_fraud() -> Response:
         request=g.get("request_id"),
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
-    (answer,) = deciding.answer([sent], services())
+    (answer,) = deciding.Decider(services()).answer([sent])
     if isinstance(answer, Exception):
         raise answer
     return Response(answer, mimetype="application/json")

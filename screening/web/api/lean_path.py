@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,14 @@ MOST_TOGETHER = 64
 """Requests that are decided together."""
 MOST_BYTES = 64 * 1024
 """What their bodies have together, about: a long list mustn't hold up the single transactions behind it."""
+COMPANY_SECONDS = 0.0005
+"""After requests that were decided together so long others are waited for: mostly who was just answered asks again, and
+what is paid once for all is most of what one costs. Who comes alone waits for nothing.
+"""
 MOST_QUEUED = 512
 """Requests that wait in one lane."""
 NAMED = b'"detector"'
+NO_MORE: Mapping[str, str] = {}
 
 
 class LeanPath:
@@ -62,6 +68,7 @@ class LeanPath:
         self._mine = mine
         self._look_through = look_through
         self._on_damage = on_damage
+        self._decider = deciding.Decider(mine)
         self._usual, self._named = _Lane("decide", self._answer), _Lane("decide-named", self._answer)
 
     def submit(self, environ: Environ, body: bytes) -> asyncio.Future[Reply] | None:
@@ -94,29 +101,36 @@ class LeanPath:
         """Answer some requests. Runs in a thread."""
         replies: list[Reply | None] = [None] * len(requests)
         let_in: dict[int, deciding.Sent] = {}
+        of_key: dict[str | None, list[int]] = {}
         for place, request in enumerate(requests):
-            with log_context.bound(request_id=request.number):
-                found = self._mine.key_ring.check(request.authorization, SCOPE, request.address)
+            of_key.setdefault(request.authorization, []).append(place)
+        for authorization, places in of_key.items():
+            with log_context.bound(**_numbers([requests[place].number for place in places])):
+                addresses = [requests[place].address for place in places]
+                checked = self._mine.key_ring.check_all(authorization, SCOPE, addresses)
+            for place, found in zip(places, checked, strict=True):
+                request = requests[place]
                 if isinstance(found, Refusal):
-                    replies[place] = self._failed(request, found)
+                    with log_context.bound(request_id=request.number):
+                        replies[place] = self._failed(request, found)
                     continue
-            let_in[place] = deciding.Sent(
-                body=request.body,
-                account=found.account,
-                key=found.key_id,
-                request=request.number,
-                idempotency_key=request.idempotency_key,
-            )
+                let_in[place] = deciding.Sent(
+                    body=request.body,
+                    account=found.account,
+                    key=found.key_id,
+                    request=request.number,
+                    idempotency_key=request.idempotency_key,
+                )
         sent = list(let_in.values())
         with log_context.bound(**_about(sent)):
-            answers = deciding.answer(sent, self._mine)
+            answers = self._decider.answer(sent)
         for place, answer in zip(let_in, answers, strict=True):
             request = requests[place]
             if isinstance(answer, Exception):
                 with log_context.bound(**_about([let_in[place]])):
                     replies[place] = self._failed(request, answer)
             else:
-                replies[place] = _reply(200, JSON, answer, request.number, {}, https=request.https)
+                replies[place] = _reply(200, JSON, answer, request.number, NO_MORE, https=request.https)
         return [reply for reply in replies if reply is not None]
 
     def _failed(self, request: _Request, error: Exception) -> Reply:
@@ -131,10 +145,12 @@ class LeanPath:
 
 def _about(sent: Sequence[deciding.Sent]) -> dict[str, log_context.Value]:
     """Return what the log says of requests that are decided together: of one who sent it, of several their numbers."""
-    numbers = [str(each.request) for each in sent]
-    if len(sent) != 1:
-        return {"request_ids": numbers}
-    return {"request_id": numbers[0], "user": sent[0].account.username, "key": str(sent[0].key)}
+    found = _numbers([str(each.request) for each in sent])
+    return found if len(sent) != 1 else {**found, "user": sent[0].account.username, "key": str(sent[0].key)}
+
+
+def _numbers(numbers: list[str]) -> dict[str, log_context.Value]:
+    return {"request_id": numbers[0]} if len(numbers) == 1 else {"request_ids": numbers}
 
 
 def _reply(
@@ -143,7 +159,7 @@ def _reply(
     return status, headers.of_program(kind, body, number, more, https=https), body
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request:
     """What is needed of a request once its way is clear."""
 
@@ -159,81 +175,75 @@ class _Request:
 class _Lane:
     """A thread that answers all requests that wait, then those that came meanwhile.
 
-    Everything but :meth:`_run` happens in the event loop.
+    It takes what waits as it begins, and not as it is woken: until it has the interpreter the loop goes on, and more
+    may come.
     """
 
     def __init__(self, name: str, answer: Callable[[list[_Request]], list[Reply]]) -> None:
         self._name = name
         self._answer = answer
         self._waiting: deque[tuple[_Request, asyncio.Future[Reply]]] = deque()
-        self._batches: SimpleQueue[_Batch] = SimpleQueue()
-        self._busy = False
+        self._calls: SimpleQueue[None] = SimpleQueue()
+        self._called = False
+        """Whether the thread will look at what waits."""
         self._thread: threading.Thread | None = None
 
     def submit(self, request: _Request) -> asyncio.Future[Reply]:
-        """Queue a request.
+        """Queue a request. Called in the event loop.
 
         Raises:
             asyncio.QueueFull: too many wait.
         """
         if len(self._waiting) >= MOST_QUEUED:
             raise asyncio.QueueFull
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if not self._busy:
-            self._begin(loop)
+        if not self._called:
+            self._called = True
+            self._calls.put(None)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
         return future
-
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand the thread what waits."""
-        batch, size = _Batch(loop), 0
-        while self._waiting and len(batch.requests) < MOST_TOGETHER and (not size or size < MOST_BYTES):
-            request, future = self._waiting.popleft()
-            size += len(request.body)
-            batch.requests.append(request)
-            batch.futures.append(future)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
-        self._busy = True
-        self._batches.put(batch)
 
     def _run(self) -> None:
         while True:
-            batch = self._batches.get()
-            try:
-                batch.replies = self._answer(batch.requests)
-            except BaseException as problem:  # else nobody would be answered any more
-                log.exception("requests of programs were not answered")
-                batch.problem = problem
-            try:
-                batch.loop.call_soon_threadsafe(self._end, batch)
-            except RuntimeError:  # the loop has ended, and nobody waits in it
-                self._busy = False
-            del batch  # it would be kept until the next one comes
+            self._calls.get()
+            self._called = False  # from here on what comes calls again, so that nothing is left waiting
+            while batch := self._take():
+                try:
+                    replies: list[Reply] | BaseException = self._answer([request for request, _ in batch])
+                except BaseException as problem:  # else nobody would be answered any more
+                    log.exception("requests of programs were not answered")
+                    replies = problem
+                futures = [future for _, future in batch]
+                try:
+                    futures[0].get_loop().call_soon_threadsafe(_end, futures, replies)
+                except RuntimeError:  # the loop has ended, and nobody waits in it
+                    log.debug("requests of programs were answered too late")
+                if len(batch) > 1 and len(self._waiting) < MOST_TOGETHER:
+                    time.sleep(COMPANY_SECONDS)
+                del batch, futures, replies  # they would be kept until the next ones come
 
-    def _end(self, batch: _Batch) -> None:
-        self._busy = False
-        if self._waiting:
-            self._begin(batch.loop)
-        for place, future in enumerate(batch.futures):
-            if future.done():  # whoever waited has gone
-                continue
-            if batch.problem is not None:
-                future.set_exception(batch.problem)
-            else:
-                future.set_result(batch.replies[place])
+    def _take(self) -> list[tuple[_Request, asyncio.Future[Reply]]]:
+        """Take what may be decided together: it is answered in one loop, of which a process mostly has one."""
+        batch: list[tuple[_Request, asyncio.Future[Reply]]] = []
+        size, loop = 0, None
+        while self._waiting and len(batch) < MOST_TOGETHER and (not size or size < MOST_BYTES):
+            theirs = self._waiting[0][1].get_loop()
+            if loop not in (None, theirs):
+                break
+            batch.append(self._waiting.popleft())
+            size, loop = size + len(batch[-1][0].body), theirs
+        return batch
 
 
-class _Batch:
-    """Requests that are answered together."""
-
-    __slots__ = ("futures", "loop", "problem", "replies", "requests")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.requests: list[_Request] = []
-        self.futures: list[asyncio.Future[Reply]] = []
-        self.replies: list[Reply] = []
-        self.problem: BaseException | None = None
+def _end(futures: list[asyncio.Future[Reply]], replies: list[Reply] | BaseException) -> None:
+    """Hand out answers, in the event loop."""
+    for place, future in enumerate(futures):
+        if future.done():  # whoever waited has gone
+            continue
+        if isinstance(replies, BaseException):
+            future.set_exception(replies)
+        else:
+            future.set_result(replies[place])

@@ -27,6 +27,7 @@ from screening.infra import log_context
 from screening.web.http.admission import ADMITTED, MOST_BODIES, TICKET
 from screening.web.http.arriving import Arriving, Incoming, Message, Receive, too_slow
 from screening.web.http.headers import REQUEST_ID, request_id
+from screening.web.http.patience import Patience
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -180,6 +181,7 @@ class Front:
         self._health = _Pool("health", HEALTH_THREADS)
         self._starting = asyncio.Semaphore(STARTING)
         self._waiting: Counter[str] = Counter()
+        self._patience = Patience()
         self._basis = {
             "SCRIPT_NAME": "",
             "wsgi.version": (1, 0),
@@ -297,8 +299,7 @@ class Front:
         """All of a small body, or the beginning of one that turns out to be large."""
         self._waiting[address] += 1
         try:
-            async with asyncio.timeout(SMALL_SECONDS):
-                begun = await arriving.at_most(SMALL_BYTES)
+            begun = await self._patience.at_most(arriving.at_most(SMALL_BYTES), SMALL_SECONDS)
         except TimeoutError:
             environ[REFUSED] = too_slow()
             return b""

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 FORWARDED = ("FOR", "PROTO", "HOST", "PORT", "PREFIX")
-FORWARDING = (
-    *(f"HTTP_X_FORWARDED_{name}" for name in FORWARDED),
-    "HTTP_FORWARDED",
-    "HTTP_VIA",
-    "HTTP_X_REAL_IP",
+FORWARDING = frozenset(
+    (
+        *(f"HTTP_X_FORWARDED_{name}" for name in FORWARDED),
+        "HTTP_FORWARDED",
+        "HTTP_VIA",
+        "HTTP_X_REAL_IP",
+    )
 )
 """What proxies add to a request, ours or not."""
 PROXIED = "screening.proxied"
@@ -49,8 +51,16 @@ class TrustedProxies:
 
     def look_through(self, environ: WSGIEnvironment) -> None:
         """Put the client's address, scheme and host into a request's environ."""
+        environ[PROXIED] = not FORWARDING.isdisjoint(environ)
+        if environ[PROXIED]:
+            self._take_forwarded(environ)
+        else:
+            environ["REMOTE_ADDR"] = _plain(environ.get("REMOTE_ADDR", ""))
+        if not HOST.fullmatch(environ.get("HTTP_HOST", "")):
+            environ["HTTP_HOST"] = ""  # no address can be made of it, not even for the page that refuses it
+
+    def _take_forwarded(self, environ: WSGIEnvironment) -> None:
         sender = _address(environ.get("REMOTE_ADDR", ""))
-        environ[PROXIED] = any(name in environ for name in FORWARDING)
         given = {name: environ.pop(f"HTTP_X_FORWARDED_{name}", "") for name in FORWARDED}
         environ.pop("HTTP_FORWARDED", None)
         if sender is not None:
@@ -58,8 +68,6 @@ class TrustedProxies:
             if self._trusts(sender):
                 environ["REMOTE_ADDR"] = _text(self._client(sender, given["FOR"]))
                 _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
-        if not HOST.fullmatch(environ.get("HTTP_HOST", "")):
-            environ["HTTP_HOST"] = ""  # no address can be made of it, not even for the page that refuses it
 
     @staticmethod
     def is_loopback(environ: WSGIEnvironment) -> bool:
@@ -76,6 +84,8 @@ class TrustedProxies:
 
     def address_of(self, environ: WSGIEnvironment) -> str:
         """Return whose request it is; nothing is changed."""
+        if "HTTP_X_FORWARDED_FOR" not in environ:
+            return _plain(environ.get("REMOTE_ADDR", ""))
         sender = _address(environ.get("REMOTE_ADDR", ""))
         if sender is None:
             return str(environ.get("REMOTE_ADDR", ""))
@@ -107,6 +117,13 @@ def _last(value: str) -> str:
 
 
 _text = lru_cache(maxsize=1024)(str)
+
+
+@lru_cache(maxsize=1024)
+def _plain(text: str) -> str:
+    """An address as it is written everywhere; what is none stays as it is."""
+    address = _address(text)
+    return text if address is None else str(address)
 
 
 @lru_cache(maxsize=1024)

@@ -165,8 +165,8 @@ def test_the_log_is_put_away_without_a_word_lost(tmp_path: Path) -> None:
 
     with database.driver_write() as begun:
         begun.one(text("CREATE TABLE sizes (number BLOB)"), {})
-    with database.engine.connect() as connection:  # by itself SQLite would do it after 1,000 pages
-        connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")
+    with database.driver_write(begin=False) as begun:  # by itself SQLite would do it after 1,000 pages
+        begun.one(text("PRAGMA wal_autocheckpoint=0"), {})
     write(400)
     before = log.stat().st_size
     database.put_log_away()

@@ -18,7 +18,8 @@ from screening.intake import Kind, open_transactions
 from screening.ledger.ledger import Ledger
 from screening.ledger.velocity.entries import Viewer
 from screening.ledger.velocity.live_past import LivePast
-from screening.realtime.decide import Caller, Question, decide
+from screening.realtime.decide import decide
+from screening.realtime.questions import Caller, Question
 
 Row = dict[str, Any]
 

@@ -9,6 +9,7 @@ from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.detectors.vectorizer import NOTHING, Seen
 from screening.features import Past, PastIndex
+from screening.scoring import caveats
 from screening.scoring.caveats import NO_PAST, remarks
 from screening.scoring.reason_codes import explain
 from screening.settings import Settings
@@ -77,3 +78,17 @@ def test_rows_that_stand_alone_miss_nobody(settings: Settings) -> None:
     usual, beyond = remarks(card, given, NOTHING)
     assert usual == []
     assert ["V14 is -1e+20" in note for note in beyond] == [True]
+
+
+def test_few_rows_are_compared_as_many_are(payments: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, columns = np.random.default_rng(0), payments.contract.columns
+    definition = payments.vectorizer.definition
+    assert definition is not None
+    for count in (2, 3, 20, caveats.FEW):
+        values = rng.integers(0, 5, (count, len(columns))).astype(np.float64)
+        values[rng.random(values.shape) < 0.2] = np.nan
+        few = caveats._first(definition, values)
+        with monkeypatch.context() as patch:
+            patch.setattr(caveats, "FEW", 0)
+            assert few.tolist() == caveats._first(definition, values).tolist()
+        assert 0 < few.sum() < count or count < 20

@@ -10,7 +10,7 @@ import pytest
 
 from screening.detectors.vectorizer import Inputs
 from screening.errors import BadTransaction
-from screening.realtime.entries import columns_of
+from screening.realtime.entries import columns_of, read_mappings
 from screening.scoring.score import Scored
 from screening.transactions.composition import Composition
 from screening.transactions.json_records import from_frame, from_mapping, from_mappings
@@ -70,7 +70,8 @@ def test_the_ledger_keeps_the_parts_that_are_needed_to_score_it_again() -> None:
     nobody = Scored(
         np.zeros(1, np.float32), np.zeros(1, bool), Inputs(np.empty((0, 3), np.float32)), [[]], [[]]
     )
-    kept = columns_of([{**PARTS, "note": "not needed"}], rows, None, nobody, CONTRACT)
+    read = read_mappings([{**PARTS, "note": "not needed"}], CONTRACT)
+    kept = columns_of([read], rows, nobody, CONTRACT)
     assert kept.values == [PARTS]  # noqa: PD011 -- no data frame
     assert kept.columns["amount"] == [-1250]
     assert values(from_mappings(kept.values, CONTRACT)) == values(rows)

@@ -1,0 +1,138 @@
+"""Pages: what one caller asked at a time, as it is answered and kept, one entry of the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from screening.ledger import identity
+from screening.ledger.tables import API
+from screening.ledger.tail import Entry
+from screening.ledger.velocity.entries import Overtaken, VelocityEntry
+from screening.ledger.velocity.live_past import LivePast
+from screening.realtime.answers import Decision, Decisions
+from screening.realtime.entries import Read, columns_of, known_labels
+from screening.realtime.questions import Answer, Question
+from screening.scoring.score import Scored
+from screening.transactions.schema import Matrix, Transactions
+
+_json = msgspec.json.Encoder().encode
+NONE: Sequence[str] = ()
+IN_WORK = (
+    "What was asked before is still being read from the ledger: earlier transactions may be missing from this "
+    "probability."
+)
+
+
+class Page:
+    """Requests of one caller that are kept as one entry.
+
+    Args:
+        asked: each request's place, what it asks, and the question itself.
+        values: their rows, float64 (rows, columns of the contract).
+        scored: what was found of them.
+    """
+
+    __slots__ = ("_answers", "_asked", "_scored", "_values", "entry")
+
+    def __init__(self, asked: Sequence[tuple[int, Read, Question]], values: Matrix, scored: Scored) -> None:
+        self._asked, self._values, self._scored = asked, values, scored
+        self._answers: list[bytes] = []
+        self.entry: Entry
+        """What the ledger keeps."""
+
+    def told(self, kept: bytes | Exception) -> Iterator[tuple[int, Answer | None]]:
+        """Yield the answer to each request, with its place, once the entry was kept or wasn't."""
+        if isinstance(kept, bytes) and len(self._asked) > 1:
+            yield from zip((place for place, _, _ in self._asked), self._answers, strict=True)
+            return
+        for place, _, _ in self._asked:
+            yield place, None if isinstance(kept, Overtaken) else kept
+
+    def fill(self, threshold: float, live: LivePast | None, company: object, start: int) -> None:
+        """Word the answers, and make the entry.
+
+        Args:
+            threshold: from which probability on a transaction is fraud.
+            live: what the rows looked back on, if they did.
+            company: one object for all that were scored together.
+            start: how many rows were scored before them.
+        """
+        question = self._asked[0][2]
+        detector, caller = question.detector, question.caller
+        now = time.time()
+        origin = identity.new_origin(int(now * 1000))
+        decisions = self._decisions(origin, threshold, [] if live is None or live.is_whole else [IN_WORK])
+        reads = [read for _, read, _ in self._asked]
+        rows = Transactions(detector.contract.columns, self._values)
+        kept = columns_of(reads, rows, self._scored, detector.contract, question.countries)
+        kept.same |= {
+            "source": API,
+            "origin": origin.hex(),
+            "key": caller.key,
+            "owner": caller.owner,
+            "decided_at": int(now * 1e6),
+            "detector": detector.name,
+            "fingerprint": detector.fingerprint,
+            "threshold": threshold,
+        }
+        if len(self._asked) == 1:
+            kept.same["request"] = caller.request
+        else:
+            kept.columns["request"] = [
+                asked.caller.request for _, read, asked in self._asked for _ in range(read.rows)
+            ]
+        at = 0
+        for _, read, asked in self._asked:
+            some = decisions[at : at + read.rows]
+            self._answers.append(_json(some[0] if asked.single else Decisions(some)))
+            at += read.rows
+        velocity = None
+        if live is not None:
+            velocity = VelocityEntry(
+                subject=live.subject,
+                viewer=live.viewer,
+                shared=caller.shared,
+                values=self._values,
+                labels=np.array(known_labels(reads), np.int8),
+                ids=tuple(decision.id for decision in decisions),
+                read_at=live.read_at,
+                repeated=int(np.count_nonzero(live.repeated[start : start + at])),
+                company=company,
+            )
+        answer = self._answers[0] if len(self._answers) == 1 else b""
+        count = len(self._asked)
+        self.entry = Entry.of(caller.owner, kept, answer, question.repeatable, velocity, requests=count)
+
+    def _decisions(self, origin: bytes, threshold: float, notes: Sequence[str]) -> list[Decision]:
+        question, scored = self._asked[0][2], self._scored
+        prefix, name = identity.id_prefix(origin), question.detector.name
+        said = [*question.notes, *notes]
+        found = []
+        for number, (probability, flag, reasons, caveats) in enumerate(
+            zip(
+                scored.probabilities.tolist(),
+                scored.flagged.tolist(),
+                scored.reasons,
+                scored.caveats,
+                strict=True,
+            )
+        ):
+            words = [reason.text for reason in reasons] if reasons else NONE
+            decision = Decision(
+                f"{prefix}{number:08x}",
+                flag,
+                probability,
+                threshold,
+                name,
+                words,
+                rules=NONE,
+                fraud_type=None,
+            )
+            if said or caveats:
+                decision.notes = [*said, *caveats]
+            found.append(decision)
+        return found
