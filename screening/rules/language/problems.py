@@ -34,7 +34,8 @@ def problem(text: str, at: int, what: str, remedy: str | None = None) -> BadRule
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return the advice for a misspelt name; ``None`` where no known name is like it."""
     names = {each.casefold(): each for each in known}
-    close = get_close_matches(name.casefold()[:SHOWN], list(names), n=2, cutoff=0.6)
+    swapped = [each for each in names if sorted(each) == sorted(name.casefold())][:1]
+    close = swapped or get_close_matches(name.casefold()[:SHOWN], list(names), n=2, cutoff=0.6)
     return f"Did you mean {' or '.join(names[each] for each in close)}?" if close else None
 
 
