@@ -41,16 +41,14 @@ SCHEMA = pa.schema(
     ]
 )
 """What each segment has. ``origin`` and ``number`` are the id (:mod:`screening.ledger.identity`); ``number`` is a
-file's row, from 1. Times are UTC without a zone; ``event_time`` is null where the data have no calendar. ``amount`` is in
-minor units of ``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON transaction
-as it came: what is needed to score it again; of a file's row it stands in the file.
+file's row, from 1. Times are UTC without a zone; ``event_time`` is null where the data have no calendar. ``amount``
+is in minor units of ``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON
+transaction as it came: what is needed to score it again; of a file's row it stands in the file.
 """
 FACTS: Mapping[str, pa.DataType] = {"n:": pa.float64(), "t:": pa.string(), "l:": pa.list_(pa.string())}
 """How the names of further columns begin, and what they hold: what rules can ask of a transaction as it was decided on,
 numbers and texts, and lists of names. Which ones a segment has depends on its detectors; where one is missing, nothing
 is known of it."""
-SHADOW_RULES = "l:shadow rules"
-"""The rules in the shadow that a row fulfils: they decide nothing."""
 
 
 def fact_type(name: str) -> pa.DataType | None:
@@ -115,10 +113,7 @@ def table_of(decisions: Decisions) -> pa.Table:
     if flagged is None:
         flagged = decisions.probability >= np.float32(decisions.threshold)
     currency = decisions.fields.get("currency")
-    amount = pa.nulls(count, pa.int64())
-    if decisions.amount is not None:
-        units, there = money.minor(decisions.amount, _exponents(currency))
-        amount = pa.array(units, pa.int64(), mask=~there)
+    amount = units(decisions.amount, currency, count)
     label = pa.nulls(count, pa.int8())
     if decisions.label is not None:
         label = pa.array(decisions.label, pa.int8(), mask=decisions.label < 0)
@@ -130,7 +125,7 @@ def table_of(decisions: Decisions) -> pa.Table:
         "screening": _same(decisions.screening, count),
         "owner": _same(decisions.owner, count),
         "decided_at": pa.repeat(moment, count),
-        "event_time": _times(decisions.seconds, count),
+        "event_time": times(decisions.seconds, count),
         "detector": _same(decisions.detector, count),
         "fingerprint": _same(decisions.fingerprint, count),
         "probability": pa.array(decisions.probability, pa.float32()),
@@ -150,6 +145,14 @@ def table_of(decisions: Decisions) -> pa.Table:
     )
 
 
+def units(amount: NDArray[np.float64] | None, currency: pa.Array | None, count: int) -> pa.Array:
+    """Return amounts (rows,) in minor units of their currencies, null where there is none."""
+    if amount is None:
+        return pa.nulls(count, pa.int64())
+    whole, there = money.minor(amount, _exponents(currency))
+    return pa.array(whole, pa.int64(), mask=~there)
+
+
 def _exponents(currency: pa.Array | None) -> NDArray[np.int64] | int:
     if currency is None:
         return money.USUAL
@@ -160,7 +163,8 @@ def _exponents(currency: pa.Array | None) -> NDArray[np.int64] | int:
     return np.where(usual, money.USUAL, np.array(each, np.int64)[places])
 
 
-def _times(seconds: NDArray[np.float64] | None, count: int) -> pa.Array:
+def times(seconds: NDArray[np.float64] | None, count: int) -> pa.Array:
+    """Return times (rows,), from seconds since 1970; null where there is none."""
     if seconds is None:
         return pa.nulls(count, MICROSECONDS)
     with np.errstate(invalid="ignore"):

@@ -26,6 +26,8 @@ from screening.ledger.velocity.entries import Overtaken, VelocityEntry
 from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.answers import Decision, Decisions
 from screening.realtime.entries import Labels, columns_of, labels_of
+from screening.rules.live import decide as ask_rules
+from screening.rules.ruleset import RuleSet, Verdict
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import Transactions
@@ -71,6 +73,8 @@ class Question:
     """Of which country addresses are, for transactions that bring none."""
     repeatable: Repeatable | None = None
     """Under which key the request may be sent again."""
+    rules: RuleSet | None = None
+    """What has a say beside the net; ``None`` where there is no rule."""
 
     @property
     def live(self) -> LivePast | None:
@@ -220,7 +224,7 @@ def _scored(
 ) -> list[tuple[int, _Made | Exception]]:
     """Score each question's rows; each with its place, in no order."""
     found: list[tuple[int, _Made | Exception]] = []
-    together: dict[tuple[int, Hashable], list[_Read]] = defaultdict(list)
+    together: dict[tuple[int, int, Hashable], list[_Read]] = defaultdict(list)
     for place, question in enumerate(questions):
         detector = question.detector
         try:
@@ -233,7 +237,7 @@ def _scored(
         live = question.live
         alone = len(rows) > MOST_TOGETHER or (live is None and detector.vectorizer.looks_back)
         same = place if alone else None if live is None else live.whose
-        together[id(detector), same].append(_Read(place, rows, labels))
+        together[id(detector), id(question.rules), same].append(_Read(place, rows, labels))
     for group in together.values():
         found += _of_group(group, questions, threshold, probabilities)
     return found
@@ -254,7 +258,10 @@ def _of_group(
     if first.detector.vectorizer.looks_back:
         history = replace(history, labels=np.concatenate([read.known for read in group]))
     try:
-        whole = score(rows, first.detector, history, threshold=threshold, probabilities=probabilities)
+        kept = () if first.rules is None else first.rules.places
+        whole = score(
+            rows, first.detector, history, threshold=threshold, probabilities=probabilities, kept=kept
+        )
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
         if len(group) == 1:
             return [(group[0].place, problem)]
@@ -281,7 +288,6 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     detector, caller = question.detector, question.caller
     now = time.time()
     origin = identity.new_origin(int(now * 1000))
-    answers = _answers(question, made, origin, threshold)
     read = made.read
     kept = columns_of(
         question.transactions,
@@ -292,6 +298,10 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
         shadowed=question.shadowed,
         countries=question.countries,
     )
+    verdicts = None
+    if question.rules is not None:
+        verdicts = ask_rules(question.rules, kept, question.transactions, read.rows, made.scored)
+    answers = _answers(question, made, origin, threshold, verdicts)
     kept.same |= {
         "source": API,
         "origin": origin.hex(),
@@ -320,7 +330,13 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     return Entry.of(caller.owner, kept, body, question.repeatable, velocity)
 
 
-def _answers(question: Question, made: _Made, origin: bytes, threshold: float) -> list[Decision]:
+def _answers(
+    question: Question,
+    made: _Made,
+    origin: bytes,
+    threshold: float,
+    verdicts: Sequence[Verdict] | None,
+) -> list[Decision]:
     prefix, name, scored = identity.id_prefix(origin), question.detector.name, made.scored
     said = [*question.notes, *made.notes]
     found = []
@@ -339,5 +355,12 @@ def _answers(question: Question, made: _Made, origin: bytes, threshold: float) -
         )
         if said or caveats:
             decision.notes = [*said, *caveats]
+        if verdicts is not None:
+            _add_rules(decision, verdicts[number])
         found.append(decision)
     return found
+
+
+def _add_rules(decision: Decision, verdict: Verdict) -> None:
+    decision.fraud, decision.rules, decision.fraud_type = verdict.flagged, verdict.names, verdict.fraud_type
+    decision.reasons = [*decision.reasons, *verdict.reasons] if verdict.flagged else []

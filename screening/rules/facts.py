@@ -62,15 +62,15 @@ HOUR_MICROSECONDS = 3_600_000_000
 class _Column:
     """A number of the contract."""
 
-    place: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Since:
     """Seconds from another moment to the transaction."""
 
-    time: int
-    moment: int
+    time: str
+    moment: str
 
 
 Source = _Column | _Since | Feature
@@ -119,6 +119,11 @@ class KnownFacts:
         """Return those of some keys that are features, in the order in which they are kept while a file is scored."""
         return [key for key in keys if key in self.places]
 
+    def quantity(self, key: str, values: NDArray[Any]) -> Floats:
+        """Return what a feature stands for, float64 (rows,), by its key and the net's input."""
+        source = self.numbers[key]
+        return quantity(source, values) if isinstance(source, Feature) else np.asarray(values, np.float64)
+
     def column(self, key: str, rows: Transactions, inputs: Mapping[str, NDArray[Any]]) -> Floats:
         """Return the numbers of a fact, float64 (rows,), NaN where it is missing.
 
@@ -129,9 +134,9 @@ class KnownFacts:
         """
         source = self.numbers[key]
         if isinstance(source, _Column):
-            found = rows.values[:, source.place].astype(np.float64)
+            found = rows.column(source.name).astype(np.float64)
         elif isinstance(source, _Since):
-            found = rows.values[:, source.time] - rows.values[:, source.moment]
+            found = rows.column(source.time) - rows.column(source.moment)
         else:
             found = quantity(source, inputs[key])
         found[~np.isfinite(found)] = np.nan
@@ -229,11 +234,8 @@ def _known(hashed: _Hashed) -> KnownFacts:
     facts: list[Fact] = list(COMMON)
     numbers: dict[str, Source] = {}
     texts: dict[str, str] = {}
-    places = {part.name: place for place, part in enumerate(parts)}
     for part in parts:
-        facts += _of_column(
-            part, called=called, places=places, time=contract.time, numbers=numbers, texts=texts
-        )
+        facts += _of_column(part, called=called, time=contract.time, numbers=numbers, texts=texts)
     features: dict[str, Feature] = {}
     where: dict[str, int] = {}
     definition = detector.vectorizer.definition
@@ -255,7 +257,6 @@ def _of_column(
     part: Column,
     *,
     called: Mapping[str, str],
-    places: Mapping[str, int],
     time: str | None,
     numbers: dict[str, Source],
     texts: dict[str, str],
@@ -268,11 +269,11 @@ def _of_column(
         yield Fact(name, fact.type, fact.key, fact.words, fact.entity)
     elif part.kind is CellKind.NUMBER:
         key = f"n:{normalise(name)}"
-        numbers[key] = _Column(places[name])
+        numbers[key] = _Column(name)
         yield Fact(name, Type.NUMBER, key, f"the column {name}")
     elif part.role is Role.MOMENT and time is not None:
         key = f"n:since({normalise(name)})"
-        numbers[key] = _Since(places[time], places[name])
+        numbers[key] = _Since(time, name)
         yield Fact(f"since({name})", Type.SECONDS, key, f"the time from {name} to the transaction")
     elif part.kind in (CellKind.TEXT, CellKind.ADDRESS):
         key = f"t:{normalise(name)}"

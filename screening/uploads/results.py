@@ -90,7 +90,23 @@ class Outcome:
 
     @cached_property
     def flagged(self) -> NDArray[np.bool_]:
-        return self.probability >= self._threshold
+        decided = self._load("flagged")  # there are such where rules had a say
+        return self.probability >= self._threshold if decided is None else decided
+
+    @cached_property
+    def rule_hits(self) -> NDArray[np.bool_] | None:
+        """Which rules each row fulfils, (rows, rules of ``meta["rules"]``)."""
+        return self._load("rule_hits")
+
+    @cached_property
+    def fact_columns(self) -> NDArray[np.float64] | None:
+        """Facts that rules ask for, (rows, keys of ``meta["facts"]["columns"]``)."""
+        return self._load("fact_columns")
+
+    @cached_property
+    def fact_inputs(self) -> NDArray[np.float32] | None:
+        """Features that rules ask for, as the net has them, (rows, keys of ``meta["facts"]["inputs"]``)."""
+        return self._load("fact_inputs")
 
     @cached_property
     def reasons(self) -> dict[int, list[str]]:
@@ -146,7 +162,7 @@ class Outcome:
         """(low, high, rows, flagged rows) of equal bins over 0..1; the last one includes 1."""
         scored = np.asarray(self.probability)[np.isfinite(self.probability)]
         every, edges = np.histogram(scored, bins, (0, 1))
-        flags, _ = np.histogram(scored[scored >= self._threshold], bins, (0, 1))
+        flags, _ = np.histogram(np.asarray(self.probability)[self.flagged], bins, (0, 1))
         return [(float(edges[i]), float(edges[i + 1]), int(every[i]), int(flags[i])) for i in range(bins)]
 
     def flagged_at(self, threshold: float) -> int:

@@ -21,6 +21,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.rules.ruleset import RuleBook
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
@@ -112,6 +113,7 @@ def create_app(
         mappings=Mappings(database),
         ledger=ledger,
         places=Places(settings.ip_countries),
+        rules=RuleBook(database),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),

@@ -18,6 +18,7 @@ from screening.infra.audit_log import API_KEY
 from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.realtime.decide import Answer, Caller, Question, decide
+from screening.rules.ruleset import RuleSet
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
@@ -113,6 +114,7 @@ class _Desk:
             shadowed=bound.shadowed,
             countries=self._mine.places.of(bound.detector),
             repeatable=repeatable,
+            rules=bound.rules,
         )
 
     def _bind(self, name: Any, account: Account) -> _Bound:
@@ -142,6 +144,7 @@ class _Desk:
             mine.policy.seen(mine.recollections, detector, account.username),
             notes,
             () if shadow is None else tuple(shadow.columns),
+            mine.rules.live(detector),
         )
 
     def _without_cards(self, given: list[Any], detector: Detector) -> Sequence[Any]:
@@ -164,6 +167,8 @@ class _Bound:
     notes: Sequence[str]
     shadowed: tuple[str, ...]
     """Columns that are kept for a detector in its shadow, too."""
+    rules: RuleSet | None
+    """What has a say beside the net."""
 
 
 def _repeatable(owner: str, sent: Sent) -> Repeatable | None:
