@@ -78,6 +78,11 @@ class Day:
     open: bool = False
     """Whether labels of this day may still come: then the figures aren't final."""
 
+    @property
+    def start(self) -> datetime:
+        """When it began."""
+        return datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC)
+
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:

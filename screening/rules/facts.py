@@ -106,6 +106,11 @@ class KnownFacts:
         """
         return Vocabulary.of(self.facts, lists, f"{self.name}'s transactions")
 
+    @property
+    def listed(self) -> tuple[Fact, ...]:
+        """The facts, each once, in its first spelling."""
+        return tuple({fact.key: fact for fact in reversed(self.facts)}.values())[::-1]
+
     def kept(self, named: Collection[str]) -> list[str]:
         """Return the keys that are kept in the ledger, sorted.
 

@@ -139,12 +139,9 @@ class RuleLists:
         kept = self.get(name)
         if len(note) > MOST_ENTRY or masked(note) != note:
             raise BadRule("This note can't be kept.", "note", "Write less, and no number of a card.")
-        entries: dict[str, None] = {}
-        count = 0
-        for place, text in enumerate(texts, start=1):
-            if text.strip():
-                count += 1
-                entries[self._entry(kept.kind, text, place)] = None
+        given = self.read(kept.kind, texts)
+        entries = dict.fromkeys(given)
+        count = len(given)
         with changing(self._database) as session:
             there = set(session.scalars(select(ListEntry.entry).where(ListEntry.list == kept.name)))
             new = [each for each in entries if each not in there]
@@ -157,6 +154,18 @@ class RuleLists:
                 ListEntry(list=kept.name, entry=each, note=note, added=moment, added_by=by) for each in new
             )
         return Added(len(new), count - len(new))
+
+    def read(self, kind: str, texts: Iterable[str]) -> list[str]:
+        """Return entries as they are kept and compared; blank ones are passed over.
+
+        Args:
+            kind: of their list.
+            texts: as people write them.
+
+        Raises:
+            BadRule: as :meth:`add`.
+        """
+        return [self._entry(kind, text, place) for place, text in enumerate(texts, start=1) if text.strip()]
 
     def remove(self, name: str, entry: str) -> None:
         """Take an entry off a list.

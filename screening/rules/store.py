@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from screening.cards.masking import masked
 from screening.detectors.registry import Detectors
-from screening.errors import Conflict, NotFound
+from screening.errors import BadArtefact, Conflict, NotFound
 from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.rules.facts import KnownFacts, common_vocabulary
@@ -152,6 +152,16 @@ class RuleStore:
         """
         _check_words(draft)
         return parse(draft.condition, self.vocabulary(draft.detector, lists))
+
+    def problem(self, rule: Rule) -> BadRule | None:
+        """Return why a rule that is kept can't be used any more; ``None`` where it can."""
+        try:
+            self.check(draft_of(rule))
+        except BadRule as problem:
+            return problem
+        except BadArtefact as problem:
+            return BadRule(problem.what, rule.detector, problem.remedy)
+        return None
 
     def add(self, draft: Draft, by: str) -> Rule:
         """Keep a new rule as a draft.

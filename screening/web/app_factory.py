@@ -37,6 +37,7 @@ from screening.web.api.lean_path import LeanPath
 from screening.web.cli import commands, keys, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.cli import ledger as ledger_commands
+from screening.web.cli import rules as rule_commands
 from screening.web.http import errors, guard, sessions
 from screening.web.http.front import Front
 from screening.web.http.proxies import TrustedProxies
@@ -54,6 +55,8 @@ from screening.web.pages import (
     preflight,
     questions,
     results,
+    rule_lists,
+    rules,
     shadow,
     training_columns,
     trainings,
@@ -151,6 +154,8 @@ def create_app(
         past,
         monitoring,
         shadow,
+        rules,
+        rule_lists,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)
@@ -158,6 +163,7 @@ def create_app(
     app.cli.add_command(keys.keys)
     app.cli.add_command(train.train)
     app.cli.add_command(ledger_commands.ledger)
+    app.cli.add_command(rule_commands.rules)
     return app
 
 

@@ -20,6 +20,7 @@ NAVIGATION = (
     ("results.index", "Results", None),
     ("review.index", "Review", "review"),
     ("dashboard.index", "Dashboard", None),
+    ("rules.index", "Rules", "see"),
     ("detectors.index", "Detectors", None),
     ("shadow.index", "Shadow", "decide"),
     ("past.index", "Shared history", "decide"),
@@ -151,6 +152,7 @@ def navigation() -> list[NavigationItem]:
     here = (request.endpoint or "").partition(".")[0]
     here = "detectors" if request.endpoint in PAGES_OF_DETECTORS or here in ROOMS_OF_DETECTORS else here
     here = "results" if here in ROOMS_OF_RESULTS else here
+    here = "rules" if here == "rule_lists" else here
     return [
         NavigationItem(endpoint, word, current=endpoint.partition(".")[0] == here)
         for endpoint, word, permission in NAVIGATION
