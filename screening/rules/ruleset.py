@@ -138,6 +138,10 @@ def fraud_type(fired: Sequence[Armed]) -> str | None:
     return None
 
 
+_Kept = tuple[int, Sequence[Rule], dict[tuple[str, str, frozenset[str]], RuleSet]]
+"""The version of the rules, all of them, and those of each detector."""
+
+
 class RuleBook:
     """Gives each detector its rules. One for each process.
 
@@ -148,27 +152,33 @@ class RuleBook:
     def __init__(self, database: Database) -> None:
         self._database, self._promotions = database, Promotions(database)
         self._version: UntilChanged[None, int] = UntilChanged(database)
-        self._kept: tuple[int, Sequence[Rule], dict[tuple[str, str, frozenset[str]], RuleSet]] = -1, (), {}
+        self._kept: _Kept = -1, (), {}
 
     def of(self, detector: Detector) -> RuleSet:
         """Return the rules that are asked of what a detector decides on; perhaps none."""
+        _, rules, known = self._present()
+        names = self._names(detector) if rules else frozenset({detector.name})
+        key = (detector.name, detector.fingerprint, names)
+        if key not in known:
+            mine = [rule for rule in rules if rule.detector is None or rule.detector in names]
+            known[key] = self._made(detector, mine)
+        return known[key]
+
+    def live(self, detector: Detector) -> RuleSet | None:
+        """Return the same for a transaction that somebody waits for; ``None`` where no rule is stored for it."""
+        if not self._present()[1]:
+            return None
+        found = self.of(detector)
+        return found if found.stored else None
+
+    def _present(self) -> _Kept:
         version = self._version.get(None, self._read_version)
         kept = self._kept
         if kept[0] != version:
             with self._database.read() as session:
                 rules = session.scalars(select(Rule).order_by(Rule.name)).all()
             kept = self._kept = version, rules, {}
-        names = self._names(detector)
-        key = (detector.name, detector.fingerprint, names)
-        if key not in kept[2]:
-            mine = [rule for rule in kept[1] if rule.detector is None or rule.detector in names]
-            kept[2][key] = self._made(detector, mine)
-        return kept[2][key]
-
-    def live(self, detector: Detector) -> RuleSet | None:
-        """Return the same for a transaction that somebody waits for; ``None`` where no rule is stored for it."""
-        found = self.of(detector)
-        return found if found.stored else None
+        return kept
 
     def _read_version(self) -> int:
         with self._database.read() as session:

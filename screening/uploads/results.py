@@ -98,6 +98,13 @@ class Outcome:
         """Which rules each row fulfils, (rows, rules of ``meta["rules"]``)."""
         return self._load("rule_hits")
 
+    def rules_at(self, row: int) -> list[str]:
+        """Return the names of the rules that fired for a row, from 0."""
+        told, hits = self.meta.get("rules"), self.rule_hits
+        if told is None or hits is None:
+            return []
+        return [name for (name, *_), hit in zip(told["active"], hits[row].tolist(), strict=False) if hit]
+
     @cached_property
     def fact_columns(self) -> NDArray[np.float64] | None:
         """Facts that rules ask for, (rows, keys of ``meta["facts"]["columns"]``)."""

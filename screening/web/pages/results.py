@@ -313,6 +313,7 @@ def _row(found: Outcome, number: int, cells: dict[str, str]) -> RowView:
         time=_at(found.time, number),
         label=None if found.label is None or found.label[number] < 0 else int(found.label[number]),
         reasons=found.reasons.get(number, []),
+        rules=found.rules_at(number),
         cells=cells,
     )
 

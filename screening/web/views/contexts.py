@@ -45,6 +45,8 @@ class RowView:
     time: float | None = None
     label: int | None = None
     reasons: Sequence[str] = ()
+    rules: Sequence[str] = ()
+    """The names of the rules that fired."""
     cells: Mapping[str, str] = field(default_factory=dict)
 
     @property
