@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,21 @@ class Collected:
         }
 
 
+def with_rules(net: Bools, effects: Sequence[str], hits: Bools) -> Bools:
+    """Return which rows are flagged, (rows,), as :func:`screening.rules.ruleset.decided` says of each.
+
+    Args:
+        net: (rows,), what the net says.
+        effects: of the active rules.
+        hits: (rows, rules), the active ones first.
+    """
+    final = net.copy()
+    for wanted, flag in ((Effect.SILENCE, False), (Effect.FLAG, True)):  # the later one goes first
+        places = [place for place, effect in enumerate(effects) if effect == wanted]
+        final[hits[:, places].any(axis=1)] = flag
+    return final
+
+
 @dataclass(frozen=True)
 class FileVerdicts:
     """What the rules say of the rows of a file."""
@@ -79,10 +95,7 @@ class FileVerdicts:
 
     def flagged(self, net: Bools) -> Bools:
         """Return which rows are flagged, (rows,), by what the net says."""
-        final = net.copy()
-        for effect, flag in ((Effect.SILENCE, False), (Effect.FLAG, True)):  # the later one goes first
-            final[self._with(effect).any(axis=1)] = flag
-        return final
+        return with_rules(net, [rule.effect for rule in self.rules.active], self.hits)
 
     def reasons(self, row: int) -> list[str]:
         """Return what is told of a flag that rules have set."""
@@ -94,11 +107,8 @@ class FileVerdicts:
 
     def set_by_rules(self) -> NDArray[np.int64]:
         """Return the rows, from 0, that a rule flags."""
-        return np.flatnonzero(self._with(Effect.FLAG).any(axis=1))
-
-    def _with(self, effect: Effect) -> Bools:
-        wanted = [place for place, rule in enumerate(self.rules.active) if rule.effect is effect]
-        return self.hits[:, wanted]
+        wanted = [place for place, rule in enumerate(self.rules.active) if rule.effect is Effect.FLAG]
+        return np.flatnonzero(self.hits[:, wanted].any(axis=1))
 
     def told(self) -> dict[str, Any]:
         """Return which rules were asked, as JSON types: :func:`screening.rules.file_table.columns_of` reads them."""

@@ -317,8 +317,6 @@ def _conclude(
     if verdicts is not None:
         arrays["rule_hits"] = verdicts.hits
         flagged = verdicts.flagged(flagged)
-        if verdicts.rules.active:
-            arrays["flagged"] = flagged
     # beside the reasons, which need this thread's interpreters: a user waits for both, and another core is free
     with ThreadPoolExecutor(2, thread_name_prefix="conclude") as pool:
         saved = pool.submit(results.save_arrays, folder, arrays)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import NotFound
+from screening.rules.files import with_rules
 from screening.uploads.upload_folder import Folder
 
 SortKey = Literal["row", "probability", "amount", "time"]
@@ -90,8 +91,15 @@ class Outcome:
 
     @cached_property
     def flagged(self) -> NDArray[np.bool_]:
-        decided = self._load("flagged")  # there are such where rules had a say
-        return self.probability >= self._threshold if decided is None else decided
+        return self._decided(self._threshold)
+
+    def _decided(self, threshold: np.float32) -> NDArray[np.bool_]:
+        """Return which rows are flagged at a threshold, (rows,), the rules included that had a say."""
+        net = np.asarray(self.probability >= threshold)
+        told = self.meta.get("rules") if self.rule_hits is not None else None
+        if told is None or self.rule_hits is None:
+            return net
+        return with_rules(net, [effect for _, effect, _ in told["active"]], self.rule_hits)
 
     @cached_property
     def rule_hits(self) -> NDArray[np.bool_] | None:
@@ -174,16 +182,16 @@ class Outcome:
 
     def flagged_at(self, threshold: float) -> int:
         """How many rows would be flagged at another threshold."""
-        return int((self.probability >= np.float32(threshold)).sum())
+        return int(self._decided(np.float32(threshold)).sum())
 
     def trial(self, threshold: float) -> dict[str, Any]:
         """What another threshold would flag, and what to expect of it if the probabilities mean what they say.
 
         The mean probability of the flagged rows is their expected precision; their expected fraud over that of all
-        rows is the expected recall.
+        rows is the expected recall. Rules have the say that they had.
         """
         scored = np.asarray(self.probability)[np.isfinite(self.probability)].astype(np.float64)
-        chosen = scored[scored >= np.float32(threshold)]
+        chosen = np.asarray(self.probability)[self._decided(np.float32(threshold))].astype(np.float64)
         return {
             "value": threshold,
             "flagged": len(chosen),

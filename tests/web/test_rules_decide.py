@@ -17,6 +17,8 @@ from screening.rules.store import Draft, RuleStore
 from screening.rules.tables import RuleState
 from screening.settings import Settings
 from screening.uploads.card_tokens import tokens_of
+from screening.uploads.results import Outcome
+from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -103,6 +105,19 @@ def test_a_file_the_api_and_the_command_line_decide_the_same(
             assert file[place][key] == api[place][key]
         assert asked(mia, f"/transactions/{answer['id']}")["rules"] == answer["rules"]
         assert bool(answer["reasons"]) == answer["fraud"]
+    threshold = services.settings.threshold
+    trial = ana.client.get(f"/results/{screening}/threshold", query_string={"threshold": threshold})
+    assert trial.status_code == 200
+    folder = Folder(services.settings.instance, screening)
+    found = Outcome(folder, threshold)
+    assert (
+        found.flagged_at(threshold)
+        == found.trial(threshold)["flagged"]
+        == sum(row["flagged"] for row in file)
+    )
+    assert found.trial(1.0)["flagged"] == sum(
+        bool({"Bought at once", "Likely"} & set(row["rules"] or [])) for row in file
+    )
     assert " that fired: " in ana.client.get(f"/results/{screening}").get_data(as_text=True)
     fired = {name for row in file for name in row["rules"] or []}
     assert fired == set(RULES)

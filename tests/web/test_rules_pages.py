@@ -140,6 +140,7 @@ def test_what_is_no_rule_is_shown_as_text(
     assert not store.all()
 
 
+@pytest.mark.security(33, 54)
 def test_lists_are_a_managers_and_keep_no_card_number(
     login: Callable[[str], Person], services: Services, settings: Settings
 ) -> None:

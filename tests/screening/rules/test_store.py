@@ -125,6 +125,7 @@ def test_a_change_is_noticed_by_its_clock(rules: RuleStore, lists: RuleLists, da
     assert seen == sorted(set(seen))
 
 
+@pytest.mark.security(33, 54)
 def test_a_card_in_a_list_is_kept_as_its_token_alone(
     rules: RuleStore, lists: RuleLists, database: Database, tmp_path: Path
 ) -> None:
