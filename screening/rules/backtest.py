@@ -103,7 +103,7 @@ class Outcome:
     """Of those, legitimate ones."""
     unlabelled: Part = field(default_factory=Part)
     gained: Part = field(default_factory=Part)
-    """Frauds that weren't flagged and that it fulfils."""
+    """Frauds that the net didn't flag and that it fulfils."""
     recent: int = 0
     """Rows that were decided on within the last :data:`RECENT`."""
     changed: Part = field(default_factory=Part)
@@ -227,13 +227,14 @@ def _counting(rules: Sequence[Tried], made: Statement, *, flagging: bool) -> str
         unknown.append(f"CASE WHEN {within}{written} IS NULL THEN {bit} ELSE 0::BIGINT END")
         asked.append(scope)
     kept = "amount AS units, currency AS code, known, flagged, moment, decided_at, detector"
+    kept += ", probability >= threshold::FLOAT AS net"
     kept += ", coalesce(list_has_any(rules, $flagging), false) AS held" if flagging else ", false AS held"
     which = ", detector" if any(asked) else ""
     return (
-        f"SELECT fired, unknown, day, known, flagged, code, recent, held{which}, count(*) AS rows, "
+        f"SELECT fired, unknown, day, known, flagged, net, code, recent, held{which}, count(*) AS rows, "
         f"count(units) AS priced, sum(units)::HUGEINT AS amount FROM ("
         f"SELECT {' | '.join(fired)} AS fired, {' | '.join(unknown)} AS unknown, "
-        "CASE WHEN fired = 0 THEN NULL ELSE date_trunc('day', moment) END AS day, known, flagged, code, "
+        "CASE WHEN fired = 0 THEN NULL ELSE date_trunc('day', moment) END AS day, known, flagged, net, code, "
         f"decided_at >= $recent::TIMESTAMP AS recent, held{which}, units FROM ("
         f"SELECT {', '.join(made.conditions)}, {kept} FROM chosen)) GROUP BY ALL"
     )
@@ -286,7 +287,7 @@ def _parts(outcome: Outcome, group: Mapping[str, Any]) -> Iterator[Part]:
     known, flagged, effect = group["known"], group["flagged"], outcome.rule.effect
     yield outcome.fired
     yield outcome.unlabelled if known is None else outcome.caught if known == 1 else outcome.false_alarms
-    if known == 1 and not flagged:
+    if known == 1 and not group["net"]:
         yield outcome.gained
     silenced = effect is Effect.SILENCE and flagged and not group["held"]
     if group["recent"] and (silenced or (effect is Effect.FLAG and not flagged)):

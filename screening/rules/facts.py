@@ -6,7 +6,7 @@ kept as they were then, so that a rule that is tried on the past sees what it wo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -53,8 +53,17 @@ STATISTICS = frozenset(
 FEW_COLUMNS = 16
 """Of a detector with no more columns of its own than these, each is kept in the ledger. Of one with more, those are
 kept that a rule names."""
+OPENED = frozenset({Shape.COUNT, Shape.DURATION, Shape.AMOUNT, Shape.RATIO, Shape.DISTANCE})
+"""The shapes that are logarithms."""
+NEVER = 1e-4
+"""So much less than all that is remembered a duration may be, in 32 bits, and mean "never"."""
 DIGITS = 6
 """A feature is a 32-bit logarithm, which is good for so many digits of what it stands for."""
+TINY, HUGE, FARTHEST = 1e-100, 1e100, 110
+"""What lies outside stays as it is."""
+UP = np.power(10.0, np.maximum(np.arange(-FARTHEST, FARTHEST + 1), 0))
+DOWN = np.power(10.0, np.maximum(np.arange(FARTHEST, -FARTHEST - 1, -1), 0))
+"""Powers of ten to move the point by -110 to 110 places: tables, since powers take longer than all the rest."""
 HOUR_MICROSECONDS = 3_600_000_000
 
 
@@ -124,28 +133,30 @@ class KnownFacts:
         """Return those of some keys that are features, in the order in which they are kept while a file is scored."""
         return [key for key in keys if key in self.places]
 
-    def quantity(self, key: str, values: NDArray[Any]) -> Floats:
-        """Return what a feature stands for, float64 (rows,), by its key and the net's input."""
-        source = self.numbers[key]
-        return quantity(source, values) if isinstance(source, Feature) else np.asarray(values, np.float64)
+    def quantities(self, keys: Sequence[str]) -> Quantities:
+        """Return what turns the features of these keys into what they stand for."""
+        return Quantities(
+            [source for source in map(self.numbers.__getitem__, keys) if isinstance(source, Feature)]
+        )
 
-    def column(self, key: str, rows: Transactions, inputs: Mapping[str, NDArray[Any]]) -> Floats:
-        """Return the numbers of a fact, float64 (rows,), NaN where it is missing.
+    def column(self, key: str, rows: Transactions) -> Floats:
+        """Return the numbers of a column or a span of time, float64 (rows,), NaN where one is missing.
 
         Args:
-            key: of :attr:`numbers`.
+            key: of :attr:`numbers`, no feature's.
             rows: as the detector reads them.
-            inputs: the net's inputs that are features, (rows,) each, by key.
         """
         source = self.numbers[key]
+        if isinstance(source, _Since):
+            return _finite(rows.column(source.time) - rows.column(source.moment))
         if isinstance(source, _Column):
-            found = rows.column(source.name).astype(np.float64)
-        elif isinstance(source, _Since):
-            found = rows.column(source.time) - rows.column(source.moment)
-        else:
-            found = quantity(source, inputs[key])
-        found[~np.isfinite(found)] = np.nan
-        return found
+            return _finite(rows.column(source.name).astype(np.float64))
+        raise ValueError(f"{key} is a feature")
+
+
+def _finite(values: Floats) -> Floats:
+    values[~np.isfinite(values)] = np.nan
+    return values
 
 
 def common_vocabulary(lists: Mapping[str, str]) -> Vocabulary:
@@ -153,34 +164,45 @@ def common_vocabulary(lists: Mapping[str, str]) -> Vocabulary:
     return Vocabulary.of(COMMON, lists, "every detector's transactions")
 
 
-def quantity(feature: Feature, values: NDArray[Any]) -> Floats:
-    """Return what a feature stands for, float64 of the same shape, NaN where it stands for "never".
+class Quantities:
+    """Turns features as a net has them into what they stand for, all at once.
 
     Counts are whole; what else was a logarithm has as many digits as that is good for.
     """
-    logged = np.asarray(values, np.float64)
-    opened = np.copysign(np.expm1(np.minimum(np.abs(logged), STEEPEST)), logged)
-    if feature.shape is Shape.COUNT:
-        return np.rint(opened)
-    if feature.shape is Shape.DURATION:
-        if feature.never:
-            opened = np.where(opened >= feature.memory * (1 - 1e-4), np.nan, opened)
-        return rounded(opened)
-    if feature.shape is Shape.AMOUNT:
-        return rounded(opened * feature.scale)
-    if feature.shape is Shape.RATIO:
-        return rounded(np.exp(np.minimum(logged, STEEPEST)))
-    return rounded(opened if feature.shape is Shape.DISTANCE else logged)
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        """``features`` are those of the columns, in order."""
+        shapes = [feature.shape for feature in features]
+        self._counts = np.array([shape is Shape.COUNT for shape in shapes])
+        self._ratios = np.array([shape is Shape.RATIO for shape in shapes])
+        self._plain = np.array([shape not in OPENED for shape in shapes])
+        self._scale = np.array(
+            [feature.scale if feature.shape is Shape.AMOUNT else 1.0 for feature in features]
+        )
+        self._never = np.array(
+            [feature.memory * (1 - NEVER) if feature.never else np.inf for feature in features]
+        )
+
+    def of(self, values: NDArray[Any]) -> Floats:
+        """Return what values stand for, float64 of the same shape (rows, features), NaN where that is "never"."""
+        logged = np.asarray(values, np.float64)
+        bounded = np.minimum(np.abs(logged), STEEPEST)
+        opened = np.copysign(np.expm1(bounded), logged) * self._scale
+        if self._ratios.any():
+            opened[:, self._ratios] = np.exp(np.minimum(logged[:, self._ratios], STEEPEST))
+        opened[:, self._plain] = logged[:, self._plain]
+        opened[opened >= self._never] = np.nan
+        return np.where(self._counts, np.rint(opened), rounded(opened))
 
 
 def rounded(values: Floats) -> Floats:
     """Return numbers with :data:`DIGITS` digits, each the float64 that is nearest to its decimal."""
     size = np.abs(values)
-    there = np.isfinite(size) & (size > 0)
-    places = DIGITS - 1 - np.floor(np.log10(np.where(there, size, 1.0))).astype(np.int64)
-    up = np.power(10.0, np.clip(places, 0, 200))
-    down = np.power(10.0, np.clip(-places, 0, 200))
-    return np.where(there, np.rint(values / down * up) / up * down, values)
+    there = (size > TINY) & (size < HUGE)
+    kept = np.where(there, values, 1.0)
+    at = (FARTHEST + DIGITS - 1 - np.floor(np.log10(np.abs(kept)))).astype(np.intp)
+    up, down = UP[at], DOWN[at]
+    return np.where(there, np.rint(kept / down * up) / up * down, values)
 
 
 def amount_of(units: int | None, currency: str | None) -> float | None:

@@ -78,14 +78,14 @@ def numbers_of(
     """
     found = {}
     for which, matrix in (("columns", columns), ("inputs", inputs)):
-        if matrix is None:
-            continue
         for place, key in enumerate(names[which]):
-            if (wanted is None or key in wanted) and key in known.numbers:
-                cells = np.asarray(matrix[:, place])
-                if which == "inputs":
-                    cells = known.quantity(key, cells)
-                found[key] = pa.array(cells, pa.float64(), mask=~np.isfinite(cells))
+            if matrix is None or key not in known.numbers or (wanted is not None and key not in wanted):
+                continue
+            cells = np.asarray(matrix[:, place : place + 1])
+            if which == "inputs":  # one after the other: all of them at once would need much memory
+                cells = known.quantities([key]).of(cells)
+            flat = cells[:, 0].astype(np.float64)
+            found[key] = pa.array(flat, pa.float64(), mask=~np.isfinite(flat))
     return found
 
 

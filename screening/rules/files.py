@@ -50,7 +50,7 @@ class Collected:
         if self.rules.columns:
             some = np.full((count, len(self.rules.columns)), np.nan)
             for place, key in enumerate(self.rules.columns):
-                some[places, place] = self.rules.known.column(key, rows, {})
+                some[places, place] = self.rules.known.column(key, rows)
             self.columns.append(some)
         if scored.kept is not None:
             features = np.full((count, len(self.rules.inputs)), np.nan, np.float32)

@@ -57,13 +57,12 @@ def _facts(
     rules: RuleSet, given: Sequence[Mapping[str, Any]], rows: Transactions, scored: Scored
 ) -> dict[str, list[Any]]:
     """Return what the ledger keeps beside its own fields, by key; only what any row has."""
-    found: dict[str, list[Any]] = {}
-    inputs = {}
+    found: dict[str, list[Any]] = {key: rules.known.column(key, rows).tolist() for key in rules.columns}
     if scored.kept is not None:
-        inputs = {key: scored.kept[:, place] for place, key in enumerate(rules.inputs)}
-    for key in (*rules.columns, *rules.inputs):
-        cells = rules.known.column(key, rows, inputs).tolist()
-        found[key] = [None if math.isnan(cell) else cell for cell in cells]
+        found |= zip(rules.inputs, rules.quantities.of(scored.kept).T.tolist(), strict=True)
+    for key, cells in found.items():
+        if any(cell != cell for cell in cells):  # noqa: PLR0124 -- NaN alone isn't itself
+            found[key] = [None if math.isnan(cell) else cell for cell in cells]
     for key in rules.texts:
         found[key] = [_text(mapping, rules.known.texts[key]) for mapping in given]
     return {key: cells for key, cells in found.items() if any(cell is not None for cell in cells)}

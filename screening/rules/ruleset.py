@@ -12,7 +12,7 @@ from sqlalchemy import select
 from screening.detectors.detector import Detector
 from screening.detectors.promotions import Promotions
 from screening.infra.database import Database, UntilChanged
-from screening.rules.facts import KnownFacts
+from screening.rules.facts import KnownFacts, Quantities
 from screening.rules.language.closure import Answer, compiled
 from screening.rules.language.parser import parse
 from screening.rules.language.problems import BadRule
@@ -94,6 +94,11 @@ class RuleSet:
     def inputs(self) -> Sequence[str]:
         """Those of them that are features."""
         return self.known.inputs(self.kept)
+
+    @cached_property
+    def quantities(self) -> Quantities:
+        """What turns these into what they stand for."""
+        return self.known.quantities(self.inputs)
 
     @cached_property
     def columns(self) -> Sequence[str]:

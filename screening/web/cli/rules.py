@@ -144,7 +144,7 @@ def _say(outcome: Outcome) -> None:
         click.echo(
             f"  not known of {outcome.unknown:,}: something is missing there, and it counts as not fulfilled"
         )
-    click.echo(f"  fraud: {_part(outcome.caught)}; {outcome.gained.rows:,} of them weren't flagged")
+    click.echo(f"  fraud: {_part(outcome.caught)}; {outcome.gained.rows:,} of them the net didn't flag")
     click.echo(f"  legitimate: {_part(outcome.false_alarms)}; no label: {outcome.unlabelled.rows:,}")
     click.echo(f"  precision {_share(outcome.precision)}, of all known frauds {_share(outcome.recall)}")
     click.echo(

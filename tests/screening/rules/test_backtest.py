@@ -114,7 +114,9 @@ def test_a_backtest_counts_what_each_rule_says_of_each_row(ledger: Ledger, detec
         assert outcome.unknown == sum(answer(row) is None for row in mine)
         assert (outcome.caught.rows, outcome.false_alarms.rows) == (len(caught), len(alarms))
         assert outcome.unlabelled.rows == len(fired) - len(caught) - len(alarms)
-        assert outcome.gained.rows == sum(not row["flagged"] for row in caught)
+        assert outcome.gained.rows == sum(
+            np.float32(row["probability"]) < np.float32(row["threshold"]) for row in caught
+        )
         assert outcome.frauds == sum(row["known"] == 1 for row in mine)
         for part, some in ((outcome.fired, fired), (outcome.caught, caught), (outcome.false_alarms, alarms)):
             money: dict[str, int] = {}
