@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,8 +90,15 @@ def read(text: str) -> RulesFile:
     rules = _tables(found.get("rule", []), "rule")
     if len(rules) > MOST_RULES:
         raise BadRule(f"The file has more than {MOST_RULES} rules.")
+    told = tuple(_rule(given, place) for place, given in enumerate(rules, start=1))
+    names = Counter(one.draft.name.casefold() for one in told)
+    twice = next((one for one in told if names[one.draft.name.casefold()] > 1), None)
+    if twice is not None:
+        raise BadRule(
+            f"Two rules are called {masked(twice.draft.name)[:40]}.", remedy="Give each a name of its own."
+        )
     return RulesFile(
-        tuple(_rule(given, place) for place, given in enumerate(rules, start=1)),
+        told,
         tuple(
             _list(given, place) for place, given in enumerate(_tables(found.get("list", []), "list"), start=1)
         ),

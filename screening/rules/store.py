@@ -203,11 +203,7 @@ class RuleStore:
         self.check(draft)
 
         def apply(session: Session, rule: Rule) -> None:
-            if seen is not None and rule.version != seen:
-                raise Conflict(
-                    f"{rule.changed_by} has changed this rule since you opened it.",
-                    remedy="Load the page again, and make your change once more.",
-                )
+            _require_seen(rule, seen)
             if rule.state in ASKED and not decides:
                 raise Conflict(
                     f"{rule.name} is {rule.state}, and a manager's to change.",
@@ -219,18 +215,25 @@ class RuleStore:
 
         return self._changed(number, apply)
 
-    def set_state(self, number: int, state: RuleState, by: str) -> Rule:
+    def set_state(self, number: int, state: RuleState, by: str, *, seen: int | None = None) -> Rule:
         """Let a rule do something else. Whether it still can be understood is looked at before it is asked anything.
+
+        Args:
+            number: the rule's.
+            state: what it may do from now on.
+            by: who says so.
+            seen: the version that was looked at; ``None`` for whatever is there.
 
         Raises:
             BadRule: it can't be used any more.
-            Conflict: it is in this state already.
+            Conflict: it is in this state already, or somebody has changed it meanwhile.
             NotFound: there is no such rule.
         """
         if state in ASKED:
             self.check(draft_of(self.get(number)))
 
         def apply(_session: Session, rule: Rule) -> None:
+            _require_seen(rule, seen)
             if rule.state == state.value:
                 raise Conflict(f"{rule.name} is {state.value} already.", remedy="Load the page again.")
             rule.state, rule.changed, rule.changed_by = state.value, now(), by
@@ -285,6 +288,14 @@ def _told(draft: Draft, by: str) -> dict[str, Any]:
         "changed": now(),
         "changed_by": by,
     }
+
+
+def _require_seen(rule: Rule, seen: int | None) -> None:
+    if seen is not None and rule.version != seen:
+        raise Conflict(
+            f"{rule.changed_by} has changed this rule since you opened it.",
+            remedy="Look at it again, and decide then.",
+        )
 
 
 def _require_free(session: Session, name: str, other_than: int | None = None) -> None:

@@ -50,11 +50,12 @@ class Trials:
         self.delay = USUAL_DELAY if delay_days is None else timedelta(days=delay_days)
         """After which labels have come."""
 
-    def of(self, drafts: Sequence[Draft], *, chosen: Filter, now: datetime) -> list[Outcome]:
-        """Return what some rules would have done.
+    def of_file(self, file: RulesFile, keep: RuleLists, *, chosen: Filter, now: datetime) -> list[Outcome]:
+        """Return what the rules of a file would have done, which may bring entries of lists.
 
         Args:
-            drafts: the rules.
+            file: the rules.
+            keep: reads entries as lists keep them.
             chosen: of which rows.
             now: the present moment.
 
@@ -62,15 +63,7 @@ class Trials:
             BadRule: one can't be used.
             TooMuch: it takes too long or too much memory.
         """
-        return self._of([self._tried(draft) for draft in drafts], {}, chosen, now)
-
-    def of_file(self, file: RulesFile, keep: RuleLists, *, chosen: Filter, now: datetime) -> list[Outcome]:
-        """Return the same of the rules of a file, which may bring entries of lists.
-
-        Raises:
-            BadRule, TooMuch: as :meth:`of`.
-        """
-        kinds = {**self._store.kinds(), **file.kinds}
+        kinds = {**file.kinds, **self._store.kinds()}  # a list that is there stays as it is
         own = {each.name: frozenset(keep.read(each.kind, each.entries)) for each in file.lists}
         tried = [self._tried(one.draft, kinds) for one in file.rules]
         return self._of(tried, own, chosen, now)
@@ -79,7 +72,7 @@ class Trials:
         """Return what one rule would have done, with legitimate rows that it would have met.
 
         Raises:
-            BadRule, TooMuch: as :meth:`of`.
+            BadRule, TooMuch: as :meth:`of_file`.
         """
         rule = self._tried(draft)
         (outcome,) = self._of([rule], {}, chosen, now)
@@ -88,7 +81,7 @@ class Trials:
 
     def problems(self, file: RulesFile) -> list[Problem]:
         """Return which rules of a file can't be used, and why."""
-        kinds = {**self._store.kinds(), **file.kinds}
+        kinds = {**file.kinds, **self._store.kinds()}
         found = []
         for one in file.rules:
             try:

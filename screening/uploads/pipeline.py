@@ -188,8 +188,8 @@ class _Line:
                 _keep(batch, choice.contract, collected)
                 if len(collected.amount) == 1:
                     self._signs(choice, collected)  # it is asked before anything is scored
-                    if self.rules is not None:
-                        collected.facts = Collected(self.rules.book.of(choice.detector))
+                if self.rules is not None and collected.facts is None:
+                    collected.facts = Collected(self.rules.book.of(choice.detector))
                 if choice.detector.vectorizer.looks_back:
                     waiting.append(batch)
                 else:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from screening.ledger.filters import Filter
 from screening.rules.lists import RuleLists
-from screening.rules.store import Draft, RuleStore
-from screening.rules.tables import RuleState
+from screening.rules.store import Draft, RuleStore, changing
+from screening.rules.tables import Rule, RuleState
+from screening.rules.trying import Trials
 from screening.settings import Settings
 from screening.uploads.card_tokens import tokens_of
 from screening.uploads.results import Outcome
@@ -22,6 +25,7 @@ from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.second_detector import second_detector
 from tests.web.test_data_api import PAYMENTS, SHOP, asked, scored, sent
 from tests.web.test_decisions_are_kept import detect, shop
 
@@ -208,3 +212,49 @@ def test_a_set_aside_row_fulfils_no_rule(
     rows = scored(ana, answer.headers["Location"].split("/")[2])
     assert [row["flagged"] for row in rows] == ["true", "true", "", "true", "true"]
     assert asked(ana, f"{answer.headers['Location']}.json")["flagged"] == 4
+
+
+def test_a_column_of_many_is_kept_once_a_rule_names_it(
+    login: Callable[[str], Person], worker: Worker, services: Services, rules: RuleStore, sample: bytes
+) -> None:
+    ana = login("ana")
+    sent(ana, services, sample, "before.csv")
+    draft = Draft(name="Low", condition="V14 < -5", detector="card")
+    rules.add(draft, "ana")
+    sent(ana, services, sample, "after.csv")
+    trials = Trials(rules, services.ledger.questions)
+    found = trials.one(draft, chosen=Filter(), now=datetime.now(UTC)).outcome
+    rows = list(csv.DictReader(io.StringIO(sample.decode())))
+    assert (found.rows, found.unknown) == (2 * len(rows), len(rows))
+    assert found.fired.rows == sum(float(row["V14"]) < -5 for row in rows) > 0
+
+
+def test_rules_follow_a_detector_that_is_promoted(
+    login: Callable[[str], Person], services: Services, settings: Settings, rules: RuleStore
+) -> None:
+    second_detector(settings.instance, "payments", "quietnet")
+    services.detectors.approve("quietnet", "mia", confirmed=True)
+    for name, detector in (("Theirs", "payments"), ("Its own", "quietnet"), ("Another's", "ecommerce")):
+        made = rules.add(Draft(name=name, condition="amount > 0", effect="raise", detector=detector), "mia")
+        rules.set_state(made.id, RuleState.ACTIVE, "mia")
+    second = services.detectors.get("quietnet")
+    assert [rule.name for rule in services.rules.of(second).active] == ["Its own"]
+    services.detectors.promote("payments", "quietnet", "mia", confirmed=True)
+    assert [rule.name for rule in services.rules.of(second).active] == ["Its own", "Theirs"]
+
+
+def test_a_rule_that_can_not_be_used_any_more_is_told_and_stops_no_other(
+    login: Callable[[str], Person], services: Services, rules: RuleStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("Broken", "Sound"):
+        made = rules.add(
+            Draft(name=name, condition="amount >= 0", effect="raise", detector="ecommerce"), "mia"
+        )
+        rules.set_state(made.id, RuleState.ACTIVE, "mia")
+    with changing(services.database) as session:
+        for rule in session.scalars(select(Rule).where(Rule.name == "Broken")):
+            rule.condition = "column_of_before > 1"  # as if its detector had been trained anew
+    mia = login("mia")
+    assert [answer["rules"] for answer in detect(mia, shop(1))] == [["Sound"]]
+    assert "rule Broken can't be asked of ecommerce" in caplog.text
+    assert "can't be used" in mia.client.get("/rules").get_data(as_text=True)

@@ -156,14 +156,8 @@ def ask_state(number: str) -> str:
 @require("decide")
 def set_state(number: str) -> Any:
     """Let a rule do something else."""
-    state, store = _state(request.form.get("to", "")), store_of()
-    seen = request.form.get("version", "")
-    if str(store.get(_number(number)).version) != seen:
-        raise ScreeningError(
-            "Somebody has changed this rule since you looked at it.",
-            remedy="Look at it again, and decide then.",
-        )
-    rule = store.set_state(_number(number), state, user().username)
+    state, seen = _state(request.form.get("to", "")), _number(request.form.get("version", ""))
+    rule = store_of().set_state(_number(number), state, user().username, seen=seen)
     views.record_change("rule_state_changed", rule)
     flash(f"{rule.name}: {rule.state}.")
     return redirect(url_for("rules.show", number=rule.id), BACK)
