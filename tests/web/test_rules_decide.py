@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
 from screening.ledger.filters import Filter
+from screening.rules.hits import hits
 from screening.rules.lists import RuleLists
 from screening.rules.store import Draft, RuleStore, changing
 from screening.rules.tables import Rule, RuleState
@@ -151,6 +154,18 @@ def test_rules_in_the_shadow_are_kept_and_change_nothing(
         assert answer["fraud_type"] is None
         assert row["rules"] is None
         assert answer["fraud"] == row["flagged"] == (was["flagged"] == "true")
+    again = sent(ana, services, SHOP, "again.csv")
+    query = 'SELECT flagged, probability, threshold, rules, "l:shadow rules" AS shadow FROM chosen'
+    chosen = Filter(screening=again)
+    file = services.ledger.questions.ask(query, chosen, facts=["l:shadow rules"]).rows
+    assert {name for row in file for name in row["shadow"] or []} == set(RULES)
+    for row in file:
+        assert row["rules"] is None
+        assert row["flagged"] == (np.float32(row["probability"]) >= np.float32(row["threshold"]))
+    _, counted = hits(services.ledger.questions, chosen)
+    assert {name: each.rows for name, each in counted.items()} == Counter(
+        name for row in file for name in row["shadow"] or []
+    )
 
 
 def test_a_rule_that_is_off_or_a_draft_is_not_asked(
