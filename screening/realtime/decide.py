@@ -300,7 +300,14 @@ def _entry(question: Question, made: _Made, threshold: float) -> Entry:
     )
     verdicts = None
     if question.rules is not None:
-        verdicts = ask_rules(question.rules, kept, question.transactions, read.rows, made.scored)
+        verdicts = ask_rules(
+            question.rules,
+            kept,
+            question.transactions,
+            read.rows,
+            made.scored,
+            countries=question.countries,
+        )
     answers = _answers(question, made, origin, threshold, verdicts)
     kept.same |= {
         "source": API,

@@ -23,6 +23,8 @@ from screening.transactions.schema import CellKind, Column, Role, Transactions, 
 
 Floats = NDArray[np.float64]
 AMOUNT, PROBABILITY, HOUR, WEEKDAY = "amount", "probability", "hour", "weekday"
+ADDRESS_COUNTRY = "t:address country"
+"""Where the address is, whatever the transaction says of its country."""
 WORDS = {
     "customer": "the customer",
     "card": "the card",
@@ -44,6 +46,13 @@ COMMON: tuple[Fact, ...] = (
     Fact(HOUR, Type.NUMBER, HOUR, "the hour of the transaction, 0 to 23 (UTC)"),
     Fact(WEEKDAY, Type.NUMBER, WEEKDAY, "the day of the week, 1 for Monday to 7 (UTC)"),
     *(Fact(name, Type.TEXT, name, WORDS[name], entity=name) for name in TEXTS),
+    Fact(
+        "address_country",
+        Type.TEXT,
+        ADDRESS_COUNTRY,
+        "the country where the IP address is, as far as there is a table of addresses",
+        entity="country",
+    ),
 )
 """What is known of every detector's transactions."""
 STATISTICS = frozenset(

@@ -55,7 +55,7 @@ def table_of(
         **numbers_of(rules.known, names, arrays.get("fact_columns"), arrays.get("fact_inputs"), needed),
     }
     for key in {*TEXTS, *needed} - found.keys():
-        text = key in TEXTS or key in rules.known.texts
+        text = key in TEXTS or key.startswith("t:")
         found[key] = pa.nulls(len(probability), pa.string() if text else pa.float64())
     return pa.table(found)
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from screening.features.countries.addresses import AddressCountries
 from screening.ledger.fields import SHADOW_RULES
 from screening.ledger.tail import Kept
-from screening.rules.facts import AMOUNT, HOUR, PROBABILITY, TEXTS, WEEKDAY, amount_of, clock
+from screening.rules.facts import ADDRESS_COUNTRY, AMOUNT, HOUR, PROBABILITY, TEXTS, WEEKDAY, amount_of, clock
 from screening.rules.ruleset import RuleSet, Verdict
 from screening.scoring.score import Scored
 from screening.transactions.encoding import plain_text
@@ -18,7 +19,13 @@ Column = Sequence[Any]
 
 
 def decide(
-    rules: RuleSet, kept: Kept, given: Sequence[Mapping[str, Any]], rows: Transactions, scored: Scored
+    rules: RuleSet,
+    kept: Kept,
+    given: Sequence[Mapping[str, Any]],
+    rows: Transactions,
+    scored: Scored,
+    *,
+    countries: AddressCountries | None = None,
 ) -> list[Verdict]:
     """Ask the rules of the rows of a request, and write into what the ledger keeps of them what they say.
 
@@ -28,11 +35,14 @@ def decide(
         given: the transactions as they came.
         rows: the same as the detector has read them.
         scored: what it said of them, with the inputs at the places that the rules ask for.
+        countries: of which country addresses are.
 
     Returns:
         of each row what net and rules say together.
     """
     facts = _facts(rules, given, rows, scored)
+    if countries is not None and ADDRESS_COUNTRY in rules.named and "address" in kept.columns:
+        facts[ADDRESS_COUNTRY] = list(countries.of(kept.columns["address"]))
     kept.columns.update(facts)
     verdicts = _verdicts(rules, kept, facts)
     columns = kept.columns

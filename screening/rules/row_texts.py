@@ -13,6 +13,7 @@ from screening.features.countries.addresses import AddressCountries
 from screening.intake import header_of
 from screening.intake.column_texts import column_texts
 from screening.ledger import fields
+from screening.rules.facts import ADDRESS_COUNTRY
 from screening.scoring.places import with_countries
 from screening.transactions.schema import ColumnContract, normalise
 
@@ -47,7 +48,7 @@ def row_texts(
         if name in names:
             places[key] = names.index(name)
     if wanted is not None:
-        needed = {*wanted, *(("address",) if "country" in wanted else ())}
+        needed = {*wanted, *(("address", "country") if {"country", ADDRESS_COUNTRY} & {*wanted} else ())}
         places = {name: place for name, place in places.items() if name in needed}
     texts = column_texts(canonical, offsets, sorted(set(places.values())))
-    return with_countries({name: texts[place] for name, place in places.items()}, countries)
+    return with_countries({name: texts[place] for name, place in places.items()}, countries, ADDRESS_COUNTRY)
