@@ -273,3 +273,28 @@ def test_a_rule_that_can_not_be_used_any_more_is_told_and_stops_no_other(
     assert [answer["rules"] for answer in detect(mia, shop(1))] == [["Sound"]]
     assert "rule Broken can't be asked of ecommerce" in caplog.text
     assert "can't be used" in mia.client.get("/rules").get_data(as_text=True)
+
+
+def test_amounts_are_compared_as_the_ledger_keeps_them_in_any_currency(
+    login: Callable[[str], Person], worker: Worker, services: Services, rules: RuleStore
+) -> None:
+    made = rules.add(Draft(name="Over", condition="amount > 30", effect="raise"), "mia")
+    rules.set_state(made.id, RuleState.ACTIVE, "mia")
+    ana, mia = login("ana"), login("mia")
+    amounts = {"EUR": (30.004, 30.01), "JPY": (30.4, 30.6), "BHD": (30.0004, 30.001), "": (30.004, 30.01)}
+    cases = [(code, amount) for code, some in amounts.items() for amount in some]
+    given = [
+        {**row, "purchase_value": amount, "currency": code}
+        for row, (code, amount) in zip(shop(len(cases)), cases, strict=True)
+    ]
+    answers = detect(mia, given)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(given[0]))
+    writer.writeheader()
+    writer.writerows(given)
+    file = sent(ana, services, out.getvalue().encode())
+    query = "SELECT rules FROM chosen ORDER BY number"
+    rows = services.ledger.questions.ask(query, Filter(screening=file)).rows
+    wanted = [[], ["Over"]] * len(amounts)
+    assert [answer["rules"] for answer in answers] == wanted
+    assert [row["rules"] or [] for row in rows] == wanted
