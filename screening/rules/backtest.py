@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from screening.ledger import money
 from screening.ledger.filters import Filter
 from screening.ledger.identity import TransactionId
+from screening.monitoring.comparison import USUAL_DELAY
 from screening.monitoring.quality import Estimate
 from screening.rules.facts import WRITTEN
 from screening.rules.language.sql import Statement, statement
@@ -28,8 +29,6 @@ AT_ONCE = 60
 """Rules of one pass: the bits of a 64-bit number."""
 RECENT = timedelta(days=30)
 """So far back it is told which decisions would have been others."""
-USUAL_DELAY = timedelta(days=30)
-"""After which labels have come, where nobody says otherwise."""
 SHOWN = 25
 """Rows that are shown of a kind."""
 

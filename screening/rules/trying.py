@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from screening.ledger.filters import Filter
-from screening.rules.backtest import USUAL_DELAY, Example, Outcome, Tried, backtest, counterexamples
+from screening.monitoring.comparison import USUAL_DELAY
+from screening.rules.backtest import Example, Outcome, Tried, backtest, counterexamples
 from screening.rules.language.problems import BadRule
 from screening.rules.language.tree import lists
 from screening.rules.lists import RuleLists, entries_of
