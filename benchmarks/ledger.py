@@ -37,7 +37,7 @@ def measure(millions: int = 1) -> dict[str, float]:
         files = -(-millions * 1_000_000 // FILE_ROWS)
         entered = []
         for number in range(files):
-            made = _file(number)
+            made = month_of(number)
             begun = time.process_time()
             ledger.segments.add(f"{number:032x}", FILE, table_of(made))
             entered.append(time.process_time() - begun)
@@ -69,7 +69,7 @@ def _cpu(question: Callable[[], Any]) -> float:
     return (time.process_time() - begun) * 1000
 
 
-def _file(number: int) -> Decisions:
+def month_of(number: int) -> Decisions:
     """One file of a month, as of a shop."""
     chance = np.random.default_rng(number)
     first = datetime(2025, 1, 1, tzinfo=UTC).timestamp() + number * 30 * 86_400

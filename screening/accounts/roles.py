@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 PERMISSIONS: Mapping[str, frozenset[str]] = {
-    "analyst": frozenset({"see", "screen", "review"}),
-    "manager": frozenset({"see", "see_all", "screen", "review", "decide", "monitor"}),
+    "analyst": frozenset({"see", "screen", "review", "draft_rules"}),
+    "manager": frozenset({"see", "see_all", "screen", "review", "draft_rules", "decide", "monitor"}),
     "auditor": frozenset({"see", "see_all", "audit"}),
     "admin": frozenset(
         {
@@ -14,6 +14,7 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
             "see_all",
             "screen",
             "review",
+            "draft_rules",
             "decide",
             "monitor",
             "audit",
@@ -23,10 +24,10 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""``see`` one's own screenings, ``see_all`` transactions of the ledger,
-``screen`` files and delete screenings, ``review`` alerts, ``decide`` on thresholds
-and detectors, ``monitor`` how detectors and server do, read the ``audit`` log, ``train`` new detectors and remove them,
-``manage_users``. ``admin`` is the administrator's links."""
+"""``see`` one's own screenings, ``see_all`` transactions of the ledger, ``screen`` files and delete screenings,
+``review`` alerts, ``draft_rules`` that aren't asked of anything yet, ``decide`` on thresholds, detectors, lists and
+which rules are asked, ``monitor`` how detectors and server do, read the ``audit`` log, ``train`` new detectors and
+remove them, ``manage_users``. ``admin`` is the administrator's links."""
 
 
 def allows(role: str, permission: str) -> bool:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.infra.job_queue import now
+from screening.ledger.rows import aligned, schema_with
 from screening.ledger.segments import GROUP_ROWS, Segments, moved
 from screening.ledger.tables import Content, Segment
 
@@ -80,18 +81,20 @@ class Compaction:
 
     def _rows(self, some: Sequence[Segment]) -> Iterator[pa.Table]:
         """Read segments one after the other, in pieces of a row group: small ones share one."""
-        waiting: list[pa.RecordBatch] = []
+        paths = [self._segments.path(each.name) for each in some]
+        schema = schema_with(name for path in paths for name in pq.read_schema(path).names)
+        waiting: list[pa.Table] = []
         count = 0
-        for each in some:
-            with pq.ParquetFile(self._segments.path(each.name)) as file:
+        for path in paths:
+            with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(GROUP_ROWS):
                     if waiting and count + len(batch) > GROUP_ROWS:
-                        yield pa.Table.from_batches(waiting)
+                        yield pa.concat_tables(waiting)
                         waiting, count = [], 0
-                    waiting.append(batch)
+                    waiting.append(aligned(pa.Table.from_batches([batch]), schema))
                     count += len(batch)
         if waiting:
-            yield pa.Table.from_batches(waiting)
+            yield pa.concat_tables(waiting)
 
 
 def _today() -> date:

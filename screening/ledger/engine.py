@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from screening.ledger.filters import TooMuch
 
 if TYPE_CHECKING:  # a worker's start needn't wait for it: it may be long until somebody asks
     import duckdb
     import pyarrow as pa
+    from numpy.typing import NDArray
 
+Read = TypeVar("Read")
 MEMORY = "160MB"
 SECONDS = 10.0
 """So long a question may take."""
@@ -44,18 +48,40 @@ class Engine:
             TooMuch: it would take too long or too much memory.
             FileNotFoundError: a segment was removed meanwhile; ask again with the present manifest.
         """
+
+        def rows(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+            names = [column[0] for column in answer.description]
+            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+        return self._ask(query, given, tables or {}, rows)
+
+    def columns(
+        self, query: str, given: Mapping[str, Any], tables: Mapping[str, pa.Table]
+    ) -> dict[str, NDArray[Any]]:
+        """Return an answer of many rows as arrays (rows,), by column; none of them may have a null.
+
+        Raises:
+            TooMuch: as :meth:`ask`.
+        """
+        return self._ask(query, given, tables, _arrays)
+
+    def _ask(
+        self,
+        query: str,
+        given: Mapping[str, Any],
+        tables: Mapping[str, pa.Table],
+        read: Callable[[duckdb.DuckDBPyConnection], Read],
+    ) -> Read:
         import duckdb
 
         with self._lock:
             connection = self._opened = self._opened or self._open()
-            for name, table in (tables or {}).items():
+            for name, table in tables.items():
                 connection.register(name, table)
             timer = threading.Timer(self._seconds, connection.interrupt)
             timer.start()
             try:
-                answer = connection.execute(query, dict(given))
-                names = [column[0] for column in answer.description]
-                return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+                return read(connection.execute(query, dict(given)))
             except duckdb.InterruptException:
                 raise TooMuch(
                     f"The answer takes longer than {self._seconds:g} seconds.",
@@ -69,7 +95,7 @@ class Engine:
                 raise FileNotFoundError(str(problem)) from problem
             finally:
                 timer.cancel()
-                for name in tables or {}:
+                for name in tables:
                     connection.unregister(name)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -93,6 +119,10 @@ class Engine:
         ):
             connection.execute(setting)
         return connection
+
+
+def _arrays(answer: duckdb.DuckDBPyConnection) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(column) for name, column in answer.fetchnumpy().items()}
 
 
 def listed(paths: Sequence[Path]) -> list[str]:

@@ -12,6 +12,8 @@ ENTITIES = ("customer", "card", "account", "merchant", "terminal", "device", "ad
 """The kinds of entities: each is a field of the ledger."""
 DIMENSIONS = ("country", "browser", "channel", "currency", "fraud_type")
 FIELDS = (*ENTITIES, *DIMENSIONS)
+SHADOW_RULES = "l:shadow rules"
+"""The further column with the rules in the shadow that a row fulfils: they decide nothing."""
 
 
 def _words(text: str) -> frozenset[str]:

@@ -20,7 +20,7 @@ from screening.ledger import identity
 from screening.ledger.engine import Engine, listed
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
-from screening.ledger.rows import MICROSECONDS, SCHEMA
+from screening.ledger.rows import MICROSECONDS, SCHEMA, aligned, schema_with
 from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments, has
 from screening.ledger.tables import Label, Parting, Segment
@@ -171,7 +171,15 @@ class Questions:
         found = self._consistently(Filter(owner=owner), answer) or []
         return {identity.TransactionId(row["origin"], row["number"]) for row in found}
 
-    def ask(self, query: str, chosen: Filter, given: Mapping[str, Any] = MappingProxyType({})) -> Answer:
+    def ask(
+        self,
+        query: str,
+        chosen: Filter,
+        given: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        facts: Collection[str] = (),
+        tables: Mapping[str, pa.Table] = MappingProxyType({}),
+    ) -> Answer:
         """Return the answer to a question of some rows.
 
         Args:
@@ -179,13 +187,16 @@ class Questions:
                 the label that counts now, and ``known_at``, when it was said if that was later.
             chosen: which rows.
             given: values of the query.
+            facts: the further columns that the query names, which not every segment has.
+            tables: further tables that the query names.
 
         Raises:
             TooMuch: it would take too long or too much memory.
         """
 
         def answer(snapshot: Snapshot) -> Answer:
-            return Answer(self._query(query, chosen, snapshot, given), snapshot.time_basis)
+            rows = self._query(query, chosen, snapshot, given, facts=facts, **tables)
+            return Answer(rows, snapshot.time_basis)
 
         return self._consistently(chosen, answer) or Answer([], "event")
 
@@ -208,15 +219,21 @@ class Questions:
         chosen: Filter,
         snapshot: Snapshot,
         more: Mapping[str, Any],
+        facts: Collection[str] = (),
         **tables: pa.Table,
     ) -> list[dict[str, Any]]:
         paths = [self._segments.path(each.name) for each in snapshot.segments]
         rows, given = _chosen(
-            chosen, _source(snapshot), labelled=len(snapshot.labels) > 0, parted=snapshot.parted
+            chosen, _source(snapshot, facts), labelled=len(snapshot.labels) > 0, parted=snapshot.parted
         )
         if paths:
             given["paths"] = listed(paths)
-        tables |= {"later": snapshot.labels, "tail": snapshot.tail}
+        tail = (
+            aligned(snapshot.tail, schema_with([*snapshot.tail.column_names, *facts]))
+            if facts
+            else snapshot.tail
+        )
+        tables |= {"later": snapshot.labels, "tail": tail}
         return self._engine.ask(rows + query, {**given, **more}, tables)
 
     def _snapshot(self, chosen: Filter) -> Snapshot:
@@ -253,7 +270,8 @@ class Questions:
 
 PAIRS = (
     ", keyed AS (SELECT CASE WHEN screening IS NULL THEN origin ELSE unhex(screening[1:24]) END AS key, number, "
-    "origin, amount, currency, probability, threshold::FLOAT AS threshold, flagged, known, decided_at, "
+    "origin, amount, currency, probability, threshold::FLOAT AS threshold, "
+    "probability >= threshold::FLOAT AS flagged, known, decided_at, "  # by the net alone: rules have no say here
     "moment FROM chosen), "
     "pairs AS (SELECT c.* EXCLUDE (key), s.probability AS other, s.probability >= c.threshold AS other_flagged "
     "FROM keyed c JOIN scores s ON s.number = c.number AND s.key = c.key) "
@@ -271,11 +289,17 @@ MORE = (
 )
 
 
-def _source(snapshot: Snapshot) -> str:
-    """Return what is read: the segments, the tail, or both."""
+def _source(snapshot: Snapshot, facts: Collection[str]) -> str:
+    """Return what is read: the segments, the tail, or both.
+
+    Segments differ in their further columns. Where none of these is asked for, DuckDB needn't look how, and where one
+    is, the tail names it even if no segment does.
+    """
     files, tail = "SELECT * FROM read_parquet($paths)", "SELECT * FROM tail"
     if not snapshot.segments:
         return f"({tail})"
+    if facts:
+        return f"(SELECT * FROM read_parquet($paths, union_by_name = true) UNION ALL BY NAME {tail})"
     return f"({files} UNION ALL BY NAME {tail})" if len(snapshot.tail) else f"({files})"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,18 +33,43 @@ SCHEMA = pa.schema(
         ("threshold", pa.float64()),
         ("flagged", pa.bool_()),
         ("amount", pa.int64()),
-        *((field, pa.string()) for field in FIELDS),
+        *((name, pa.string()) for name in FIELDS),
         ("label", pa.int8()),
         ("rules", pa.list_(pa.string())),
         ("reasons", pa.list_(pa.string())),
         ("values", pa.string()),
     ]
 )
-"""``origin`` and ``number`` are the id (:mod:`screening.ledger.identity`); ``number`` is a file's row, from 1.
-Times are UTC without a zone; ``event_time`` is null where the data have no calendar. ``amount`` is in minor units of
-``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON transaction as it came:
-what is needed to score it again; of a file's row it stands in the file.
+"""What each segment has. ``origin`` and ``number`` are the id (:mod:`screening.ledger.identity`); ``number`` is a
+file's row, from 1. Times are UTC without a zone; ``event_time`` is null where the data have no calendar. ``amount``
+is in minor units of ``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON
+transaction as it came: what is needed to score it again; of a file's row it stands in the file.
 """
+FACTS: Mapping[str, pa.DataType] = {"n:": pa.float64(), "t:": pa.string(), "l:": pa.list_(pa.string())}
+"""How the names of further columns begin, and what they hold: what rules can ask of a transaction as it was decided on,
+numbers and texts, and lists of names. Which ones a segment has depends on its detectors; where one is missing, nothing
+is known of it."""
+
+
+def fact_type(name: str) -> pa.DataType | None:
+    """Return what a further column holds; ``None`` for a name that isn't one's."""
+    return FACTS.get(name[:2])
+
+
+def schema_with(names: Iterable[str]) -> pa.Schema:
+    """Return the schema of a segment that has those of some columns, too, which aren't in every one."""
+    further = sorted({name for name in names if fact_type(name) is not None})
+    return pa.schema([*SCHEMA, *((name, fact_type(name)) for name in further)])
+
+
+def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with the columns of a schema: null where a column of theirs is missing."""
+    there = set(table.column_names)
+    columns = [
+        table.column(field.name) if field.name in there else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +98,22 @@ class Decisions:
     """Text (rows,) of the fields that there are: :data:`screening.ledger.fields.FIELDS`."""
     reasons: pa.Array
     """Lists of text (rows,)."""
+    flagged: NDArray[np.bool_] | None = None
+    """(rows,), where rules had a say; else those are flagged that reach the threshold."""
+    rules: pa.Array | None = None
+    """Lists of text (rows,): the rules that fired."""
+    facts: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Of further columns (rows,), by their names: :data:`FACTS`."""
 
 
 def table_of(decisions: Decisions) -> pa.Table:
     """Return the rows as they stand in a segment."""
     count = len(decisions.numbers)
-    flagged = decisions.probability >= np.float32(decisions.threshold)
+    flagged = decisions.flagged
+    if flagged is None:
+        flagged = decisions.probability >= np.float32(decisions.threshold)
     currency = decisions.fields.get("currency")
-    amount = pa.nulls(count, pa.int64())
-    if decisions.amount is not None:
-        units, there = money.minor(decisions.amount, _exponents(currency))
-        amount = pa.array(units, pa.int64(), mask=~there)
+    amount = units(decisions.amount, currency, count)
     label = pa.nulls(count, pa.int8())
     if decisions.label is not None:
         label = pa.array(decisions.label, pa.int8(), mask=decisions.label < 0)
@@ -95,7 +125,7 @@ def table_of(decisions: Decisions) -> pa.Table:
         "screening": _same(decisions.screening, count),
         "owner": _same(decisions.owner, count),
         "decided_at": pa.repeat(moment, count),
-        "event_time": _times(decisions.seconds, count),
+        "event_time": times(decisions.seconds, count),
         "detector": _same(decisions.detector, count),
         "fingerprint": _same(decisions.fingerprint, count),
         "probability": pa.array(decisions.probability, pa.float32()),
@@ -104,9 +134,23 @@ def table_of(decisions: Decisions) -> pa.Table:
         "amount": amount,
         "label": label,
         "reasons": decisions.reasons,
+        **({} if decisions.rules is None else {"rules": decisions.rules}),
         **decisions.fields,
+        **decisions.facts,
     }
-    return pa.table([given.get(field.name, pa.nulls(count, field.type)) for field in SCHEMA], schema=SCHEMA)
+    schema = schema_with(decisions.facts)
+    return pa.table(
+        [given[each.name] if each.name in given else pa.nulls(count, each.type) for each in schema],
+        schema=schema,
+    )
+
+
+def units(amount: NDArray[np.float64] | None, currency: pa.Array | None, count: int) -> pa.Array:
+    """Return amounts (rows,) in minor units of their currencies, null where there is none."""
+    if amount is None:
+        return pa.nulls(count, pa.int64())
+    whole, there = money.minor(amount, _exponents(currency))
+    return pa.array(whole, pa.int64(), mask=~there)
 
 
 def _exponents(currency: pa.Array | None) -> NDArray[np.int64] | int:
@@ -119,7 +163,8 @@ def _exponents(currency: pa.Array | None) -> NDArray[np.int64] | int:
     return np.where(usual, money.USUAL, np.array(each, np.int64)[places])
 
 
-def _times(seconds: NDArray[np.float64] | None, count: int) -> pa.Array:
+def times(seconds: NDArray[np.float64] | None, count: int) -> pa.Array:
+    """Return times (rows,), from seconds since 1970; null where there is none."""
     if seconds is None:
         return pa.nulls(count, MICROSECONDS)
     with np.errstate(invalid="ignore"):

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
-from screening.ledger.rows import SCHEMA
+from screening.ledger.rows import SCHEMA, fact_type, schema_with
 from screening.ledger.segments import Segments
 from screening.ledger.tables import API, ShadowCount, ShadowWaiting, TailRow
 from screening.ledger.tail import Kept
@@ -113,6 +113,8 @@ def table_of(payloads: Sequence[bytes]) -> pa.Table:
     """Return the rows of some requests, as the tail has each, as they stand in a segment."""
     found: dict[str, list[Any]] = {field.name: [] for field in SCHEMA}
     given = list(found.items())
+    facts: dict[str, list[Any]] = {}
+    done = 0
     for kept in map(_decode, payloads):
         columns, same, rows = kept.columns, kept.same, kept.rows
         columns["values"] = [bytes(value).decode() for value in kept.values]
@@ -124,11 +126,19 @@ def table_of(payloads: Sequence[bytes]) -> pa.Table:
                 values.append(same.get(name))
             else:
                 values.extend(repeat(same.get(name), rows))
+        for name in columns:
+            if name not in found and name not in facts and fact_type(name) is not None:
+                facts[name] = [None] * done
+        for name, values in facts.items():
+            values.extend(columns.get(name) or repeat(None, rows))
+        done += rows
+    found |= facts
     for name in BYTES:
         found[name] = list(map(bytes.fromhex, found[name]))
     # microseconds since 1970 are what a timestamp is
+    schema = schema_with(facts)
     return pa.table(
-        [pa.array(found[field.name], _stored(field.type)).cast(field.type) for field in SCHEMA], schema=SCHEMA
+        [pa.array(found[field.name], _stored(field.type)).cast(field.type) for field in schema], schema=schema
     )
 
 

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger import totals
 from screening.ledger.identity import first_id, id_prefix
-from screening.ledger.rows import SCHEMA
+from screening.ledger.rows import aligned, schema_with
 from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment, ShadowFile, ShadowScores
 
 SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flagged")
@@ -65,7 +66,7 @@ class Segments:
         Args:
             name: of the file, without its ending.
             kind: ``file`` or ``api``.
-            table: as :data:`screening.ledger.rows.SCHEMA`, one row or more.
+            table: as :data:`screening.ledger.rows.SCHEMA`, perhaps with further columns; one row or more.
             instead_of: called in the transaction that enters it, to take out what it takes the place of. The totals
                 grow in that transaction, once for each screening.
 
@@ -101,7 +102,7 @@ class Segments:
 
         Args:
             name: how the file's name begins; each file has one of its own, since a replaced one may still be read.
-            tables: its rows, some at a time.
+            tables: its rows, some at a time; all have the columns of the first.
             describe: what the manifest says of it, by its name, its size in bytes and its SHA-256.
             which: the segments whose place it takes.
             entering: called in the transaction, before they are taken out.
@@ -294,19 +295,22 @@ def _drop_labels(session: Session, origin: str) -> None:
 def _write(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
     """Write a file that is whole or not there, and return its size and SHA-256."""
     part = path.with_suffix(PART)
+    rest = iter(tables)
+    first = next(rest)
+    schema = schema_with(first.column_names)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as out:
         with pq.ParquetWriter(
             out,
-            SCHEMA,
+            schema,
             compression="snappy",
-            use_dictionary=[name for name in SCHEMA.names if name not in {"number", "probability", "values"}],
+            use_dictionary=[name for name in schema.names if name not in {"number", "probability", "values"}],
             column_encoding={"number": "DELTA_BINARY_PACKED"},
             write_statistics=list(SEARCHED),  # those of all columns cost a third of the time
             coerce_timestamps="us",
         ) as writer:
-            for table in tables:
-                writer.write_table(table.cast(SCHEMA), row_group_size=GROUP_ROWS)
+            for table in chain([first], rest):
+                writer.write_table(aligned(table, schema), row_group_size=GROUP_ROWS)
         out.flush()
         os.fsync(out.fileno())
     digest = _hash(part)

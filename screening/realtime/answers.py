@@ -18,7 +18,12 @@ class Decision(Struct):
     """What was decided on a transaction."""
 
     id: Annotated[str, Meta(description="for `/transactions/<id>` and `/labels`", pattern=identity.PATTERN)]
-    fraud: Annotated[bool, Meta(description="whether the probability reaches the threshold")]
+    fraud: Annotated[
+        bool,
+        Meta(
+            description="whether it is flagged: the probability reaches the threshold, unless a rule says otherwise"
+        ),
+    ]
     fraud_probability: Probability
     threshold: Probability
     detector: Annotated[str, Meta(description="which one decided")]

@@ -131,7 +131,7 @@ Group = list[tuple[int, Read]]
 
 def _groups(questions: Sequence[Question], new: Sequence[int], answers: list[Answer | None]) -> list[Group]:
     """Read requests, and put those together that may be scored together; faults go into ``answers``."""
-    together: dict[tuple[int, Hashable], Group] = defaultdict(list)
+    together: dict[tuple[int, int, Hashable], Group] = defaultdict(list)
     for place in new:
         question = questions[place]
         read = question.transactions
@@ -145,7 +145,7 @@ def _groups(questions: Sequence[Question], new: Sequence[int], answers: list[Ans
         live = question.live
         alone = read.rows > MOST_TOGETHER or (live is None and question.detector.vectorizer.looks_back)
         same = place if alone else None if live is None else live.whose
-        together[id(question.detector), same].append((place, read))
+        together[id(question.detector), id(question.rules), same].append((place, read))
     return list(together.values())
 
 
@@ -166,7 +166,10 @@ def _pages_of(
     if first.detector.vectorizer.looks_back:
         history = replace(history, labels=np.array(known_labels(reads), np.int8))
     try:
-        whole = score(rows, first.detector, history, threshold=threshold, probabilities=probabilities)
+        kept = () if first.rules is None else first.rules.places
+        whole = score(
+            rows, first.detector, history, threshold=threshold, probabilities=probabilities, kept=kept
+        )
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
         if len(group) == 1:
             answers[group[0][0]] = problem

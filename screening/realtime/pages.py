@@ -16,6 +16,8 @@ from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.answers import Decision, Decisions
 from screening.realtime.entries import Read, columns_of, known_labels
 from screening.realtime.questions import Answer, Question
+from screening.rules.live import decide as ask_rules
+from screening.rules.ruleset import Verdict
 from screening.scoring.score import Scored
 from screening.transactions.schema import Matrix, Transactions
 
@@ -65,10 +67,21 @@ class Page:
         detector, caller = question.detector, question.caller
         now = time.time()
         origin = identity.new_origin(int(now * 1000))
-        decisions = self._decisions(origin, threshold, [] if live is None or live.is_whole else [IN_WORK])
         reads = [read for _, read, _ in self._asked]
         rows = Transactions(detector.contract.columns, self._values)
         kept = columns_of(reads, rows, self._scored, detector.contract, question.countries)
+        decisions = self._decisions(origin, threshold, [] if live is None or live.is_whole else [IN_WORK])
+        if question.rules is not None and not isinstance(question.transactions, Read):
+            verdicts = ask_rules(
+                question.rules,
+                kept,
+                question.transactions,
+                rows,
+                self._scored,
+                countries=question.countries,
+            )
+            for decision, verdict in zip(decisions, verdicts, strict=True):
+                _add_rules(decision, verdict)
         kept.same |= {
             "source": API,
             "origin": origin.hex(),
@@ -136,3 +149,8 @@ class Page:
                 decision.notes = [*said, *caveats]
             found.append(decision)
         return found
+
+
+def _add_rules(decision: Decision, verdict: Verdict) -> None:
+    decision.fraud, decision.rules, decision.fraud_type = verdict.flagged, verdict.names, verdict.fraud_type
+    decision.reasons = [*decision.reasons, *verdict.reasons] if verdict.flagged else []

@@ -12,6 +12,7 @@ from screening.features.countries.addresses import AddressCountries
 from screening.ledger.tail import Repeatable
 from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.entries import Read
+from screening.rules.ruleset import RuleSet
 
 Answer = bytes | Exception
 """JSON, or why there is none."""
@@ -55,7 +56,9 @@ class Question:
     repeatable: Repeatable | None = None
     """Under which key the request may be sent again."""
     alone: bool = False
-    """Whether the ledger is to keep it as an entry of its own."""
+    """Whether the ledger is to keep it as an entry of its own; with rules it is."""
+    rules: RuleSet | None = None
+    """What has a say beside the net; ``None`` where there is no rule."""
 
     @property
     def live(self) -> LivePast | None:

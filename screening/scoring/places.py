@@ -64,13 +64,14 @@ def _table(file: Path) -> AddressCountries:
 
 
 def with_countries(
-    fields: Mapping[str, pa.DictionaryArray], table: AddressCountries | None
+    fields: Mapping[str, pa.DictionaryArray], table: AddressCountries | None, apart: str | None = None
 ) -> dict[str, pa.DictionaryArray]:
     """Return fields of a file's rows with the country of those that have an address and no country.
 
     Args:
         fields: texts (rows,), each text once in the dictionary.
         table: by which addresses are looked up.
+        apart: under which name the country of the address is returned by itself, too.
     """
     address = fields.get("address")
     if table is None or address is None:
@@ -79,8 +80,9 @@ def with_countries(
     import pyarrow.compute as pc
 
     each = pa.array(table.of(address.dictionary.to_pylist()), pa.string())
-    found = pc.take(each, address.indices)
+    found = looked_up = pc.take(each, address.indices)
     own = fields.get("country")
     if own is not None:
-        found = pc.coalesce(own.cast(pa.string()), found)
-    return {**fields, "country": found.dictionary_encode()}
+        found = pc.coalesce(own.cast(pa.string()), looked_up)
+    more = {} if apart is None else {apart: looked_up.dictionary_encode()}
+    return {**fields, "country": found.dictionary_encode(), **more}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ class Scored:
     """Of each row the strongest reasons for its flag; none where it has no flag, or where nobody asked."""
     caveats: list[list[str]]
     """Of each row what makes its probability doubtful; empty where nobody asked."""
+    kept: NDArray[Any] | None = None
+    """Some of the net's inputs of all rows, before scaling, (rows, inputs that were asked for)."""
 
     def part(self, start: int, stop: int) -> Scored:
         """Return what is said of some of the rows, from ``start`` to before ``stop``."""
@@ -43,6 +45,7 @@ class Scored:
             Inputs(self.suspects.values[first:last]),
             self.reasons[start:stop],
             self.caveats[start:stop],
+            None if self.kept is None else self.kept[start:stop],
         )
 
 
@@ -59,6 +62,7 @@ def score(
     threshold: float,
     probabilities: Probabilities = own_probabilities,
     explain: bool = True,
+    kept: Sequence[int] = (),
     on_block: Callable[[], object] = lambda: None,
 ) -> Scored:
     """Score transactions: each row's inputs are made once, and serve its probability, its flag and its reasons.
@@ -73,6 +77,7 @@ def score(
         probabilities: who is asked for the probabilities of some inputs.
         explain: whether reasons and caveats are wanted now. For a file they aren't: only its strongest rows are
             explained, which are known at its end, and it is compared with the training data as a whole.
+        kept: places of inputs that are wanted of all rows.
         on_block: called after every block of rows; may raise to stop.
 
     Raises:
@@ -84,25 +89,29 @@ def score(
     if explain:  # both features and caveats ask it
         history = history.indexed(vectorizer.definition)
     found: list[NDArray[np.float32]] = []
+    wanted: list[NDArray[Any]] = []
     flags: list[NDArray[np.bool_]] = []
     suspects: list[NDArray[Any]] = []
     for inputs in vectorizer.blocks(rows, history):
         found.append(probabilities(inputs, detector))
         flags.append(thresholds.flag(found[-1], threshold))
         suspects.append(inputs.values[flags[-1]] if flags[-1].any() else inputs.values[:0])
+        if kept:
+            wanted.append(inputs.values[:, list(kept)])
         on_block()
     flagged = _joined(flags, np.empty(0, np.bool_))
-    kept = Inputs(_joined(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
+    told = Inputs(_joined(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
     reasons: list[list[Reason]] = []
     doubts: list[list[str]] = []
     if explain:
-        if len(kept):
-            told = iter(reason_codes.explain(detector, kept))
-            reasons = [next(told) if flag else [] for flag in flagged.tolist()]
+        if len(told):
+            explained = iter(reason_codes.explain(detector, told))
+            reasons = [next(explained) if flag else [] for flag in flagged.tolist()]
         else:
             reasons = [[] for _ in flagged]
         doubts = caveats.remarks(detector, rows, history)
-    return Scored(_joined(found, np.empty(0, np.float32)), flagged, kept, reasons, doubts)
+    chosen = _joined(wanted, np.empty((0, len(kept)), np.float32)) if kept else None
+    return Scored(_joined(found, np.empty(0, np.float32)), flagged, told, reasons, doubts, chosen)
 
 
 def _joined(parts: list[NDArray[Any]], nothing: NDArray[Any]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from screening.detectors.vectorizer import Inputs, Seen
 from screening.errors import BadFile, BadTransaction, CellProblem
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.ledger.history import row_hashes
+from screening.rules.files import Collected, FileRules, FileVerdicts
 from screening.scoring import drift, metrics, reason_codes, thresholds
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
@@ -64,6 +65,8 @@ class _Collected:
     label: list[NDArray[np.int8]] = field(default_factory=list)
     suspect_rows: list[NDArray[np.int64]] = field(default_factory=list)
     suspects: list[NDArray[Any]] = field(default_factory=list)
+    facts: Collected | None = None
+    """What rules ask for."""
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
@@ -124,6 +127,7 @@ def screen(
     probabilities: Probabilities = own_probabilities,
     answers: Answers = NOTHING_SAID,
     recall_unit: Callable[[list[str]], str | None] = lambda _header: None,
+    rules: FileRules | None = None,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
@@ -138,14 +142,16 @@ def screen(
     ``recall_unit`` gives what was said of the unit of its amounts.
     ``on_choice`` is told the detector as soon as the header is read, and ``context`` is asked when the last row is.
     ``probabilities`` is asked for the probabilities of some rows. ``answers`` say how columns are meant that can be
-    read in two ways.
+    read in two ways. ``rules`` have a say in the flags.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
     """
     choose = partial(Choice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
     reader = Reader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
-    line = _Line(folder, kind, set_aside, threshold, on_batch, context, remember, probabilities, answers)
+    line = _Line(
+        folder, kind, set_aside, threshold, on_batch, context, remember, probabilities, answers, rules
+    )
     return reader.settled(lambda forms: line.run(choose(on_choice), forms))
 
 
@@ -162,6 +168,7 @@ class _Line:
     remember: bool
     probabilities: Probabilities
     answers: Answers
+    rules: FileRules | None
 
     def run(self, choice: Choice, forms: Forms | None) -> Found:
         collected = _Collected()
@@ -183,10 +190,12 @@ class _Line:
                 _keep(batch, choice.contract, collected)
                 if len(collected.amount) == 1:
                     self._signs(choice, collected)  # it is asked before anything is scored
+                if self.rules is not None and collected.facts is None:
+                    collected.facts = Collected(self.rules.book.of(choice.detector))
                 if choice.detector.vectorizer.looks_back:
                     waiting.append(batch)
                 else:
-                    _score(_Rows.of([batch]), partial(scoring, detector=choice.detector), collected)
+                    _score(_Rows.of([batch]), self._scoring(scoring, choice, collected), collected)
                 self.on_batch(stream.taken)
             collected.notes += choice.check_words(collected.words)
             if collected.amount:
@@ -196,7 +205,17 @@ class _Line:
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
         collected.notes[:0] = choice.notes
-        return _conclude(self.folder, choice, self.threshold, collected, plain=forms is None)
+        return _conclude(
+            self.folder, choice, self.threshold, collected, rules=self.rules, plain=forms is None
+        )
+
+    @staticmethod
+    def _scoring(
+        scoring: Callable[..., Scored], choice: Choice, collected: _Collected
+    ) -> Callable[..., Scored]:
+        """Return what scores rows, and keeps the inputs that rules ask for."""
+        kept = () if collected.facts is None else collected.facts.rules.places
+        return partial(scoring, detector=choice.detector, kept=kept)
 
     def _signs(self, choice: Choice, collected: _Collected) -> list[str]:
         amounts = np.concatenate(collected.amount)
@@ -218,7 +237,9 @@ class _Line:
         if seen is not None and past is not None:
             collected.notes.append(_told(len(past.values), seen.told))
         collected.notes += _repeated(rows.transactions.values)
-        whole = partial(scoring, detector=choice.detector, history=Seen(rows.labels, past), on_block=on_block)
+        whole = partial(
+            self._scoring(scoring, choice, collected), history=Seen(rows.labels, past), on_block=on_block
+        )
         _score(rows, whole, collected)
         if seen is not None and self.remember:
             seen.remember(self.folder.path.name, rows.transactions.values, rows.labels)
@@ -263,6 +284,8 @@ def _score(rows: _Rows, scoring: Callable[[Transactions], Scored], collected: _C
     collected.probability.append(probability)
     collected.suspect_rows.append(rows.numbers[scored.flagged] - 1)
     collected.suspects.append(scored.suspects.values)
+    if collected.facts is not None:
+        collected.facts.add(rows.transactions, scored, rows.numbers - rows.first, rows.count)
 
 
 def _in_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
@@ -281,7 +304,13 @@ def _in_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
 
 
 def _conclude(
-    folder: Folder, choice: Choice, threshold: float, collected: _Collected, *, plain: bool
+    folder: Folder,
+    choice: Choice,
+    threshold: float,
+    collected: _Collected,
+    *,
+    rules: FileRules | None,
+    plain: bool,
 ) -> Found:
     detector = choice.detector
     probability = np.concatenate(collected.probability)
@@ -295,6 +324,13 @@ def _conclude(
         "time": time,
         "label": label,
     }
+    verdicts = None
+    if collected.facts is not None and rules is not None:
+        arrays |= collected.facts.arrays()
+        verdicts = _asked(folder, choice, collected.facts, arrays, rules)
+    if verdicts is not None:
+        arrays["rule_hits"] = verdicts.hits
+        flagged = verdicts.flagged(flagged)
     # beside the reasons, which need this thread's interpreters: a user waits for both, and another core is free
     with ThreadPoolExecutor(2, thread_name_prefix="conclude") as pool:
         saved = pool.submit(results.save_arrays, folder, arrays)
@@ -302,6 +338,8 @@ def _conclude(
             pool.submit(metrics.measure, label, probability, flagged, amount) if label is not None else None
         )
         explained = _explained(detector, probability, collected)
+        if verdicts is not None:
+            explained = _with_rules(explained, verdicts, flagged, probability)
         counts = drift.count(detector, np.concatenate(collected.sampled))
     saved.result()
     measured = None if quality_of is None else quality_of.result()
@@ -312,6 +350,8 @@ def _conclude(
         "columns": dict(choice.contract.aliases),
         "composed": {name: made.as_dict for name, made in choice.contract.composed},
         "plain": plain,
+        **({} if collected.facts is None else collected.facts.told()),
+        **({} if verdicts is None else {"rules": verdicts.told()}),
     }
     results.save_words(folder, explained, meta)
     return Found(
@@ -327,6 +367,59 @@ def _conclude(
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any] | None:
     return np.concatenate(parts) if parts else None
+
+
+def _asked(
+    folder: Folder,
+    choice: Choice,
+    facts: Collected,
+    arrays: dict[str, NDArray[Any] | None],
+    rules: FileRules,
+) -> FileVerdicts | None:
+    """Ask the rules of all rows; ``None`` where none is to be asked. A row that was set aside fulfils none."""
+    if not facts.rules.asked:
+        return None
+    from screening.rules.file_table import decide, table_of
+    from screening.rules.row_texts import row_texts
+
+    probability, offsets = arrays["probability"], arrays["offsets"]
+    assert probability is not None
+    assert offsets is not None
+    texts = row_texts(
+        folder.readable,
+        offsets,
+        contract=choice.detector.contract,
+        called=dict(choice.contract.aliases),
+        countries=rules.places.of(choice.detector),
+        columns=facts.rules.known.texts,
+        wanted={*facts.rules.needed, "currency"},
+    )
+    seconds = arrays["time"] if choice.detector.contract.has_calendar else None
+    table = table_of(
+        facts.rules,
+        probability=probability,
+        amount=arrays["amount"],
+        seconds=seconds,
+        texts=texts,
+        arrays=arrays,
+    )
+    found = decide(facts.rules, table, rules.instance)
+    found.hits[~np.isfinite(probability)] = False
+    return found
+
+
+def _with_rules(
+    explained: dict[int, list[str]],
+    verdicts: FileVerdicts,
+    flagged: NDArray[np.bool_],
+    probability: NDArray[np.float32],
+) -> dict[int, list[str]]:
+    """Return the reasons of flagged rows with those of rules that flag them."""
+    found = {row: reasons for row, reasons in explained.items() if flagged[row]}
+    by_rules = verdicts.set_by_rules()
+    for row in by_rules[np.argsort(-probability[by_rules], kind="stable")][:MOST_EXPLAINED].tolist():
+        found[row] = [*found.get(row, ()), *verdicts.reasons(row)]
+    return found
 
 
 def _explained(

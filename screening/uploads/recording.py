@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
@@ -25,14 +26,14 @@ from screening.features.countries.addresses import AddressCountries
 from screening.infra.database import Base
 from screening.infra.job_queue import FAILED, Job, Jobs, now
 from screening.infra.job_runner import Handled, Lease
-from screening.intake import header_of
-from screening.intake.column_texts import column_texts
-from screening.ledger import fields
 from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import Decisions, table_of
+from screening.ledger.rows import Decisions, fact_type, table_of
 from screening.ledger.tables import FILE, FileCounts
-from screening.scoring.places import Places, with_countries
+from screening.rules.facts import KnownFacts
+from screening.rules.file_table import columns_of, numbers_of
+from screening.rules.row_texts import row_texts
+from screening.scoring.places import Places
 from screening.settings import Settings
 from screening.transactions.schema import ColumnContract
 from screening.uploads.results import Outcome
@@ -177,7 +178,11 @@ class RecordingJob:
             return
         detector = self._detector(screening)
         decisions = decisions_of(
-            screening, found, None if detector is None else detector.contract, self._places.of(detector)
+            screening,
+            found,
+            None if detector is None else detector.contract,
+            self._places.of(detector),
+            None if detector is None else KnownFacts.of(detector),
         )
         if len(decisions.numbers):
             noted = _counts(screening, found, len(decisions.numbers))
@@ -216,6 +221,7 @@ def decisions_of(
     found: Outcome,
     contract: ColumnContract | None,
     countries: AddressCountries | None = None,
+    known: KnownFacts | None = None,
 ) -> Decisions:
     """Return the rows of a screening that were scored.
 
@@ -224,9 +230,25 @@ def decisions_of(
         found: what it left on the disk.
         contract: the detector's columns; ``None`` where it is gone, and whether the times are a calendar's isn't known.
         countries: of which country addresses are, for rows that bring none.
+        known: what rules can ask of its transactions; ``None`` where it is gone.
     """
     probability = np.asarray(found.probability)
     kept = np.flatnonzero(np.isfinite(probability))
+    texts = row_texts(
+        found.canonical,
+        np.asarray(found.offsets),
+        contract=contract,
+        called=found.meta.get("columns", {}),
+        countries=countries,
+        columns={} if known is None else known.texts,
+    )
+    every = len(kept) == len(probability)
+    columns: dict[str, pa.Array] = {
+        name: column if every else column.take(pa.array(kept)) for name, column in texts.items()
+    }
+    columns |= _numbers(found, known, kept)
+    ruled, columns = _ruled(found, kept, columns)
+    facts = {name: column for name, column in columns.items() if fact_type(name) is not None}
     return Decisions(
         origin=new_origin(int((screening.finished or now()).timestamp() * 1000)),
         numbers=(kept + 1).astype(np.uint32),
@@ -241,27 +263,42 @@ def decisions_of(
         amount=_taken(found.amount, kept),
         seconds=_taken(found.time, kept) if contract is not None and contract.has_calendar else None,
         label=_taken(found.label, kept),
-        fields=with_countries(_fields(found, contract, kept), countries),
+        fields={name: column for name, column in columns.items() if name not in facts},
         reasons=_reasons(found, kept),
+        flagged=np.asarray(found.flagged)[kept],
+        rules=ruled,
+        facts=facts,
     )
+
+
+def _numbers(found: Outcome, known: KnownFacts | None, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Return the facts that are numbers, as they were when the rows were decided on."""
+    names = found.meta.get("facts")
+    if names is None or known is None:
+        return {}
+    columns, inputs = found.fact_columns, found.fact_inputs
+    return numbers_of(
+        known, names, None if columns is None else columns[kept], None if inputs is None else inputs[kept]
+    )
+
+
+def _ruled(
+    found: Outcome, kept: NDArray[np.int64], columns: dict[str, pa.Array]
+) -> tuple[pa.Array | None, dict[str, pa.Array]]:
+    """Return the rules that fired, and the columns with what the rules say; a file's own type of fraud stays."""
+    told, hits = found.meta.get("rules"), found.rule_hits
+    if told is None or hits is None:
+        return None, columns
+    said = columns_of(told, np.asarray(hits)[kept])
+    ruled, kind = said.pop("rules", None), said.pop("fraud_type", None)
+    own = columns.get("fraud_type")
+    if kind is not None:
+        said["fraud_type"] = kind if own is None else pc.coalesce(own.cast(pa.string()), kind)
+    return ruled, {**columns, **said}
 
 
 def _taken(values: NDArray[Any] | None, kept: NDArray[np.int64]) -> NDArray[Any] | None:
     return None if values is None else np.asarray(values)[kept]
-
-
-def _fields(
-    found: Outcome, contract: ColumnContract | None, kept: NDArray[np.int64]
-) -> dict[str, pa.DictionaryArray]:
-    header = header_of(found.canonical)
-    called = found.meta.get("columns", {})
-    columns = [] if contract is None else contract.parts()
-    places = fields.assign(header, [fields.called(column, called) for column in columns])
-    texts = column_texts(found.canonical, np.asarray(found.offsets), sorted(set(places.values())))
-    every = len(kept) == len(found.probability)
-    return {
-        field: texts[place] if every else texts[place].take(pa.array(kept)) for field, place in places.items()
-    }
 
 
 def _reasons(found: Outcome, kept: NDArray[np.int64]) -> pa.Array:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from screening.errors import NotFound
 from screening.intake import find_rows
+from screening.rules.files import with_rules
 from screening.uploads.upload_folder import Folder
 
 SortKey = Literal["row", "probability", "amount", "time"]
@@ -94,7 +95,37 @@ class Outcome:
 
     @cached_property
     def flagged(self) -> NDArray[np.bool_]:
-        return self.probability >= self._threshold
+        return self._decided(self._threshold)
+
+    def _decided(self, threshold: np.float32) -> NDArray[np.bool_]:
+        """Return which rows are flagged at a threshold, (rows,), the rules included that had a say."""
+        net = np.asarray(self.probability >= threshold)
+        told = self.meta.get("rules") if self.rule_hits is not None else None
+        if told is None or self.rule_hits is None:
+            return net
+        return with_rules(net, [effect for _, effect, _ in told["active"]], self.rule_hits)
+
+    @cached_property
+    def rule_hits(self) -> NDArray[np.bool_] | None:
+        """Which rules each row fulfils, (rows, rules of ``meta["rules"]``)."""
+        return self._load("rule_hits")
+
+    def rules_at(self, row: int) -> list[str]:
+        """Return the names of the rules that fired for a row, from 0."""
+        told, hits = self.meta.get("rules"), self.rule_hits
+        if told is None or hits is None:
+            return []
+        return [name for (name, *_), hit in zip(told["active"], hits[row].tolist(), strict=False) if hit]
+
+    @cached_property
+    def fact_columns(self) -> NDArray[np.float64] | None:
+        """Facts that rules ask for, (rows, keys of ``meta["facts"]["columns"]``)."""
+        return self._load("fact_columns")
+
+    @cached_property
+    def fact_inputs(self) -> NDArray[np.float32] | None:
+        """Features that rules ask for, as the net has them, (rows, keys of ``meta["facts"]["inputs"]``)."""
+        return self._load("fact_inputs")
 
     @cached_property
     def reasons(self) -> dict[int, list[str]]:
@@ -153,21 +184,21 @@ class Outcome:
         """(low, high, rows, flagged rows) of equal bins over 0..1; the last one includes 1."""
         scored = np.asarray(self.probability)[np.isfinite(self.probability)]
         every, edges = np.histogram(scored, bins, (0, 1))
-        flags, _ = np.histogram(scored[scored >= self._threshold], bins, (0, 1))
+        flags, _ = np.histogram(np.asarray(self.probability)[self.flagged], bins, (0, 1))
         return [(float(edges[i]), float(edges[i + 1]), int(every[i]), int(flags[i])) for i in range(bins)]
 
     def flagged_at(self, threshold: float) -> int:
         """How many rows would be flagged at another threshold."""
-        return int((self.probability >= np.float32(threshold)).sum())
+        return int(self._decided(np.float32(threshold)).sum())
 
     def trial(self, threshold: float) -> dict[str, Any]:
         """What another threshold would flag, and what to expect of it if the probabilities mean what they say.
 
         The mean probability of the flagged rows is their expected precision; their expected fraud over that of all
-        rows is the expected recall.
+        rows is the expected recall. Rules have the say that they had.
         """
         scored = np.asarray(self.probability)[np.isfinite(self.probability)].astype(np.float64)
-        chosen = scored[scored >= np.float32(threshold)]
+        chosen = np.asarray(self.probability)[self._decided(np.float32(threshold))].astype(np.float64)
         return {
             "value": threshold,
             "flagged": len(chosen),

@@ -18,6 +18,9 @@ from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
 from screening.ledger.velocity.state import Velocity
+from screening.rules.files import FileRules
+from screening.rules.ruleset import RuleBook
+from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import card_tokens, deletion, preflight
@@ -55,6 +58,7 @@ class ScreeningJob:
         self.queue = history
         self._recordings = Recordings(history.database, signals)
         self.probabilities = probabilities
+        self.rules = FileRules(RuleBook(history.database), Places(settings.ip_countries), settings.instance)
         self._settings = settings
         self._detectors = detectors
         self._signals = signals
@@ -306,6 +310,7 @@ class _Run:
             on_choice=self._on_choice,
             probabilities=self._handler.probabilities,
             answers=self._answers,
+            rules=self._handler.rules,
         )
         return {"state": DONE, **self._values(found)}
 

@@ -21,6 +21,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.rules.ruleset import RuleBook
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
@@ -36,6 +37,7 @@ from screening.web.api.lean_path import LeanPath
 from screening.web.cli import commands, keys, report, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.cli import ledger as ledger_commands
+from screening.web.cli import rules as rule_commands
 from screening.web.http import errors, guard, sessions, static_files
 from screening.web.http.front import Front
 from screening.web.http.proxies import TrustedProxies
@@ -60,6 +62,8 @@ from screening.web.pages import (
     uploads,
 )
 from screening.web.pages.explore import decisions, entities, reports, search
+from screening.web.pages.rules import lists as rule_lists
+from screening.web.pages.rules import rules
 from screening.web.services import Services
 from screening.web.views import contexts
 
@@ -114,6 +118,7 @@ def create_app(
         mappings=Mappings(database),
         ledger=ledger,
         places=Places(settings.ip_countries),
+        rules=RuleBook(database),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),
@@ -156,6 +161,8 @@ def create_app(
         decisions,
         reports,
         styleguide,
+        rules,
+        rule_lists,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)
@@ -164,6 +171,7 @@ def create_app(
     app.cli.add_command(train.train)
     app.cli.add_command(report.report)
     app.cli.add_command(ledger_commands.ledger)
+    app.cli.add_command(rule_commands.rules)
     return app
 
 

@@ -19,6 +19,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.rules.ruleset import RuleBook
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
@@ -48,6 +49,8 @@ class Services:
     ledger: Ledger
     places: Places
     """Of which country transactions are."""
+    rules: RuleBook
+    """What has a say beside the net."""
     policy: HistoryPolicy
     """Whose earlier rows count for whom."""
     mappings: Mappings

@@ -39,6 +39,12 @@ INSIDE = (
     "/styleguide",
     "/admin/keys",
     "KEY",
+    "/rules",
+    "/rules/new",
+    "RULE",
+    "STATE",
+    "/rules/lists",
+    "LIST",
     "/detectors/new",
     "COLUMNS",
     "TRAINING",
@@ -86,6 +92,16 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     watched.page.get_by_role("button", name="Make the key").click()
     watched.page.get_by_role("link", name="Revoke for looks").click()
     found["KEY"] = watched.page.url
+    watched.open("/rules")
+    watched.page.get_by_role("button", name="Add as drafts").click()
+    watched.page.get_by_role("link", name="Small amount, doubtful").click()
+    found["RULE"] = f"{watched.page.url}?try=1"
+    watched.page.get_by_role("link", name="Switch on").click()
+    found["STATE"] = watched.page.url
+    watched.open("/rules/lists/blocked_devices")
+    watched.page.get_by_label("One a line").fill("D609763")
+    watched.page.get_by_role("button", name="Add", exact=True).click()
+    found["LIST"] = watched.page.url
     watched.page.context.close()
     return {name: url.removeprefix(site.url) for name, url in found.items()}
 

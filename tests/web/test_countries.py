@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import pytest
 from flask import Flask
 
 from screening.errors import BadSetting
+from screening.ledger.filters import Filter
+from screening.rules.store import Draft, RuleStore
+from screening.rules.tables import RuleState
+from screening.rules.trying import Trials
 from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -113,3 +118,29 @@ def test_a_table_that_cant_be_read_stops_the_start(app_with: Callable[..., Flask
         app_with(ip_countries=file)
     with pytest.raises(BadSetting, match="IP_COUNTRIES"):
         app_with(ip_countries=tmp_path / "missing.csv")
+
+
+def test_a_rule_finds_the_same_mismatches_in_a_file_the_api_and_the_past(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    store = RuleStore(services.database, services.detectors)
+    draft = Draft(name="Mismatch", condition="country != address_country", effect="raise")
+    store.set_state(store.add(draft, "mia").id, RuleState.ACTIVE, "mia")
+    ana, mia = login("ana"), login("mia")
+    given = rows()
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(given[0]))
+    writer.writeheader()
+    writer.writerows(given)
+    sent(ana, services, out.getvalue().encode())
+    answers = detect(
+        mia,
+        [{**row, "purchase_value": float(row["purchase_value"]), "age": float(row["age"])} for row in given],
+    )
+    wanted = [bool(row["country"]) for row in given]  # Delta is in no table
+    assert [answer["rules"] == ["Mismatch"] for answer in answers] == wanted
+    asked_for = "SELECT number, rules FROM chosen ORDER BY number"
+    file = services.ledger.questions.ask(asked_for, Filter(source="file")).rows
+    assert [row["rules"] == ["Mismatch"] for row in file] == wanted
+    trial = Trials(store, services.ledger.questions).one(draft, chosen=Filter(), now=datetime.now(UTC))
+    assert (trial.outcome.fired.rows, trial.outcome.unknown) == (2 * sum(wanted), 0)

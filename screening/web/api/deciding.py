@@ -24,6 +24,7 @@ from screening.realtime.decide import decide
 from screening.realtime.entries import Read
 from screening.realtime.questions import Answer, Caller, Question
 from screening.realtime.shapes import Shapes, body_of, marks_of, shapes_of
+from screening.rules.ruleset import RuleSet
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
@@ -148,7 +149,7 @@ class _Desk:
             return None
         try:
             bound = self._bind(None if body.detector is UNSET else body.detector, sent.account)
-            if bound.makes_tokens:
+            if bound.makes_tokens or bound.rules is not None:  # rules ask for what a type hasn't
                 return None
             read = bound.shapes.read(body, marks_of(sent.body), MOST_TRANSACTIONS)
             if read is None:
@@ -199,6 +200,7 @@ class _Desk:
             countries=mine.places.of(detector),
             owner=account.username.casefold(),
             shared=allows(account.role, "decide"),
+            rules=mine.rules.live(detector),
         )
 
     def _without_cards(self, given: list[Any], detector: Detector) -> Sequence[Any]:
@@ -231,6 +233,8 @@ class _Bound:
     countries: AddressCountries | None
     owner: str
     shared: bool
+    rules: RuleSet | None
+    """What has a say beside the net."""
 
 
 def _question(
@@ -251,7 +255,8 @@ def _question(
         shadowed=bound.shadowed,
         countries=bound.countries,
         repeatable=repeatable,
-        alone=bound.alone,
+        alone=bound.alone or bound.rules is not None,
+        rules=bound.rules,
     )
 
 

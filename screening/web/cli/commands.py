@@ -22,6 +22,7 @@ from screening.errors import CardNumbersFound, ScreeningError
 from screening.intake import Answers, Kind, identify
 from screening.intake.forms import ANSWERS
 from screening.intake.tokenizing import Replaced
+from screening.rules.files import FileRules
 from screening.transactions.composition import BadParts, Composition
 from screening.transactions.schema import Role, normalise
 from screening.uploads import card_tokens, exports
@@ -222,6 +223,7 @@ def _screen(
             probabilities=services().probabilities,
             recall=recall,
             answers=answers,
+            rules=FileRules(services().rules, services().places, services().settings.instance),
         )
 
     try:

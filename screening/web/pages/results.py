@@ -390,9 +390,10 @@ def _row(
         time=_at(found.time, number),
         label=None if found.label is None or found.label[number] < 0 else int(found.label[number]),
         reasons=found.reasons.get(number, []),
+        rules=found.rules_at(number),
         cells=cells,
         who=[cells.get(name, "") for name in who],
-        level=level_of(scored, screening.threshold),
+        level=level_of(scored, screening.threshold, flagged=bool(found.flagged[number])),
     )
 
 

@@ -35,6 +35,8 @@ class RowView:
     time: float | None = None
     label: int | None = None
     reasons: Sequence[str] = ()
+    rules: Sequence[str] = ()
+    """The names of the rules that fired."""
     cells: Mapping[str, str] = field(default_factory=dict)
     who: Sequence[str] = ()
     """The cells of :attr:`RowsView.who`."""

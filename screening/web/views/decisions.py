@@ -18,11 +18,17 @@ LEFT, RIGHT, TOP, BOTTOM = 60.0, 16.0, 16.0, 28.0
 SPAN_FORMATS = ((3 * 86_400, "%-d %b %H:%M"), (400 * 86_400, "%-d %b"), (float("inf"), "%b %Y"))
 
 
-def level_of(probability: float | None, threshold: float) -> str:
-    """Return the level of risk: ``high`` is flagged, ``medium`` near it, ``low`` the rest; ``none`` was not scored."""
+def level_of(probability: float | None, threshold: float, *, flagged: bool | None = None) -> str:
+    """Return the level of risk: ``high`` is flagged, ``medium`` near it, ``low`` the rest; ``none`` was not scored.
+
+    Args:
+        probability: the detector's.
+        threshold: from which on a row is flagged.
+        flagged: what came of it where rules had a say: one that they flag is high, one that they silence isn't.
+    """
     if probability is None:
         return "none"
-    if probability >= threshold:
+    if probability >= threshold if flagged is None else flagged:
         return "high"
     return "medium" if probability >= threshold * MEDIUM else "low"
 
@@ -69,12 +75,8 @@ class LedgerRow:
 
     @property
     def level(self) -> str:
-        """The level of risk. The row was flagged by what the detector said then, so that wins over the numbers."""
-        return (
-            "high"
-            if self.flagged
-            else level_of(self.probability, max(self.threshold, self.probability * 1.0001))
-        )
+        """The level of risk, by what was decided then."""
+        return level_of(self.probability, self.threshold, flagged=self.flagged)
 
     @property
     def moment(self) -> datetime:

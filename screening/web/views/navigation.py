@@ -43,7 +43,14 @@ SECTIONS = (
         ),
     ),
     Section("Explore", "explore", (Link("dashboard.index", "Dashboard", "see", BELOW_EXPLORE),)),
-    Section("Rules", "rules", (Link("rules.index", "Rules", "see", ("rules",)),)),
+    Section(
+        "Rules",
+        "rules",
+        (
+            Link("rules.index", "Rules", "see", ("rules",)),
+            Link("rule_lists.index", "Lists", "see", ("rule_lists",)),
+        ),
+    ),
     Section(
         "Detectors",
         "detectors",

@@ -38,7 +38,9 @@ def show(transaction_id: str) -> Any:
         target = url_for("decisions.of_file", screening_id=screening.id, number=row["number"])
         return redirect(target, HTTPStatus.SEE_OTHER)
     cells = {} if row["values"] is None else json.loads(row["values"])
-    return _page(row, cells=cells, reasons=row["reasons"] or [])
+    return _page(
+        row, cells=cells, reasons=row["reasons"] or [], rules=row["rules"] or [], flagged=row["flagged"]
+    )
 
 
 @blueprint.get("/results/<screening_id>/rows/<int:number>")
@@ -67,6 +69,8 @@ def of_file(screening_id: str, number: int) -> Any:
         row,
         cells=dict(zip(header, record, strict=False)),
         reasons=found.reasons.get(number - 1, []),
+        rules=found.rules_at(number - 1),
+        flagged=bool(found.flagged[number - 1]),
         screening=screening,
         number=number,
         last=len(found.probability),
@@ -80,6 +84,8 @@ def _page(
     *,
     cells: dict[str, Any],
     reasons: list[str],
+    rules: list[str],
+    flagged: bool,
     screening: Screening | None = None,
     number: int = 0,
     last: int = 0,
@@ -96,12 +102,13 @@ def _page(
         row=shown,
         cells=cells,
         reasons=reasons,
+        rules=rules,
         screening=screening,
         number=number,
         last=last,
         probability=probability,
         threshold=threshold,
-        level=level_of(probability, threshold),
+        level=level_of(probability, threshold, flagged=flagged),
         pasts=pasts,
         problem=problem,
     )

@@ -1,0 +1,1 @@
+"""Rules beside the net: readable conditions that flag, raise or silence a transaction."""

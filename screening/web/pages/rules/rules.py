@@ -1,0 +1,279 @@
+"""Rules: what there is and how it does, writing one, trying it on the past, and switching it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+
+from screening.errors import BadArtefact, NotFound, ScreeningError
+from screening.ledger.filters import Filter
+from screening.rules import rules_file
+from screening.rules.facts import COMMON, KnownFacts
+from screening.rules.language.problems import BadRule
+from screening.rules.rules_file import written
+from screening.rules.store import Draft, draft_of
+from screening.rules.tables import ASKED, Effect, Rule, RuleState
+from screening.rules.taking import take
+from screening.web.http import request_audit
+from screening.web.http.sessions import may, require, user
+from screening.web.services import services
+from screening.web.views import rules as views
+from screening.web.views.rules import lists_of, store_of
+
+if TYPE_CHECKING:
+    from screening.rules.hits import Hits
+
+blueprint = Blueprint("rules", __name__, url_prefix="/rules")
+RECENT_DAYS = 30
+BACK = HTTPStatus.SEE_OTHER
+
+
+@blueprint.get("")
+@require("see")
+def index() -> str:
+    """The rules by state, with their hits."""
+    from screening.rules.hits import hits
+
+    store = store_of()
+    kept = store.all()
+    problem: ScreeningError | None = None
+    active: Mapping[str, Hits] = {}
+    shadow: Mapping[str, Hits] = {}
+    try:
+        since = datetime.now(UTC) - timedelta(days=RECENT_DAYS)
+        active, shadow = hits(services().ledger.questions, Filter(owner=_owner(), decided_from=since))
+    except ScreeningError as refused:  # it takes too long, or too much memory
+        problem = refused
+    shipped = {one.draft.name.casefold() for one in rules_file.shipped().rules}
+    return render_template(
+        "rules.html",
+        groups=views.lines(kept, active, shadow, {rule.id: store.problem(rule) for rule in kept}),
+        problem=problem,
+        all_seen=may("see_all"),
+        shipped=len(shipped - {rule.name.casefold() for rule in kept}),
+        days=RECENT_DAYS,
+    )
+
+
+@blueprint.get("/new")
+@require("draft_rules")
+def new() -> str:
+    """An empty form."""
+    return _form(Draft(name="", condition="", detector=request.args.get("detector")))
+
+
+@blueprint.post("")
+@require("draft_rules")
+def create() -> Any:
+    """Check what is written, try it on the past, or keep it as a draft."""
+    draft = _given()
+    if request.form.get("do") != "save":
+        return _looked_at(draft)
+    try:
+        rule = store_of().add(draft, user().username)
+    except ScreeningError as problem:
+        return _form(draft, problem=problem), problem.status
+    views.record_change("rule_added", rule)
+    flash(f"{rule.name} is kept as a draft: it is asked of nothing yet.")
+    return redirect(url_for("rules.show", number=rule.id), BACK)
+
+
+@blueprint.post("/shipped")
+@require("draft_rules")
+def add_shipped() -> Any:
+    """Keep the rules that come with the shipped detectors as drafts."""
+    if not may("decide") and rules_file.shipped().kinds.keys() - store_of().kinds().keys():
+        raise ScreeningError(
+            "These rules bring a list along, and lists are made by managers.",
+            remedy="Ask a manager to add them.",
+        )
+    made = take(rules_file.shipped(), store_of(), lists_of(), user().username)
+    for rule in made.rules:
+        views.record_change("rule_added", rule)
+    for name in made.lists:
+        request_audit.record("rule_list_made", list=name)
+    flash(f"{len(made.rules)} rules are kept as drafts. Try each on the past before it is switched on.")
+    return redirect(url_for("rules.index"), BACK)
+
+
+@blueprint.get("/export")
+@require("see")
+def export() -> Response:
+    """All rules and lists as a file, without the entries of lists."""
+    text = written(store_of().all(), [each for each, _ in lists_of().all()])
+    request_audit.record("export", what="rules")
+    headers = {"Content-Disposition": "attachment; filename=rules.toml"}
+    return Response(text, mimetype="application/toml", headers=headers)
+
+
+@blueprint.get("/<number>")
+@require("see")
+def show(number: str) -> str:
+    """One rule with its history; with ``try=1`` what it would have done."""
+    rule = store_of().get(_number(number))
+    trial, problem = _tried(draft_of(rule)) if request.args.get("try") else (None, None)
+    return _form(draft_of(rule), rule=rule, trial=trial, problem=problem or store_of().problem(rule))
+
+
+@blueprint.post("/<number>")
+@require("draft_rules")
+def change(number: str) -> Any:
+    """Check a changed rule, try it on the past, or keep the change."""
+    draft, store = _given(), store_of()
+    rule = store.get(_number(number))
+    if request.form.get("do") != "save":
+        return _looked_at(draft, rule)
+    seen = request.form.get("version", "")
+    try:
+        rule = store.change(
+            rule.id,
+            draft,
+            user().username,
+            decides=may("decide"),
+            seen=_number(seen),
+        )
+    except ScreeningError as problem:
+        return _form(draft, rule=rule, problem=problem), problem.status
+    views.record_change("rule_changed", rule)
+    flash(f"{rule.name} was changed.")
+    return redirect(url_for("rules.show", number=rule.id), BACK)
+
+
+@blueprint.get("/<number>/state")
+@require("decide")
+def ask_state(number: str) -> str:
+    """What a rule would have done, before it is switched on."""
+    rule, state = store_of().get(_number(number)), _state(request.args.get("to", ""))
+    trial, problem = _tried(draft_of(rule)) if state in ASKED else (None, None)
+    return render_template("rule_state.html", rule=rule, state=state, trial=trial, problem=problem)
+
+
+@blueprint.post("/<number>/state")
+@require("decide")
+def set_state(number: str) -> Any:
+    """Let a rule do something else."""
+    state, seen = _state(request.form.get("to", "")), _number(request.form.get("version", ""))
+    rule = store_of().set_state(_number(number), state, user().username, seen=seen)
+    views.record_change("rule_state_changed", rule)
+    flash(f"{rule.name}: {rule.state}.")
+    return redirect(url_for("rules.show", number=rule.id), BACK)
+
+
+def _form(
+    draft: Draft,
+    *,
+    rule: Rule | None = None,
+    problem: ScreeningError | None = None,
+    trial: Any = None,
+    checked: bool = False,
+) -> str:
+    """The page of one rule, new or kept."""
+    editable = may("draft_rules") and (rule is None or rule.state not in ASKED or may("decide"))
+    return render_template(
+        "rule.html",
+        draft=draft,
+        rule=rule,
+        problem=problem,
+        trial=trial,
+        checked=checked,
+        editable=editable,
+        versions=[] if rule is None else store_of().versions(rule.id),
+        detectors=_known_detectors(),
+        effects=views.EFFECTS,
+        fraud_types=views.FRAUD_TYPES,
+        facts=_facts(draft.detector),
+        list_names=sorted(store_of().kinds()),
+        states=list(RuleState),
+    )
+
+
+def _looked_at(draft: Draft, rule: Rule | None = None) -> Any:
+    """The page with what is wrong with a rule, or with what it would have done."""
+    if request.form.get("do") == "try":
+        trial, problem = _tried(draft)
+        return _form(
+            draft, rule=rule, trial=trial, problem=problem
+        ), HTTPStatus.OK if trial else problem.status
+    try:
+        store_of().check(draft.stripped())
+    except ScreeningError as problem:
+        return _form(draft, rule=rule, problem=problem), problem.status
+    return _form(draft, rule=rule, checked=True)
+
+
+def _tried(draft: Draft) -> tuple[Any, Any]:
+    """Return what a rule would have done, or why that can't be said."""
+    from screening.rules.trying import Trials
+
+    mine = services()
+    trials = Trials(store_of(), mine.ledger.questions, mine.settings.label_delay_days)
+    chosen = Filter(owner=_owner(), detector=draft.detector)
+    try:
+        return trials.one(draft, chosen=chosen, now=datetime.now(UTC)), None
+    except ScreeningError as problem:
+        return None, problem
+
+
+def _given() -> Draft:
+    """Return what is written in the form.
+
+    Raises:
+        BadRule: it is for a detector that this user knows nothing of.
+    """
+    form = request.form
+    wanted = form.get("detector")
+    if wanted and wanted not in _known_detectors():
+        raise BadRule("There is no such detector.", "detector", "Choose one of the list.")
+    return Draft(
+        name=form.get("name", ""),
+        condition=form.get("condition", ""),
+        effect=form.get("effect", Effect.FLAG),
+        detector=wanted or None,
+        fraud_type=form.get("fraud_type") or None,
+        note=form.get("note", ""),
+        owner=form.get("owner", ""),
+    )
+
+
+def _number(given: str) -> int:
+    """Return the number of a rule.
+
+    Raises:
+        NotFound: it can't be one's.
+    """
+    if not (given.isascii() and given.isdigit() and len(given) < 9):
+        raise NotFound("There is no such rule.", remedy="Choose one of the list.")
+    return int(given)
+
+
+def _state(name: str) -> RuleState:
+    try:
+        return RuleState(name)
+    except ValueError:
+        raise BadRule("There is no such state.", remedy=f"Choose one of: {', '.join(RuleState)}.") from None
+
+
+def _facts(detector: str | None) -> Any:
+    """Return what a rule can ask for, each once, in its first spelling."""
+    facts = COMMON
+    if detector is not None and detector in _known_detectors():
+        try:
+            facts = KnownFacts.of(services().detectors.get(detector)).listed
+        except (BadArtefact, NotFound):
+            return facts
+    return facts
+
+
+def _known_detectors() -> list[str]:
+    mine, me = services().detectors, user().username
+    return [
+        name for name, standing in mine.standings().items() if standing.is_known_to(me, decides=may("decide"))
+    ]
+
+
+def _owner() -> str | None:
+    return None if may("see_all") else user().username.casefold()
