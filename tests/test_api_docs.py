@@ -15,7 +15,7 @@ from flask import Flask
 
 from screening.accounts.api_keys import DEFAULT_BURST, DEFAULT_PER_MINUTE, SCOPES
 from screening.settings import ROOT
-from screening.web.api.ledger_filters import TRENDS
+from screening.web.http.ledger_filters import TRENDS
 from screening.web.api.transactions import PAGES
 from tests.served import Server
 

@@ -59,7 +59,8 @@ from screening.web.pages import (
     trainings,
     uploads,
 )
-from screening.web.pages.explore import decisions, entities, search
+from screening.web.pages.explore import dashboard, decisions, entities, search
+from screening.web.pages.explore import transactions as transactions_page
 from screening.web.services import Services
 from screening.web.views import contexts
 
@@ -154,6 +155,8 @@ def create_app(
         search,
         entities,
         decisions,
+        dashboard,
+        transactions_page,
         styleguide,
     ):
         app.register_blueprint(room.blueprint)
