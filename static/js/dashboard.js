@@ -139,7 +139,5 @@
     link();
   });
 
-  const start = () => new window.DashRenderer({});
-  if (document.readyState === "complete") start();
-  else addEventListener("DOMContentLoaded", start);
+  new window.DashRenderer({});
 })();

@@ -11,12 +11,13 @@ import json
 import re
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, render_template, request, url_for
+from werkzeug.test import run_wsgi_app
 
-from screening.errors import NotFound
-from screening.explore.board import Choices, choices
+from screening.errors import NotFound, ScreeningError
 from screening.ledger.filters import Filter, Interval, TooMuch
 from screening.uploads.screenings import DONE, Screening
 from screening.web.http import headers
@@ -44,8 +45,18 @@ MAP = "vendor/plotly.js-4.1.1/topojson/"
 SCRIPT = re.compile(r'<script src="(/dashboard/_dash-component-suites/[^"]+)"></script>')
 UNUSED = "/dash_table/"
 """A script that Dash names always, for a table that isn't here."""
+VERSIONED = re.compile(r"\.v\d[\w-]*m\d+\.")
+MOST_PACKED = 32
+"""More than Dash has: whoever makes up versions fills no memory."""
 _packed: dict[str, bytes] = {}
 _making = threading.Lock()
+
+
+class BadQuestion(ScreeningError):
+    """A request to Dash's address that isn't Dash's."""
+
+    status = 400
+    title = "This can't be answered"
 
 
 @blueprint.get("/")
@@ -54,13 +65,19 @@ def index() -> Response:
     """Show the page; its figures come after it, by the filters in its address."""
     mine = services()
     _dash()
+    from screening.explore.board import (  # the start of a web process does without pyarrow, too
+        Choices,
+        choices,
+    )
     from screening.web.views.dashboard.app import BETWEEN, lazy_scripts
 
     parts = _inner("GET", "/dashboard/").get_data(as_text=True).split(BETWEEN)
     config = json.loads(re.sub(r"^<script[^>]*>|</script>$", "", parts[2].strip()))
     for name in ("python_version", "dash_version_url"):  # of use to nobody here
         config.pop(name, None)
-    scripts = [path for path in SCRIPT.findall(parts[1]) if UNUSED not in path]
+    charts, plotly = lazy_scripts()
+    scripts = [*(path for path in SCRIPT.findall(parts[1]) if UNUSED not in path), charts]
+    config |= {"serve_locally": False, "plotlyjs_url": plotly}  # Dash's own address of it has no version
     given = {name: value for name, value in request.args.items() if value}
     trouble: TooMuch | None = None
     found = Choices((), (), ())
@@ -73,7 +90,7 @@ def index() -> Response:
         "dashboard.html",
         config=config,
         scripts=scripts,
-        preloaded=lazy_scripts(),
+        plotly=plotly,
         trouble=trouble,
         fraud_types=_options(
             [*FRAUD_TYPES, *(each for each in found.fraud_types if each not in FRAUD_TYPES)]
@@ -111,6 +128,9 @@ def dependencies() -> Response:
 @require("see")
 def update() -> Response:
     """Give Dash the figures of an address."""
+    asked = request.get_json(silent=True)
+    if not _is_question(asked):
+        raise BadQuestion("This isn't what the dashboard asks.", remedy="Open the page anew.")
     return _inner("POST", request.path, request.get_data())
 
 
@@ -120,13 +140,23 @@ def suites(package: str, name: str) -> Response:
     """Give a script of Dash or Plotly, compressed; its address carries its version."""
     if package not in ("dash", "plotly"):
         raise NotFound("There is no such script.")
+    versioned = VERSIONED.search(name) is not None
     packed = _packed.get(request.path)
     if packed is None:
-        plain = _inner("GET", request.path)
-        if plain.status_code != 200 or plain.mimetype not in ("text/javascript", "application/javascript"):
+        _dash()
+        from dash.exceptions import DependencyException
+
+        try:
+            plain = _inner("GET", request.path)
+        except DependencyException:  # no script that Dash has named
+            raise NotFound("There is no such script.") from None
+        if plain.status_code != HTTPStatus.OK or plain.mimetype not in (
+            "text/javascript",
+            "application/javascript",
+        ):
             raise NotFound("There is no such script.")
         packed = gzip.compress(plain.get_data(), compresslevel=6, mtime=0)
-        if ".v" in name:
+        if versioned and len(_packed) < MOST_PACKED:
             _packed[request.path] = packed
     content = packed
     response = Response(content_type="text/javascript; charset=utf-8")
@@ -136,7 +166,7 @@ def suites(package: str, name: str) -> Response:
     else:
         content = gzip.decompress(packed)
     response.set_data(content)
-    response.headers["Cache-Control"] = FOR_EVER.replace("public", "private")
+    response.headers["Cache-Control"] = FOR_EVER.replace("public", "private") if versioned else "no-store"
     return response
 
 
@@ -145,6 +175,24 @@ def _dash() -> Mounted:
         from screening.web.views.dashboard.app import dash_app
 
         return dash_app()
+
+
+def _is_question(asked: Any) -> bool:
+    """Whether a body has the form of Dash's only question: Dash answers any other with an error of its own."""
+    if not isinstance(asked, dict) or str(asked.get("output")) not in _dash().callback_map:
+        return False
+    inputs, outputs = asked.get("inputs"), asked.get("outputs")
+    return (
+        isinstance(inputs, list)
+        and len(inputs) == 1
+        and isinstance(inputs[0], dict)
+        and (inputs[0].get("id"), inputs[0].get("property")) == ("address", "search")
+        and isinstance(inputs[0].get("value"), str | None)
+        and isinstance(outputs, list)
+        and [f"{one.get('id')}.{one.get('property')}" for one in outputs if isinstance(one, dict)]
+        == asked["output"].strip(".").split("...")
+        and isinstance(asked.get("changedPropIds", []), list)
+    )
 
 
 def _inner(method: str, path: str, body: bytes = b"") -> Response:
@@ -171,7 +219,7 @@ def _inner(method: str, path: str, body: bytes = b"") -> Response:
         "wsgi.input": io.BytesIO(body),
         READER: reader,
     }
-    return Response.from_app(app.server, environ, buffered=True)
+    return Response(*run_wsgi_app(app.server, environ, buffered=True))
 
 
 def _options(values: Sequence[str]) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ def transactions() -> str:
     found = questions.rows(chosen, limit=ON_PAGE, before=value_of(given, "cursor", QUERY["cursor"]))
     summed = questions.summary(chosen)
     counts = total(summed.rows, ("transactions", "flagged", "fraud_cases"))
-    filters = {name: value for name, value in given.items() if name != "cursor"}
+    filters: dict[str, Any] = {name: value for name, value in given.items() if name != "cursor"}
     chips = [(WORDS[name], value, _without(filters, name)) for name, value in filters.items()]
     following: dict[str, Any] = {}
     if len(found) == ON_PAGE:
@@ -58,5 +58,5 @@ def transactions() -> str:
     )
 
 
-def _without(filters: dict[str, str], name: str) -> str:
-    return url_for("explore.transactions", **{each: value for each, value in filters.items() if each != name})
+def _without(filters: dict[str, Any], name: str) -> str:
+    return url_for("explore.transactions", **{each: filters[each] for each in filters if each != name})

@@ -178,7 +178,7 @@ def _fill(search: str | None) -> list[Any]:
     try:
         figures, found = reader.read(search or "")
     except ScreeningError as problem:  # no figure of other filters stays beside what it says
-        nothing = [None, [], []]
+        nothing: list[Any] = [None, [], []]
         return [_problem(problem), [], *(part for _ in TITLES for part in nothing)]
     parts = [part for panel in found for part in (panel.figure, _notes(panel), _table(panel))]
     return [[], _summary(figures), *parts]

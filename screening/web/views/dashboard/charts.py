@@ -17,7 +17,7 @@ INK, SOFT, LINE, SURFACE = "--ink", "--ink-soft", "--line", "--surface"
 NONE = "rgba(0,0,0,0)"
 FONT = "IBM Plex Sans, system-ui, sans-serif"
 LONGEST_LABEL = 22
-ROW_PIXELS, EDGE_PIXELS = 26, 48
+FEWEST_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def bars(marks: Sequence[Mark]) -> Figure:
             "yaxis": {
                 **_axis(),
                 "showgrid": False,
-                "autorange": "reversed",
+                "range": [max(len(marks), FEWEST_ROWS) - 0.5, -0.5],  # downwards; a few bars aren't fat
                 "tickvals": places,
                 "ticktext": names,
                 "automargin": True,

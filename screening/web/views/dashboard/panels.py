@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from screening.explore.board import Board, Groups, Range
 from screening.explore.countries import country, on_map
@@ -233,14 +234,14 @@ def _amounts(board: Board, links: Links) -> Panel:
     marks, rows = [], []
     for each in spread.ranges:
         word = _range(each, unit)
-        bounds: dict[str, str | None] = {"min_amount": _plain(each.low), "max_amount": _plain(each.high)}
+        bounds: dict[str, Any] = {"min_amount": _plain(each.low), "max_amount": _plain(each.high)}
         if several or spread.currency:
             bounds["currency"] = spread.currency or "none"
-        there, fraud = links.rows(**bounds), links.rows(fraud=True, **bounds)
+        there, fraud = (links.rows(fraud=case, **bounds) for case in (False, True))
         counts = {"transactions": each.transactions, "fraud_cases": each.fraud_cases}
-        marks.append(_mark(_range(each, ""), word, counts, there, fraud))
+        marks.append(_mark("< 0" if each.low is None else number(each.low), word, counts, there, fraud))
         rows.append(_counted(word, counts, there, fraud))
-    notes = []
+    notes = ["Each bar begins at its number."]
     if others:
         left = ", ".join(f"{each.currency or 'no currency'} ({number(each.transactions)})" for each in others)
         notes.append(f"Amounts in {spread.currency or 'no currency that is named'}. Not drawn: {left}.")
@@ -256,11 +257,11 @@ def _scores(board: Board, links: Links) -> Panel:
     for each in board.scores:
         low, high = each.low or 0.0, each.high
         word = f"{100 * low:.0f} to {100 if high is None else 100 * high:.0f}"
-        bounds = {
+        bounds: dict[str, Any] = {
             "min_probability": f"{low:g}" if low else None,
             "max_probability": None if high is None else f"{high:g}",
         }
-        there, fraud = links.rows(**bounds), links.rows(fraud=True, **bounds)
+        there, fraud = (links.rows(fraud=case, **bounds) for case in (False, True))
         counts = {"transactions": each.transactions, "fraud_cases": each.fraud_cases}
         marks.append(_mark(f"{100 * low:.0f}", f"Score {word}", counts, there, fraud))
         rows.append(_counted(word, counts, there, fraud))
