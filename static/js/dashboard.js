@@ -61,8 +61,6 @@
 
   // Figures of filters before must not stand there as if they were of these.
   const tell = (words, link) => {
-    const status = document.getElementById("status");
-    if (!status) return;
     let notice = document.getElementById("board-trouble");
     if (!notice) {
       notice = Object.assign(document.createElement("div"), { id: "board-trouble", className: "notice notice-error mb-3" });
@@ -91,16 +89,17 @@
       if (answer.ok) {
         document.getElementById("board-trouble")?.remove();
         waits(false);
-      } else if (answer.status === 401) {
+        return answer;
+      }
+      if (answer.status === 401) {
         tell("You are logged out, and these figures are not of the filters that are set.", entry.dataset.logIn);
       } else {
         tell("The figures could not be counted; those that are shown are not of the filters that are set. Load the page again.");
       }
-      return answer;
-    } catch (problem) {
+    } catch {
       tell("The server can't be reached; the figures that are shown are not of the filters that are set. Load the page again.");
-      throw problem;
     }
+    return new Response(null, { status: 204 }); // to Dash: nothing changes
   };
 
   const search = () => {

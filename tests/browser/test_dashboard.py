@@ -45,18 +45,18 @@ def drawn(watched: Watched) -> None:
 def test_filters_stand_in_the_address_and_drive_every_chart(board: Watched) -> None:
     page = board.page
     whole = page.locator("#summary .kpi-value").first.inner_text()
-    page.get_by_label("Fraud type").select_option("Courier scam")
+    page.get_by_label("Fraud type", exact=True).select_option("Courier scam")
     page.locator("#geography-notes", has_text="Too small").wait_for(state="detached")
     page.wait_for_url("**/dashboard/?fraud_type=Courier+scam")
     fewer = page.locator("#summary .kpi-value").first.inner_text()
     assert fewer != whole
     page.reload()
     drawn(board)
-    assert page.get_by_label("Fraud type").input_value() == "Courier scam"
+    assert page.get_by_label("Fraud type", exact=True).input_value() == "Courier scam"
     assert page.locator("#summary .kpi-value").first.inner_text() == fewer
     page.go_back()
     page.locator("#summary .kpi-value", has_text=re.compile(f"^{re.escape(whole)}$")).first.wait_for()
-    assert page.get_by_label("Fraud type").input_value() == ""
+    assert page.get_by_label("Fraud type", exact=True).input_value() == ""
 
 
 def test_a_mark_leads_to_its_rows(board: Watched) -> None:

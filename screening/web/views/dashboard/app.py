@@ -230,5 +230,5 @@ def _table(panel: Panel) -> Any:
         className="scroll",
         role="region",
         tabIndex=0,
-        **{"aria-labelledby": f"{panel.name}-title"},
+        **{"aria-label": f"{TITLES[panel.name]}: table"},
     )
