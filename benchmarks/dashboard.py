@@ -32,11 +32,14 @@ RUNS = 5
 SECONDS = 120
 PASSWORD = "quiet river stone 42"
 IMPORT = """
-import resource, time
+import os, time
 import flask, sqlalchemy
-before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+before, begun = resident(), time.process_time()
 import dash
-print((time.process_time() - begun) * 1000, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((time.process_time() - begun) * 1000, resident() - before)
 """
 
 

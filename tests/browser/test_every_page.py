@@ -136,7 +136,9 @@ def seen(chromium: Any, site: Site, state: Any, made: dict[str, str]) -> Callabl
 def test_no_page_has_inline_script_or_style_or_breaks_the_policy(
     seen: Callable[[str], Look], path: str
 ) -> None:
-    if path != "/dashboard/":  # Plotly writes styles into what it draws: the policy allows them there, and there alone
+    if (
+        path != "/dashboard/"
+    ):  # Plotly writes styles into what it draws: the policy allows them there, and there alone
         assert seen(path).inline == []
     assert seen(path).faults == []
 
