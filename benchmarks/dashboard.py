@@ -1,7 +1,7 @@
 """The dashboard over a million transactions: what its figures cost, and how long a browser waits for the last chart.
 
 ``python -m benchmarks.dashboard [MILLIONS]`` prints processor milliseconds of the figures; milliseconds of the page in
-a chromium for the first person who opens it, for the next, and after a change of the filters; and what importing Dash
+a chromium for the first person who opens it, for the next, and after a change of filters; and what importing Dash
 adds to a web process.
 """
 

@@ -1,6 +1,7 @@
 """The dashboard: a page of ours, in which Dash draws. Dash's own addresses lie below it, behind the same log-in.
 
-Nothing of Dash is imported before somebody opens the page: it would cost each web process 25 MB and its start half a second.
+Nothing of Dash is imported before somebody opens the page: it would cost each web process 25 MB, and half a second at
+its start.
 """
 
 from __future__ import annotations
