@@ -15,7 +15,7 @@ import pytest
 
 from screening.settings import ROOT
 
-HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "h5py", "joblib", "scipy", "pyarrow")
+HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "h5py", "joblib", "scipy", "pyarrow", "dash", "plotly")
 
 
 @cache

@@ -12,6 +12,7 @@ from screening.errors import ScreeningError
 from screening.ledger import identity, money
 
 MOST_GROUPS = 1000
+NO_CURRENCY = ""
 
 
 class TooMuch(ScreeningError):
@@ -60,6 +61,15 @@ class Filter:
     flagged: bool | None = None
     label: int | None = None
     min_probability: float | None = None
+    max_probability: float | None = None
+    """Below this."""
+    min_amount: float | None = None
+    """As people write it, whatever the currency."""
+    max_amount: float | None = None
+    """Below this."""
+    currency: str | None = None
+    """:data:`NO_CURRENCY` for rows of which nothing says it."""
+    browser: str | None = None
     entity: tuple[str, str] | None = None
     """A kind and a value."""
     origin: bytes | None = None
@@ -82,7 +92,13 @@ class Cursor:
     id: identity.TransactionId
 
 
-GROUPS = {"country": "country", "device_id": "device", "browser": "browser", "fraud_type": "fraud_type"}
+GROUPS = {
+    "country": "country",
+    "device_id": "device",
+    "browser": "browser",
+    "fraud_type": "fraud_type",
+    "detector": "detector",
+}
 """What the answers by group are called, and which field each is about."""
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from sqlalchemy import or_, select
 
 from screening.infra.database import Database
-from screening.ledger import identity
+from screening.ledger import identity, money
 from screening.ledger.engine import Engine, listed
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
@@ -61,28 +61,21 @@ class Questions:
 
     def summary(self, chosen: Filter) -> Answer:
         """Count all rows that were chosen, in one row for each currency."""
-        return self.ask(f"SELECT currency, {COUNTS}, {MORE} FROM chosen GROUP BY currency", chosen)
+        return self.ask(SUMMARY, chosen)
 
     def trends(self, chosen: Filter, interval: Interval) -> Answer:
         """Count by period, the earliest first; a period without rows isn't listed. Weeks begin on Monday."""
-        period = f"date_trunc('{interval.value}', moment) AS period"
-        query = f"SELECT {period}, currency, {COUNTS} FROM chosen GROUP BY ALL ORDER BY period"
-        return self.ask(query, chosen)
+        return self.ask(trends_query(interval), chosen)
 
     def by(self, group: str, chosen: Filter, limit: int = MOST_GROUPS) -> Answer:
-        """Count by country, device, browser or type of fraud: most fraud cases first; rows without one are one group.
+        """Count by country, device, browser or type of fraud: most fraud cases first.
 
         Args:
             group: a key of :data:`GROUPS`.
             chosen: which rows.
-            limit: at most so many groups.
+            limit: at most so many groups; rows that have none come besides, as the group ``None``.
         """
-        field = GROUPS[group]
-        query = (
-            f"SELECT {field} AS {group}, currency, {COUNTS} FROM chosen GROUP BY ALL "
-            f"ORDER BY fraud_cases DESC, transactions DESC, {group} LIMIT {int(limit)}"
-        )
-        return self.ask(query, chosen)
+        return self.ask(by_query(group, limit), chosen)
 
     def rows(self, chosen: Filter, *, limit: int, before: Cursor | None = None) -> list[dict[str, Any]]:
         """Return rows as they stand in the ledger, the latest decisions first, after those up to ``before``.
@@ -200,6 +193,25 @@ class Questions:
 
         return self._consistently(chosen, answer) or Answer([], "event")
 
+    def together(
+        self, queries: Mapping[str, str], chosen: Filter
+    ) -> tuple[dict[str, list[dict[str, Any]]], str]:
+        """Return the answers to several questions of one moment, by name, and which time the rows go by.
+
+        Args:
+            queries: each as :meth:`ask` takes it.
+            chosen: which rows.
+
+        Raises:
+            TooMuch: one of them would take too long or too much memory.
+        """
+
+        def answer(snapshot: Snapshot) -> tuple[dict[str, list[dict[str, Any]]], str]:
+            rows = {name: self._query(query, chosen, snapshot, {}) for name, query in queries.items()}
+            return rows, snapshot.time_basis
+
+        return self._consistently(chosen, answer) or ({name: [] for name in queries}, "event")
+
     def _consistently(self, chosen: Filter, ask: Callable[[Snapshot], Found]) -> Found | None:
         """Ask of one moment's ledger; anew if a segment is removed meanwhile. ``None`` where no row can be chosen."""
         for attempt in range(TRIES):
@@ -288,6 +300,30 @@ MORE = (
     "count(*) FILTER (WHERE known IS NOT NULL) AS labelled, count(amount) AS amounts"
 )
 
+SUMMARY = f"SELECT currency, {COUNTS}, {MORE} FROM chosen GROUP BY currency"
+
+
+def trends_query(interval: Interval) -> str:
+    """Return the question of :meth:`Questions.trends`."""
+    period = f"date_trunc('{interval.value}', moment) AS period"
+    return f"SELECT {period}, currency, {COUNTS} FROM chosen GROUP BY ALL ORDER BY period"
+
+
+def by_query(group: str, limit: int = MOST_GROUPS) -> str:
+    """Return the question of :meth:`Questions.by`; ``groups`` is how many there are in all.
+
+    Groups are chosen first, then their rows given, one for each currency: a limit of rows would cut the last one's.
+    """
+    field = GROUPS[group]
+    return (
+        f", counted AS MATERIALIZED (SELECT {field} AS {group}, currency, {COUNTS} FROM chosen GROUP BY ALL), "
+        f"best AS (SELECT {group} FROM counted WHERE {group} IS NOT NULL GROUP BY {group} "
+        f"ORDER BY sum(fraud_cases) DESC, sum(transactions) DESC, {group} LIMIT {int(limit)}) "
+        f"SELECT *, (SELECT count(DISTINCT {group}) FROM counted) AS groups FROM counted "
+        f"WHERE {group} IS NULL OR {group} IN (FROM best) "
+        f"ORDER BY fraud_cases DESC, transactions DESC, {group}"
+    )
+
 
 def _source(snapshot: Snapshot, facts: Collection[str]) -> str:
     """Return what is read: the segments, the tail, or both.
@@ -323,6 +359,11 @@ def _chosen(
         "fraud_type = $fraud_type": chosen.fraud_type,
         "flagged = $flagged": chosen.flagged,
         "probability >= $least::FLOAT": chosen.min_probability,
+        "probability < $below::FLOAT": chosen.max_probability,
+        f"amount >= {_units('$min_amount')}": chosen.min_amount,
+        f"amount < {_units('$max_amount')}": chosen.max_amount,
+        "currency IS NOT DISTINCT FROM nullif($currency, '')": chosen.currency,
+        "browser = $browser": chosen.browser,
         "known = $known": chosen.label,
     }
     if chosen.entity is not None:
@@ -344,6 +385,15 @@ def _chosen(
         f"chosen AS (SELECT *, {case} AS case_ FROM read{where}) "
     )
     return query, given
+
+
+def _units(amount: str) -> str:
+    """Return SQL of an amount in minor units of a row's currency; a part of a unit is rounded up.
+
+    A bound as people write it, times its power of ten, may be a hair beside the whole number that it is.
+    """
+    digits = " ".join(f"WHEN '{code}' THEN {10**exponent}" for code, exponent in money.EXPONENTS.items())
+    return f"ceil({amount}::DOUBLE * CASE currency {digits} ELSE {10**money.USUAL} END - 1e-6)"
 
 
 PARAMETER = re.compile(r"\$(\w+)")

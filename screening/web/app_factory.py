@@ -61,7 +61,8 @@ from screening.web.pages import (
     trainings,
     uploads,
 )
-from screening.web.pages.explore import decisions, entities, reports, search
+from screening.web.pages.explore import dashboard, decisions, entities, reports, search
+from screening.web.pages.explore import transactions as transactions_page
 from screening.web.pages.rules import lists as rule_lists
 from screening.web.pages.rules import rules
 from screening.web.services import Services
@@ -160,6 +161,8 @@ def create_app(
         entities,
         decisions,
         reports,
+        dashboard,
+        transactions_page,
         styleguide,
         rules,
         rule_lists,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from screening.settings import ROOT
 from screening.transactions import times
 from screening.uploads.recording import Recordings
-from screening.web.api import ledger_filters
+from screening.web.http import ledger_filters
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from screening.ledger import identity
 from screening.realtime.answers import Probability
-from screening.web.api.ledger_filters import TIME_WORDS
+from screening.web.http.ledger_filters import TIME_WORDS
 
 SAME = 1e-6
 """How far apart two probabilities may be that are the same."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from flask import Blueprint, Response
 from msgspec import Meta, Struct
 
+from screening.explore.counts import COUNTED, MONEY, grouped, percentage, ranked, total
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Interval, amounts
-from screening.web.api.ledger_filters import COMMON, TRENDS, BadQuery, chosen, value
 from screening.web.http import operations
+from screening.web.http.ledger_filters import COMMON, TRENDS, BadQuery, chosen, value
 from screening.web.http.operations import Header, Operation, answered, describes
 from screening.web.http.sessions import require
 from screening.web.services import services
 
 blueprint = Blueprint("statistics", __name__)
-COUNTED = ("transactions", "fraud_cases")
-MONEY = ("amount", "fraud_amount")
 Count = Annotated[int, Meta(ge=0)]
 Percentage = Annotated[float, Meta(ge=0, le=100, description="fraud cases of 100 transactions")]
 Sum = Annotated[
@@ -87,7 +84,6 @@ class FraudType(Group):
 
 MOST_FIRST = f"Most fraud cases first, at most {MOST_GROUPS:,} groups; rows without one are left out."
 EARLIEST_FIRST = "The periods that have transactions, the earliest first."
-Grouped = TypeVar("Grouped", bound=Group)
 TIME_BASIS = Header(
     words="Which time `from`, `to` and periods go by: the transaction's own, when it was scored, or both by turns.",
     schema={"type": "string", "enum": ["event", "decided", "mixed"]},
@@ -105,18 +101,18 @@ def _counting(name: str, form: Any, words: str, query: Any = COMMON) -> Operatio
 def summary() -> Response:
     """Count what was chosen, in one object."""
     answer = services().ledger.questions.summary(chosen())
-    total = _counts(answer.rows, (*COUNTED, "flagged", "confirmed", "labelled"))
+    counts = total(answer.rows, (*COUNTED, "flagged", "confirmed", "labelled"))
     money = amounts(answer.rows, MONEY)
     found = Summary(
-        total_transactions=total["transactions"],
-        total_fraud_cases=total["fraud_cases"],
-        fraud_percentage=_percentage(total),
+        total_transactions=counts["transactions"],
+        total_fraud_cases=counts["fraud_cases"],
+        fraud_percentage=percentage(counts),
         total_amount=money["amount"],
         fraud_amount=money["fraud_amount"],
         currency=money["currency"],
-        flagged=total["flagged"],
-        confirmed=total["confirmed"],
-        labelled=total["labelled"],
+        flagged=counts["flagged"],
+        confirmed=counts["confirmed"],
+        labelled=counts["labelled"],
     )
     return _told(answer, found)
 
@@ -129,7 +125,7 @@ def trends() -> Response:
     interval = value("interval") or Interval.DAY
     answer = services().ledger.questions.trends(chosen(), interval)
     rows = [{**row, "period": row["period"].isoformat() + "Z"} for row in answer.rows]
-    return _told(answer, list(_grouped(Period, "period", rows)))
+    return _told(answer, [Period(**each) for each in grouped(rows, "period")])
 
 
 @blueprint.get("/fraud_geography")
@@ -192,30 +188,7 @@ def _by(group: str, form: type[Group]) -> Response:
     if group not in GROUPS:
         raise ValueError(group)
     answer = services().ledger.questions.by(group, chosen())
-    known = [row for row in answer.rows if row[group] is not None]
-    found = sorted(
-        _grouped(form, group, sorted(known, key=lambda row: str(row[group]))),
-        key=lambda each: (-each.fraud_cases, -each.transactions, getattr(each, group)),
-    )
-    return _told(answer, found)
-
-
-def _grouped(form: type[Grouped], key: str, rows: Iterable[dict[str, Any]]) -> Iterator[Grouped]:
-    """One object for each value of a key, whose rows stand together: there is one row for each currency."""
-    for name, group in groupby(rows, key=lambda row: row[key]):
-        same = list(group)
-        counts = _counts(same, COUNTED)
-        told: dict[str, Any] = {key: name, **counts, **amounts(same, MONEY)}
-        yield form(fraud_percentage=_percentage(counts), **told)
-
-
-def _counts(rows: Iterable[dict[str, Any]], names: Iterable[str]) -> dict[str, int]:
-    kept = list(rows)
-    return {name: sum(row[name] for row in kept) for name in names}
-
-
-def _percentage(counts: dict[str, int]) -> float:
-    return round(100 * counts["fraud_cases"] / counts["transactions"], 4) if counts["transactions"] else 0.0
+    return _told(answer, [form(**each) for each in ranked(answer.rows, group)])
 
 
 def _told(answer: Answer, found: Any) -> Response:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -13,12 +11,10 @@ from msgspec import ValidationError, convert
 from screening.errors import BadArtefact, BadTransaction, Conflict, NotFound
 from screening.ledger import identity, money
 from screening.ledger.fields import FIELDS
-from screening.ledger.filters import Cursor
 from screening.ledger.labels import LaterLabel
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
 from screening.web.api import json_body
-from screening.web.api.ledger_filters import ROWS, BadQuery, chosen, moment, value, whole
 from screening.web.api.ledger_forms import (
     MOST_LABELS,
     MOST_TYPE,
@@ -31,11 +27,11 @@ from screening.web.api.ledger_forms import (
     Transaction,
     TransactionPage,
 )
-from screening.web.http import guard, request_audit
+from screening.web.http import guard, ledger_cursor, request_audit
+from screening.web.http.ledger_filters import ROWS, BadQuery, chosen, moment, value, whole
 from screening.web.http.operations import (
     Answer,
     Body,
-    Kind,
     Operation,
     Parameter,
     answered,
@@ -46,12 +42,8 @@ from screening.web.services import services
 
 blueprint = Blueprint("transactions", __name__)
 USUAL_LIMIT, MOST = 100, 1000
-MOMENT_BYTES = 8
-CURSOR = "A[A-Za-v][A-Za-z0-9_-]{30}"
-"""24 bytes in base64, of which the first is below 3: a number of microseconds that makes a date."""
 LABEL_BYTES = 256
 LABELS = {"fraud": 1, "legitimate": 0}
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
 
 
 class BadLabels(BadTransaction):
@@ -67,21 +59,11 @@ LABELS_EXAMPLE = {
 }
 
 
-def _cursor(raw: str) -> Cursor:
-    if not re.fullmatch(CURSOR, raw):
-        raise ValueError("the “next” of the page before")
-    packed = base64.urlsafe_b64decode(raw)
-    decided = EPOCH + timedelta(microseconds=int.from_bytes(packed[:MOMENT_BYTES], "big"))
-    rest = packed[MOMENT_BYTES:]
-    origin, number = rest[: identity.ORIGIN_BYTES], int.from_bytes(rest[identity.ORIGIN_BYTES :], "big")
-    return Cursor(decided.replace(tzinfo=UTC), identity.TransactionId(origin, number))
-
-
 PAGES = {
     **ROWS,
     "limit": Parameter(kind=whole(1, MOST, USUAL_LIMIT), words="How many at most.", example="10"),
     "cursor": Parameter(
-        kind=Kind(_cursor, {"type": "string", "pattern": f"^{CURSOR}$"}),
+        kind=ledger_cursor.KIND,
         words="The `next` of the page before.",
     ),
 }
@@ -105,7 +87,7 @@ def listed() -> Response:
     """
     limit = value("limit") or USUAL_LIMIT
     found = services().ledger.questions.rows(chosen(), limit=limit, before=value("cursor"))
-    more = _marked(found[-1]) if len(found) == limit else None
+    more = ledger_cursor.after(found[-1]) if len(found) == limit else None
     return answered(TransactionPage([shown(row) for row in found], more))
 
 
@@ -281,10 +263,3 @@ def shown(row: dict[str, Any]) -> Transaction:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat() + "Z"
-
-
-def _marked(row: dict[str, Any]) -> str:
-    """Return the cursor after a row: opaque to whoever passes it on."""
-    microseconds = round((row["decided_at"] - EPOCH).total_seconds() * 1_000_000)
-    packed = microseconds.to_bytes(MOMENT_BYTES, "big") + row["origin"] + row["number"].to_bytes(4, "big")
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")

@@ -31,6 +31,7 @@ __all__ = ["body_limit", "check_csrf", "init_app", "is_ours", "streams"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 FORM_BYTES = 1 << 20
+SAME_FOR_ALL = frozenset({"static", "dashboard.suites"})
 STREAMED = frozenset({"uploads.receive"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 csrf = CSRFProtect()
@@ -188,7 +189,7 @@ def _view() -> Callable[..., Any] | None:
 
 
 def _forbid_keeping(response: Any) -> Any:
-    """No copy of a page stays in a cache; files under static/ may, they are the same for everybody. Refusals aren't."""
-    if request.endpoint != "static" or response.status_code >= HTTPStatus.BAD_REQUEST:
+    """No copy of a page stays in a cache; files that are the same for everybody may. Refusals aren't."""
+    if request.endpoint not in SAME_FOR_ALL or response.status_code >= HTTPStatus.BAD_REQUEST:
         request.environ[NO_STORE] = True
     return response

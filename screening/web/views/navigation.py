@@ -30,7 +30,7 @@ class Section:
 
 
 BELOW_RESULTS = ("results", "questions", "mapping", "cards", "check", "decisions.of_file")
-BELOW_EXPLORE = ("dashboard", "entities", "decisions", "search")
+BELOW_EXPLORE = ("dashboard", "explore", "entities", "decisions", "search")
 SECTIONS = (
     Section("Home", "home", (Link("pages.index", "Home"),)),
     Section("Review", "review", (Link("review.index", "Queue", "review"),)),

@@ -1,4 +1,7 @@
-"""The filters of the data API: a query string read strictly, and what the caller may see."""
+"""The filters of questions about the ledger: a query string read strictly, and what the caller may see.
+
+The data API, the dashboard and the list that its marks lead to take the same ones.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import request
+from werkzeug.datastructures import MultiDict
 
 from screening.errors import CellProblem, ScreeningError
 from screening.intake import numbers
+from screening.ledger import money
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Basis, Filter, Interval
+from screening.ledger.filters import NO_CURRENCY, Basis, Filter, Interval
 from screening.ledger.tables import API, FILE
 from screening.transactions.encoding import plain_text
 from screening.web.http.operations import Kind, Parameter, present
@@ -39,18 +44,32 @@ def chosen() -> Filter:
     Raises:
         BadQuery: a parameter isn't one that the route takes, appears twice, or isn't of its kind; the first is named.
     """
-    known = present().query
-    for name in request.args:
+    owner = None if may("see_all") else user().username.casefold()
+    return filter_of(request.args, present().query, owner)
+
+
+def filter_of(args: MultiDict[str, str], known: Mapping[str, Parameter], owner: str | None) -> Filter:
+    """Return the filter that a query string says.
+
+    Args:
+        args: the query string.
+        known: the parameters that it may have.
+        owner: whose rows the caller may see; ``None`` for everybody's.
+
+    Raises:
+        BadQuery: as :func:`chosen` says.
+    """
+    for name in args:
         if name not in known:
             raise _refused(name, "is no parameter here", f"These are: {', '.join(known)}.")
-        if len(request.args.getlist(name)) > 1:
+        if len(args.getlist(name)) > 1:
             raise _refused(name, "appears more than once", "Give it once.")
     given: dict[str, Any] = {
         parameter.field: read
         for name, parameter in known.items()
-        if parameter.field is not None and (read := value(name)) is not None
+        if parameter.field is not None and (read := value_of(args, name, parameter)) is not None
     }
-    return Filter(owner=None if may("see_all") else user().username.casefold(), **given)
+    return Filter(owner=owner, **given)
 
 
 def value(name: str) -> Any:
@@ -59,7 +78,12 @@ def value(name: str) -> Any:
     Raises:
         BadQuery: it can't be read, or is blank: a program that fills in nothing would be told of everything.
     """
-    raw = request.args.get(name)
+    return value_of(request.args, name, present().query[name])
+
+
+def value_of(args: MultiDict[str, str], name: str, parameter: Parameter) -> Any:
+    """Return what a parameter of a query string says, as :func:`value` does."""
+    raw = args.get(name)
     if raw is None:
         return None
     if not raw.strip():
@@ -67,7 +91,7 @@ def value(name: str) -> Any:
     if len(raw) > MOST_CHARACTERS:
         raise _refused(name, "is too long", f"It has at most {MOST_CHARACTERS} characters.")
     try:
-        return present().query[name].kind.read(raw)
+        return parameter.kind.read(raw)
     except ValueError as problem:
         raise _refused(name, "can't be used", f"It must be {problem}.") from None
 
@@ -116,6 +140,17 @@ def _share(raw: str) -> float:
     return found
 
 
+def _money(raw: str) -> float:
+    found = numbers.plain(raw)
+    if found is None or not abs(found) < money.LARGEST:
+        raise ValueError("a number, as people write an amount: 12.50")
+    return found
+
+
+def _currency(raw: str) -> str:
+    return NO_CURRENCY if raw == "none" else raw
+
+
 def _entity(raw: str) -> tuple[str, str]:
     kind, colon, name = raw.partition(":")
     if kind not in ENTITIES or not colon or not name:
@@ -125,6 +160,8 @@ def _entity(raw: str) -> tuple[str, str]:
 
 TEXT = Kind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})
 SHARE = Kind(_share, {"type": "number", "minimum": 0, "maximum": 1})
+MONEY = Kind(_money, {"type": "number"})
+CURRENCY = Kind(_currency, TEXT.schema)
 ENTITY = Kind(
     _entity,
     {
@@ -172,6 +209,17 @@ ROWS: Mapping[str, Parameter] = {
     "min_probability": Parameter(
         kind=SHARE, field="min_probability", words="At least this probability of fraud, from 0 to 1."
     ),
+    "max_probability": Parameter(
+        kind=SHARE, field="max_probability", words="Below this probability of fraud, from 0 to 1."
+    ),
+    "min_amount": Parameter(
+        kind=MONEY, field="min_amount", words="At least this amount, as people write it.", example="12.50"
+    ),
+    "max_amount": Parameter(kind=MONEY, field="max_amount", words="Below this amount, as people write it."),
+    "currency": Parameter(
+        kind=CURRENCY, field="currency", words="Amounts of this currency; `none`: of one that nothing says."
+    ),
+    "browser": Parameter(kind=TEXT, field="browser", words="This browser.", example="Chrome"),
     "screening": Parameter(kind=TEXT, field="screening", words="Rows of this file: the id of its screening."),
 }
 """What questions for single rows take."""
@@ -183,6 +231,9 @@ TRENDS: Mapping[str, Parameter] = {
         example=Interval.WEEK.value,
     ),
 }
+
+DASHBOARD = TRENDS
+"""What the address of the dashboard takes."""
 
 
 def _refused(name: str, problem: str, remedy: str) -> BadQuery:

@@ -1,0 +1,152 @@
+"""The dashboard over a million transactions: what its figures cost, and how long a browser waits for the last chart.
+
+``python -m benchmarks.dashboard [MILLIONS]`` prints processor milliseconds of the figures; milliseconds of the page in
+a chromium for the first person who opens it, for the next, and after a change of filters; and what importing Dash
+adds to a web process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ledger import FILE_ROWS, _file
+from screening.explore.board import board
+from screening.ledger.filters import Filter, Interval
+from screening.ledger.ledger import Ledger
+from screening.ledger.rows import table_of
+from screening.ledger.tables import FILE
+from screening.settings import ROOT
+
+RUNS = 5
+SECONDS = 120
+PASSWORD = "quiet river stone 42"
+IMPORT = """
+import os, time
+import flask, sqlalchemy
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+before, begun = resident(), time.process_time()
+import dash
+print((time.process_time() - begun) * 1000, resident() - before)
+"""
+
+
+def measure(millions: int = 1) -> dict[str, float]:
+    """Return milliseconds and megabytes by what they are of."""
+    done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
+    found = dict(
+        zip(("import_dash_cpu_ms", "import_dash_megabytes"), map(float, done.stdout.split()), strict=True)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        instance = Path(folder) / "instance"
+        instance.mkdir()
+        (Path(folder) / "users.txt").touch()
+        server, url = _serve(Path(folder))
+        try:
+            ledger = Ledger.open(instance, f"sqlite:///{instance / 'screening.sqlite3'}")
+            for number in range(-(-millions * 1_000_000 // FILE_ROWS)):
+                ledger.segments.add(f"{number:032x}", FILE, table_of(_file(number)))
+            found["figures_cpu_ms"] = statistics.median(_cpu(ledger) for _ in range(RUNS))
+            found |= _browse(url)
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+    return found
+
+
+def _cpu(ledger: Ledger) -> float:
+    begun = time.process_time()
+    board(ledger.questions, Filter(), Interval.DAY)
+    return (time.process_time() - begun) * 1000
+
+
+def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    surroundings = {
+        "PORT": str(port),
+        "INSTANCE_PATH": str(folder / "instance"),
+        "USERS_FILE": str(folder / "users.txt"),
+        "WORKERS": "1",
+    }
+    server = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | surroundings,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
+                return server, url
+        except OSError:
+            time.sleep(0.2)
+    server.terminate()
+    raise RuntimeError("the server didn't start")
+
+
+def _browse(url: str) -> dict[str, float]:
+    """The first account is the administrator's, who sees everybody's rows."""
+    from playwright.sync_api import sync_playwright
+
+    found: dict[str, float] = {}
+    with sync_playwright() as driver:
+        path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(SECONDS * 1000)
+        page.goto(f"{url}/signup")
+        page.fill("#username", "ada")
+        page.fill("#email", "ada@bank.example")
+        page.fill("#password", PASSWORD)
+        page.get_by_role("button", name="Create account").click()
+        page.get_by_role("heading", name="Home").wait_for()
+        found["first_load_ms"] = _timed(lambda: page.goto(f"{url}/dashboard/"), page)
+        found["next_load_ms"] = statistics.median(
+            _timed(lambda: page.goto(f"{url}/dashboard/"), page) for _ in range(RUNS)
+        )
+        changed = []
+        for turn in range(2 * RUNS):
+            before = page.locator("#summary").inner_html()
+            begun = time.perf_counter()
+            page.get_by_label("Fraud cases are").select_option(("confirmed", "flagged")[turn % 2])
+            while page.locator("#summary").inner_html() == before:
+                pass
+            _drawn(page)
+            changed.append((time.perf_counter() - begun) * 1000)
+        found["change_of_filter_ms"] = statistics.median(changed)
+        if not re.search(r"\d,\d{3},\d{3}", page.locator("#summary").inner_text()):
+            raise RuntimeError("the dashboard doesn't show the million")
+        browser.close()
+    return found
+
+
+def _timed(go: Any, page: Any) -> float:
+    begun = time.perf_counter()
+    go()
+    _drawn(page)
+    return (time.perf_counter() - begun) * 1000
+
+
+def _drawn(page: Any) -> None:
+    page.locator("#react-entry-point[aria-busy=false]").wait_for()
+    for name in ("trends", "devices", "browsers", "amounts", "scores", "detectors"):
+        page.locator(f"#{name}-box .bars path").first.wait_for()
+    page.locator("#geography-box .choroplethlayer path").first.wait_for(state="attached")
+
+
+if __name__ == "__main__":
+    for title, value in measure(int(sys.argv[1]) if len(sys.argv) > 1 else 1).items():
+        print(f"{title:<40} {value:>10,.1f}")

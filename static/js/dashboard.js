@@ -1,0 +1,142 @@
+// Starts Dash on the dashboard, and does what needs the page: colours by the theme, filters in the address, marks that
+// lead to their rows. Loaded after Dash's own scripts; all of them are files, so the policy for scripts stays as it is.
+(() => {
+  const entry = document.getElementById("react-entry-point");
+  const form = document.getElementById("filters");
+  if (!entry || !form || !window.DashRenderer) return;
+
+  const FIGURES = "/_dash-update-component";
+  const LIST = "/explore/transactions";
+
+  // A chart names its colours as the style sheet does; the page knows what they are now.
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  document.body.append(probe);
+  let known = new Map();
+
+  const colour = (name) => {
+    if (!known.has(name)) {
+      probe.style.color = `var(${name})`;
+      known.set(name, getComputedStyle(probe).color);
+    }
+    return known.get(name);
+  };
+
+  const painted = (part) => {
+    if (typeof part === "string") return part.startsWith("--") ? colour(part) : part;
+    if (Array.isArray(part)) return part.map(painted);
+    if (part === null || typeof part !== "object") return part;
+    return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, painted(value)]));
+  };
+
+  const go = (target) => {
+    if (typeof target !== "string") return;
+    if (target.startsWith("#")) {
+      const table = document.getElementById(target.slice(1));
+      const details = table?.closest("details");
+      if (details) details.open = true;
+      table?.scrollIntoView({ block: "nearest" });
+    } else if (target.includes(LIST)) {
+      location.assign(target);
+    }
+  };
+
+  window.dash_clientside = Object.assign(window.dash_clientside ?? {}, {
+    dashboard: {
+      paint: (figure) =>
+        figure
+          ? [painted(figure), "board-box"]
+          : [{ data: [], layout: {} }, figure === null ? "board-box board-none" : "board-box board-waits"],
+      follow: (clicked) => {
+        go(clicked?.points?.[0]?.customdata);
+        return window.dash_clientside.no_update;
+      },
+    },
+  });
+
+  new MutationObserver(() => {
+    known = new Map();
+    window.dash_clientside.set_props("theme", { data: document.documentElement.dataset.bsTheme });
+  }).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+
+  // Figures of filters before must not stand there as if they were of these.
+  const tell = (words, link) => {
+    let notice = document.getElementById("board-trouble");
+    if (!notice) {
+      notice = Object.assign(document.createElement("div"), { id: "board-trouble", className: "notice notice-error mb-3" });
+      notice.setAttribute("role", "alert");
+      entry.before(notice);
+    }
+    const text = Object.assign(document.createElement("p"), { textContent: `${words} ` });
+    if (link) text.append(Object.assign(document.createElement("a"), { href: link, textContent: "Log in" }));
+    notice.replaceChildren(text);
+  };
+
+  const waits = (on) => {
+    entry.classList.toggle("board-stale", on);
+    entry.setAttribute("aria-busy", String(on));
+  };
+
+  const send = window.fetch.bind(window);
+  window.fetch = async (address, options = {}) => {
+    const url = typeof address === "string" ? address : address.url;
+    if (!url.includes(FIGURES)) return send(address, options);
+    const headers = new Headers(options.headers);
+    headers.set("X-CSRFToken", entry.dataset.token); // as every request here that isn't a GET
+    waits(true);
+    try {
+      const answer = await send(address, { ...options, headers });
+      if (answer.ok) {
+        document.getElementById("board-trouble")?.remove();
+        waits(false);
+        return answer;
+      }
+      if (answer.status === 401) {
+        tell("You are logged out, and these figures are not of the filters that are set.", entry.dataset.logIn);
+      } else {
+        tell("The figures could not be counted; those that are shown are not of the filters that are set. Load the page again.");
+      }
+    } catch {
+      tell("The server can't be reached; the figures that are shown are not of the filters that are set. Load the page again.");
+    }
+    return new Promise(() => {}); // Dash goes on waiting, as the reader does; the next question takes its place
+  };
+
+  const search = () => {
+    const query = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) {
+      const field = form.elements.namedItem(name);
+      const usual = field instanceof HTMLSelectElement && value === field.options[0].value;
+      if (value && !usual) query.set(name, value);
+    }
+    const text = query.toString();
+    return text ? `?${text}` : "";
+  };
+
+  const link = () => {
+    const rows = new URLSearchParams(location.search);
+    rows.delete("interval");
+    const all = document.getElementById("all-rows");
+    all.search = rows.toString();
+  };
+
+  const apply = () => {
+    window.dash_clientside.set_props("address", { search: search() });
+    setTimeout(link, 0);
+  };
+
+  form.addEventListener("change", apply);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    apply();
+  });
+  addEventListener("popstate", () => {
+    const query = new URLSearchParams(location.search);
+    for (const field of form.elements) {
+      if (field.name) field.value = query.get(field.name) ?? (field.options ? field.options[0].value : "");
+    }
+    link();
+  });
+
+  new window.DashRenderer({});
+})();
