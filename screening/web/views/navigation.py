@@ -30,7 +30,7 @@ class Section:
 
 
 BELOW_RESULTS = ("results", "questions", "mapping", "cards", "check", "decisions.of_file")
-BELOW_EXPLORE = ("dashboard", "explore", "entities", "decisions", "search")
+BELOW_TRANSACTIONS = ("explore", "entities", "decisions", "search")
 SECTIONS = (
     Section("Home", "home", (Link("pages.index", "Home"),)),
     Section("Review", "review", (Link("review.index", "Queue", "review"),)),
@@ -42,7 +42,14 @@ SECTIONS = (
             Link("uploads.upload", "New", "screen", ("uploads",)),
         ),
     ),
-    Section("Explore", "explore", (Link("dashboard.index", "Dashboard", "see", BELOW_EXPLORE),)),
+    Section(
+        "Explore",
+        "explore",
+        (
+            Link("dashboard.index", "Dashboard", "see", ("dashboard",)),
+            Link("explore.transactions", "Transactions", "see", BELOW_TRANSACTIONS),
+        ),
+    ),
     Section(
         "Rules",
         "rules",
