@@ -20,7 +20,7 @@ def troubled(folder: Path) -> Path:
     header, *rows = list(csv.reader(SAMPLE.open(encoding="utf-8")))
     amount, label = header.index("Amount"), header.index("Class")
     for row in rows:
-        row[amount] = str(float(row[amount]) * 1000 + 50_000)
+        row[amount] = str(float(row[amount]) * 1000 + 50_000.5)
         row.append("stolen" if row[label] == "1" else "")
     rows += [rows[3], rows[7]]
     rows[4] = [*rows[4]]
