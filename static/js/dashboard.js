@@ -54,9 +54,28 @@
     },
   });
 
+  // Dash throws if it is told something before its layout has come: what is said earlier waits for that.
+  const waiting = new Map();
+  const drawn = () => document.getElementById("trends-box") !== null;
+
+  const setProps = (id, props) => {
+    if (drawn()) window.dash_clientside.set_props(id, props);
+    else waiting.set(id, props);
+  };
+
+  const drawing = new MutationObserver(() => {
+    if (!drawn()) return;
+    drawing.disconnect();
+    for (const [id, props] of waiting) window.dash_clientside.set_props(id, props);
+  });
+  drawing.observe(entry, { childList: true, subtree: true });
+
+  let theme = document.documentElement.dataset.bsTheme;
   new MutationObserver(() => {
+    if (document.documentElement.dataset.bsTheme === theme) return; // it is set anew on each load, mostly to the same
+    theme = document.documentElement.dataset.bsTheme;
     known = new Map();
-    window.dash_clientside.set_props("theme", { data: document.documentElement.dataset.bsTheme });
+    setProps("theme", { data: theme });
   }).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
 
   // Figures of filters before must not stand there as if they were of these.
@@ -121,7 +140,7 @@
   };
 
   const apply = () => {
-    window.dash_clientside.set_props("address", { search: search() });
+    setProps("address", { search: search() });
     setTimeout(link, 0);
   };
 

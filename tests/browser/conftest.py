@@ -149,7 +149,7 @@ class Watched:
 
     def watch(self) -> None:
         page, home = self.page, self.site.url + "/"
-        page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
+        page.on("pageerror", lambda error: self.faults.append(f"script error: {error}\n{error.stack}"))
         page.on("console", self._hear)
         page.on(
             "request",
