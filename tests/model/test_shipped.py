@@ -64,5 +64,6 @@ def test_no_row_of_the_training_data_is_shipped() -> None:
         "card.json",
         "cleaning.json",
         "sample.csv",
+        "rules.toml",
         "model.compiled.tar.xz",
     }

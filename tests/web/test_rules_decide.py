@@ -125,7 +125,9 @@ def test_a_file_the_api_and_the_command_line_decide_the_same(
     assert found.trial(1.0)["flagged"] == sum(
         bool({"Bought at once", "Likely"} & set(row["rules"] or [])) for row in file
     )
-    assert " that fired: " in ana.client.get(f"/results/{screening}").get_data(as_text=True)
+    assert '<span class="chip">Bought at once</span>' in ana.client.get(f"/results/{screening}").get_data(
+        as_text=True
+    )
     fired = {name for row in file for name in row["rules"] or []}
     assert fired == set(RULES)
     silenced = [row for row in file if row["rules"] == ["Known device"]]

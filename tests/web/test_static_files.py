@@ -38,7 +38,7 @@ def test_a_compressed_file_is_the_same_file(nobody: Person, name: str) -> None:
     content = (ROOT / "static" / name).read_bytes()
     assert plain.data == content
     assert "Content-Encoding" not in plain.headers
-    text = name.endswith((".css", ".js", ".svg", ".md", ".txt")) and len(content) >= 1024
+    text = name.endswith((".css", ".js", ".json", ".svg", ".md", ".txt")) and len(content) >= 1024
     assert (packed.headers.get("Content-Encoding") == "gzip") is text
     assert (gzip.decompress(packed.data) if text else packed.data) == content
     assert packed.content_type == plain.content_type
