@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ledger import FILE_ROWS, _file
+from benchmarks.ledger import FILE_ROWS, month_of
 from screening.explore.board import board
 from screening.ledger.filters import Filter, Interval
 from screening.ledger.ledger import Ledger
@@ -57,7 +57,7 @@ def measure(millions: int = 1) -> dict[str, float]:
         try:
             ledger = Ledger.open(instance, f"sqlite:///{instance / 'screening.sqlite3'}")
             for number in range(-(-millions * 1_000_000 // FILE_ROWS)):
-                ledger.segments.add(f"{number:032x}", FILE, table_of(_file(number)))
+                ledger.segments.add(f"{number:032x}", FILE, table_of(month_of(number)))
             found["figures_cpu_ms"] = statistics.median(_cpu(ledger) for _ in range(RUNS))
             found |= _browse(url)
         finally:

@@ -239,7 +239,7 @@ def test_on_a_phone_the_link_of_the_page_that_is_open_is_seen(clerk: Watched) ->
     clerk.page.set_viewport_size(PHONE)
     clerk.open("/monitoring")
     link = clerk.page.locator(".rail [aria-current=page]").first
-    assert link.inner_text() == "Monitoring"
+    assert link.inner_text().strip() == "Monitoring"
     box = link.bounding_box()
     assert box is not None
     assert box["x"] >= 0

@@ -419,13 +419,13 @@ def test_rows_at_the_edges_of_ranges_are_counted_where_the_filters_find_them(ser
     import numpy as np
     import pyarrow as pa
 
-    from benchmarks.ledger import _file
+    from benchmarks.ledger import month_of
     from screening.ledger.rows import table_of
 
     edges = np.array(SCORE_EDGES, np.float32)
     near = np.concatenate([edges, np.nextafter(edges, np.float32(-1)), np.nextafter(edges, np.float32(2))])
     near = np.clip(near, 0, 1)
-    table = table_of(_file(0)).slice(0, len(near))
+    table = table_of(month_of(0)).slice(0, len(near))
     table = table.set_column(table.schema.get_field_index("probability"), "probability", pa.array(near))
     services.ledger.segments.add("0" * 32, "file", table)
     ask = services.ledger.questions

@@ -160,7 +160,9 @@ def _entity(raw: str) -> tuple[str, str]:
 
 TEXT = Kind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})
 SHARE = Kind(_share, {"type": "number", "minimum": 0, "maximum": 1})
-MONEY = Kind(_money, {"type": "number"})
+MONEY = Kind(
+    _money, {"type": "number", "exclusiveMinimum": -money.LARGEST, "exclusiveMaximum": money.LARGEST}
+)
 CURRENCY = Kind(_currency, TEXT.schema)
 ENTITY = Kind(
     _entity,
