@@ -235,15 +235,27 @@ def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) ->
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
 
 
-def test_on_a_phone_the_link_of_the_page_that_is_open_is_seen(clerk: Watched) -> None:
-    clerk.page.set_viewport_size(PHONE)
+def test_on_a_phone_the_place_of_the_page_that_is_open_is_seen(clerk: Watched) -> None:
+    """Four sections stand at the foot, the others in a menu that shows whether it has the open one."""
+    page = clerk.page
+    page.set_viewport_size(PHONE)
+
+    def is_seen(place: Any) -> None:
+        box = place.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+        assert box["y"] + box["height"] <= PHONE["height"]
+
+    clerk.open("/results")
+    is_seen(page.locator(".rail-links [aria-current]"))
+    assert page.locator(".rail-more.here").count() == 0
     clerk.open("/monitoring")
-    link = clerk.page.locator(".rail [aria-current=page]").first
+    is_seen(page.locator(".rail-more.here > summary"))
+    page.locator(".rail-more > summary").click()
+    link = page.locator(".rail-more [aria-current=page]")
     assert link.inner_text().strip() == "Monitoring"
-    box = link.bounding_box()
-    assert box is not None
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= PHONE["width"]
+    is_seen(link)
 
 
 def test_who_wants_less_motion_gets_none(clerk: Watched) -> None:
