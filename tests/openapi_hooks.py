@@ -40,6 +40,15 @@ def workbook(_context: Any, response: Any) -> list[str]:
     return openpyxl.load_workbook(io.BytesIO(response.content)).sheetnames
 
 
+@schemathesis.deserializer("application/pdf")
+def document(_context: Any, response: Any) -> list[str]:
+    """Look whether a PDF is whole: it begins and ends as one does."""
+    content: bytes = response.content
+    if not content.startswith(b"%PDF-") or not content.rstrip().endswith(b"%%EOF"):
+        raise ValueError("this is no whole PDF")
+    return []
+
+
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
     """Send what a client would send that has read more than the description."""
