@@ -76,6 +76,14 @@ class Settings:
     """``None``: they are kept until somebody deletes them."""
     keep_ledger_days: int | None = None
     """``None``: decisions are kept for ever."""
+    review_days: int = 30
+    """Flagged rows that were decided on longer ago don't become cases."""
+    review_sla_hours: int = 24
+    """After so long a case that isn't decided is late."""
+    review_release_minutes: int = 30
+    """After so long a case goes back that somebody took and did nothing with."""
+    review_queue: str = "own"
+    """Whose cases analysts are given: ``own`` transactions', or everybody's, ``team``."""
     ledger_durability: str = "full"
     """``full`` survives a loss of power, ``normal`` the end of any process."""
     state_url: str | None = field(default=None, repr=False)
@@ -146,6 +154,10 @@ class Settings:
             state_url=read("STATE_URL", _redis, None),
             ip_countries=read("IP_COUNTRIES", _path, None),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
+            review_days=read("REVIEW_DAYS", _whole(1, 3_650), 30),
+            review_sla_hours=read("REVIEW_SLA_HOURS", _whole(1, 8_760), 24),
+            review_release_minutes=read("REVIEW_RELEASE_MINUTES", _whole(1, 10_080), 30),
+            review_queue=read("REVIEW_QUEUE", _one_of("own", "team"), "own"),
             keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )

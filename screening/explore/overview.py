@@ -1,4 +1,4 @@
-"""The figures of the home page: what was scored, flagged, at risk and decided in the last days, and in those before."""
+"""The figures of the home page: what was scored, flagged and at risk in the last days, and in those before."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ DAYS = 30
 BY_DAY = (
     "SELECT date_trunc('day', decided_at) AS day, currency, count(*) AS scored, "
     "count(*) FILTER (WHERE flagged) AS flagged, "
-    "(sum(amount) FILTER (WHERE flagged))::HUGEINT AS at_risk, "
-    "count(*) FILTER (WHERE flagged AND known IS NOT NULL) AS decided, "
-    "count(*) FILTER (WHERE flagged AND known = 1) AS hits "
+    "(sum(amount) FILTER (WHERE flagged))::HUGEINT AS at_risk "
     "FROM chosen GROUP BY ALL"
 )
 
@@ -30,10 +28,6 @@ class Period:
 
     scored: int
     flagged: int
-    decided: int
-    """Flagged rows that have a label."""
-    hits: int
-    """Flagged rows whose label is fraud."""
     at_risk: Mapping[str | None, float]
     """The amounts of flagged rows."""
 
@@ -41,11 +35,6 @@ class Period:
     def flag_rate(self) -> float | None:
         """Flagged over scored."""
         return self.flagged / self.scored if self.scored else None
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Of the flagged rows that were decided, the share that was fraud."""
-        return self.hits / self.decided if self.decided else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +79,7 @@ def _period(rows: Sequence[Mapping[str, object]]) -> Period:
         if row["at_risk"] is not None:
             currency = None if row["currency"] is None else str(row["currency"])
             at_risk[currency] = money.major(int(row["at_risk"]), currency)  # type: ignore[call-overload]
-    return Period(total("scored"), total("flagged"), total("decided"), total("hits"), at_risk)
+    return Period(total("scored"), total("flagged"), at_risk)
 
 
 def _total(days: Sequence[Period]) -> Period:
@@ -102,7 +91,5 @@ def _total(days: Sequence[Period]) -> Period:
     return Period(
         sum(day.scored for day in days),
         sum(day.flagged for day in days),
-        sum(day.decided for day in days),
-        sum(day.hits for day in days),
         {currency: money.major(units, currency) for currency, units in at_risk.items()},
     )

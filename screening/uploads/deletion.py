@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from screening.infra.disk_space import release_reserve
 from screening.ledger.history import forget
+from screening.review.opening import forget_screening
 from screening.uploads.instance_check import belong_together
 from screening.uploads.screenings import History
 from screening.uploads.upload_folder import Folder
@@ -50,11 +51,13 @@ def delete_recorded(history: History, segments: Segments, instance: Path, screen
     """Forget a screening that may stand in the ledger, with its rows there.
 
     They go first: a crash in between leaves a screening that its owner can delete again. They go once more at the end,
-    in case they were being written meanwhile.
+    in case they were being written meanwhile. Its transactions leave the cases, which a crash before that leaves to
+    the worker.
     """
     segments.forget(screening_id)
     delete(history, instance, screening_id)
     segments.forget(screening_id)
+    forget_screening(history.database, screening_id)
 
 
 def remove_files(instance: Path, screening_id: str) -> None:

@@ -63,6 +63,7 @@ from screening.web.pages import (
 )
 from screening.web.pages.explore import dashboard, decisions, entities, reports, search
 from screening.web.pages.explore import transactions as transactions_page
+from screening.web.pages.review import case, queue
 from screening.web.pages.rules import lists as rule_lists
 from screening.web.pages.rules import rules
 from screening.web.services import Services
@@ -166,6 +167,8 @@ def create_app(
         styleguide,
         rules,
         rule_lists,
+        queue,
+        case,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

@@ -19,6 +19,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.review.opening import part
 from screening.rules.ruleset import RuleBook
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities
@@ -71,6 +72,7 @@ class Services:
         self.mappings.part(username)
         self.states.part(username)
         self.ledger.part(username)
+        part(self.database, username)
         return self.keys.revoke_of(username, by=by)
 
 

@@ -31,6 +31,7 @@ from screening.training.trainings import Trainings
 from screening.uploads.recording import RecordingJob, Recordings
 from screening.uploads.screening_job import ScreeningJob
 from screening.uploads.screenings import History
+from screening.worker.review import ReviewStep
 from screening.worker.upkeep import Upkeep
 from screening.worker.watch import Watch
 
@@ -83,6 +84,7 @@ class Worker:
             if number == 0
             else None
         )
+        self._review = ReviewStep(settings, history.database, ledger) if number == 0 else None
         queues: dict[str, Jobs[Any]] = {
             "screenings": history,
             "trainings": Trainings(history.database),
@@ -163,6 +165,8 @@ class Worker:
             more = self._shadow.step()
         if self._upkeep is not None:
             self._upkeep.step()
+        if self._review is not None:  # after it has sealed
+            more = self._review.step() or more
         return more
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:

@@ -20,6 +20,7 @@ from screening.infra.disk_space import keep_reserve
 from screening.infra.job_queue import now
 from screening.infra.wake_signal import Signals
 from screening.ledger.ledger import Ledger
+from screening.review.opening import forget_decided_before
 from screening.settings import Settings
 from screening.uploads import deletion
 from screening.uploads.history_policy import sharing
@@ -188,6 +189,7 @@ class Upkeep:
         self._ledger.velocity.prune(None if oldest is None else oldest.timestamp())
         if oldest is not None and (rows := self._ledger.segments.expire(oldest)):
             log.info("%d decisions older than %d days left the ledger", rows, self._settings.keep_ledger_days)
+            forget_decided_before(self._history.database, oldest)
             self._audit.record("ledger_expired", rows=rows, kept_days=self._settings.keep_ledger_days)
         for name in self._ledger.segments.sweep():
             log.warning("%s, which was left of the ledger by a process that was killed, was removed", name)

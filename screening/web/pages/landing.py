@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, send_file
@@ -11,15 +12,19 @@ from flask_login import current_user
 from screening.explore.overview import DAYS, overview
 from screening.ledger.filters import TooMuch
 from screening.monitoring.alerts import going_on
+from screening.review.listing import Chosen, by_day, standing
 from screening.settings import ROOT
 from screening.web.http.sessions import may, user
 from screening.web.services import services
+from screening.web.views import review
 from screening.web.views.detector_access import at_work, doubt_of, is_shown, look_at, shown
 from screening.web.views.home import Kpi, kpis
 from screening.web.views.monitoring import AlertView
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("pages", __name__)
+QUEUE = 5
+"""How many cases it shows."""
 LATEST = 6
 """How many screenings the home page shows."""
 
@@ -32,8 +37,11 @@ def index() -> str:
     mine = services()
     figures: list[Kpi] = []
     trouble: TooMuch | None = None
+    now, who = datetime.now(UTC), review.reviewer()
+    first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2 * DAYS - 1)
+    work = by_day(mine.database, who, first=first, days=2 * DAYS)
     try:
-        figures = kpis(overview(mine.ledger.questions, owner_seen(), datetime.now(UTC)))
+        figures = kpis(overview(mine.ledger.questions, owner_seen(), now), work)
     except TooMuch as problem:  # the rest of the page is of use all the same
         trouble = problem
     return render_template(
@@ -43,6 +51,15 @@ def index() -> str:
         everybody=owner_seen() is None,
         days=DAYS,
         screenings=mine.history.of(user().username, limit=LATEST),
+        cases=review.listings().page(Chosen(), who, 1, now).cases[:QUEUE],
+        standing=standing(
+            mine.database,
+            who,
+            since=first,
+            late_before=now - timedelta(hours=mine.settings.review_sla_hours),
+        ),
+        in_hand=review.listings().page(Chosen(state="in_work", mine=True), who, 1, now).cases[:QUEUE],
+        view_of=partial(review.CaseView.of, now=now),
         alerts=[AlertView.of(alert) for alert in going_on(mine.database)] if may("monitor") else [],
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from screening.explore.overview import DAYS, Overview, Period
+from screening.review.listing import DayOfWork
 from screening.web.views import formatting
 
 WIDTH, HEIGHT = 120.0, 24.0
@@ -26,9 +27,17 @@ class Kpi:
     risk: bool = False
 
 
-def kpis(found: Overview) -> list[Kpi]:
-    """Return the figures, each with its help."""
+def kpis(found: Overview, work: Sequence[DayOfWork]) -> list[Kpi]:
+    """Return the figures, each with its help.
+
+    Args:
+        found: what was scored.
+        work: what was decided, day by day, in twice as many days as are shown.
+    """
     now, before, days = found.now, found.before, found.days
+    done, earlier = work[len(work) // 2 :], work[: len(work) // 2]
+    decided, fraud, sure = (sum(getattr(day, name) for day in done) for name in ("decided", "fraud", "sure"))
+    fraud_before, sure_before = (sum(getattr(day, name) for day in earlier) for name in ("fraud", "sure"))
     return [
         Kpi(
             "Scored",
@@ -54,19 +63,16 @@ def kpis(found: Overview) -> list[Kpi]:
         ),
         Kpi(
             "Decided",
-            "Flagged transactions of which somebody has said what they were.",
-            formatting.number(now.decided),
-            beside=f"of {formatting.number(now.flagged)}" if now.flagged else "",
-            line=_line([day.decided for day in days]),
+            "Transactions whose cases were decided in these days, whenever they were flagged.",
+            formatting.number(decided),
+            line=_line([day.decided for day in done]),
         ),
         Kpi(
             "Hit rate",
-            "Of the decided flagged transactions, the share that was fraud (precision).",
-            formatting.percent(now.hit_rate),
-            beside=f"{formatting.number(now.hits)} of {formatting.number(now.decided)}"
-            if now.decided
-            else "none decided",
-            change="" if before.hit_rate is None else f"{formatting.percent(before.hit_rate)} before",
+            "Of the transactions that were decided to be fraud or legitimate, the share that was fraud (precision).",
+            formatting.percent(formatting.share(fraud, sure) if sure else None),
+            beside=f"{formatting.number(fraud)} of {formatting.number(sure)}" if sure else "none decided",
+            change=f"{formatting.percent(fraud_before / sure_before)} before" if sure_before else "",
         ),
     ]  # fmt: skip
 

@@ -33,7 +33,7 @@ BELOW_RESULTS = ("results", "questions", "mapping", "cards", "check", "decisions
 BELOW_TRANSACTIONS = ("explore", "entities", "decisions", "search")
 SECTIONS = (
     Section("Home", "home", (Link("pages.index", "Home"),)),
-    Section("Review", "review", (Link("review.index", "Queue", "review"),)),
+    Section("Review", "review", (Link("review.index", "Queue", "see", ("review", "case")),)),
     Section(
         "Screenings",
         "screenings",

@@ -1,0 +1,1 @@
+"""Cases: what people decide about flagged transactions, and how the work is shared."""

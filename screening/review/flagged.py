@@ -1,0 +1,92 @@
+"""Reads the rows of a segment that somebody should look at: flagged ones, and those that a rule raised."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from screening.ledger import money
+from screening.ledger.fields import ENTITIES
+from screening.ledger.identity import TransactionId
+from screening.review.tables import MOST_TYPE, Item
+
+NEEDED = (
+    "origin", "number", "screening", "owner", "decided_at", "event_time", "detector", "probability", "threshold",
+    "flagged", "amount", "currency", *ENTITIES, "fraud_type", "label", "rules", "reasons",
+)  # fmt: skip
+MOST_REASONS = 10
+
+
+def rows_of(path: Path, raised: Collection[str], *, skip: int, limit: int) -> list[dict[str, Any]]:
+    """Return rows of a segment that belong into cases, in its order.
+
+    Args:
+        path: of the segment.
+        raised: the rules whose rows are looked at even where they aren't flagged.
+        skip: so many of such rows are left out at the beginning.
+        limit: at most so many.
+
+    Raises:
+        FileNotFoundError: the segment was removed meanwhile.
+    """
+    found: list[dict[str, Any]] = []
+    with pq.ParquetFile(path) as file:
+        for group in _groups(file, raised):
+            here = group.slice(skip, limit - len(found))
+            skip = max(0, skip - len(group))
+            found += here.to_pylist()
+            if len(found) >= limit:
+                break
+    return found
+
+
+def _groups(file: pq.ParquetFile, raised: Collection[str]) -> Iterator[pa.Table]:
+    for number in range(file.num_row_groups):
+        marks = file.read_row_group(number, columns=["flagged", "rules"])
+        wanted = marks.column("flagged").combine_chunks()
+        if raised:
+            wanted = pc.or_(wanted, _raised(marks.column("rules"), raised))
+        if pc.any(wanted).as_py():
+            yield file.read_row_group(number, columns=list(NEEDED)).filter(wanted)
+
+
+def _raised(rules: pa.ChunkedArray, raised: Collection[str]) -> pa.Array:
+    """Return bool (rows,): whether one of these rules fired."""
+    together = rules.combine_chunks()
+    parents = pc.list_parent_indices(together)
+    hits = parents.filter(
+        pc.is_in(pc.list_flatten(together), value_set=pa.array(sorted(raised), pa.string()))
+    )
+    return pc.is_in(pa.array(range(len(together)), pa.int64()), value_set=pc.unique(hits).cast(pa.int64()))
+
+
+def item_of(row: dict[str, Any]) -> Item:
+    """Return a row as it stands in a case that isn't said yet."""
+    amount, currency = row["amount"], row["currency"]
+    return Item(
+        id=str(TransactionId(row["origin"], row["number"])),
+        screening=row["screening"],
+        number=row["number"],
+        decided_at=_utc(row["decided_at"]),
+        event_time=None if row["event_time"] is None else _utc(row["event_time"]),
+        probability=float(row["probability"]),
+        threshold=float(row["threshold"]),
+        flagged=bool(row["flagged"]),
+        amount=None if amount is None else money.major(amount, currency),
+        currency=None if currency is None else currency[:16],
+        fraud_type=None if row["fraud_type"] is None else row["fraud_type"][:MOST_TYPE],
+        label=row["label"],
+        who={kind: row[kind] for kind in ENTITIES if row[kind] is not None},
+        rules=row["rules"] or [],
+        reasons=(row["reasons"] or [])[:MOST_REASONS],
+    )
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,221 @@
+"""One case: what it consists of, what lies around it, and what can be done with it."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+
+from screening.errors import NotFound, ScreeningError
+from screening.intake import header_of, read_records
+from screening.ledger import identity
+from screening.ledger.filters import TooMuch
+from screening.review.around import around, similar
+from screening.review.people import Reviewer
+from screening.review.tables import Case, CaseState, Item
+from screening.uploads.results import Outcome
+from screening.uploads.upload_folder import Folder
+from screening.web.http import request_audit
+from screening.web.http.sessions import may, require
+from screening.web.pages.review import queue
+from screening.web.services import services
+from screening.web.views import review as views
+from screening.web.views.decisions import LedgerRow, timeline
+from screening.web.views.rules import FRAUD_TYPES
+
+blueprint = Blueprint("case", __name__, url_prefix="/review")
+BACK = HTTPStatus.SEE_OTHER
+SHOWN_ITEMS = 50
+
+
+@blueprint.get("/<number>")
+@require("see")
+def show(number: str) -> str:
+    """A case; with ``around=1`` together with what the ledger has around it, which a script asks for otherwise."""
+    who, now = views.reviewer(), views.now()
+    whole = views.cases().get(queue.number(number), who)
+    case = whole.case
+    mine = case.state == CaseState.IN_WORK and case.assignee == who.name
+    free = case.waiting and (who.decides or not case.escalated)
+    return render_template(
+        "review/case.html",
+        case=case,
+        view=views.CaseView.of(case, now),
+        items=[views.ItemView(item) for item in whole.items[:SHOWN_ITEMS]],
+        left=max(0, len(whole.items) - SHOWN_ITEMS),
+        events=[(event, views.act_of(event)) for event in whole.events],
+        others=[views.CaseView.of(one, now) for one in views.listings().of_entity(case, who)],
+        can_decide=may("review") and (mine or free),
+        can_correct=may("review") and case.state == CaseState.DECIDED,
+        can_hand=may("review") and (mine or free or who.decides) and case.state != CaseState.DECIDED,
+        may_work=may("review"),
+        mine=mine,
+        people=_people(case) if may("decide") else [],
+        fraud_types=FRAUD_TYPES,
+        reasons=views.REASONS,
+        outcomes=views.OUTCOMES,
+        undoable=queue.undoable(),
+        **(_around(case, whole.items, who) if request.args.get("around") else {"around": None}),
+    )
+
+
+@blueprint.get("/<number>/around")
+@require("see")
+def look_around(number: str) -> str:
+    """What the ledger has around a case, as a part of its page."""
+    who = views.reviewer()
+    whole = views.cases().get(queue.number(number), who)
+    return render_template("review/_around.html", case=whole.case, **_around(whole.case, whole.items, who))
+
+
+@blueprint.post("/<number>/take")
+@require("review")
+def take(number: str) -> Any:
+    """Take this case."""
+    case = views.cases().take(queue.number(number), views.reviewer())
+    request_audit.record("case_taken", case=case.id)
+    return _here(case.id)
+
+
+@blueprint.post("/<number>/decision")
+@require("review")
+def decide(number: str) -> Any:
+    """Decide on this case, or correct what was decided, and lead to the next one."""
+    wanted, decision = queue.number(number), queue.decision_given()
+    version = queue.number(request.form["version"]) if request.form.get("version") else None
+    found = views.deciding().decide(
+        [wanted], views.reviewer(), decision, version=version, only=request.form.getlist("row")
+    )
+    queue.record(found, decision)
+    if found[0].act == "corrected" or request.form.get("then") == "stay":
+        return _here(wanted)
+    return redirect(queue.next_address(), BACK)
+
+
+@blueprint.post("/<number>/escalate")
+@require("review")
+def escalate(number: str) -> Any:
+    """Leave this case to a manager, and lead to the next one."""
+    wanted = queue.number(number)
+    version = queue.number(request.form["version"]) if request.form.get("version") else None
+    views.cases().escalate(wanted, views.reviewer(), request.form.get("note", ""), version=version)
+    request_audit.record("case_escalated", case=wanted, note=request.form.get("note", ""))
+    return redirect(queue.next_address(), BACK)
+
+
+@blueprint.post("/<number>/skip")
+@require("review")
+def skip(number: str) -> Any:
+    """Give this case back, and lead to the next one."""
+    wanted = queue.number(number)
+    views.cases().skip(wanted, views.reviewer(), request.form.get("note", ""))
+    request_audit.record("case_skipped", case=wanted)
+    return redirect(queue.next_address(), BACK)
+
+
+@blueprint.post("/<number>/hand-over")
+@require("review")
+def hand_over(number: str) -> Any:
+    """Hand this case to somebody else."""
+    wanted, to = queue.number(number), request.form.get("to", "").casefold()
+    person = next((one for one in _reviewers() if one.name == to), None)
+    if person is None:
+        raise NotFound("There is nobody of this name who reviews.", remedy="Choose one of the list.")
+    views.cases().hand_over(wanted, views.reviewer(), person, request.form.get("note", ""))
+    request_audit.record("case_handed", case=wanted, to=person.name)
+    flash(f"Case {wanted} was handed to {person.name}.")
+    return redirect(url_for("review.index"), BACK)
+
+
+@blueprint.post("/<number>/note")
+@require("review")
+def note(number: str) -> Any:
+    """Keep a note."""
+    wanted = queue.number(number)
+    views.cases().note(wanted, views.reviewer(), request.form.get("note", ""))
+    request_audit.record("case_noted", case=wanted, note=request.form.get("note", ""))
+    return _here(wanted)
+
+
+@blueprint.post("/<number>/reopen")
+@require("review")
+def reopen(number: str) -> Any:
+    """Let a decided case wait again."""
+    wanted = queue.number(number)
+    views.deciding().reopen(wanted, views.reviewer(), request.form.get("note", ""))
+    request_audit.record("case_reopened", case=wanted, note=request.form.get("note", ""))
+    flash(f"Case {wanted} waits again.")
+    return _here(wanted)
+
+
+def _here(wanted: int) -> Any:
+    return redirect(url_for("case.show", number=wanted), BACK)
+
+
+def _reviewers() -> list[Reviewer]:
+    """Return the accounts that review."""
+    from screening.accounts.roles import allows
+
+    return [
+        Reviewer(name=one.username.casefold(), decides=allows(one.role, "decide"))
+        for one in services().users.accounts()
+        if one.active and allows(one.role, "review")
+    ]
+
+
+def _people(case: Case) -> list[str]:
+    """Return to whom a case can be handed."""
+    return sorted(
+        one.name for one in _reviewers() if one.name != case.assignee and (one.decides or not case.escalated)
+    )
+
+
+def _around(case: Case, items: Any, who: Reviewer) -> dict[str, Any]:
+    """Return what the ledger has around a case; what can't be answered in time is said."""
+    found, row, trouble = None, None, None
+    chosen = next((one for one in items if one.id == request.args.get("row")), items[0])
+    owner = None if who.sees_all else case.owner
+    try:
+        parsed = identity.parse(chosen.id)
+        row = None if parsed is None else services().ledger.questions.one(parsed, None)
+        kind, value = _about(case, chosen)
+        if kind is not None and value is not None:
+            last = max(one.event_time or one.decided_at for one in items)
+            found = around(services().ledger.questions, kind, value, owner, moment=last)
+    except (TooMuch, ScreeningError) as problem:
+        trouble = problem
+    rows = [] if found is None else [LedgerRow.of(each) for each in found.rows]
+    return {
+        "around": found,
+        "trouble": trouble,
+        "chosen": chosen,
+        "cells": {} if row is None else views.cells_of(_cells(row)),
+        "known": None if row is None else row["label"],
+        "rows": rows,
+        "chart": timeline(rows, chosen.id),
+        "graph": None if found is None else views.graph_of(found),
+        "similar": similar(services().database, case, who),
+    }
+
+
+def _about(case: Case, item: Item) -> tuple[str | None, str | None]:
+    if case.kind is not None:
+        return case.kind, case.value
+    return next(iter(item.who.items()), (None, None))
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    """Return every column of a transaction: as a program sent it, or as it stands in its file."""
+    if row["values"] is not None:
+        found: dict[str, Any] = json.loads(row["values"])
+        return found
+    screening = services().history.get(row["screening"]) if row["screening"] else None
+    if screening is None:
+        return {}
+    left = Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+    if not left.there:
+        return {}
+    (record,) = read_records(left.canonical, left.offsets, [row["number"] - 1])
+    return dict(zip(header_of(left.canonical), record, strict=False))

@@ -1,0 +1,204 @@
+"""Cases as pages show them: in words, and who is linked with whom as a drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from screening.review.around import Around, Link
+from screening.review.cases import Cases
+from screening.review.deciding import Deciding
+from screening.review.listing import Listings
+from screening.review.people import Reviewer
+from screening.review.tables import Act, Case, Event, Item
+from screening.web.http.sessions import may, user
+from screening.web.services import services
+from screening.web.views.decisions import level_of
+
+STATES: Mapping[str, str] = {
+    "open": "Open",
+    "in_work": "In work",
+    "decided": "Decided",
+    "reopened": "Reopened",
+}
+OUTCOMES: Mapping[str, str] = {"fraud": "Fraud", "legitimate": "Legitimate", "unsure": "Unsure"}
+ACTS: Mapping[str, str] = {
+    Act.TAKEN: "took it",
+    Act.SKIPPED: "gave it back",
+    Act.HANDED: "handed it to",
+    Act.ESCALATED: "escalated it",
+    Act.NOTED: "wrote a note",
+    Act.DECIDED: "decided",
+    Act.CORRECTED: "corrected the decision to",
+    Act.REOPENED: "reopened it",
+    Act.UNDONE: "took the last act back",
+    Act.SPLIT: "decided on some of its transactions alone; the others are case",
+}
+REASONS = (
+    "Customer confirmed it",
+    "Customer denies it",
+    "Known pattern",
+    "Known customer, usual payment",
+    "Test payment",
+    "Documents checked",
+)
+"""Offered where a reason is asked for; any other can be written."""
+NODES_WIDTH, NODE_GAP, LEFT_X, RIGHT_X, TOP_Y = 560.0, 34.0, 92.0, 236.0, 22.0
+MOST_LABEL = 18
+
+
+def reviewer() -> Reviewer:
+    """Return the account behind this request as the queue knows it."""
+    return Reviewer(
+        name=user().username.casefold(),
+        sees_all=may("see_all"),
+        decides=may("decide"),
+        team=services().settings.review_queue == "team" and may("review"),
+    )
+
+
+def cases() -> Cases:
+    """Return the cases of this app."""
+    return Cases(services().database, services().settings.review_release_minutes)
+
+
+def deciding() -> Deciding:
+    """Return what decides on the cases of this app."""
+    return Deciding(cases(), services().ledger.labels)
+
+
+def listings() -> Listings:
+    """Return the lists of cases of this app."""
+    return Listings(services().database, services().settings.review_sla_hours)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """A case in words."""
+
+    case: Case
+    late: bool
+
+    @classmethod
+    def of(cls, case: Case, now: datetime) -> CaseView:
+        """Return a case as it stands now."""
+        since = now - timedelta(hours=services().settings.review_sla_hours)
+        return cls(case, case.state != "decided" and case.opened < since)
+
+    @property
+    def who(self) -> str:
+        """Whom or what it is about."""
+        case = self.case
+        return "–" if case.kind is None else f"{case.kind.capitalize()} {case.value}"
+
+    @property
+    def state(self) -> str:
+        """Its state, and with whom it is."""
+        case = self.case
+        if case.state == "decided":
+            return OUTCOMES.get(case.outcome or "", "Decided")
+        if case.state == "in_work":
+            return f"In work: {case.assignee}"
+        return "Escalated" if case.escalated else STATES[case.state]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """A transaction of a case."""
+
+    item: Item
+
+    @property
+    def level(self) -> str:
+        """The level of risk, by what was decided then."""
+        return level_of(self.item.probability, self.item.threshold, flagged=self.item.flagged)
+
+    @property
+    def moment(self) -> datetime:
+        """When it happened, or where the data have no calendar, when it was decided on."""
+        return self.item.event_time or self.item.decided_at
+
+
+def act_of(event: Event) -> str:
+    """Return what somebody did, in words."""
+    if event.kind == Act.RELEASED:
+        return f"It went back by itself: {event.target} did nothing with it"
+    words = ACTS[event.kind]
+    if event.kind in (Act.DECIDED, Act.CORRECTED):
+        kind = f", {event.fraud_type}" if event.fraud_type else ""
+        words = f"{words} {OUTCOMES.get(event.outcome or '', '')}{kind}"
+    elif event.target:
+        words = f"{words} {event.target}"
+    return f"{event.by} {words}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Somebody or something that is linked: where it is drawn, and what is said of it."""
+
+    link: Link
+    y: float
+    width: float
+    """Of the line that leads to it."""
+    label: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """An entity with what it is linked with."""
+
+    kind: str
+    value: str
+    label: str
+    height: float
+    middle: float
+    nodes: Sequence[Node]
+    width: float = NODES_WIDTH
+    left: float = LEFT_X
+    right: float = RIGHT_X
+
+
+def graph_of(found: Around) -> Graph | None:
+    """Return the drawing; ``None`` for somebody who is linked with nobody."""
+    if not found.links:
+        return None
+    most = max(link.shared for link in found.links)
+    nodes = [
+        Node(
+            link,
+            TOP_Y + at * NODE_GAP,
+            round(1 + 4 * link.shared / most, 1),
+            _short(f"{link.kind} {link.value}"),
+            words_of(link, found.entity.kind),
+        )
+        for at, link in enumerate(found.links)
+    ]
+    height = TOP_Y * 2 + (len(nodes) - 1) * NODE_GAP
+    return Graph(found.entity.kind, found.entity.value, _short(found.entity.value), height, height / 2, nodes)
+
+
+def words_of(link: Link, kind: str) -> str:
+    """Return what is known of somebody who is linked."""
+    others = (
+        f"{link.others:,} other {kind}{'' if link.others == 1 else 's'}"
+        if link.others
+        else f"no other {kind}"
+    )
+    return f"{link.shared:,} shared, {others}, {link.flagged:,} flagged, {link.fraud:,} known fraud"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_LABEL else f"{text[: MOST_LABEL - 1]}…"
+
+
+def now() -> datetime:
+    """Return the present time, UTC."""
+    return datetime.now(UTC)
+
+
+def cells_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the cells of a transaction as they are shown."""
+    return {name: "–" if cell in ("", None) else str(cell) for name, cell in given.items()}
