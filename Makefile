@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
 DATA ?= creditcard.csv
 
-.PHONY: run test lint bench train lock clean
+.PHONY: run test lint bench train lock plotly clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python app.py
@@ -35,8 +35,12 @@ lock: $(VENV)/.test
 	    --no-emit-find-links --custom-compile-command "make lock" requirements/$$part.in -o $$out -q; \
 	done
 
+# The part of plotly.js that the dashboard draws with, into static/vendor. Needs Node.js 20 or newer, and npm.
+plotly:
+	cd requirements/plotly && npm ci --ignore-scripts && npm run build
+
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .hypothesis requirements/plotly/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

@@ -17,6 +17,7 @@ from sqlalchemy import or_, select
 
 from screening.infra.database import Database
 from screening.ledger import identity, money
+from screening.ledger.answers import Answers, state_of
 from screening.ledger.engine import Engine, listed
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
@@ -58,6 +59,7 @@ class Questions:
 
     def __init__(self, segments: Segments, sealing: Sealing, tables: Database, engine: Engine) -> None:
         self._segments, self._sealing, self._tables, self._engine = segments, sealing, tables, engine
+        self._answers = Answers()
 
     def summary(self, chosen: Filter) -> Answer:
         """Count all rows that were chosen, in one row for each currency."""
@@ -198,8 +200,10 @@ class Questions:
     ) -> tuple[dict[str, list[dict[str, Any]]], str]:
         """Return the answers to several questions of one moment, by name, and which time the rows go by.
 
+        What was answered is kept until the ledger changes.
+
         Args:
-            queries: each as :meth:`ask` takes it.
+            queries: each as :meth:`ask` takes it; their words are all that an answer depends on besides the rows.
             chosen: which rows.
 
         Raises:
@@ -207,7 +211,12 @@ class Questions:
         """
 
         def answer(snapshot: Snapshot) -> tuple[dict[str, list[dict[str, Any]]], str]:
-            rows = {name: self._query(query, chosen, snapshot, {}) for name, query in queries.items()}
+            state = state_of(snapshot.segments, (snapshot.tail, snapshot.labels))
+            asked = (state, snapshot.parted, chosen, tuple(queries.items()))
+            rows = self._answers.get(asked)
+            if rows is None:
+                rows = {name: self._query(query, chosen, snapshot, {}) for name, query in queries.items()}
+                self._answers.put(asked, rows)
             return rows, snapshot.time_basis
 
         return self._consistently(chosen, answer) or ({name: [] for name in queries}, "event")

@@ -2,6 +2,7 @@
 // row's own page, and its address stands in the address of the list, so that it can be sent and comes back on reload.
 // Without script the links lead to that page.
 const OPEN = "open";
+const AGAIN_MS = 1000;
 
 const links = () => [...document.querySelectorAll("#rows .row-link")];
 
@@ -17,6 +18,7 @@ body.className = "drawer-body";
 drawer.append(close, body);
 document.body.append(drawer);
 let from = null; // the link that opened it
+let again = 0;
 
 const remember = (number) => {
   const here = new URL(location.href);
@@ -43,6 +45,8 @@ const show = async (address) => {
   if (!drawer.open) drawer.showModal();
   body.scrollTop = 0;
   remember(rowOf(address));
+  clearTimeout(again);
+  if (body.querySelector("[data-again]")) again = setTimeout(() => drawer.open && show(address), AGAIN_MS); // not all is there yet
 };
 
 const plain = (event) => event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;

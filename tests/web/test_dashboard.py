@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import html
+import importlib.util
 import io
 import itertools
 import json
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +26,8 @@ from screening.explore.board import AMOUNT_EDGES, SCORE_EDGES, board
 from screening.explore.countries import country, on_map
 from screening.ledger.filters import Filter, Interval
 from screening.settings import ROOT
-from screening.web.pages.explore.dashboard import FRAUD_TYPES, POLICY
+from screening.uploads.screenings import Request, new_id
+from screening.web.pages.explore.dashboard import FRAUD_TYPES, PLOTLY, POLICY, make_ready
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -30,7 +36,12 @@ from tests.web.test_explore import words
 
 UPDATE = "/dashboard/_dash-update-component"
 PANELS = ("trends", "geography", "types", "devices", "browsers", "amounts", "scores", "detectors")
-PARTS = {"data": "data", "notes": "children", "table": "children"}
+FILLED = [
+    ("status", "children"),
+    ("summary", "children"),
+    ("board", "data"),
+    *((f"{name}-notes", "children") for name in PANELS),
+]
 PLACES = ("DE", "Germany", "US", "SG", "Atlantis", "")
 TYPES = (*FRAUD_TYPES, "Courier scam", "")
 BROWSERS = ("Chrome", "<b>Fire</b>fox", "")
@@ -57,11 +68,9 @@ def token(person: Person) -> str:
 
 
 def body(search: str) -> dict[str, Any]:
-    outputs = [("status", "children"), ("summary", "children")]
-    outputs += [(f"{name}-{part}", prop) for name in PANELS for part, prop in PARTS.items()]
     return {
-        "output": ".." + "...".join(f"{name}.{prop}" for name, prop in outputs) + "..",
-        "outputs": [{"id": name, "property": prop} for name, prop in outputs],
+        "output": ".." + "...".join(f"{name}.{prop}" for name, prop in FILLED) + "..",
+        "outputs": [{"id": name, "property": prop} for name, prop in FILLED],
         "inputs": [{"id": "address", "property": "search", "value": search}],
         "changedPropIds": ["address.search"],
         "parsedChangedPropsIds": ["address.search"],
@@ -69,10 +78,20 @@ def body(search: str) -> dict[str, Any]:
 
 
 def shown(person: Person, search: str = "") -> dict[str, Any]:
-    """What Dash is told for an address, by the id of what it fills."""
+    """What Dash is told for an address, by the id of what it fills; each panel's figure as ``-data``, and its table."""
     answer = person.client.post(UPDATE, json=body(search), headers={"X-CSRFToken": token(person)})
     assert answer.status_code == 200, answer.get_data(as_text=True)
-    return {name: next(iter(parts.values())) for name, parts in answer.json["response"].items()}
+    found = {name: next(iter(parts.values())) for name, parts in answer.json["response"].items()}
+    return {**found, **panels_of(found["board"])}
+
+
+def panels_of(board: dict[str, Any] | None) -> dict[str, Any]:
+    found = {}
+    for name in PANELS:
+        panel = board[name] if board else {"graph": None, "rows": []}
+        found[f"{name}-data"] = panel["graph"] and panel["graph"]["props"]["figure"]
+        found[f"{name}-table"] = panel["rows"]
+    return found
 
 
 def text_of(part: Any) -> str:
@@ -93,13 +112,14 @@ def found_in(part: Any, kind: str) -> list[Any]:
     return own + found_in(part.get("props", {}).get("children"), kind)
 
 
-def rows_of(part: Any) -> dict[str, list[str]]:
+def text_in(cell: str | list[str]) -> str:
+    """The text of a table's cell, which may have a link."""
+    return cell if isinstance(cell, str) else cell[0]
+
+
+def rows_of(table: list[Any]) -> dict[str, list[str]]:
     """The rows of a panel's table by their first cell."""
-    found = {}
-    for row in found_in(part, "Tr")[1:]:
-        cells = [text_of(cell) for cell in row["props"]["children"]]
-        found[cells[0]] = cells[1:]
-    return found
+    return {text_in(row[0]): [text_in(cell) for cell in row[1:]] for row in table}
 
 
 def kpis(found: dict[str, Any]) -> dict[str, str]:
@@ -205,8 +225,9 @@ def test_every_mark_leads_to_a_list_of_as_many_rows(
                 tried += 1
     assert tried > 20
     for name in PANELS:
-        for link in found_in(found[f"{name}-table"], "A"):
-            assert link["props"]["href"].startswith("/explore/transactions?")
+        linked = [cell for row in found[f"{name}-table"] for cell in row if isinstance(cell, list)]
+        assert linked
+        assert all(target.startswith("/explore/transactions?") for _, target in linked)
 
 
 def test_countries_are_those_that_the_ledger_means_and_none_is_dropped(
@@ -254,7 +275,7 @@ def test_amounts_of_several_currencies_are_not_added_up(
     lines = text_of(found["summary"][2])
     for currency, amount in sums.items():
         assert f"{amount:,.2f}{' ' + currency if currency else ''}" in lines
-    assert "several currencies" in text_of(found["detectors-table"])
+    assert "several currencies" in rows_of(found["detectors-table"])["payments"]
     assert "Not drawn:" in text_of(found["amounts-notes"])
 
 
@@ -377,8 +398,11 @@ def test_the_policy_is_relaxed_for_styles_and_there_alone(login: Callable[[str],
     assert "python_version" not in text
 
 
-def test_scripts_are_compressed_and_kept_and_the_map_lies_here(login: Callable[[str], Person]) -> None:
+def test_scripts_are_compressed_and_kept_and_the_map_lies_here(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
     ana = login("ana")
+    sent(ana, services, PAYMENTS)
     page = ana.client.get("/dashboard/").get_data(as_text=True)
     for path in re.findall(r'src="(/dashboard/_dash-component-suites/[^"]+)"', page):
         packed = ana.client.get(path, headers={"Accept-Encoding": "gzip"})
@@ -391,9 +415,12 @@ def test_scripts_are_compressed_and_kept_and_the_map_lies_here(login: Callable[[
     (folder,) = set(re.findall(r'"topojsonURL": "([^"]+)"', layout))
     assert ana.client.get(f"{folder}world_110m.json").status_code == 200
     version = re.search(r"plotly.js v([\d.]+)", ana.client.get(
-        next(path for path in re.findall(r'src="([^"]+)"', page) if "plotly." in path)
+        next(path for path in re.findall(r'src="([^"]+)"', page) if "plotly-" in path)
     ).get_data(as_text=True)[:200])  # fmt: skip
     assert version is not None
+    package = Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
+    with package.open(encoding="utf-8") as script:
+        assert f"plotly.js v{version[1]}\n" in script.read(200), "Dash's charts are made for this version"
     assert f"plotly.js-{version[1]}/" in folder, "the map is of the version that draws it"
     assert (ROOT / "static" / "vendor" / f"plotly.js-{version[1]}" / "LICENSE").exists()
 
@@ -411,8 +438,88 @@ def test_a_file_is_screened_from_the_dashboard_and_its_result_stands_there(
     after = ana.client.get("/dashboard/").get_data(as_text=True)
     result = after.split('id="result-title"')[1]
     assert f"{len(flagged)} flagged" in words(result)
-    assert result.count("/decisions/") == min(len(flagged), 10)
+    assert result.count(f"/results/{screening}/rows/") == min(len(flagged), 10)
+    best = max(flagged, key=lambda row: float(row["fraud_probability"]))
+    first = re.search(rf"/results/{screening}/rows/(\d+)", result)
+    assert first is not None
+    assert scored(ana, screening)[int(first[1]) - 1] == best
+    assert best["TERMINAL_ID"] in words(result)
     assert "Run Fraud Detection" not in otto.client.get("/dashboard/").get_data(as_text=True)
+
+
+def test_whoever_uploads_on_the_dashboard_comes_back_to_it(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    answer = ana.upload(PAYMENTS, "june.csv", back="dashboard")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/dashboard/#result-title")
+    assert "june.csv" in ana.client.get("/dashboard/").get_data(as_text=True).split('id="result-title"')[1]
+    bad = ana.upload(b"a,b\n1,2\n", "bad.csv", back="dashboard")
+    assert bad.status_code == 400, "what is wrong is said where a file can be sent again"
+    result = ana.client.get("/dashboard/").get_data(as_text=True).split('id="result-title"')[1]
+    assert "june.csv" in result
+    elsewhere = ana.upload(PAYMENTS, back="http://stranger.example/")
+    assert elsewhere.status_code == 400
+    assert "field back" in words(elsewhere.get_data(as_text=True))
+
+
+def test_a_file_that_still_runs_or_failed_is_said_on_the_dashboard(
+    login: Callable[[str], Person], services: Services
+) -> None:
+    ana = login("ana")
+    screening = new_id()
+    wish = Request(
+        owner="ana", filename="july.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+    )
+    services.history.begin(screening, wish)
+    page = ana.client.get("/dashboard/").get_data(as_text=True)
+    assert f'hx-get="/results/{screening}/progress"' in page
+    assert "htmx.min.js" in page
+
+
+def test_the_layout_has_the_figures_of_the_address_that_asks(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    sent(ana, services, wide())
+    for search in ("", "?fraud_type=Identity+theft&interval=week", "?colour=red"):
+        page = ana.client.get(f"/dashboard/{search}").get_data(as_text=True)
+        asked_for = re.search(r'data-layout="([^"]+)"', page)
+        assert asked_for is not None
+        assert f'<link rel="preload" href="{asked_for[1]}" as="fetch" crossorigin>' in page
+        layout = ana.client.get(html.unescape(asked_for[1])).json
+        by_id: dict[str, Any] = {}
+        gather(layout, by_id)
+        assert by_id["address"]["search"] == search, "Dash asks again where it differs from the address"
+        found = shown(ana, search)
+        assert by_id["board"]["data"] == found["board"]
+        for name, prop in FILLED:
+            assert by_id[name][prop] == found[name], name
+
+
+def gather(part: Any, into: dict[str, Any]) -> None:
+    """Put the properties of all parts of a layout that have an id into ``into``."""
+    if isinstance(part, list):
+        for each in part:
+            gather(each, into)
+    elif isinstance(part, dict) and "props" in part:
+        into[part["props"].get("id")] = part["props"]
+        gather(part["props"].get("children"), into)
+
+
+def test_it_is_made_ready_once_and_draws_with_a_part_of_plotly(app: Flask) -> None:
+    make_ready(str(app.static_folder))
+    names = {name for name in ("dash", "duckdb") if name in sys.modules}
+    assert names == {"dash", "duckdb"}
+    served = app.test_client().get(f"/static/{PLOTLY}", headers={"Accept-Encoding": "gzip"})
+    assert served.headers["Content-Encoding"] == "gzip"
+    assert "immutable" in served.headers["Cache-Control"]
+    assert len(served.data) < 500_000
+    folder = (ROOT / "static" / PLOTLY).parent
+    assert hashlib.sha256((ROOT / "static" / PLOTLY).read_bytes()).hexdigest() in (
+        folder.parent / "README.md"
+    ).read_text("utf-8")
+    assert "plotly.js 4.1.1, MIT" in (folder / "LICENSES.txt").read_text("utf-8")
 
 
 def test_rows_at_the_edges_of_ranges_are_counted_where_the_filters_find_them(services: Services) -> None:

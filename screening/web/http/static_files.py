@@ -61,6 +61,11 @@ def init_app(app: Flask) -> None:
     app.view_functions["static"] = static
 
 
+def compress(folder: str, filename: str) -> None:
+    """Read and compress a file before somebody asks for it."""
+    _read(Path(folder), filename)
+
+
 def _packed(file: _File, plain: Response) -> Response:
     """Return the compressed answer in place of the plain one: its length and its tag are others."""
     packed = Response(file.packed, content_type=plain.content_type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import chain
@@ -18,7 +18,7 @@ from screening.detectors.detector import Detector
 from screening.detectors.states import trial_note
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.explore.who import who_of
-from screening.intake import header_of, numbers, read_records
+from screening.intake import header_of, numbers
 from screening.scoring import metrics
 from screening.uploads import deletion, exports
 from screening.uploads.preflight import Report
@@ -29,9 +29,9 @@ from screening.web.http import errors, request_audit
 from screening.web.http.operations import Answer, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
-from screening.web.views.contexts import RowsView, RowView, TrialView
-from screening.web.views.decisions import level_of
+from screening.web.views.contexts import RowsView, TrialView
 from screening.web.views.file_forms import ScreeningState
+from screening.web.views.screening_rows import rows_of
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
 
@@ -353,7 +353,7 @@ def _listing(screening: Screening, found: Outcome, detector: Detector | None, vi
     shown = selected[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     who = who_of(header_of(found.canonical), found.meta.get("columns", {}), detector)
     return RowsView(
-        rows=_rows(screening, found, shown, [name for _, name in who]),
+        rows=rows_of(screening, found, shown, [name for _, name in who]),
         page=page,
         pages=pages,
         total=len(selected),
@@ -364,41 +364,6 @@ def _listing(screening: Screening, found: Outcome, detector: Detector | None, vi
         view=view,
         who=who,
     )
-
-
-def _rows(
-    screening: Screening, found: Outcome, numbers: np.ndarray[Any, Any], who: Sequence[str]
-) -> list[RowView]:
-    header = header_of(found.canonical)
-    records = read_records(found.canonical, found.offsets, [int(number) for number in numbers])
-    return [
-        _row(screening, found, int(number), dict(zip(header, record, strict=False)), who)
-        for number, record in zip(numbers, records, strict=True)
-    ]
-
-
-def _row(
-    screening: Screening, found: Outcome, number: int, cells: dict[str, str], who: Sequence[str]
-) -> RowView:
-    probability = float(found.probability[number])
-    scored = None if np.isnan(probability) else probability
-    return RowView(
-        row=number + 1,
-        probability=scored,
-        flagged=bool(found.flagged[number]),
-        amount=_at(found.amount, number),
-        time=_at(found.time, number),
-        label=None if found.label is None or found.label[number] < 0 else int(found.label[number]),
-        reasons=found.reasons.get(number, []),
-        rules=found.rules_at(number),
-        cells=cells,
-        who=[cells.get(name, "") for name in who],
-        level=level_of(scored, screening.threshold, flagged=bool(found.flagged[number])),
-    )
-
-
-def _at(values: np.ndarray[Any, Any] | None, number: int) -> float | None:
-    return None if values is None or np.isnan(values[number]) else float(values[number])
 
 
 def _trial_value(screening: Screening) -> float:

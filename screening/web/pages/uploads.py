@@ -113,6 +113,8 @@ def receive() -> Any:
     page = "check.show" if wishes.check == "1" else "results.show"
     location = url_for(page, screening_id=screening_id)
     if not errors.wants_json():
+        if wishes.back == "dashboard":
+            location = url_for("dashboard.index", _anchor="result-title")
         return redirect(location, HTTPStatus.SEE_OTHER)
     status = HTTPStatus.CREATED if state in (DONE, CHECKED) else HTTPStatus.ACCEPTED
     return answered(Screened(screening_id, location, cast("Any", state)), status, Location=location)
@@ -216,10 +218,17 @@ def _wishes(form: Form) -> Wishes:
                 where=f"field {name}",
                 remedy="Send 1, or leave it out.",
             )
+    if form.fields.get("back", "") not in PLACES:
+        raise BadFile(
+            "The field “back” names no page that one comes back to.",
+            where="field back",
+            remedy="Send dashboard, or leave it out.",
+        )
     return convert(form.fields, Wishes)
 
 
 FLAG_VALUES = get_args(Flag)
+PLACES = ("", "dashboard")
 FLAGS = frozenset({"set_aside", "check", "tokenize", "may_map"})
 
 

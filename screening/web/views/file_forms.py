@@ -32,6 +32,10 @@ class Wishes(Struct, forbid_unknown_fields=True):
     sample: Annotated[
         str, Meta(description="instead of a file: the detector whose generated sample is screened")
     ] = ""
+    back: Annotated[
+        Literal["", "dashboard"],
+        Meta(description="of a form of the dashboard, to which its sender comes back"),
+    ] = ""
     csrf_token: Annotated[str, Meta(description="of a session's form; programs with a key send none")] = ""
 
 

@@ -1,7 +1,7 @@
 """The dashboard: a page of ours, in which Dash draws. Dash's own addresses lie below it, behind the same log-in.
 
-Nothing of Dash is imported before somebody opens the page: it would cost each web process 25 MB, and half a second at
-its start.
+Nothing of Dash is imported before somebody who may open the page is there: it would cost each web process 25 MB, and
+half a second at its start. Then it is imported beside the requests, so that the first to open the page needn't wait.
 """
 
 from __future__ import annotations
@@ -15,17 +15,23 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, render_template, request, url_for
 from werkzeug.test import run_wsgi_app
 
 from screening.errors import NotFound, ScreeningError
-from screening.ledger.filters import Filter, Interval, TooMuch
-from screening.uploads.screenings import DONE, Screening
-from screening.web.http import headers
+from screening.explore.who import who_of
+from screening.intake import header_of
+from screening.ledger.filters import Interval, TooMuch
+from screening.uploads.results import Filter as OutcomeFilter
+from screening.uploads.results import Outcome
+from screening.uploads.screenings import CHECKED, DONE, Screening
+from screening.uploads.upload_folder import Folder
+from screening.web.http import headers, static_files
 from screening.web.http.sessions import may, require, user
 from screening.web.http.static_files import FOR_EVER
 from screening.web.services import services
-from screening.web.views.decisions import LedgerRow
+from screening.web.views.contexts import RowView
+from screening.web.views.screening_rows import rows_of
 from screening.web.views.visibility import owner_seen
 
 if TYPE_CHECKING:
@@ -43,6 +49,8 @@ INTERVALS = (Interval.DAY, Interval.HOUR, Interval.WEEK, Interval.MONTH)
 LATEST = 10
 SCREENINGS = 20
 MAP = "vendor/plotly.js-4.1.1/topojson/"
+PLOTLY = "vendor/plotly.js-4.1.1/plotly-board.min.js"
+"""The part of plotly.js that draws bars and maps (requirements/plotly): 1.4 MB to read instead of 4.8."""
 SCRIPT = re.compile(r'<script src="(/dashboard/_dash-component-suites/[^"]+)"></script>')
 UNUSED = "/dash_table/"
 """A script that Dash names always, for a table that isn't here."""
@@ -51,6 +59,11 @@ MOST_PACKED = 32
 """More than Dash has: whoever makes up versions fills no memory."""
 _packed: dict[str, bytes] = {}
 _making = threading.Lock()
+
+
+_begun = threading.Event()
+READY_SECONDS = 1.0
+"""After the first page that somebody who is logged in gets: its own files go first."""
 
 
 class BadQuestion(ScreeningError):
@@ -70,15 +83,15 @@ def index() -> Response:
         Choices,
         choices,
     )
-    from screening.web.views.dashboard.app import BETWEEN, lazy_scripts
+    from screening.web.views.dashboard.app import BETWEEN, lazy_script
 
     parts = _inner("GET", "/dashboard/").get_data(as_text=True).split(BETWEEN)
     config = json.loads(re.sub(r"^<script[^>]*>|</script>$", "", parts[2].strip()))
     for name in ("python_version", "dash_version_url"):  # of use to nobody here
         config.pop(name, None)
-    charts, plotly = lazy_scripts()
-    scripts = [*(path for path in SCRIPT.findall(parts[1]) if UNUSED not in path), charts]
-    config |= {"serve_locally": False, "plotlyjs_url": plotly}  # Dash's own address of it has no version
+    plotly = url_for("static", filename=PLOTLY)
+    scripts = [*(path for path in SCRIPT.findall(parts[1]) if UNUSED not in path), lazy_script()]
+    config |= {"serve_locally": False, "plotlyjs_url": plotly}  # not Dash's own, of 4.8 MB
     given = {name: value for name, value in request.args.items() if value}
     trouble: TooMuch | None = None
     found = Choices((), (), ())
@@ -87,11 +100,13 @@ def index() -> Response:
     except TooMuch as problem:
         trouble = problem
     latest = _latest()
+    who, flagged = _result(latest)
     page = render_template(
         "dashboard.html",
         config=config,
         scripts=scripts,
         plotly=plotly,
+        search=_search(request.query_string),
         trouble=trouble,
         fraud_types=_options(
             [*FRAUD_TYPES, *(each for each in found.fraud_types if each not in FRAUD_TYPES)]
@@ -103,7 +118,8 @@ def index() -> Response:
         given_rows={name: value for name, value in given.items() if name != "interval"},
         everybody=owner_seen() is None,
         latest=latest,
-        latest_rows=[] if latest is None else _flagged(latest),
+        who=who,
+        latest_rows=flagged,
         max_upload_mb=mine.settings.max_upload // 2**20,
     )
     response = Response(page)
@@ -111,11 +127,40 @@ def index() -> Response:
     return response
 
 
+@blueprint.after_app_request
+def begin(response: Response) -> Response:
+    """Make the dashboard ready in a thread of its own after the first page of somebody who may open it."""
+    app = current_app
+    if not _begun.is_set() and not app.testing and response.mimetype == "text/html" and may("see"):
+        _begun.set()
+        timer = threading.Timer(READY_SECONDS, make_ready, [str(app.static_folder)])
+        timer.daemon = True
+        timer.start()
+    return response
+
+
+def make_ready(static_folder: str) -> None:
+    """Import Dash, find its scripts, and compress the large files of the page.
+
+    Args:
+        static_folder: where the app's static files are.
+    """
+    import duckdb  # noqa: F401 -- what reads the ledger is as slow to import
+
+    import screening.explore.board  # noqa: F401
+
+    app = _dash()
+    with app.server.test_request_context(app.config.requests_pathname_prefix):
+        app.index()
+    for name in (PLOTLY, f"{MAP}world_110m.json"):
+        static_files.compress(static_folder, name)
+
+
 @blueprint.get("/_dash-layout")
 @require("see")
 def layout() -> Response:
-    """Give Dash the parts of the page that it makes."""
-    return _inner("GET", request.path)
+    """Give Dash the parts of the page that it makes, with the figures of the page's address."""
+    return _inner("GET", request.path, search=request.args.get("search", ""))
 
 
 @blueprint.get("/_dash-dependencies")
@@ -196,10 +241,15 @@ def _is_question(asked: Any) -> bool:
     )
 
 
-def _inner(method: str, path: str, body: bytes = b"") -> Response:
+def _search(query: bytes) -> str:
+    """Return a query string as a browser says it in ``location.search``."""
+    return f"?{query.decode('ascii', 'replace')}" if query else ""
+
+
+def _inner(method: str, path: str, body: bytes = b"", search: str = "") -> Response:
     """Ask the Dash app, which knows neither sessions nor services: what it may read comes with the request."""
     app = _dash()
-    from screening.web.views.dashboard.app import READER, Reader
+    from screening.web.views.dashboard.app import READER, SEARCH, Reader
 
     reader = Reader(
         services().ledger.questions,
@@ -219,6 +269,7 @@ def _inner(method: str, path: str, body: bytes = b"") -> Response:
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
         READER: reader,
+        SEARCH: search,
     }
     return Response(*run_wsgi_app(app.server, environ, buffered=True))
 
@@ -228,18 +279,23 @@ def _options(values: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _latest() -> Screening | None:
+    """Return what became of the last file that was to be screened."""
     if not may("screen"):
         return None
     found = services().history.of(user().username, limit=SCREENINGS)
-    return next((each for each in found if each.state == DONE), None)
+    return next((each for each in found if each.state != CHECKED), None)
 
 
-def _flagged(screening: Screening) -> list[LedgerRow]:
-    """Return the flagged rows of a screening, the most probable first."""
-    chosen = Filter(owner=user().username.casefold(), screening=screening.id, flagged=True)
-    query = "SELECT * EXCLUDE (label), known AS label FROM chosen ORDER BY probability DESC, number "
-    try:
-        rows = services().ledger.questions.ask(f"{query} LIMIT {LATEST}", chosen).rows
-    except TooMuch:
-        return []
-    return [LedgerRow.of(row) for row in rows]
+def _result(screening: Screening | None) -> tuple[list[str], list[RowView]]:
+    """Return the columns that say whom a row is about, and the flagged rows, the most probable first."""
+    if screening is None or screening.state != DONE:
+        return [], []
+    found = Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+    if not found.there:  # deleted from the disk: the list of screenings says so
+        return [], []
+    detector = next(
+        (each for each in services().detectors.all() if each.fingerprint == screening.fingerprint), None
+    )
+    who = [name for _, name in who_of(header_of(found.canonical), found.meta.get("columns", {}), detector)]
+    flagged = found.select(OutcomeFilter(sort="probability", descending=True, flagged=True))
+    return who, rows_of(screening, found, flagged[:LATEST], who)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PREFIX = "/dashboard/"
 READER = "screening.dashboard_reader"
 """In the environ: what the answer to this request is made of."""
+SEARCH = "screening.dashboard_search"
+"""In the environ of a request for the layout: the query string of the page, with its question mark."""
 BETWEEN = "\n<!---->\n"
 CONFIG = {
     "displayModeBar": False,
@@ -99,70 +101,67 @@ def dash_app() -> Mounted:
         include_assets_files=False,
         add_log_handler=False,
         update_title=None,
+        suppress_callback_exceptions=True,  # a chart isn't there before it is seen
     )
     app.server.config["PROPAGATE_EXCEPTIONS"] = True  # the app around it answers all errors, and logs them
     app.layout = _layout
-    outputs = [Output("status", "children"), Output("summary", "children")]
+    outputs = [Output("status", "children"), Output("summary", "children"), Output("board", "data")]
+    outputs += [Output(f"{name}-notes", "children") for name in TITLES]
+    # the layout has the first figures: asked for again, they would come a second later
+    app.callback(*outputs, Input("address", "search"), prevent_initial_call=True)(_fill)
+    app.clientside_callback(
+        ClientsideFunction("dashboard", "show"), Input("board", "data"), Input("theme", "data")
+    )
     for name in TITLES:
-        outputs += [Output(f"{name}-{part}", prop) for part, prop in PARTS.items()]
-    app.callback(*outputs, Input("address", "search"))(_fill)
-    for name in TITLES:
-        app.clientside_callback(
-            ClientsideFunction("dashboard", "paint"),
-            Output(f"{name}-graph", "figure"),
-            Output(f"{name}-box", "className"),
-            Input(f"{name}-data", "data"),
-            Input("theme", "data"),
-        )
         app.clientside_callback(
             ClientsideFunction("dashboard", "follow"),
-            Output(f"{name}-clicked", "data"),
             Input(f"{name}-graph", "clickData"),
+            prevent_initial_call=True,
         )
     return app
 
 
-def lazy_scripts() -> list[str]:
-    """Return the addresses of the scripts that Dash fetches when it meets a chart."""
-    app = dash_app()
-    wanted = [
-        {"relative_package_path": "dcc/async-graph.js", "namespace": "dash"},
-        {"relative_package_path": "package_data/plotly.min.js", "namespace": "plotly"},
-    ]
-    return list(app._collect_and_register_resources(wanted))  # noqa: SLF001 -- only Dash knows its addresses
-
-
-PARTS = {"data": "data", "notes": "children", "table": "children"}
+def lazy_script() -> str:
+    """Return the address of the script that Dash fetches when it meets a chart."""
+    wanted = [{"relative_package_path": "dcc/async-graph.js", "namespace": "dash"}]
+    found = dash_app()._collect_and_register_resources(wanted)  # noqa: SLF001 -- only Dash knows its addresses
+    return str(next(iter(found)))
 
 
 def _layout() -> Any:
-    reader: Reader | None = request.environ.get(READER) if request else None
-    config = {**CONFIG, "topojsonURL": "" if reader is None else reader.topojson}
+    """Return the page that Dash makes, with the figures of the address that asks: one way to the server, not two."""
+    environ = request.environ if request else {}
+    reader: Reader | None = environ.get(READER)
+    search: str = environ.get(SEARCH, "")
+    status, figures, board_data, *notes = (
+        [[], [], None, *([] for _ in TITLES)] if reader is None else _fill(search)
+    )
     return html.Div(
         [
-            dcc.Location(id="address", refresh=False),
+            dcc.Location(id="address", refresh=False, search=search),
             dcc.Store(id="theme"),
-            html.Div(id="status", role="status"),
-            html.Dl(id="summary", className="kpis board-summary"),
-            html.Div([_panel(name, title, config) for name, title in TITLES.items()], className="board"),
+            dcc.Store(id="board", data=board_data),
+            html.Div(status, id="status", role="status"),
+            html.Dl(figures, id="summary", className="kpis board-summary"),
+            html.Div(
+                [_panel(*titled, said) for titled, said in zip(TITLES.items(), notes, strict=True)],
+                className="board",
+            ),
         ]
     )
 
 
-def _panel(name: str, title: str, config: Mapping[str, Any]) -> Any:
+def _panel(name: str, title: str, notes: Any) -> Any:
     return html.Section(
         [
             html.H2(title, id=f"{name}-title"),
-            dcc.Store(id=f"{name}-data"),
-            dcc.Store(id=f"{name}-clicked"),
             html.Div(
-                dcc.Graph(id=f"{name}-graph", config=dict(config), responsive=True, className="board-graph"),
                 id=f"{name}-box",
                 className="board-box board-waits",
                 role="img",
                 **{"aria-label": f"{title}: a chart; the table has its figures."},
             ),
-            html.Div(id=f"{name}-notes", className="board-notes"),
+            html.Div(notes, id=f"{name}-notes", className="board-notes"),
             html.Details(
                 [html.Summary("Table"), html.Div(id=f"{name}-table")], className="more", id=f"{name}-details"
             ),
@@ -173,15 +172,15 @@ def _panel(name: str, title: str, config: Mapping[str, Any]) -> Any:
 
 
 def _fill(search: str | None) -> list[Any]:
-    """Answer with the status, the summary, and each panel's figure, notes and table."""
+    """Answer with the status, the summary, each panel's figure and table, and each panel's notes."""
     reader: Reader = request.environ[READER]
     try:
         figures, found = reader.read(search or "")
     except ScreeningError as problem:  # no figure of other filters stays beside what it says
-        nothing: list[Any] = [None, [], []]
-        return [_problem(problem), [], *(part for _ in TITLES for part in nothing)]
-    parts = [part for panel in found for part in (panel.figure, _notes(panel), _table(panel))]
-    return [[], _summary(figures), *parts]
+        return [_problem(problem), [], None, *([] for _ in TITLES)]
+    config = {**CONFIG, "topojsonURL": reader.topojson}
+    board_data = {panel.name: {"graph": _graph(panel, config), **_table(panel)} for panel in found}
+    return [[], _summary(figures), board_data, *(_notes(panel) for panel in found)]
 
 
 def _problem(problem: ScreeningError) -> Any:
@@ -213,22 +212,26 @@ def _notes(panel: Panel) -> list[Any]:
     return [html.P(note, className="small soft") for note in panel.notes]
 
 
-def _table(panel: Panel) -> Any:
-    if not panel.rows:
-        return html.P("Nothing to list.", className="small soft")
-    kinds = ["", *("number" for _ in panel.head[1:])]
-    head = [html.Th(word, scope="col", className=kind) for word, kind in zip(panel.head, kinds, strict=True)]
-    body = []
-    for first, *others in panel.rows:
-        cells = [
-            html.Td(html.A(cell.text, href=cell.href) if cell.href else cell.text, className="number")
-            for cell in others
-        ]
-        body.append(html.Tr([html.Th(first.text, scope="row"), *cells]))
-    return html.Div(
-        html.Table([html.Thead(html.Tr(head)), html.Tbody(body)], className="plain"),
-        className="scroll",
-        role="region",
-        tabIndex=0,
-        **{"aria-label": f"{TITLES[panel.name]}: table"},
+def _graph(panel: Panel, config: Mapping[str, Any]) -> Any:
+    """Return the chart of a panel, which the page puts into its box when that comes into view."""
+    if panel.figure is None:
+        return None
+    return dcc.Graph(
+        id=f"{panel.name}-graph",
+        figure=panel.figure,
+        config=dict(config),
+        responsive=True,
+        className="board-graph",
     )
+
+
+def _table(panel: Panel) -> dict[str, Any]:
+    """Return the figures of a panel's table: its head, and rows of cells, each a text or a text and its link.
+
+    The page makes the table when somebody opens it. As elements of Dash's, eight tables that nobody has opened took as
+    long as the charts.
+    """
+    return {
+        "head": list(panel.head),
+        "rows": [[[cell.text, cell.href] if cell.href else cell.text for cell in row] for row in panel.rows],
+    }
