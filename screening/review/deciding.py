@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -233,11 +233,13 @@ class Deciding:
             if case is None or not case.untold:
                 return
             self._say(case, items)
+            mine = Case.id == number
             with self._database.write() as session:
-                told = (
-                    update(Case).where(Case.id == number, Case.version == case.version).values(untold=False)
-                )
-                session.execute(told)
+                told = update(Case).where(mine, Case.version == case.version).values(untold=False)
+                done = session.execute(told)
+                if isinstance(done, CursorResult) and done.rowcount == 0:
+                    # who changed it may have told of it before this, and then the last word was the older one
+                    session.execute(update(Case).where(mine).values(untold=True))
 
     def _say(self, case: Case, items: Sequence[Item]) -> None:
         ids = {one.id: identity.parse(one.id) for one in items}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
 
 from screening.review.tables import Case, Item
@@ -15,6 +16,7 @@ from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.web.test_data_api import PAYMENTS, SHOP, asked, scored, sent
+from tests.web.test_decisions_are_kept import detect, shop
 from tests.web.test_explore import kpi, page, words
 
 
@@ -120,3 +122,182 @@ def test_a_decision_is_a_label_everywhere_and_leads_to_the_next_case(
     assert kpi(page(ana, "/"), "Decided") == f"{sure + cases[2].items}"
     rate = f"{100 * cases[1].items / sure:.1f}".removesuffix(".0")
     assert kpi(page(ana, "/"), "Hit rate").startswith(rate)
+
+
+def test_analysts_work_on_their_own_managers_on_all_and_auditors_only_look(
+    login: Callable[[str], Person], worker: Worker, services: Services, app_with: Callable[..., Flask]
+) -> None:
+    ana, mia, otto, ada = (login(name) for name in ("ana", "mia", "otto", "ada"))
+    cases = filled(ana, services)
+    assert taken(mia) == cases[0].id
+    assert taken(ada) == cases[1].id
+    assert "mia works on this case" in words(page(ana, f"/review/{cases[0].id}"))
+    refused = ana.post(f"/review/{cases[0].id}/decision", "/account", decision="fraud")
+    assert refused.status_code == 409
+    assert "mia works on this case" in refused.get_data(as_text=True)
+    text = page(otto, f"/review/{cases[2].id}")
+    assert 'name="decision"' not in text
+    assert 'name="decision"' not in page(otto, "/review?state=all")
+    assert otto.post(f"/review/{cases[2].id}/decision", "/account", decision="fraud").status_code == 403
+    assert otto.post("/review/next", "/account").status_code == 403
+    shared = app_with(review_queue="team")
+    ben = Person(shared, "ben").sign_up()
+    assert taken(ben) == cases[2].id, "where the operator has all work on all"
+    page(ben, f"/review/{cases[2].id}?around=1")
+
+
+def test_another_users_case_is_not_found(
+    login: Callable[[str], Person], worker: Worker, services: Services, app: Flask
+) -> None:
+    cases = filled(login("mia"), services)
+    ana = login("ana")
+    assert "No case waits" in page(ana, "/review")
+    for end in ("", "/around"):
+        page(ana, f"/review/{cases[0].id}{end}", 404)
+    for end in ("take", "decision", "escalate", "skip", "note", "reopen"):
+        answer = ana.post(f"/review/{cases[0].id}/{end}", "/account", decision="fraud", note="mine")
+        assert answer.status_code == 404, end
+    both = ana.post("/review/decision", "/account", case=str(cases[0].id), decision="fraud")
+    assert both.status_code == 404
+    for wrong in ("0", "-1", "x", "1e3", "99999999999999", "%00"):
+        page(ana, f"/review/{wrong}", 404)
+
+
+def test_several_are_decided_at_once_and_taken_back_at_once(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    cases = filled(ana, services)
+    some = [str(case.id) for case in cases[:3]]
+    token = ana.token("/account")
+    answer = ana.client.post(
+        "/review/decision",
+        data={"csrf_token": token, "case": some, "decision": "legitimate", "sort": "age"},
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/review?sort=age")
+    assert {label for case in cases[:3] for label in labels(ana, services, case.id)} == {"legitimate"}
+    listed = page(ana, "/review?state=decided")
+    assert [f"/review/{each}" in listed for each in some] == [True] * 3
+    do(ana, "/review/undo")
+    assert f"Waiting {len(cases)}" in words(page(ana, "/review"))
+    assert ana.post("/review/undo", "/account").status_code == 409
+    bad = ana.client.post("/review/decision", data={"csrf_token": token, "case": some, "decision": "perhaps"})
+    assert bad.status_code == 422
+    none = ana.client.post("/review/decision", data={"csrf_token": token, "decision": "fraud"})
+    assert none.status_code == 422
+
+
+def test_filters_and_orders_stand_in_the_address(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    cases = filled(ana, services)
+
+    def shown(query: str) -> list[int]:
+        return [
+            int(one)
+            for one in re.findall(r'class="row-link" href="/review/(\d+)"', page(ana, f"/review?{query}"))
+        ]
+
+    payments = [case.id for case in cases if case.detector == "payments"]
+    assert shown("detector=payments") == payments
+    one = cases[1]
+    assert shown(f"kind={one.kind}&value={one.value}") == [one.id]
+    assert (
+        shown("sort=age") == [case.id for case in sorted(cases, key=lambda each: (each.opened, each.id))][:50]
+    )
+    assert shown("late=1") == []
+    assert shown("escalated=1") == []
+    do(ana, f"/review/{one.id}/escalate", note="too much for me")
+    assert shown("escalated=1") == [one.id]
+    do(ana, f"/review/{cases[3].id}/decision", decision="unsure", then="stay")
+    assert shown("state=decided&outcome=unsure") == [cases[3].id]
+    assert shown("page=999999") == shown("")
+    page(ana, "/review?state=nowhere", 409)
+    assert "No case passes this filter" in page(ana, "/review?detector=nobody")
+
+
+def test_flags_of_the_api_become_cases_with_what_a_rule_raised(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    from screening.rules.store import Draft, RuleStore
+    from screening.rules.tables import RuleState
+
+    ana = login("ana")
+    store = RuleStore(services.database, services.detectors)
+    rule = store.add(
+        Draft(name="Look at it", condition="amount > 0", effect="raise", detector="ecommerce"), "mia"
+    )
+    store.set_state(rule.id, RuleState.ACTIVE, "mia", seen=1)
+    answers = detect(ana, shop(40))
+    services.ledger.sealing.seal()
+    cases = opened(services, 40)
+    with services.database.read() as session:
+        items = {item.id: item for item in session.scalars(select(Item))}
+    for answer in answers:
+        item = items[answer["id"]]
+        assert item.flagged == answer["fraud"]
+        assert item.rules == ["Look at it"]
+        assert item.probability == pytest.approx(answer["fraud_probability"], abs=1e-6)
+    assert sum(case.items for case in cases) == 40
+    text = page(ana, f"/review/{cases[0].id}?around=1")
+    assert "Look at it" in text
+    assert "purchase_value" in text, "all columns"
+
+
+def test_the_cases_of_a_deleted_screening_go_with_it(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    shop_file, payments = sent(ana, services, SHOP), sent(ana, services, PAYMENTS)
+    kept = len(flags(ana, payments))
+    cases = opened(services, len(flags(ana, shop_file)) + kept)
+    gone = next(case for case in cases if case.detector == "ecommerce")
+    do(ana, f"/review/{gone.id}/decision", decision="fraud", then="stay")
+    do(ana, f"/results/{shop_file}/delete")
+    assert {case.detector for case in opened(services, kept)} == {"payments"}
+    page(ana, f"/review/{gone.id}", 404)
+    lines = [line for file in (services.settings.instance / "log").glob("audit-*") for line in file.open()]
+    assert any('"case_decided"' in line and f'"case": {gone.id}' in line for line in lines), (
+        "that it was stays"
+    )
+
+
+def test_who_gets_an_old_name_gets_none_of_its_cases(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana, mia = login("ana"), login("mia")
+    cases = filled(ana, services)
+    assert taken(ana) == cases[0].id
+    services.part_from_namesake("ana", by="ada")
+    assert "No case waits" in page(ana, "/review")
+    page(ana, f"/review/{cases[0].id}", 404)
+    assert taken(mia) == cases[0].id, "it waits, for those who see all"
+
+
+def test_every_act_is_in_the_audit_log(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana, mia = login("ana"), login("mia")
+    cases = filled(ana, services)
+    one, other = cases[0].id, cases[1].id
+    assert taken(ana) == one
+    do(ana, f"/review/{one}/note", note="called 4111 1111 1111 1111")
+    do(ana, f"/review/{one}/hand-over", to="mia")
+    do(mia, f"/review/{one}/decision", decision="fraud", fraud_type="stolen card", reason="Known pattern")
+    do(mia, f"/review/{one}/decision", decision="legitimate")
+    do(mia, "/review/undo")
+    do(mia, f"/review/{one}/reopen")
+    do(ana, f"/review/{cases[2].id}/skip")
+    do(ana, f"/review/{cases[3].id}/escalate")
+    assert ana.post(f"/review/{other}/hand-over", "/account", to="otto").status_code == 404, (
+        "he doesn't review"
+    )
+    text = "".join(file.read_text() for file in (services.settings.instance / "log").glob("audit-*"))
+    events = set(re.findall(r'"event": "(case_\w+)"', text))
+    assert events == {
+        "case_taken", "case_noted", "case_handed", "case_decided", "case_corrected", "case_undone", "case_reopened",
+        "case_skipped", "case_escalated",
+    }  # fmt: skip
+    assert "1111 1111" not in text
+    assert '"decision": "fraud", "fraud_type": "stolen card", "reason": "Known pattern"' in text
