@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -164,6 +164,8 @@ class Deciding:
     def undo(self, who: Reviewer) -> list[int]:
         """Take back what somebody did last, if that was a moment ago, and return which cases it was about.
 
+        What they were given after that, and did nothing with, goes back.
+
         Raises:
             Conflict: there is nothing, or it was longer ago.
         """
@@ -192,6 +194,7 @@ class Deciding:
                 case.version += 1
                 tell(session, case, who, Act.UNDONE, outcome=event.outcome, together=last.together)
             numbers = [event.case_id for event in events]
+            _give_back(session, who, max(event.id for event in events), numbers)
         self.tell_ledger(numbers)
         return numbers
 
@@ -250,6 +253,18 @@ class Deciding:
         kind = case.fraud_type if label == 1 else None
         said = [LaterLabel(found, label, case.decided, kind) for found in ids.values() if found is not None]
         self._labels.say(said, case.decided_by or "", REVIEW)
+
+
+def _give_back(session: Session, who: Reviewer, since: int, but: Sequence[int]) -> None:
+    """Give the cases back that somebody was given after an act which is taken back, and did nothing with."""
+    given = Event.by == who.name, Event.kind == Act.TAKEN.value, Event.id > since, Event.case_id.not_in(but)
+    for event in session.scalars(select(Event).where(*given)).all():
+        case = session.get(Case, event.case_id, with_for_update=True)
+        last = session.scalar(select(func.max(Event.id)).where(Event.case_id == event.case_id))
+        if case is not None and last == event.id and case.assignee == who.name:
+            event.undone = True
+            put_back(case)
+            case.version += 1
 
 
 def _require_last(session: Session, event: Event) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, UnaryExpression, func, or_, select
+from sqlalchemy import ColumnElement, UnaryExpression, and_, func, or_, select
 
 from screening.infra.database import Database
 from screening.review.cases import BY_RISK
@@ -91,7 +91,7 @@ class Listings:
     def _where(self, chosen: Chosen, who: Reviewer, now: datetime) -> list[ColumnElement[bool]]:
         where = [visible(who)]
         if chosen.state == "waiting":
-            where.append(Case.waiting.is_(True))
+            where.append(_waiting(who) if chosen.escalated is None else Case.waiting.is_(True))
         elif chosen.state is not None:
             where.append(Case.state == chosen.state)
         if chosen.mine:
@@ -123,6 +123,13 @@ class Listings:
         """Return the detectors that there are cases of."""
         with self._database.read() as session:
             return session.scalars(select(Case.detector).distinct().order_by(Case.detector)).all()
+
+
+def _waiting(who: Reviewer) -> ColumnElement[bool]:
+    """Return the condition that a case waits, and not for others than those who look at it."""
+    if who.decides or who.sees_all:
+        return Case.waiting.is_(True)
+    return and_(Case.waiting.is_(True), Case.escalated.is_(False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ def standing(database: Database, who: Reviewer, *, since: datetime, late_before:
         decided = {str(outcome): int(count) for outcome, count in session.execute(transactions)}
         opened = select(func.sum(Case.items)).where(here, Case.opened >= since)
         return Standing(
-            waiting=cases(Case.waiting.is_(True)),
+            waiting=cases(_waiting(who)),
             in_work=cases(Case.state == CaseState.IN_WORK),
             escalated=cases(Case.waiting.is_(True), Case.escalated.is_(True)),
             late=cases(Case.waiting.is_(True), Case.opened < late_before)

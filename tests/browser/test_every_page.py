@@ -29,6 +29,10 @@ INSIDE = (
     "ROW",
     "/entities/customer/22",
     "/search?q=22",
+    "/review",
+    "/review?state=decided",
+    "CASE",
+    "DECIDED",
     "/reports",
     "/explore/transactions?flagged=true",
     "/dashboard/",
@@ -69,6 +73,7 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     send(watched, ROOT / "model" / "detectors" / "payments" / "sample.csv")
     watched.page.locator("#rows .row-link").first.click()
     watched.page.locator(".drawer h2", has_text="Customer").wait_for()  # it stands in the ledger
+    found |= reviewed(watched)
     check(watched, troubled(tmp_path_factory.mktemp("check")))
     found["CHECK"] = watched.page.url
     file = past(tmp_path_factory.mktemp("training"), rows=200)
@@ -106,6 +111,24 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     found["LIST"] = watched.page.url
     watched.page.context.close()
     return {name: url.removeprefix(site.url) for name, url in found.items()}
+
+
+def reviewed(watched: Watched) -> dict[str, str]:
+    """Look at two cases, decide on the second, and return where they are."""
+    found = {}
+    for name, query in (("CASE", "sort=risk"), ("DECIDED", "sort=amount&detector=payments")):
+        for _ in range(60):  # the worker opens cases some seconds after the page was answered
+            watched.open(f"/review?{query}")
+            if watched.page.locator("#cases .row-link").count():
+                break
+            watched.page.wait_for_timeout(500)
+        watched.page.locator("#cases .row-link").first.click()
+        watched.page.get_by_role("heading", name="Similar cases").wait_for()
+        found[name] = watched.page.url
+    watched.page.get_by_label("Note").fill("Called her; she has the card")
+    watched.page.get_by_role("button", name="Fraud").click()
+    watched.page.get_by_role("button", name="Undo").wait_for()
+    return found
 
 
 def statement(folder: Path) -> Path:
