@@ -30,7 +30,7 @@ from screening.review.cases import (
     state_of,
     tell,
 )
-from screening.review.opening import recount
+from screening.review.leaving import recount
 from screening.review.people import Reviewer
 from screening.review.tables import MOST_TYPE, WAITING, Act, Case, CaseState, Event, Item, Outcome
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
 from screening.ledger.identity import TransactionId
-from screening.review.tables import MOST_TYPE, Item
+from screening.review.tables import MOST_TYPE
 
 NEEDED = (
     "origin", "number", "screening", "owner", "decided_at", "event_time", "detector", "probability", "threshold",
@@ -66,26 +66,26 @@ def _raised(rules: pa.ChunkedArray, raised: Collection[str]) -> pa.Array:
     return pc.is_in(pa.array(range(len(together)), pa.int64()), value_set=pc.unique(hits).cast(pa.int64()))
 
 
-def item_of(row: dict[str, Any]) -> Item:
-    """Return a row as it stands in a case that isn't said yet."""
+def item_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as :class:`screening.review.tables.Item` has it, without the case that it comes into."""
     amount, currency = row["amount"], row["currency"]
-    return Item(
-        id=str(TransactionId(row["origin"], row["number"])),
-        screening=row["screening"],
-        number=row["number"],
-        decided_at=_utc(row["decided_at"]),
-        event_time=None if row["event_time"] is None else _utc(row["event_time"]),
-        probability=float(row["probability"]),
-        threshold=float(row["threshold"]),
-        flagged=bool(row["flagged"]),
-        amount=None if amount is None else money.major(amount, currency),
-        currency=None if currency is None else currency[:16],
-        fraud_type=None if row["fraud_type"] is None else row["fraud_type"][:MOST_TYPE],
-        label=row["label"],
-        who={kind: row[kind] for kind in ENTITIES if row[kind] is not None},
-        rules=row["rules"] or [],
-        reasons=(row["reasons"] or [])[:MOST_REASONS],
-    )
+    return {
+        "id": str(TransactionId(row["origin"], row["number"])),
+        "screening": row["screening"],
+        "number": row["number"],
+        "decided_at": _utc(row["decided_at"]),
+        "event_time": None if row["event_time"] is None else _utc(row["event_time"]),
+        "probability": float(row["probability"]),
+        "threshold": float(row["threshold"]),
+        "flagged": bool(row["flagged"]),
+        "amount": None if amount is None else money.major(amount, currency),
+        "currency": None if currency is None else currency[:16],
+        "fraud_type": None if row["fraud_type"] is None else row["fraud_type"][:MOST_TYPE],
+        "label": row["label"],
+        "who": {kind: row[kind] for kind in ENTITIES if row[kind] is not None},
+        "rules": row["rules"] or [],
+        "reasons": (row["reasons"] or [])[:MOST_REASONS],
+    }
 
 
 def _utc(moment: datetime) -> datetime:

@@ -6,18 +6,20 @@ crash: its id is the key of :class:`screening.review.tables.Item`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.fields import ENTITIES
-from screening.review.tables import MOST_VALUE, Case, CaseState, Event, Item, LookedAt, Skip
+from screening.review.counting import MOST_PARAMETERS, Values, joined, parts
+from screening.review.leaving import forget_screening
+from screening.review.tables import MOST_VALUE, Case, CaseState, Item, LookedAt
 
 if TYPE_CHECKING:
     from screening.ledger.ledger import Ledger
@@ -25,15 +27,14 @@ if TYPE_CHECKING:
 
 AT_ONCE = 5_000
 """Rows of a step: a file that arrives needn't wait longer than for these."""
-OF_TRANSACTION = 1_000
+OF_TRANSACTION = 500
 """Rows that are written in one transaction, for which everybody else who writes waits."""
+LAST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'review_cases'")
 MOST_ITEMS = 200
 """Transactions of one case: whoever decides must be able to look at them."""
 GROUPED_BY = ("customer", "card", "account")
 """Kinds of entities whose transactions are decided together, the first that a row has."""
-MOST_PARAMETERS = 400
 Key = tuple[str, str, str | None, str | None]
-Each = TypeVar("Each")
 
 
 @dataclass(slots=True)
@@ -41,8 +42,8 @@ class _Group:
     """Rows that come into one case."""
 
     key: Key
-    items: list[Item] = field(default_factory=list)
-    case: Case | None = None
+    items: list[Values] = field(default_factory=list)
+    case: Mapping[str, Any] | None = None
     """One that waits already."""
 
 
@@ -122,12 +123,6 @@ class Opener:
             forget_screening(self._database, screening)
 
 
-def parts(all_of_them: Sequence[Each], size: int) -> Iterator[Sequence[Each]]:
-    """Give some at a time."""
-    for start in range(0, len(all_of_them), size):
-        yield all_of_them[start : start + size]
-
-
 def _key(row: dict[str, object]) -> Key:
     """Return what rows of one case have in common. Ids of two detectors' data needn't mean the same person."""
     for kind in (*GROUPED_BY, *(other for other in ENTITIES if other not in GROUPED_BY)):
@@ -137,24 +132,41 @@ def _key(row: dict[str, object]) -> Key:
     return str(row["owner"]), str(row["detector"]), None, None
 
 
-def _add(session: Session, rows: Sequence[tuple[Key, Item]]) -> None:
-    """Put rows into cases that wait or new ones; those that are in one are left out."""
-    known = _known(session, [item.id for _, item in rows])
-    groups = _grouped([(key, item) for key, item in rows if item.id not in known])
+def _add(session: Session, rows: Sequence[tuple[Key, Values]]) -> None:
+    """Put rows into cases that wait or new ones; those that are in one are left out.
+
+    Rows go to the database as they are: objects for each would hold its lock three times as long.
+    """
+    known = _known(session, [item["id"] for _, item in rows])
+    groups = _grouped([(key, item) for key, item in rows if item["id"] not in known])
     _find_waiting(session, groups)
-    made: list[Case] = []
-    for group in groups:
-        if group.case is None:
-            group.case = _new(group)
-            made.append(group.case)
-        else:
-            _join(group.case, group.items)
-    session.add_all(made)
-    session.flush()
-    for group in groups:
-        for item in group.items:
-            item.case_id = group.case.id if group.case is not None else 0
-        session.add_all(group.items)
+    new = [group for group in groups if group.case is None]
+    if new:
+        for group, number in zip(new, _enter(session, [_new(each) for each in new]), strict=True):
+            group.case = {"id": number}
+    grown = [group for group in groups if group.case is not None and len(group.case) > 1]
+    if grown:
+        session.execute(update(Case), [joined(dict(each.case or {}), each.items) for each in grown])
+    items = [
+        {**item, "case_id": group.case["id"]}
+        for group in groups
+        if group.case is not None
+        for item in group.items
+    ]
+    if items:
+        session.execute(insert(Item), items)
+
+
+def _enter(session: Session, cases: Sequence[Values]) -> Sequence[int]:
+    """Enter cases, and return their numbers, in order."""
+    if session.get_bind().dialect.name != "sqlite":
+        adding = insert(Case).returning(Case.id, sort_by_parameter_order=True)
+        return session.scalars(adding, cases).all()
+    # one call of the driver instead of one for each; nobody else enters any, since the lock is held
+    last = session.scalar(LAST_NUMBER) or 0
+    numbers = range(last + 1, last + 1 + len(cases))
+    session.execute(insert(Case), [{"id": each, **case} for each, case in zip(numbers, cases, strict=True)])
+    return numbers
 
 
 def _known(session: Session, ids: Sequence[str]) -> set[str]:
@@ -164,7 +176,7 @@ def _known(session: Session, ids: Sequence[str]) -> set[str]:
     return found
 
 
-def _grouped(rows: Iterable[tuple[Key, Item]]) -> list[_Group]:
+def _grouped(rows: Iterable[tuple[Key, Values]]) -> list[_Group]:
     groups: list[_Group] = []
     latest: dict[Key, _Group] = {}
     for key, item in rows:
@@ -176,125 +188,39 @@ def _grouped(rows: Iterable[tuple[Key, Item]]) -> list[_Group]:
     return groups
 
 
+COUNTED = (
+    Case.id, Case.owner, Case.detector, Case.kind, Case.value, Case.opened, Case.version, Case.items, Case.loss,
+    Case.probability, Case.amount, Case.currency, Case.fraud_type,
+)  # fmt: skip
+
+
 def _find_waiting(session: Session, groups: Sequence[_Group]) -> None:
     """Find for groups the case of their entity that waits; one that somebody works on isn't changed below them."""
     wanted = {group.key: group for group in groups if group.key[2] in GROUPED_BY}  # the last one of each key
     for kind in GROUPED_BY:
         values = sorted({key[3] for key in wanted if key[2] == kind and key[3] is not None})
         for some in parts(values, MOST_PARAMETERS):
-            waiting = select(Case).where(Case.kind == kind, Case.value.in_(some), Case.waiting)
-            for case in session.scalars(waiting.with_for_update()):
-                group = wanted.get((case.owner, case.detector, case.kind, case.value))
-                if group is not None and case.items + len(group.items) <= MOST_ITEMS:
-                    group.case = case
+            waiting = select(*COUNTED).where(Case.kind == kind, Case.value.in_(some), Case.waiting)
+            for row in session.execute(waiting.with_for_update()):
+                group = wanted.get((row.owner, row.detector, row.kind, row.value))
+                if group is not None and row.items + len(group.items) <= MOST_ITEMS:
+                    group.case = row._asdict()
 
 
-def _new(group: _Group) -> Case:
+def _new(group: _Group) -> Values:
+    """Return a case as it is entered."""
     owner, detector, kind, value = group.key
-    case = Case(
-        owner=owner,
-        detector=detector,
-        kind=kind,
-        value=value,
-        state=CaseState.OPEN.value,
-        waiting=True,
-        opened=min(item.decided_at for item in group.items),
-        items=0,
-        loss=0.0,
-        probability=0.0,
-    )
-    _join(case, group.items)
-    case.version = 1
-    return case
-
-
-def _join(case: Case, items: Sequence[Item]) -> None:
-    """Add what some items come to to a case."""
-    case.opened = min(case.opened, *(item.decided_at for item in items))
-    case.version = (case.version or 0) + 1
-    for item in items:
-        first = case.items == 0
-        case.items += 1
-        case.probability = max(case.probability, item.probability)
-        case.loss += loss_of(item)
-        if item.amount is not None:
-            case.currency = item.currency if case.amount is None else _one(case.currency, item.currency)
-            case.amount = (case.amount or 0.0) + item.amount
-        if first:
-            case.fraud_type = item.fraud_type
-        elif case.fraud_type != item.fraud_type:
-            case.fraud_type = case.fraud_type if item.fraud_type is None else item.fraud_type
-
-
-def _one(first: str | None, second: str | None) -> str | None:
-    return first if first == second else "mixed"
-
-
-def loss_of(item: Item) -> float:
-    """Return what a transaction is expected to cost: its probability times its amount, whatever its sign."""
-    return item.probability * abs(item.amount or 0.0)
-
-
-def recount(session: Session, case: Case) -> bool:
-    """Count a case anew after some of its items left it; ``False``, and it is gone, where none is left."""
-    items = session.scalars(select(Item).where(Item.case_id == case.id).order_by(Item.id)).all()
-    if not items:
-        for table in (Event, Skip):
-            session.execute(delete(table).where(table.case_id == case.id))
-        session.delete(case)
-        return False
-    case.items, case.loss, case.probability, case.amount, case.currency = 0, 0.0, 0.0, None, None
-    case.opened = items[0].decided_at
-    _join(case, items)
-    return True
-
-
-def forget_screening(database: Database, screening: str) -> None:
-    """Take a screening's transactions out of the cases; cases without any go, with what was decided about them."""
-    _forget(database, Item.screening == screening)
-
-
-def forget_deleted(database: Database, there: Collection[str]) -> None:
-    """Take transactions out of the cases whose screening isn't in the ledger: a deletion ended before it was done.
-
-    An empty ledger says nothing: it may be another one's.
-    """
-    if not there:
-        return
-    with database.read() as session:
-        known = set(session.scalars(select(Item.screening).where(Item.screening.is_not(None)).distinct()))
-    for screening in sorted(str(each) for each in known - set(there)):
-        forget_screening(database, screening)
-
-
-def forget_decided_before(database: Database, moment: datetime) -> None:
-    """Take transactions out of the cases that left the ledger because of their age."""
-    _forget(database, Item.decided_at < moment)
-
-
-def _forget(database: Database, which: object) -> None:
-    while True:
-        with database.write() as session:
-            some = session.execute(
-                select(Item.id, Item.case_id).where(which).limit(OF_TRANSACTION)  # type: ignore[arg-type]
-            ).all()
-            for ids in parts([row.id for row in some], MOST_PARAMETERS):
-                session.execute(delete(Item).where(Item.id.in_(ids)))
-            for numbers in parts(sorted({row.case_id for row in some}), MOST_PARAMETERS):
-                for case in session.scalars(select(Case).where(Case.id.in_(numbers)).with_for_update()):
-                    recount(session, case)
-        if len(some) < OF_TRANSACTION:
-            return
-
-
-def part(database: Database, owner: str) -> None:
-    """Take cases away from a name that somebody new has signed up with; they stay for those who see all."""
-    name = owner.casefold()
-    with database.write() as session:
-        former = func.substr("~" + Case.owner, 1, 64)
-        session.execute(update(Case).where(Case.owner == name).values(owner=former))
-        mine = Case.assignee == name
-        handed = {"assignee": None, "taken": None, "state": CaseState.OPEN.value, "waiting": True}
-        session.execute(update(Case).where(mine, Case.state == CaseState.IN_WORK).values(handed))
-        session.execute(update(Case).where(mine).values(assignee=None))
-        session.execute(delete(Skip).where(Skip.by == name))
+    counted = joined({"items": 0, "loss": 0.0, "probability": 0.0, "version": 0}, group.items)
+    return {
+        "amount": None,
+        "currency": None,
+        **counted,
+        "owner": owner,
+        "detector": detector,
+        "kind": kind,
+        "value": value,
+        "state": CaseState.OPEN.value,
+        "waiting": True,
+        "escalated": False,
+        "untold": False,
+    }

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from screening.infra.disk_space import release_reserve
 from screening.ledger.history import forget
-from screening.review.opening import forget_screening
+from screening.review.leaving import forget_screening
 from screening.uploads.instance_check import belong_together
 from screening.uploads.screenings import History
 from screening.uploads.upload_folder import Folder

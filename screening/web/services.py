@@ -19,7 +19,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
-from screening.review.opening import part
+from screening.review.leaving import part
 from screening.rules.ruleset import RuleBook
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities

@@ -13,7 +13,8 @@ from screening.infra.database import Database
 from screening.ledger.ledger import Ledger
 from screening.review.cases import Cases
 from screening.review.deciding import Deciding
-from screening.review.opening import Opener, forget_deleted
+from screening.review.leaving import forget_deleted
+from screening.review.opening import Opener
 from screening.rules.tables import Effect, Rule, RuleState
 from screening.settings import Settings
 

@@ -20,7 +20,7 @@ from screening.infra.disk_space import keep_reserve
 from screening.infra.job_queue import now
 from screening.infra.wake_signal import Signals
 from screening.ledger.ledger import Ledger
-from screening.review.opening import forget_decided_before
+from screening.review.leaving import forget_decided_before
 from screening.settings import Settings
 from screening.uploads import deletion
 from screening.uploads.history_policy import sharing

@@ -1,6 +1,7 @@
 // The queue and its cases with the keyboard. Whatever is done is a form of the page: a key presses its button. On the page
 // of a case the answer, which is the next case, takes the place of this one without loading everything anew.
 const KEYS = { f: "fraud", l: "legitimate", u: "unsure", e: "escalate", s: "skip" };
+const LATER = 200;
 const MOMENT = 10_000; // so long an act can be taken back
 
 const main = () => document.querySelector("main");
@@ -44,9 +45,12 @@ const decideList = (decision) => {
   form.querySelector(`button[value=${decision}]`)?.click();
 };
 
+// What lies around a case takes the ledger some time, which who decides at once needn't wait for.
 const around = async () => {
   const place = document.querySelector("#around[data-source]");
   if (!place) return;
+  await new Promise((later) => setTimeout(later, LATER));
+  if (!place.isConnected) return;
   try {
     const answer = await fetch(place.dataset.source);
     if (!answer.ok || answer.redirected || !place.isConnected) return; // the link in its place leads there
@@ -71,7 +75,7 @@ const send = async (form, button) => {
   const address = button?.getAttribute("formaction") ?? form.action;
   let answer = null;
   try {
-    answer = await fetch(address, { method: "POST", body, headers: { Accept: "text/html" } });
+    answer = await fetch(address, { method: "POST", body, headers: { Accept: "text/html", Prefer: "return=representation" } });
   } catch {
     // the server isn't there: the browser says so
   }
@@ -80,7 +84,7 @@ const send = async (form, button) => {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const next = page.querySelector("main");
   if (!next) return location.assign(answer.url);
-  if (answer.ok) history.pushState({ case: true }, "", answer.url);
+  if (answer.ok) history.pushState({ case: true }, "", answer.headers.get("Content-Location") ?? answer.url);
   document.title = page.title;
   main().replaceChildren(...next.childNodes);
   scrollTo(0, 0);

@@ -91,7 +91,7 @@ def decide(number: str) -> Any:
     queue.record(found, decision)
     if found[0].act == "corrected" or request.form.get("then") == "stay":
         return _here(wanted)
-    return redirect(queue.next_address(), BACK)
+    return queue.lead_on()
 
 
 @blueprint.post("/<number>/escalate")
@@ -102,7 +102,7 @@ def escalate(number: str) -> Any:
     version = queue.number(request.form["version"]) if request.form.get("version") else None
     views.cases().escalate(wanted, views.reviewer(), request.form.get("note", ""), version=version)
     request_audit.record("case_escalated", case=wanted, note=request.form.get("note", ""))
-    return redirect(queue.next_address(), BACK)
+    return queue.lead_on()
 
 
 @blueprint.post("/<number>/skip")
@@ -112,7 +112,7 @@ def skip(number: str) -> Any:
     wanted = queue.number(number)
     views.cases().skip(wanted, views.reviewer(), request.form.get("note", ""))
     request_audit.record("case_skipped", case=wanted)
-    return redirect(queue.next_address(), BACK)
+    return queue.lead_on()
 
 
 @blueprint.post("/<number>/hand-over")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 
 from screening.errors import Conflict, ScreeningError
 from screening.ledger.fields import ENTITIES
@@ -72,17 +72,28 @@ def index() -> str:
 @require("review")
 def take_next() -> Any:
     """Give whoever asks the next case, and lead there."""
-    return redirect(next_address(), BACK)
+    return lead_on()
 
 
-def next_address() -> str:
-    """Take the next case, and return where it is; without one, the queue."""
+def lead_on() -> Any:
+    """Take the next case and lead there, or without one to the queue.
+
+    A script that asks so (``Prefer: return=representation``, RFC 7240) is answered with the page itself, whose address
+    is in ``Content-Location``: one way to the server and back less before the next case is there.
+    """
+    from screening.web.pages.review.case import show
+
     case = views.cases().take_next(views.reviewer())
     if case is None:
         flash("No case waits for you.")
-        return url_for("review.index")
+        return redirect(url_for("review.index"), BACK)
     request_audit.record("case_taken", case=case.id)
-    return url_for("case.show", number=case.id)
+    address = url_for("case.show", number=case.id)
+    if request.headers.get("Prefer") != "return=representation":
+        return redirect(address, BACK)
+    response = make_response(show(str(case.id)))
+    response.headers["Content-Location"] = address
+    return response
 
 
 @blueprint.post("/decision")
