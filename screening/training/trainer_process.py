@@ -1,32 +1,23 @@
-"""The workshop as a process of its own: started with an order, heard while it works, ended when nobody wants it."""
+"""The workshop, where detectors are made, as a process of its own: see :mod:`screening.infra.child_work`."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import queue
 import re
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from screening.errors import NotReady, ScreeningError
-from screening.settings import ROOT
+from screening.infra.child_work import STOP_SECONDS, ChildWork, Killed
 from screening.training.trainings import TrainingFolder
 
 log = logging.getLogger(__name__)
 WORKSHOP = "model.trainer"
 SECRETS = ("SECRET_KEY", "DATABASE_URL")
 """What a process that reads other people's files needn't know."""
-STOP_SECONDS = 6.0
-MOST_STAGE = 200
-LOG_TAIL = 4000
 LACKING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 
 
@@ -45,11 +36,7 @@ class Refused(ScreeningError):
         return {**super().as_dict(), **self._found, "title": self.title}
 
 
-class Killed(Exception):  # not an error of the file: the machine ended the process
-    """The process was ended from outside, as happens when the memory runs out."""
-
-
-class Workshop:
+class Workshop(ChildWork):
     """One training at work. A context manager: the process is gone when it is left."""
 
     def __init__(self, folder: TrainingFolder, order: Mapping[str, Any], module: str = WORKSHOP) -> None:
@@ -67,43 +54,9 @@ class Workshop:
         folder.scratch.mkdir()
         folder.order.write_text(json.dumps({**order, "out": str(folder.made)}), encoding="utf-8")
         self._folder = folder
-        self._said: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._answer: dict[str, Any] = {}
-        with folder.log.open("wb") as errors:
-            self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, and a module of ours
-                [sys.executable, "-m", "screening.infra.child_process", module, str(folder.order)],
-                cwd=ROOT,
-                env=_environment(folder.scratch),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,  # its own children end with it, and Ctrl-C is the parent's business
-            )
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    @property
-    def working(self) -> bool:
-        """Whether more may come."""
-        return self._reader.is_alive() or not self._said.empty()
-
-    def hear(self, seconds: float) -> dict[str, Any]:
-        """The latest ``progress`` (0..1) and ``stage``; waits for news at most so long, empty without any."""
-        found: dict[str, Any] = {}
-        try:
-            found |= self._said.get(timeout=seconds)
-            while True:
-                found |= self._said.get_nowait()
-        except queue.Empty:
-            return found
+        super().__init__(
+            module, [str(folder.order)], errors=folder.log, environment=_environment(folder.scratch)
+        )
 
     def result(self) -> dict[str, Any]:
         """What was made: ``name`` and ``metrics``. The new detector lies in ``folder.made``.
@@ -115,11 +68,11 @@ class Workshop:
             ScreeningError: it failed; the log tells why.
         """
         status = self.end(wait=STOP_SECONDS)
-        if "error" in self._answer:
-            raise Refused(self._answer["error"])
-        if status == 0 and "done" in self._answer and self._folder.made.is_dir():
-            return dict(self._answer["done"])
-        words = self._last_words()
+        if "error" in self.answer:
+            raise Refused(self.answer["error"])
+        if status == 0 and "done" in self.answer and self._folder.made.is_dir():
+            return dict(self.answer["done"])
+        words = self.last_words()
         log.error("the workshop ended with status %s: %s", status, words)
         if status < 0:
             raise Killed
@@ -132,62 +85,6 @@ class Workshop:
             "Something went wrong here while the detector was made; the file isn't to blame as far as is known.",
             remedy="Try once more. If it happens again, tell the operator to look at the log.",
         )
-
-    def end(self, wait: float = 0.0) -> int:
-        """Make sure that it is gone; gives its exit status. ``wait``: seconds for it to end by itself."""
-        try:
-            status = self._process.wait(wait)
-        except subprocess.TimeoutExpired:
-            status = self._stop()
-        self._reader.join(STOP_SECONDS)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        return status
-
-    def _stop(self) -> int:
-        """Ask it to go, with all that it began; then make it."""
-        self._signal("SIGTERM")
-        try:
-            return self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._signal("SIGKILL")
-            return self._process.wait()
-
-    def _signal(self, name: str) -> None:
-        try:
-            if sys.platform == "win32":
-                self._process.terminate()
-            else:
-                os.killpg(self._process.pid, getattr(signal, name))
-        except ProcessLookupError:  # it went by itself in this moment
-            pass
-
-    def _listen(self) -> None:
-        if self._process.stdout is None:
-            return
-        for line in self._process.stdout:
-            found = _message(line)
-            if "done" in found or "error" in found:
-                self._answer = found
-            elif isinstance(found.get("progress"), int | float):
-                stage = str(found.get("stage", ""))[:MOST_STAGE]
-                self._said.put({"progress": min(max(float(found["progress"]), 0.0), 0.99), "stage": stage})
-
-    def _last_words(self) -> str:
-        try:
-            return self._folder.log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
-        except OSError:
-            return ""
-
-
-def _message(line: bytes) -> dict[str, Any]:
-    """One line of its output; what isn't a JSON object (a library's chatter) says nothing."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _environment(scratch: Path) -> dict[str, str]:

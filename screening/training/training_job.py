@@ -14,10 +14,11 @@ from screening.detectors.registry import cache_of
 from screening.detectors.states import DetectorStates, State
 from screening.errors import Conflict
 from screening.infra.audit_log import AuditLog
+from screening.infra.child_work import Killed
 from screening.infra.job_queue import FAILED, now
 from screening.infra.job_runner import AttemptFailed, Lease
 from screening.settings import Settings
-from screening.training.trainer_process import WORKSHOP, Killed, Workshop
+from screening.training.trainer_process import WORKSHOP, Workshop
 from screening.training.trainings import CANCELLED, DONE, PARTS, Training, TrainingFolder, Trainings
 from screening.uploads.instance_check import belong_together
 

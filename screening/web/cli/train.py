@@ -16,6 +16,7 @@ from flask.cli import with_appcontext
 from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.detectors.model_card import read_card
 from screening.errors import ScreeningError
+from screening.infra.child_work import Killed
 from screening.intake import Kind, identify
 from screening.intake.forms import ANSWERS
 from screening.intake.tokenizing import Replaced, replace_card_numbers
@@ -31,7 +32,7 @@ from screening.training.column_choices import (
     with_counts,
 )
 from screening.training.composed_choices import put_together
-from screening.training.trainer_process import WORKSHOP, Killed, Workshop
+from screening.training.trainer_process import WORKSHOP, Workshop
 from screening.training.training_job import begin_trial, check, detectors_of, put_into_place
 from screening.training.trainings import LONGEST_DELAY, TrainingFolder
 from screening.transactions.composition import Composition

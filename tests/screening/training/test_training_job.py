@@ -186,7 +186,7 @@ def test_an_orderly_stop_ends_the_child_and_lets_it_begin_again(
 def test_a_child_that_doesnt_listen_is_ended_all_the_same(
     settings: Settings, trainings: Trainings, order: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screening.training.trainer_process.STOP_SECONDS", 0.3)
+    monkeypatch.setattr("screening.infra.child_work.STOP_SECONDS", 0.3)
     made = order("deaf")
     with TrainingRunner(settings, trainings):
         child = pid_of(settings, made)
