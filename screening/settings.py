@@ -84,6 +84,10 @@ class Settings:
     """After so long a case goes back that somebody took and did nothing with."""
     review_queue: str = "own"
     """Whose cases analysts are given: ``own`` transactions', or everybody's, ``team``."""
+    keep_reports_days: int = 90
+    """Documents that were made as jobs are deleted so long after."""
+    reports_hour: int = 6
+    """Of the day, UTC, from which on scheduled reports are made."""
     ledger_durability: str = "full"
     """``full`` survives a loss of power, ``normal`` the end of any process."""
     state_url: str | None = field(default=None, repr=False)
@@ -159,6 +163,8 @@ class Settings:
             review_release_minutes=read("REVIEW_RELEASE_MINUTES", _whole(1, 10_080), 30),
             review_queue=read("REVIEW_QUEUE", _one_of("own", "team"), "own"),
             keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
+            keep_reports_days=read("KEEP_REPORTS_DAYS", _whole(1, 36_500), 90),
+            reports_hour=read("REPORTS_HOUR", _whole(0, 23), 6),
             keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
         )
 

@@ -8,7 +8,7 @@ from screening.intake.batch import Batch, Head, Limits, Words
 from screening.intake.forms import NOTHING_SAID, Answers
 from screening.intake.kinds import Kind, identify
 from screening.intake.opening import look_over, open_transactions, settled
-from screening.intake.output import append_columns, find_rows, header_of, read_records
+from screening.intake.output import all_records, append_columns, find_rows, header_of, read_records
 from screening.intake.text.survey import Forms, Unsettled
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "Unsettled",
     "Words",
+    "all_records",
     "append_columns",
     "find_rows",
     "header_of",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,11 +50,12 @@ class Engine:
             FileNotFoundError: a segment was removed meanwhile; ask again with the present manifest.
         """
 
-        def rows(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+        def rows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+            answer = connection.execute(query, dict(given))
             names = [column[0] for column in answer.description]
             return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
-        return self._ask(query, given, tables or {}, rows)
+        return self._ask(tables or {}, rows)
 
     def columns(
         self, query: str, given: Mapping[str, Any], tables: Mapping[str, pa.Table]
@@ -63,40 +65,70 @@ class Engine:
         Raises:
             TooMuch: as :meth:`ask`.
         """
-        return self._ask(query, given, tables, _arrays)
+        return self._ask(tables, lambda connection: _arrays(connection.execute(query, dict(given))))
+
+    def batches(
+        self, query: str, given: Mapping[str, Any], tables: Mapping[str, pa.Table], rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Give an answer of any size in batches of some rows; nobody else is answered before the last one was taken.
+
+        Raises:
+            TooMuch, FileNotFoundError: as :meth:`ask`; the time counts from one batch to the next.
+        """
+        with self._asking(tables) as (connection, timed):
+            with timed():
+                reader = connection.sql(query, params=dict(given)).to_arrow_reader(rows)
+            while True:
+                with timed():
+                    batch = next(reader, None)
+                if batch is None:
+                    return
+                yield batch
 
     def _ask(
         self,
-        query: str,
-        given: Mapping[str, Any],
         tables: Mapping[str, pa.Table],
         read: Callable[[duckdb.DuckDBPyConnection], Read],
     ) -> Read:
-        import duckdb
+        with self._asking(tables) as (connection, timed), timed():
+            return read(connection)
 
+    @contextmanager
+    def _asking(
+        self, tables: Mapping[str, pa.Table]
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[], AbstractContextManager[None]]]]:
+        """Give the database with some tables, for one question, and what bounds the time of a step."""
         with self._lock:
             connection = self._opened = self._opened or self._open()
             for name, table in tables.items():
                 connection.register(name, table)
-            timer = threading.Timer(self._seconds, connection.interrupt)
-            timer.start()
             try:
-                return read(connection.execute(query, dict(given)))
-            except duckdb.InterruptException:
-                raise TooMuch(
-                    f"The answer takes longer than {self._seconds:g} seconds.",
-                    remedy="Ask for a shorter period.",
-                ) from None
-            except duckdb.OutOfMemoryException:
-                raise TooMuch(
-                    f"The answer needs more than {MEMORY} of memory.", remedy="Ask for a shorter period."
-                ) from None
-            except duckdb.IOException as problem:
-                raise FileNotFoundError(str(problem)) from problem
+                yield connection, lambda: self._timed(connection)
             finally:
-                timer.cancel()
                 for name in tables:
                     connection.unregister(name)
+
+    @contextmanager
+    def _timed(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        import duckdb
+
+        timer = threading.Timer(self._seconds, connection.interrupt)
+        timer.start()
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise TooMuch(
+                f"The answer takes longer than {self._seconds:g} seconds.",
+                remedy="Ask for a shorter period.",
+            ) from None
+        except duckdb.OutOfMemoryException:
+            raise TooMuch(
+                f"The answer needs more than {MEMORY} of memory.", remedy="Ask for a shorter period."
+            ) from None
+        except duckdb.IOException as problem:
+            raise FileNotFoundError(str(problem)) from problem
+        finally:
+            timer.cancel()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         import duckdb

@@ -6,7 +6,7 @@ A question reads the manifest and the later labels in one go, so that its number
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -221,6 +221,26 @@ class Questions:
 
         return self._consistently(chosen, answer) or ({name: [] for name in queries}, "event")
 
+    def in_parts(
+        self, chosen: Filter, parts: Sequence[tuple[Filter, str]], *, rows: int
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Give the answers to questions of some parts of a choice, all of one moment, with the number of the part.
+
+        Args:
+            chosen: all of the rows.
+            parts: which of them each answer is about, and the question as :meth:`ask` takes it.
+            rows: so many at most are in a batch.
+
+        Raises:
+            TooMuch: one part would take too long or too much memory.
+            FileNotFoundError: a segment was removed meanwhile; begin anew.
+        """
+        snapshot = self._snapshot(chosen)
+        for number, (part, query) in enumerate(parts if snapshot else ()):
+            statement, given, tables = self._stated(query, part, snapshot)
+            for batch in self._engine.batches(statement, given, tables, rows):
+                yield number, batch
+
     def _consistently(self, chosen: Filter, ask: Callable[[Snapshot], Found]) -> Found | None:
         """Ask of one moment's ledger; anew if a segment is removed meanwhile. ``None`` where no row can be chosen."""
         for attempt in range(TRIES):
@@ -243,6 +263,13 @@ class Questions:
         facts: Collection[str] = (),
         **tables: pa.Table,
     ) -> list[dict[str, Any]]:
+        statement, given, known = self._stated(query, chosen, snapshot, facts)
+        return self._engine.ask(statement, {**given, **more}, {**tables, **known})
+
+    def _stated(
+        self, query: str, chosen: Filter, snapshot: Snapshot, facts: Collection[str] = ()
+    ) -> tuple[str, dict[str, Any], dict[str, pa.Table]]:
+        """Return the whole SQL of a question, the values that it names, and the tables."""
         paths = [self._segments.path(each.name) for each in snapshot.segments]
         rows, given = _chosen(
             chosen, _source(snapshot, facts), labelled=len(snapshot.labels) > 0, parted=snapshot.parted
@@ -254,8 +281,7 @@ class Questions:
             if facts
             else snapshot.tail
         )
-        tables |= {"later": snapshot.labels, "tail": tail}
-        return self._engine.ask(rows + query, {**given, **more}, tables)
+        return rows + query, given, {"later": snapshot.labels, "tail": tail}
 
     def _snapshot(self, chosen: Filter) -> Snapshot:
         """Read what counts, in one transaction."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import xlsxwriter
 from reportlab.platypus import Flowable
 
-from screening.ledger import identity, money
+from screening.ledger import money
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Filter, Interval, amounts
 from screening.reports import pages
-from screening.uploads.exports import sheet_text
 
 if TYPE_CHECKING:
     from screening.ledger.questions import Questions
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
 MOST_GROUPS = 20
 MOST_ROWS = 100
 """Of the flagged decisions of the period, the latest, in a PDF."""
-MOST_SHEET_ROWS = 50_000
 BY_DAY, BY_WEEK, BY_MONTH = 62, 370, 100_000
 """Up to so many days, trends go by the day, by the week, by the month."""
 GROUPED = {"country": "Country", "browser": "Browser", "device_id": "Device", "fraud_type": "Type of fraud"}
@@ -116,22 +112,22 @@ def period_pdf(found: PeriodFigures, *, whose: str, author: str, made: datetime)
         author: who has it made.
         made: when.
     """
-    name = f"Decisions from {_day(found.start)} to {_last(found)}"
+    name = f"Decisions from {day(found.start)} to {last_day(found)}"
     return pages.document(name, author, list(_parts(name, found, whose)), made)
 
 
 def _parts(name: str, found: PeriodFigures, whose: str) -> Iterator[Flowable]:
     yield pages.title(name)
-    yield pages.facts(list(_summary(found, whose)))
+    yield pages.facts(list(summary(found, whose)))
     if not found.total["transactions"]:
         yield pages.body("No decision falls into this period.")
         return
     yield pages.heading(f"By {found.interval.value}")
     yield pages.bars(
-        [(_day(at), every, cases) for at, every, cases in found.trend],
+        [(day(at), every, cases) for at, every, cases in found.trend],
         words="transactions; flagged ones in red",
     )
-    yield _counts("Beginning", [(_day(at), every, cases) for at, every, cases in found.trend])
+    yield _counts("Beginning", [(day(at), every, cases) for at, every, cases in found.trend])
     for words, rows in (
         ("Detector", found.detectors),
         *((GROUPED[key], rows) for key, rows in found.groups.items()),
@@ -163,11 +159,12 @@ def _parts(name: str, found: PeriodFigures, whose: str) -> Iterator[Flowable]:
         yield pages.table(heads, lines, [2, 1.3, 1.3, 1.5, 2.6, 1.1, 3.4], [2, 3])
 
 
-def _summary(found: PeriodFigures, whose: str) -> Iterator[tuple[str, object]]:
+def summary(found: PeriodFigures, whose: str) -> Iterator[tuple[str, object]]:
+    """Give names and values: the period, how many decisions, and how much money."""
     total = found.total
     yield "Of", whose
-    yield "From", f"{_day(found.start)}, 00:00 UTC"
-    yield "To", f"{_last(found)}, 24:00 UTC"
+    yield "From", f"{day(found.start)}, 00:00 UTC"
+    yield "To", f"{last_day(found)}, 24:00 UTC"
     yield (
         "Time",
         {
@@ -196,94 +193,11 @@ def _who(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{kind} {row[kind]}" for kind in ENTITIES if row[kind] is not None)
 
 
-def _day(moment: datetime) -> str:
+def day(moment: datetime) -> str:
+    """Return a day as ISO 8601 writes it."""
     return f"{moment:%Y-%m-%d}"
 
 
-def _last(found: PeriodFigures) -> str:
-    return _day(found.end - timedelta(microseconds=1))
-
-
-def period_workbook(found: PeriodFigures, *, whose: str, author: str, made: datetime) -> bytes:
-    """Return the report as a workbook: summary, trend, groups, and flagged decisions.
-
-    Args:
-        found: of :func:`figures`, with at most :data:`MOST_SHEET_ROWS` rows.
-        whose: of whose decisions it tells, in words.
-        author: who has it made.
-        made: when.
-    """
-    out = io.BytesIO()
-    options = {
-        "constant_memory": True,
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "in_memory": True,
-    }
-    with xlsxwriter.Workbook(out, options) as book:
-        bold = book.add_format({"bold": True})
-        head = [
-            ("Report", f"Decisions from {_day(found.start)} to {_last(found)}"),
-            ("Made", f"{made:%Y-%m-%d %H:%M} UTC"),
-            ("By", author),
-        ]
-        _sheet(
-            book,
-            "Summary",
-            [[name, value] for name, value in (*head, *_summary(found, whose))],
-            bold,
-            head=False,
-        )
-        for words, rows in (
-            ("Trend", [(_day(at), every, cases) for at, every, cases in found.trend]),
-            ("Detectors", found.detectors),
-            *((GROUPED[key], rows) for key, rows in found.groups.items()),
-        ):
-            if rows:
-                _sheet(book, words, [[words, "Transactions", "Flagged"], *map(list, rows)], bold)
-        heads = [
-            "Id",
-            "When (UTC)",
-            "Detector",
-            "Source",
-            "Probability",
-            "Amount",
-            "Currency",
-            *ENTITIES,
-            "Known as",
-            "Type of fraud",
-            "Reasons",
-        ]
-        _sheet(book, "Flagged", [heads, *map(_line, found.flagged)], bold)
-    return out.getvalue()
-
-
-def _line(row: Mapping[str, Any]) -> list[Any]:
-    return [
-        str(identity.TransactionId(row["origin"], row["number"])),
-        f"{row['moment']:%Y-%m-%d %H:%M:%S}",
-        row["detector"],
-        row["source"],
-        row["probability"],
-        None if row["amount"] is None else money.major(row["amount"], row["currency"]),
-        row["currency"],
-        *(row[kind] for kind in ENTITIES),
-        {1: "fraud", 0: "legitimate"}.get(row["known"]),
-        row["fraud_type"],
-        "; ".join(row["reasons"] or []),
-    ]
-
-
-def _sheet(book: Any, name: str, rows: Sequence[Sequence[Any]], bold: Any, *, head: bool = True) -> None:
-    sheet = book.add_worksheet(name)
-    sheet.set_column(0, 0, 28)
-    sheet.set_column(1, 20, 18)
-    if head:
-        sheet.freeze_panes(1, 0)
-    for line, row in enumerate(rows):
-        for place, cell in enumerate(row):
-            style = bold if (line == 0 if head else place == 0) else None
-            if isinstance(cell, int | float):
-                sheet.write_number(line, place, cell, style)
-            elif cell is not None:
-                sheet.write_string(line, place, sheet_text(str(cell)), style)
+def last_day(found: PeriodFigures) -> str:
+    """Return the last day of a period."""
+    return day(found.end - timedelta(microseconds=1))

@@ -111,12 +111,13 @@ def _summary_sheet(book: Any, screening: Screening, found: Outcome) -> None:
     sheet.set_column(0, 0, 28)
     sheet.set_column(1, 1, 70)
     bold = book.add_format({"bold": True})
-    for line, (name, value) in enumerate(_summary(screening, found)):
+    for line, (name, value) in enumerate(summary(screening, found)):
         sheet.write_string(line, 0, name, bold)
         (sheet.write_number if isinstance(value, int | float) else sheet.write_string)(line, 1, value)
 
 
-def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
+def summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
+    """Give names and values: the file, the detector, the counts, and what proves them."""
     yield "File", screening.filename
     yield "File SHA-256", screening.sha256 or ""
     yield "Screened (UTC)", f"{screening.finished:%Y-%m-%d %H:%M:%S}" if screening.finished else ""
@@ -158,13 +159,22 @@ def _flagged_sheet(book: Any, found: Outcome) -> None:
 
 def _write_cell(sheet: Any, line: int, place: int, cell: str) -> None:
     """Numbers stay numbers; everything else is text, whatever it begins with."""
+    number = as_number(cell)
+    if number is None:
+        sheet.write_string(line, place, sheet_text(cell))
+    else:
+        sheet.write_number(line, place, number)
+
+
+def as_number(cell: str) -> float | None:
+    """Return the number that a cell of a sheet can be in place of a text; ``None`` where it must stay a text.
+
+    Names of digits stay: 007 would lose its first digits, a longer account its last. A sheet can't hold 1e999.
+    """
     bare = cell.strip().lstrip("+-")
     name = bare.isdigit() and (len(cell) > EXACT_DIGITS or (bare[0] == "0" and bare != "0"))
     number = float(cell) if NUMBER.match(cell) and "," not in cell else math.inf
-    if math.isfinite(number) and not name:  # 1e999 is beyond what a sheet holds
-        sheet.write_number(line, place, number)
-    else:
-        sheet.write_string(line, place, sheet_text(cell))
+    return number if math.isfinite(number) and not name else None
 
 
 def sheet_text(text: str) -> str:

@@ -21,6 +21,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.reports.documents import DocumentFolder, Documents
 from screening.rules.ruleset import RuleBook
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
@@ -61,8 +62,9 @@ from screening.web.pages import (
     trainings,
     uploads,
 )
-from screening.web.pages.explore import dashboard, decisions, entities, reports, search
+from screening.web.pages.explore import dashboard, decisions, entities, search
 from screening.web.pages.explore import transactions as transactions_page
+from screening.web.pages.reports import documents, reports, schedules
 from screening.web.pages.review import case, queue
 from screening.web.pages.rules import lists as rule_lists
 from screening.web.pages.rules import rules
@@ -96,10 +98,11 @@ def create_app(
     claim(settings.instance, database)
     signals = Signals.of(settings.instance)
     history, states = History(database, signals), DetectorStates(database)
-    orders = Trainings(database, signals)
+    orders, documents_here = Trainings(database, signals), Documents(database, signals)
     stores = [
         Store(history, lambda one: Folder(settings.instance, one).path),
         Store(orders, lambda one: TrainingFolder(settings.instance, one).path),
+        Store(documents_here, lambda one: DocumentFolder(settings.instance, one).path),
     ]
     detectors_here = Detectors(settings, states)
     ledger = Ledger.open(
@@ -113,6 +116,7 @@ def create_app(
         states=states,
         history=history,
         trainings=orders,
+        documents=documents_here,
         quota=StorageQuota(stores, settings.stored_per_account),
         signals=signals,
         recollections=Recollections(),
@@ -162,6 +166,8 @@ def create_app(
         entities,
         decisions,
         reports,
+        documents,
+        schedules,
         dashboard,
         transactions_page,
         styleguide,

@@ -19,6 +19,7 @@ from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.reports.documents import DocumentFolder, Documents
 from screening.review.leaving import part
 from screening.rules.ruleset import RuleBook
 from screening.scoring.places import Places
@@ -43,6 +44,8 @@ class Services:
     """What was said of the detectors that were trained here."""
     history: History
     trainings: Trainings
+    documents: Documents
+    """Reports that are made as jobs."""
     quota: StorageQuota
     """How much of the disk the files of an account may take."""
     signals: Signals
@@ -71,6 +74,8 @@ class Services:
         self.history.part(username)
         self.mappings.part(username)
         self.states.part(username)
+        for document_id in self.documents.part(username):
+            DocumentFolder(self.settings.instance, document_id).remove()
         self.ledger.part(username)
         part(self.database, username)
         return self.keys.revoke_of(username, by=by)

@@ -16,12 +16,16 @@ from typing import Any
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact
+from screening.infra.audit_log import AuditLog
 from screening.infra.job_queue import Jobs
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
 from screening.intake import Kind, open_transactions
 from screening.ledger.ledger import Ledger
 from screening.monitoring.comparison import Comparison
+from screening.reports.document_job import DocumentJob
+from screening.reports.documents import Documents
+from screening.reports.schedules import Schedules
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.shadow.step import ShadowStep
@@ -50,7 +54,8 @@ class Worker:
     """One process of several that do jobs. All of them screen files.
 
     The first one (number 0) also trains, in a thread beside its screenings: training is the work of a child process, of
-    which one at a time is enough for the machine, and nobody's file waits for it. It tidies and watches, too.
+    which one at a time is enough for the machine, and nobody's file waits for it. So it makes documents; it tidies and
+    watches, too.
     """
 
     def __init__(
@@ -89,11 +94,13 @@ class Worker:
             "screenings": history,
             "trainings": Trainings(history.database),
             "ledger": recordings,
+            "documents": Documents(history.database),
         }
         self._watch: Watch | None = None
         if number == 0:
             comparison = Comparison(settings, history.database, ledger, detectors)
             self._watch = Watch(settings, history.database, ledger, queues, comparison)
+        self._documents = self._document_runner(history) if number == 0 else None
         self._files = Runner(
             [
                 ScreeningJob(
@@ -124,17 +131,20 @@ class Worker:
         warm_up(self._detectors.default)
         ahead = threading.Timer(AHEAD_SECONDS, self.prepare_others)
         ahead.daemon = True
-        watching = None
+        beside: list[threading.Thread] = []
         if self._watch is not None:
             ahead.start()
-            watching = threading.Thread(
-                target=self._watch.loop, args=(self._stop,), name="watch", daemon=True
+            beside.append(
+                threading.Thread(target=self._watch.loop, args=(self._stop,), name="watch", daemon=True)
             )
-            watching.start()
+        if self._documents is not None:
+            beside.append(threading.Thread(target=self._documents.loop, name="documents", daemon=True))
+        for thread in beside:
+            thread.start()
         self._files.loop()
         ahead.cancel()
-        if watching is not None:
-            watching.join(LAST_SECONDS)
+        for thread in beside:
+            thread.join(LAST_SECONDS)
 
     def work_once(self) -> bool:
         """Do one screening; return ``False`` when none waits."""
@@ -145,6 +155,16 @@ class Worker:
         job = TrainingJob(self._settings, trainings, module)
         runner = Runner([job], f"trainer-{self._number}", self._signals.waiting, self._stop)
         return threading.Thread(target=runner.loop, name="trainer", daemon=True)
+
+    def _document_runner(self, history: History) -> Runner:
+        """Return what makes documents, each in a child process of low priority, and asks for those that are due."""
+        settings, database = self._settings, history.database
+        documents = Documents(database, self._signals)
+        schedules = Schedules(database, settings.reports_hour, self._signals, AuditLog(settings.instance))
+        job = DocumentJob(settings, documents)
+        return Runner(
+            [job], f"documents-{self._number}", self._signals.waiting, self._stop, between=schedules.step
+        )
 
     def prepare_others(self) -> None:
         """Compile the nets that aren't yet, beside the work: else whoever asks such a detector first waits for it."""

@@ -34,6 +34,9 @@ INSIDE = (
     "CASE",
     "DECIDED",
     "/reports",
+    "/reports/documents",
+    "DOCUMENT",
+    "/reports/scheduled",
     "/explore/transactions?flagged=true",
     "/dashboard/",
     "CHECK",
@@ -74,6 +77,7 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     watched.page.locator("#rows .row-link").first.click()
     watched.page.locator(".drawer h2", has_text="Customer").wait_for()  # it stands in the ledger
     found |= reviewed(watched)
+    found["DOCUMENT"] = document(watched, found["RESULT"])
     check(watched, troubled(tmp_path_factory.mktemp("check")))
     found["CHECK"] = watched.page.url
     file = past(tmp_path_factory.mktemp("training"), rows=200)
@@ -129,6 +133,18 @@ def reviewed(watched: Watched) -> dict[str, str]:
     watched.page.get_by_role("button", name="Fraud").click()
     watched.page.get_by_role("button", name="Undo").wait_for()
     return found
+
+
+def document(watched: Watched, result: str) -> str:
+    """Have a document made of a result, and another one each day; gives the address of the first."""
+    watched.page.goto(result)
+    watched.page.get_by_text("Download", exact=True).click()
+    watched.page.get_by_role("button", name="All rows and reasons (Excel)").click()
+    watched.page.get_by_role("link", name="Download").wait_for(timeout=60_000)
+    made = watched.page.url
+    watched.open("/reports/scheduled")
+    watched.page.get_by_role("button", name="Schedule it").click()
+    return str(made)
 
 
 def statement(folder: Path) -> Path:

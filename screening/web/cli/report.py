@@ -1,23 +1,23 @@
-"""``flask --app app report``: the report of a screening or of a period, as a file."""
+"""``flask --app app report``: a document of a screening or of a period, as a file."""
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
 
-from screening.errors import Conflict, NotFound
-from screening.ledger.filters import Filter
-from screening.uploads import exports
-from screening.uploads.results import Outcome
-from screening.uploads.screenings import DONE
-from screening.uploads.upload_folder import Folder
+from screening.reports.documents import What
+from screening.reports.making import Desk, Order, make
 from screening.web.cli.commands import operator, plainly
+from screening.web.http import request_audit
 from screening.web.services import services
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
+STEPS = 1000
 
 
 @click.command("report")
@@ -31,46 +31,55 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 def report(
     screening: str | None, start: datetime | None, end: datetime | None, kind: str, output: Path | None
 ) -> None:
-    """Write the report of SCREENING (its id), or of all decisions of a period."""
+    """Write a document about SCREENING (its id), or about all decisions of a period.
+
+    A workbook (xlsx) has all rows.
+    """
     if (screening is None) == (start is None or end is None):
         raise click.UsageError("Name a screening, or a period with --from and --to.")
-    if screening is not None:
-        name, body = _of_screening(screening, kind)
-    elif start is not None and end is not None:
-        if end < start:
-            raise click.UsageError("--to is before --from.")
-        name, body = _of_period(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC) + timedelta(days=1), kind)
-    target = output or Path(name)
-    target.write_bytes(body)
-    click.echo(f"{target}: {len(body):,} bytes")
-
-
-def _of_screening(wanted: str, kind: str) -> tuple[str, bytes]:
-    from screening.reports.screening_report import screening_pdf
-
+    if start is not None and end is not None and end < start:
+        raise click.UsageError("--to is before --from.")
     mine = services()
-    found = mine.history.get(wanted)
-    if found is None:
-        raise NotFound(
-            f"There is no screening {wanted[:60]}.", remedy="Take the id at the end of its page's address."
-        )
-    if found.state != DONE:
-        raise Conflict(
-            "This screening has no result.", remedy="Wait until it is done, or screen the file again."
-        )
-    outcome = Outcome(Folder(mine.settings.instance, found.id), found.threshold)
-    name = f"{found.filename.split('.')[0] or 'screening'}-report.{kind}"
-    if kind == "xlsx":
-        return name, b"".join(exports.workbook(outcome, found))
-    detector = next((one for one in mine.detectors.all() if one.fingerprint == found.fingerprint), None)
-    return name, screening_pdf(found, outcome, detector, author=operator(), made=datetime.now(UTC))
+    desk = Desk(mine.settings, mine.database, mine.history, mine.ledger, lambda: mine.detectors)
+    order = Order(
+        what=What.PERIOD if screening is None else What.SCREENING,
+        kind=kind,
+        author=operator(),
+        made=datetime.now(UTC),
+        subject=screening,
+        start=start and start.replace(tzinfo=UTC),
+        end=end and end.replace(tzinfo=UTC) + timedelta(days=1),
+    )
+    target = output or Path(_name(order, desk))
+    _write(order, desk, target)
+    request_audit.record(
+        "report", user=operator(), what=order.what.value, subject=order.subject, name=target.name
+    )
+    click.echo(f"{target}: {target.stat().st_size:,} bytes")
 
 
-def _of_period(start: datetime, end: datetime, kind: str) -> tuple[str, bytes]:
-    from screening.reports import period_report
+def _name(order: Order, desk: Desk) -> str:
+    if order.start is not None and order.end is not None:
+        return f"decisions-{order.start:%Y-%m-%d}-to-{order.end - timedelta(days=1):%Y-%m-%d}.{order.kind}"
+    found = desk.history.get(str(order.subject))
+    stem = "screening" if found is None else found.filename.split(".")[0] or "screening"
+    return f"{stem}-report.{order.kind}"
 
-    most = period_report.MOST_ROWS if kind == "pdf" else period_report.MOST_SHEET_ROWS
-    found = period_report.figures(services().ledger.questions, Filter(start=start, end=end), most_rows=most)
-    write = period_report.period_pdf if kind == "pdf" else period_report.period_workbook
-    name = f"decisions-{start:%Y-%m-%d}-to-{end - timedelta(days=1):%Y-%m-%d}.{kind}"
-    return name, write(found, whose="everybody", author=operator(), made=datetime.now(UTC))
+
+def _write(order: Order, desk: Desk, target: Path) -> None:
+    """Write beside the target first: what was there stays until the document is whole."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with (
+            draft.open("wb") as file,
+            click.progressbar(length=STEPS, label="Making it", file=sys.stderr) as bar,
+        ):
+
+            def show(share: float, _stage: str) -> None:
+                bar.update(round(share * STEPS) - bar.pos)
+
+            make(order, desk, file, show)
+            show(1.0, "")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from screening.intake.numbers import excerpt
@@ -29,6 +29,13 @@ STATE_WORDS = {
     "checked": "checked, not scored",
     "done": "done",
     "failed": "failed",
+}
+DOCUMENT_WORDS = {
+    "waiting": "Waiting",
+    "running": "Being made",
+    "done": "Made",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
 }
 TRAINING_WORDS = {
     "receiving": "being sent",
@@ -250,6 +257,16 @@ def training_word(state: str) -> str:
     return TRAINING_WORDS.get(state, state)
 
 
+def document_word(state: str) -> str:
+    """A document's state as a person says it."""
+    return DOCUMENT_WORDS.get(state, state)
+
+
+def days_later(when: datetime, count: int) -> datetime:
+    """So many days after a moment."""
+    return when + timedelta(days=count)
+
+
 def day(seconds: float | None) -> str:
     """Seconds since 1970 as a date: ``20 Nov 2026``."""
     if seconds is None or not math.isfinite(seconds):
@@ -309,7 +326,8 @@ def _utc(when: datetime) -> datetime:
 
 FILTERS: tuple[Callable[..., Any], ...] = (
     number, amount, percent, probability, score, plain, figure, reading, byte_size, mebibytes, clock, duration, latency,
-    moment, date, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, day, days,
+    moment, date, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, document_word,
+    day, days, days_later,
     label_word, share, place,
     change_word,
     columns_in_short,

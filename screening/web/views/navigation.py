@@ -71,7 +71,15 @@ SECTIONS = (
     Section(
         "Monitoring", "monitoring", (Link("monitoring.index", "Monitoring", "monitor", ("monitoring",)),)
     ),
-    Section("Reports", "reports", (Link("reports.index", "Reports", "see", ("reports",)),)),
+    Section(
+        "Reports",
+        "reports",
+        (
+            Link("reports.index", "Period", "see", ("reports",)),
+            Link("documents.index", "Documents", "see", ("documents",)),
+            Link("schedules.index", "Scheduled", "see_all", ("schedules",)),
+        ),
+    ),
     Section(
         "Admin",
         "admin",

@@ -1,7 +1,9 @@
-"""Reports of a period: a page that shows what they hold, and the documents."""
+"""Reports of a period: a page that shows what they hold, and the documents that are made at once."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,7 @@ def index() -> Any:
     found: PeriodFigures | None = None
     start, end = _usual()
     try:
-        start, end = _period()
+        start, end = read_period(request.args)
         found = _figures(start, end, rows=0)
     except ScreeningError as raised:
         problem = raised
@@ -63,19 +65,28 @@ def period(kind: str) -> Response:
     """The document of a period."""
     from screening.reports import period_report  # nothing else needs what it loads
 
-    start, end = _period()
-    name, made = user().username, datetime.now(UTC)
+    start, end = read_period(request.args)
+    told: dict[str, Any] = {"whose": _whose(), "author": user().username, "made": datetime.now(UTC)}
     if kind == "pdf":
-        found = _figures(start, end, rows=period_report.MOST_ROWS)
-        body = period_report.period_pdf(found, whose=_whose(), author=name, made=made)
+        body = period_report.period_pdf(_figures(start, end, rows=period_report.MOST_ROWS), **told)
     else:
-        found = _figures(start, end, rows=period_report.MOST_SHEET_ROWS)
-        body = period_report.period_workbook(found, whose=_whose(), author=name, made=made)
+        body = _workbook(start, end, told)
     request_audit.record("report", start=f"{start:%Y-%m-%d}", end=f"{end:%Y-%m-%d}", kind=kind)
     answer = Response(body, content_type=KINDS[kind])
     file = f"decisions-{start:%Y-%m-%d}-to-{end - timedelta(days=1):%Y-%m-%d}.{kind}"
     answer.headers.set("Content-Disposition", "attachment", filename=file)
     return answer
+
+
+def _workbook(start: datetime, end: datetime, told: Mapping[str, Any]) -> bytes:
+    from screening.reports.period_workbook import write_period
+
+    out = io.BytesIO()
+    chosen = Filter(owner=owner_seen(), start=start, end=end)
+    questions = services().ledger.questions
+    found = _figures(start, end, rows=0)
+    write_period(out, found, questions, chosen, whole=False, files=lambda _one: None, **told)
+    return out.getvalue()
 
 
 def _figures(start: datetime, end: datetime, *, rows: int) -> PeriodFigures:
@@ -95,14 +106,14 @@ def _usual() -> tuple[datetime, datetime]:
     return today - timedelta(days=USUAL_DAYS - 1), today + timedelta(days=1)
 
 
-def _period() -> tuple[datetime, datetime]:
-    """Return the beginning and the end of the period that the query names; both of its days are included.
+def read_period(given: Mapping[str, str]) -> tuple[datetime, datetime]:
+    """Return the beginning and the end of the period that a query or form names; both of its days are included.
 
     Raises:
         BadPeriod: a day can't be read, or it ends before it begins, or is longer than ten years.
     """
     start, end = _usual()
-    start, last = _day("from", start), _day("to", end - timedelta(days=1))
+    start, last = _day(given, "from", start), _day(given, "to", end - timedelta(days=1))
     if last < start:
         raise BadPeriod(
             "The last day is before the first.", where="to", remedy="Choose the days the other way round."
@@ -114,8 +125,8 @@ def _period() -> tuple[datetime, datetime]:
     return start, last + timedelta(days=1)
 
 
-def _day(name: str, usual: datetime) -> datetime:
-    raw = request.args.get(name, "").strip()
+def _day(given: Mapping[str, str], name: str, usual: datetime) -> datetime:
+    raw = given.get(name, "").strip()
     if not raw:
         return usual
     try:

@@ -1,0 +1,1 @@
+"""Pages of reports: of a period, documents that are made as jobs, and schedules."""

@@ -1,0 +1,161 @@
+"""Documents that are made as jobs: asked for, followed to their end, downloaded, cancelled, deleted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
+
+from screening.errors import Conflict, NotFound, ScreeningError
+from screening.reports.documents import Document, DocumentFolder, What
+from screening.uploads.screenings import DONE
+from screening.web.http import request_audit
+from screening.web.http.sessions import may, require, user
+from screening.web.pages.reports.reports import KINDS, read_period
+from screening.web.services import services
+from screening.web.views.visibility import owner_seen
+
+blueprint = Blueprint("documents", __name__, url_prefix="/reports/documents")
+
+
+class BadDocument(ScreeningError):
+    """A document that can't be made."""
+
+    status = 400
+    title = "This document can't be made"
+
+
+@blueprint.get("")
+@require("see")
+def index() -> str:
+    """List them, the latest first."""
+    found = services().documents.seen_by(user().username, sees_all=may("see_all"))
+    return render_template("documents.html", documents=found, kept=services().settings.keep_reports_days)
+
+
+@blueprint.post("")
+@require("see")
+def order() -> Any:
+    """Ask for a document; answers with its page."""
+    what, kind = request.form.get("what", ""), request.form.get("kind", "")
+    if kind not in KINDS:
+        raise BadDocument("A document is pdf or xlsx.", where="kind", remedy="Choose one of them.")
+    if what == What.SCREENING:
+        made = _of_screening(kind)
+    elif what == What.PERIOD:
+        made = _of_period(kind)
+    else:
+        raise BadDocument(
+            "A document is about a screening or a period.", where="what", remedy="Ask for it on their page."
+        )
+    return redirect(url_for("documents.show", document_id=made), HTTPStatus.SEE_OTHER)
+
+
+def _of_screening(kind: str) -> str:
+    screening = services().history.owned(request.form.get("screening", ""), user().username)
+    if screening.state != DONE:
+        raise Conflict(
+            "This screening has no result.", remedy="Wait until it is done, or upload the file again."
+        )
+    stem = screening.filename.split(".")[0] or "screening"
+    return _ordered(What.SCREENING, kind, filename=f"{stem}-all.{kind}", subject=screening.id)
+
+
+def _of_period(kind: str) -> str:
+    start, end = read_period(request.form)
+    last = end - timedelta(days=1)
+    name = f"decisions-{start:%Y-%m-%d}-to-{last:%Y-%m-%d}.{kind}"
+    return _ordered(What.PERIOD, kind, filename=name, start=start, end=end, whose=owner_seen())
+
+
+def _ordered(what: What, kind: str, **more: Any) -> str:
+    name = user().username
+    services().quota.require(name)
+    made = services().documents.order(what, kind, owner=name, author=name, **more)
+    about = {"what": what.value, "kind": kind, "subject": more.get("subject"), "name": more["filename"]}
+    request_audit.record("report_ordered", document=made, **about)
+    return made
+
+
+@blueprint.get("/<document_id>")
+@require("see")
+def show(document_id: str) -> str:
+    """How far it is, or what came of it."""
+    document = _mine(document_id)
+    return render_template(
+        "document.html", document=document, kept=services().settings.keep_reports_days, own=_is_own(document)
+    )
+
+
+@blueprint.get("/<document_id>/progress")
+@require("see")
+def progress(document_id: str) -> Response:
+    """How far it is, as a fragment; asks the page to load again once it has ended."""
+    document = _mine(document_id)
+    response = Response(render_template("_document_progress.html", document=document))
+    if not document.open:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+@blueprint.get("/<document_id>/file")
+@require("see")
+def file(document_id: str) -> Response:
+    """Download it."""
+    document = _mine(document_id)
+    if document.state != DONE:
+        raise Conflict("This document isn't made.", remedy="Wait until it is, or ask for it again.")
+    folder = DocumentFolder(services().settings.instance, document.id)
+    try:
+        response = send_file(
+            folder.made, mimetype=KINDS[document.kind], as_attachment=True, download_name=document.filename
+        )
+    except FileNotFoundError:
+        raise NotFound(
+            "The file of this document is gone from the disk.", remedy="Ask for it again."
+        ) from None
+    request_audit.record("report", document=document.id, name=document.filename, sha256=document.sha256)
+    return response
+
+
+@blueprint.post("/<document_id>/cancel")
+@require("see")
+def cancel(document_id: str) -> Any:
+    """Call it off. The process that makes it ends within a second, and its file goes with it."""
+    document = _own(document_id)
+    if services().documents.cancel(document.id):
+        request_audit.record("report_cancelled", document=document.id, name=document.filename)
+    return redirect(url_for("documents.show", document_id=document.id), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/<document_id>/delete")
+@require("see")
+def delete(document_id: str) -> Any:
+    """Forget it and its file."""
+    document = _own(document_id)
+    services().documents.remove(document.id)
+    DocumentFolder(services().settings.instance, document.id).remove()
+    request_audit.record(
+        "report_deleted", document=document.id, name=document.filename, schedule=document.schedule
+    )
+    return redirect(url_for("documents.index"), HTTPStatus.SEE_OTHER)
+
+
+def _mine(document_id: str) -> Document:
+    return services().documents.found(document_id, user().username, sees_all=may("see_all"))
+
+
+def _is_own(document: Document) -> bool:
+    """Whether a user may cancel and delete it: one's own, and managers those of schedules."""
+    return may("decide") if document.schedule else document.owner == user().username.casefold()
+
+
+def _own(document_id: str) -> Document:
+    document = _mine(document_id)
+    if not _is_own(document):
+        raise NotFound(
+            "There is no such document of yours.", remedy="Only managers delete scheduled reports."
+        )
+    return document
