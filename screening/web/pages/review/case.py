@@ -6,7 +6,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 
 from screening.errors import NotFound, ScreeningError
 from screening.intake import header_of, read_records
@@ -19,7 +19,7 @@ from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require
-from screening.web.pages.review import queue
+from screening.web.pages.review import forms
 from screening.web.services import services
 from screening.web.views import review as views
 from screening.web.views.decisions import LedgerRow, timeline
@@ -35,7 +35,7 @@ SHOWN_ITEMS = 50
 def show(number: str) -> str:
     """A case; with ``around=1`` together with what the ledger has around it, which a script asks for otherwise."""
     who, now = views.reviewer(), views.now()
-    whole = views.cases().get(queue.number(number), who)
+    whole = views.cases().get(forms.number(number), who)
     case = whole.case
     mine = case.state == CaseState.IN_WORK and case.assignee == who.name
     free = case.waiting and (who.decides or not case.escalated)
@@ -56,7 +56,7 @@ def show(number: str) -> str:
         fraud_types=FRAUD_TYPES,
         reasons=views.REASONS,
         outcomes=views.OUTCOMES,
-        undoable=queue.undoable(),
+        undoable=forms.undoable(),
         **(_around(case, whole.items, who) if request.args.get("around") else {"around": None}),
     )
 
@@ -66,7 +66,7 @@ def show(number: str) -> str:
 def look_around(number: str) -> str:
     """What the ledger has around a case, as a part of its page."""
     who = views.reviewer()
-    whole = views.cases().get(queue.number(number), who)
+    whole = views.cases().get(forms.number(number), who)
     return render_template("review/_around.html", case=whole.case, **_around(whole.case, whole.items, who))
 
 
@@ -74,7 +74,7 @@ def look_around(number: str) -> str:
 @require("review")
 def take(number: str) -> Any:
     """Take this case."""
-    case = views.cases().take(queue.number(number), views.reviewer())
+    case = views.cases().take(forms.number(number), views.reviewer())
     request_audit.record("case_taken", case=case.id)
     return _here(case.id)
 
@@ -83,43 +83,43 @@ def take(number: str) -> Any:
 @require("review")
 def decide(number: str) -> Any:
     """Decide on this case, or correct what was decided, and lead to the next one."""
-    wanted, decision = queue.number(number), queue.decision_given()
-    version = queue.number(request.form["version"]) if request.form.get("version") else None
+    wanted, decision = forms.number(number), forms.decision_given()
+    version = forms.number(request.form["version"]) if request.form.get("version") else None
     found = views.deciding().decide(
         [wanted], views.reviewer(), decision, version=version, only=request.form.getlist("row")
     )
-    queue.record(found, decision)
+    forms.record(found, decision)
     if found[0].act == "corrected" or request.form.get("then") == "stay":
         return _here(wanted)
-    return queue.lead_on()
+    return lead_on()
 
 
 @blueprint.post("/<number>/escalate")
 @require("review")
 def escalate(number: str) -> Any:
     """Leave this case to a manager, and lead to the next one."""
-    wanted = queue.number(number)
-    version = queue.number(request.form["version"]) if request.form.get("version") else None
+    wanted = forms.number(number)
+    version = forms.number(request.form["version"]) if request.form.get("version") else None
     views.cases().escalate(wanted, views.reviewer(), request.form.get("note", ""), version=version)
     request_audit.record("case_escalated", case=wanted, note=request.form.get("note", ""))
-    return queue.lead_on()
+    return lead_on()
 
 
 @blueprint.post("/<number>/skip")
 @require("review")
 def skip(number: str) -> Any:
     """Give this case back, and lead to the next one."""
-    wanted = queue.number(number)
+    wanted = forms.number(number)
     views.cases().skip(wanted, views.reviewer(), request.form.get("note", ""))
     request_audit.record("case_skipped", case=wanted)
-    return queue.lead_on()
+    return lead_on()
 
 
 @blueprint.post("/<number>/hand-over")
 @require("review")
 def hand_over(number: str) -> Any:
     """Hand this case to somebody else."""
-    wanted, to = queue.number(number), request.form.get("to", "").casefold()
+    wanted, to = forms.number(number), request.form.get("to", "").casefold()
     person = next((one for one in _reviewers() if one.name == to), None)
     if person is None:
         raise NotFound("There is nobody of this name who reviews.", remedy="Choose one of the list.")
@@ -133,7 +133,7 @@ def hand_over(number: str) -> Any:
 @require("review")
 def note(number: str) -> Any:
     """Keep a note."""
-    wanted = queue.number(number)
+    wanted = forms.number(number)
     views.cases().note(wanted, views.reviewer(), request.form.get("note", ""))
     request_audit.record("case_noted", case=wanted, note=request.form.get("note", ""))
     return _here(wanted)
@@ -143,11 +143,30 @@ def note(number: str) -> Any:
 @require("review")
 def reopen(number: str) -> Any:
     """Let a decided case wait again."""
-    wanted = queue.number(number)
+    wanted = forms.number(number)
     views.deciding().reopen(wanted, views.reviewer(), request.form.get("note", ""))
     request_audit.record("case_reopened", case=wanted, note=request.form.get("note", ""))
     flash(f"Case {wanted} waits again.")
     return _here(wanted)
+
+
+def lead_on() -> Any:
+    """Take the next case and lead there, or without one to the queue.
+
+    A script that asks so (``Prefer: return=representation``, RFC 7240) is answered with the page itself, whose address
+    is in ``Content-Location``: one way to the server and back less before the next case is there.
+    """
+    found = views.cases().take_next(views.reviewer())
+    if found is None:
+        flash("No case waits for you.")
+        return redirect(url_for("review.index"), BACK)
+    request_audit.record("case_taken", case=found.id)
+    address = url_for("case.show", number=found.id)
+    if request.headers.get("Prefer") != "return=representation":
+        return redirect(address, BACK)
+    response = make_response(show(str(found.id)))
+    response.headers["Content-Location"] = address
+    return response
 
 
 def _here(wanted: int) -> Any:

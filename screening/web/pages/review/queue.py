@@ -6,15 +6,15 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from screening.errors import Conflict, ScreeningError
+from screening.errors import Conflict
 from screening.ledger.fields import ENTITIES
-from screening.review.deciding import UNDO, Decided, Decision
-from screening.review.listing import MOST_COUNTED, Chosen, Listing, last_undoable, standing
-from screening.review.tables import CaseState, Outcome
+from screening.review.listing import MOST_COUNTED, Chosen, Listing, standing
+from screening.review.tables import CaseState
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require
+from screening.web.pages.review import case, forms
 from screening.web.services import services
 from screening.web.views import review as views
 from screening.web.views.contexts import turns
@@ -27,13 +27,6 @@ FILTERS = (
     "state", "mine", "assignee", "escalated", "detector", "type", "outcome", "kind", "value", "late", "sort",
 )  # fmt: skip
 MOST_PAGE = 1_000_000
-
-
-class BadDecision(ScreeningError):
-    """A decision that can't be read; nothing was changed."""
-
-    status = 422
-    title = "This decision can't be kept"
 
 
 @blueprint.get("")
@@ -64,7 +57,7 @@ def index() -> str:
         entities=ENTITIES,
         may_work=may("review"),
         decides=may("decide"),
-        undoable=undoable(),
+        undoable=forms.undoable(),
     )
 
 
@@ -72,37 +65,16 @@ def index() -> str:
 @require("review")
 def take_next() -> Any:
     """Give whoever asks the next case, and lead there."""
-    return lead_on()
-
-
-def lead_on() -> Any:
-    """Take the next case and lead there, or without one to the queue.
-
-    A script that asks so (``Prefer: return=representation``, RFC 7240) is answered with the page itself, whose address
-    is in ``Content-Location``: one way to the server and back less before the next case is there.
-    """
-    from screening.web.pages.review.case import show
-
-    case = views.cases().take_next(views.reviewer())
-    if case is None:
-        flash("No case waits for you.")
-        return redirect(url_for("review.index"), BACK)
-    request_audit.record("case_taken", case=case.id)
-    address = url_for("case.show", number=case.id)
-    if request.headers.get("Prefer") != "return=representation":
-        return redirect(address, BACK)
-    response = make_response(show(str(case.id)))
-    response.headers["Content-Location"] = address
-    return response
+    return case.lead_on()
 
 
 @blueprint.post("/decision")
 @require("review")
 def decide_some() -> Any:
     """Decide on several cases, or escalate them."""
-    numbers = [number(one) for one in request.form.getlist("case")]
+    numbers = [forms.number(one) for one in request.form.getlist("case")]
     if not numbers:
-        raise BadDecision("No case is chosen.", remedy="Choose some of the list.")
+        raise forms.BadDecision("No case is chosen.", remedy="Choose some of the list.")
     who = views.reviewer()
     if request.form.get("decision") == "escalate":
         for one in numbers:
@@ -110,9 +82,9 @@ def decide_some() -> Any:
             request_audit.record("case_escalated", case=one)
         flash(f"{len(numbers)} escalated.")
         return redirect(back(), BACK)
-    decision = decision_given()
+    decision = forms.decision_given()
     found = views.deciding().decide(numbers, who, decision)
-    record(found, decision)
+    forms.record(found, decision)
     flash(f"{len(found)} decided: {views.OUTCOMES[decision.outcome]}.")
     return redirect(back(), BACK)
 
@@ -128,53 +100,6 @@ def undo() -> Any:
         return redirect(url_for("case.show", number=numbers[0]), BACK)
     flash(f"{len(numbers)} decisions were taken back.")
     return redirect(url_for("review.index"), BACK)
-
-
-def undoable() -> Any:
-    """Return what whoever asks can still take back."""
-    if not may("review"):
-        return None
-    return last_undoable(services().database, views.reviewer().name, views.now() - UNDO)
-
-
-def record(found: list[Decided], decision: Decision) -> None:
-    """Tell the audit log of decisions."""
-    for one in found:
-        request_audit.record(
-            f"case_{one.act}",
-            case=one.case,
-            decision=str(decision.outcome),
-            fraud_type=decision.fraud_type,
-            reason=decision.reason,
-            note=decision.note,
-            transactions=one.transactions,
-        )
-
-
-def decision_given() -> Decision:
-    """Return what the form says.
-
-    Raises:
-        BadDecision: it says nothing that there is.
-    """
-    form = request.form
-    try:
-        outcome = Outcome(form.get("decision", ""))
-    except ValueError:
-        raise BadDecision(
-            "The decision is none of fraud, legitimate and unsure.", "decision", "Choose one of them."
-        ) from None
-    return Decision(
-        outcome=outcome,
-        fraud_type=form.get("fraud_type") or None,
-        reason=form.get("reason", ""),
-        note=form.get("note", ""),
-    )
-
-
-def number(given: str) -> int:
-    """Return the number of a case; 0, which none has, for any other text."""
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
 
 
 def back() -> str:
