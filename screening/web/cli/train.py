@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from flask.cli import with_appcontext
 
 from screening.columns.clocks import TRAINING_ANSWERS, of_file
@@ -38,6 +39,7 @@ from screening.training.trainings import LONGEST_DELAY, TrainingFolder
 from screening.transactions.composition import Composition
 from screening.transactions.schema import Role
 from screening.web.cli.commands import PARTS, TOKENIZE, only_these, operator, options_of, plainly, tokens
+from screening.web.cli.reviewed import gathered
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views import formatting
@@ -84,8 +86,14 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 
 
 @click.command("train")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--label", required=True, metavar="COLUMN", help="The column that says which rows were fraud.")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--label", metavar="COLUMN", help="The column that says which rows were fraud.")
+@click.option(
+    "--from-reviews",
+    is_flag=True,
+    help="Learn from what is known of transactions here: labels of files, chargebacks, decisions on cases.",
+)
+@click.option("--detector", metavar="NAME", help="Whose transactions, with --from-reviews.")
 @click.option(
     "--fraud-value",
     "fraud_values",
@@ -119,8 +127,10 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @plainly
 def train(
     *,
-    file: Path,
-    label: str,
+    file: Path | None,
+    label: str | None,
+    from_reviews: bool,
+    detector: str | None,
     fraud_values: tuple[str, ...],
     time: str | None,
     amount: str | None,
@@ -136,16 +146,23 @@ def train(
     parts: dict[str, Composition],
     **answers: str | None,
 ) -> None:
-    """Make a detector of FILE, a table of any columns one of which says what was fraud."""
-    name = name or _name_of(file)
-    check_name(name, services().detectors.names())
+    """Make a detector of FILE, a table of any columns one of which says what was fraud; or of what is known here."""
     wanted = {**roles, **dict.fromkeys(entity, Role.ENTITY)}
     wanted |= {
         column: role for column, role in ((time, Role.TIME), (amount, Role.AMOUNT)) if column is not None
     }
-    with file.open("rb") as stream:
-        kind = identify(file.name, stream.read(4096))
     with tempfile.TemporaryDirectory(prefix="training-", dir=services().settings.instance) as scratch:
+        if from_reviews:
+            reviewed = gathered(Path(scratch), detector, file, label)
+            file, label, wanted = reviewed.file, reviewed.label, {**reviewed.roles, **wanted}
+            name = name or reviewed.name
+            if click.get_current_context().get_parameter_source("label_delay") is ParameterSource.DEFAULT:
+                label_delay = reviewed.label_delay or label_delay
+        file, label = _required(file, label, detector if not from_reviews else None)
+        name = name or _name_of(file)
+        check_name(name, services().detectors.names())
+        with file.open("rb") as stream:
+            kind = identify(file.name, stream.read(4096))
         filename = file.name
         replaced = _with_tokens(file, kind, Path(scratch), tokenize) if tokenize else None
         if replaced is not None:
@@ -178,6 +195,21 @@ def train(
         }
         done, target = _make(order)
         _tell(done, name, target)
+
+
+def _required(file: Path | None, label: str | None, detector: str | None) -> tuple[Path, str]:
+    """Return what a training on a file needs.
+
+    Raises:
+        UsageError: something of it wasn't given.
+    """
+    if detector is not None:
+        raise click.UsageError("--detector says whose transactions --from-reviews learns from.")
+    if file is None:
+        raise click.UsageError("Missing argument 'FILE'.")
+    if label is None:
+        raise click.UsageError("Missing option '--label'.")
+    return file, label
 
 
 def _with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]) -> Replaced | None:
