@@ -19,7 +19,7 @@ from screening.infra.job_queue import DONE, FAILED, now
 from screening.infra.job_runner import AttemptFailed, Lease
 from screening.reports.documents import CANCELLED, PARTS, Document, DocumentFolder, Documents
 from screening.reports.making import Order
-from screening.settings import Settings
+from screening.settings import ALERTS, Settings
 from screening.uploads.instance_check import belong_together
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,8 @@ class DocumentJob:
             "INSTANCE_PATH": str(mine.instance),
             "MODEL_FILE": str(mine.model_file),
             "VECTORIZER_FILE": str(mine.vectorizer_file),
+            "FRAUD_THRESHOLD": repr(mine.threshold),
+            "ALERTS": ", ".join(f"{name}={mine.alerts.get(name, 'off')}" for name in ALERTS),
             "TMPDIR": str(folder.scratch),
             "TEMP": str(folder.scratch),
             "PYTHONUNBUFFERED": "1",

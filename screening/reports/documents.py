@@ -90,7 +90,7 @@ class Document(Job, Base):
             username: of the user.
             sees_all: whether the user may see everybody's decisions, now.
         """
-        if self.whose is None and self.what == What.PERIOD and not sees_all:
+        if self.whose is None and self.what != What.SCREENING and not sees_all:
             return False  # the role was another one when it was made
         return self.owner == username.casefold() or self.schedule is not None
 

@@ -119,6 +119,7 @@ def make(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
 
     Raises:
         NotFound, Conflict: what it is about isn't there, or has no result.
+        BadArtefact: a detector can't be loaded.
         TooMuch: the ledger didn't answer in time.
     """
     if order.what is What.SCREENING:
@@ -126,7 +127,25 @@ def make(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
     elif order.what is What.PERIOD:
         _of_period(order, desk, file, progress)
     else:
-        raise NotFound("There is no such document.")
+        _of_model(order, desk, file, progress)
+
+
+def _of_model(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
+    from screening.reports.model_pack import model_pack
+    from screening.reports.model_record import record_of
+
+    progress(0.0, "Reading what is on record")
+    detectors = desk.detectors()
+    detector = detectors.get(order.subject)
+    record = record_of(
+        detector,
+        detectors.standing(detector.name),
+        settings=desk.settings,
+        database=desk.database,
+        questions=desk.ledger.questions,
+    )
+    progress(0.5, "Setting the document")
+    file.write(model_pack(record, author=order.author, made=order.made))
 
 
 def _of_screening(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:

@@ -55,11 +55,15 @@ CELL, CELL_HEAD, CELL_RIGHT = _style(7.5), _style(7.5, BOLD, textColor=SOFT), _s
 CELL_HEAD_RIGHT = _style(7.5, BOLD, textColor=SOFT, alignment=2)
 
 
+def printable(text: object) -> str:
+    """Return a text with � in place of each sign that the fonts haven't."""
+    signs = _signs()
+    return "".join(sign if ord(sign) in signs else UNKNOWN for sign in str(text).replace("\t", " "))
+
+
 def plain(text: object) -> str:
     """Return a text as a paragraph takes it: no markup in it, and no sign that the font hasn't."""
-    signs = _signs()
-    shown = "".join(sign if ord(sign) in signs else UNKNOWN for sign in str(text).replace("\t", " "))
-    return escape(shown)
+    return escape(printable(text))
 
 
 def title(text: str) -> Flowable:

@@ -37,6 +37,7 @@ INSIDE = (
     "/reports/documents",
     "DOCUMENT",
     "/reports/scheduled",
+    "/reports/documents/model-risk",
     "/explore/transactions?flagged=true",
     "/dashboard/",
     "CHECK",

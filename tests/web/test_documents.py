@@ -188,7 +188,7 @@ def test_what_cant_be_made_is_said_and_asks_for_nothing(
     ana = login("ana")
     for fields, status, word in (
         ({"what": "period", "kind": "docx"}, 400, "pdf or xlsx"),
-        ({"what": "weather"}, 400, "a screening or a period"),
+        ({"what": "weather"}, 400, "a screening, a period or a detector"),
         ({"what": "screening", "screening": "nothing"}, 404, "no such screening"),
         ({"what": "period", "from": "2025-02-30"}, 400, "isn&#39;t a day"),
     ):

@@ -35,6 +35,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/reports"): MEMBERS,
     ("GET", "/reports/documents"): MEMBERS,
     ("POST", "/reports/documents"): MEMBERS,
+    ("GET", "/reports/documents/model-risk"): ("login", 403, "open", "open", "open", "login"),
     ("GET", "/reports/documents/<document_id>"): MEMBERS,
     ("GET", "/reports/documents/<document_id>/progress"): MEMBERS,
     ("GET", "/reports/documents/<document_id>/file"): MEMBERS,

@@ -24,29 +24,39 @@ STEPS = 1000
 @click.argument("screening", required=False)
 @click.option("--from", "start", type=DAY, help="The first day of a period, as 2026-01-31.")
 @click.option("--to", "end", type=DAY, help="Its last day.")
+@click.option("--detector", help="A detector, for its model-risk pack (PDF).")
 @click.option("--format", "kind", type=click.Choice(["pdf", "xlsx"]), default="pdf", show_default=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where it is written.")
 @with_appcontext
 @plainly
-def report(
-    screening: str | None, start: datetime | None, end: datetime | None, kind: str, output: Path | None
+def report(  # noqa: PLR0917 -- click gives them by name
+    screening: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    detector: str | None,
+    kind: str,
+    output: Path | None,
 ) -> None:
-    """Write a document about SCREENING (its id), or about all decisions of a period.
+    """Write a document about SCREENING (its id), about all decisions of a period, or about a detector.
 
     A workbook (xlsx) has all rows.
     """
-    if (screening is None) == (start is None or end is None):
-        raise click.UsageError("Name a screening, or a period with --from and --to.")
+    if [screening is not None, start is not None and end is not None, detector is not None].count(True) != 1:
+        raise click.UsageError(
+            "Name a screening, or a period with --from and --to, or a detector with --detector."
+        )
+    if detector is not None and kind != "pdf":
+        raise click.UsageError("A model-risk pack is a PDF.")
     if start is not None and end is not None and end < start:
         raise click.UsageError("--to is before --from.")
     mine = services()
     desk = Desk(mine.settings, mine.database, mine.history, mine.ledger, lambda: mine.detectors)
     order = Order(
-        what=What.PERIOD if screening is None else What.SCREENING,
+        what=What.SCREENING if screening is not None else What.PERIOD if detector is None else What.MODEL,
         kind=kind,
         author=operator(),
         made=datetime.now(UTC),
-        subject=screening,
+        subject=screening or detector,
         start=start and start.replace(tzinfo=UTC),
         end=end and end.replace(tzinfo=UTC) + timedelta(days=1),
     )
@@ -61,6 +71,8 @@ def report(
 def _name(order: Order, desk: Desk) -> str:
     if order.start is not None and order.end is not None:
         return f"decisions-{order.start:%Y-%m-%d}-to-{order.end - timedelta(days=1):%Y-%m-%d}.{order.kind}"
+    if order.what is What.MODEL:
+        return f"{order.subject}-model-risk.pdf"
     found = desk.history.get(str(order.subject))
     stem = "screening" if found is None else found.filename.split(".")[0] or "screening"
     return f"{stem}-report.{order.kind}"

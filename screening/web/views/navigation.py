@@ -76,8 +76,9 @@ SECTIONS = (
         "reports",
         (
             Link("reports.index", "Period", "see", ("reports",)),
-            Link("documents.index", "Documents", "see", ("documents",)),
+            Link("documents.model_risk", "Model risk", "see_all"),
             Link("schedules.index", "Scheduled", "see_all", ("schedules",)),
+            Link("documents.index", "Documents", "see", ("documents",)),
         ),
     ),
     Section(

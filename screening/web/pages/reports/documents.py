@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
+from werkzeug.exceptions import Forbidden
 
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.reports.documents import Document, DocumentFolder, What
@@ -15,6 +16,7 @@ from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.pages.reports.reports import KINDS, read_period
 from screening.web.services import services
+from screening.web.views.detector_access import look_at, shown
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("documents", __name__, url_prefix="/reports/documents")
@@ -46,9 +48,13 @@ def order() -> Any:
         made = _of_screening(kind)
     elif what == What.PERIOD:
         made = _of_period(kind)
+    elif what == What.MODEL:
+        made = _of_model(kind)
     else:
         raise BadDocument(
-            "A document is about a screening or a period.", where="what", remedy="Ask for it on their page."
+            "A document is about a screening, a period or a detector.",
+            where="what",
+            remedy="Ask for it on their page.",
         )
     return redirect(url_for("documents.show", document_id=made), HTTPStatus.SEE_OTHER)
 
@@ -70,6 +76,16 @@ def _of_period(kind: str) -> str:
     return _ordered(What.PERIOD, kind, filename=name, start=start, end=end, whose=owner_seen())
 
 
+def _of_model(kind: str) -> str:
+    if not may("see_all"):
+        request_audit.record("forbidden", path=request.path)
+        raise Forbidden
+    if kind != "pdf":
+        raise BadDocument("A model-risk pack is a PDF.", where="kind", remedy="Choose pdf.")
+    name = look_at(request.form.get("detector", "")).name
+    return _ordered(What.MODEL, kind, filename=f"{name}-model-risk.pdf", subject=name)
+
+
 def _ordered(what: What, kind: str, **more: Any) -> str:
     name = user().username
     services().quota.require(name)
@@ -77,6 +93,19 @@ def _ordered(what: What, kind: str, **more: Any) -> str:
     about = {"what": what.value, "kind": kind, "subject": more.get("subject"), "name": more["filename"]}
     request_audit.record("report_ordered", document=made, **about)
     return made
+
+
+@blueprint.get("/model-risk")
+@require("see_all")
+def model_risk() -> str:
+    """Choose the detector of a model-risk pack, and find those that were made."""
+    found = services().documents.seen_by(user().username, sees_all=True)
+    return render_template(
+        "model_risk.html",
+        detectors=[(one, services().detectors.standing(one.name)) for one in shown()],
+        documents=[each for each in found if each.what == What.MODEL],
+        kept=services().settings.keep_reports_days,
+    )
 
 
 @blueprint.get("/<document_id>")
