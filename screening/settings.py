@@ -78,6 +78,8 @@ class Settings:
     """``None``: decisions are kept for ever."""
     review_days: int = 30
     """Flagged rows that were decided on longer ago don't become cases."""
+    review_sample: float = 0.005
+    """Of rows that aren't flagged, so many are drawn at random and reviewed, too."""
     review_sla_hours: int = 24
     """After so long a case that isn't decided is late."""
     review_release_minutes: int = 30
@@ -159,6 +161,7 @@ class Settings:
             ip_countries=read("IP_COUNTRIES", _path, None),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             review_days=read("REVIEW_DAYS", _whole(1, 3_650), 30),
+            review_sample=read("REVIEW_SAMPLE", _sample, 0.005),
             review_sla_hours=read("REVIEW_SLA_HOURS", _whole(1, 8_760), 24),
             review_release_minutes=read("REVIEW_RELEASE_MINUTES", _whole(1, 10_080), 30),
             review_queue=read("REVIEW_QUEUE", _one_of("own", "team"), "own"),
@@ -251,6 +254,13 @@ def _probability(raw: str) -> float:
     value = _decimal(raw)
     if not 0 < value <= 1:
         raise ValueError(message)
+    return value
+
+
+def _sample(raw: str) -> float:
+    value = _decimal(raw)
+    if not 0 <= value <= 0.5:
+        raise ValueError("must be a share from 0 to 0.5, as 0.005")
     return value
 
 

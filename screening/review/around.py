@@ -153,6 +153,7 @@ def similar(database: Database, case: Case, who: Reviewer) -> Similar:
             Case.detector == case.detector,
             Case.probability.between(lowest, highest),
             Case.id != case.id,
+            ~Case.sampled,
         )
         .group_by(Case.outcome)
     )

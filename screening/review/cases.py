@@ -179,7 +179,7 @@ class Cases:
             case.version += 1
 
 
-BY_RISK = (Case.loss.desc(), Case.probability.desc(), Case.id.desc())
+BY_RISK = (Case.rank.desc(), Case.probability.desc(), Case.id.desc())
 
 
 def seen(session: Session, number: int, who: Reviewer, *, alone: bool = False) -> Case:

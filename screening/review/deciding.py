@@ -323,6 +323,8 @@ def _split(session: Session, case: Case, who: Reviewer, only: Sequence[str]) -> 
         opened=case.opened,
         items=0,
         loss=0.0,
+        rank=0.0,
+        sampled=False,
         probability=0.0,
         version=1,
         untold=False,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,7 +24,9 @@ NEEDED = (
 MOST_REASONS = 10
 
 
-def rows_of(path: Path, raised: Collection[str], *, skip: int, limit: int) -> list[dict[str, Any]]:
+def rows_of(
+    path: Path, raised: Collection[str], *, skip: int, limit: int, share: float = 0.0
+) -> list[dict[str, Any]]:
     """Return rows of a segment that belong into cases, in its order.
 
     Args:
@@ -31,13 +34,15 @@ def rows_of(path: Path, raised: Collection[str], *, skip: int, limit: int) -> li
         raised: the rules whose rows are looked at even where they aren't flagged.
         skip: so many of such rows are left out at the beginning.
         limit: at most so many.
+        share: of the other rows, this one is drawn at random; they have ``sampled``. A row is drawn or not by its id:
+            whoever draws again draws the same ones.
 
     Raises:
         FileNotFoundError: the segment was removed meanwhile.
     """
     found: list[dict[str, Any]] = []
     with pq.ParquetFile(path) as file:
-        for group in _groups(file, raised):
+        for group in _groups(file, raised, share):
             here = group.slice(skip, limit - len(found))
             skip = max(0, skip - len(group))
             found += here.to_pylist()
@@ -46,14 +51,31 @@ def rows_of(path: Path, raised: Collection[str], *, skip: int, limit: int) -> li
     return found
 
 
-def _groups(file: pq.ParquetFile, raised: Collection[str]) -> Iterator[pa.Table]:
+def _groups(file: pq.ParquetFile, raised: Collection[str], share: float) -> Iterator[pa.Table]:
     for number in range(file.num_row_groups):
-        marks = file.read_row_group(number, columns=["flagged", "rules"])
+        marks = file.read_row_group(number, columns=["flagged", "rules", "origin", "number"])
         wanted = marks.column("flagged").combine_chunks()
         if raised:
             wanted = pc.or_(wanted, _raised(marks.column("rules"), raised))
-        if pc.any(wanted).as_py():
-            yield file.read_row_group(number, columns=list(NEEDED)).filter(wanted)
+        drawn = pc.and_(pc.invert(wanted), _drawn(marks, share))
+        chosen = pc.or_(wanted, drawn)
+        if pc.any(chosen).as_py():
+            rows = file.read_row_group(number, columns=list(NEEDED)).append_column("sampled", drawn)
+            yield rows.filter(chosen)
+
+
+def _drawn(rows: pa.Table, share: float) -> pa.Array:
+    """Return bool (rows,): whether a row is drawn, by a number that is made of its id (splitmix64)."""
+    if share <= 0:
+        return pa.repeat(pa.scalar(value=False), len(rows))
+    coded = rows.column("origin").combine_chunks().dictionary_encode()
+    starts = np.array([int.from_bytes(each[4:], "big") for each in coded.dictionary.to_pylist()], np.uint64)
+    number = rows.column("number").to_numpy().astype(np.uint64)
+    with np.errstate(over="ignore"):
+        mixed = starts[coded.indices.to_numpy()] + number * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return pa.array((mixed ^ (mixed >> np.uint64(31))) < np.uint64(min(share, 1.0) * (2**64 - 2**11)))
 
 
 def _raised(rules: pa.ChunkedArray, raised: Collection[str]) -> pa.Array:

@@ -39,6 +39,8 @@ def recount(session: Session, case: Case) -> bool:
     counted["fraud_type"] = case.fraud_type or counted["fraud_type"]  # somebody may have said it
     for name, value in counted.items():
         setattr(case, name, value)
+    if not case.sampled:
+        case.rank = case.loss
     return True
 
 

@@ -168,11 +168,11 @@ def standing(database: Database, who: Reviewer, *, since: datetime, late_before:
     with database.read() as session:
         transactions = (
             select(Case.outcome, func.sum(Case.items))
-            .where(here, Case.state == CaseState.DECIDED, Case.decided >= since)
+            .where(here, Case.state == CaseState.DECIDED, ~Case.sampled, Case.decided >= since)
             .group_by(Case.outcome)
         )
         decided = {str(outcome): int(count) for outcome, count in session.execute(transactions)}
-        opened = select(func.sum(Case.items)).where(here, Case.opened >= since)
+        opened = select(func.sum(Case.items)).where(here, ~Case.sampled, Case.opened >= since)
         return Standing(
             waiting=cases(_waiting(who)),
             in_work=cases(Case.state == CaseState.IN_WORK),
@@ -208,7 +208,7 @@ def by_day(database: Database, who: Reviewer, *, first: datetime, days: int) -> 
     """
     query = (
         select(func.date(Case.decided), Case.outcome, func.sum(Case.items))
-        .where(visible(who), Case.state == CaseState.DECIDED, Case.decided >= first)
+        .where(visible(who), Case.state == CaseState.DECIDED, ~Case.sampled, Case.decided >= first)
         .group_by(func.date(Case.decided), Case.outcome)
     )
     found: dict[str, dict[str, int]] = {}

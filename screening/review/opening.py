@@ -6,12 +6,13 @@ crash: its id is the key of :class:`screening.review.tables.Item`.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
@@ -35,6 +36,8 @@ MOST_ITEMS = 200
 GROUPED_BY = ("customer", "card", "account")
 """Kinds of entities whose transactions are decided together, the first that a row has."""
 Key = tuple[str, str, str | None, str | None]
+RANKS = 20
+"""Cases among which one that was drawn at random is put."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class _Group:
     items: list[Values] = field(default_factory=list)
     case: Mapping[str, Any] | None = None
     """One that waits already."""
+    sampled: bool = False
 
 
 class Opener:
@@ -55,12 +59,19 @@ class Opener:
         ledger: whose segments are looked at.
         days: rows that were decided longer ago are left alone.
         raised: gives the names of the rules that raise a row.
+        share: of the rows that aren't flagged, so many are drawn at random.
     """
 
     def __init__(
-        self, database: Database, ledger: Ledger, days: int, raised: Callable[[], Collection[str]]
+        self,
+        database: Database,
+        ledger: Ledger,
+        days: int,
+        raised: Callable[[], Collection[str]],
+        share: float = 0.0,
     ) -> None:
         self._database, self._ledger, self._days, self._raised = database, ledger, days, raised
+        self._share = share
         self._seen: int | None = None
 
     def step(self) -> bool:
@@ -90,7 +101,7 @@ class Opener:
         return [
             (each, seen[name].rows if name in seen else 0)
             for name, each in segments.items()
-            if each.flagged or self._raised()
+            if each.flagged or self._share or self._raised()
             if name not in seen or not seen[name].done
         ]
 
@@ -101,12 +112,20 @@ class Opener:
         )
 
         try:
-            rows = rows_of(self._ledger.segments.path(segment.name), self._raised(), skip=done, limit=AT_ONCE)
+            rows = rows_of(
+                self._ledger.segments.path(segment.name),
+                self._raised(),
+                skip=done,
+                limit=AT_ONCE,
+                share=self._share,
+            )
         except FileNotFoundError:  # deleted, or put together with others: the manifest has another one
             return
         limit = oldest.replace(tzinfo=None)
         for some in parts(rows, OF_TRANSACTION):
-            kept = [(_key(row), item_of(row)) for row in some if row["decided_at"] >= limit]
+            kept = [
+                (_key(row), item_of(row), bool(row["sampled"])) for row in some if row["decided_at"] >= limit
+            ]
             done += len(some)
             with self._database.write() as session:
                 _add(session, kept)
@@ -132,21 +151,27 @@ def _key(row: dict[str, object]) -> Key:
     return str(row["owner"]), str(row["detector"]), None, None
 
 
-def _add(session: Session, rows: Sequence[tuple[Key, Values]]) -> None:
+def _add(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None:
     """Put rows into cases that wait or new ones; those that are in one are left out.
 
     Rows go to the database as they are: objects for each would hold its lock three times as long.
     """
-    known = _known(session, [item["id"] for _, item in rows])
-    groups = _grouped([(key, item) for key, item in rows if item["id"] not in known])
+    known = _known(session, [item["id"] for _, item, _ in rows])
+    left = [row for row in rows if row[1]["id"] not in known]
+    groups = _grouped([(key, item) for key, item, sampled in left if not sampled])
     _find_waiting(session, groups)
+    groups += [_Group(key, [item], sampled=True) for key, item, sampled in left if sampled]
     new = [group for group in groups if group.case is None]
     if new:
-        for group, number in zip(new, _enter(session, [_new(each) for each in new]), strict=True):
+        for group, number in zip(
+            new, _enter(session, _ranked(session, [_new(each) for each in new])), strict=True
+        ):
             group.case = {"id": number}
     grown = [group for group in groups if group.case is not None and len(group.case) > 1]
     if grown:
-        session.execute(update(Case), [joined(dict(each.case or {}), each.items) for each in grown])
+        session.execute(
+            update(Case), [_ranked_anew(joined(dict(each.case or {}), each.items)) for each in grown]
+        )
     items = [
         {**item, "case_id": group.case["id"]}
         for group in groups
@@ -200,7 +225,9 @@ def _find_waiting(session: Session, groups: Sequence[_Group]) -> None:
     for kind in GROUPED_BY:
         values = sorted({key[3] for key in wanted if key[2] == kind and key[3] is not None})
         for some in parts(values, MOST_PARAMETERS):
-            waiting = select(*COUNTED).where(Case.kind == kind, Case.value.in_(some), Case.waiting)
+            waiting = select(*COUNTED).where(
+                Case.kind == kind, Case.value.in_(some), Case.waiting, ~Case.sampled
+            )
             for row in session.execute(waiting.with_for_update()):
                 group = wanted.get((row.owner, row.detector, row.kind, row.value))
                 if group is not None and row.items + len(group.items) <= MOST_ITEMS:
@@ -223,4 +250,28 @@ def _new(group: _Group) -> Values:
         "waiting": True,
         "escalated": False,
         "untold": False,
+        "rank": counted["loss"],
+        "sampled": group.sampled,
     }
+
+
+def _ranked_anew(case: Values) -> Values:
+    return {**case, "rank": case["loss"]}
+
+
+def _ranked(session: Session, cases: list[Values]) -> list[Values]:
+    """Put those that were drawn at random among the others: at the end, where their losses are, nobody would come."""
+    drawn = [case for case in cases if case["sampled"]]
+    if not drawn:
+        return cases
+    losses = [case["loss"] for case in cases if not case["sampled"]]
+    waiting = select(Case.loss).where(Case.waiting, ~Case.sampled)
+    last = session.scalar(select(func.max(Case.id))) or 0
+    for _ in range(RANKS if last else 0):
+        found = session.scalar(
+            waiting.where(Case.id >= 1 + secrets.randbelow(last)).order_by(Case.id).limit(1)
+        )
+        losses += [] if found is None else [found]
+    for case in drawn:
+        case["rank"] = secrets.choice(losses) if losses else case["loss"]
+    return cases

@@ -63,14 +63,15 @@ class Case(Base):
 
     __tablename__ = "review_cases"
     __table_args__ = (
-        Index("review_by_risk", "waiting", "loss", "probability", "id"),
-        Index("review_by_owner", "owner", "waiting", "loss", "probability", "id"),
+        Index("review_by_risk", "waiting", "rank", "probability", "id"),
+        Index("review_by_owner", "owner", "waiting", "rank", "probability", "id"),
         Index("review_by_age", "waiting", "opened", "id"),
         Index("review_by_assignee", "assignee", "state"),
         Index("review_by_taken", "state", "taken"),
         Index("review_by_decided", "state", "decided"),
         Index("review_by_entity", "kind", "value"),
         Index("review_untold", "untold"),
+        Index("review_sampled", "sampled", "state"),
         {"sqlite_autoincrement": True},
     )
 
@@ -95,6 +96,10 @@ class Case(Base):
     items: Mapped[int] = mapped_column(Integer)
     loss: Mapped[float] = mapped_column(Double)
     """Expected: the sum of probability times amount, whatever the currencies."""
+    rank: Mapped[float] = mapped_column(Double)
+    """Where it stands in the queue: its expected loss, or that of another case for one that was drawn at random."""
+    sampled: Mapped[bool] = mapped_column(default=False)
+    """Whether its one transaction wasn't flagged and was drawn at random. No page of the queue shows it."""
     probability: Mapped[float] = mapped_column(Double)
     """The highest of its transactions."""
     amount: Mapped[float | None] = mapped_column(Double)

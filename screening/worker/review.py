@@ -42,7 +42,7 @@ class ReviewStep:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._clock = database, clock
-        self._opener = Opener(database, ledger, settings.review_days, self._raised)
+        self._opener = Opener(database, ledger, settings.review_days, self._raised, settings.review_sample)
         self._cases = Cases(database, settings.review_release_minutes)
         self._deciding = Deciding(self._cases, ledger.labels)
         self._audit = AuditLog(settings.instance)

@@ -31,6 +31,7 @@ INSIDE = (
     "/search?q=22",
     "/review",
     "/review?state=decided",
+    "/review/missed",
     "CASE",
     "DECIDED",
     "/reports",

@@ -84,6 +84,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/rules/lists/<name>/remove"): MANAGERS,
     ("POST", "/rules/lists/<name>/delete"): MANAGERS,
     ("GET", "/review"): MEMBERS,
+    ("GET", "/review/missed"): ("login", 403, "open", "open", "open", "login"),
     ("POST", "/review/next"): SCREENERS,
     ("POST", "/review/decision"): SCREENERS,
     ("POST", "/review/undo"): SCREENERS,

@@ -33,7 +33,14 @@ BELOW_RESULTS = ("results", "questions", "mapping", "cards", "check", "decisions
 BELOW_TRANSACTIONS = ("explore", "entities", "decisions", "search")
 SECTIONS = (
     Section("Home", "home", (Link("pages.index", "Home"),)),
-    Section("Review", "review", (Link("review.index", "Queue", "see", ("review", "case")),)),
+    Section(
+        "Review",
+        "review",
+        (
+            Link("review.index", "Queue", "see", ("review", "case")),
+            Link("review.missed_fraud", "Missed fraud", "see_all"),
+        ),
+    ),
     Section(
         "Screenings",
         "screenings",

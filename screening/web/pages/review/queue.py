@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -10,7 +11,9 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.errors import Conflict
 from screening.ledger.fields import ENTITIES
+from screening.ledger.filters import TooMuch
 from screening.review.listing import MOST_COUNTED, Chosen, Listing, standing
+from screening.review.missed import Missed, missed
 from screening.review.tables import CaseState
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require
@@ -58,6 +61,23 @@ def index() -> str:
         may_work=may("review"),
         decides=may("decide"),
         undoable=forms.undoable(),
+    )
+
+
+@blueprint.get("/missed")
+@require("see_all")
+def missed_fraud() -> str:
+    """How much fraud isn't flagged, as those rows say that were drawn at random."""
+    mine = services()
+    days = mine.settings.review_days
+    rows: Sequence[Missed] = []
+    trouble: TooMuch | None = None
+    try:
+        rows = missed(mine.database, mine.ledger.questions, views.now() - timedelta(days=days))
+    except TooMuch as problem:
+        trouble = problem
+    return render_template(
+        "review/missed.html", rows=rows, days=days, share=mine.settings.review_sample, trouble=trouble
     )
 
 
