@@ -63,7 +63,7 @@ def score(
     probabilities: Probabilities = own_probabilities,
     explain: bool = True,
     kept: Sequence[int] = (),
-    on_block: Callable[[], object] = lambda: None,
+    on_block: Callable[[int], object] = lambda _rows: None,
 ) -> Scored:
     """Score transactions: each row's inputs are made once, and serve its probability, its flag and its reasons.
 
@@ -78,7 +78,7 @@ def score(
         explain: whether reasons and caveats are wanted now. For a file they aren't: only its strongest rows are
             explained, which are known at its end, and it is compared with the training data as a whole.
         kept: places of inputs that are wanted of all rows.
-        on_block: called after every block of rows; may raise to stop.
+        on_block: called after every block of rows with how many are scored by then; may raise to stop.
 
     Raises:
         BadFile: a column is missing.
@@ -92,13 +92,15 @@ def score(
     wanted: list[NDArray[Any]] = []
     flags: list[NDArray[np.bool_]] = []
     suspects: list[NDArray[Any]] = []
+    done = 0
     for inputs in vectorizer.blocks(rows, history):
         found.append(probabilities(inputs, detector))
         flags.append(thresholds.flag(found[-1], threshold))
         suspects.append(inputs.values[flags[-1]] if flags[-1].any() else inputs.values[:0])
         if kept:
             wanted.append(inputs.values[:, list(kept)])
-        on_block()
+        done += len(inputs.values)
+        on_block(done)
     flagged = _joined(flags, np.empty(0, np.bool_))
     told = Inputs(_joined(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
     reasons: list[list[Reason]] = []

@@ -23,6 +23,8 @@ from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
 from screening.uploads.amount_questions import check_sign, check_unit
 from screening.uploads.detector_choice import Choice
+from screening.uploads.missing_past import MissingPast, missing_past
+from screening.uploads.pace import COMPARING, EXPLAINING, SCORING
 from screening.uploads.upload_folder import Folder, Reader
 
 if TYPE_CHECKING:
@@ -67,6 +69,9 @@ class _Collected:
     suspects: list[NDArray[Any]] = field(default_factory=list)
     facts: Collected | None = None
     """What rules ask for."""
+    missing: MissingPast | None = None
+    scored_rows: NDArray[np.int64] | None = None
+    """The rows that ``missing`` is about, from 0."""
     problems: list[CellProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
@@ -120,6 +125,7 @@ def screen(
     set_aside: bool,
     threshold: float,
     on_batch: Callable[[int], None],
+    on_stage: Callable[[str, int, int], None] = lambda _doing, _rows, _of: None,
     context: Callable[[Detector], Context] | None = None,
     remember: bool = False,
     recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
@@ -136,7 +142,8 @@ def screen(
     Rows that know nothing of each other are scored batch by batch as they arrive; where they tell of each other, the
     file is one batch, scored when its last row is there.
 
-    ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``context``
+    ``on_batch`` is called with the number of bytes of the file that were read, and may raise to stop. ``on_stage`` is
+    told what is done (:mod:`screening.uploads.pace`), with how many rows of how many. ``context``
     gives the rows that a detector has seen, if earlier rows shall count; with ``remember`` it gets those of this file.
     ``recall`` gives what was said of a header's columns; it is asked when they aren't called as a detector calls them.
     ``recall_unit`` gives what was said of the unit of its amounts.
@@ -150,7 +157,17 @@ def screen(
     choose = partial(Choice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
     reader = Reader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
     line = _Line(
-        folder, kind, set_aside, threshold, on_batch, context, remember, probabilities, answers, rules
+        folder,
+        kind,
+        set_aside,
+        threshold,
+        on_batch,
+        on_stage,
+        context,
+        remember,
+        probabilities,
+        answers,
+        rules,
     )
     return reader.settled(lambda forms: line.run(choose(on_choice), forms))
 
@@ -164,6 +181,7 @@ class _Line:
     set_aside: bool
     threshold: float
     on_batch: Callable[[int], None]
+    on_stage: Callable[[str, int, int], None]
     context: Callable[[Detector], Context] | None
     remember: bool
     probabilities: Probabilities
@@ -204,9 +222,15 @@ class _Line:
                 collected.notes += check_unit(choice, amounts, self.answers, collected.words)
             if waiting:
                 self._score_whole(waiting, choice, scoring, collected, lambda: self.on_batch(stream.taken))
+            taken = stream.taken
         collected.notes[:0] = choice.notes
+
+        def told(rows: int, of: int) -> None:
+            self.on_stage(EXPLAINING, rows, of)
+            self.on_batch(taken)
+
         return _conclude(
-            self.folder, choice, self.threshold, collected, rules=self.rules, plain=forms is None
+            self.folder, choice, self.threshold, collected, rules=self.rules, plain=forms is None, told=told
         )
 
     @staticmethod
@@ -227,16 +251,32 @@ class _Line:
         choice: Choice,
         scoring: Callable[..., Scored],
         collected: _Collected,
-        on_block: Callable[[], None],
+        check: Callable[[], None],
     ) -> None:
-        """Score a file whose rows tell of each other, when its last row is there."""
+        """Score a file whose rows tell of each other, when its last row is there. ``check`` may raise to stop."""
         rows = _Rows.of(waiting)
         waiting.clear()
+        count = len(rows.numbers)
+        self.on_stage(COMPARING, 0, count)
+        check()
         seen = self.context(choice.detector) if self.context else None
         past = seen.past(rows.transactions.values) if seen else None
         if seen is not None and past is not None:
             collected.notes.append(_told(len(past.values), seen.told))
+        definition = choice.detector.vectorizer.definition
+        collected.missing = missing_past(
+            choice.detector.contract,
+            rows.transactions.values,
+            None if past is None else past.values,
+            seconds=0.0 if definition is None else definition.horizon,
+        )
+        collected.scored_rows = rows.numbers - 1
         collected.notes += _repeated(rows.transactions.values)
+
+        def on_block(done: int) -> None:
+            self.on_stage(SCORING, done, count)
+            check()
+
         whole = partial(
             self._scoring(scoring, choice, collected), history=Seen(rows.labels, past), on_block=on_block
         )
@@ -311,6 +351,7 @@ def _conclude(
     *,
     rules: FileRules | None,
     plain: bool,
+    told: Callable[[int, int], None],
 ) -> Found:
     detector = choice.detector
     probability = np.concatenate(collected.probability)
@@ -337,7 +378,7 @@ def _conclude(
         quality_of = (
             pool.submit(metrics.measure, label, probability, flagged, amount) if label is not None else None
         )
-        explained = _explained(detector, probability, collected)
+        explained, effects = _explained(detector, probability, collected, told)
         if verdicts is not None:
             explained = _with_rules(explained, verdicts, flagged, probability)
         counts = drift.count(detector, np.concatenate(collected.sampled))
@@ -352,8 +393,9 @@ def _conclude(
         "plain": plain,
         **({} if collected.facts is None else collected.facts.told()),
         **({} if verdicts is None else {"rules": verdicts.told()}),
+        "missing_past": _missing(collected, label, flagged),
     }
-    results.save_words(folder, explained, meta)
+    results.save_words(folder, explained, {row: effects[row] for row in explained if row in effects}, meta)
     return Found(
         detector=detector.name,
         fingerprint=detector.fingerprint,
@@ -363,6 +405,16 @@ def _conclude(
         quality=None if measured is None else measured.as_dict(),
         notes=[*detector.warnings, *collected.notes],
     )
+
+
+def _missing(
+    collected: _Collected, label: NDArray[np.int8] | None, flagged: NDArray[np.bool_]
+) -> dict[str, Any] | None:
+    """Return what is told of a missing past; ``None`` where little is missing."""
+    missing, rows = collected.missing, collected.scored_rows
+    if missing is None or rows is None or not missing.much:
+        return None
+    return missing.told(None if label is None else label[rows], flagged[rows])
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any] | None:
@@ -423,14 +475,25 @@ def _with_rules(
 
 
 def _explained(
-    detector: Detector, probability: NDArray[np.float32], collected: _Collected
-) -> dict[int, list[str]]:
-    """Return the texts of the reasons of the strongest flagged rows, by row from 0."""
+    detector: Detector,
+    probability: NDArray[np.float32],
+    collected: _Collected,
+    told: Callable[[int, int], None],
+) -> tuple[dict[int, list[str]], dict[int, list[float]]]:
+    """Return the texts of the reasons of the strongest flagged rows, and their effects, by row from 0.
+
+    ``told`` is called with how many rows of how many are explained, and may raise to stop.
+    """
     rows = np.concatenate(collected.suspect_rows)
     strongest = np.argsort(-probability[rows], kind="stable")[:MOST_EXPLAINED]
-    suspects = Inputs(np.concatenate(collected.suspects)[strongest])
-    explained = reason_codes.explain(detector, suspects)
-    return {
-        row: [reason.text for reason in reasons]
-        for row, reasons in zip(rows[strongest].tolist(), explained, strict=True)
-    }
+    values = np.concatenate(collected.suspects)[strongest]
+    found: list[list[reason_codes.Reason]] = []
+    told(0, len(values))
+    for start in range(0, len(values), reason_codes.ROWS):
+        found += reason_codes.explain(detector, Inputs(values[start : start + reason_codes.ROWS]))
+        told(len(found), len(values))
+    by_row = dict(zip(rows[strongest].tolist(), found, strict=True))
+    return (
+        {row: [reason.text for reason in reasons] for row, reasons in by_row.items()},
+        {row: [round(reason.effect, 4) for reason in reasons] for row, reasons in by_row.items()},
+    )

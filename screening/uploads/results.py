@@ -43,8 +43,18 @@ def save_arrays(folder: Folder, arrays: dict[str, NDArray[Any] | None]) -> None:
             np.save(folder.path / f"{name}.npy", array)
 
 
-def save_words(folder: Folder, reasons: dict[int, list[str]], meta: dict[str, Any]) -> None:
-    """Write what else it found. ``reasons`` goes by row, counted from 0."""
+def save_words(
+    folder: Folder, reasons: dict[int, list[str]], effects: dict[int, list[float]], meta: dict[str, Any]
+) -> None:
+    """Write what else it found.
+
+    Args:
+        folder: of the screening.
+        reasons: by row, counted from 0; those of the net first.
+        effects: of the net's reasons, as :attr:`screening.scoring.reason_codes.Reason.effect` says it.
+        meta: everything else.
+    """
+    (folder.path / "effects.json").write_text(json.dumps(effects), encoding="utf-8")
     (folder.path / "reasons.json").write_text(json.dumps(reasons), encoding="utf-8")
     (folder.path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
@@ -131,6 +141,14 @@ class Outcome:
     def reasons(self) -> dict[int, list[str]]:
         text = (self._folder.path / "reasons.json").read_text(encoding="utf-8")
         return {int(row): found for row, found in json.loads(text).items()}
+
+    @cached_property
+    def effects(self) -> dict[int, list[float]]:
+        """How far the net's reasons move the log odds, by row; none of a screening of before these were kept."""
+        file = self._folder.path / "effects.json"
+        if not file.exists():
+            return {}
+        return {int(row): found for row, found in json.loads(file.read_text(encoding="utf-8")).items()}
 
     @cached_property
     def meta(self) -> dict[str, Any]:

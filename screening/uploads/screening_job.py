@@ -27,6 +27,7 @@ from screening.uploads import card_tokens, deletion, preflight
 from screening.uploads.column_mappings import Answered, Mapping, Mappings, columns_of
 from screening.uploads.detector_choice import Choice
 from screening.uploads.history_policy import HistoryPolicy
+from screening.uploads.pace import Pace
 from screening.uploads.pipeline import Found, screen
 from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
@@ -276,6 +277,7 @@ class _Run:
         self._answers = Answers.of(said)
         self._size = job.size
         self._key = job.history_key
+        self._pace = Pace()
 
     def outcome(self) -> dict[str, Any]:
         return self._check() if self._job.check_first else self._screen()
@@ -303,6 +305,7 @@ class _Run:
             set_aside=self._job.set_aside_bad,
             threshold=self._job.threshold,
             on_batch=self._on_batch,
+            on_stage=self._on_stage,
             context=lambda detector: self._handler.history_of(self._job, detector, self._lease),
             remember=True,
             recall=self._handler.recall_for(self._job),
@@ -327,16 +330,27 @@ class _Run:
             card_tokens.check_key(detector, card_tokens.tokens_of(self._handler.settings.instance))
         self._key = detector.fingerprint if detector.vectorizer.looks_back else ""
         if self._key:
+            self._pace.look_back()
             self._lease.note(history_key=self._key)
 
     def _on_batch(self, done: int) -> None:
-        self._lease.report(lambda: {"progress": self._progress(done), "history_key": self._key})
+        self._lease.report(lambda: self._news(done))
 
-    def _progress(self, done: int) -> float:
+    def _news(self, done: int) -> dict[str, Any]:
         if self._size is None:
             current = self._handler.queue.get(self._job.id)
             self._size = None if current is None else current.size
-        return min(done / self._size, 0.99) if self._size else 0.0
+        self._pace.read(done / self._size if self._size else 0.0)
+        return self._told()
+
+    def _on_stage(self, doing: str, rows: int, of: int) -> None:
+        begins = doing != self._pace.doing
+        self._pace.stage(doing, rows, of)
+        if begins:  # a stage may be long without a word
+            self._lease.note(**self._told())
+
+    def _told(self) -> dict[str, Any]:
+        return {"progress": self._pace.share, "pace": self._pace.told(), "history_key": self._key}
 
     def _values(self, found: Found | preflight.Checked) -> dict[str, Any]:
         values = {name: getattr(found, name) for name in found.__slots__}

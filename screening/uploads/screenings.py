@@ -101,6 +101,8 @@ class Screening(Job, Base):
     counts_said_by: Mapped[str | None] = mapped_column(String(64))
     """The manager who has said so since; ``None`` as long as nobody has."""
     counts_said: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pace: Mapped[dict[str, Any] | None] = mapped_column(Payload(dict))
+    """What is being done with it: see :meth:`screening.uploads.pace.Pace.told`."""
     history_key: Mapped[str | None] = mapped_column(String(64))
     """Of which detector the history is read and added to, its fingerprint; empty for a detector that has none, ``None``
     as long as the detector isn't known."""
@@ -388,7 +390,7 @@ def _queue(screening: Screening, *, check_first: bool) -> None:
     """Let a worker begin with it anew."""
     screening.check_first = check_first
     screening.state, screening.error, screening.finished = QUEUED, None, None
-    screening.attempts, screening.progress, screening.notes = 0, 0.0, None
+    screening.attempts, screening.progress, screening.pace, screening.notes = 0, 0.0, None, None
     screening.detector = screening.fingerprint = screening.history_key = None
     screening.rows = screening.set_aside = 0
 

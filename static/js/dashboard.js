@@ -114,7 +114,7 @@
       );
     }
     const scroll = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0 });
-    scroll.setAttribute("role", "region");
+    scroll.setAttribute("role", "group");
     scroll.setAttribute("aria-label", `${part(name, "title").textContent}: table`);
     scroll.append(table);
     place.replaceChildren(scroll);

@@ -4,6 +4,24 @@
 const OPEN = "open";
 const AGAIN_MS = 1000;
 
+// Rows stay as high or low as they were left; theme.js sets it before the first paint.
+const compact = () => document.documentElement.classList.contains("rows-compact");
+const tellDensity = () => {
+  for (const button of document.querySelectorAll(".density")) button.setAttribute("aria-pressed", String(compact()));
+};
+document.addEventListener("click", (event) => {
+  if (!event.target.closest?.(".density")) return;
+  document.documentElement.classList.toggle("rows-compact");
+  tellDensity();
+  try {
+    localStorage.setItem("rows", compact() ? "compact" : "usual");
+  } catch {
+    // storage is shut: it holds for this page
+  }
+});
+document.addEventListener("htmx:afterSwap", tellDensity);
+tellDensity();
+
 const links = () => [...document.querySelectorAll("#rows .row-link")];
 
 const drawer = document.createElement("dialog");

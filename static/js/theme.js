@@ -33,8 +33,9 @@
   root.classList.add("js");
   try {
     root.classList.toggle("rail-narrow", localStorage.getItem("rail") === "narrow");
+    root.classList.toggle("rows-compact", localStorage.getItem("rows") === "compact");
   } catch {
-    // storage is shut: the rail is wide
+    // storage is shut: the rail is wide, and so are rows
   }
   show();
   dark.addEventListener("change", show);

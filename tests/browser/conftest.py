@@ -234,6 +234,15 @@ def send(watched: Watched, file: Path) -> None:
     watched.page.wait_for_selector("#flagged-title")
 
 
+def entered(watched: Watched) -> None:
+    """Open the first flagged row of a result beside the list, and wait until the ledger has it."""
+    watched.page.locator("dialog.drawer").wait_for(
+        state="attached"
+    )  # till then the link leads to another page
+    watched.page.locator("#rows .row-link").first.click()
+    watched.page.locator(".drawer h2", has_text="Customer").wait_for()
+
+
 def check(watched: Watched, file: Path) -> None:
     """Have a file checked and wait for what was found."""
     watched.open("/upload")

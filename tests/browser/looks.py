@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from screening.settings import ROOT
 from tests.browser.conftest import DESK, PHONE, Site, keep, new_page
 
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+"""axe-core, of the package alone: its own way to run it is slower, and tells less."""
+ACCESSIBLE = """async (rules) => {
+  const given = { resultTypes: ["violations"], preload: false, elementRef: false };
+  if (rules.length) given.runOnly = { type: "rule", values: rules };
+  const { violations } = await axe.run(document, given);
+  return violations.flatMap((rule) => rule.nodes.map((node) =>
+    `${rule.id}: ${rule.help}: ${node.target.join(" ")}: ${node.failureSummary.replace(/\\s+/g, " ")}`));
+}"""
+BY_WIDTH = ("target-size", "scrollable-region-focusable")
+"""The rules of axe that see sizes; of the four looks at a page, two are for all rules, and one for colours alone."""
 CONTRAST = (ROOT / "tests" / "browser" / "contrast.js").read_text(encoding="utf-8")
 NAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary')]
   .filter((one) => one.checkVisibility())
@@ -36,7 +48,8 @@ ROLES = ("banner", "main", "contentinfo", "navigation")
 class Look:
     """What was seen of a page.
 
-    ``theme`` and ``faint`` are by colour scheme; ``inline``, ``nameless`` and ``faint`` hold what must not be there.
+    ``theme`` and ``faint`` are by colour scheme, ``barriers``, what axe-core found, by scheme and width. ``inline``,
+    ``nameless``, ``faint`` and ``barriers`` hold what must not be there.
     """
 
     title: str
@@ -50,6 +63,7 @@ class Look:
     shift: float
     theme: dict[str, str | None]
     faint: dict[str, list[str]]
+    barriers: dict[str, list[str]]
     wide: float
     wide_unfolded: float
     faults: list[str]
@@ -93,15 +107,23 @@ def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
     }
     if first["shift"] >= LITTLE:  # what moves, moves each time; a long page that came in pieces may not
         first["shift"] = min(first["shift"], _shift(chromium, site, state, path))
-    theme, faint = {}, {}
+    theme, faint, barriers = {}, {}, {}
 
     def stand_out(scheme: str) -> None:
         theme[scheme] = page.locator("html").get_attribute("data-bs-theme")
         faint[scheme] = page.evaluate(CONTRAST)
         keep(watched, f"{name}-{scheme}")
 
+    def find_barriers(look: str, *rules: str) -> None:
+        if page.evaluate("typeof axe") == "undefined":
+            page.evaluate(AXE)
+        barriers[look] = page.evaluate(ACCESSIBLE, rules)
+
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     stand_out("light")
+    find_barriers("light, desk")
+    page.set_viewport_size(PHONE)
+    find_barriers("light, phone", *BY_WIDTH)
     watched.gather()
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.set_viewport_size(PHONE)
@@ -109,12 +131,20 @@ def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
     wide = page.evaluate(WIDE)
     page.set_viewport_size(DESK)
     stand_out("dark")
+    find_barriers("dark, desk", "color-contrast")
     page.set_viewport_size(PHONE)
+    find_barriers("dark, phone")
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     wide_unfolded = page.evaluate(WIDE)
     keep(watched, f"{name}-phone")
     watched.gather()
     page.context.close()
     return Look(
-        **first, theme=theme, faint=faint, wide=wide, wide_unfolded=wide_unfolded, faults=watched.faults
+        **first,
+        theme=theme,
+        faint=faint,
+        barriers=barriers,
+        wide=wide,
+        wide_unfolded=wide_unfolded,
+        faults=watched.faults,
     )

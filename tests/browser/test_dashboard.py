@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from screening.settings import ROOT
-from tests.browser.conftest import DESK, PHONE, Watched, keep, send
+from tests.browser.conftest import DESK, PHONE, Watched, entered, keep, send
 from tests.browser.looks import WIDE
 
 
@@ -26,8 +26,7 @@ def board(clerk: Watched, tmp_path: Any) -> Watched:
         encoding="utf-8",
     )
     send(clerk, file)
-    clerk.page.locator("#rows .row-link").first.click()
-    clerk.page.locator(".drawer h2", has_text="Customer").wait_for()  # it stands in the ledger
+    entered(clerk)
     clerk.open("/dashboard/")
     drawn(clerk)
     return clerk

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from screening.settings import ROOT
-from tests.browser.conftest import DESK, PHONE, Site, Watched, check, new_page, send
+from tests.browser.conftest import DESK, PHONE, Site, Watched, check, entered, new_page, send
 from tests.browser.looks import LITTLE, Look, look
 from tests.browser.test_preflight import troubled
 from tests.browser.test_training import choose, past
@@ -76,8 +76,7 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     for view in ("rows", "overview", "performance", "receipt"):
         found[view.upper()] = f"{watched.page.url}?view={view}"
     send(watched, ROOT / "model" / "detectors" / "payments" / "sample.csv")
-    watched.page.locator("#rows .row-link").first.click()
-    watched.page.locator(".drawer h2", has_text="Customer").wait_for()  # it stands in the ledger
+    entered(watched)
     found |= reviewed(watched)
     found["DOCUMENT"] = document(watched, found["RESULT"])
     check(watched, troubled(tmp_path_factory.mktemp("check")))
@@ -244,6 +243,13 @@ def test_text_stands_out_from_its_ground(seen: Callable[[str], Look], path: str,
     """WCAG 2.2 AA: 4.5 to 1, or 3 to 1 for large text; from the computed colours."""
     assert seen(path).theme[theme] == theme, "without a choice the system decides"
     assert seen(path).faint[theme] == []
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_axe_finds_no_barrier_light_or_dark_on_a_desk_or_a_phone(
+    seen: Callable[[str], Look], path: str
+) -> None:
+    assert {look: found for look, found in seen(path).barriers.items() if found} == {}
 
 
 @pytest.mark.parametrize("path", EVERY)

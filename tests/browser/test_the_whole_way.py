@@ -341,3 +341,26 @@ def test_a_session_that_ended_leads_to_the_login_and_back_to_the_same_rows(clerk
     page.fill("#password", PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{result}*")
+
+
+def test_rows_are_as_low_as_somebody_wants_them_and_stay_so(clerk: Watched) -> None:
+    page = clerk.page
+    send(clerk, ROOT / "transactions_data.csv")
+    row = page.locator("#rows tbody tr").first
+
+    def height() -> float:
+        found: float = row.evaluate("one => one.getBoundingClientRect().height")
+        return found
+
+    assert 36 <= height() < 38
+    page.get_by_role("button", name="Compact rows").click()
+    assert 28 <= height() < 30
+    page.reload()
+    assert 28 <= height() < 30, "from the first paint on"
+    page.get_by_role("link", name="All rows").click()
+    page.locator("#sort-probability").click()
+    page.locator("#rows th[aria-sort] #sort-probability").wait_for()
+    button = page.get_by_role("button", name="Compact rows")
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert 36 <= height() < 38

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -13,8 +14,11 @@ import pytest
 
 from screening.explore.overview import overview
 from screening.explore.who import who_of
+from screening.uploads.results import Outcome
+from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
 from screening.web.views.decisions import level_of
+from screening.web.views.formatting import times
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.web.test_data_api import PAYMENTS, SHOP, asked, scored, sent
@@ -157,7 +161,7 @@ def test_a_row_shows_every_cell_its_neighbours_and_what_its_customer_did_before(
     assert f'href="/results/{screening}/rows/{number - 1}" rel="prev"' in text
     assert f'href="/results/{screening}/rows/{number + 1}" rel="next"' in text
     reasons = page(ana, f"/results/{screening}/flagged.csv")
-    assert html.unescape(re.findall(r"<li>([^<]+)</li>", text.split("why-title", 1)[1])[0]) in reasons
+    assert html.unescape(re.findall(r"<li><span>([^<]+)</span>", text.split("why-title", 1)[1])[0]) in reasons
     before = sum(
         each["CUSTOMER_ID"] == row["CUSTOMER_ID"] and each["TX_DATETIME"] <= row["TX_DATETIME"]
         for each in found
@@ -169,6 +173,65 @@ def test_a_row_shows_every_cell_its_neighbours_and_what_its_customer_did_before(
     (own,) = (each["id"] for each in decision["transactions"] if each["row"] == number)
     assert own in said
     assert ana.client.get(f"/decisions/{own}").headers["Location"] == f"/results/{screening}/rows/{number}"
+
+
+def test_reasons_have_bars_as_long_as_their_part_in_the_probability(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    screening = sent(ana, services, PAYMENTS)
+    found = Outcome(Folder(services.settings.instance, screening), 0.8)
+    assert found.effects.keys() == found.reasons.keys()
+    row, effects = max(found.effects.items(), key=lambda each: len(each[1]))
+    text = page(ana, f"/results/{screening}/rows/{row + 1}")
+    widths = [float(width) for width in re.findall(r'class="bar-part" width="([\d.]+)"', text)]
+    assert widths == pytest.approx([100 * effect / max(effects) for effect in effects], abs=0.06)
+    assert re.findall(r"odds × ([\d,.]+)", text) == [times(math.exp(effect)) for effect in effects]
+    (found.canonical.parent / "effects.json").unlink()  # as those of an earlier version
+    before = page(ana, f"/results/{screening}/rows/{row + 1}")
+    assert "odds ×" not in before
+    assert found.reasons[row][0] in html.unescape(before)
+
+
+def test_the_reasons_of_a_decision_of_the_api_get_their_bars_from_the_same_detector(
+    login: Callable[[str], Person], services: Services
+) -> None:
+    ana = login("ana")
+    answer = next(found for row in shop(1500) for found in detect(ana, [row]) if found["reasons"])
+    text = page(ana, f"/decisions/{answer['id']}")
+    assert text.count("odds ×") == len(answer["reasons"])
+    for reason in answer["reasons"]:
+        assert reason in html.unescape(text)
+
+
+def test_little_past_is_said_with_what_it_costs_by_the_files_own_labels(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    screening = sent(ana, services, PAYMENTS)
+    rows = scored(ana, screening)
+    said = words(page(ana, f"/results/{screening}").split('id="missing-past"')[1].split("</div>")[0])
+    for column in ("CUSTOMER_ID", "TERMINAL_ID"):
+        count = len({row[column] for row in rows})
+        assert f"{count:,} of {count:,} values of {column}" in said
+    frauds = [row for row in rows if row["TX_FRAUD"] == "1"]
+    caught = sum(row["flagged"] == "true" for row in frauds)
+    assert f"{caught} of {len(frauds)} were caught of those without a past" in said
+    begins = datetime.fromisoformat(min(row["TX_DATETIME"] for row in rows))
+    horizon = services.detectors.get("payments").vectorizer.definition.horizon
+    since = begins - timedelta(seconds=horizon)
+    assert f"Upload the transactions from {since:%-d %b %Y} to before {begins:%-d %b %Y} first" in said
+
+
+def test_a_file_whose_customers_are_known_from_the_one_before_lacks_nothing(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    head, *lines = PAYMENTS.splitlines(keepends=True)
+    half = len(lines) // 2
+    ana.upload(head + b"".join(lines[:half]))
+    later = sent(ana, services, head + b"".join(lines[half:]), "later.csv")
+    assert 'id="missing-past"' not in page(ana, f"/results/{later}")
 
 
 def test_rows_that_arent_there_and_those_of_others_are_not_found(

@@ -31,6 +31,7 @@ from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.contexts import RowsView, TrialView
 from screening.web.views.file_forms import ScreeningState
+from screening.web.views.missing_past import MissingPastView
 from screening.web.views.screening_rows import rows_of
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
@@ -75,6 +76,7 @@ def show(screening_id: str) -> Any:
     if screening.state != DONE:
         return render_template("screening.html", screening=screening)
     found, detector, view = _outcome(screening), _detector(screening), _view()
+    context = _CONTEXTS[view](screening, found, detector)
     return render_template(
         f"results/{view}.html",
         screening=screening,
@@ -82,7 +84,8 @@ def show(screening_id: str) -> Any:
         view=view,
         cautions=[trial_note(screening.detector or ""), *(detector.warnings if detector else ())],
         at_risk=_at_risk(found),
-        **_CONTEXTS[view](screening, found, detector),
+        missing_past=MissingPastView.of(found.meta.get("missing_past"), found.meta.get("columns", {})),
+        **context,
     )
 
 

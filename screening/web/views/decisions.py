@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +14,10 @@ from screening.web.views.charts import Frame, Tick
 
 MEDIUM = 0.25
 """Medium risk begins at this share of the threshold: at 0.8 with a probability of 0.2, one in five."""
-WIDTH, HEIGHT = 560.0, 140.0
-LEFT, RIGHT, TOP, BOTTOM = 60.0, 16.0, 16.0, 28.0
+WIDTH, HEIGHT = 560.0, 150.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 40.0, 28.0, 28.0
+MOST_EFFECT = 50.0
+"""Of log odds: beyond it the number of times says nothing more."""
 SPAN_FORMATS = ((3 * 86_400, "%-d %b %H:%M"), (400 * 86_400, "%-d %b"), (float("inf"), "%b %Y"))
 
 
@@ -82,6 +85,34 @@ class LedgerRow:
     def moment(self) -> datetime:
         """When it happened, or where the data have no calendar, when it was decided."""
         return self.event_time or self.decided_at
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonBar:
+    """One reason of a decision.
+
+    ``times``: by how much it multiplies the odds of fraud. ``share``: how long its bar is, 0 to 100, of the strongest.
+    Both are ``None`` where no effect is known: a rule's reason has none.
+    """
+
+    text: str
+    times: float | None = None
+    share: float | None = None
+
+
+def reason_bars(reasons: Sequence[str], effects: Sequence[float]) -> list[ReasonBar]:
+    """Return reasons with their bars.
+
+    Args:
+        reasons: texts; those of the net first.
+        effects: of the net's reasons, on the log odds.
+    """
+    most = max(effects, default=0.0) or 1.0
+    bars = [
+        ReasonBar(text, math.exp(min(effect, MOST_EFFECT)), round(100 * max(effect, 0.0) / most, 1))
+        for text, effect in zip(reasons, effects, strict=False)
+    ]
+    return [*bars, *map(ReasonBar, reasons[len(bars) :])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,11 @@ def score(value: float | None, threshold: float | None = None) -> str:
     return repr(value * 100)
 
 
+def times(value: float) -> str:
+    """Return how many times: with one digit below ten, in whole numbers above."""
+    return f"{value:,.1f}" if value < 9.95 else f"{value:,.0f}"
+
+
 def plain(value: float | None) -> str:
     """A setting such as a threshold, as short as it can be: ``0.8``; float32 noise is left out."""
     return NOTHING if value is None else f"{value:.6g}"
@@ -325,8 +330,8 @@ def _utc(when: datetime) -> datetime:
 
 
 FILTERS: tuple[Callable[..., Any], ...] = (
-    number, amount, percent, probability, score, plain, figure, reading, byte_size, mebibytes, clock, duration, latency,
-    moment, date, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, document_word,
+    number, amount, percent, probability, score, times, plain, figure, reading, byte_size, mebibytes, clock, duration,
+    latency, moment, date, iso, ago, plural, out_of_hundred, short_hash, state_word, training_word, document_word,
     day, days, days_later,
     label_word, share, place,
     change_word,

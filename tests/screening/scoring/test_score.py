@@ -237,7 +237,8 @@ def test_block_by_block_it_can_be_stopped_and_messages_count_from_the_first_row(
     class Stop(Exception):
         pass
 
-    def stop() -> None:
+    def stop(rows: int) -> None:
+        assert rows == 2
         raise Stop
 
     with pytest.raises(Stop):

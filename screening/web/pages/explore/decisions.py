@@ -8,17 +8,27 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, url_for
 
-from screening.errors import Conflict, NotFound
+from screening.errors import Conflict, NotFound, ScreeningError
 from screening.explore.entities import past_of
 from screening.intake import header_of, read_records
 from screening.ledger import identity
 from screening.ledger.filters import Filter
+from screening.scoring.score import score
+from screening.uploads.replaying import transaction_of
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import DONE, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http.sessions import require, user
 from screening.web.services import services
-from screening.web.views.decisions import LedgerRow, Timeline, entities_of, level_of, timeline
+from screening.web.views.decisions import (
+    LedgerRow,
+    ReasonBar,
+    Timeline,
+    entities_of,
+    level_of,
+    reason_bars,
+    timeline,
+)
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("decisions", __name__)
@@ -39,7 +49,11 @@ def show(transaction_id: str) -> Any:
         return redirect(target, HTTPStatus.SEE_OTHER)
     cells = {} if row["values"] is None else json.loads(row["values"])
     return _page(
-        row, cells=cells, reasons=row["reasons"] or [], rules=row["rules"] or [], flagged=row["flagged"]
+        row,
+        cells=cells,
+        reasons=reason_bars(row["reasons"] or [], _effects(row)),
+        rules=row["rules"] or [],
+        flagged=row["flagged"],
     )
 
 
@@ -68,7 +82,7 @@ def of_file(screening_id: str, number: int) -> Any:
     return _page(
         row,
         cells=dict(zip(header, record, strict=False)),
-        reasons=found.reasons.get(number - 1, []),
+        reasons=reason_bars(found.reasons.get(number - 1, []), found.effects.get(number - 1, [])),
         rules=found.rules_at(number - 1),
         flagged=bool(found.flagged[number - 1]),
         screening=screening,
@@ -83,7 +97,7 @@ def _page(
     row: dict[str, Any] | None,
     *,
     cells: dict[str, Any],
-    reasons: list[str],
+    reasons: list[ReasonBar],
     rules: list[str],
     flagged: bool,
     screening: Screening | None = None,
@@ -112,6 +126,34 @@ def _page(
         pasts=pasts,
         problem=problem,
     )
+
+
+def _effects(row: dict[str, Any]) -> list[float]:
+    """Return the effects of a decision's reasons, worked out anew by its detector; none if others come out.
+
+    The ledger keeps the words of the reasons. A detector that looks back may find other ones: its past has grown.
+    """
+    mine, said = services(), row["reasons"] or []
+    if not said or row["values"] is None:
+        return []
+    try:
+        detector = mine.detectors.get(row["detector"])
+        if detector.fingerprint != row["fingerprint"]:
+            return []
+        scored = score(
+            transaction_of(row, detector, mine.settings.instance),
+            detector,
+            mine.policy.seen(mine.recollections, detector, row["owner"]),
+            threshold=row["threshold"],
+            probabilities=mine.probabilities,
+        )
+    except (
+        ScreeningError
+    ):  # the detector is gone, or what it scored then can't be read out of the ledger: tokens
+        return []
+    again = scored.reasons[0]
+    same = [each.text for each in again] == said[: len(again)]
+    return [each.effect for each in again] if same else []
 
 
 def _pasts(row: dict[str, Any], shown: LedgerRow) -> list[tuple[str, str, list[LedgerRow], Timeline | None]]:

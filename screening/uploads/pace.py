@@ -1,0 +1,71 @@
+"""How far a screening has come: stages weighted by the time that they take, rows, and the time that is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+READING, COMPARING, SCORING, EXPLAINING = "reading", "comparing", "scoring", "explaining"
+AT_ONCE = {SCORING: 0.9, EXPLAINING: 0.1}
+"""Where rows know nothing of each other they are scored as they are read."""
+LOOKING_BACK = {READING: 0.1, COMPARING: 0.3, SCORING: 0.35, EXPLAINING: 0.25}
+"""Where they tell of each other, the last one is read first, then the past of all is put in order. As measured with
+285,000 payments on two busy cores: 1.7, 5, 5.5 and 4.5 s."""
+MOST = 0.99
+LEAST_SHARE = 0.03
+"""Less of the work says nothing about how long the rest takes."""
+LEAST_SECONDS = 1.0
+
+
+class Pace:
+    """Where one attempt at a file stands.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._begun = clock, clock()
+        self._weights = AT_ONCE
+        self.doing = READING
+        self.rows, self.of = 0, 0
+        """Rows that the present stage is through with, and how many it has; 0 where that isn't known."""
+        self._part = 0.0
+
+    def look_back(self) -> None:
+        """Weigh the stages as for a detector that scores a file when its last row is there."""
+        self._weights = LOOKING_BACK
+
+    def read(self, part: float) -> None:
+        """Say what part of the file is read, 0 to 1: what comes first."""
+        first = next(iter(self._weights))
+        if self.doing in (READING, first):
+            self.doing, self._part = first, min(part, 1.0)
+
+    def stage(self, doing: str, rows: int, of: int) -> None:
+        """Say how many rows of how many a stage is through with."""
+        self.doing, self.rows, self.of = doing, rows, of
+        self._part = rows / of if of else 0.0
+
+    @property
+    def share(self) -> float:
+        """How much of the work is done, 0 to 0.99: what is done is said by the state."""
+        before = 0.0
+        for name, weight in self._weights.items():
+            if name == self.doing:
+                return min(before + weight * self._part, MOST)
+            before += weight
+        return min(before, MOST)
+
+    @property
+    def left(self) -> float | None:
+        """How many seconds the rest will take at the pace until now; ``None`` as long as that can't be said."""
+        share, seconds = self.share, self._clock() - self._begun
+        if share < LEAST_SHARE or seconds < LEAST_SECONDS:
+            return None
+        return seconds / share * (1 - share)
+
+    def told(self) -> dict[str, Any]:
+        """Return what a page shows of it."""
+        return {"doing": self.doing, "rows": self.rows, "of": self.of, "left": self.left}
