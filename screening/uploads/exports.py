@@ -100,7 +100,7 @@ def workbook(found: Outcome, screening: Screening) -> Iterator[bytes]:
         made = Path(folder) / "report.xlsx"
         with xlsxwriter.Workbook(made, options) as book:
             _summary_sheet(book, screening, found)
-            _flagged_sheet(book, found)
+            _flagged_sheet(book, found, screening.id)
         with made.open("rb") as file:
             while piece := file.read(BLOCK):
                 yield piece
@@ -137,13 +137,22 @@ def summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
             yield name.replace("_", " ").capitalize(), value
 
 
-def _flagged_sheet(book: Any, found: Outcome) -> None:
-    sheet = book.add_worksheet("Flagged rows")
+FLAGGED_SHEET = "Flagged rows"
+BEFORE = ("Row", "Fraud probability", "Reasons", "Decision", "Fraud type", "Note")
+"""Columns before the file's own. The fourth to the sixth are for people to fill in (:mod:`.decided_workbook`)."""
+KEY = "Key"
+"""The last column: the screening and the row."""
+CHOICES = ("fraud", "legitimate", "unsure")
+
+
+def _flagged_sheet(book: Any, found: Outcome, screening: str) -> None:
+    sheet = book.add_worksheet(FLAGGED_SHEET)
     bold = book.add_format({"bold": True, "bottom": 1})
     percent = book.add_format({"num_format": "0.0000"})
     sheet.freeze_panes(1, 2)
     sheet.set_column(2, 2, 80)
-    for place, name in enumerate(["Row", "Fraud probability", "Reasons", *header_of(found.canonical)]):
+    sheet.set_column(3, 5, 16)
+    for place, name in enumerate([*BEFORE, *header_of(found.canonical), KEY]):
         sheet.write_string(0, place, name, bold)
     line = 0
     chosen = found.strongest(MOST_SHEET_ROWS)
@@ -153,8 +162,11 @@ def _flagged_sheet(book: Any, found: Outcome) -> None:
             sheet.write_number(line, 0, number + 1)
             sheet.write_number(line, 1, float(found.probability[number]), percent)
             sheet.write_string(line, 2, _joined(found, number))
-            for place, cell in enumerate(record, start=3):
+            for place, cell in enumerate(record, start=len(BEFORE)):
                 _write_cell(sheet, line, place, cell)
+            sheet.write_string(line, len(BEFORE) + len(record), f"{screening}-{number + 1}")
+    if line:
+        sheet.data_validation(1, 3, line, 3, {"validate": "list", "source": list(CHOICES)})
 
 
 def _write_cell(sheet: Any, line: int, place: int, cell: str) -> None:

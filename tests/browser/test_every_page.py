@@ -32,6 +32,7 @@ INSIDE = (
     "/review",
     "/review?state=decided",
     "/review/missed",
+    "/review/workbook",
     "CASE",
     "DECIDED",
     "/reports",

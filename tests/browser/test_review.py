@@ -53,6 +53,10 @@ WATCH = """() => {
   requestAnimationFrame(look);
 }"""
 """Measures how long it takes until another case is there."""
+TOOK = """() => new Promise((tell) => {
+  const look = () => window.took === null ? requestAnimationFrame(look) : tell(window.took);
+  look();
+})"""
 FOCUS = "document.activeElement"
 
 
@@ -73,7 +77,7 @@ def decide(page: Any, keys: str) -> tuple[list[int], list[float]]:
         page.evaluate(WATCH)
         page.keyboard.press(key)
         page.locator(f"#undo a[href='/review/{seen[-1]}']").wait_for()
-        waits.append(page.evaluate("window.took"))
+        waits.append(page.evaluate(TOOK))
     return seen, waits
 
 

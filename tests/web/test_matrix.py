@@ -85,6 +85,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/rules/lists/<name>/delete"): MANAGERS,
     ("GET", "/review"): MEMBERS,
     ("GET", "/review/missed"): ("login", 403, "open", "open", "open", "login"),
+    ("GET", "/review/workbook"): SCREENERS,
+    ("POST", "/review/workbook"): SCREENERS,
     ("POST", "/review/next"): SCREENERS,
     ("POST", "/review/decision"): SCREENERS,
     ("POST", "/review/undo"): SCREENERS,

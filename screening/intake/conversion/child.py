@@ -26,7 +26,9 @@ def main() -> int:
     limits = Limits(**order["limits"])
     _confine(limits)
     try:
-        since_1904 = _convert(Kind(order["kind"]), Path(order["source"]), Path(order["target"]), limits)
+        since_1904 = _convert(
+            Kind(order["kind"]), Path(order["source"]), Path(order["target"]), limits, order.get("sheet")
+        )
     except BadFile as problem:
         return _refuse(problem)
     except OSError as problem:
@@ -46,7 +48,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> bool:
+def _convert(kind: Kind, source: Path, target: Path, limits: Limits, sheet: str | None) -> bool:
     if kind is Kind.PARQUET:
         from screening.intake.conversion import parquet
 
@@ -54,7 +56,7 @@ def _convert(kind: Kind, source: Path, target: Path, limits: Limits) -> bool:
         return False
     from screening.intake.conversion import workbook
 
-    return workbook.to_csv(source, target, kind, limits)
+    return workbook.to_csv(source, target, kind, limits, sheet)
 
 
 def _refuse(problem: BadFile) -> int:

@@ -32,17 +32,32 @@ REFUSED = 3
 
 
 def convert(
-    source: Path, kind: Kind, target: Path, limits: Limits, waiting: Callable[[], None] = lambda: None
+    source: Path,
+    kind: Kind,
+    target: Path,
+    limits: Limits,
+    waiting: Callable[[], None] = lambda: None,
+    *,
+    sheet: str | None = None,
 ) -> bool:
     """Write ``source`` as canonical CSV to ``target``; give whether it is a workbook that counts its days from 1904.
 
+    ``sheet`` is the one of a workbook that is read, by its name; without it there must be one with data.
     ``waiting`` is called again and again while the child works. It may raise to leave: the child is gone then.
 
     Raises:
         BadFile: it can't be read, or takes more memory or time than ``limits`` allow.
         TooLarge: it unpacks to more than they allow.
     """
-    order = json.dumps({"source": str(source), "kind": kind, "target": str(target), "limits": asdict(limits)})
+    order = json.dumps(
+        {
+            "source": str(source),
+            "kind": kind,
+            "target": str(target),
+            "limits": asdict(limits),
+            "sheet": sheet,
+        }
+    )
     status, said = _run(order, limits.child_seconds, waiting)
     if status == REFUSED:
         answer = json.loads(said)

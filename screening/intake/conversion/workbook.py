@@ -25,8 +25,8 @@ MOST_NAMED = 5
 ROWS_AT_ONCE = 1000
 
 
-def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> bool:
-    """Write the one sheet with data as CSV; numbers so that they read back exactly.
+def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str | None = None) -> bool:
+    """Write the one sheet with data, or the one that is ``wanted``, as CSV; numbers so that they read back exactly.
 
     Gives whether the workbook counts its days from 1904: numbers that aren't dates by their format may be days, too.
 
@@ -55,6 +55,12 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits) -> bool:
         raise BadFile(
             "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
         ) from problem
+    if wanted is not None:
+        filled = [(name, sheet) for name, sheet in filled if name == wanted]
+        if not filled:
+            raise BadFile(
+                f"The workbook has no sheet “{wanted}” with data.", remedy="Send it as it was downloaded."
+            )
     if len(filled) != 1:
         raise _not_one([name for name, _ in filled])
     sheet = filled[0][1]

@@ -37,7 +37,7 @@ SECTIONS = (
         "Review",
         "review",
         (
-            Link("review.index", "Queue", "see", ("review", "case")),
+            Link("review.index", "Queue", "see", ("review", "case", "decided")),
             Link("review.missed_fraud", "Missed fraud", "see_all"),
         ),
     ),
