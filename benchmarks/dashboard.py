@@ -8,34 +8,23 @@ has; and what importing Dash adds to a web process.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from benchmarks.ledger import FILE_ROWS, month_of
+from benchmarks.browsing import served, signed_in
 from screening.explore.board import board
 from screening.ledger.filters import Filter, Interval
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import table_of
-from screening.ledger.tables import FILE
-from screening.settings import ROOT
 
 RUNS = 5
-SECONDS = 120
 READY_SECONDS = 5
 """So long somebody looks at the home page before they open the dashboard."""
 SETTLE_MS = 500
-PASSWORD = "quiet river stone 42"
 IMPORT = """
 import os, time
 import flask, sqlalchemy
@@ -54,20 +43,10 @@ def measure(millions: int = 1) -> dict[str, float]:
     found = dict(
         zip(("import_dash_cpu_ms", "import_dash_megabytes"), map(float, done.stdout.split()), strict=True)
     )
-    with tempfile.TemporaryDirectory() as folder:
-        instance = Path(folder) / "instance"
-        instance.mkdir()
-        (Path(folder) / "users.txt").touch()
-        server, url = _serve(Path(folder))
-        try:
-            ledger = Ledger.open(instance, f"sqlite:///{instance / 'screening.sqlite3'}")
-            for number in range(-(-millions * 1_000_000 // FILE_ROWS)):
-                ledger.segments.add(f"{number:032x}", FILE, table_of(month_of(number)))
-            found["figures_cpu_ms"] = statistics.median(_cpu(ledger, day) for day in range(1, RUNS + 1))
-            found |= _browse(url)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+    with served(millions) as (url, ledger):
+        found["figures_cpu_ms"] = statistics.median(_cpu(ledger, day) for day in range(1, RUNS + 1))
+        with signed_in(url) as page:
+            found |= _browse(page, url)
     return found
 
 
@@ -79,65 +58,25 @@ def _cpu(ledger: Ledger, day: int) -> float:
     return (time.process_time() - begun) * 1000
 
 
-def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    surroundings = {
-        "PORT": str(port),
-        "INSTANCE_PATH": str(folder / "instance"),
-        "USERS_FILE": str(folder / "users.txt"),
-        "WORKERS": "1",
-    }
-    server = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | surroundings,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-                return server, url
-        except OSError:
-            time.sleep(0.2)
-    server.terminate()
-    raise RuntimeError("the server didn't start")
-
-
-def _browse(url: str) -> dict[str, float]:
-    """The first account is the administrator's, who sees everybody's rows."""
-    from playwright.sync_api import sync_playwright
-
+def _browse(page: Any, url: str) -> dict[str, float]:
     found: dict[str, float] = {}
-    with sync_playwright() as driver:
-        path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(SECONDS * 1000)
-        page.goto(f"{url}/signup")
-        page.fill("#username", "ada")
-        page.fill("#email", "ada@bank.example")
-        page.fill("#password", PASSWORD)
-        page.get_by_role("button", name="Create account").click()
-        page.get_by_role("heading", name="Home").wait_for()
-        time.sleep(READY_SECONDS)
-        for part, milliseconds in _opened(url, page).items():
-            found[f"first_load_{part}"] = milliseconds
-        opened = [_opened(url, page) for _ in range(RUNS)]
-        for part in opened[0]:
-            found[f"next_load_{part}"] = statistics.median(each[part] for each in opened)
-        changed = [_changed(page, ("confirmed", "flagged")[turn % 2]) for turn in range(2 * RUNS)]
-        found["filter_asked_before_ms"] = statistics.median(changed[2:])
-        changed = []
-        for day in range(1, RUNS + 1):
-            page.get_by_label("From", exact=True).fill(f"2025-01-{day:02}")
-            changed.append(_answered(page))
-        found["filter_anew_ms"] = statistics.median(changed)
-        page.goto(f"{url}/dashboard/")
-        _drawn(page)
-        if not re.search(r"\d,\d{3},\d{3}", page.locator("#summary").inner_text()):
-            raise RuntimeError("the dashboard doesn't show the million")
-        browser.close()
+    time.sleep(READY_SECONDS)
+    for part, milliseconds in _opened(url, page).items():
+        found[f"first_load_{part}"] = milliseconds
+    opened = [_opened(url, page) for _ in range(RUNS)]
+    for part in opened[0]:
+        found[f"next_load_{part}"] = statistics.median(each[part] for each in opened)
+    changed = [_changed(page, ("confirmed", "flagged")[turn % 2]) for turn in range(2 * RUNS)]
+    found["filter_asked_before_ms"] = statistics.median(changed[2:])
+    changed = []
+    for day in range(1, RUNS + 1):
+        page.get_by_label("From", exact=True).fill(f"2025-01-{day:02}")
+        changed.append(_answered(page))
+    found["filter_anew_ms"] = statistics.median(changed)
+    page.goto(f"{url}/dashboard/")
+    _drawn(page)
+    if not re.search(r"\d,\d{3},\d{3}", page.locator("#summary").inner_text()):
+        raise RuntimeError("the dashboard doesn't show the million")
     return found
 
 

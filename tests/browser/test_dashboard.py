@@ -109,3 +109,30 @@ def test_figures_of_other_filters_are_marked_when_they_cannot_be_had(board: Watc
     page.get_by_label("Came by").select_option("api")
     page.get_by_role("alert").filter(has_text="You are logged out").wait_for()
     assert page.locator("#react-entry-point.board-stale").count() == 1
+
+
+def test_a_file_that_is_uploaded_here_comes_back_here_with_its_rows(clerk: Watched) -> None:
+    page = clerk.page
+    clerk.open("/dashboard/")
+    page.get_by_label("File of transactions").set_input_files(ROOT / "transactions_data.csv")
+    page.get_by_role("button", name="Run Fraud Detection").click()
+    page.wait_for_url("**/dashboard/#result-title")
+    result = page.locator(".board-result")
+    result.get_by_text("transactions_data.csv", exact=False).first.wait_for()
+    rows = result.locator("tbody tr")
+    assert 1 <= rows.count() <= 10
+    rows.first.locator("a").click()
+    page.wait_for_url("**/results/*/rows/*")
+    page.get_by_text("odds ×").first.wait_for()
+
+
+def test_tables_are_there_when_they_are_opened_and_follow_the_filters(board: Watched) -> None:
+    page = board.page
+    table = page.locator("#types-table table")
+    assert table.count() == 0
+    page.locator("#types-details summary").click()
+    table.wait_for()
+    assert table.locator("tbody tr").count() == 2
+    page.get_by_label("Fraud type", exact=True).select_option("Courier scam")
+    page.locator("#types-table tbody tr").nth(1).wait_for(state="detached")
+    assert table.locator("tbody th").inner_text() == "Courier scam"
