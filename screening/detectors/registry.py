@@ -61,6 +61,7 @@ class Detectors:
         self.default = load_default(settings)
         """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
         self._loaded: dict[str, _Loaded] = {}
+        self._model_file = settings.model_file
         self._files = {path: _stamp(path) for path in (settings.model_file, settings.vectorizer_file)}
 
     def require_ready(self) -> None:
@@ -88,6 +89,14 @@ class Detectors:
         """The SHA-256 of every detector's net, also of those that can't be loaded."""
         files = [path for folder in self._folders for path in folder.glob("*/model.h5")]
         return {self.default.model_sha256, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)}
+
+    def net_file(self, name: str) -> Path:
+        """Return where the net of a detector lies that is there."""
+        if name == self.default.name:
+            return self._model_file
+        return next(
+            each / name / "model.h5" for each in self._folders if (each / name / "model.h5").is_file()
+        )
 
     def get(self, name: str | None = None) -> Detector:
         """The detector of this name; without one the default.

@@ -59,6 +59,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/detectors"): ANYBODY,
     ("GET", "/detectors/<name>"): ANYBODY,
     ("GET", "/detectors/<name>/sample.csv"): ANYBODY,
+    ("GET", "/detectors/<name>/learn"): MEMBERS,
+    ("GET", "/detectors/<name>/classroom"): MEMBERS,
     ("POST", "/detectors/<name>/delete"): ADMINS,
     ("POST", "/detectors/<name>/approve"): MANAGERS,
     ("POST", "/detectors/<name>/retire"): MANAGERS,

@@ -157,6 +157,25 @@ def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
     return Curve(frame, _path(placed), marks, diagonal=False)
 
 
+def by_value(points: Sequence[tuple[float, float]], marked: Sequence[tuple[float, float, str]]) -> Curve:
+    """The probability as a value moves: (value, probability), and some points, each with the title of its mark."""
+    values = [value for value, _ in (*points, *((value, share) for value, share, _ in marked))]
+    low, high = min(values), max(values)
+    right, bottom, span = WIDTH - RIGHT, HEIGHT - BOTTOM, (high - low) or 1.0
+
+    def place(value: float, share: float) -> tuple[float, float]:
+        return _round(LEFT + (value - low) / span * (right - LEFT)), _round(bottom - share * (bottom - TOP))
+
+    x_ticks = tuple(
+        Tick(place(low + span * step / 4, 0)[0], f"{low + span * step / 4:.3g}") for step in range(5)
+    )
+    y_ticks = tuple(Tick(place(low, step / 4)[1], f"{step / 4:g}") for step in range(5))
+    frame = Frame(WIDTH, HEIGHT, LEFT, right, TOP, bottom, x_ticks, y_ticks)
+    dots = [(place(value, share), title) for value, share, title in marked]
+    marks = tuple(Point(x, y, y, y, title) for (x, y), title in dots)
+    return Curve(frame, _path([place(*point) for point in points]), marks, diagonal=False)
+
+
 def roc(points: Sequence[Sequence[float]]) -> Curve:
     """The curve of [false positive rate, recall] points; the diagonal is a detector that guesses."""
     frame = _square(_even(), _even())

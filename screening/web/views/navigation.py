@@ -69,7 +69,7 @@ SECTIONS = (
         "Detectors",
         "detectors",
         (
-            Link("detectors.index", "List", None, ("detectors", "pages.detector")),
+            Link("detectors.index", "List", None, ("detectors", "pages.detector", "teaching")),
             Link("trainings.new", "Train", "train", ("trainings", "choosing")),
             Link("shadow.index", "Shadow", "decide", ("shadow",)),
             Link("past.index", "Shared history", "decide", ("past",)),
