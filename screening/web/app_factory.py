@@ -66,7 +66,7 @@ from screening.web.pages import (
 from screening.web.pages.explore import dashboard, decisions, entities, search
 from screening.web.pages.explore import transactions as transactions_page
 from screening.web.pages.reports import documents, reports, schedules
-from screening.web.pages.review import case, queue, workbook
+from screening.web.pages.review import case, queue, threshold, workbook
 from screening.web.pages.rules import lists as rule_lists
 from screening.web.pages.rules import rules
 from screening.web.services import Services
@@ -178,6 +178,7 @@ def create_app(
         queue,
         case,
         workbook,
+        threshold,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

@@ -33,6 +33,7 @@ INSIDE = (
     "/review?state=decided",
     "/review/missed",
     "/review/workbook",
+    "/review/threshold?detector=ecommerce",
     "CASE",
     "DECIDED",
     "/reports",

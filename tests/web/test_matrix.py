@@ -87,6 +87,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/rules/lists/<name>/delete"): MANAGERS,
     ("GET", "/review"): MEMBERS,
     ("GET", "/review/missed"): ("login", 403, "open", "open", "open", "login"),
+    ("GET", "/review/threshold"): MANAGERS,
     ("GET", "/review/workbook"): SCREENERS,
     ("POST", "/review/workbook"): SCREENERS,
     ("POST", "/review/next"): SCREENERS,

@@ -301,3 +301,24 @@ def test_every_act_is_in_the_audit_log(
     }  # fmt: skip
     assert "1111 1111" not in text
     assert '"decision": "fraud", "fraud_type": "stolen card", "reason": "Known pattern"' in text
+
+
+def test_the_page_of_the_threshold_says_what_it_costs_now(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    mia, ana = login("mia"), login("ana")
+    rows = scored(ana, sent(ana, services, PAYMENTS))
+    text = words(page(mia, "/review/threshold?detector=payments&review=4&stopped=0"))
+    reviews = sum(row["flagged"] == "true" for row in rows)
+    missed = sum(
+        float(row["fraud_probability"]) * float(row["TX_AMOUNT"]) for row in rows if row["flagged"] == "false"
+    )
+    assert "0.8 now" in text
+    assert f"{missed:,.2f} {4 * reviews:,.2f} 0.00 {missed + 4 * reviews:,.2f}" in text
+    for query, said in (
+        ("review=x", "no number"),
+        ("detector=nobody", "no such detector"),
+        ("lost=101", "no number"),
+    ):
+        assert said in words(page(mia, f"/review/threshold?{query}", 400))
+    assert "decided on nothing" in page(mia, "/review/threshold?detector=card")
