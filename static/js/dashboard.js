@@ -244,5 +244,14 @@
     link();
   });
 
+  // An address that names a part of the page leads there also once the charts above it have their room.
+  const aim = location.hash && document.getElementById(location.hash.slice(1));
+  if (aim) {
+    const keep = new ResizeObserver(() => aim.scrollIntoView({ behavior: "instant" }));
+    keep.observe(entry);
+    const leave = () => keep.disconnect();
+    for (const act of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(act, leave, { once: true, passive: true });
+  }
+
   new window.DashRenderer({});
 })();

@@ -121,6 +121,9 @@ def test_a_file_that_is_uploaded_here_comes_back_here_with_its_rows(clerk: Watch
     result.get_by_text("transactions_data.csv", exact=False).first.wait_for()
     rows = result.locator("tbody tr")
     assert 1 <= rows.count() <= 10
+    page.locator("#detectors-box .bars path").first.wait_for(state="attached")
+    box = page.locator("#result-title").bounding_box()
+    assert 40 < box["y"] < 400, "in sight, also when all charts have their room"
     rows.first.locator("a").click()
     page.wait_for_url("**/results/*/rows/*")
     page.get_by_text("odds ×").first.wait_for()
