@@ -97,7 +97,7 @@ def test_the_workbook_opens_and_counts_what_the_page_counts(analyst: Person, don
 
     assert summary["Flagged"] == flagged
     assert book["Flagged rows"].max_row == flagged + 1
-    assert isinstance(book["Flagged rows"].cell(2, 4).value, int | float)
+    assert isinstance(book["Flagged rows"].cell(2, 7).value, int | float)
 
 
 def test_a_file_of_other_amounts_is_compared_with_the_training_data(
