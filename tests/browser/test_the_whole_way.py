@@ -60,7 +60,7 @@ def test_a_new_clerk_signs_up_logs_in_sends_the_sample_and_reads_which_rows_are_
     assert scores == sorted(scores, reverse=True)
     assert min(scores) >= 80
     rows.first.locator(".row-link").click()
-    expect(page.locator(".drawer .reasons li")).to_have_count(3)
+    expect(page.locator(".drawer .reason-bars li")).to_have_count(3)
 
 
 def test_fifteen_flagged_rows_are_above_the_fold_and_say_who(clerk: Watched) -> None:

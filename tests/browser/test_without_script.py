@@ -29,7 +29,7 @@ def test_a_file_is_sent_and_its_flagged_rows_are_shown(plain: Watched) -> None:
     plain.page.wait_for_selector("#flagged-title")
     assert plain.page.locator("#rows tbody tr").count() > 0
     plain.page.locator("#rows .row-link").first.click()
-    assert plain.page.locator(".reasons li").count() == 3
+    assert plain.page.locator(".reason-bars li").count() == 3
 
 
 def test_a_file_that_is_none_is_explained(plain: Watched) -> None:
