@@ -20,6 +20,7 @@ from screening.intake import NOTHING_SAID, Forms, Kind, identify, look_over, ope
 from screening.intake.batch import Limits
 from screening.intake.numbers import label_value
 from screening.intake.preview import sample
+from screening.transactions.amount_mixture import unlike
 from screening.transactions.schema import Column, ColumnContract, Matrix, Role
 
 HEAD_BYTES = 4096
@@ -119,6 +120,7 @@ def _read_with(
 ) -> Table:
     values: list[Matrix] = []
     labels: list[NDArray[np.int8]] = []
+    amounts: list[Matrix] = []
     problems: list[CellProblem] = []
     notes: list[str] = []
     set_aside = set_aside_frauds = 0
@@ -143,11 +145,15 @@ def _read_with(
             good = ~batch.bad
             values.append(batch.transactions.values[good])
             labels.append(batch.labels[good])
+            if contract.amount is not None:
+                amounts.append(np.where(good, batch.transactions.column(contract.amount), np.nan))
             set_aside += int(batch.bad.sum())
             set_aside_frauds += batch.bad_frauds
             problems.extend(batch.problems[: MOST_LISTED - len(problems)])
             notes.extend(note for note in batch.notes if note not in notes)
     kind_of_fraud = np.concatenate(labels)
+    if contract.amount is not None:
+        notes += unlike(contract.amount, np.concatenate(amounts))
     return Table(
         contract,
         columns,

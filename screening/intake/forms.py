@@ -318,6 +318,12 @@ class TimeEvidence:
     """A cell whose time of day has a zone."""
     zoneless: str | None = None
     """One whose time of day has none."""
+    halved: str | None = None
+    """A cell whose time of day says AM or PM."""
+    unhalved: str | None = None
+    """One whose time of day says neither."""
+    unhalved_hours: Counter[int] = field(default_factory=Counter)
+    """The hours of such cells."""
 
     days: Counter[str] = field(default_factory=Counter)
     """Cells that begin with three numbers, without their time of day: looked at once a day, by :meth:`settle`."""
@@ -328,6 +334,7 @@ class TimeEvidence:
             return
         plain = times.bare(text)
         self._note_zone(plain, times.has_zone)
+        self._note_half(plain, count)
         day = times.date_part(plain)
         if day is not plain and len(self.days) < MOST_DAYS:
             self.days[day] += count
@@ -338,7 +345,9 @@ class TimeEvidence:
     def add_clock(self, text: str) -> None:
         """Look at a time of day that has a column of its own."""
         if not missing(text):
-            self._note_zone(times.bare(text), times.clock_has_zone)
+            plain = times.bare(text)
+            self._note_zone(plain, times.clock_has_zone)
+            self._note_half(plain)
 
     def _note_zone(self, plain: str, has_zone: Callable[[str], bool | None]) -> None:
         if self.zoned is not None and self.zoneless is not None:
@@ -348,6 +357,14 @@ class TimeEvidence:
             self.zoned = self.zoned or plain
         elif zone is False:
             self.zoneless = self.zoneless or plain
+
+    def _note_half(self, plain: str, count: int = 1) -> None:
+        half = times.half_of_day(plain)
+        if half is True:
+            self.halved = self.halved or plain
+        elif half is not None:
+            self.unhalved = self.unhalved or plain
+            self.unhalved_hours[half] += count
 
     def settle(self) -> None:
         """Look at the days that were only counted so far."""
@@ -415,7 +432,7 @@ def time_form(
             remedy="Export the file again from where it came from, or widen the column before it is saved as CSV.",
         )
     families = seen.main()
-    notes = [*_mixed(name, seen, families), *zone_note(name, seen)]
+    notes = [*_mixed(name, seen, families), *clock_notes(name, seen)]
     if not families:
         return times.AUTO, notes
     if {Family.NUMBER, Family.SHEET} & set(families):
@@ -461,13 +478,38 @@ def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
     ]
 
 
-def zone_note(name: str, seen: TimeEvidence) -> list[str]:
-    """What is said of a column in which only some cells say their zone."""
+def clock_notes(name: str, seen: TimeEvidence) -> list[str]:
+    """What is said of a column in which only some cells say their zone, or their half of the day.
+
+    Raises:
+        BadFile: those that don't say their half seem to have lost it.
+    """
+    return [*_zone_note(name, seen), *_half_note(name, seen)]
+
+
+def _zone_note(name: str, seen: TimeEvidence) -> list[str]:
     if seen.zoned is None or seen.zoneless is None:
         return []
     zoned, zoneless = numbers.excerpt(seen.zoned), numbers.excerpt(seen.zoneless)
     words = f"“{zoned}” was converted to UTC, “{zoneless}” was taken as it stands, as if it were UTC"
     return [f"{name} has times with a zone and times without: {words}."]
+
+
+def _half_note(name: str, seen: TimeEvidence) -> list[str]:
+    if seen.halved is None or seen.unhalved is None:
+        return []
+    hours = seen.unhalved_hours
+    halved, unhalved = numbers.excerpt(seen.halved), numbers.excerpt(seen.unhalved)
+    if not hours[0] and not any(hours[hour] for hour in range(13, 24)):
+        raise BadFile(
+            f"{name} has times with AM or PM, as “{halved}”, and {hours.total():,} without, as “{unhalved}”; none of "
+            "those is past 12:59, as if theirs were lost. They would be read as of the morning.",
+            where=f"column {name}",
+            remedy="Export all times with AM and PM, or all by a clock of 24 hours.",
+        )
+    return [
+        f"{name} has times with AM or PM, as “{halved}”, and times of 24 hours, as “{unhalved}”; each was read so."
+    ]
 
 
 def _counted(

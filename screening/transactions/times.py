@@ -167,6 +167,7 @@ _CLOCK = re.compile(
     r"(?:uhr)?\s*(?:(?P<zone>utc|gmt|z|[+-]\d{2}(?::?\d{2})?)(?:\[[\w/+-]+\])?)?",
     re.ASCII | re.IGNORECASE,
 )
+_HALF = re.compile(r"[ap]\.?\s?m\.?\s*$", re.ASCII | re.IGNORECASE)
 _SHEET_CLOCK = re.compile(r"(?:1899-12-3[01]|1900-01-0[01]|1904-01-01)[ T]", re.ASCII)
 _FRACTION = re.compile(r"0(?:\.\d+)?", re.ASCII)
 _DIGITS_14 = re.compile(r"(\d{4})(\d{2})(\d{2})[ T_-]?(\d{2}):?(\d{2})(?::?(\d{2}))?", re.ASCII)
@@ -181,6 +182,21 @@ def has_zone(plain: str) -> bool | None:
     if not colon:
         return None
     return "+" in tail or "-" in tail or tail[-1:] in "zZ" or "UTC" in tail.upper() or "GMT" in tail.upper()
+
+
+def half_of_day(plain: str) -> bool | int | None:
+    """Whether the time of day of a cell says its half of the day, ``AM`` or ``PM``.
+
+    Returns:
+        ``True`` where it does, its hour where it doesn't, ``None`` for a cell without a time of day.
+    """
+    before, colon, tail = plain.partition(":")
+    if not colon:
+        return None
+    if tail.rstrip(". ")[-1:] in "mM" and _HALF.search(tail):
+        return True
+    hour = before[-2:].strip()
+    return int(hour) if hour.isdecimal() else None
 
 
 def clock_has_zone(plain: str) -> bool | None:

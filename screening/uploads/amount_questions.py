@@ -16,6 +16,7 @@ from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import Answers, Words
 from screening.intake.forms import FEW, undecided
 from screening.scoring.amount_scale import Scale, compare, profile_of
+from screening.transactions.amount_mixture import mixture, unlike
 from screening.transactions.amount_units import AmountUnit, whole
 from screening.transactions.composition import listed
 from screening.transactions.missing import missing
@@ -117,12 +118,15 @@ def check_unit(
     looked = _Amounts(choice, name, unit.written(amounts[~np.isnan(amounts)]), _codes(choice, words), many)
     if answers.unit is not None:
         looked.check_said()
-        return [*looked.currency_notes, *looked.told("as was said")]
+        return [*looked.currency_notes, *looked.told("as was said"), *unlike(name, amounts)]
     if unit is not AmountUnit.WHOLE:
         looked.check_named()
-        return [*looked.currency_notes, *looked.told(f"as {_quoted(choice.amount_columns)} says")]
+        said = f"as {_quoted(choice.amount_columns)} says"
+        return [*looked.currency_notes, *looked.told(said), *unlike(name, amounts)]
     looked.check_plain()
-    return [*looked.currency_notes, *looked.told("")]
+    if choice.earlier_unit is not AmountUnit.WHOLE:
+        looked.check_alike(amounts)
+    return [*looked.currency_notes, *looked.told(""), *unlike(name, amounts)]
 
 
 def _codes(choice: Choice, words: Mapping[str, Words]) -> dict[str, int]:
@@ -217,6 +221,34 @@ class _Amounts:
             return  # their currency has no smaller unit
         kind = "holds whole numbers only, and they are" if scale.power > 0 else "is"
         raise self._ask(f"{self.name} {kind} {scale.words}.", scale.units)
+
+    def check_alike(self, amounts: NDArray[np.float64]) -> None:
+        """Ask where whole amounts are so much larger than those with decimals that another system wrote them.
+
+        Args:
+            amounts: (rows,), NaN where a row is set aside.
+
+        Raises:
+            Undecided: so it is.
+        """
+        mixed = mixture(amounts)
+        if mixed is None:
+            return
+        words = (
+            f"{mixed.words(self.name)}, as if one system wrote 12.50 and another 1250. If so, send what each wrote as "
+            "a file of its own; if not, they can be read as they stand."
+        )
+        kinds = whole(self.written) & (self.written != 0)
+        cells = [
+            *self.written[~whole(self.written)][:2].tolist(),
+            *self.written[kinds][: EXAMPLES - 2].tolist(),
+        ]
+        reading = Reading(
+            AmountUnit.WHOLE.value,
+            "as they stand, all in one unit",
+            tuple((f"{cell:.15g}", shown_in(AmountUnit.WHOLE, cell)) for cell in cells),
+        )
+        raise undecided(Question("unit", self.name, words, (reading,)))
 
     def told(self, why: str) -> list[str]:
         """What is said of the amounts with the result: what one was read as, and how far they still are from the

@@ -252,3 +252,16 @@ def test_dates_of_birth_are_read_and_a_transaction_before_1970_is_not(tmp_path: 
     left = table_of(written(tmp_path, early), columns=columns)
     assert left.set_aside == 1
     assert left.problems[0].problem == "is before 1970"
+
+
+def test_a_labelled_file_of_two_systems_says_so(tmp_path: Path, plain: Table) -> None:
+    """One wrote whole cents: the detector would learn that their payments are a hundred times as large."""
+    frame = few()
+    half = len(frame) // 2
+    amounts = [f"{value:.2f}" for value in frame["amount"][:half]]
+    amounts += [f"{value * 100:.0f}" for value in frame["amount"][half:]]
+    (note,) = [
+        note for note in table_of(written(tmp_path, frame.assign(amount=amounts))).notes if "two" in note
+    ]
+    assert f"times as large, from about row {half + 1:,} on" in note
+    assert not [note for note in plain.notes if "two systems" in note]

@@ -31,7 +31,7 @@ from screening.intake.text.records import Block, Marks, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.total_watch import TotalWatch
-from screening.intake.text.typed_cells import readers_of
+from screening.intake.text.typed_cells import Clock, readers_of
 from screening.intake.text.word_watch import WordWatch
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Transactions
@@ -181,7 +181,7 @@ class _Reader:
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
         self._doubtful = self._empty = 0
-        self._zones: dict[int, set[bool]] = {}
+        self._clocks: dict[int, set[Clock]] = {}
         self._amount = self._amount_place() if forms is None else None
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
@@ -265,15 +265,15 @@ class _Reader:
         if any(each.shortened for each in seen.values()):
             raise Unsettled
 
-    def _look_at_zones(self, parsed: Parsed) -> None:
-        """Have times with ``Z`` beside times without a zone looked at as a whole.
+    def _look_at_clocks(self, parsed: Parsed) -> None:
+        """Have times with ``Z`` or ``AM`` beside times with neither looked at as a whole.
 
         Raises:
-            Unsettled: a column has both.
+            Unsettled: a column tells its times in several ways.
         """
-        for at, found in parsed.zones.items():
-            self._zones.setdefault(at, set()).update(found)
-        if any(len(found) > 1 for found in self._zones.values()):
+        for at, found in parsed.clocks.items():
+            self._clocks.setdefault(at, set()).update(found)
+        if any(len(found) > 1 for found in self._clocks.values()):
             raise Unsettled
 
     def _check_doubtful(self) -> None:
@@ -304,7 +304,7 @@ class _Reader:
         if self._forms is None:
             if parsed.doubtful:
                 raise Unsettled
-            self._look_at_zones(parsed)
+            self._look_at_clocks(parsed)
             if self._amount is not None:
                 self._look_at_amounts(block, stops, parsed.values)
             self._look_at_exponents(block, stops)

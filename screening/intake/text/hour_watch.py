@@ -1,6 +1,8 @@
-"""Counts the hours of the times of a table: a clock of twelve hours that lost its AM and PM shows in all rows only."""
+"""Counts the hours of the times of a table: a clock of twelve hours that lost its AM and PM shows in many rows only."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,29 +11,102 @@ from screening.errors import BadFile
 from screening.intake.text.parse import Layout, Parsed
 from screening.transactions.schema import CellKind, Role
 
+Floats = NDArray[np.float64]
 ROWS, HOURS = 40, 10
 """So many rows in so many of the hours from 1 to 12, and none in any other: no customers sleep from 13 to 1."""
+DAYS = 3
+"""Of so many days: the rows of one morning follow each other in a file that is sorted by time."""
+LATE = 0.25
+"""The share of other rows from 13:00 to 0:59 from which on their absence elsewhere says something."""
+MIDNIGHTS = 0.1
+"""The share of rows at midnight from which on they are days without a time of day: of whole hours it is a 24th."""
 DAY, HOUR = 86_400, 3600
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Rows that follow each other, none of them from 13:00 to 0:59."""
+
+    first: int
+    """The number of its first row, from 1."""
+    rows: int = 0
+    days: set[float] = field(default_factory=set)
+    hours: NDArray[np.int64] = field(default_factory=lambda: np.zeros(24, np.int64))
+
+    def add(self, within: Floats, days: Floats) -> None:
+        self.rows += len(within)
+        if len(self.days) < DAYS:
+            self.days.update(np.unique(days).tolist())
+        self.hours += _by_hour(within)
+
+
+class _Hours:
+    """The hours of one column."""
+
+    def __init__(self, name: str, *, is_time: bool) -> None:
+        self.name, self.is_time = name, is_time
+        self.counts = np.zeros(24, np.int64)
+        self.midnights = 0
+        self._row = 1
+        self._open = _Stretch(1)
+        self._longest = self._open
+
+    @property
+    def rows(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def late(self) -> int:
+        """How many rows are from 13:00 to 0:59."""
+        return int(self.counts[0] + self.counts[13:].sum())
+
+    def look(self, seconds: Floats) -> None:
+        """Count the hours of a block's column, (rows,) in seconds since 1970, NaN where there is none."""
+        known = np.flatnonzero(~np.isnan(seconds))
+        moments = seconds[known]
+        within = np.mod(moments, DAY)
+        self.counts += _by_hour(within)
+        self.midnights += int(np.count_nonzero(within == 0))
+        ends = np.flatnonzero((within < HOUR) | (within >= 13 * HOUR))
+        starts = np.concatenate([[0], ends + 1])
+        for number in self._looked_at(starts, ends, len(known)):
+            begin, end = starts[number], ends[number] if number < len(ends) else len(known)
+            if number > 0:
+                at = int(known[begin]) if begin < len(known) else len(seconds)
+                self._open = _Stretch(self._row + at)
+            self._open.add(within[begin:end], moments[begin:end] // DAY)
+            if self._open.rows > self._longest.rows:
+                self._longest = self._open
+        self._row += len(seconds)
+
+    @staticmethod
+    def _looked_at(starts: NDArray[np.intp], ends: NDArray[np.intp], rows: int) -> list[int]:
+        """Return the stretches of a block worth a look: its first and last, which may go on, and its longest."""
+        lengths = np.append(ends, rows) - starts
+        return sorted({0, int(np.argmax(lengths)), len(starts) - 1})
+
+    @property
+    def stretch(self) -> _Stretch | None:
+        """The rows of a part of the table that seem to have lost their AM and PM."""
+        found, others = self._longest, self.rows - self._longest.rows
+        lost = found.rows >= ROWS and len(found.days) >= DAYS and np.count_nonzero(found.hours) >= HOURS
+        return found if lost and others >= ROWS and self.late >= LATE * others else None
 
 
 class HourWatch:
     """Watches the times of one table."""
 
     def __init__(self, layout: Layout) -> None:
-        columns = layout.contract.parts()
-        self._places = [place for place, column in enumerate(columns) if column.kind is CellKind.TIME]
-        self._names = [columns[place].name for place in self._places]
-        self._is_time = [columns[place].role is Role.TIME for place in self._places]
-        self._hours = np.zeros((len(self._places), 24), np.int64)
-        self._midnights = np.zeros(len(self._places), np.int64)
+        self._columns = {
+            place: _Hours(column.name, is_time=column.role is Role.TIME)
+            for place, column in enumerate(layout.contract.parts())
+            if column.kind is CellKind.TIME
+        }
 
     def look(self, parsed: Parsed) -> None:
         """Count the hours of a block."""
-        for number, place in enumerate(self._places):
-            seconds = parsed.values[:, place]
-            within = np.mod(seconds[~np.isnan(seconds)], DAY)
-            self._hours[number] += np.bincount((within // HOUR).astype(np.int64), minlength=24)
-            self._midnights[number] += np.count_nonzero(within == 0)
+        for place, hours in self._columns.items():
+            hours.look(parsed.values[:, place])
 
     def check(self) -> None:
         """Refuse a table whose times lost their AM and PM.
@@ -39,26 +114,36 @@ class HourWatch:
         Raises:
             BadFile: no time is from 13:00 to 0:59, and nearly every other hour has some.
         """
-        for name, hours in zip(self._names, self._hours, strict=True):
-            if not hours[0] + hours[13:].sum() and hours.sum() >= ROWS and _filled(hours[1:13]) >= HOURS:
+        for hours in self._columns.values():
+            if not hours.late and hours.rows >= ROWS and np.count_nonzero(hours.counts) >= HOURS:
                 raise BadFile(
-                    f"All {hours.sum():,} times in {name} are from 1:00 to 12:59: a clock of twelve hours whose AM and "
-                    "PM were lost. Half of them would be read twelve hours too early.",
-                    where=f"column {name}",
+                    f"All {hours.rows:,} times in {hours.name} are from 1:00 to 12:59: a clock of twelve hours whose "
+                    "AM and PM were lost. Half of them would be read twelve hours too early.",
+                    where=f"column {hours.name}",
                     remedy="Export the times with AM and PM, or by a clock of 24 hours.",
                 )
 
     @property
     def notes(self) -> list[str]:
-        """What is said of times that are days only."""
-        return [
-            f"{name} has no time of day: every row was read as midnight."
-            for name, is_time, hours, midnights in zip(
-                self._names, self._is_time, self._hours, self._midnights, strict=True
-            )
-            if is_time and midnights > 1 and midnights == hours.sum()
-        ]
+        """What is said of times that are days only, and of a part that may have lost its AM and PM."""
+        found = []
+        for hours in self._columns.values():
+            if hours.is_time and hours.midnights > 1 and hours.midnights == hours.rows:
+                found.append(f"{hours.name} has no time of day: every row was read as midnight.")
+            elif hours.is_time and hours.midnights > max(1, MIDNIGHTS * hours.rows):
+                found.append(
+                    f"{hours.name} is midnight in {hours.midnights:,} of {hours.rows:,} rows: a day without a time of "
+                    "day is read so, and the probabilities of such rows are uncertain."
+                )
+            if (part := hours.stretch) is not None:
+                found.append(
+                    f"{hours.name} is from 1:00 to 12:59 in all of {part.rows:,} rows from row {part.first:,} on, and "
+                    "in other rows it is not: if another system wrote them without AM and PM, some were read twelve "
+                    "hours too early."
+                )
+        return found
 
 
-def _filled(hours: NDArray[np.int64]) -> int:
-    return int(np.count_nonzero(hours))
+def _by_hour(within: Floats) -> NDArray[np.int64]:
+    """Count seconds since midnight by hour: (24,)."""
+    return np.bincount((within // HOUR).astype(np.int64), minlength=24)

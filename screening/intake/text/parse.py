@@ -23,7 +23,7 @@ from screening.intake.text.arrow_table import read_block
 from screening.intake.text.dialect import cells
 from screening.intake.text.other_header import Again, again
 from screening.intake.text.records import Block, Marks, stray_quote
-from screening.intake.text.typed_cells import CellReader
+from screening.intake.text.typed_cells import CellReader, Clock
 from screening.transactions.composition import listed
 from screening.transactions.encoding import text_code
 from screening.transactions.guards import bare
@@ -95,8 +95,9 @@ class Parsed:
     """Cells that can't be used by the form of their column and mean something by another."""
     bad_frauds: int = 0
     """Rows that can't be used and whose label says fraud."""
-    zones: dict[int, set[bool]] = field(default_factory=dict)
-    """Of columns of times that are read without a form, by their place among the sources: whether zones are said."""
+    clocks: dict[int, set[Clock]] = field(default_factory=dict)
+    """Of columns of times that are read without a form, by their place among the sources: how they tell the time of
+    day."""
     hopeless: bool = False
     """Whether nothing after the last problem can be told apart."""
 
@@ -123,10 +124,10 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     if values is None:
         return None
     labels = None if layout.label is None else _labels(table.column(len(layout.sources)), layout.fraud)
-    zones = {
-        at: typed_cells.zones(table.column(at)) for at, reader in enumerate(readers) if reader.may_mix_zones
+    clocks = {
+        at: typed_cells.clocks(table.column(at)) for at, reader in enumerate(readers) if reader.may_mix_clocks
     }
-    return Parsed(values, labels, np.zeros(len(values), bool), zones=zones)
+    return Parsed(values, labels, np.zeros(len(values), bool), clocks=clocks)
 
 
 def _numbers(table: Any, layout: Layout) -> Matrix | None:
@@ -187,7 +188,7 @@ class _Exact:
         self._places = [source.place for source in layout.sources]
         self._names = tuple(layout.header[at].strip() for at in self._places)
         self._readers = layout.readers or (CellReader(),) * len(layout.sources)
-        self._of_times = [at for at, reader in enumerate(self._readers) if reader.may_mix_zones]
+        self._of_times = [at for at, reader in enumerate(self._readers) if reader.may_mix_clocks]
         self._made = dict(layout.contract.composed)
         self._all_texts = {source.kind for source in layout.sources} == {CellKind.TEXT}
         self._header = tuple(normalise(name) for name in layout.header)
@@ -232,7 +233,7 @@ class _Exact:
     def _cells(self, index: int, row: Sequence[str]) -> None:
         read = [reader.read(row[at]) for at, reader in zip(self._places, self._readers, strict=True)]
         for at in self._of_times:
-            self.parsed.zones.setdefault(at, set()).update(typed_cells.zone_of(row[self._places[at]]))
+            self.parsed.clocks.setdefault(at, set()).update(typed_cells.clock_of(row[self._places[at]]))
         wrong = [at for at, value in enumerate(read) if value is None]
         found = [] if wrong else [value for value in read if value is not None]
         made = compose(self._layout.contract, self._layout.sources, np.array([found])) if found else None

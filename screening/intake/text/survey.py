@@ -13,11 +13,11 @@ from screening.intake.forms import (
     Answers,
     NumberEvidence,
     TimeEvidence,
+    clock_notes,
     currency_note,
     decimal_comma_note,
     number_form,
     time_form,
-    zone_note,
 )
 from screening.intake.numbers import NumberForm, take_apart
 from screening.intake.text.arrow_table import texts
@@ -203,7 +203,7 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904:
             reader = replace(reader, times=time)
         elif one is not None:
             _check_digits(one)
-            told = zone_note(one.name, one.times)
+            told = clock_notes(one.name, one.times)
         readers.append(reader)
         notes += told
     evidence = {one.name: one.numbers for one in seen if one.name in forms}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,25 @@ SHORTENED = "was shortened by a spreadsheet: its last digits are lost"
 
 DATE_LENGTH = 10
 """Of 2025-12-31: what is longer has a time of day."""
-_UNKNOWN, _ZONE, _NO_ZONE = 0, 1, 2
-_SAYS_ZONE = np.full(256, _UNKNOWN, np.uint8)
-"""What the last byte of a time says: digits and ``AM`` end times without a zone, ``Z``, ``UTC`` and ``GMT`` others."""
-_SAYS_ZONE[list(b"zZcCtT")] = _ZONE
-_SAYS_ZONE[list(b"0123456789mM.")] = _NO_ZONE
+
+
+class Clock(IntEnum):
+    """How a time of day is told."""
+
+    ZONED = 1
+    """With its zone."""
+    BARE = 2
+    """By its digits."""
+    HALVED = 3
+    """With AM or PM."""
+
+
+_SAYS = np.zeros(256, np.uint8)
+"""What the last byte of a time says: digits end bare ones, ``Z``, ``UTC`` and ``GMT`` zones, ``AM`` and ``PM`` halves;
+0 nothing."""
+_SAYS[list(b"zZcCtT")] = Clock.ZONED
+_SAYS[list(b"0123456789")] = Clock.BARE
+_SAYS[list(b"mM")] = Clock.HALVED
 
 
 class Sign(StrEnum):
@@ -89,8 +103,8 @@ class CellReader:
         return self.numbers is not None and self.numbers.turned
 
     @property
-    def may_mix_zones(self) -> bool:
-        """Whether cells with ``Z`` and cells without a zone are both read: then the whole column must be seen."""
+    def may_mix_clocks(self) -> bool:
+        """Whether cells with ``Z``, with ``AM`` and with neither are all read: then the whole column must be seen."""
         return self.kind is CellKind.TIME and self.times is None
 
     def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
@@ -216,29 +230,32 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
     return np.concatenate(read) if len(read) == len(parts) else None
 
 
-def zones(column: Any) -> set[bool]:
-    """Whether times that were read without a form say their zone, some or all: by the last byte of each cell.
+def clocks(column: Any) -> set[Clock]:
+    """How times that were read without a form tell their times of day: by the last byte of each cell.
 
     Offsets from UTC end with a digit, too; they aren't read without a form.
     """
-    found: set[bool] = set()
+    found: set[Clock] = set()
     for chunk in column.chunks:
         _, offsets, data = chunk.buffers()
         if data is None:
             continue
         stops = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
         long = np.diff(stops) > DATE_LENGTH
-        last = _SAYS_ZONE[np.frombuffer(data, np.uint8)[stops[1:][long] - 1]]
-        found |= {says for says, code in ((True, _ZONE), (False, _NO_ZONE)) if (last == code).any()}
-        for text in {chunk[place].as_py() for place in np.flatnonzero(long)[last == _UNKNOWN].tolist()}:
-            found |= zone_of(text)
+        last = _SAYS[np.frombuffer(data, np.uint8)[stops[1:][long] - 1]]
+        found |= {clock for clock in Clock if (last == clock).any()}
+        for text in {chunk[place].as_py() for place in np.flatnonzero(long)[last == 0].tolist()}:
+            found |= clock_of(text)
     return found
 
 
-def zone_of(text: str) -> set[bool]:
-    """Whether the time of day of a cell says its zone; empty for a cell without one."""
-    zone = times.has_zone(times.bare(text))
-    return set() if zone is None else {zone}
+def clock_of(text: str) -> set[Clock]:
+    """How a cell tells its time of day; empty for a cell without one."""
+    plain = times.bare(text)
+    zone = times.has_zone(plain)
+    if zone is None:
+        return set()
+    return {Clock.ZONED if zone else Clock.HALVED if times.half_of_day(plain) is True else Clock.BARE}
 
 
 def _texts(chunk: Any, reader: CellReader) -> Floats | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from screening.uploads.column_mappings import Mapping
 from screening.uploads.pipeline import screen
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
-from tests.screening.uploads.payment_forms import HEADER, WHOLE, Plain, Screen, payments, table
+from tests.screening.uploads.payment_forms import HEADER, WHOLE, Plain, Row, Screen, payments, table
 from tests.second_detector import second_detector
 
 SAMPLES = {
@@ -99,6 +100,43 @@ def test_amounts_like_those_of_the_training_are_never_asked_about(
         lambda amounts: amounts / 5,
     ):
         screened(sample(name, change, rows))
+
+
+def two_systems(rows: int = 200, *, turn: int = 100) -> list[Row]:
+    """Payments of many amounts, from a row on as a system writes them that knows cents only."""
+    random = np.random.default_rng(7)
+    return [
+        (day, who, where, float(f"{amount:.2f}") if number < turn else float(f"{amount * 100:.0f}"))
+        for number, ((day, who, where, _), amount) in enumerate(
+            zip(payments(count=rows), random.lognormal(3.6, 0.8, rows), strict=True)
+        )
+    ]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_file_joined_of_two_systems_is_asked_about_with_the_row_where_it_turns(
+    screened: Screen, check: bool
+) -> None:
+    question = asked(screened, table(two_systems(), amount=lambda value: f"{value:.15g}"), check=check)
+    (reading,) = question.questions[0].readings
+    assert reading.answer == "whole"
+    assert len(reading.examples) == 5
+    assert re.search(
+        r"^TX_AMOUNT has \d+ amounts with decimals and \d+ whole ones "
+        r"about 100 times as large, from about row 10\d on, as if one system wrote 12\.50",
+        question.questions[0].words,
+    )
+    assert "send what each wrote as a file of its own" in question.questions[0].words
+
+
+def test_a_file_of_two_systems_is_read_as_it_stands_if_that_was_said_and_says_so(screened: Screen) -> None:
+    found = screened(table(two_systems()), answers=Answers(unit="whole"))
+    assert "whole ones about 100 times as large, from about row 10" in found.notes
+    assert "all were read in one unit. If two systems wrote them, one of both is wrong." in found.notes
+
+
+def test_one_system_of_the_same_payments_is_never_asked_about(screened: Screen) -> None:
+    assert "two systems" not in screened(table(two_systems(turn=200))).notes
 
 
 def test_one_payment_of_a_thousand_is_no_file_of_cents(screened: Screen) -> None:

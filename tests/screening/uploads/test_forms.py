@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -482,6 +483,47 @@ def test_times_that_lost_their_am_and_pm_are_refused(screened: Screen, form: str
 def test_days_without_a_time_of_day_are_noted(screened: Screen) -> None:
     assert "TX_DATETIME has no time of day: every row was read as midnight" in screened(table(DAYS)).notes
     assert "midnight" not in screened(table(payments())).notes
+
+
+@pytest.mark.parametrize("clock", ["%Y-%m-%d %I:%M:%S", "%d.%m.%Y %I:%M:%S"])
+def test_times_of_which_some_lost_their_am_and_pm_are_refused(screened: Screen, clock: str) -> None:
+    """Two systems in turn: one writes ``07:30:44 PM``, the other left it out."""
+    odd = {day for day, *_ in payments()[::2]}
+    content = table(payments(), when=lambda day: day.strftime(clock + (" %p" if day in odd else "")))
+    for check in (False, True):
+        with pytest.raises(
+            BadFile, match=r"as “\S+ \d\d:\d\d:\d\d [AP]M”, and 20 without, .*as if theirs were lost"
+        ):
+            screened(content, check=check)
+
+
+def test_times_with_am_and_pm_beside_times_of_24_hours_are_read_and_noted(
+    screened: Screen, plain: Plain
+) -> None:
+    odd = {day for day, *_ in payments()[::2]}
+    found = screened(
+        table(
+            payments(),
+            when=lambda day: f"{day:%Y-%m-%d %I:%M:%S %p}" if day in odd else f"{day:%Y-%m-%d %H:%M:%S}",
+        )
+    )
+    assert "has times with AM or PM" in found.notes
+    assert "times of 24 hours, as" in found.notes
+    np.testing.assert_array_equal(found.probability, plain(table(payments())))
+
+
+def test_a_part_of_a_file_that_lost_its_am_and_pm_is_noted_with_its_row(screened: Screen) -> None:
+    rows = payments(count=160)
+    late = {day for day, *_ in rows[80:]}
+    content = table(rows, when=lambda day: day.strftime(f"%Y-%m-%d {'%I' if day in late else '%H'}:%M:%S"))
+    assert re.search(r"from 1:00 to 12:59 in all of 8\d rows from row (79|80|81) on", screened(content).notes)
+    assert "12:59" not in screened(table(rows)).notes
+
+
+def test_some_days_without_a_time_of_day_are_noted(screened: Screen) -> None:
+    some = {day for day, *_ in payments()[::3]}
+    content = table(payments(), when=lambda day: f"{day:%Y-%m-%d}{'' if day in some else f' {day:%H:%M:%S}'}")
+    assert "TX_DATETIME is midnight in 14 of 40 rows" in screened(content).notes
 
 
 def test_rows_that_are_there_twice_are_counted(screened: Screen) -> None:
