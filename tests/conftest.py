@@ -18,6 +18,7 @@ from hypothesis import settings as drawing
 from screening.accounts import passwords
 from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
+from screening.web.pages.explore import dashboard
 from screening.web.services import Services
 from screening.web.views.api_description import routes
 from screening.worker.loop import Worker
@@ -35,6 +36,9 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
 # The processes that tests start keep what they compile of the app: without, each of them took half a second more.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# An app in the process of the tests doesn't get its dashboard ready by itself: the thread would parse routes beside
+# the next app, and Python 3.11 counts the depth of all threads' parsing together (SystemError: recursion depth mismatch).
+dashboard.begun.set()
 
 # On a machine that does other things an example may take seconds of the clock: pytest-timeout bounds the whole test.
 drawing.register_profile("suite", deadline=None)

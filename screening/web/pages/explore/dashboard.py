@@ -61,7 +61,8 @@ _packed: dict[str, bytes] = {}
 _making = threading.Lock()
 
 
-_begun = threading.Event()
+begun = threading.Event()
+"""Whether this process has begun to make the dashboard ready."""
 READY_SECONDS = 1.0
 """After the first page that somebody who is logged in gets: its own files go first."""
 
@@ -131,8 +132,8 @@ def index() -> Response:
 def begin(response: Response) -> Response:
     """Make the dashboard ready in a thread of its own after the first page of somebody who may open it."""
     app = current_app
-    if not _begun.is_set() and not app.testing and response.mimetype == "text/html" and may("see"):
-        _begun.set()
+    if not begun.is_set() and not app.testing and response.mimetype == "text/html" and may("see"):
+        begun.set()
         timer = threading.Timer(READY_SECONDS, make_ready, [str(app.static_folder)])
         timer.daemon = True
         timer.start()
