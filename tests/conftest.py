@@ -37,7 +37,7 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # An app in the process of the tests doesn't get its dashboard ready by itself: the thread would parse routes beside
-# the next app, and Python 3.11 counts the depth of all threads' parsing together (SystemError: recursion depth mismatch).
+# the next app, and Python 3.11 counts the depth of all threads' parsing together ("recursion depth mismatch").
 dashboard.begun.set()
 
 # On a machine that does other things an example may take seconds of the clock: pytest-timeout bounds the whole test.

@@ -74,7 +74,7 @@ def run(
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "SCHEMATHESIS_HOOKS": "tests.openapi_hooks",
-        IDS: json.dumps({"screening_id": _files(server, 2), CHECKED: _files(server, 6, check="1")}),
+        IDS: json.dumps({"screening_id": _files(server, 2), CHECKED: _files(server, 12, check="1")}),
     }
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
 
