@@ -81,9 +81,9 @@ class Said:
             "median",
             "max",
         ):
-            return f"{_unlogged(value) * self.feature.scale:,.2f}"
+            return two_decimals(_unlogged(value) * self.feature.scale)
         if self.money:
-            return f"{value:,.2f}".replace("-", "−")
+            return two_decimals(value).replace("-", "−")
         if self.feature.shape is Shape.DURATION and self.feature.is_never(value):
             return "never"
         return self.feature.show(value) or ""
@@ -212,6 +212,11 @@ class Sentences:
 
     def _since(self, said: Said) -> str:
         return f"{self.name(said.feature.columns[0])} is {said.shown} before; {said.usual}"
+
+
+def two_decimals(value: float) -> str:
+    """Return an amount with two decimals; what rounds to zero has no sign: ``-0.00`` beside ``0.00`` is no range."""
+    return f"{round(value, 2) + 0.0:,.2f}"
 
 
 def window_of(seconds: float) -> str:

@@ -14,7 +14,7 @@ from screening.columns.display_names import display_names
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.features.definitions.feature import Shape
-from screening.scoring.reason_words import Said, Sentences
+from screening.scoring.reason_words import Said, Sentences, two_decimals
 from screening.settings import Settings
 from screening.transactions.schema import ColumnContract, Role
 from tests.shared import share_compiled
@@ -154,3 +154,11 @@ def test_names_of_columns_are_spoken_unless_two_would_be_called_alike() -> None:
         "customer_id": "customer_id",
         "customer_key": "customer_key",
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(-0.001, "0.00"), (-0.0, "0.00"), (0.004, "0.00"), (-0.006, "-0.01"), (1234.5, "1,234.50")],
+)
+def test_what_rounds_to_zero_has_no_sign(value: float, shown: str) -> None:
+    assert two_decimals(value) == shown
