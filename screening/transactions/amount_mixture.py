@@ -17,7 +17,7 @@ from screening.transactions.amount_units import whole
 Floats = NDArray[np.float64]
 APART = 1.3
 """From here on, in powers of ten, two groups of amounts are counted in other units; cents are 2 apart."""
-FEWEST, FEWEST_VALUES = 20, 10
+FEWEST, FEWEST_VALUES = 10, 5
 """Amounts, and different ones, of each group: fewer may lie apart by chance."""
 ALL, HALF = 0.98, 0.5
 """Shares of whole amounts, from which on a part of a file is whole and up to which the other part isn't: of cards'

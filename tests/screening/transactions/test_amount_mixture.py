@@ -54,6 +54,14 @@ def test_cents_between_the_others_are_found_without_a_row() -> None:
     assert found.whole + found.others == 400
 
 
+def test_a_few_in_cents_are_found() -> None:
+    amounts = one_system(4, 200, round_share=0)
+    amounts[::12] = cents(amounts[::12])
+    found = mixture(amounts)
+    assert found is not None
+    assert found.whole == 17
+
+
 def test_rows_that_were_set_aside_count_as_rows_and_zeros_as_none() -> None:
     amounts = one_system(3, 200, round_share=0)
     amounts[100:] = cents(amounts[100:])
