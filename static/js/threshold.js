@@ -34,4 +34,6 @@ const start = () => {
   });
 };
 
-if (form) start();
+// Only once htmx listens (its load event is sent when it has read the page): a slider moved before that would send
+// its event to nobody, and the count would stay that of the old threshold beside the new number.
+if (form) document.addEventListener("htmx:load", start, { once: true });

@@ -263,6 +263,20 @@ def test_the_slider_shows_how_many_rows_another_threshold_would_flag(clerk: Watc
     assert count(page, "Flagged") == before, "trying changes nothing"
 
 
+def test_the_slider_waits_for_what_carries_its_question(clerk: Watched) -> None:
+    """A slider that moves before anything listens would leave the old count beside the new number."""
+    send(clerk, SAMPLE)
+    page = clerk.page
+    page.route("**/htmx.min*.js", lambda route: route.abort())
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator("#trial-value")).to_be_visible()
+    expect(page.locator("#trial-range")).to_be_hidden()
+    page.fill("#trial-value", "1")
+    page.locator("#trial-form button").click()
+    expect(page.locator("#trial-answer dt").first).to_contain_text("at 1 ")
+    clerk.faults.clear()  # the browser reports the script that this test kept from it
+
+
 def test_scores_come_back_in_the_order_of_the_file_with_its_own_columns(clerk: Watched) -> None:
     send(clerk, SAMPLE)
     page = clerk.page
