@@ -13,6 +13,7 @@ from screening.cards.masking import masked
 from screening.detectors.compilation.cache import CompiledCache
 from screening.detectors.detector import Detector, load_detector
 from screening.detectors.promotions import PromotionRow, Promotions
+from screening.detectors.provenance import Decider, Provenance
 from screening.detectors.shadow_runs import ShadowRun, ShadowRuns
 from screening.detectors.states import DetectorStates, Standing, State, StateRow
 from screening.errors import BadArtefact, BadFile, Conflict, NotFound, NotReady
@@ -56,10 +57,12 @@ class Detectors:
         self._states = states
         self._promotions = None if states is None else Promotions(states.database)
         self._shadows = None if states is None else ShadowRuns(states.database)
+        self._provenance = None if states is None else Provenance(states.database)
         self._told: set[int] = set()
         self._lock = threading.Lock()
         self.default = load_default(settings)
         """The detector of the pair at the root, or of MODEL_FILE and VECTORIZER_FILE."""
+        self._note(self.default)
         self._loaded: dict[str, _Loaded] = {}
         self._model_file = settings.model_file
         self._files = {path: _stamp(path) for path in (settings.model_file, settings.vectorizer_file)}
@@ -119,8 +122,16 @@ class Detectors:
             loaded = self._loaded.get(wanted)
             if loaded is None or loaded.stamp != stamp:  # removed and trained again under the same name
                 card = folder / "card.json"
-                loaded = self._loaded[wanted] = _Loaded(stamp, self._load(wanted, folder), card)
+                detector = self._load(wanted, folder)
+                self._note(detector)
+                loaded = self._loaded[wanted] = _Loaded(stamp, detector, card)
         return loaded.detector
+
+    def _note(self, detector: Detector) -> None:
+        """Keep what a detector is made of, before it decides on anything: its decisions name only its fingerprint."""
+        if self._provenance is not None:
+            told = {"net": detector.model_sha256, "vectorizer": detector.vectorizer_sha256}
+            self._provenance.note(detector.fingerprint, Decider.DETECTOR, detector.name, told)
 
     def known_to(self, name: str, user: str | None, *, decides: bool) -> Detector:
         """Return a detector that a user may know of.

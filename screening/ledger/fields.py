@@ -14,6 +14,9 @@ DIMENSIONS = ("country", "browser", "channel", "currency", "fraud_type")
 FIELDS = (*ENTITIES, *DIMENSIONS)
 SHADOW_RULES = "l:shadow rules"
 """The further column with the rules in the shadow that a row fulfils: they decide nothing."""
+RULES_MARK = "t: rules"
+"""The further column with the mark of the rules that were asked of a row (:mod:`screening.detectors.provenance`). With
+its space it is no column's name."""
 
 
 def _words(text: str) -> frozenset[str]:

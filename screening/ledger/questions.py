@@ -143,15 +143,31 @@ class Questions:
 
         return self._consistently(chosen, answer) or {name: [] for name in queries}
 
-    def one(self, transaction: identity.TransactionId, owner: str | None) -> dict[str, Any] | None:
-        """Return one row by its id, if there is one that may be seen."""
+    def one(
+        self, transaction: identity.TransactionId, owner: str | None, *, facts: Collection[str] = ()
+    ) -> dict[str, Any] | None:
+        """Return one row by its id, if there is one that may be seen; with some further columns."""
         given = {"o": transaction.origin, "n": transaction.number}
+        further = "".join(', "{}"'.format(name.replace('"', '""')) for name in facts)
         found = self.ask(
-            f"{WHOLE} WHERE origin = $o::BLOB AND number = $n",
+            f"{WHOLE.removesuffix(FROM)}{further}{FROM} WHERE origin = $o::BLOB AND number = $n",
             Filter(owner=owner, origin=transaction.origin),
             given,
+            facts=facts,
         ).rows
         return found[0] if found else None
+
+    def segment_of(self, transaction: identity.TransactionId) -> Segment | None:
+        """Return the segment that a row stands in; ``None`` for one of the tail, or none at all."""
+        given = {"o": transaction.origin, "n": transaction.number}
+        query = "SELECT filename FROM read_parquet($paths, filename = true) WHERE origin = $o::BLOB AND number = $n"
+
+        def answer(snapshot: Snapshot) -> Segment | None:
+            by_path = {str(self._segments.path(each.name).resolve()): each for each in snapshot.segments}
+            found = self._engine.ask(query, {**given, "paths": list(by_path)}) if by_path else []
+            return by_path[found[0]["filename"]] if found else None
+
+        return self._consistently(Filter(origin=transaction.origin), answer)
 
     def known(
         self, ids: Collection[identity.TransactionId], owner: str | None
@@ -323,7 +339,8 @@ PAIRS = (
     "pairs AS (SELECT c.* EXCLUDE (key), s.probability AS other, s.probability >= c.threshold AS other_flagged "
     "FROM keyed c JOIN scores s ON s.number = c.number AND s.key = c.key) "
 )
-WHOLE = f"SELECT {', '.join(name for name in SCHEMA.names if name != 'label')}, known AS label FROM chosen"
+FROM = " FROM chosen"
+WHOLE = f"SELECT {', '.join(name for name in SCHEMA.names if name != 'label')}, known AS label{FROM}"
 LATEST = "ORDER BY decided_at DESC, origin DESC, number DESC"
 KEY = pa.schema([("origin", pa.binary()), ("number", pa.uint32())])
 COUNTS = (

@@ -126,11 +126,11 @@ def table_of(payloads: Sequence[bytes]) -> pa.Table:
                 values.append(same.get(name))
             else:
                 values.extend(repeat(same.get(name), rows))
-        for name in columns:
+        for name in (*columns, *same):
             if name not in found and name not in facts and fact_type(name) is not None:
                 facts[name] = [None] * done
         for name, values in facts.items():
-            values.extend(columns.get(name) or repeat(None, rows))
+            values.extend(columns.get(name) or repeat(same.get(name), rows))
         done += rows
     found |= facts
     for name in BYTES:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from screening.ledger.engine import Engine
-from screening.ledger.fields import SHADOW_RULES
+from screening.ledger.fields import RULES_MARK, SHADOW_RULES
 from screening.ledger.rows import times, units
 from screening.rules.facts import TEXTS, WRITTEN, KnownFacts
 from screening.rules.files import Bools, FileVerdicts
@@ -132,6 +132,8 @@ def columns_of(told: Mapping[str, Any], hits: Bools) -> dict[str, pa.Array]:
         found["fraud_type"] = pa.array(types, pa.string())
     if shadow:
         found[SHADOW_RULES] = _listed(shadow, hits[:, len(active) :])
+    if told.get("mark"):  # a file of before this was noted has none
+        found[RULES_MARK] = pa.repeat(told["mark"], len(hits))
     return found
 
 

@@ -115,4 +115,5 @@ class FileVerdicts:
         return {
             "active": [[rule.name, rule.effect.value, rule.fraud_type] for rule in self.rules.active],
             "shadow": [rule.name for rule in self.rules.shadow],
+            "mark": self.rules.mark,
         }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from screening.features.countries.addresses import AddressCountries
-from screening.ledger.fields import SHADOW_RULES
+from screening.ledger.fields import RULES_MARK, SHADOW_RULES
 from screening.ledger.tail import Kept
 from screening.rules.facts import ADDRESS_COUNTRY, AMOUNT, HOUR, PROBABILITY, TEXTS, WEEKDAY, amount_of, clock
 from screening.rules.ruleset import RuleSet, Verdict
@@ -44,6 +45,8 @@ def decide(
     if countries is not None and ADDRESS_COUNTRY in rules.named and "address" in kept.columns:
         facts[ADDRESS_COUNTRY] = list(countries.of(kept.columns["address"]))
     kept.columns.update(facts)
+    if rules.mark:
+        kept.same[RULES_MARK] = rules.mark
     verdicts = _verdicts(rules, kept, facts)
     columns = kept.columns
     columns["flagged"] = [each.flagged for each in verdicts]
@@ -118,3 +121,23 @@ def _column(key: str, kept: Kept, facts: Mapping[str, Column]) -> Column | None:
         times = columns.get("event_time")
         return None if times is None else [clock(each)[key == WEEKDAY] for each in times]
     return facts.get(key)
+
+
+def asked_again(rules: RuleSet, row: Mapping[str, Any], *, net: bool) -> Verdict:
+    """Return what rules say of a row of the ledger, by what the ledger kept of it.
+
+    Args:
+        rules: which ones.
+        row: with the ledger's own fields, and of further ones those that the rules need.
+        net: whether the net flags it.
+    """
+    columns = {name: [value] for name, value in row.items()}
+    columns["flagged"] = [net]
+    if (moment := row["event_time"]) is not None:
+        columns["event_time"] = [round(moment.replace(tzinfo=UTC).timestamp() * 1e6)]
+    else:
+        del columns["event_time"]
+    if row["amount"] is None:
+        del columns["amount"]
+    (verdict,) = _verdicts(rules, Kept(1, {}, columns, []), columns)
+    return verdict

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import select
 
 from screening.detectors.detector import Detector
 from screening.detectors.promotions import Promotions
+from screening.detectors.provenance import Decider, Provenance, mark_of
 from screening.infra.database import Database, UntilChanged
 from screening.rules.facts import KnownFacts, Quantities
 from screening.rules.language.closure import Answer, compiled
@@ -79,6 +81,10 @@ class RuleSet:
     """Of the lists that they look into."""
     stored: bool = False
     """Whether there is any rule for this detector."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What its rules say, and the hashes of the lists, as JSON types."""
+    mark: str = ""
+    """SHA-256, hex, of that; empty where none is asked of transactions."""
 
     @property
     def asked(self) -> Sequence[Armed]:
@@ -156,6 +162,7 @@ class RuleBook:
 
     def __init__(self, database: Database) -> None:
         self._database, self._promotions = database, Promotions(database)
+        self._provenance = Provenance(database)
         self._version: UntilChanged[None, int] = UntilChanged(database)
         self._kept: _Kept = -1, (), {}
 
@@ -166,8 +173,20 @@ class RuleBook:
         key = (detector.name, detector.fingerprint, names)
         if key not in known:
             mine = [rule for rule in rules if rule.detector is None or rule.detector in names]
-            known[key] = self._made(detector, mine)
+            found = self._made(detector, mine)
+            if found.mark:  # before it has a say: decisions name the mark alone
+                self._provenance.note(found.mark, Decider.RULES, detector.name, found.told)
+            known[key] = found
         return known[key]
+
+    def again(self, detector: Detector, told: Mapping[str, Any]) -> RuleSet:
+        """Return rules as they were once: their mark is the same again if the lists are, too.
+
+        Args:
+            detector: whose transactions they were asked of.
+            told: what they said, as :attr:`RuleSet.told` has it.
+        """
+        return self._made(detector, [Rule(**each) for each in told["rules"]])
 
     def live(self, detector: Detector) -> RuleSet | None:
         """Return the same for a transaction that somebody waits for; ``None`` where no rule is stored for it."""
@@ -209,10 +228,11 @@ class RuleBook:
             try:
                 trees.append((rule, parse(rule.condition, vocabulary)))
             except BadRule as problem:
-                told = log.error if rule.state in ASKED and rule.detector is not None else log.debug
-                told("rule %s can't be asked of %s: %s", rule.name, detector.name, problem)
+                tell = log.error if rule.state in ASKED and rule.detector is not None else log.debug
+                tell("rule %s can't be asked of %s: %s", rule.name, detector.name, problem)
         names = {name for _, tree in trees for name in lists(tree)}
         entries = entries_of(self._database, names) if names else {}
+        told = _told([rule for rule, _ in trees if rule.state in ASKED], entries)
         armed = {
             state: [_armed(rule, tree, entries) for rule, tree in trees if rule.state == state]
             for state in ASKED
@@ -224,7 +244,22 @@ class RuleBook:
             named=frozenset(fact.key for _, tree in trees for fact in facts(tree)),
             entries=entries,
             stored=True,
+            told=told,
+            mark=mark_of(told) if told["rules"] else "",
         )
+
+
+TOLD_OF_RULE = ("name", "detector", "condition", "effect", "fraud_type", "note", "state")
+"""What of a rule has a say in a decision, or in its words."""
+
+
+def _told(rules: Sequence[Rule], entries: Mapping[str, frozenset[str]]) -> dict[str, Any]:
+    """Return all that rules say, and of the lists that they look into the hashes: a list may be long, and is secret."""
+    trees = [{name: getattr(rule, name) for name in TOLD_OF_RULE} for rule in rules]
+    return {
+        "rules": trees,
+        "lists": {name: mark_of({"entries": sorted(each)}) for name, each in entries.items()},
+    }
 
 
 def _armed(rule: Rule, tree: Condition, entries: Mapping[str, frozenset[str]]) -> Armed:

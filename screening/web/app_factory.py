@@ -63,7 +63,7 @@ from screening.web.pages import (
     trainings,
     uploads,
 )
-from screening.web.pages.explore import dashboard, decisions, entities, search
+from screening.web.pages.explore import dashboard, decisions, entities, receipts, search
 from screening.web.pages.explore import transactions as transactions_page
 from screening.web.pages.reports import documents, reports, schedules
 from screening.web.pages.review import case, queue, threshold, workbook
@@ -166,6 +166,7 @@ def create_app(
         search,
         entities,
         decisions,
+        receipts,
         reports,
         documents,
         schedules,

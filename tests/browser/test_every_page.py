@@ -36,6 +36,7 @@ INSIDE = (
     "/review/threshold?detector=ecommerce",
     "CASE",
     "DECIDED",
+    "PROOF",
     "/reports",
     "/reports/documents",
     "DOCUMENT",
@@ -135,6 +136,8 @@ def reviewed(watched: Watched) -> dict[str, str]:
         watched.page.locator("#cases .row-link").first.click()
         watched.page.get_by_role("heading", name="Similar cases").wait_for()
         found[name] = watched.page.url
+    link = watched.page.locator(".case-items .row-link").first.get_attribute("href")
+    found["PROOF"] = f"{link}/receipt"
     watched.page.get_by_label("Note").fill("Called her; she has the card")
     watched.page.get_by_role("button", name="Fraud").click()
     watched.page.get_by_role("button", name="Undo").wait_for()

@@ -37,6 +37,7 @@ class Request:
 ROUTES = [
     Request("score", "POST", "/detect_fraud", {"json": {"transaction": payment()}}),
     Request("score", "POST", "/transactions/<transaction_id>/replay"),
+    Request("score", "POST", "/transactions/<transaction_id>/receipt"),
     Request("score", "POST", "/upload", {"content_type": "multipart/form-data"}),
     Request("score", "POST", "/results/<screening_id>/check"),
     Request("read", "GET", "/results/<screening_id>/check"),
@@ -47,6 +48,7 @@ ROUTES = [
         for rule in (
             "/transactions",
             "/transactions/<transaction_id>",
+            "/transactions/<transaction_id>/receipt",
             "/summary",
             "/fraud_trends",
             "/fraud_geography",

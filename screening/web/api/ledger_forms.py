@@ -79,6 +79,66 @@ class Replay(Struct):
     was: Probability
 
 
+Hash: TypeAlias = Annotated[
+    Text, Meta(description="SHA-256, hex; `null` where none was noted", extra_json_schema={"maxLength": 64})
+]
+
+
+class ReceiptCheck(Struct):
+    """One thing that has to be the same when a transaction is scored again."""
+
+    what: str
+    was: str
+    now: str
+    same: Annotated[bool | None, Meta(description="`null` where it can't be said")]
+    why: str
+
+
+class ReceiptRule(Struct):
+    """What one rule said that was asked."""
+
+    name: str
+    condition: str
+    effect: str
+    state: str
+
+
+class ReceiptForm(Struct):
+    """What made one decision."""
+
+    id: Id
+    detector: str
+    fingerprint: Annotated[str, Meta(description="of net, vectorizer and columns together")]
+    net: Hash
+    vectorizer: Hash
+    rules: Annotated[
+        Text,
+        Meta(
+            description="SHA-256, hex, of all rules that were asked, and their lists; `null` where none was"
+        ),
+    ]
+    rule_texts: list[ReceiptRule]
+    input: Annotated[
+        Text,
+        Meta(
+            description="SHA-256, hex, of the transaction as it came, or of the file; `null` where that is gone"
+        ),
+    ]
+    segment: Annotated[Text, Meta(description="where the row is; `null` until it is sealed")]
+    segment_hash: Hash
+    fraud_probability: Probability
+    threshold: Probability
+    fraud: bool
+
+
+class ReplayedReceipt(Struct):
+    """A receipt, held against what the very same artefacts say now."""
+
+    receipt: ReceiptForm
+    same: Annotated[bool, Meta(description="whether all of it is the same, and could be looked at")]
+    checks: list[ReceiptCheck]
+
+
 class GivenLabel(Struct, forbid_unknown_fields=True):
     """What one transaction turned out to be."""
 

@@ -12,6 +12,7 @@ from screening.errors import BadArtefact, BadTransaction, Conflict, NotFound
 from screening.ledger import identity, money
 from screening.ledger.fields import FIELDS
 from screening.ledger.labels import LaterLabel
+from screening.reports.receipt import Receipt
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
 from screening.web.api import json_body
@@ -23,7 +24,11 @@ from screening.web.api.ledger_forms import (
     GivenLabels,
     LabelsAccepted,
     LabelsBody,
+    ReceiptCheck,
+    ReceiptForm,
+    ReceiptRule,
     Replay,
+    ReplayedReceipt,
     Transaction,
     TransactionPage,
 )
@@ -39,6 +44,7 @@ from screening.web.http.operations import (
 )
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
+from screening.web.views.receipts import receipt_of, replayed
 
 blueprint = Blueprint("transactions", __name__)
 USUAL_LIMIT, MOST = 100, 1000
@@ -141,6 +147,42 @@ def replay(transaction_id: str) -> Response:
     found = float(scored.probabilities[0])
     was = row["probability"]
     return answered(Replay(same=abs(found - was) <= SAME, fraud_probability=found, was=was))
+
+
+@blueprint.get("/transactions/<transaction_id>/receipt")
+@require("see", scope="read")
+@describes(
+    Operation(
+        id="getReceipt",
+        tag="Transactions",
+        answers={200: Answer(words="The receipt.", form=ReceiptForm)},
+        raises=(NotFound,),
+    )
+)
+def receipt(transaction_id: str) -> Response:
+    """Get the hashes of all that made a decision: input, net, vectorizer and rules."""
+    return answered(_receipt_form(receipt_of(transaction_id)))
+
+
+@blueprint.post("/transactions/<transaction_id>/receipt")
+@require("screen", scope="score")
+@describes(
+    Operation(
+        id="replayReceipt",
+        tag="Transactions",
+        answers={200: Answer(words="The receipt, and what is the same.", form=ReplayedReceipt)},
+        raises=(NotFound,),
+    )
+)
+def replay_receipt(transaction_id: str) -> Response:
+    """Score a transaction again, and hold all that decides against its receipt.
+
+    What differs or can't be looked at is named, and isn't an error: other bytes of a net, a list that has changed, a
+    file that was deleted.
+    """
+    found, again = replayed(transaction_id)
+    checks = [ReceiptCheck(one.what, one.was, one.now, one.same, one.why) for one in again.checks]
+    return answered(ReplayedReceipt(_receipt_form(found), again.same, checks))
 
 
 @blueprint.post("/labels")
@@ -258,6 +300,28 @@ def shown(row: dict[str, Any]) -> Transaction:
         rules=row["rules"] or [],
         reasons=row["reasons"] or [],
         **{field: row[field] for field in FIELDS},
+    )
+
+
+def _receipt_form(receipt: Receipt) -> ReceiptForm:
+    row = receipt.row
+    return ReceiptForm(
+        id=str(identity.TransactionId(row["origin"], row["number"])),
+        detector=row["detector"],
+        fingerprint=row["fingerprint"],
+        net=receipt.net,
+        vectorizer=receipt.vectorizer,
+        rules=receipt.rules,
+        rule_texts=[
+            ReceiptRule(each["name"], each["condition"], each["effect"], each["state"])
+            for each in receipt.ruled
+        ],
+        input=receipt.input,
+        segment=receipt.segment,
+        segment_hash=receipt.segment_hash,
+        fraud_probability=row["probability"],
+        threshold=row["threshold"],
+        fraud=row["flagged"],
     )
 
 

@@ -1,0 +1,276 @@
+"""The receipt of one decision: the hashes of all that made it, and the proof that they make it once more.
+
+What is kept with a decision is the fingerprint of its detector and the mark of its rules. What stands behind these is
+in :mod:`screening.detectors.provenance`; its input is held by the hash of the segment that its row was sealed into, or
+of the file that it came in. So no payment waits for a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from screening.detectors.detector import Detector
+from screening.detectors.provenance import Provenance
+from screening.detectors.registry import Detectors
+from screening.detectors.vectorizer import Seen
+from screening.errors import ScreeningError
+from screening.ledger.fields import RULES_MARK
+from screening.ledger.identity import TransactionId
+from screening.ledger.ledger import Ledger
+from screening.ledger.tables import FILE
+from screening.rules.live import asked_again
+from screening.rules.ruleset import RuleBook, RuleSet
+from screening.scoring.score import Probabilities, score
+from screening.settings import Settings
+from screening.uploads.replaying import transaction_of
+from screening.uploads.screenings import History, Screening
+from screening.uploads.upload_folder import Folder
+
+SAME = 1e-6
+"""By so much probabilities of the same net may differ: rows that are scored together are summed in another order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What made one decision. Hashes are SHA-256, hex; ``None`` where nothing was noted, or nothing of the kind was."""
+
+    row: dict[str, Any]
+    """Of the ledger."""
+    net: str | None
+    vectorizer: str | None
+    rules: str | None
+    """Of what all rules said that were asked."""
+    ruled: Sequence[dict[str, Any]]
+    """What each of these said."""
+    input: str | None
+    """Of the transaction as it came, or of the file that it came in."""
+    segment: str | None
+    """The name of the segment that the row stands in; ``None`` while it waits to be sealed."""
+    segment_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that has to be the same."""
+
+    what: str
+    was: str
+    now: str
+    same: bool | None
+    """``None`` where it can't be said."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of scoring a transaction again."""
+
+    checks: Sequence[Check]
+
+    @property
+    def same(self) -> bool:
+        """Whether all of it is the same, and all of it could be looked at."""
+        return all(each.same for each in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What receipts are written with."""
+
+    settings: Settings
+    ledger: Ledger
+    detectors: Detectors
+    history: History
+    rules: RuleBook
+    provenance: Provenance
+    probabilities: Probabilities
+
+    def receipt(self, transaction: TransactionId, owner: str | None) -> Receipt | None:
+        """Return the receipt of a decision; ``None`` where there is none that may be seen.
+
+        Args:
+            transaction: its id.
+            owner: whose rows may be seen; ``None`` for everybody's.
+        """
+        row = self.ledger.questions.one(transaction, owner, facts=[RULES_MARK])
+        if row is None:
+            return None
+        made = self.provenance.of(row["fingerprint"])
+        rules = None if row[RULES_MARK] is None else self.provenance.of(row[RULES_MARK])
+        segment = self.ledger.questions.segment_of(transaction)
+        return Receipt(
+            row=row,
+            net=None if made is None else made.told["net"],
+            vectorizer=None if made is None else made.told["vectorizer"],
+            rules=row[RULES_MARK],
+            ruled=[] if rules is None else rules.told["rules"],
+            input=self._input(row),
+            segment=None if segment is None else segment.name,
+            segment_hash=None if segment is None else segment.sha256,
+        )
+
+    def replay(self, receipt: Receipt, seen: Callable[[Detector], Seen]) -> Replayed:
+        """Score a transaction again with the very artefacts, and hold all of it against its receipt.
+
+        Args:
+            receipt: the decision's.
+            seen: gives what its detector looks back on.
+        """
+        checks = [self._segment(receipt)]
+        if receipt.row["source"] == FILE:
+            checks.append(self._file(receipt))
+        detector, found = self._artefacts(receipt)
+        checks += found
+        if detector is None:
+            return Replayed(checks)
+        rules, found = self._rules(receipt, detector)
+        checks += found
+        return Replayed([*checks, *self._scored(receipt, detector, seen(detector), rules)])
+
+    def _input(self, row: dict[str, Any]) -> str | None:
+        if row["values"] is not None:
+            return hashlib.sha256(row["values"].encode()).hexdigest()
+        screening = self._screening(row)
+        return None if screening is None else screening.sha256
+
+    def _screening(self, row: dict[str, Any]) -> Screening | None:
+        return self.history.get(row["screening"]) if row["screening"] else None
+
+    def _segment(self, receipt: Receipt) -> Check:
+        """Hold the segment of the row, with its values, against the manifest."""
+        what = "Row in the ledger"
+        if receipt.segment is None:
+            return Check(what, "", "", same=True, why="It waits to be sealed into a segment.")
+        written = str(receipt.segment_hash)
+        return _hashed(what, written, self.ledger.segments.path(receipt.segment).open)
+
+    def _file(self, receipt: Receipt) -> Check:
+        what, screening = "File", self._screening(receipt.row)
+        if screening is None or screening.sha256 is None:
+            return Check(what, "", "", same=None, why="Its screening was deleted.")
+        folder = Folder(self.settings.instance, screening.id)
+        if folder.tokens.exists():
+            why = "Card numbers in it were replaced, and the upload wasn't kept."
+            return Check(what, screening.sha256, "", same=None, why=why)
+        return _hashed(what, screening.sha256, folder.arriving.open)
+
+    def _artefacts(self, receipt: Receipt) -> tuple[Detector | None, list[Check]]:
+        """Return the detector if it is the very one, and what was held against each other."""
+        name, was = receipt.row["detector"], receipt.row["fingerprint"]
+        try:
+            detector = self.detectors.get(name)
+        except ScreeningError as problem:
+            return None, [Check("Detector", was, "", same=False, why=problem.what)]
+        checks = []
+        for what, noted, now in (
+            ("Net", receipt.net, detector.model_sha256),
+            ("Vectorizer", receipt.vectorizer, detector.vectorizer_sha256),
+        ):
+            if noted is not None:
+                checks.append(
+                    Check(what, noted, now, same=noted == now, why="" if noted == now else "Other bytes.")
+                )
+        same = detector.fingerprint == was
+        why = "" if same else "It was trained anew since; that one can't score this again."
+        checks.append(Check("Detector's fingerprint", was, detector.fingerprint, same=same, why=why))
+        return detector if same else None, checks
+
+    def _rules(self, receipt: Receipt, detector: Detector) -> tuple[RuleSet | None, list[Check]]:
+        """Return the rules as they were, if all of them and their lists can be had."""
+        if receipt.rules is None:
+            return RuleSet(self.rules.of(detector).known), []
+        noted = self.provenance.of(receipt.rules)
+        if noted is None:
+            return None, [Check("Rules", receipt.rules, "", same=None, why="What they said wasn't noted.")]
+        rules = self.rules.again(detector, noted.told)
+        if rules.mark == receipt.rules:
+            return rules, [Check("Rules", receipt.rules, rules.mark, same=True)]
+        was, now = noted.told["lists"], rules.told.get("lists", {})
+        changed = sorted(name for name in was if was[name] != now.get(name))
+        listed = ", ".join(changed)
+        why = f"Lists have changed since: {listed}." if changed else "One can't be read any more."
+        return None, [Check("Rules", receipt.rules, rules.mark, same=False, why=why)]
+
+    def _scored(self, receipt: Receipt, detector: Detector, seen: Seen, rules: RuleSet | None) -> list[Check]:
+        row = receipt.row
+        was = row["probability"]
+        try:
+            scored = score(
+                transaction_of(row, detector, self.settings.instance),
+                detector,
+                seen,
+                threshold=row["threshold"],
+                probabilities=self.probabilities,
+                explain=False,
+            )
+        except ScreeningError as problem:
+            return [Check("Probability", repr(was), "", same=None, why=problem.what)]
+        now = float(scored.probabilities[0])
+        same = abs(now - was) <= SAME
+        looks = detector.vectorizer.looks_back
+        why = (
+            "" if same else "Its past has changed since." if looks else "The same bytes gave another number."
+        )
+        checks = [Check("Probability", repr(was), repr(now), same=same, why=why)]
+        if rules is not None:
+            checks += self._flagged(receipt, rules, now)
+        return checks
+
+    def _flagged(self, receipt: Receipt, rules: RuleSet, now: float) -> list[Check]:
+        row = receipt.row
+        net = bool(np.float32(now) >= np.float32(row["threshold"]))
+        if not rules.mark:
+            return [Check("Flagged", _yes(flag=row["flagged"]), _yes(flag=net), same=net == row["flagged"])]
+        from screening.ledger.rows import fact_type  # Arrow, which not every process loads
+
+        wanted = [key for key in rules.needed if fact_type(key) is not None]
+        origin = TransactionId(row["origin"], row["number"])
+        whole = self.ledger.questions.one(origin, None, facts=wanted)
+        if whole is None:
+            return [
+                Check(
+                    "Flagged",
+                    _yes(flag=row["flagged"]),
+                    "",
+                    same=None,
+                    why="The row has just left the ledger.",
+                )
+            ]
+        verdict = asked_again(rules, whole, net=net)
+        fired = sorted(row["rules"] or [])
+        return [
+            Check(
+                "Rules that fired",
+                _named(fired),
+                _named(sorted(verdict.names)),
+                sorted(verdict.names) == fired,
+            ),
+            Check(
+                "Flagged",
+                _yes(flag=row["flagged"]),
+                _yes(flag=verdict.flagged),
+                verdict.flagged == row["flagged"],
+            ),
+        ]
+
+
+def _hashed(what: str, was: str, opened: Any) -> Check:
+    try:
+        with opened("rb") as file:
+            now = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        return Check(what, was, "", same=None, why=f"It can't be read: {problem.strerror}.")
+    return Check(what, was, now, same=was == now, why="" if was == now else "Other bytes.")
+
+
+def _yes(*, flag: bool) -> str:
+    return "yes" if flag else "no"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
