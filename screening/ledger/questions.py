@@ -134,11 +134,32 @@ class Questions:
                 and ``probability``.
             queries: SQL over ``pairs``: the rows with ``other``, the other probability, and ``other_flagged``.
         """
+        return self.several(
+            chosen, {name: PAIRS + query for name, query in queries.items()}, {}, {"scores": scores}
+        )
+
+    def several(
+        self,
+        chosen: Filter,
+        queries: Mapping[str, str],
+        given: Mapping[str, Any] = MappingProxyType({}),
+        tables: Mapping[str, pa.Table] = MappingProxyType({}),
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Ask several questions of one moment.
+
+        Args:
+            chosen: which rows.
+            queries: by name, each as :meth:`ask` takes it.
+            given: values that all of them name.
+            tables: further tables that they name.
+
+        Raises:
+            TooMuch: one of them would take too long or too much memory.
+        """
 
         def answer(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
             return {
-                name: self._query(PAIRS + query, chosen, snapshot, {}, scores=scores)
-                for name, query in queries.items()
+                name: self._query(query, chosen, snapshot, given, **tables) for name, query in queries.items()
             }
 
         return self._consistently(chosen, answer) or {name: [] for name in queries}

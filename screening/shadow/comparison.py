@@ -170,22 +170,22 @@ class Comparison:
     @property
     def first_precision(self) -> Interval:
         """Of labelled rows that the first detector flags, those that were fraud."""
-        return _share(part for part in self.parts if part.first)
+        return precision(part for part in self.parts if part.first)
 
     @property
     def shadow_precision(self) -> Interval:
         """Of labelled rows that the one in the shadow flags, those that were fraud."""
-        return _share(part for part in self.parts if part.shadow)
+        return precision(part for part in self.parts if part.shadow)
 
     @property
     def first_recall(self) -> Interval:
         """Of rows that were fraud, those that the first detector flags."""
-        return _caught(self.parts, lambda part: part.first)
+        return caught(self.parts, lambda part: part.first)
 
     @property
     def shadow_recall(self) -> Interval:
         """Of rows that were fraud, those that the one in the shadow flags."""
-        return _caught(self.parts, lambda part: part.shadow)
+        return caught(self.parts, lambda part: part.shadow)
 
 
 def compare(run: ShadowRun, store: ShadowStore, questions: Questions) -> Comparison:
@@ -197,16 +197,17 @@ def compare(run: ShadowRun, store: ShadowStore, questions: Questions) -> Compari
     chosen = Filter(detector=run.first)
     found = questions.beside(chosen, store.table(run.id), QUERIES)
     return Comparison(
-        parts=_parts(found["parts"]),
+        parts=parts_of(found["parts"]),
         days=[Day(**row) for row in reversed(found["days"])],
         first_bins=_bins(found["first_bins"]),
         shadow_bins=_bins(found["shadow_bins"]),
-        gained=[_moved(row) for row in found["gained"]],
-        lost=[_moved(row) for row in found["lost"]],
+        gained=[moved_of(row) for row in found["gained"]],
+        lost=[moved_of(row) for row in found["lost"]],
     )
 
 
-def _parts(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
+def parts_of(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """Return both, the other alone, the first alone and neither, of rows counted by flags, label and currency."""
     found = []
     for first, shadow in ((True, True), (False, True), (True, False), (False, False)):
         mine = [row for row in rows if (row["flagged"], row["other_flagged"]) == (first, shadow)]
@@ -228,7 +229,8 @@ def _bins(rows: Sequence[Mapping[str, Any]]) -> Bins:
     return [(place / BINS, (place + 1) / BINS, *counted.get(place, (0, 0))) for place in range(BINS)]
 
 
-def _moved(row: Mapping[str, Any]) -> Moved:
+def moved_of(row: Mapping[str, Any]) -> Moved:
+    """Return a row of an answer."""
     amount = row["amount"]
     return Moved(
         str(TransactionId(row["origin"], row["number"])),
@@ -240,11 +242,13 @@ def _moved(row: Mapping[str, Any]) -> Moved:
     )
 
 
-def _share(parts: Iterable[Part]) -> Interval:
+def precision(parts: Iterable[Part]) -> Interval:
+    """Return of labelled rows those that were fraud."""
     some = list(parts)
     fraud = sum(part.fraud for part in some)
     return Interval(fraud, fraud + sum(part.legitimate for part in some))
 
 
-def _caught(parts: Sequence[Part], flags: Callable[[Part], bool]) -> Interval:
+def caught(parts: Sequence[Part], flags: Callable[[Part], bool]) -> Interval:
+    """Return of the rows that were fraud those that are in the parts that one flags."""
     return Interval(sum(part.fraud for part in parts if flags(part)), sum(part.fraud for part in parts))

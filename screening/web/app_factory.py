@@ -63,7 +63,7 @@ from screening.web.pages import (
     trainings,
     uploads,
 )
-from screening.web.pages.explore import dashboard, decisions, entities, receipts, search
+from screening.web.pages.explore import dashboard, decisions, entities, flips, receipts, search
 from screening.web.pages.explore import transactions as transactions_page
 from screening.web.pages.reports import documents, reports, schedules
 from screening.web.pages.review import case, queue, threshold, workbook
@@ -167,6 +167,7 @@ def create_app(
         entities,
         decisions,
         receipts,
+        flips,
         reports,
         documents,
         schedules,

@@ -43,6 +43,7 @@ INSIDE = (
     "/reports/scheduled",
     "/reports/documents/model-risk",
     "/explore/transactions?flagged=true",
+    "/explore/flips?detector=payments&other_threshold=0.3",
     "/dashboard/",
     "CHECK",
     "/account",

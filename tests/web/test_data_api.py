@@ -27,9 +27,9 @@ SHOP = (ROOT / "model" / "detectors" / "ecommerce" / "sample.csv").read_bytes()
 PAYMENTS = (ROOT / "model" / "detectors" / "payments" / "sample.csv").read_bytes()
 
 
-def sent(person: Person, services: Services, content: bytes, name: str = "rows.csv") -> str:
+def sent(person: Person, services: Services, content: bytes, name: str = "rows.csv", **fields: str) -> str:
     """Upload a file and wait until it stands in the ledger; return the screening's id."""
-    found: str = person.upload(content, name).headers["Location"].split("/")[2]
+    found: str = person.upload(content, name, **fields).headers["Location"].split("/")[2]
     deadline = time.monotonic() + 30
     while services.ledger.segments.of(found) is None:
         assert time.monotonic() < deadline, services.history.get(found)

@@ -53,6 +53,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("POST", "/decisions/<transaction_id>/receipt"): MEMBERS,
     ("GET", "/results/<screening_id>/rows/<int:number>"): MEMBERS,
     ("GET", "/explore/transactions"): MEMBERS,
+    ("GET", "/explore/flips"): MEMBERS,
     ("GET", "/dashboard/"): MEMBERS,
     ("GET", "/dashboard/_dash-layout"): MEMBERS,
     ("GET", "/dashboard/_dash-dependencies"): MEMBERS,

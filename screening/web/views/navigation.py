@@ -30,7 +30,7 @@ class Section:
 
 
 BELOW_RESULTS = ("results", "questions", "mapping", "cards", "check", "decisions.of_file")
-BELOW_TRANSACTIONS = ("explore", "entities", "decisions", "search")
+BELOW_TRANSACTIONS = ("explore", "entities", "decisions", "receipts", "search")
 SECTIONS = (
     Section("Home", "home", (Link("pages.index", "Home"),)),
     Section(
@@ -56,6 +56,7 @@ SECTIONS = (
         (
             Link("dashboard.index", "Dashboard", "see", ("dashboard",)),
             Link("explore.transactions", "Transactions", "see", BELOW_TRANSACTIONS),
+            Link("flips.index", "Flips"),
         ),
     ),
     Section(
