@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from screening.accounts.key_refusals import Refusal
 from screening.accounts.key_ring import bearer
@@ -35,9 +36,9 @@ MOST_TOGETHER = 64
 """Requests that are decided together."""
 MOST_BYTES = 64 * 1024
 """What their bodies have together, about: a long list mustn't hold up the single transactions behind it."""
-COMPANY_SECONDS = 0.0005
-"""After requests that were decided together so long others are waited for: mostly who was just answered asks again, and
-what is paid once for all is most of what one costs. Who comes alone waits for nothing.
+COMPANY_SECONDS = 0.002
+"""After requests that were decided together as many others are waited for, so long at most: mostly who was just
+answered asks again, and what is paid once for all is most of what one costs. Who comes alone waits for nothing.
 """
 MOST_QUEUED = 512
 """Requests that wait in one lane."""
@@ -184,8 +185,8 @@ class _Lane:
         self._answer = answer
         self._waiting: deque[tuple[_Request, asyncio.Future[Reply]]] = deque()
         self._calls: SimpleQueue[None] = SimpleQueue()
-        self._called = False
-        """Whether the thread will look at what waits."""
+        self._wanted: float = 1
+        """The thread is called when so many wait; never while it works, since it looks by itself before it rests."""
         self._thread: threading.Thread | None = None
 
     def submit(self, request: _Request) -> asyncio.Future[Reply]:
@@ -198,8 +199,8 @@ class _Lane:
             raise asyncio.QueueFull
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if not self._called:
-            self._called = True
+        if len(self._waiting) >= self._wanted:
+            self._wanted = math.inf  # one call is enough
             self._calls.put(None)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -208,8 +209,7 @@ class _Lane:
 
     def _run(self) -> None:
         while True:
-            self._calls.get()
-            self._called = False  # from here on what comes calls again, so that nothing is left waiting
+            self._rest(1, None)
             while batch := self._take():
                 try:
                     replies: list[Reply] | BaseException = self._answer([request for request, _ in batch])
@@ -221,9 +221,20 @@ class _Lane:
                     futures[0].get_loop().call_soon_threadsafe(_end, futures, replies)
                 except RuntimeError:  # the loop has ended, and nobody waits in it
                     log.debug("requests of programs were answered too late")
-                if len(batch) > 1 and len(self._waiting) < MOST_TOGETHER:
-                    time.sleep(COMPANY_SECONDS)
+                count = len(batch)
                 del batch, futures, replies  # they would be kept until the next ones come
+                if count > 1:
+                    self._rest(count, COMPANY_SECONDS)
+
+    def _rest(self, wanted: int, longest: float | None) -> None:
+        """Wait until so many requests wait, or some seconds are over. A call that came too late for the last rest may
+        end this one: there is nothing to do then, or something.
+        """
+        self._wanted = wanted  # set before the look: what comes after it calls
+        if len(self._waiting) < wanted:
+            with suppress(Empty):
+                self._calls.get(timeout=longest)
+        self._wanted = math.inf
 
     def _take(self) -> list[tuple[_Request, asyncio.Future[Reply]]]:
         """Take what may be decided together: it is answered in one loop, of which a process mostly has one."""
