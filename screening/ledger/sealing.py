@@ -111,36 +111,29 @@ def _let_wait(session: Session, runs: Sequence[ColumnElement[bool]]) -> None:
 
 def table_of(payloads: Sequence[bytes]) -> pa.Table:
     """Return the rows of some requests, as the tail has each, as they stand in a segment."""
-    found: dict[str, list[Any]] = {field.name: [] for field in SCHEMA}
-    given = list(found.items())
-    facts: dict[str, list[Any]] = {}
-    done = 0
-    for kept in map(_decode, payloads):
-        columns, same, rows = kept.columns, kept.same, kept.rows
-        columns["values"] = [bytes(value).decode() for value in kept.values]
-        for name, values in given:
-            own = columns.get(name)
-            if own is not None:
-                values.extend(own)
-            elif rows == 1:
-                values.append(same.get(name))
+    decoded = list(map(_decode, payloads))
+    for kept in decoded:
+        kept.columns["values"] = [bytes(value).decode() for value in kept.values]
+    there = {name for kept in decoded for part in (kept.columns, kept.same) for name in part}
+    facts = {name for name in there if fact_type(name) is not None}
+    # half of the columns are mostly in none of them: those aren't asked of each
+    found: dict[str, list[Any]] = {name: [] for name in there & set(SCHEMA.names) | facts}
+    for kept in decoded:
+        for name, values in found.items():
+            given = kept.columns.get(name)
+            if given is not None:
+                values.extend(given)
             else:
-                values.extend(repeat(same.get(name), rows))
-        for name in (*columns, *same):
-            if name not in found and name not in facts and fact_type(name) is not None:
-                facts[name] = [None] * done
-        for name, values in facts.items():
-            values.extend(columns.get(name) or repeat(same.get(name), rows))
-        done += rows
-    found |= facts
-    for name in BYTES:
+                values.extend(repeat(kept.same.get(name), kept.rows))
+    for name in BYTES & found.keys():
         found[name] = list(map(bytes.fromhex, found[name]))
     # microseconds since 1970 are what a timestamp is
     schema = schema_with(facts)
-    return pa.table(
-        [pa.array(found[field.name], _stored(field.type)).cast(field.type) for field in schema], schema=schema
-    )
+    rows = sum(kept.rows for kept in decoded)
+    return pa.table([_column(found.get(field.name), field.type, rows) for field in schema], schema=schema)
 
 
-def _stored(kind: pa.DataType) -> pa.DataType:
-    return pa.int64() if pa.types.is_timestamp(kind) else kind
+def _column(values: list[Any] | None, kind: pa.DataType, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, kind)
+    return pa.array(values, pa.int64() if pa.types.is_timestamp(kind) else kind).cast(kind)
