@@ -14,7 +14,8 @@ MOST_TRANSACTIONS = 10_000
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Decision(Struct):
+# of ten thousand of them the collection of garbage would look at each again and again, and they are in no circle
+class Decision(Struct, gc=False):
     """What was decided on a transaction."""
 
     id: Annotated[str, Meta(description="for `/transactions/<id>` and `/labels`", pattern=identity.PATTERN)]

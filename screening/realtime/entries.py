@@ -25,6 +25,8 @@ from screening.transactions.schema import ColumnContract, Transactions, normalis
 
 Given = Sequence[Mapping[str, Any]]
 Labels = NDArray[np.int8]
+FEW = 16
+"""Rows."""
 SHOWN = 10
 """Labels that can't be used, of one request, that are named."""
 LABELS = (numbers.ZERO, numbers.ONE)
@@ -143,9 +145,16 @@ def _amounts(
 ) -> dict[str, list[Any]]:
     if contract.amount is None:
         return {}
+    amounts = rows.column(contract.amount)
+    if len(rows) > FEW and not currency:
+        whole, there = money.minor(amounts, money.USUAL)
+        found: list[int | None] = whole.tolist()
+        for row in np.flatnonzero(~there).tolist():
+            found[row] = None
+        return {"amount": found}
     exponents = [money.exponent(each) for each in currency] if currency else repeat(money.USUAL)
-    # one by one: a request has one row or a few, and NumPy takes longer to be called than to work
-    return {"amount": list(map(money.units, rows.column(contract.amount).tolist(), exponents))}
+    # one by one: NumPy takes longer to be called than to work on a few rows
+    return {"amount": list(map(money.units, amounts.tolist(), exponents))}
 
 
 def _times(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any]]:

@@ -124,30 +124,25 @@ class Page:
         question, scored = self._asked[0][2], self._scored
         prefix, name = identity.id_prefix(origin), question.detector.name
         said = [*question.notes, *notes]
-        found = []
-        for number, (probability, flag, reasons, caveats) in enumerate(
-            zip(
-                scored.probabilities.tolist(),
-                scored.flagged.tolist(),
-                scored.reasons,
-                scored.caveats,
-                strict=True,
-            )
-        ):
-            words = [reason.text for reason in reasons] if reasons else NONE
-            decision = Decision(
+        found = [
+            Decision(
                 f"{prefix}{number:08x}",
                 flag,
                 probability,
                 threshold,
                 name,
-                words,
-                rules=NONE,
-                fraud_type=None,
+                [reason.text for reason in reasons] if reasons else NONE,
+                NONE,
+                None,
             )
-            if said or caveats:
-                decision.notes = [*said, *caveats]
-            found.append(decision)
+            for number, (probability, flag, reasons) in enumerate(
+                zip(scored.probabilities.tolist(), scored.flagged.tolist(), scored.reasons, strict=True)
+            )
+        ]
+        if said or any(scored.caveats):
+            for decision, caveats in zip(found, scored.caveats, strict=True):
+                if said or caveats:
+                    decision.notes = [*said, *caveats]
         return found
 
 

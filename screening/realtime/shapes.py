@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from operator import attrgetter
 from struct import Struct as Packing
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from screening.cards.finding import LEAST, candidates
 from screening.cards.issuers import SHORTEST
+from screening.intake import numbers
 from screening.realtime.entries import MOST_NAMES, Read, label_of, places_of, text_of
 from screening.transactions.json_records import header_of, read_cell
 from screening.transactions.schema import CellKind, Column, ColumnContract, normalise
@@ -36,6 +38,7 @@ MOST_TEXTS = 4096
 MARK, FEW_BYTES = b'"', 8192
 TEXT_MARKS = 2
 """Quotation marks around a name or text without backslashes."""
+PLAIN_LABELS = {numbers.ZERO, numbers.ONE}
 _tuple = msgspec.structs.astuple
 
 
@@ -59,6 +62,7 @@ class Body(Struct, forbid_unknown_fields=True):
 
 
 _body = msgspec.json.Decoder(Body).decode
+_raw_list = msgspec.json.Decoder(list[Raw]).decode
 
 
 def body_of(data: bytes) -> Body | None:
@@ -113,7 +117,7 @@ class Shapes:
                 self._put_first(shape)
             if not 0 < len(given) <= most:
                 return None
-            return shape.read(given, body.transaction, marks)
+            return shape.read(given, body, marks)
         return None
 
     def meet(self, names: tuple[str, ...]) -> None:
@@ -181,10 +185,12 @@ class _Shape:
         self._left = [f"f{place[name]}" for name in left]
         self._all_kept = not left
         self._texts = [
-            place[name] for name in order if name not in called or called[name].kind is not CellKind.NUMBER
+            attrgetter(f"f{place[name]}")
+            for name in order
+            if name not in called or called[name].kind is not CellKind.NUMBER
         ]
-        self._label = None if label is None else place[label]
-        self._fields = [(field, place[name]) for field, name in fields]
+        self._label = None if label is None else attrgetter(f"f{place[label]}")
+        self._fields = [(field, attrgetter(f"f{place[name]}")) for field, name in fields]
         self._columns = [
             (_reading(column), None if name is None else place[name]) for column, name in columns
         ]
@@ -206,44 +212,42 @@ class _Shape:
         """
         return [self._decode(body.transaction)] if body.single else self._decode_list(body.transactions)
 
-    def read(self, given: Sequence[Any], raw: Raw, marks: int) -> Read | None:
+    def read(self, given: Sequence[Any], body: Body, marks: int) -> Read | None:
         """Return decoded transactions; ``None`` where one has to be looked at by the general reader.
 
         Args:
             given: decoded.
-            raw: the text of a single one.
+            body: of which they are.
             marks: how many quotation marks they have together.
         """
-        rows = list(map(_tuple, given))
         texts = 0
-        for place in self._texts:
-            for row in rows:
-                value = row[place]
+        for text in self._texts:
+            for value in map(text, given):
                 if type(value) is str:
                     texts += 1
                     if len(value) >= SHORTEST and next(candidates(value), None) is not None:
                         return None
                 elif value is UNSET:
                     return None
-        if marks != TEXT_MARKS * (texts + self._count * len(rows)):
+        if marks != TEXT_MARKS * (texts + self._count * len(given)):
             return None
-        cells = self._cells(rows)
-        labels = self._labels(rows)
+        cells = self._cells(given)
+        labels = self._labels(given)
         if cells is None or labels is False:
             return None
         fields = {}
-        for field, place in self._fields:
-            found = [self._text_of(row[place]) for row in rows]
+        for field, value_of in self._fields:
+            found = list(map(self._text_of, map(value_of, given)))
             if found.count(None) < len(found):
                 fields[field] = found
-        return Read(len(rows), cells, labels, fields, self._kept(given, raw))
+        return Read(len(given), cells, labels, fields, self._kept(given, body))
 
-    def _cells(self, rows: Sequence[tuple[Any, ...]]) -> bytes | None:
+    def _cells(self, given: Sequence[Any]) -> bytes | None:
         pack, width = self._pack, self._width
         if width is not None:
-            return b"".join([pack(*row[:width]) for row in rows])
+            return b"".join([pack(*_tuple(one)[:width]) for one in given])
         packed = []
-        for row in rows:
+        for row in map(_tuple, given):
             cells = []
             for read, place in self._columns:
                 cell, problem = (math.nan, None) if place is None else read(row[place])
@@ -255,21 +259,24 @@ class _Shape:
             packed.append(pack(*cells))
         return b"".join(packed)
 
-    def _labels(self, rows: Sequence[tuple[Any, ...]]) -> list[int] | Literal[False] | None:
+    def _labels(self, given: Sequence[Any]) -> list[int] | Literal[False] | None:
         """Return the labels, ``None`` where there is no column of them, and ``False`` where one is none."""
         if self._label is None:
             return None
+        said = list(map(self._label, given))
+        if set(said) <= PLAIN_LABELS:  # nearly always
+            return list(map(int, said))
         found = []
-        for row in rows:
-            label = label_of(row[self._label])
+        for one in said:
+            label = label_of(one)
             if label is None:
                 return False
             found.append(label)
         return found
 
-    def _kept(self, given: Sequence[Any], raw: Raw) -> Sequence[Any]:
-        if self._all_kept and raw:
-            return (raw,)  # as it came
+    def _kept(self, given: Sequence[Any], body: Body) -> Sequence[Any]:
+        if self._all_kept:  # as they came: cutting them out takes a quarter of writing them anew
+            return (body.transaction,) if body.single else _raw_list(body.transactions)
         for name in self._left:
             for one in given:
                 setattr(one, name, UNSET)  # so it isn't written

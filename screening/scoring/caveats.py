@@ -8,7 +8,8 @@ itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,27 +29,32 @@ FEW = 64
 """Rows."""
 COMPARED = (Role.AMOUNT, Role.NUMBER)
 NOTHING_KNOWN = Profile()
+NOTHING_SAID: Sequence[str] = ()
+"""Of nearly every row: a list for each of ten thousand rows takes as long as their net."""
 NO_PAST = (
     "No earlier transactions are remembered that this one has anything in common with: the probability rests on "
     "the transaction alone. Screen a file with its history first: then it tells much more."
 )
 
 
-def remarks(detector: Detector, transactions: Transactions, history: Seen) -> list[list[str]]:
+def remarks(detector: Detector, transactions: Transactions, history: Seen) -> list[Sequence[str]]:
     """Return what makes each transaction's probability doubtful, in words; mostly nothing.
 
     ``transactions`` are in the order of the detector's columns. A past that isn't sorted is sorted here: who asks
     more than once, or for more than this, gives :meth:`Seen.indexed`.
     """
-    found: list[list[str]] = [[] for _ in range(len(transactions))]
+    said: defaultdict[int, list[str]] = defaultdict(list)
     definition = detector.vectorizer.definition
     if definition is not None and definition.looks_back:
         for row in np.flatnonzero(_alone(definition, transactions, history)).tolist():
-            found[row].append(NO_PAST)
+            said[row].append(NO_PAST)
     for row, text in _beyond(detector, transactions.values):
-        found[row].append(text)
+        said[row].append(text)
     for row, text in _smallest_units(detector, transactions.values):
-        found[row].append(text)
+        said[row].append(text)
+    found: list[Sequence[str]] = [NOTHING_SAID] * len(transactions)
+    for row, texts in said.items():
+        found[row] = texts
     return found
 
 

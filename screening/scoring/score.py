@@ -17,6 +17,7 @@ from screening.transactions.schema import Transactions
 
 Probabilities = Callable[[Inputs, Detector], NDArray[np.float32]]
 """Who is asked for the probabilities of some rows: float32 (rows,). The app binds the function at its root."""
+NO_REASON: Sequence[Reason] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class Scored:
     """(rows,)"""
     suspects: Inputs
     """What the net saw of the flagged rows, (flagged rows, inputs): reasons are made of it."""
-    reasons: list[list[Reason]]
+    reasons: list[Sequence[Reason]]
     """Of each row the strongest reasons for its flag; none where it has no flag, or where nobody asked."""
-    caveats: list[list[str]]
+    caveats: list[Sequence[str]]
     """Of each row what makes its probability doubtful; empty where nobody asked."""
     kept: NDArray[Any] | None = None
     """Some of the net's inputs of all rows, before scaling, (rows, inputs that were asked for)."""
@@ -103,14 +104,15 @@ def score(
         on_block(done)
     flagged = _joined(flags, np.empty(0, np.bool_))
     told = Inputs(_joined(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
-    reasons: list[list[Reason]] = []
-    doubts: list[list[str]] = []
+    reasons: list[Sequence[Reason]] = []
+    doubts: list[Sequence[str]] = []
     if explain:
+        reasons = [NO_REASON] * len(flagged)
         if len(told):
-            explained = iter(reason_codes.explain(detector, told))
-            reasons = [next(explained) if flag else [] for flag in flagged.tolist()]
-        else:
-            reasons = [[] for _ in flagged]
+            for row, found_here in zip(
+                np.flatnonzero(flagged).tolist(), reason_codes.explain(detector, told), strict=True
+            ):
+                reasons[row] = found_here
         doubts = caveats.remarks(detector, rows, history)
     chosen = _joined(wanted, np.empty((0, len(kept)), np.float32)) if kept else None
     return Scored(_joined(found, np.empty(0, np.float32)), flagged, told, reasons, doubts, chosen)
