@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -37,6 +37,16 @@ class Decision(Struct, gc=False):
         Annotated[
             Sequence[str],
             Meta(description="only where the probability is doubtful, or the detector is on trial: why"),
+        ]
+        | UnsetType
+    ) = UNSET
+    action: (
+        Annotated[
+            Literal["block", "review"],
+            Meta(
+                description="only of flagged transactions, where the detector has a second threshold: whether that "
+                "one is reached, too, and the payment is to be stopped without a look"
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -18,6 +18,7 @@ from screening.realtime.entries import Read, known_labels, read_mappings
 from screening.realtime.pages import Page
 from screening.realtime.questions import Answer, Question
 from screening.scoring.score import Probabilities, own_probabilities, score
+from screening.scoring.thresholds import Limits
 from screening.transactions.schema import Transactions
 
 MOST_TOGETHER = 16
@@ -58,7 +59,7 @@ def decide(
     Args:
         questions: the requests.
         ledger: where the decisions are kept.
-        threshold: from which probability on a transaction is fraud.
+        threshold: from which probability on a transaction is fraud, where a question says nothing else.
         probabilities: who is asked for the probabilities of some rows.
 
     Returns:
@@ -131,7 +132,7 @@ Group = list[tuple[int, Read]]
 
 def _groups(questions: Sequence[Question], new: Sequence[int], answers: list[Answer | None]) -> list[Group]:
     """Read requests, and put those together that may be scored together; faults go into ``answers``."""
-    together: dict[tuple[int, int, Hashable], Group] = defaultdict(list)
+    together: dict[tuple[int, int, Limits | None, Hashable], Group] = defaultdict(list)
     for place in new:
         question = questions[place]
         read = question.transactions
@@ -145,7 +146,7 @@ def _groups(questions: Sequence[Question], new: Sequence[int], answers: list[Ans
         live = question.live
         alone = read.rows > MOST_TOGETHER or (live is None and question.detector.vectorizer.looks_back)
         same = place if alone else None if live is None else live.whose
-        together[id(question.detector), id(question.rules), same].append((place, read))
+        together[id(question.detector), id(question.rules), question.limits, same].append((place, read))
     return list(together.values())
 
 
@@ -161,6 +162,7 @@ def _pages_of(
     reads = [read for part in parts for _, read in part]
     first = questions[group[0][0]]
     contract, history, live = first.detector.contract, first.history, first.live
+    limits = first.limits or Limits(threshold)
     cells = reads[0].cells if len(reads) == 1 else b"".join([read.cells for read in reads])
     rows = Transactions(contract.columns, np.frombuffer(cells).reshape(-1, len(contract.columns)))
     if first.detector.vectorizer.looks_back:
@@ -168,7 +170,7 @@ def _pages_of(
     try:
         kept = () if first.rules is None else first.rules.places
         whole = score(
-            rows, first.detector, history, threshold=threshold, probabilities=probabilities, kept=kept
+            rows, first.detector, history, threshold=limits.review, probabilities=probabilities, kept=kept
         )
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked
         if len(group) == 1:
@@ -186,7 +188,7 @@ def _pages_of(
         page = Page(
             [(place, read, questions[place]) for place, read in part], rows.values[start:stop], scored
         )
-        page.fill(threshold, live, company, start)
+        page.fill(limits, live, company, start)
         found.append(page)
         start = stop
     return found

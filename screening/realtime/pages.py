@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from screening.ledger import identity
 from screening.ledger.tables import API
@@ -19,6 +20,8 @@ from screening.realtime.questions import Answer, Question
 from screening.rules.live import decide as ask_rules
 from screening.rules.ruleset import Verdict
 from screening.scoring.score import Scored
+from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import flag as flagged_at
 from screening.transactions.schema import Matrix, Transactions
 
 _json = msgspec.json.Encoder().encode
@@ -54,11 +57,11 @@ class Page:
         for place, _, _ in self._asked:
             yield place, None if isinstance(kept, Overtaken) else kept
 
-    def fill(self, threshold: float, live: LivePast | None, company: object, start: int) -> None:
+    def fill(self, limits: Limits, live: LivePast | None, company: object, start: int) -> None:
         """Word the answers, and make the entry.
 
         Args:
-            threshold: from which probability on a transaction is fraud.
+            limits: the thresholds.
             live: what the rows looked back on, if they did.
             company: one object for all that were scored together.
             start: how many rows were scored before them.
@@ -70,7 +73,7 @@ class Page:
         reads = [read for _, read, _ in self._asked]
         rows = Transactions(detector.contract.columns, self._values)
         kept = columns_of(reads, rows, self._scored, detector.contract, question.countries)
-        decisions = self._decisions(origin, threshold, [] if live is None or live.is_whole else [IN_WORK])
+        decisions = self._decisions(origin, limits.review, [] if live is None or live.is_whole else [IN_WORK])
         if question.rules is not None and not isinstance(question.transactions, Read):
             verdicts = ask_rules(
                 question.rules,
@@ -82,6 +85,8 @@ class Page:
             )
             for decision, verdict in zip(decisions, verdicts, strict=True):
                 _add_rules(decision, verdict)
+        if limits.block is not None:
+            _add_actions(decisions, self._scored.probabilities, limits.block)
         kept.same |= {
             "source": API,
             "origin": origin.hex(),
@@ -90,7 +95,7 @@ class Page:
             "decided_at": int(now * 1e6),
             "detector": detector.name,
             "fingerprint": detector.fingerprint,
-            "threshold": threshold,
+            "threshold": limits.review,
         }
         if len(self._asked) == 1:
             kept.same["request"] = caller.request
@@ -144,6 +149,13 @@ class Page:
                 if said or caveats:
                     decision.notes = [*said, *caveats]
         return found
+
+
+def _add_actions(decisions: Sequence[Decision], probabilities: NDArray[np.float32], block: float) -> None:
+    """Say of flagged ones whether to stop them without a look."""
+    for decision, stops in zip(decisions, flagged_at(probabilities, block).tolist(), strict=True):
+        if decision.fraud:
+            decision.action = "block" if stops else "review"
 
 
 def _add_rules(decision: Decision, verdict: Verdict) -> None:

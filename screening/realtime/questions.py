@@ -13,6 +13,7 @@ from screening.ledger.tail import Repeatable
 from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.entries import Read
 from screening.rules.ruleset import RuleSet
+from screening.scoring.thresholds import Limits
 
 Answer = bytes | Exception
 """JSON, or why there is none."""
@@ -57,6 +58,8 @@ class Question:
     """Under which key the request may be sent again."""
     alone: bool = False
     """Whether the ledger is to keep it as an entry of its own; with rules it is."""
+    limits: Limits | None = None
+    """The thresholds of its detector; ``None`` where the one holds that is given for all."""
     rules: RuleSet | None = None
     """What has a say beside the net; ``None`` where there is no rule."""
 

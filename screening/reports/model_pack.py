@@ -68,7 +68,12 @@ def _summary(record: ModelRecord) -> Iterator[Block]:
             ("Fingerprint", detector.fingerprint),
             (
                 "Flags from",
-                f"probability {record.threshold:g}, unless a file or a request says another threshold",
+                f"probability {record.limits.review:g}"
+                + (
+                    f"; from {record.limits.block:g} on it says to stop without a look"
+                    if record.limits.block
+                    else ""
+                ),
             ),
         ]
     )

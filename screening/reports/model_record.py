@@ -16,6 +16,8 @@ from screening.ledger.filters import Filter
 from screening.ledger.questions import Questions
 from screening.monitoring import findings
 from screening.monitoring.findings import Found
+from screening.scoring.applied_thresholds import AppliedThresholds
+from screening.scoring.thresholds import Limits
 from screening.settings import Settings
 
 EVENTS = (
@@ -50,8 +52,8 @@ class ModelRecord:
     """In which it took part, the latest first."""
     events: Sequence[Mapping[str, Any]]
     """Lines of the audit log about it, the latest first, at most :data:`MOST_EVENTS`."""
-    threshold: float
-    """At which this installation flags, unless a file or a request says another one."""
+    limits: Limits
+    """At which this installation flags, and stops without a look."""
 
 
 def record_of(
@@ -75,7 +77,7 @@ def record_of(
             row for row in Promotions(database).history() if detector.name in (row.promoted, row.replaced)
         ],
         events=_events(AuditLog(settings.instance), detector.name),
-        threshold=settings.threshold,
+        limits=AppliedThresholds(database, settings.threshold).of(detector.name),
     )
 
 

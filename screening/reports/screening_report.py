@@ -155,12 +155,24 @@ def _unreadable(screening: Screening, found: Outcome) -> Iterator[Flowable]:
     yield pages.table(["Row", "Column", "Value", "Problem"], rows, [1, 2, 2, 4], [0])
 
 
+def _blocking(screening: Screening) -> list[tuple[str, object]]:
+    if screening.block is None:
+        return []
+    return [
+        (
+            "Block threshold",
+            f"{screening.block:.6g}: {screening.blocked or 0:,} flagged rows to be stopped unseen",
+        )
+    ]
+
+
 def _detector(screening: Screening, detector: Detector | None) -> Iterator[Flowable]:
     yield pages.heading("Detector")
     pairs: list[tuple[str, object]] = [
         ("Name", screening.detector or ""),
         ("Fingerprint", screening.fingerprint or ""),
         ("Threshold", f"{screening.threshold:.6g}, flagged at or above"),
+        *_blocking(screening),
     ]
     if detector is None:
         pairs.append(("State", "It isn't here any more, or was trained anew since."))

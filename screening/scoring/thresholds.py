@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The thresholds of a detector."""
+
+    review: float
+    """From which probability on a row is flagged."""
+    block: float | None = None
+    """From which on a flagged row is to be stopped without a look; ``None`` where none is."""
 
 
 def flag(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:

@@ -126,6 +126,9 @@ def summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
         yield "Detector state", "on trial, not approved"
     yield "Detector fingerprint", screening.fingerprint or ""
     yield "Threshold", screening.threshold
+    if screening.block is not None:
+        yield "Block threshold", screening.block
+        yield "To be stopped", screening.blocked
     yield "Rows", screening.rows
     yield "Flagged", screening.flagged
     yield "Not flagged", screening.legitimate

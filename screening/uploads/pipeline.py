@@ -6,7 +6,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as Given
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from screening.ledger.history import row_hashes
 from screening.rules.files import Collected, FileRules, FileVerdicts
 from screening.scoring import drift, metrics, reason_codes, thresholds
 from screening.scoring.score import Probabilities, Scored, own_probabilities, score
+from screening.scoring.thresholds import Limits
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
 from screening.uploads.amount_questions import check_sign, check_unit
@@ -53,6 +54,10 @@ class Found:
     set_aside: int
     quality: dict[str, Any] | None
     notes: list[str]
+    threshold: float
+    block: float | None
+    blocked: int | None
+    """Flagged rows at or above ``block``; ``None`` without one."""
 
 
 @dataclass(slots=True)
@@ -134,6 +139,7 @@ def screen(
     answers: Answers = NOTHING_SAID,
     recall_unit: Callable[[list[str]], str | None] = lambda _header: None,
     rules: FileRules | None = None,
+    limits: Callable[[str], Limits] | None = None,
 ) -> Found:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
@@ -149,7 +155,8 @@ def screen(
     ``recall_unit`` gives what was said of the unit of its amounts.
     ``on_choice`` is told the detector as soon as the header is read, and ``context`` is asked when the last row is.
     ``probabilities`` is asked for the probabilities of some rows. ``answers`` say how columns are meant that can be
-    read in two ways. ``rules`` have a say in the flags.
+    read in two ways. ``rules`` have a say in the flags. ``limits`` gives the thresholds of the detector that is
+    chosen, by its name; without it ``threshold`` holds, whichever that is.
 
     Raises:
         BadFile: the file can't be screened; nothing is left but the file.
@@ -160,7 +167,7 @@ def screen(
         folder,
         kind,
         set_aside,
-        threshold,
+        cache(limits or (lambda _name: Limits(threshold))),  # one answer, whatever is applied meanwhile
         on_batch,
         on_stage,
         context,
@@ -179,7 +186,7 @@ class _Line:
     folder: Folder
     kind: Kind
     set_aside: bool
-    threshold: float
+    limits: Callable[[str], Limits]
     on_batch: Callable[[int], None]
     on_stage: Callable[[str, int, int], None]
     context: Callable[[Detector], Context] | None
@@ -192,7 +199,7 @@ class _Line:
         collected = _Collected()
         waiting: list[Batch] = []
         self.on_batch(0)
-        scoring = partial(score, threshold=self.threshold, probabilities=self.probabilities, explain=False)
+        scoring = partial(score, probabilities=self.probabilities, explain=False)
         with self.folder.open() as stream:
             source = cast("BinaryIO", stream) if self.kind.streams else self.folder.input
             for batch in open_transactions(
@@ -230,16 +237,22 @@ class _Line:
             self.on_batch(taken)
 
         return _conclude(
-            self.folder, choice, self.threshold, collected, rules=self.rules, plain=forms is None, told=told
+            self.folder,
+            choice,
+            self.limits(choice.detector.name),
+            collected,
+            rules=self.rules,
+            plain=forms is None,
+            told=told,
         )
 
-    @staticmethod
     def _scoring(
-        scoring: Callable[..., Scored], choice: Choice, collected: _Collected
+        self, scoring: Callable[..., Scored], choice: Choice, collected: _Collected
     ) -> Callable[..., Scored]:
         """Return what scores rows, and keeps the inputs that rules ask for."""
         kept = () if collected.facts is None else collected.facts.rules.places
-        return partial(scoring, detector=choice.detector, kept=kept)
+        threshold = self.limits(choice.detector.name).review
+        return partial(scoring, detector=choice.detector, threshold=threshold, kept=kept)
 
     def _signs(self, choice: Choice, collected: _Collected) -> list[str]:
         amounts = np.concatenate(collected.amount)
@@ -346,7 +359,7 @@ def _in_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
 def _conclude(
     folder: Folder,
     choice: Choice,
-    threshold: float,
+    limits: Limits,
     collected: _Collected,
     *,
     rules: FileRules | None,
@@ -357,6 +370,7 @@ def _conclude(
     probability = np.concatenate(collected.probability)
     amount, time = _joined(collected.amount), _joined(collected.time)
     label = _joined(collected.label) if len(collected.label) == len(collected.offsets) else None
+    threshold = limits.review
     flagged = thresholds.flag(probability, threshold)
     arrays: dict[str, NDArray[Any] | None] = {
         "probability": probability,
@@ -404,6 +418,11 @@ def _conclude(
         set_aside=collected.set_aside,
         quality=None if measured is None else measured.as_dict(),
         notes=[*detector.warnings, *collected.notes],
+        threshold=threshold,
+        block=limits.block,
+        blocked=None
+        if limits.block is None
+        else int((flagged & thresholds.flag(probability, limits.block)).sum()),
     )
 
 

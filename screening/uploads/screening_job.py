@@ -20,6 +20,7 @@ from screening.ledger.history import Context
 from screening.ledger.velocity.state import Velocity
 from screening.rules.files import FileRules
 from screening.rules.ruleset import RuleBook
+from screening.scoring.applied_thresholds import AppliedThresholds
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
@@ -60,6 +61,7 @@ class ScreeningJob:
         self._recordings = Recordings(history.database, signals)
         self.probabilities = probabilities
         self.rules = FileRules(RuleBook(history.database), Places(settings.ip_countries), settings.instance)
+        self.limits = AppliedThresholds(history.database, settings.threshold).of
         self._settings = settings
         self._detectors = detectors
         self._signals = signals
@@ -304,6 +306,7 @@ class _Run:
             wanted=self._job.wanted_detector,
             set_aside=self._job.set_aside_bad,
             threshold=self._job.threshold,
+            limits=self._handler.limits,
             on_batch=self._on_batch,
             on_stage=self._on_stage,
             context=lambda detector: self._handler.history_of(self._job, detector, self._lease),

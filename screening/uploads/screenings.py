@@ -80,6 +80,11 @@ class Screening(Job, Base):
     wanted_detector: Mapped[str | None] = mapped_column(String(64))
     set_aside_bad: Mapped[bool]
     threshold: Mapped[float] = mapped_column(Float)
+    """The operator's, and once it is done that of its detector."""
+    block: Mapped[float | None] = mapped_column(Float)
+    """From which on flagged rows are to be stopped without a look; ``None`` where none is."""
+    blocked: Mapped[int | None] = mapped_column(Integer)
+    """How many those are."""
     detector: Mapped[str | None] = mapped_column(String(64))
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     rows: Mapped[int] = mapped_column(Integer, default=0)

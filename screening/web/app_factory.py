@@ -23,6 +23,7 @@ from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
 from screening.reports.documents import DocumentFolder, Documents
 from screening.rules.ruleset import RuleBook
+from screening.scoring.applied_thresholds import AppliedThresholds
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
@@ -126,6 +127,7 @@ def create_app(
         ledger=ledger,
         places=Places(settings.ip_countries),
         rules=RuleBook(database),
+        thresholds=AppliedThresholds(database, settings.threshold),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),

@@ -22,6 +22,7 @@ from screening.monitoring.request_metrics import RequestMetrics
 from screening.reports.documents import DocumentFolder, Documents
 from screening.review.leaving import part
 from screening.rules.ruleset import RuleBook
+from screening.scoring.applied_thresholds import AppliedThresholds
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
@@ -55,6 +56,8 @@ class Services:
     """Of which country transactions are."""
     rules: RuleBook
     """What has a say beside the net."""
+    thresholds: AppliedThresholds
+    """From which probability on each detector flags."""
     policy: HistoryPolicy
     """Whose earlier rows count for whom."""
     mappings: Mappings

@@ -91,6 +91,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/review"): MEMBERS,
     ("GET", "/review/missed"): ("login", 403, "open", "open", "open", "login"),
     ("GET", "/review/threshold"): MANAGERS,
+    ("POST", "/review/threshold/apply"): MANAGERS,
     ("GET", "/review/workbook"): SCREENERS,
     ("POST", "/review/workbook"): SCREENERS,
     ("POST", "/review/next"): SCREENERS,

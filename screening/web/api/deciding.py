@@ -25,6 +25,7 @@ from screening.realtime.entries import Read
 from screening.realtime.questions import Answer, Caller, Question
 from screening.realtime.shapes import Shapes, body_of, marks_of, shapes_of
 from screening.rules.ruleset import RuleSet
+from screening.scoring.thresholds import Limits
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
@@ -201,6 +202,7 @@ class _Desk:
             owner=account.username.casefold(),
             shared=allows(account.role, "decide"),
             rules=mine.rules.live(detector),
+            limits=mine.thresholds.of(detector.name),
         )
 
     def _without_cards(self, given: list[Any], detector: Detector) -> Sequence[Any]:
@@ -235,6 +237,7 @@ class _Bound:
     shared: bool
     rules: RuleSet | None
     """What has a say beside the net."""
+    limits: Limits
 
 
 def _question(
@@ -257,6 +260,7 @@ def _question(
         repeatable=repeatable,
         alone=bound.alone or bound.rules is not None,
         rules=bound.rules,
+        limits=bound.limits,
     )
 
 

@@ -186,11 +186,11 @@ def screen_file(
             only_these(card_tokens.replace_in(folder, kind, tokens(), columns=tokenize), tokenize)
         said: Said = {**columns, **parts}
         found = _screen(folder, kind, detector, said, set_aside=set_aside, answers=Answers.of(answers))
-        _say(found, Outcome(folder, services().settings.threshold))
+        _say(found, Outcome(folder, found.threshold))
         for note in card_tokens.note_of(folder):
             click.echo(f"Note: {note}", err=True)
         if output is not None:
-            _write(output, folder)
+            _write(output, folder, found.threshold)
 
 
 def _screen(
@@ -215,6 +215,7 @@ def _screen(
             wanted=detector,
             set_aside=set_aside,
             threshold=services().settings.threshold,
+            limits=services().thresholds.of,
             on_batch=_silent,
             context=lambda found: services().policy.context(found, None),
             on_choice=lambda found: (
@@ -260,7 +261,7 @@ def _silent(_done: int) -> None:
 def _say(found: Found, outcome: Outcome) -> None:
     click.echo(
         f"{found.rows:,} rows, {found.flagged:,} flagged, {found.set_aside:,} set aside; "
-        f"detector {found.detector}, threshold {services().settings.threshold:g}"
+        f"detector {found.detector}, threshold {found.threshold:g}"
     )
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
@@ -268,12 +269,12 @@ def _say(found: Found, outcome: Outcome) -> None:
         click.echo(f"Set aside: row {problem['row']}, {problem['column']}: {problem['problem']}", err=True)
 
 
-def _write(output: Path, folder: Folder) -> None:
+def _write(output: Path, folder: Folder, threshold: float) -> None:
     """Beside the target first: a full disk leaves no half file under the wanted name."""
     part = output.with_name(f".{output.name}.part")
     try:
         with part.open("wb") as out:
-            out.writelines(exports.scores_csv(Outcome(folder, services().settings.threshold)))
+            out.writelines(exports.scores_csv(Outcome(folder, threshold)))
         part.replace(output)
     except OSError as problem:
         raise click.ClickException(f"{output} can't be written: {problem.strerror}.") from None

@@ -73,7 +73,7 @@ def show(run_id: str) -> str:
         days=[] if found is None else [_mark(day) for day in found.days],
         problem=problem,
         refused=_desk().store.problems(run.id),
-        threshold=mine.settings.threshold,
+        threshold=mine.thresholds.of(run.first).review,
         least_rows=LEAST_ROWS,
         least_flagged=LEAST_FLAGGED,
         promotable=_promotable(run, found),

@@ -117,13 +117,14 @@ def _sides(given: MultiDict[str, str], names: list[str], screening: Screening | 
     for name in (detector, other):
         if name not in names and name != own:
             raise NotFound(f"There is no detector “{name[:40]}”.", remedy=f"There are: {', '.join(names)}.")
-    usual = services().settings.threshold if screening is None else screening.threshold
+    usual = services().thresholds.of(detector).review if screening is None else screening.threshold
+    other_usual = usual if screening is not None else services().thresholds.of(other).review
     first, second = (value_of(given, name, QUERY[name]) for name in ("threshold", "other_threshold"))
     return Sides(
         detector=detector,
         other=other,
         threshold=usual if first is None else first,
-        other_threshold=usual if second is None else second,
+        other_threshold=other_usual if second is None else second,
     )
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.errors import ScreeningError
+from screening.intake import numbers
 from screening.ledger.filters import Filter, TooMuch
 from screening.review.threshold import Advice, Prices, advise
-from screening.web.http.sessions import require
+from screening.scoring.applied_thresholds import BadThreshold
+from screening.scoring.thresholds import Limits
+from screening.web.http import request_audit
+from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views import review as views
 from screening.web.views.review_charts import cost_chart
@@ -19,6 +25,8 @@ from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("threshold", __name__, url_prefix="/review/threshold")
 MOST = 1e9
+MOST_SAID = 20
+"""Changes of a detector's thresholds that are listed."""
 
 
 class BadPrice(ScreeningError):
@@ -47,18 +55,73 @@ def index() -> tuple[str, int]:
         )
     except (TooMuch, BadPrice) as refused:
         problem = refused
+    limits = mine.thresholds.of(chosen)
     text = render_template(
         "review/threshold.html",
         detectors=detectors,
         chosen=chosen,
         prices=prices,
         given=request.args,
-        advice=[(each, cost_chart(each, mine.settings.threshold)) for each in found],
-        now=mine.settings.threshold,
+        advice=[(each, cost_chart(each, limits.review)) for each in found],
+        now=limits.review,
+        limits=limits,
+        usual=mine.settings.threshold,
+        said=mine.thresholds.history(chosen)[:MOST_SAID],
         days=days,
         problem=None if problem is None else problem.as_dict(),
     )
     return text, 200 if problem is None else problem.status
+
+
+@blueprint.post("/apply")
+@require("decide")
+def apply() -> Any:
+    """Give a detector the thresholds that the form says."""
+    mine, form = services(), request.form
+    detector = form.get("detector", "")
+    _require_known(detector, mine.detectors.names())
+    review, block = _given(form.get("review", ""), "review"), _given(form.get("block", ""), "block")
+    limits = apply_thresholds(detector, review, block, reason=form.get("reason", ""), by=user().username)
+    words = f"{limits.review:g}" + (f", and {limits.block:g} to block" if limits.block is not None else "")
+    flash(f"{detector} decides at {words} from now on. What was decided stays as it is.")
+    return redirect(url_for("threshold.index", detector=detector), HTTPStatus.SEE_OTHER)
+
+
+def apply_thresholds(
+    detector: str, review: float | None, block: float | None, *, reason: str, by: str
+) -> Limits:
+    """Apply thresholds, and tell the audit log what they were. The one way to do it: who approves it is asked here.
+
+    Raises:
+        BadThreshold: they can't be.
+    """
+    mine = services()
+    before = mine.thresholds.of(detector)
+    limits = mine.thresholds.apply(detector, review, block, by=by, reason=reason)
+    request_audit.record(
+        "threshold_applied",
+        detector=detector,
+        review=limits.review,
+        block=limits.block,
+        review_before=before.review,
+        block_before=before.block,
+        reason=reason.strip(),
+    )
+    return limits
+
+
+def _given(text: str, name: str) -> float | None:
+    """Return a threshold of the form; ``None`` for a blank field.
+
+    Raises:
+        BadThreshold: it is no number.
+    """
+    if not text.strip():
+        return None
+    found = numbers.plain(text.strip())
+    if found is None:
+        raise BadThreshold(f"“{text[:40]}” is no number.", name, "Write it as 0.8.")
+    return found
 
 
 def _require_known(chosen: str, detectors: Sequence[str]) -> None:
