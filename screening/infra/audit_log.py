@@ -1,7 +1,8 @@
 """The audit log: one JSON line for each thing that somebody may have to account for.
 
-A line is written by a single ``write`` to a file that is open for appending and locked, so that lines of several
-processes never mix and a line cut off by a full disk doesn't swallow the next. Each month (UTC) has a file of its own,
+A line is written by a single ``write`` to a file that is open for appending, by whoever has the log's lock, so that
+lines of several processes never mix and a line cut off by a full disk doesn't swallow the next. Each names the hash of
+the line before (:mod:`screening.infra.audit_chain`). Each month (UTC) has a file of its own,
 named by the line's own time: nothing is renamed under a writer, so no line can be lost to a rotation, and a month that
 is over is never written again: it may be packed, hashed or moved away. What must never be in a log is taken
 out here, whoever calls: secrets by their field's name, card numbers and API keys by their form.
@@ -11,15 +12,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from screening.cards.masking import DIGITS, masked
+from screening.errors import BadSetting
+from screening.infra.audit_chain import Chain
+from screening.infra.instance_secret import InstanceSecret
 
 log = logging.getLogger("screening.infra.audit_log")
 
@@ -30,6 +32,7 @@ KEY_PREFIX = "fsk_"
 API_KEY = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{10}})_[0-9A-Za-z]+", re.ASCII)
 """An API key, also a damaged one, with its public id as group 1."""
 MOST_TEXT = 500
+KEY_PURPOSE = "audit head"
 AUDIT = "audit"
 """The part of a record of the log that has the line, cleaned."""
 
@@ -50,6 +53,8 @@ class AuditLog:
     def __init__(self, instance: Path, clock: Callable[[], datetime] = utc_now) -> None:
         self._folder = instance / "log"
         self._clock = clock
+        secret = InstanceSecret(instance)
+        self.chain = Chain(self._folder, lambda: secret.derive(KEY_PURPOSE), self.files)
 
     @property
     def path(self) -> Path:
@@ -58,8 +63,7 @@ class AuditLog:
 
     def files(self) -> list[Path]:
         """Every month's file, the oldest first; before them the one in which versions up to 0.2 kept all months."""
-        whole = self._folder / "audit.jsonl"
-        return [*([whole] if whole.exists() else []), *sorted(self._folder.glob("audit-*.jsonl"))]
+        return log_files(self._folder)
 
     def _of(self, moment: datetime) -> Path:
         return self._folder / f"audit-{moment:%Y-%m}.jsonl"
@@ -69,48 +73,32 @@ class AuditLog:
 
         A log that can't be written is reported to the operator's log; the act itself goes on.
         """
-        moment = self._clock()
-        line = {"time": moment.isoformat(timespec="microseconds"), "event": event}
-        line |= {name: _clean(name, value) for name, value in fields.items()}
-        text = json.dumps(line, ensure_ascii=True, default=str)
-        log.info("%s", text, extra={AUDIT: line})
+        line: dict[str, Any] = {}
+
+        def make() -> tuple[str, dict[str, Any]]:
+            moment = self._clock()  # when it is this line's turn: the times of a file ascend
+            line.update(time=moment.isoformat(timespec="microseconds"), event=event)
+            line.update({name: _clean(name, value) for name, value in fields.items()})
+            return self._of(moment).name, line
+
         try:
-            self._append(self._of(moment), text.encode("ascii") + b"\n")
-        except OSError as problem:
-            log.error("the audit log can't be written: %s", problem.strerror)  # noqa: TRY400
-
-    def _append(self, path: Path, line: bytes) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            _lock(handle)
-            os.write(handle, line if _ends_whole(handle) else b"\n" + line)
-        finally:
-            os.close(handle)
+            self.chain.append(make)
+        except (OSError, BadSetting) as problem:
+            log.error("the audit log can't be written: %s", getattr(problem, "strerror", None) or problem)  # noqa: TRY400
+            if not line:
+                make()
+        log.info("%s", json.dumps(line, ensure_ascii=True, default=str), extra={AUDIT: line})
 
 
-if sys.platform == "win32":
-
-    def _lock(_handle: int) -> None:
-        """Appending is all that Windows promises here."""
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        """Until the handle is closed. A writer holds it for a fraction of a millisecond."""
-        fcntl.flock(handle, fcntl.LOCK_EX)
+def log_files(folder: Path) -> list[Path]:
+    """Return the files of an audit log in a folder, the oldest first."""
+    whole = folder / "audit.jsonl"
+    return [*([whole] if whole.exists() else []), *sorted(folder.glob("audit-*.jsonl"))]
 
 
 def mask_keys(text: str) -> str:
     """Text in which API keys are cut down to their public id."""
     return API_KEY.sub(rf"{KEY_PREFIX}\1_[withheld]", text) if KEY_PREFIX in text else text
-
-
-def _ends_whole(handle: int) -> bool:
-    """Whether the last line is whole; without the lock it may just be growing."""
-    size = os.fstat(handle).st_size
-    return size == 0 or sys.platform == "win32" or os.pread(handle, 1, size - 1) == b"\n"
 
 
 def _clean(name: str, value: Any) -> Any:

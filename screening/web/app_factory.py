@@ -36,6 +36,7 @@ from screening.uploads.storage_quota import StorageQuota, Store
 from screening.uploads.upload_folder import Folder
 from screening.web.api import detect_fraud, health, metrics, openapi, statistics, transactions
 from screening.web.api.lean_path import LeanPath
+from screening.web.cli import audit as audit_commands
 from screening.web.cli import commands, keys, report, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.cli import ledger as ledger_commands
@@ -66,6 +67,7 @@ from screening.web.pages import (
 )
 from screening.web.pages.explore import dashboard, decisions, entities, flips, receipts, search
 from screening.web.pages.explore import transactions as transactions_page
+from screening.web.pages.oversight import audit
 from screening.web.pages.reports import documents, reports, schedules
 from screening.web.pages.review import case, queue, threshold, workbook
 from screening.web.pages.rules import lists as rule_lists
@@ -183,6 +185,7 @@ def create_app(
         case,
         workbook,
         threshold,
+        audit,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)
@@ -191,6 +194,7 @@ def create_app(
     app.cli.add_command(train.train)
     app.cli.add_command(report.report)
     app.cli.add_command(ledger_commands.ledger)
+    app.cli.add_command(audit_commands.audit)
     app.cli.add_command(rule_commands.rules)
     return app
 

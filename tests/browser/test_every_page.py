@@ -50,6 +50,7 @@ INSIDE = (
     "/monitoring",
     "/shadow",
     "SHADOW",
+    "/audit",
     "/admin/users",
     "/styleguide",
     "/admin/keys",

@@ -25,6 +25,7 @@ SCREENERS = ("login", "open", "open", 403, "open", "login")
 READERS = (401, "open", "open", "open", "open", 401)
 MANAGERS = ("login", 403, "open", 403, "open", "login")
 ADMINS = ("login", 403, 403, 403, "open", "login")
+AUDITORS = ("login", 403, 403, "open", "open", "login")
 
 MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/static/<path:filename>"): ANYBODY,
@@ -166,6 +167,10 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/openapi.json"): READERS,
     ("GET", "/docs"): MEMBERS,
     ("GET", "/monitoring"): MANAGERS,
+    ("GET", "/audit"): AUDITORS,
+    ("GET", "/audit/entries.csv"): AUDITORS,
+    ("GET", "/audit/entries.jsonl"): AUDITORS,
+    ("GET", "/audit/head"): AUDITORS,
     ("GET", "/styleguide"): ADMINS,
     ("GET", "/admin/users"): ADMINS,
     ("POST", "/admin/users/<username>/role"): ADMINS,

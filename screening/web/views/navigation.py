@@ -90,6 +90,7 @@ SECTIONS = (
             Link("documents.index", "Documents", "see", ("documents",)),
         ),
     ),
+    Section("Audit", "audit", (Link("audit.index", "Audit", "audit", ("audit",)),)),
     Section(
         "Admin",
         "admin",

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def test_one_line_says_when_and_what(tmp_path: Path) -> None:
     assert datetime.fromisoformat(line["time"]).tzinfo == UTC
     assert line == {
         "time": line["time"],
+        "chain": line["chain"],
         "event": "upload",
         "user": "ada",
         "address": "192.0.2.7",
@@ -121,35 +123,49 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
 
 
 MONTHS = """
-import sys
+import sys, time
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from screening.infra.audit_log import AuditLog
-steps = count()
-start = datetime(2026, 10, 31, 23, 59, 50, tzinfo=UTC)
-log = AuditLog(Path(sys.argv[1]), lambda: start + timedelta(seconds=0.1 * next(steps)))
-for number in range(200):  # 20 s, the second half of them in the next month
+begun, start = float(sys.argv[3]), datetime(2026, 10, 31, 12, tzinfo=UTC)
+clock = lambda: start + timedelta(hours=time.monotonic() - begun)  # one for all writers, fast
+log, number = AuditLog(Path(sys.argv[1]), clock), 0
+while clock() < datetime(2026, 10, 31, 23, 59, tzinfo=UTC):
     log.record("export", user=sys.argv[2], number=number, text="x" * 450)
+    number += 1
+    time.sleep(0.02)
+while clock() < datetime(2026, 11, 1, 1, tzinfo=UTC):
+    log.record("export", user=sys.argv[2], number=number, text="x" * 450)
+    number += 1
+print(number)
 """
 
 
 @pytest.mark.security(33)
 def test_no_line_is_lost_or_misplaced_where_writers_pass_from_one_month_to_the_next(tmp_path: Path) -> None:
+    begun = str(time.monotonic())
     writers = [
-        subprocess.Popen([sys.executable, "-c", MONTHS, str(tmp_path), f"w{n}"], cwd=ROOT) for n in range(4)
+        subprocess.Popen(
+            [sys.executable, "-c", MONTHS, str(tmp_path), f"w{n}", begun],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(3)
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
+    counts = [int(writer.communicate(timeout=60)[0]) for writer in writers]
     files = AuditLog(tmp_path).files()
     assert [path.name for path in files] == ["audit-2026-10.jsonl", "audit-2026-11.jsonl"]
     found = {path.stem[-7:]: [json.loads(line) for line in path.open("rb")] for path in files}
     for month, those in found.items():
         assert {line["time"][:7] for line in those} == {month}
-        assert len(those) == 400
+        assert [line["time"] for line in those] == sorted(line["time"] for line in those)
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
-    assert {(line["user"], line["number"]) for those in found.values() for line in those} == {
-        (f"w{n}", i) for n in range(4) for i in range(200)
+    kept = [line for those in found.values() for line in those]
+    assert {(line["user"], line["number"]) for line in kept} == {
+        (f"w{n}", i) for n in range(3) for i in range(counts[n])
     }
+    assert [line["chain"]["number"] for line in kept] == list(range(1, sum(counts) + 1))
 
 
 def test_a_month_that_is_over_may_be_taken_away_and_the_log_of_older_versions_comes_first(

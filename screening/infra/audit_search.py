@@ -1,0 +1,153 @@
+"""Search the audit log: entries by user, object, event and time, the latest first, a page at a time."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from screening.errors import ScreeningError
+from screening.infra.audit_chain import CHAIN
+
+ABOUT = ("time", "event", "user", "address", "request_id", "key", "key_name", CHAIN)
+"""Fields that say when, who and from where; all others say what an entry is about."""
+PLACE = re.compile(r"(audit(?:-\d{4}-\d\d)?\.jsonl):(\d{1,15})", re.ASCII)
+
+
+class BadSearch(ScreeningError):
+    """A filter of the audit log that can't be used."""
+
+    title = "The filter can't be used"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Which entries: of one user, about one object (the value of any field), of one event, from a time up to before
+    another. ``None``: all.
+    """
+
+    user: str | None = None
+    about: str | None = None
+    event: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+
+    def takes(self, entry: dict[str, Any]) -> bool:
+        """Return whether an entry is one of them."""
+        if self.event is not None and entry.get("event") != self.event:
+            return False
+        if self.user is not None and str(entry.get("user", "")).casefold() != self.user.casefold():
+            return False
+        if self.about is not None and self.about.casefold() not in _values(about_of(entry)):
+            return False
+        moment = _moment(entry)
+        return (self.begin is None or moment >= self.begin) and (self.end is None or moment < self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry, and where it begins: ``<file>:<byte>``."""
+
+    entry: dict[str, Any]
+    place: str
+
+
+def search(files: Sequence[Path], chosen: Search, before: str | None = None) -> Iterator[Found]:
+    """Yield entries, the latest first.
+
+    Args:
+        files: of the log, the oldest first.
+        chosen: which entries.
+        before: the place of an entry; those that were written before it come.
+
+    Raises:
+        BadSearch: ``before`` is no place.
+    """
+    name, place = _place(before)
+    for file in reversed(_within(files, chosen)):
+        if name is not None and _order(file.name) > _order(name):
+            continue
+        for start, line in _backwards(file, place if file.name == name else None):
+            entry = _entry(line)
+            if entry is not None and chosen.takes(entry):
+                yield Found(entry, f"{file.name}:{start}")
+
+
+def forwards(files: Sequence[Path], chosen: Search) -> Iterator[dict[str, Any]]:
+    """Yield entries in the order in which they were written."""
+    for file in _within(files, chosen):
+        with file.open("rb") as lines:
+            for line in lines:
+                entry = _entry(line)
+                if entry is not None and chosen.takes(entry):
+                    yield entry
+
+
+def about_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an entry that say what it is about."""
+    return {name: value for name, value in entry.items() if name not in ABOUT}
+
+
+def _within(files: Sequence[Path], chosen: Search) -> list[Path]:
+    """Return the files of the months in question; the one of old versions may have any."""
+    first = "" if chosen.begin is None else f"audit-{chosen.begin.astimezone(UTC):%Y-%m}.jsonl"
+    last = "audit-9999" if chosen.end is None else f"audit-{chosen.end.astimezone(UTC):%Y-%m}.jsonl"
+    return [file for file in files if file.name == "audit.jsonl" or first <= file.name <= last]
+
+
+def _values(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set().union(*map(_values, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_values, value))
+    return {str(value).casefold()}
+
+
+def _moment(entry: dict[str, Any]) -> datetime:
+    try:
+        found = datetime.fromisoformat(str(entry.get("time")))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None  # torn; verification tells of it
+    return found if isinstance(found, dict) and "event" in found else None
+
+
+def _place(text: str | None) -> tuple[str | None, int | None]:
+    if text is None:
+        return None, None
+    found = PLACE.fullmatch(text)
+    if found is None:
+        raise BadSearch(
+            "“before” is no place in the audit log.", where="before", remedy="Begin at the first page."
+        )
+    return found[1], int(found[2])
+
+
+def _order(name: str) -> str:
+    return "" if name == "audit.jsonl" else name
+
+
+def _backwards(file: Path, end: int | None) -> Iterator[tuple[int, bytes]]:
+    """Yield where each line begins, and the line, from the last one that begins before a place."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, 2)
+        if not size:
+            return
+        with mmap.mmap(opened.fileno(), size, access=mmap.ACCESS_READ) as text:
+            stop = size if end is None else min(end, size)
+            while stop > 0:
+                start = text.rfind(b"\n", 0, stop - 1) + 1
+                yield start, text[start:stop]
+                stop = start
