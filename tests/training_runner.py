@@ -17,8 +17,8 @@ FAKE = "tests.fake_trainer"
 class TrainingRunner:
     """A runner whose trainer's process is :mod:`tests.fake_trainer`; entered, it works in a thread."""
 
-    def __init__(self, settings: Settings, trainings: Trainings) -> None:
-        self.job = TrainingJob(settings, trainings, FAKE)
+    def __init__(self, settings: Settings, trainings: Trainings, module: str = FAKE) -> None:
+        self.job = TrainingJob(settings, trainings, module)
         self._stop = threading.Event()
         self._waiting = Signals.of(settings.instance).waiting
         self._runner = Runner([self.job], "trainer-0", self._waiting, self._stop)

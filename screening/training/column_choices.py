@@ -22,7 +22,7 @@ from screening.transactions.schema import UNUSED, CellKind, Column, Role, normal
 from screening.transactions.times import Since
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-RESERVED = ("new",)
+RESERVED = ("new", "from-reviews")
 """Names that are addresses of pages."""
 MOST_COLUMNS = 1000
 EXAMPLES, EXAMPLE_SIGNS = 3, 24
@@ -350,7 +350,8 @@ def check_name(name: str, taken: Collection[str]) -> None:
         raise BadColumns(
             f"“{masked(name)[:60]}” can't be a detector's name.",
             where="name",
-            remedy="Use 1 to 40 small letters, digits, - and _, a letter first; “new” is taken by a page.",
+            remedy="Use 1 to 40 small letters, digits, - and _, a letter first; “new” and “from-reviews” are each "
+            "taken by a page.",
         )
     if name in taken:
         raise Conflict(f"There is a detector {name} already.", where="name", remedy="Choose another name.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from screening.training.column_choices import Choice
 
-TEXTS, SWITCHES = ("label", "time_unit"), ("keep_leaks", "quick", "remember", "agreed")
+TEXTS, SWITCHES = ("label", "time_unit", "description"), ("keep_leaks", "quick", "remember", "agreed")
 
 
 def are_sound(options: dict[str, Any]) -> bool:

@@ -35,6 +35,7 @@ PASSED_ON = (
     "label_delay",
     "keep_leaks",
     "quick",
+    "description",
     "seed",
 )
 """The options that the trainer's process is told of."""

@@ -69,7 +69,7 @@ from screening.web.pages.explore import dashboard, decisions, entities, flips, r
 from screening.web.pages.explore import transactions as transactions_page
 from screening.web.pages.oversight import audit
 from screening.web.pages.reports import documents, reports, schedules
-from screening.web.pages.review import case, queue, threshold, workbook
+from screening.web.pages.review import case, learning, queue, threshold, workbook
 from screening.web.pages.rules import lists as rule_lists
 from screening.web.pages.rules import rules
 from screening.web.services import Services
@@ -186,6 +186,7 @@ def create_app(
         workbook,
         threshold,
         audit,
+        learning,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

@@ -65,6 +65,7 @@ INSIDE = (
     "/detectors/card/learn",
     "/detectors/payments/classroom",
     "/detectors/new",
+    "/detectors/from-reviews?detector=payments",
     "COLUMNS",
     "TRAINING",
     "MAPPING",

@@ -110,6 +110,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/history"): MANAGERS,
     ("POST", "/history/<screening_id>"): MANAGERS,
     ("POST", "/history/mappings"): MANAGERS,
+    ("GET", "/detectors/from-reviews"): ADMINS,
+    ("POST", "/detectors/from-reviews"): ADMINS,
     ("GET", "/detectors/new"): ADMINS,
     ("POST", "/detectors/new"): ADMINS,
     ("GET", "/results/<screening_id>/questions"): SCREENERS,

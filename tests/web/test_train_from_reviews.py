@@ -78,7 +78,7 @@ def test_labels_of_files_of_programs_and_decisions_are_learned_from_and_the_last
     frauds = sum(row["TX_FRAUD"] == "1" for row in flagged)
     assert changed == frauds + 1, "what was decided to be legitimate, and the chargeback"
     assert f"{len(flagged):,} decisions on cases" in result.output
-    assert "1 labels of programs" in result.output
+    assert "1 label of programs" in result.output
     assert order["name"] == "payments-reviewed"
     roles = {column["name"]: column["role"] for column in order["columns"]}
     assert roles == {each.name: each.role for each in contract.parts()} | {"known_fraud": "label"}

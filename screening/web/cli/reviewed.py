@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import click
 
+from screening.training.from_reviews import delay_of, description, free_name, roles_of
 from screening.transactions.schema import Role
 from screening.uploads.labelled_rows import LABEL, gather
 from screening.web.services import services
 from screening.web.views import formatting
-
-LEAST_DELAY = 60.0
-WORDS = {"file": "labels of files", "feed": "labels of programs", "review": "decisions on cases"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +25,8 @@ class Reviewed:
     name: str
     label_delay: float | None
     """Seconds; ``None`` where no label came later than its row."""
+    description: str
+    """What the card says of it."""
 
 
 def gathered(scratch: Path, detector: str | None, file: Path | None, label: str | None) -> Reviewed:
@@ -49,21 +48,10 @@ def gathered(scratch: Path, detector: str | None, file: Path | None, label: str 
     chosen = mine.detectors.default if detector is None else mine.detectors.get(detector)
     path = scratch / f"{chosen.name}-reviewed.csv"
     found = gather(path, chosen, mine.ledger, mine.settings.instance)
-    told = ", ".join(
-        f"{number:,} {WORDS.get(source, source)}" for source, number in found.sources.most_common()
-    )
-    click.echo(f"{found.rows:,} transactions of {chosen.name}, {found.frauds:,} of them fraud: {told}.")
-    if found.left_out:
-        click.echo(f"Note: {found.left_out:,} more can't be read any more, and are left out.", err=True)
-    delay = None if found.delay is None else max(found.delay, LEAST_DELAY)
+    words = description(found, chosen)
+    click.echo(words)
+    delay = delay_of(found)
     if delay is not None:
         click.echo(f"Half of the labels that came later were there after {formatting.duration(delay)}.")
-    contract = chosen.contract
-    roles = {column.name: column.role for column in contract.parts()}
-    taken = set(mine.detectors.names())
-    name = next(each for each in _names(f"{chosen.name}-reviewed") if each not in taken)
-    return Reviewed(path, LABEL, roles, name, delay)
-
-
-def _names(first: str) -> list[str]:
-    return [first, *(f"{first}-{number}" for number, _ in zip(count(2), range(98), strict=False))]
+    name = free_name(chosen.name, mine.detectors.names())
+    return Reviewed(path, LABEL, roles_of(chosen), name, delay, words)

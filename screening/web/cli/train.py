@@ -152,10 +152,11 @@ def train(
         column: role for column, role in ((time, Role.TIME), (amount, Role.AMOUNT)) if column is not None
     }
     with tempfile.TemporaryDirectory(prefix="training-", dir=services().settings.instance) as scratch:
+        learned_from = None
         if from_reviews:
             reviewed = gathered(Path(scratch), detector, file, label)
             file, label, wanted = reviewed.file, reviewed.label, {**reviewed.roles, **wanted}
-            name = name or reviewed.name
+            name, learned_from = name or reviewed.name, reviewed.description
             if click.get_current_context().get_parameter_source("label_delay") is ParameterSource.DEFAULT:
                 label_delay = reviewed.label_delay or label_delay
         file, label = _required(file, label, detector if not from_reviews else None)
@@ -180,6 +181,7 @@ def train(
         order = {
             "file": str(file.resolve()),
             "filename": filename,
+            "description": learned_from,
             "tokens": {} if replaced is None else dict.fromkeys(replaced.columns, tokens().key_id),
             "name": name,
             "label": next(one.column.name for one in choices if one.column.role is Role.LABEL),

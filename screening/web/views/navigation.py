@@ -73,6 +73,7 @@ SECTIONS = (
         (
             Link("detectors.index", "List", None, ("detectors", "pages.detector", "teaching")),
             Link("trainings.new", "Train", "train", ("trainings", "choosing")),
+            Link("reviewed.index", "From reviews", "train"),
             Link("shadow.index", "Shadow", "decide", ("shadow",)),
             Link("past.index", "Shared history", "decide", ("past",)),
         ),
