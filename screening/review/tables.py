@@ -56,6 +56,8 @@ class Act(StrEnum):
     REOPENED = "reopened"
     UNDONE = "undone"
     SPLIT = "split"
+    LABELLED = "labelled"
+    """A program said what some of its transactions were; where that is all of them, it decided."""
 
 
 class Case(Base):

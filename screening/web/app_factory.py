@@ -69,7 +69,7 @@ from screening.web.pages.explore import dashboard, decisions, entities, flips, r
 from screening.web.pages.explore import transactions as transactions_page
 from screening.web.pages.oversight import audit
 from screening.web.pages.reports import documents, reports, schedules
-from screening.web.pages.review import case, learning, queue, threshold, workbook
+from screening.web.pages.review import case, disagreeing, learning, queue, threshold, workbook
 from screening.web.pages.rules import lists as rule_lists
 from screening.web.pages.rules import rules
 from screening.web.services import Services
@@ -187,6 +187,7 @@ def create_app(
         threshold,
         audit,
         learning,
+        disagreeing,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

@@ -32,6 +32,7 @@ INSIDE = (
     "/review",
     "/review?state=decided",
     "/review/missed",
+    "/review/disagreements",
     "/review/workbook",
     "/review/threshold?detector=ecommerce",
     "CASE",

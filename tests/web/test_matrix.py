@@ -92,6 +92,8 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/review"): MEMBERS,
     ("GET", "/review/missed"): ("login", 403, "open", "open", "open", "login"),
     ("GET", "/review/threshold"): MANAGERS,
+    ("GET", "/review/disagreements"): MEMBERS,
+    ("GET", "/review/disagreements.csv"): MEMBERS,
     ("POST", "/review/threshold/apply"): MANAGERS,
     ("GET", "/review/workbook"): SCREENERS,
     ("POST", "/review/workbook"): SCREENERS,

@@ -13,6 +13,7 @@ from screening.ledger import identity, money
 from screening.ledger.fields import FIELDS
 from screening.ledger.labels import LaterLabel
 from screening.reports.receipt import Receipt
+from screening.review.labelled import hear
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
 from screening.web.api import json_body
@@ -213,7 +214,18 @@ def label() -> Response:
     mine = services()
     owner = None if may("see_all") else user().username.casefold()
     known = mine.ledger.questions.known({each.id for each in said}, owner)
-    mine.ledger.labels.say([each for each in said if each.id in known], user().username.casefold())
+    kept = [each for each in said if each.id in known]
+    mine.ledger.labels.say(kept, user().username.casefold())
+    heard = hear(
+        mine.database,
+        mine.ledger.labels,
+        {str(each.id): each.label for each in kept},
+        user().username.casefold(),
+    )
+    for case in heard.closed:
+        request_audit.record("case_labelled", case=case, closed=True)
+    for case in heard.noted:
+        request_audit.record("case_labelled", case=case, closed=False)
     unknown = [str(each.id) for each in said if each.id not in known]
     request_audit.record("labels", accepted=len(said) - len(unknown), unknown=len(unknown))
     return answered(LabelsAccepted(len(said) - len(unknown), unknown))

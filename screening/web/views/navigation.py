@@ -39,6 +39,7 @@ SECTIONS = (
         (
             Link("review.index", "Queue", "see", ("review", "case", "decided")),
             Link("review.missed_fraud", "Missed fraud", "see_all"),
+            Link("disagreeing.index", "Disagreements"),
             Link("threshold.index", "Threshold", "decide"),
         ),
     ),

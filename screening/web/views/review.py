@@ -34,6 +34,7 @@ ACTS: Mapping[str, str] = {
     Act.CORRECTED: "corrected the decision to",
     Act.REOPENED: "reopened it",
     Act.UNDONE: "took the last act back",
+    Act.LABELLED: "had a program say what its transactions were",
     Act.SPLIT: "decided on some of its transactions alone; the others are case",
 }
 REASONS = (
@@ -129,6 +130,8 @@ def act_of(event: Event) -> str:
     if event.kind in (Act.DECIDED, Act.CORRECTED):
         kind = f", {event.fraud_type}" if event.fraud_type else ""
         words = f"{words} {OUTCOMES.get(event.outcome or '', '')}{kind}"
+    elif event.kind == Act.LABELLED and event.outcome:
+        words = f"{words}, which decided {OUTCOMES[event.outcome]}"
     elif event.target:
         words = f"{words} {event.target}"
     return f"{event.by} {words}"
