@@ -86,6 +86,8 @@ class Settings:
     """After so long a case goes back that somebody took and did nothing with."""
     review_queue: str = "own"
     """Whose cases analysts are given: ``own`` transactions', or everybody's, ``team``."""
+    four_eyes: bool = False
+    """Changes of thresholds, rules and detectors hold once somebody else has approved them."""
     keep_reports_days: int = 90
     """Documents that were made as jobs are deleted so long after."""
     reports_hour: int = 6
@@ -165,6 +167,7 @@ class Settings:
             review_sla_hours=read("REVIEW_SLA_HOURS", _whole(1, 8_760), 24),
             review_release_minutes=read("REVIEW_RELEASE_MINUTES", _whole(1, 10_080), 30),
             review_queue=read("REVIEW_QUEUE", _one_of("own", "team"), "own"),
+            four_eyes=bool(read("FOUR_EYES", _switch, None)),
             keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
             keep_reports_days=read("KEEP_REPORTS_DAYS", _whole(1, 36_500), 90),
             reports_hour=read("REPORTS_HOUR", _whole(0, 23), 6),

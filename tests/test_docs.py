@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from screening.accounts.roles import PERMISSIONS
 from screening.settings import ROOT
 
 PAGES = [
@@ -83,3 +84,13 @@ def test_every_event_of_the_audit_log_is_documented() -> None:
     assert {"login", "history_released", "detector_approved"} <= events
     told = (ROOT / "docs" / "security.md").read_text("utf-8")
     assert sorted(name for name in events if f"`{name}`" not in told) == []
+
+
+def test_the_table_of_roles_says_what_each_may() -> None:
+    text = (ROOT / "docs" / "security.md").read_text("utf-8").split("## Roles\n")[1].split("\n\n")[0]
+    head, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    roles = head[2:]
+    said = {
+        role: {line[1].strip("`") for line in lines if line[2 + at] == "yes"} for at, role in enumerate(roles)
+    }
+    assert said == {role: set(permissions) for role, permissions in PERMISSIONS.items()}

@@ -135,7 +135,7 @@ class Old:
 
     def audit(self) -> dict[str, bytes]:
         """The audit log, a file a month."""
-        return {path.name: path.read_bytes() for path in (self.instance / "log").iterdir()}
+        return {path.name: path.read_bytes() for path in (self.instance / "log").glob("audit*.jsonl")}
 
     def age_sessions(self, *, begun: float, used: float) -> None:
         """Let the sessions have begun, and been used last, so many seconds ago."""

@@ -248,11 +248,16 @@ class Detectors:
             BadArtefact: it can't be loaded.
             Conflict: it may do no better than guessing, and ``confirmed`` is false.
         """
+        detector = self.require_approvable(name, confirmed=confirmed)
+        self._say(detector, State.APPROVED, by)
+        return detector
+
+    def require_approvable(self, name: str, *, confirmed: bool) -> Detector:
+        """Return a detector that can be approved; see :meth:`approve`."""
         detector = self.get(name)
         doubt = "" if detector.card is None else detector.card.metrics.doubt
         if doubt and not confirmed:
             raise Conflict(doubt, where=name, remedy="If it shall score files all the same, confirm that.")
-        self._say(detector, State.APPROVED, by)
         return detector
 
     def retire(self, name: str, by: str) -> Detector:
@@ -263,6 +268,12 @@ class Detectors:
             BadArtefact: it can't be loaded.
             Conflict: it is the default one.
         """
+        detector = self.require_retirable(name)
+        self._say(detector, State.RETIRED, by)
+        return detector
+
+    def require_retirable(self, name: str) -> Detector:
+        """Return a detector that can be retired; see :meth:`retire`."""
         detector = self.get(name)
         if detector is self.default:
             raise Conflict(
@@ -270,7 +281,6 @@ class Detectors:
                 remedy="Set MODEL_FILE and VECTORIZER_FILE to another pair, and start the server again.",
             )
         self.require_without_place(name)
-        self._say(detector, State.RETIRED, by)
         return detector
 
     @property
@@ -330,15 +340,20 @@ class Detectors:
             Conflict: the first isn't approved or was replaced already, the other is retired, or may be guessing and
                 ``confirmed`` is false.
         """
+        self.require_promotable(first, name)
+        promoted = self.get(name)
+        promoted.prepare()  # it may have to be compiled, for which no payment shall wait
+        if self.standing(name).state is not State.APPROVED:
+            self.approve(name, by, confirmed=confirmed)
+        return self.promotions.promote(first, name, promoted.fingerprint, by)
+
+    def require_promotable(self, first: str, name: str) -> None:
+        """See that a detector can decide in another one's place; see :meth:`promote`."""
         replaced, promoted = self.get(first), self.get(name)
         self._require_approved(first)
         self.require_in_use(name)
         if replaced.name == promoted.name:
             raise Conflict(f"{name} can't take its own place.", remedy="Choose another one.")
-        promoted.prepare()  # it may have to be compiled, for which no payment shall wait
-        if self.standing(name).state is not State.APPROVED:
-            self.approve(name, by, confirmed=confirmed)
-        return self.promotions.promote(first, name, promoted.fingerprint, by)
 
     def take_back(self, number: int, by: str) -> PromotionRow:
         """Let the earlier detector decide in its own place again.

@@ -233,12 +233,16 @@ class RuleStore:
             self.check(draft_of(self.get(number)))
 
         def apply(_session: Session, rule: Rule) -> None:
-            _require_seen(rule, seen)
-            if rule.state == state.value:
-                raise Conflict(f"{rule.name} is {state.value} already.", remedy="Load the page again.")
+            _require_other(rule, state, seen)
             rule.state, rule.changed, rule.changed_by = state.value, now(), by
 
         return self._changed(number, apply)
+
+    def require_changeable(self, rule: Rule, state: RuleState, seen: int) -> None:
+        """See that a rule could do something else; see :meth:`set_state`."""
+        _require_other(rule, state, seen)
+        if state in ASKED:
+            self.check(draft_of(rule))
 
     def _changed(self, number: int, apply: Callable[[Session, Rule], None]) -> Rule:
         with changing(self.database) as session:
@@ -296,6 +300,12 @@ def _require_seen(rule: Rule, seen: int | None) -> None:
             f"{rule.changed_by} has changed this rule since you opened it.",
             remedy="Look at it again, and decide then.",
         )
+
+
+def _require_other(rule: Rule, state: RuleState, seen: int | None) -> None:
+    _require_seen(rule, seen)
+    if rule.state == state.value:
+        raise Conflict(f"{rule.name} is {state.value} already.", remedy="Load the page again.")
 
 
 def _require_free(session: Session, name: str, other_than: int | None = None) -> None:

@@ -87,6 +87,20 @@ class AppliedThresholds:
         Raises:
             BadThreshold: they can't be.
         """
+        limits = self.check(review, block, reason)
+        row = ThresholdRow(
+            detector=detector, review=review, block=block, reason=reason.strip(), said_by=by, said=now()
+        )
+        with self._database.write() as session:
+            session.add(row)
+        return limits
+
+    def check(self, review: float | None, block: float | None, reason: str) -> Limits:
+        """Return thresholds as they would hold.
+
+        Raises:
+            BadThreshold: they can't be.
+        """
         limits = Limits(self.usual if review is None else review, block)
         if not 0 < limits.review <= 1:
             raise BadThreshold("The threshold isn't above 0 and at most 1.", "review", "Write it as 0.8.")
@@ -98,9 +112,4 @@ class AppliedThresholds:
             )
         if len(reason) > MOST_REASON:
             raise BadThreshold(f"The reason has more than {MOST_REASON} characters.", "reason", "Shorten it.")
-        row = ThresholdRow(
-            detector=detector, review=review, block=block, reason=reason.strip(), said_by=by, said=now()
-        )
-        with self._database.write() as session:
-            session.add(row)
         return limits

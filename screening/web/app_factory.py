@@ -10,6 +10,7 @@ from flask import Flask
 from screening import settings as environment
 from screening.accounts.api_keys import ApiKeys
 from screening.accounts.key_ring import KeyRing
+from screening.accounts.proposals import Proposals
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors, adopt_detectors
@@ -67,7 +68,7 @@ from screening.web.pages import (
 )
 from screening.web.pages.explore import dashboard, decisions, entities, flips, receipts, search
 from screening.web.pages.explore import transactions as transactions_page
-from screening.web.pages.oversight import audit
+from screening.web.pages.oversight import approvals, audit
 from screening.web.pages.reports import documents, reports, schedules
 from screening.web.pages.review import case, disagreeing, learning, queue, threshold, workbook
 from screening.web.pages.rules import lists as rule_lists
@@ -130,6 +131,7 @@ def create_app(
         places=Places(settings.ip_countries),
         rules=RuleBook(database),
         thresholds=AppliedThresholds(database, settings.threshold),
+        proposals=Proposals(database),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),
@@ -188,6 +190,7 @@ def create_app(
         audit,
         learning,
         disagreeing,
+        approvals,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

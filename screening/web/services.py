@@ -10,6 +10,7 @@ from flask import current_app
 
 from screening.accounts.api_keys import ApiKey, ApiKeys
 from screening.accounts.key_ring import KeyRing
+from screening.accounts.proposals import Proposals
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
@@ -58,6 +59,8 @@ class Services:
     """What has a say beside the net."""
     thresholds: AppliedThresholds
     """From which probability on each detector flags."""
+    proposals: Proposals
+    """Changes that wait for somebody else's approval."""
     policy: HistoryPolicy
     """Whose earlier rows count for whom."""
     mappings: Mappings

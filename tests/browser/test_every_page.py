@@ -52,6 +52,7 @@ INSIDE = (
     "/shadow",
     "SHADOW",
     "/audit",
+    "/approvals",
     "/admin/users",
     "/styleguide",
     "/admin/keys",

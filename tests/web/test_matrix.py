@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 
 import pytest
-from flask import Flask
+from flask import Flask, url_for
 
+from screening.accounts.roles import PERMISSIONS
 from screening.accounts.sessions import SessionStore
 from screening.accounts.users_text import Account
 from screening.settings import Settings
 from screening.web.services import Services
+from screening.web.views.navigation import SECTIONS
 from tests.conftest import Person
 
 PEOPLE = ("anonymous", "analyst", "manager", "auditor", "admin", "disabled")
@@ -172,6 +174,9 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/docs"): MEMBERS,
     ("GET", "/monitoring"): MANAGERS,
     ("GET", "/audit"): AUDITORS,
+    ("GET", "/approvals"): ("login", 403, "open", "open", "open", "login"),
+    ("POST", "/approvals/<number>/approve"): MANAGERS,
+    ("POST", "/approvals/<number>/reject"): MANAGERS,
     ("GET", "/audit/entries.csv"): AUDITORS,
     ("GET", "/audit/entries.jsonl"): AUDITORS,
     ("GET", "/audit/head"): AUDITORS,
@@ -238,3 +243,35 @@ def test_a_route_that_the_matrix_lacks_would_be_noticed(app: Flask, login: Calla
     app.add_url_rule("/forgotten", view_func=lambda: "")
     with pytest.raises(AssertionError):
         test_every_route_stands_in_the_matrix(app)
+
+
+@pytest.mark.security(12)
+@pytest.mark.parametrize("who", ["analyst", "manager", "auditor", "admin"])
+def test_the_rail_has_what_a_role_may_open_and_nothing_else(
+    app_with: Callable[..., Flask], who: str, team: dict[str, Account]
+) -> None:
+    app = app_with(four_eyes=True)
+    person = Person(app, NAMES[who]).log_in()
+    page = person.client.get("/").text
+    palette = page[page.index('id="palette-list"') :]
+    shown = set(re.findall(r'href="([^"#]+)"', palette[: palette.index("</dialog>")]))
+    for path in shown:
+        assert person.client.get(path).status_code == 200, path
+    with app.test_request_context():
+        addresses = {link.endpoint: url_for(link.endpoint) for section in SECTIONS for link in section.links}
+    del addresses["pages.status"]  # everybody's, by the foot of the page
+    for endpoint, path in addresses.items():
+        assert (path in shown) == (person.client.get(path).status_code == 200), endpoint
+
+
+def test_a_link_of_the_rail_takes_the_permission_that_its_page_takes(app: Flask) -> None:
+    for section in SECTIONS:
+        for link in section.links:
+            permission = getattr(app.view_functions[link.endpoint], "permission", None)
+            assert permission in (link.permission or "see", None), link.endpoint  # "see" is every member's
+
+
+def test_every_permission_of_the_table_is_asked_for_and_every_one_asked_for_is_in_it(app: Flask) -> None:
+    asked = {getattr(view, "permission", None) for view in app.view_functions.values()} - {None}
+    links = {link.permission for section in SECTIONS for link in section.links} - {None}
+    assert asked | links == set().union(*PERMISSIONS.values())

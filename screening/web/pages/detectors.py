@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -17,8 +18,9 @@ from screening.ledger.history import drop
 from screening.training.training_job import detectors_of
 from screening.training.trainings import TrainingFolder
 from screening.web.http import request_audit
-from screening.web.http.sessions import may, require, user
+from screening.web.http.sessions import may, require
 from screening.web.services import services
+from screening.web.views import approvals
 from screening.web.views.detector_access import doubt_of, is_own, is_shown, sample_of, standing_of
 
 blueprint = Blueprint("detectors", __name__, url_prefix="/detectors")
@@ -66,9 +68,9 @@ def sample(name: str) -> Response:
 def approve(name: str) -> Any:
     """Let a detector score every file that it fits. One that may be guessing needs its name typed."""
     confirmed = request.form.get("confirm", "").strip() == name
-    detector = services().detectors.approve(name, user().username, confirmed=confirmed)
-    request_audit.record("detector_approved", **_about(detector, confirmed=confirmed))
-    flash(f"The detector {name} is approved: it scores every file that has its columns.")
+    detector = services().detectors.require_approvable(name, confirmed=confirmed)
+    given = {"name": name, "fingerprint": detector.fingerprint, "confirmed": confirmed}
+    approvals.carry_out("detector_approve", name, f"{name} scores every file that has its columns.", given)
     return redirect(url_for("pages.detector", name=name), HTTPStatus.SEE_OTHER)
 
 
@@ -76,10 +78,34 @@ def approve(name: str) -> Any:
 @require("decide")
 def retire(name: str) -> Any:
     """Let a detector score nothing new. What it has scored stays readable."""
-    detector = services().detectors.retire(name, user().username)
-    request_audit.record("detector_retired", **_about(detector))
-    flash(f"The detector {name} is retired: it scores no new files.")
+    given = {"name": name, "fingerprint": services().detectors.require_retirable(name).fingerprint}
+    approvals.carry_out("detector_retire", name, f"{name} scores no new files.", given)
     return redirect(url_for("pages.detector", name=name), HTTPStatus.SEE_OTHER)
+
+
+@approvals.action("detector_approve", "Approval of a detector")
+def _approve(given: Mapping[str, Any], by: str) -> str:
+    name, confirmed = given["name"], given["confirmed"]
+    _require_same(name, given["fingerprint"])
+    detector = services().detectors.approve(name, by, confirmed=confirmed)
+    request_audit.record("detector_approved", **_about(detector, confirmed=confirmed))
+    return f"The detector {name} is approved: it scores every file that has its columns."
+
+
+@approvals.action("detector_retire", "Retirement of a detector")
+def _retire(given: Mapping[str, Any], by: str) -> str:
+    _require_same(given["name"], given["fingerprint"])
+    detector = services().detectors.retire(given["name"], by)
+    request_audit.record("detector_retired", **_about(detector))
+    return f"The detector {detector.name} is retired: it scores no new files."
+
+
+def _require_same(name: str, fingerprint: str) -> None:
+    if services().detectors.get(name).fingerprint != fingerprint:
+        raise approvals.Outdated(
+            f"{name} is another detector by now than the one that was proposed.",
+            remedy="Reject it, and propose the change anew.",
+        )
 
 
 def _about(detector: Detector, *, confirmed: bool = False) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,7 @@ from screening.shadow.desk import ShadowDesk
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
+from screening.web.views import approvals
 from screening.web.views.detector_access import doubt_of
 
 blueprint = Blueprint("shadow", __name__, url_prefix="/shadow")
@@ -118,8 +120,24 @@ def promote(run_id: str) -> Any:
             f"{run.shadow} is another detector by now than the one that was compared.",
             remedy="Start it in the shadow again.",
         )
-    row = mine.promote(run.first, run.shadow, user().username, confirmed=bool(doubt))
-    _desk().stop(run.id, user().username, f"{run.shadow} was promoted.")
+    mine.require_promotable(run.first, run.shadow)
+    given = {"run": run.id, "fingerprint": run.shadow_fingerprint, "doubt": doubt}
+    words = f"{run.shadow} decides in the place of {run.first}."
+    approvals.carry_out("promotion", run.first, words, given)
+    return redirect(url_for("shadow.index", _anchor="places"), HTTPStatus.SEE_OTHER)
+
+
+@approvals.action("promotion", "Promotion of a detector")
+def _promote(given: Mapping[str, Any], by: str) -> str:
+    mine, doubt = services().detectors, given["doubt"]
+    run = mine.shadows.get(given["run"])
+    if mine.get(run.shadow).fingerprint != given["fingerprint"]:
+        raise approvals.Outdated(
+            f"{run.shadow} is another detector by now than the one that was compared.",
+            remedy="Reject it, and start it in the shadow again.",
+        )
+    row = mine.promote(run.first, run.shadow, by, confirmed=bool(doubt))
+    _desk().stop(run.id, by, f"{run.shadow} was promoted.")
     about = {"promotion": row.id, "replaced": row.replaced, "promoted": row.promoted}
     request_audit.record(
         "detector_promoted",
@@ -128,8 +146,7 @@ def promote(run_id: str) -> Any:
         run=run.id,
         **({"doubt": doubt} if doubt else {}),
     )
-    flash(f"{row.promoted} decides in the place of {row.replaced} from now on.")
-    return redirect(url_for("shadow.index", _anchor="places"), HTTPStatus.SEE_OTHER)
+    return f"{row.promoted} decides in the place of {row.replaced} from now on."
 
 
 @blueprint.post("/promotions/<number>/take-back")
@@ -138,11 +155,21 @@ def take_back(number: str) -> Any:
     """Let the earlier detector decide in its own place again."""
     if not (number.isascii() and number.isdigit() and len(number) < 9):
         raise NotFound("There is no such promotion.", remedy="Load the page again.")
-    row = services().detectors.take_back(int(number), user().username)
+    rows = services().detectors.promotions.history()
+    found = next((row for row in rows if row.id == int(number) and row.holds), None)
+    if found is None:
+        raise Conflict("This promotion doesn't hold any more.", remedy="Load the page again.")
+    words = f"{found.replaced} decides in its own place again, not {found.promoted}."
+    approvals.carry_out("promotion_end", found.replaced, words, {"promotion": found.id})
+    return redirect(url_for("shadow.index", _anchor="places"), HTTPStatus.SEE_OTHER)
+
+
+@approvals.action("promotion_end", "End of a promotion")
+def _take_back(given: Mapping[str, Any], by: str) -> str:
+    row = services().detectors.take_back(given["promotion"], by)
     about = {"promotion": row.id, "replaced": row.replaced, "promoted": row.promoted}
     request_audit.record("promotion_taken_back", **about)
-    flash(f"{row.replaced} decides in its own place again.")
-    return redirect(url_for("shadow.index", _anchor="places"), HTTPStatus.SEE_OTHER)
+    return f"{row.replaced} decides in its own place again."
 
 
 def _mark(day: Day) -> tuple[str, float, str]:

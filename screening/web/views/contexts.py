@@ -159,6 +159,7 @@ def init_app(app: Flask) -> None:
         is_default=detector_access.is_default,
         in_place_of=detector_access.in_place_of,
         is_own=detector_access.is_own,
+        four_eyes=app.extensions["screening"].settings.four_eyes,
         keep_days=app.extensions["screening"].settings.keep_screenings_days,
         rooms=navigation.rooms,
         product=PRODUCT,

@@ -18,6 +18,8 @@ class Link:
     permission: str | None = None
     rooms: Sequence[str] = ()
     """Endpoints, and blueprints, whose pages lie below this one; its own blueprint isn't among them."""
+    setting: str | None = None
+    """The setting that must be on for it to be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,14 @@ SECTIONS = (
             Link("documents.index", "Documents", "see", ("documents",)),
         ),
     ),
-    Section("Audit", "audit", (Link("audit.index", "Audit", "audit", ("audit",)),)),
+    Section(
+        "Oversight",
+        "audit",
+        (
+            Link("audit.index", "Audit", "audit", ("audit",)),
+            Link("approvals.index", "Approvals", "see_all", ("approvals",), "four_eyes"),
+        ),
+    ),
     Section(
         "Admin",
         "admin",
@@ -141,7 +150,7 @@ def rooms() -> list[Room]:
         places = [
             Place(link.endpoint, link.word, _is_here(link), request.endpoint == link.endpoint)
             for link in section.links
-            if link.endpoint in known and _may(link.permission)
+            if link.endpoint in known and _may(link.permission) and _is_on(link.setting)
         ]
         if places:
             found.append(Room(section.word, section.icon, places[0].endpoint, places))
@@ -154,6 +163,10 @@ def _is_here(link: Link) -> bool:
         return True
     elsewhere = {other.endpoint for section in SECTIONS for other in section.links}
     return here not in elsewhere and (here in link.rooms or here.partition(".")[0] in link.rooms)
+
+
+def _is_on(setting: str | None) -> bool:
+    return setting is None or bool(getattr(current_app.extensions["screening"].settings, setting))
 
 
 def _may(permission: str | None) -> bool:

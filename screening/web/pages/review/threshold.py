@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.errors import ScreeningError
 from screening.intake import numbers
@@ -17,8 +17,9 @@ from screening.review.threshold import Advice, Prices, advise
 from screening.scoring.applied_thresholds import BadThreshold
 from screening.scoring.thresholds import Limits
 from screening.web.http import request_audit
-from screening.web.http.sessions import require, user
+from screening.web.http.sessions import require
 from screening.web.services import services
+from screening.web.views import approvals
 from screening.web.views import review as views
 from screening.web.views.review_charts import cost_chart
 from screening.web.views.visibility import owner_seen
@@ -81,16 +82,37 @@ def apply() -> Any:
     detector = form.get("detector", "")
     _require_known(detector, mine.detectors.names())
     review, block = _given(form.get("review", ""), "review"), _given(form.get("block", ""), "block")
-    limits = apply_thresholds(detector, review, block, reason=form.get("reason", ""), by=user().username)
-    words = f"{limits.review:g}" + (f", and {limits.block:g} to block" if limits.block is not None else "")
-    flash(f"{detector} decides at {words} from now on. What was decided stays as it is.")
+    reason = form.get("reason", "").strip()
+    wanted = mine.thresholds.check(review, block, reason)
+    before = mine.thresholds.of(detector)
+    given = {"detector": detector, "review": review, "block": block, "reason": reason}
+    words = f"{detector} decides at {_words(wanted)} (now {_words(before)})."
+    approvals.carry_out("thresholds", detector, words, {**given, "before": [before.review, before.block]})
     return redirect(url_for("threshold.index", detector=detector), HTTPStatus.SEE_OTHER)
+
+
+@approvals.action("thresholds", "Thresholds")
+def _apply(given: Mapping[str, Any], by: str) -> str:
+    detector = given["detector"]
+    _require_known(detector, services().detectors.names())
+    before = services().thresholds.of(detector)
+    if [before.review, before.block] != list(given["before"]):
+        raise approvals.Outdated(
+            f"The thresholds of {detector} were changed since: they are {_words(before)}.",
+            remedy="Reject it, and propose the change anew.",
+        )
+    limits = apply_thresholds(detector, given["review"], given["block"], reason=given["reason"], by=by)
+    return f"{detector} decides at {_words(limits)} from now on. What was decided stays as it is."
+
+
+def _words(limits: Limits) -> str:
+    return f"{limits.review:g}" + (f", and {limits.block:g} to block" if limits.block is not None else "")
 
 
 def apply_thresholds(
     detector: str, review: float | None, block: float | None, *, reason: str, by: str
 ) -> Limits:
-    """Apply thresholds, and tell the audit log what they were. The one way to do it: who approves it is asked here.
+    """Apply thresholds, and tell the audit log what they were. The one way to do it.
 
     Raises:
         BadThreshold: they can't be.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from screening.rules.taking import take
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
+from screening.web.views import approvals
 from screening.web.views import rules as views
 from screening.web.views.rules import lists_of, store_of
 
@@ -128,6 +130,8 @@ def change(number: str) -> Any:
     if request.form.get("do") != "save":
         return _looked_at(draft, rule)
     seen = request.form.get("version", "")
+    if rule.state in ASKED and may("decide") and services().settings.four_eyes:
+        return _proposed(rule, draft, _number(seen))
     try:
         rule = store.change(
             rule.id,
@@ -141,6 +145,33 @@ def change(number: str) -> Any:
     views.record_change("rule_changed", rule)
     flash(f"{rule.name} was changed.")
     return redirect(url_for("rules.show", number=rule.id), BACK)
+
+
+def _proposed(rule: Rule, draft: Draft, seen: int) -> Any:
+    """Propose the change of a rule that is asked of transactions; drafts are changed at once."""
+    draft = draft.stripped()
+    try:
+        store_of().check(draft)
+    except ScreeningError as problem:
+        return _form(draft, rule=rule, problem=problem), problem.status
+    words = f"{rule.name} ({rule.state}) becomes: {draft.condition} → {draft.effect}."
+    given = {"rule": rule.id, "version": seen, "draft": asdict(draft)}
+    approvals.carry_out("rule_change", rule.name, words, given)
+    return redirect(url_for("rules.show", number=rule.id), BACK)
+
+
+@approvals.action("rule_change", "Change of a rule")
+def _change(given: Mapping[str, Any], by: str) -> str:
+    rule = store_of().change(given["rule"], Draft(**given["draft"]), by, seen=given["version"])
+    views.record_change("rule_changed", rule)
+    return f"{rule.name} was changed."
+
+
+@approvals.action("rule_state", "State of a rule")
+def _set_state(given: Mapping[str, Any], by: str) -> str:
+    rule = store_of().set_state(given["rule"], RuleState(given["state"]), by, seen=given["version"])
+    views.record_change("rule_state_changed", rule)
+    return f"{rule.name}: {rule.state}."
 
 
 @blueprint.get("/<number>/state")
@@ -157,9 +188,10 @@ def ask_state(number: str) -> str:
 def set_state(number: str) -> Any:
     """Let a rule do something else."""
     state, seen = _state(request.form.get("to", "")), _number(request.form.get("version", ""))
-    rule = store_of().set_state(_number(number), state, user().username, seen=seen)
-    views.record_change("rule_state_changed", rule)
-    flash(f"{rule.name}: {rule.state}.")
+    rule = store_of().get(_number(number))
+    store_of().require_changeable(rule, state, seen)
+    given = {"rule": rule.id, "state": state.value, "version": seen}
+    approvals.carry_out("rule_state", rule.name, f"{rule.name} becomes {state} (now {rule.state}).", given)
     return redirect(url_for("rules.show", number=rule.id), BACK)
 
 

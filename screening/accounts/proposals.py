@@ -1,0 +1,180 @@
+"""Changes that one person proposes and another one approves (four eyes): kept with who said what, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Index, Integer, String, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from screening.errors import Conflict, NotFound
+from screening.infra.database import Base, Database
+from screening.infra.job_queue import UtcDateTime, now
+
+MOST_WORDS = 500
+MOST_OPEN = 200
+STUCK = timedelta(minutes=1)
+"""After so long an approval that was begun and not ended may be begun again: its process was killed."""
+
+
+class ProposalState(StrEnum):
+    """What became of a proposal."""
+
+    OPEN = "open"
+    APPLYING = "applying"
+    """Somebody approves it just now."""
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+
+
+class Proposal(Base):
+    """A change that was proposed."""
+
+    __tablename__ = "proposals"
+    __table_args__ = (Index("proposals_by_state", "state", "id"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    """Which action it is."""
+    subject: Mapped[str] = mapped_column(String(128))
+    """What it changes: the name of a detector or a rule."""
+    words: Mapped[str] = mapped_column(String(MOST_WORDS))
+    """What it does, for people."""
+    given: Mapped[Mapping[str, Any]] = mapped_column(JSON)
+    """What the action needs; also what was seen when it was proposed, so that nothing else is approved."""
+    state: Mapped[str] = mapped_column(String(16))
+    proposed_by: Mapped[str] = mapped_column(String(128))
+    proposed: Mapped[datetime] = mapped_column(UtcDateTime)
+    decided_by: Mapped[str | None] = mapped_column(String(128))
+    decided: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    note: Mapped[str] = mapped_column(String(MOST_WORDS), default="")
+
+    @property
+    def waits(self) -> bool:
+        """Whether nobody has decided on it."""
+        return self.state in (ProposalState.OPEN, ProposalState.APPLYING)
+
+    def is_by(self, username: str) -> bool:
+        """Whether somebody proposed it."""
+        return self.proposed_by.casefold() == username.casefold()
+
+
+class Proposals:
+    """The rows, each change one short transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, number: int) -> Proposal:
+        """Return one.
+
+        Raises:
+            NotFound: there is none of this number.
+        """
+        with self._database.read() as session:
+            return _found(session, number)
+
+    def waiting(self) -> Sequence[Proposal]:
+        """Return those that nobody has decided on, the oldest first."""
+        states = (ProposalState.OPEN, ProposalState.APPLYING)
+        with self._database.read() as session:
+            return session.scalars(
+                select(Proposal).where(Proposal.state.in_(states)).order_by(Proposal.id)
+            ).all()
+
+    def decided(self, most: int) -> Sequence[Proposal]:
+        """Return those that somebody has decided on, the latest first."""
+        states = (ProposalState.APPROVED, ProposalState.REJECTED, ProposalState.WITHDRAWN)
+        query = select(Proposal).where(Proposal.state.in_(states)).order_by(Proposal.id.desc()).limit(most)
+        with self._database.read() as session:
+            return session.scalars(query).all()
+
+    def propose(self, kind: str, subject: str, words: str, given: Mapping[str, Any], by: str) -> Proposal:
+        """Keep a proposal.
+
+        Raises:
+            Conflict: the same waits already, or too many do.
+        """
+        with self._database.write() as session:
+            waiting = select(Proposal).where(Proposal.state == ProposalState.OPEN)
+            same = waiting.where(Proposal.kind == kind, Proposal.subject == subject)
+            if session.scalars(same).first() is not None:
+                raise Conflict(
+                    f"Such a change of {subject} waits for approval already.",
+                    remedy="Have it decided on, or withdraw it first: see Approvals.",
+                )
+            if (session.scalar(select(func.count()).select_from(waiting.subquery())) or 0) >= MOST_OPEN:
+                raise Conflict(
+                    f"{MOST_OPEN} changes wait for approval.", remedy="Have some decided on first."
+                )
+            row = Proposal(
+                kind=kind,
+                subject=subject,
+                words=words[:MOST_WORDS],
+                given=dict(given),
+                state=ProposalState.OPEN,
+                proposed_by=by,
+                proposed=now(),
+                note="",
+            )
+            session.add(row)
+        return row
+
+    def begin(self, number: int, by: str) -> Proposal:
+        """Note that somebody approves a proposal: nobody else can meanwhile. :meth:`end` says how that went.
+
+        Raises:
+            Conflict: it is their own, or was decided on already.
+        """
+        with self._database.write() as session:
+            row = _found(session, number)
+            if row.is_by(by):
+                raise Conflict(
+                    "You proposed this change yourself.",
+                    remedy="Have somebody else approve it, or withdraw it.",
+                )
+            stuck = row.state == ProposalState.APPLYING and (row.decided or now()) < now() - STUCK
+            if row.state != ProposalState.OPEN and not stuck:
+                raise _decided(row)
+            row.state, row.decided_by, row.decided = ProposalState.APPLYING, by, now()
+        return row
+
+    def end(self, number: int, *, applied: bool) -> None:
+        """Note that the change of a proposal that was begun was applied; or that it wasn't: it waits again."""
+        with self._database.write() as session:
+            row = _found(session, number)
+            row.state = ProposalState.APPROVED if applied else ProposalState.OPEN
+            if not applied:
+                row.decided_by, row.decided = None, None
+
+    def reject(self, number: int, by: str, note: str) -> Proposal:
+        """Note that a proposal is not to be applied; its own author withdraws it by this.
+
+        Raises:
+            Conflict: it was decided on already.
+        """
+        with self._database.write() as session:
+            row = _found(session, number)
+            stuck = row.state == ProposalState.APPLYING and (row.decided or now()) < now() - STUCK
+            if row.state != ProposalState.OPEN and not stuck:
+                raise _decided(row)
+            row.state = ProposalState.WITHDRAWN if row.is_by(by) else ProposalState.REJECTED
+            row.decided_by, row.decided, row.note = by, now(), note.strip()[:MOST_WORDS]
+        return row
+
+
+def _found(session: Session, number: int) -> Proposal:
+    row = session.get(Proposal, number, with_for_update=True)
+    if row is None:
+        raise NotFound("There is no such proposal.", remedy="Choose one of the list.")
+    return row
+
+
+def _decided(row: Proposal) -> Conflict:
+    words = {ProposalState.APPLYING: f"{row.decided_by} approves it just now."}
+    said = words.get(ProposalState(row.state), f"It was {row.state} by {row.decided_by} already.")
+    return Conflict(said, remedy="Load the page again.")
