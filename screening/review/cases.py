@@ -70,12 +70,18 @@ class Cases:
             ).all()
         return Whole(case, items, events)
 
-    def take_next(self, who: Reviewer) -> Case | None:
+    def take_next(self, who: Reviewer, told: Sequence[tuple[int, int]] = ()) -> Case | None:
         """Give somebody the case that waits and has the highest expected loss; ``None`` where none waits for them.
 
         They keep the one that they have, and aren't given one again that they skipped.
+
+        Args:
+            who: they.
+            told: cases, each with its version, of which the ledger was told and it has to be noted.
         """
         with self.database.write() as session:
+            for number, version in told:
+                note_told(session, number, version)
             release(session, self._release)
             skipped = exists().where(Skip.case_id == Case.id, Skip.by == who.name)
             first = (
@@ -177,6 +183,15 @@ class Cases:
             case = seen(session, number, who, alone=True)
             yield session, case
             case.version += 1
+
+
+def note_told(session: Session, number: int, version: int) -> None:
+    """Note that the ledger knows what a case of some version says; of a later one it has to be told anew."""
+    mine = Case.id == number
+    done = session.execute(update(Case).where(mine, Case.version == version).values(untold=False))
+    if isinstance(done, CursorResult) and done.rowcount == 0:
+        # who changed it may have told of it before this, and then the last word was the older one
+        session.execute(update(Case).where(mine).values(untold=True))
 
 
 BY_RISK = (Case.rank.desc(), Case.probability.desc(), Case.id.desc())

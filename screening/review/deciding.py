@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,7 @@ from screening.ledger import identity
 from screening.ledger.labels import REVIEW, Labels, LaterLabel
 from screening.review.cases import (
     Cases,
+    note_told,
     put_back,
     require_free,
     require_version,
@@ -60,6 +61,8 @@ class Decided:
     case: int
     act: Act
     transactions: int
+    told: int | None = None
+    """The version of the case of which the ledger knows, where that still has to be noted."""
 
 
 class Deciding:
@@ -82,6 +85,7 @@ class Deciding:
         *,
         version: int | None = None,
         only: Sequence[str] = (),
+        settle: bool = True,
     ) -> list[Decided]:
         """Decide on some cases, all or none. One that is decided already is corrected, and keeps its trace.
 
@@ -92,6 +96,8 @@ class Deciding:
             version: of the one case as they saw it; ``None`` for whatever it is.
             only: transactions of the one case that it is about; the others stay behind, in a case that waits for the
                 same person. Nothing is all.
+            settle: whether to note at once that the ledger knows; without it, whoever takes the next case does
+                (:meth:`screening.review.cases.Cases.take_next`), or :meth:`settle`: it is one commit less to wait for.
 
         Raises:
             NotFound: there is one that they may not see.
@@ -118,8 +124,34 @@ class Deciding:
                 found.append(self._one(session, case, who, decision, together))
                 case.version += 1
             _keep_earlier(session, [each.case for each in found], earlier)
-        self.tell_ledger([each.case for each in found])
-        return found
+        if settle:
+            self.tell_ledger([each.case for each in found])
+            return found
+        return [replace(each, told=self._said(each.case)) for each in found]
+
+    def settle(self, found: Sequence[Decided]) -> None:
+        """Note that the ledger knows of what was decided."""
+        with self._database.write() as session:
+            for each in found:
+                if each.told is not None:
+                    note_told(session, each.case, each.told)
+
+    def _said(self, number: int) -> int | None:
+        """Tell the ledger of a case, and return of which version; ``None`` where the worker has to."""
+        try:
+            case, items = self._read(number)
+            if case is None or not case.untold:
+                return None
+            self._say(case, items)
+        except SQLAlchemyError:
+            log.exception("the ledger could not be told of what was decided")
+            return None
+        return case.version
+
+    def _read(self, number: int) -> tuple[Case | None, Sequence[Item]]:
+        with self._database.read() as session:
+            case = session.get(Case, number)
+            return case, session.scalars(select(Item).where(Item.case_id == number)).all()
 
     def _one(self, session: Session, case: Case, who: Reviewer, decision: Decision, together: str) -> Decided:
         act, before = Act.DECIDED, state_of(case)
@@ -230,19 +262,12 @@ class Deciding:
     def _tell(self, number: int) -> None:
         """Say, then look whether the case has changed meanwhile: what was said last must be what was decided last."""
         while True:
-            with self._database.read() as session:
-                case = session.get(Case, number)
-                items = session.scalars(select(Item).where(Item.case_id == number)).all()
+            case, items = self._read(number)
             if case is None or not case.untold:
                 return
             self._say(case, items)
-            mine = Case.id == number
             with self._database.write() as session:
-                told = update(Case).where(mine, Case.version == case.version).values(untold=False)
-                done = session.execute(told)
-                if isinstance(done, CursorResult) and done.rowcount == 0:
-                    # who changed it may have told of it before this, and then the last word was the older one
-                    session.execute(update(Case).where(mine).values(untold=True))
+                note_told(session, number, case.version)
 
     def _say(self, case: Case, items: Sequence[Item]) -> None:
         ids = {one.id: identity.parse(one.id) for one in items}

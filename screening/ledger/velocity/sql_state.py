@@ -57,6 +57,7 @@ ADD_ENTITY = text(
 HAS = text("SELECT 1 FROM ledger_velocity_rows WHERE subject = :subject AND id = :id")
 RELABEL = text("UPDATE ledger_velocity_rows SET label = :label WHERE subject = :subject AND id = :id")
 LABEL = text("UPDATE ledger_velocity_rows SET label = :label WHERE id = :id")
+KNOWN = text("SELECT 1 FROM ledger_velocity_rows WHERE id = :id LIMIT 1")
 IDS = text("SELECT seq, id FROM ledger_velocity_rows WHERE subject = :subject AND id <= :until")
 DROP_ROW = text("DELETE FROM ledger_velocity_rows WHERE subject = :subject AND seq = :seq")
 DROP_ENTITIES = text("DELETE FROM ledger_velocity_entities WHERE subject = :subject AND seq = :seq")
@@ -217,8 +218,13 @@ class SqlVelocity(Velocity):
 
     def relabel(self, labels: Sequence[tuple[str, int]]) -> None:
         """Note what transactions turned out to be, by id: 1 for fraud, 0 for legitimate."""
-        with self._tables.driver_write() as write:
-            write.many(LABEL, [{"id": row_id, "label": label} for row_id, label in labels])
+        with self._tables.driver_write(
+            begin=False
+        ) as read:  # rows of files aren't here: nobody waits for their lock
+            there = [each for each in labels if read.one(KNOWN, {"id": each[0]}).fetchone() is not None]
+        if there:
+            with self._tables.driver_write() as write:
+                write.many(LABEL, [{"id": row_id, "label": label} for row_id, label in there])
 
     def clock(self, subject: Subject) -> str:
         """Return the greatest id that is there: what is decided from now on has a greater one, or is in the ledger."""

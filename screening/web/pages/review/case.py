@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -86,12 +87,18 @@ def decide(number: str) -> Any:
     wanted, decision = forms.number(number), forms.decision_given()
     version = forms.number(request.form["version"]) if request.form.get("version") else None
     found = views.deciding().decide(
-        [wanted], views.reviewer(), decision, version=version, only=request.form.getlist("row")
+        [wanted],
+        views.reviewer(),
+        decision,
+        version=version,
+        only=request.form.getlist("row"),
+        settle=False,
     )
     forms.record(found, decision)
     if found[0].act == "corrected" or request.form.get("then") == "stay":
+        views.deciding().settle(found)
         return _here(wanted)
-    return lead_on()
+    return lead_on([(each.case, each.told) for each in found if each.told is not None])
 
 
 @blueprint.post("/<number>/escalate")
@@ -150,13 +157,13 @@ def reopen(number: str) -> Any:
     return _here(wanted)
 
 
-def lead_on() -> Any:
+def lead_on(told: Sequence[tuple[int, int]] = ()) -> Any:
     """Take the next case and lead there, or without one to the queue.
 
     A script that asks so (``Prefer: return=representation``, RFC 7240) is answered with the page itself, whose address
     is in ``Content-Location``: one way to the server and back less before the next case is there.
     """
-    found = views.cases().take_next(views.reviewer())
+    found = views.cases().take_next(views.reviewer(), told)
     if found is None:
         flash("No case waits for you.")
         return redirect(url_for("review.index"), BACK)
