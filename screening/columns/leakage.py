@@ -21,6 +21,8 @@ seen reach 0.96 (V14 of the ULB payments); a column that was filled in after the
 ONE_THING = 0.9
 """The share of legitimate rows of which a form of the label says the same: no reason, no chargeback, scenario 0."""
 FEW_THINGS = 20
+ROWS_A_THING = 20
+"""Rows of each text, on average, from which on many of them are still few: what somebody wrote down afterwards."""
 BLANK_CODE = -2e15
 """Stands for a blank where texts are compared; no text has it as its code."""
 Labels = NDArray[np.int8]
@@ -93,13 +95,16 @@ def only_at_frauds(values: Cells, label: Labels) -> bool:
 
 def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:
     """Whether a column that tells the label is a form of it: it says one and the same of nearly every legitimate row,
-    or says only a few things. A measure that happens to part the classes, as the age of an account, is none.
+    or says only a few things. A measure that happens to part the classes, as the age of an account, is none, and
+    neither is who or what comes back: that a device of many orders is a ring's was known before the label was.
     """
     legitimate = values[label == 0]
     filled = legitimate[~np.isnan(legitimate)]
     most = np.unique(filled, return_counts=True)[1].max() if len(filled) else 0
     one_thing = max(most, len(legitimate) - len(filled)) >= ONE_THING * len(legitimate)
-    return bool(one_thing or kind is CellKind.TEXT or len(np.unique(values[~np.isnan(values)])) <= FEW_THINGS)
+    different = len(np.unique(values[~np.isnan(values)]))
+    few = max(FEW_THINGS, len(values) // ROWS_A_THING) if kind is CellKind.TEXT else FEW_THINGS
+    return bool(one_thing or different <= few)
 
 
 def alone(kind: CellKind, values: Cells, label: Labels) -> float:

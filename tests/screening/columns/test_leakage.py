@@ -53,3 +53,18 @@ def test_a_measure_that_parts_the_classes_is_no_form_of_the_label(labelled: Labe
 
 def test_one_class_alone_tells_nothing() -> None:
     assert alone(CellKind.NUMBER, np.arange(9.0), np.zeros(9, np.int8)) == 0.5
+
+
+def test_who_comes_back_is_no_form_of_the_label_though_only_rings_come_back(labelled: Labelled) -> None:
+    """A device of many orders is a ring's, and was known to be before anybody said fraud; a reason wasn't."""
+    drawn, generator = labelled
+    label = generator.permutation(drawn)  # the halves are drawn as the labels of the fixture are
+    device = np.where(label == 1, generator.integers(0, 8, 2000), 1000 + np.arange(2000)).astype(float)
+    assert alone(CellKind.TEXT, device, label) >= LEAK
+    assert not like_the_label(CellKind.TEXT, device, label)
+    reason = np.where(
+        label == 1, generator.integers(0, 8, 2000), 1000 + generator.integers(0, 60, 2000)
+    ).astype(float)
+    assert like_the_label(CellKind.TEXT, reason, label), (
+        "sixty texts of thirty rows each are what somebody wrote down"
+    )
