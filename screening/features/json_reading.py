@@ -93,10 +93,21 @@ def level_shares(given: object, what: str) -> tuple[tuple[float, float], ...]:
     Raises:
         TypeError, ValueError: it isn't one.
     """
+    return level_numbers(given, what, 0, 1)
+
+
+def level_numbers(
+    given: object, what: str, low: float = -math.inf, high: float = math.inf
+) -> tuple[tuple[float, float], ...]:
+    """A list of pairs: a level, each once, and a number within bounds.
+
+    Raises:
+        TypeError, ValueError: it isn't one.
+    """
     found = []
     for pair in listed(given, what):
-        level, share = listed(pair, what)  # more or fewer than two are a ValueError
-        found.append((number(level, f"a level of {what}"), number(share, f"a share of {what}", 0, 1)))
+        level, told = listed(pair, what)  # more or fewer than two are a ValueError
+        found.append((number(level, f"a level of {what}"), number(told, f"a number of {what}", low, high)))
     if len({level for level, _ in found}) != len(found):
         raise ValueError(f"{what} names a level twice")
     return tuple(found)

@@ -13,6 +13,8 @@ from screening.features.definitions.catalogue import country_of, is_category, on
 from screening.features.definitions.definition import Definition
 from screening.features.definitions.feature import DAY, HOUR, PER
 from screening.features.definitions.places import kilometres
+from screening.features.definitions.rates import Rates
+from screening.features.definitions.relations import gap
 from screening.transactions.schema import CellKind, Column, Matrix, Role
 
 Floats = NDArray[np.float64]
@@ -53,6 +55,25 @@ def fill_rows(definition: Definition, values: Matrix, sheet: Sheet) -> None:
         ends = (values[:, definition.contract.columns.index(name)] for name in places)
         apart = kilometres(*ends)  # of a blank there is none, and its own feature says so
         sheet.put(("distance", *places), np.log1p(np.nan_to_num(apart)))
+    _related(definition, values, sheet)
+    for name in definition.rates:
+        sheet.put(
+            ("rate", name), RATES.of(definition)[name].of(values[:, definition.contract.columns.index(name)])
+        )
+
+
+def _related(definition: Definition, values: Matrix, sheet: Sheet) -> None:
+    place = definition.contract.columns.index
+    pairs = list(definition.ratios)
+    for columns, signs in definition.relations:
+        far, exact = gap([values[:, place(name)] for name in columns], signs)
+        sheet.put(("gap", *columns), signed_log(far / definition.unit))
+        sheet.put(("exact", *columns), exact)
+        if len(columns) == 2:
+            pairs.append((columns[0], columns[1]))
+    for one, other in pairs:
+        logs = [signed_log(values[:, place(name)] / definition.unit) for name in (one, other)]
+        sheet.put(("ratio", one, other), np.nan_to_num(logs[0] - logs[1]))
 
 
 def _number(definition: Definition, column: Column, cells: Floats, sheet: Sheet) -> None:
@@ -126,3 +147,6 @@ def _levels(definition: Definition) -> dict[str, _Levels]:
 
 
 LEVELS = PerDefinition(_levels)
+RATES = PerDefinition(
+    lambda definition: {name: Rates.read(levels) for name, levels in definition.rates.items()}
+)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from screening.features.definitions.feature import Feature, Shape
 from screening.features.definitions.lookback import looking_back
 from screening.features.definitions.places import Distance
+from screening.features.definitions.relations import Relation
 from screening.features.definitions.specification import Specification
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from screening.transactions.times import Since
@@ -17,7 +18,12 @@ def catalogue(definition: Specification) -> tuple[Feature, ...]:
     """All features of a definition; names are made different where columns are called alike."""
     found = [feature for column in definition.contract.parts() for feature in _of_column(definition, column)]
     found += [_of_distance(places) for places in definition.distances]
-    return tuple(_with_own_names([*found, *looking_back(definition)]))
+    found += [feature for relation in definition.relations for feature in _of_relation(definition, relation)]
+    found += [_of_ratio(*pair) for pair in definition.ratios]
+    rates = [
+        _of_rate(name) for name in definition.rates
+    ]  # the last ones: they are added once labels are known
+    return tuple(_with_own_names([*found, *looking_back(definition), *rates]))
 
 
 def _of_distance(places: Distance) -> Feature:
@@ -27,6 +33,28 @@ def _of_distance(places: Distance) -> Feature:
     )
     words = f"the distance from {one} to {other}"
     return Feature(places.name, tuple(places), words, Shape.DISTANCE, ("distance", *places))
+
+
+def _of_relation(definition: Specification, relation: Relation) -> Iterator[Feature]:
+    """How far columns are from adding up, whether they do, and of two what the one is to the other."""
+    columns, name = relation.columns, relation.name
+    far = Feature(f"gap({name})", columns, relation.words, Shape.AMOUNT, ("gap", *columns), topic=name)
+    yield replace(far, scale=definition.unit)
+    first, *others = columns
+    words = f"{first} is exactly {' plus '.join(others)}"
+    yield Feature(f"exact({name})", columns, words, Shape.FLAG, ("exact", *columns), topic=name)
+    if len(columns) == 2 and columns not in definition.ratios:
+        yield _of_ratio(*columns)
+
+
+def _of_rate(name: str) -> Feature:
+    words = f"the share of fraud at this {name} in the training data, against that of all rows,"
+    return Feature(f"rate({name})", (name,), words, Shape.RATIO, ("rate", name))
+
+
+def _of_ratio(one: str, other: str) -> Feature:
+    words = f"the ratio of {one} to {other}"
+    return Feature(f"ratio({one}, {other})", (one, other), words, Shape.RATIO, ("ratio", one, other))
 
 
 def _with_own_names(features: Iterable[Feature]) -> Iterator[Feature]:

@@ -19,6 +19,7 @@ from screening.features.definitions.catalogue import catalogue, country_of
 from screening.features.definitions.feature import Feature
 from screening.features.definitions.options import Options
 from screening.features.definitions.places import Distance
+from screening.features.definitions.relations import Relation
 from screening.features.definitions.specification import Specification
 from screening.transactions.schema import CellKind, Role
 
@@ -66,6 +67,12 @@ class Definition(Specification):
         }
         if self.distances:
             found["distances"] = [list(places) for places in self.distances]
+        if self.relations:
+            found["relations"] = [[list(one.columns), list(one.signs)] for one in self.relations]
+        if self.ratios:
+            found["ratios"] = [list(pair) for pair in self.ratios]
+        if self.rates:
+            found["rates"] = {name: [list(pair) for pair in levels] for name, levels in self.rates.items()}
         return found
 
     @classmethod
@@ -88,7 +95,7 @@ class Definition(Specification):
 KEYS = {"version", "contract", "options", "unit", "fills", "levels", "shown", "tracked", "profiled", "ranges"}
 
 
-LATER_KEYS = {"distances"}
+LATER_KEYS = {"distances", "relations", "ratios", "rates"}
 """Those that only some definitions have."""
 
 
@@ -115,6 +122,9 @@ def _read(given: object) -> Definition:
         json_reading.names(found["profiled"], "the profiled entities"),
         None if found["ranges"] is None else Ranges.from_dict(found["ranges"]),
         tuple(map(_distance, json_reading.listed(found.get("distances", []), "the distances"))),
+        tuple(map(_relation, json_reading.listed(found.get("relations", []), "the relations"))),
+        tuple(map(_ratio, json_reading.listed(found.get("ratios", []), "the ratios"))),
+        json_reading.mapping(found.get("rates", {}), "the rates", json_reading.level_numbers),
     )
     _check_names(definition)
     return definition
@@ -127,6 +137,20 @@ def _distance(given: object) -> Distance:
     return Distance(*found)
 
 
+def _relation(given: object) -> Relation:
+    columns, signs = json_reading.listed(given, "a relation")  # more or fewer than two are a ValueError
+    names = json_reading.names(columns, "a relation")
+    kept = tuple(json_reading.listed(signs, "the signs of a relation"))
+    if len(names) not in (2, 3) or len(kept) != len(names) or kept[0] != 1 or not set(kept) <= {1, -1}:
+        raise ValueError("a relation isn't of two or three columns with a sign each")
+    return Relation(names, kept)
+
+
+def _ratio(given: object) -> tuple[str, str]:
+    one, other = json_reading.names(given, "a ratio")
+    return one, other
+
+
 def _check_names(definition: Definition) -> None:
     entities = {column.name for column in definition.of_role(Role.ENTITY)}
     if not set(definition.tracked) <= entities:
@@ -135,12 +159,13 @@ def _check_names(definition: Definition) -> None:
         raise ValueError("a profiled column isn't a tracked one")
     known = set(definition.contract.columns)
     numbers = {part.name for part in definition.contract.parts() if part.kind is CellKind.NUMBER}
-    if not {name for places in definition.distances for name in places} <= numbers:
-        raise ValueError("a distance is of a column that is no number of the contract")
+    told = (*definition.distances, *(one.columns for one in definition.relations), *definition.ratios)
+    if not {name for columns in told for name in columns} <= numbers:
+        raise ValueError("a distance, a relation or a ratio is of a column that is no number of the contract")
     if definition.ranges is not None:
         known |= set(map(country_of, definition.contract.columns))
         _check_countries(definition, len(definition.ranges.names))
-    for part in (definition.fills, definition.levels, definition.shown):
+    for part in (definition.fills, definition.levels, definition.shown, definition.rates):
         if not set(part) <= known:
             raise ValueError("it tells of a column that the contract doesn't have")
     for name, count in definition.shown.items():

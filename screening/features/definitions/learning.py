@@ -11,7 +11,8 @@ from screening.features.countries.ranges import Ranges
 from screening.features.definitions.catalogue import country_of, is_category
 from screening.features.definitions.definition import Definition
 from screening.features.definitions.options import DEFAULTS, Options
-from screening.features.definitions.places import Distance, distances_of
+from screening.features.definitions.places import distances_of
+from screening.features.definitions.relations import ratios_of, relations_of
 from screening.features.definitions.specification import Levels
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 
@@ -54,6 +55,8 @@ def define(
             levels[name], shown[name] = _levels(places[places >= 0], len(cells), options)
         if column.role is Role.AMOUNT:
             unit = _unit(present)
+    numbers = _numbers(contract, values)
+    plain = [name for name in numbers if name != contract.amount]
     return Definition(
         contract,
         options,
@@ -64,17 +67,19 @@ def define(
         tuple(tracked),
         tuple(profiled),
         ranges,
-        _distances(contract, values),
+        distances_of(plain, numbers),
+        relations_of(list(numbers), numbers),
+        ratios_of(contract.amount, list(numbers), numbers),
     )
 
 
-def _distances(contract: ColumnContract, values: Matrix) -> tuple[Distance, ...]:
-    numbers = {
+def _numbers(contract: ColumnContract, values: Matrix) -> dict[str, NDArray[np.float64]]:
+    """The columns of numbers that aren't names or times, the amount among them."""
+    return {
         column.name: cells
         for column, cells in zip(contract.parts(), np.asarray(values).T, strict=True)
-        if column.role is Role.NUMBER and column.kind is CellKind.NUMBER
+        if column.role in (Role.NUMBER, Role.AMOUNT) and column.kind is CellKind.NUMBER
     }
-    return distances_of(list(numbers), numbers)
 
 
 def _levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:

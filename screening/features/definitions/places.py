@@ -45,7 +45,7 @@ def distances_of(names: Sequence[str], columns: Mapping[str, Floats]) -> tuple[D
     for pattern, bound in HALVES:
         found: dict[str, str] = {}
         for name in names:
-            plain = _plain(name)
+            plain = plain_name(name)
             if (match := pattern.search(plain)) and _within(columns[name], bound):
                 found[plain[: match.start(1)] + "*" + plain[match.end(1) :]] = name
         halves.append(found)
@@ -69,8 +69,8 @@ def kilometres(
     return found
 
 
-def _plain(name: str) -> str:
-    """``merchLat`` and ``Merch-Lat`` are ``merch_lat``."""
+def plain_name(name: str) -> str:
+    """Return a column's name in lower case with its words apart: ``merchLat`` and ``Merch-Lat`` are ``merch_lat``."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[^a-z0-9]+", "_", spaced.casefold()).strip("_")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from screening.features.countries.ranges import Ranges
 from screening.features.definitions.options import DEFAULTS, Options
 from screening.features.definitions.places import Distance
+from screening.features.definitions.relations import Relation
 from screening.transactions.schema import Column, ColumnContract, Role
 
 Levels = tuple[tuple[float, float], ...]
@@ -35,6 +36,13 @@ class Specification:
     """The countries of addresses."""
     distances: tuple[Distance, ...] = ()
     """Two places each, whose distance is a feature."""
+    relations: tuple[Relation, ...] = ()
+    """Columns of which one is exactly the sum of others now and then."""
+    ratios: tuple[tuple[str, str], ...] = ()
+    """Two columns of money each, of which the first is held against the second."""
+    rates: Mapping[str, Levels] = field(default_factory=dict)
+    """By column: each known level with how much more often than usual it was fraud in the training data, as a
+    logarithm. Unlike all else here it was learned from labels."""
 
     @property
     def looks_back(self) -> bool:
