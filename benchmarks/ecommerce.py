@@ -21,7 +21,8 @@ from sklearn.model_selection import train_test_split
 
 from model.data.order import Order
 from model.evaluation.baselines import RIVALS
-from model.trainer import Prepared, fit, prepare
+from model.fitting import Prepared, fit
+from model.trainer import prepare
 
 RESULTS = Path("benchmarks/results/ecommerce.json")
 SPLIT = float(np.datetime64("2015-06-20", "s").astype(np.int64))
@@ -46,8 +47,7 @@ def splits(prepared: Prepared) -> dict[str, tuple[Rows, Rows]]:
 def scores(prepared: Prepared, learned: Rows, tested: Rows, name: str, seed: int) -> Floats:
     """What one model, trained with one seed, gives the tested rows."""
     if name == "this net":
-        scaler, fitted = fit(prepared, learned, seed, lambda _share, _text: None)
-        return np.asarray(fitted.logits(scaler.transform(prepared.features[tested])))
+        return fit(prepared, learned, seed, lambda _share, _text: None).logits(prepared, tested)
     label = prepared.label[learned].astype(np.int64)
     model = RIVALS[name](prepared.features[learned], label, np.ones(len(label)), seed)
     return model(prepared.features[tested])

@@ -22,8 +22,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from model.data.order import Order
 from model.evaluation.baselines import RIVALS
 from model.evaluation.card_precision import DAY, card_precision
+from model.fitting import Prepared, fit
 from model.recipes.recipe import thinned
-from model.trainer import Prepared, fit, prepare
+from model.trainer import prepare
 
 RESULTS = Path("benchmarks/results/payments.json")
 FIRST = np.datetime64("2018-05-07")
@@ -72,8 +73,8 @@ def scores_of(
     def quiet(_share: float, text: str) -> None:
         print(f"  {text}", file=sys.stderr, flush=True)
 
-    scaler, fitted = fit(prepared, learned, seed, quiet)
-    found = {"this net": np.asarray(fitted.logits(scaler.transform(prepared.features[tested])))}
+    made = fit(prepared, learned, seed, quiet)
+    found = {"this net": made.logits(prepared, tested)}
     rows, weight = thinned(prepared.label[learned].astype(np.int64), seed)
     given, label = prepared.features[learned[rows]], prepared.label[learned[rows]].astype(np.int64)
     for name in names:

@@ -24,9 +24,12 @@ from model.evaluation.baselines import BOOSTED, RIVALS, TREATMENTS, Floats, Labe
 from model.evaluation.card_precision import card_precision
 from model.evaluation.metrics import Resampled, curves, flagged, ranking, reliability
 from model.evaluation.validation import LATER, plan
+from model.fitting import Prepared, fit
 from model.progress import silent
+from model.recipes.blend import Blend, quick_blend
 from model.recipes.recipe import Recipe
-from model.trainer import Prepared, cross_calibrated, fit, prepare
+from model.testing import cross_calibrated
+from model.trainer import prepare
 from screening.errors import ScreeningError
 from screening.transactions.schema import Role
 
@@ -70,7 +73,7 @@ def compare(
     seed: int,
     names: list[str],
     say: Say,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Blend | None = None,
 ) -> dict[str, Any]:
     """Every model on every test: {"treatment", "tests": [{"kind", "words", "models", "net_minus"}]}.
 
@@ -96,7 +99,7 @@ def _tested(
     *,
     names: list[str],
     say: Say,
-    recipe: Recipe | None,
+    recipe: Recipe | Blend | None,
 ) -> dict[str, Any]:
     label = prepared.label[test.tested].astype(np.int64)
     scores, models = {}, {}
@@ -117,7 +120,7 @@ def _tested(
 
 
 def _scored(
-    name: str, prepared: Prepared, test: Test, how: str, seed: int, *, recipe: Recipe | None
+    name: str, prepared: Prepared, test: Test, how: str, seed: int, *, recipe: Recipe | Blend | None
 ) -> tuple[Floats, dict[str, float]]:
     """The scores of the tested rows, and how long learning and scoring took."""
     treated = treat(prepared.label[test.learned].astype(np.int64), how, seed)
@@ -126,9 +129,9 @@ def _scored(
     began = time.perf_counter()
     if name == NET:
         weight = None if how == "none" else treated.weight
-        scaler, fitted = fit(prepared, rows, seed, silent, weight=weight, recipe=recipe)
+        made = fit(prepared, rows, seed, silent, weight=weight, recipe=recipe)
         learned = time.perf_counter()
-        score = np.asarray(fitted.logits(scaler.transform(given)))
+        score = made.logits(prepared, test.tested)
     else:
         label = prepared.label[rows].astype(np.int64)
         model = RIVALS[name](prepared.features[rows], label, treated.weight, seed)
@@ -270,7 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
         names=options.models,
         say=say,
-        recipe=Recipe.quick() if options.quick else None,
+        recipe=quick_blend() if options.quick else None,
     )
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

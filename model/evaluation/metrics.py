@@ -149,7 +149,33 @@ def bootstrap_ranking(
     """95 % intervals of the ranking measures over the test rows, resampled within each class."""
     generator = np.random.default_rng(seed)
     sampled = Resampled.of(label, score, weight)
-    found = [sampled.ranking(resample(label, generator)) for _ in range(draws)]
+    return _intervals([sampled.ranking(resample(label, generator)) for _ in range(draws)])
+
+
+def later_intervals(
+    label: Labels, score: Floats, weight: Floats, *, draws: int = 500, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals for what later rows will show, as many as were tested, with as many frauds on average.
+
+    They are wider than those of :func:`bootstrap_ranking` by what chance does to the later rows: both are drawn, and
+    their distances from the middle are added.
+    """
+    generator = np.random.default_rng(seed)
+    sampled = Resampled.of(label, score, weight)
+    tested = np.array([sampled.ranking(resample(label, generator)) for _ in range(draws)])
+    later = np.array([sampled.ranking(_any_rows(label, generator)) for _ in range(draws)])
+    return _intervals(np.clip(tested + later - np.median(later, axis=0), 0.0, 1.0))
+
+
+def _any_rows(label: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Row numbers drawn with replacement, whatever class they are of, until both are there."""
+    while True:
+        rows = generator.integers(0, len(label), len(label))
+        if 0 < label[rows].sum() < len(rows):
+            return np.asarray(rows, np.int64)
+
+
+def _intervals(found: Any) -> dict[str, tuple[float, float]]:
     low, high = np.quantile(found, (0.025, 0.975), axis=0)
     names = Ranking.__dataclass_fields__
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
@@ -223,17 +249,21 @@ def report(
     prior: float,
     *,
     draws: int = 500,
+    later: bool = False,
     **extra: Any,
 ) -> dict[str, Any]:
-    """Everything the card says about one set of test rows; ``draws`` are those of the intervals' bootstrap."""
+    """Everything the card says about one set of test rows.
+
+    ``draws`` are those of the intervals' bootstrap; ``later`` has them tell what later rows will show.
+    """
+    intervals = later_intervals if later else bootstrap_ranking
     return {
         **extra,
         "rows": len(label),
         "frauds": int(label.sum()),
         **asdict(ranking(label, probability, weight)),
         "interval_95": {
-            name: list(pair)
-            for name, pair in bootstrap_ranking(label, probability, weight, draws=draws).items()
+            name: list(pair) for name, pair in intervals(label, probability, weight, draws=draws).items()
         },
         "flagged": flagged(label, probability, weight, threshold),
         "scores": scores(probability, at_prior(label, weight, prior)),

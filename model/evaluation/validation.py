@@ -12,7 +12,9 @@ from screening.errors import BadFile
 
 LATER = 0.2
 """The share of rows, the latest, that a detector is tested on."""
-FOLDS = 5
+FOLDS, FEWER_FOLDS = 5, 3
+MANY_FOR_FOLDS = 5_000
+"""Rows from which on fewer folds are enough: each has as many rows to test then."""
 FEWEST_FRAUDS = 20
 FEWEST_IN_TEST = 5
 Rows = NDArray[np.int64]
@@ -27,13 +29,11 @@ class Validation:
     words: str
     splits: tuple[tuple[Rows, Rows], ...]
 
-    def once(self) -> Validation:
-        """The first split alone: for a first look."""
+    def once(self, why: str) -> Validation:
+        """Return the first split alone, for a first look or for many rows."""
         if self.kind == "time":
             return self
-        return replace(
-            self, words=f"one random fold of {len(self.splits)} (a quick look)", splits=self.splits[:1]
-        )
+        return replace(self, words=f"one random fold of {len(self.splits)} ({why})", splits=self.splits[:1])
 
     def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
         return iter(self.splits)
@@ -72,9 +72,10 @@ def plan(label: NDArray[np.int8], time: NDArray[np.float64] | None, delay: float
             return found
     from sklearn.model_selection import StratifiedKFold
 
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(label, label)
+    count = FOLDS if len(label) < MANY_FOR_FOLDS else FEWER_FOLDS
+    folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(label, label)
     why = "there is no time in the file" if time is None else "the latest rows have too few frauds"
-    return Validation("random", f"{FOLDS} random folds, since {why}", tuple(folds))
+    return Validation("random", f"{count} random folds, since {why}", tuple(folds))
 
 
 def _later(label: NDArray[np.int8], time: NDArray[np.float64], delay: float) -> Validation | None:

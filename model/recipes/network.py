@@ -56,9 +56,11 @@ class Branches:
 
     def logits(self, scaled: Floats) -> Floats:
         """The trees' logit plus the members' mean, shape (rows,), in NumPy and float64."""
+        trees = self.trees.logits(scaled)
+        if not self.members:
+            return trees if self.floor is None else np.maximum(trees, self.floor)
         bent = apply([self.squash], scaled)
         mean = np.mean([apply(member, bent)[:, 0] for member in self.members], axis=0)
-        trees = self.trees.logits(scaled)
         trees = trees if self.floor is None else np.maximum(trees, self.floor)
         return np.asarray(trees + self.share * mean)
 
@@ -68,7 +70,7 @@ def build(branches: Branches, calibration: Calibration) -> Any:
     import keras
 
     entry = keras.Input((len(branches.squash.bias),), name="transaction")
-    bent = _dense(branches.squash, entry, "squash")
+    bent = _dense(branches.squash, entry, "squash") if branches.members else None
     parts = [_trees(branches.trees, entry, branches.floor)]
     base = branches.trees.base if branches.floor is None else branches.floor
     for number, member in enumerate(branches.members):
@@ -76,8 +78,8 @@ def build(branches: Branches, calibration: Calibration) -> Any:
         for depth, layer in enumerate(member):
             inner = _dense(layer, inner, f"member_{number}_{depth}")
         parts.append(inner)
-    joined = keras.layers.Concatenate(name="logits")(parts)
-    share = np.r_[1.0, np.full(len(branches.members), branches.share / len(branches.members))]
+    joined = keras.layers.Concatenate(name="logits")(parts) if branches.members else parts[0]
+    share = np.r_[1.0, np.full(len(branches.members), branches.share / max(len(branches.members), 1))]
     ramps = calibration.ramps()
     bends = _dense(
         Layer(share[:, None] * ramps.sign, ramps.sign * (base - ramps.start), "relu"), joined, "bends"

@@ -7,6 +7,7 @@ rows tell of earlier ones, some are learned from once more without their past (:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.progress import Say, part, silent
+from model.recipes.blend import Blend, Choice, Split, choose, learn, splits_of
 from model.recipes.calibration import Calibration
+from model.recipes.candidates import Seen
 from model.recipes.cold_start import Cold
 from model.recipes.ensemble import PackedRecipe, train_packed
 from model.recipes.network import REACH, Branches, Layer, apply, build
-from model.recipes.tail_bins import Marks, Reached
+from model.recipes.tail_bins import Marks
 from model.recipes.tree_layers import TreeRecipe, count_trees, train_trees
 
 Features = NDArray[np.float32]
@@ -35,6 +38,8 @@ COLD_SHARE = 0.03
 """Of the weight, what copies without a past count; those without known labels count as much again."""
 MOST_COPIED = 30_000
 """Rows of each class that are copied in each way; of the legitimate ones a quarter at most."""
+CHOOSING = 0.7
+"""What part of the time choosing a blend takes, about."""
 COUNTING, GROWING = 0.5, 0.3
 """What part of the time counting takes, and of each half growing trees: measured on 1.1 million rows, about."""
 
@@ -82,8 +87,10 @@ class Fitted:
     """What was learned, before calibration."""
 
     branches: Branches
-    recipe: Recipe
+    recipe: Recipe | Blend
     """With the trees and epochs that were counted."""
+    choice: Choice | None = None
+    """How a blend was chosen, if it was: its rows are those that were learned from, by number."""
 
     def logits(self, features: Features) -> Floats:
         """Uncalibrated logits (rows,) of scaled features (rows, f)."""
@@ -105,27 +112,14 @@ class Given:
     origin: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """The same rows as the branches see them: how many marks each value has reached, and bent; (n, f) each."""
-
-    reached: Reached
-    bent: Features
-    label: Labels
-    weight: Floats
-
-    def rows(self, which: NDArray[np.bool_]) -> Seen:
-        """Some of them."""
-        return Seen(self.reached[which], self.bent[which], self.label[which], self.weight[which])
-
-
 def fit_general(
     features: Features,
     label: Labels,
     *,
     weight: Floats | None = None,
     time: Floats | None = None,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Blend | None = None,
+    splits: Sequence[Split] | None = None,
     cold: Cold | None = None,
     seed: int = 0,
     say: Say = silent,
@@ -137,12 +131,15 @@ def fit_general(
         label: 0 or 1, (rows,).
         weight: what each row counts, (rows,); all the same by default.
         time: (rows,), when there is one: what is held out is the latest.
-        recipe: how much of what; by default it is counted.
+        recipe: how much of what; by default a blend is chosen, or of many rows a recipe counted.
+        splits: rows to learn from and to hold out while a blend is chosen; by default the latest, or folds.
         cold: how rows look without their past, scaled like ``features``, where they look back.
         seed: the same one gives the same net.
         say: gets a share and a line now and then.
     """
     weight = np.ones(len(label)) if weight is None else weight
+    if isinstance(recipe, Blend) or (recipe is None and len(label) < LARGE):
+        return _blended(features, label, weight, time, recipe, splits=splits, cold=cold, seed=seed, say=say)
     rows, more = thinned(label, seed)
     features, label, weight = features[rows], label[rows], weight[rows] * more
     bend, marks = wide_squash(features), Marks.of(features)
@@ -164,6 +161,30 @@ def fit_general(
     prior = float(np.average(label, weights=weight))
     floor = float(np.log(prior / (1 - prior))) - recipe.below_prior
     return Fitted(Branches(bend, trained.members, trees, recipe.share, floor), recipe)
+
+
+def _blended(
+    features: Features,
+    label: Labels,
+    weight: Floats,
+    time: Floats | None,
+    blend: Blend | None,
+    *,
+    splits: Sequence[Split] | None,
+    cold: Cold | None,
+    seed: int,
+    say: Say,
+) -> Fitted:
+    """Choose a blend, unless one is given, and learn it."""
+    bend, marks = wide_squash(features), Marks.of(features)
+    given = with_copies(features, label, weight, cold, seed)
+    seen = Seen(marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight)
+    choice, begun = None, 0.0
+    if blend is None:
+        held = splits_of(label, time, seed) if splits is None else splits
+        choice, begun = choose(seen, given.origin, held, seed, part(say, 0.0, CHOOSING)), CHOOSING
+        blend = choice.blend
+    return Fitted(learn(blend, seen, (marks, bend), seed, part(say, begun, 1.0)), blend, choice)
 
 
 def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | None, seed: int) -> Given:

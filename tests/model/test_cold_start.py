@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model import trainer
+from model import fitting, trainer
 from model.data.order import Order
 from model.data.simulation import orders, payments
 from model.recipes.cold_start import Cold
@@ -18,7 +18,7 @@ from model.recipes.tree_layers import TreeRecipe
 from screening.features import compute
 
 
-def prepared_of(folder: Path, frame: pd.DataFrame, label: str) -> trainer.Prepared:
+def prepared_of(folder: Path, frame: pd.DataFrame, label: str) -> fitting.Prepared:
     file = folder / "given.csv"
     frame.to_csv(file, index=False)
     order = Order(file=file, out=folder / "made", name="made", filename="given.csv", label=label)
@@ -26,7 +26,7 @@ def prepared_of(folder: Path, frame: pd.DataFrame, label: str) -> trainer.Prepar
 
 
 @pytest.fixture(scope="module", params=["payments", "orders"])
-def prepared(request, tmp_path_factory: pytest.TempPathFactory) -> trainer.Prepared:
+def prepared(request, tmp_path_factory: pytest.TempPathFactory) -> fitting.Prepared:
     folder = tmp_path_factory.mktemp("cold")
     if request.param == "payments":
         return prepared_of(folder, payments(customers=150, terminals=100, days=40, seed=2), "TX_FRAUD")
@@ -88,8 +88,9 @@ def test_a_large_amount_of_nobody_known_is_suspect(tmp_path: Path, monkeypatch) 
     recipe = Recipe(TreeRecipe(trees=100, depth=3), nets, share=0.2)
 
     def odds() -> tuple[float, float]:
-        scaler, fitted = trainer.fit(prepared, every, 0, lambda *_: None, recipe=recipe)
-        high, low = (float(np.median(fitted.logits(scaler.transform(rows)))) for rows in alone)
+        made = fitting.fit(prepared, every, 0, lambda *_: None, recipe=recipe)
+        rated = [np.column_stack([rows, np.zeros((len(rows), len(made.definition.rates)))]) for rows in alone]
+        high, low = (float(np.median(made.net.logits(made.scaler.transform(rows)))) for rows in rated)
         return high, low
 
     high, low = odds()

@@ -63,15 +63,6 @@ def test_what_keras_saves_is_what_was_learned(rows, fitted: Fitted, tmp_path: Pa
     assert (tmp_path / "net.h5").stat().st_size < 3e6
 
 
-def test_few_frauds_are_not_held_out(rows) -> None:
-    features, label = rows
-    few = np.flatnonzero(label == 1)[:25]
-    chosen = np.r_[few, np.flatnonzero(label == 0)[:300]]
-    made = fit_general(features[chosen], label[chosen], seed=0)
-    assert made.recipe.nets.epochs == 30
-    assert np.isfinite(made.logits(features)).all()
-
-
 @pytest.fixture(scope="module")
 def cold() -> Cold:
     """Column 6 looks back, and to labels; so does column 5."""

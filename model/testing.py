@@ -1,0 +1,144 @@
+"""How a detector is tested before it is made: what its card says, and what its probabilities are calibrated by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.labelled_table import Table
+from model.evaluation.metrics import report
+from model.evaluation.validation import Validation
+from model.export.model_card import THRESHOLD
+from model.fitting import Floats, Learned, Prepared, fit
+from model.progress import Say, part
+from model.recipes.blend import Blend, Choice
+from model.recipes.calibration import Calibration, fit_calibration
+from model.recipes.recipe import LARGE, Fitted, Recipe
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a test gave: the card's metrics, the final net's calibration, and how it is to be made."""
+
+    metrics: dict[str, Any]
+    calibration: Calibration
+    recipe: Recipe | Blend
+    of_all: Learned | None = None
+    """The net of all rows, where the test made it already."""
+
+
+def validate(
+    prepared: Prepared, validation: Validation, seed: int, say: Say, recipe: Recipe | Blend | None = None
+) -> Tested:
+    """Test on rows that the net hasn't seen, and calibrate by them.
+
+    On later rows, a net learns from what came before, with a blend that was chosen there. The rows that the blend was
+    chosen on are calibrated by too: what the latest weeks happen not to have would otherwise get no probability. The
+    tested rows are judged by what the earlier ones taught, calibration included. Without a time, the folds that the
+    blend is chosen on are the test: a second round of folds for each would take five times as long, to take out what
+    choosing among eight models flatters by. A recipe that is given isn't chosen, and only the splits' rows are tested.
+    """
+    if validation.kind == "time" or recipe is not None or len(prepared.label) >= LARGE:
+        return _by_splits(prepared, validation, seed, say, recipe)
+    say(0.2, "Testing in folds")
+    every = np.arange(len(prepared.label))
+    made = fit(prepared, every, seed, part(say, 0.2, 0.6), splits=validation.splits)
+    fitted = made.net
+    choice = _chosen(fitted)
+    logit = np.full(len(every), np.nan)
+    logit[choice.rows] = choice.logit
+    label = prepared.label.astype(np.int64)
+    rows = np.sort(choice.rows)
+    prior = float(label.mean())
+    probability = cross_calibrated(logit[rows], label[rows], prior, seed)
+    metrics = _metrics(prepared, validation, rows, probability, fitted)
+    return Tested(metrics, _calibration(logit, label, rows, prior), fitted.recipe, made)
+
+
+def _by_splits(
+    prepared: Prepared, validation: Validation, seed: int, say: Say, recipe: Recipe | Blend | None
+) -> Tested:
+    logit = np.full(len(prepared.label), np.nan)
+    count = len(validation.splits)
+    for number, (learned, tested) in enumerate(validation):
+        stage = (
+            "Testing on later rows" if validation.kind == "time" else f"Testing, fold {number + 1} of {count}"
+        )
+        share = part(say, 0.2 + 0.4 * number / count, 0.2 + 0.4 * (number + 1) / count)
+        share(0.0, stage)
+        made = fit(prepared, learned, seed, share, recipe=recipe)
+        logit[tested], fitted = made.logits(prepared, tested), made.net
+    rows = np.flatnonzero(~np.isnan(logit))
+    label, prior = prepared.label.astype(np.int64), float(prepared.label.mean())
+    if fitted.choice is not None:
+        earlier = validation.splits[0][0][fitted.choice.rows]
+        logit[earlier] = fitted.choice.logit
+        taught = _calibration(logit, label, earlier, float(label[earlier].mean()))
+        probability = taught(logit[rows])
+    else:
+        probability = cross_calibrated(logit[rows], label[rows], prior, seed)
+    every = np.flatnonzero(~np.isnan(logit))
+    metrics = _metrics(prepared, validation, rows, probability, fitted)
+    return Tested(metrics, _calibration(logit, label, every, prior), fitted.recipe)
+
+
+def _chosen(fitted: Fitted) -> Choice:
+    if fitted.choice is None:
+        raise AssertionError("no recipe was given, so a blend was chosen")
+    return fitted.choice
+
+
+def _metrics(
+    prepared: Prepared, validation: Validation, rows: NDArray[np.int64], probability: Floats, fitted: Fitted
+) -> dict[str, Any]:
+    """The figures of the card; ``probability`` goes along the tested ``rows``."""
+    label = prepared.label.astype(np.int64)
+    found = report(
+        label[rows],
+        probability,
+        np.ones(len(rows)),
+        THRESHOLD,
+        float(label[rows].mean()),
+        draws=int(np.clip(2e7 / len(rows), 50, 500)),
+        later=True,
+        kind=validation.kind,
+        name=validation.words,
+        learned=int(np.mean([len(learned) for learned, _ in validation])),
+    )
+    if types := _recall_of_types(prepared.table.rows(rows), probability):
+        found["fraud_types"] = types
+    told = {"blend": fitted.recipe.as_list()} if isinstance(fitted.recipe, Blend) else {}
+    return {"validation": found, **told}
+
+
+def _recall_of_types(tested: Table, probability: Floats) -> list[dict[str, Any]]:
+    """Of each type of fraud, how many test rows there are and which share of them is flagged; (rows,) of the test."""
+    if len(tested.types) < 2:
+        return []
+    found = []
+    for number, name in enumerate(tested.types, 1):
+        of_type = tested.kind == number
+        recall = float((probability[of_type] >= THRESHOLD).mean()) if of_type.any() else None
+        found.append({"name": name, "rows": int(of_type.sum()), "recall": recall})
+    return found
+
+
+def _calibration(
+    logit: Floats, label: NDArray[np.int64], rows: NDArray[np.int64], prior: float
+) -> Calibration:
+    return fit_calibration(logit[rows], label[rows], np.ones(len(rows)), prior)
+
+
+def cross_calibrated(logit: Floats, label: NDArray[np.int64], prior: float, seed: int) -> Floats:
+    """Each half's probabilities (rows,) from a calibration that was fitted on the other half."""
+    from sklearn.model_selection import StratifiedKFold
+
+    probability = np.empty(len(logit))
+    for others, half in StratifiedKFold(2, shuffle=True, random_state=seed).split(logit, label):
+        share = float(label[others].mean()) or prior
+        calibration = fit_calibration(logit[others], label[others], np.ones(len(others)), share)
+        probability[half] = calibration(logit[half])
+    return probability
