@@ -17,6 +17,7 @@ from flask import Flask
 from screening.reports.model_pack import MISSING, blocks_of, model_pack
 from screening.reports.model_record import ModelRecord, record_of
 from screening.reports.typeset import Chart, Heading, Table, Text, accessible_pdf
+from screening.scoring.thresholds import Limits
 from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -172,7 +173,7 @@ def test_a_detector_without_a_card_is_said_to_have_none(services: Services, sett
         decisions={},
         promotions=(),
         events=(),
-        threshold=0.8,
+        limits=Limits(0.8),
     )
     blocks = list(blocks_of(bare))
     said = " ".join(str(block) for block in blocks)
