@@ -6,6 +6,7 @@ and worker alike.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from screening.detectors.vectorizer import Inputs
 from screening.errors import ScreeningError
 
 if TYPE_CHECKING:
-    from flask import Flask  # neither the server's parent process nor the worker needs it
+    from flask import Flask  # the worker does without it
 
     from screening.web.http.front import Front
 
@@ -34,7 +35,7 @@ def probabilities(inputs: Inputs, detector: Detector) -> NDArray[np.float32]:
 def create_app() -> Flask:
     """Return the app with settings from the environment. What is wrong with them ends the process with one line."""
     from screening.infra.watchdog import end_with_server
-    from screening.web.app_factory import create_app as build  # the server's parent process stays small
+    from screening.web.app_factory import create_app as build  # the job worker does without it
 
     end_with_server()
     try:
@@ -46,7 +47,7 @@ def create_app() -> Flask:
 def create_front() -> Front:
     """Return what each web process of the server answers with. Errors as in :func:`create_app`."""
     from screening.infra.log_setup import begin_logging
-    from screening.web.app_factory import create_front as build  # the server's parent process stays small
+    from screening.web.app_factory import create_front as build  # the job worker does without it
 
     made = create_app()
     begin_logging(
@@ -55,13 +56,17 @@ def create_front() -> Front:
     return build(made)
 
 
+def _load() -> None:
+    importlib.import_module("screening.web.app_factory")
+
+
 def serve() -> int:
     """Serve until told to stop, and return the exit status."""
     from screening import server  # as above
     from screening.settings import Settings
 
     try:
-        return server.run(Settings.from_environ(), worker=(__file__, "worker"))
+        return server.run(Settings.from_environ(), worker=(__file__, "worker"), load=_load)
     except ScreeningError as problem:
         print(f"fraud-screening can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
         return 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from granian import Granian
@@ -50,12 +51,14 @@ WORKER = ("-m", "screening.worker")
 """How Python is told to run the job worker."""
 
 
-def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
+def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], object] = lambda: None) -> int:
     """Check everything, then serve until SIGTERM or SIGINT.
 
     Args:
         settings: where and how.
         worker: the arguments with which Python runs the job worker.
+        load: imports what web processes need. Where they are forked, one that takes the place of another then answers
+            after a fraction of a second: nothing is to be imported but once.
 
     Raises:
         ScreeningError: something the start needs is wrong; nothing was started.
@@ -64,7 +67,7 @@ def run(settings: Settings, worker: Sequence[str] = WORKER) -> int:
     _check_port(settings)
     make_instance(settings)
     with _alone(settings):
-        return _serve(settings, worker)
+        return _serve(settings, worker, load)
 
 
 @contextmanager
@@ -85,13 +88,13 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _serve(settings: Settings, worker: Sequence[str]) -> int:
+def _serve(settings: Settings, worker: Sequence[str], load: Callable[[], object]) -> int:
     prepare(settings)
     begin_counting(settings.instance)
     os.environ[watchdog.SERVER] = str(os.getpid())
     workers = _Workers(worker, settings.job_workers)
     try:
-        Granian(
+        server = Granian(
             "app:create_front",
             factory=True,
             address=settings.host,
@@ -108,7 +111,10 @@ def _serve(settings: Settings, worker: Sequence[str]) -> int:
             websockets=False,
             log_level=LogLevels.error,
             log_dictconfig=dict(SERVER_LOGS),
-        ).serve()
+        )
+        if multiprocessing.get_start_method() == "fork":
+            server.on_startup(load)  # the port is taken by then, and the job workers load their own beside it
+        server.serve()
     finally:
         workers.stop()
     return 0
