@@ -352,7 +352,8 @@ def test_rows_of_a_screening_that_was_deleted_while_it_ran_are_forgotten(
         folder.create()
         remember(services, queued)
         nothing = {"rows": 0, "flagged": 0, "set_aside": 0, "quality": None, "notes": []}
-        return Found(detector="payments", fingerprint="0" * 64, **nothing)
+        limits = {"threshold": 0.8, "block": None, "blocked": None}
+        return Found(detector="payments", fingerprint="0" * 64, **nothing, **limits)
 
     monkeypatch.setattr(screening_job, "screen", screened)
     assert Worker(settings, services.history, services.detectors).work_once()
