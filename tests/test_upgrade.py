@@ -251,8 +251,11 @@ def undecided(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def without_segments(tables: Tables) -> Tables:
-    """Tables without the note of which segments were looked at: these are put together by and by."""
-    return {name: rows for name, rows in tables.items() if name != "review_segments"}
+    """Tables without what goes by the clock: which segments were looked at (these are put together by and by), and
+    what the watch notes once a server has run for some seconds.
+    """
+    timed = ("review_segments", "monitoring_findings", "decisions_by_hour")
+    return {name: rows for name, rows in tables.items() if name not in timed}
 
 
 def screening_of(answer: Any) -> str:

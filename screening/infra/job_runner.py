@@ -161,10 +161,14 @@ class Runner:
         waiting: WakeSignal,
         stop: threading.Event,
         between: Callable[[], object] = lambda: None,
+        *,
+        ended: Callable[[Any, dict[str, Any], float], None] = lambda _job, _outcome, _seconds: None,
     ) -> None:
-        """``between`` is called after each job, and when there is none; where it says ``True``, it has more to do."""
+        """``between`` is called after each job, and when there is none; where it says ``True``, it has more to do.
+        ``ended`` is told of each job that has ended, how, and after how many seconds.
+        """
         self._handlers, self._slot, self._waiting, self._stop = handlers, slot, waiting, stop
-        self._between = between
+        self._between, self._ended = between, ended
 
     def loop(self) -> None:
         """Work until the stop is set and the signal rung."""
@@ -226,9 +230,11 @@ class Runner:
                 outcome = {"state": FAILED, "error": _unexpected(handler.doing, job.id).as_dict()}
             else:
                 outcome = {"error": None, **outcome}
-            closing = handler.closing(round(time.monotonic() - started, 3))
+            seconds = round(time.monotonic() - started, 3)
+            closing = handler.closing(seconds)
             if handler.queue.finish(job.id, self._slot, **closing, **outcome):
                 handler.ended(job, outcome)
+                self._ended(job, outcome, seconds)
             else:
                 self._discard(handler, job)
 

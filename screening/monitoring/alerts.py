@@ -6,13 +6,15 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from screening.accounts.notifications import Notifications
 from screening.infra.audit_log import AuditLog
 from screening.infra.database import Database
 from screening.monitoring.tables import MOST_SUBJECT, MOST_TEXT, Alert, Message
@@ -97,6 +99,7 @@ class Alerts:
         for alert in began:
             log.warning("alert %s, %s: %s", alert.rule, alert.subject, alert.text)
             self._record("alert_began", alert)
+            Notifications(self._database).tell("alert.began", alert.text, "/monitoring", permission="monitor")
         for alert in ended:
             log.info("alert %s, %s, is over", alert.rule, alert.subject)
             self._record("alert_ended", alert)
@@ -123,23 +126,34 @@ class Alerts:
     @staticmethod
     def _keep_messages(session: Session, kind: str, alerts: Sequence[Alert], now: float) -> None:
         for alert in alerts:
-            body = {
-                "type": kind,
-                "timestamp": _iso(now),
-                "data": {
-                    "id": alert.id,
-                    "rule": alert.rule,
-                    "subject": alert.subject,
-                    "value": alert.value,
-                    "limit": alert.limit,
-                    "text": alert.text,
-                    "began": _iso(alert.began),
-                    "ended": None if alert.ended is None else _iso(alert.ended),
-                },
+            data = {
+                "id": alert.id,
+                "rule": alert.rule,
+                "subject": alert.subject,
+                "value": alert.value,
+                "limit": alert.limit,
+                "text": alert.text,
+                "began": _iso(alert.began),
+                "ended": None if alert.ended is None else _iso(alert.ended),
             }
-            session.add(
-                Message(id=f"msg_{uuid.uuid4().hex}", created=now, body=json.dumps(body), attempts=0, due=now)
-            )
+            session.add(_message(kind, data, now))
+
+
+def keep_message(database: Database, kind: str, data: Mapping[str, Any]) -> None:
+    """Keep a message for the webhook, which the first worker sends within seconds.
+
+    Args:
+        database: of the app.
+        kind: its ``type``, as ``case.escalated``.
+        data: what it says, as JSON has it.
+    """
+    with database.write() as session:
+        session.add(_message(kind, data, time.time()))
+
+
+def _message(kind: str, data: Mapping[str, Any], now: float) -> Message:
+    body = {"type": kind, "timestamp": _iso(now), "data": data}
+    return Message(id=f"msg_{uuid.uuid4().hex}", created=now, body=json.dumps(body), attempts=0, due=now)
 
 
 def going_on(database: Database) -> Sequence[Alert]:

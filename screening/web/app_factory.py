@@ -10,6 +10,7 @@ from flask import Flask
 from screening import settings as environment
 from screening.accounts.api_keys import ApiKeys
 from screening.accounts.key_ring import KeyRing
+from screening.accounts.notifications import Notifications
 from screening.accounts.proposals import Proposals
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
@@ -68,7 +69,7 @@ from screening.web.pages import (
 )
 from screening.web.pages.explore import dashboard, decisions, entities, flips, receipts, search
 from screening.web.pages.explore import transactions as transactions_page
-from screening.web.pages.oversight import approvals, audit
+from screening.web.pages.oversight import approvals, audit, notifications
 from screening.web.pages.reports import documents, reports, schedules
 from screening.web.pages.review import case, disagreeing, learning, queue, threshold, workbook
 from screening.web.pages.rules import lists as rule_lists
@@ -131,6 +132,7 @@ def create_app(
         places=Places(settings.ip_countries),
         rules=RuleBook(database),
         thresholds=AppliedThresholds(database, settings.threshold),
+        notifications=Notifications(database),
         proposals=Proposals(database),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
@@ -191,6 +193,7 @@ def create_app(
         learning,
         disagreeing,
         approvals,
+        notifications,
     ):
         app.register_blueprint(room.blueprint)
     app.cli.add_command(users.users)

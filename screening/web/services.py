@@ -10,6 +10,7 @@ from flask import current_app
 
 from screening.accounts.api_keys import ApiKey, ApiKeys
 from screening.accounts.key_ring import KeyRing
+from screening.accounts.notifications import Notifications
 from screening.accounts.proposals import Proposals
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
@@ -59,6 +60,7 @@ class Services:
     """What has a say beside the net."""
     thresholds: AppliedThresholds
     """From which probability on each detector flags."""
+    notifications: Notifications
     proposals: Proposals
     """Changes that wait for somebody else's approval."""
     policy: HistoryPolicy
@@ -83,6 +85,7 @@ class Services:
         for document_id in self.documents.part(username):
             DocumentFolder(self.settings.instance, document_id).remove()
         self.ledger.part(username)
+        self.notifications.part(username)
         part(self.database, username)
         return self.keys.revoke_of(username, by=by)
 

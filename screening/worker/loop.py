@@ -35,6 +35,7 @@ from screening.training.trainings import Trainings
 from screening.uploads.recording import RecordingJob, Recordings
 from screening.uploads.screening_job import ScreeningJob
 from screening.uploads.screenings import History
+from screening.worker.notices import JobNotices
 from screening.worker.review import ReviewStep
 from screening.worker.upkeep import Upkeep
 from screening.worker.watch import Watch
@@ -96,6 +97,7 @@ class Worker:
             "ledger": recordings,
             "documents": Documents(history.database),
         }
+        self._notices = JobNotices(history.database)
         self._watch: Watch | None = None
         if number == 0:
             comparison = Comparison(settings, history.database, ledger, detectors)
@@ -117,6 +119,7 @@ class Worker:
             self._signals.waiting,
             self._stop,
             self._tidy,
+            ended=self._notices.ended,
         )
 
     def run(self) -> None:
@@ -153,7 +156,8 @@ class Worker:
     def trainer(self, trainings: Trainings, module: str = WORKSHOP) -> threading.Thread:
         """Return the thread that trains until :meth:`stop` is called. ``module`` is what its child process runs."""
         job = TrainingJob(self._settings, trainings, module)
-        runner = Runner([job], f"trainer-{self._number}", self._signals.waiting, self._stop)
+        told = self._notices.ended
+        runner = Runner([job], f"trainer-{self._number}", self._signals.waiting, self._stop, ended=told)
         return threading.Thread(target=runner.loop, name="trainer", daemon=True)
 
     def _document_runner(self, history: History) -> Runner:
@@ -163,7 +167,12 @@ class Worker:
         schedules = Schedules(database, settings.reports_hour, self._signals, AuditLog(settings.instance))
         job = DocumentJob(settings, documents)
         return Runner(
-            [job], f"documents-{self._number}", self._signals.waiting, self._stop, between=schedules.step
+            [job],
+            f"documents-{self._number}",
+            self._signals.waiting,
+            self._stop,
+            schedules.step,
+            ended=self._notices.ended,
         )
 
     def prepare_others(self) -> None:

@@ -53,6 +53,7 @@ INSIDE = (
     "SHADOW",
     "/audit",
     "/approvals",
+    "/notifications",
     "/admin/users",
     "/styleguide",
     "/admin/keys",

@@ -60,6 +60,12 @@ def until(come: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def told(services: Services, name: str) -> list[str]:
+    """Where the notifications of an analyst lead."""
+    rows = services.notifications.page(name, "analyst", before=None, most=50)
+    return [each.notification.path for each in rows]
+
+
 def sheets(person: Person, document: str) -> dict[str, list[tuple[Any, ...]]]:
     answer = person.client.get(f"/reports/documents/{document}/file")
     assert (answer.status_code, answer.content_type) == (200, XLSX)
@@ -101,6 +107,7 @@ def test_the_workbook_of_a_screening_has_every_row_as_the_file_has_it(
     screening = location.split("/")[2]
     until(lambda: services.history.state(screening) == DONE)
     document = made(ana, services, what="screening", screening=screening)
+    until(lambda: f"/reports/documents/{document}" in told(services, "ana"))
     found = sheets(ana, document)
     assert list(found) == ["Summary", "Flagged", "All", "Reasons", "Cleaning"]
     wanted = scored(ana, screening)

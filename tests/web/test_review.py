@@ -290,6 +290,11 @@ def test_every_act_is_in_the_audit_log(
     do(mia, f"/review/{one}/reopen")
     do(ana, f"/review/{cases[2].id}/skip")
     do(ana, f"/review/{cases[3].id}/escalate")
+    told = [each.notification for each in services.notifications.page("mia", "manager", before=None, most=9)]
+    assert [(each.words, each.path) for each in told] == [
+        (f"ana escalated case {cases[3].id}.", f"/review/{cases[3].id}"),
+        (f"ana handed case {one} to you.", f"/review/{one}"),
+    ]
     assert ana.post(f"/review/{other}/hand-over", "/account", to="otto").status_code == 404, (
         "he doesn't review"
     )

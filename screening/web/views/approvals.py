@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import flash
+from flask import flash, url_for
 
 from screening.accounts.proposals import Proposal
 from screening.errors import Conflict, ScreeningError
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, user
 from screening.web.services import services
+from screening.web.views import notices
 
 Apply = Callable[[Mapping[str, Any], str], str]
 """Takes what the action needs and who proposed it, applies it, and returns what to tell whoever applied it."""
@@ -71,6 +72,9 @@ def carry_out(kind: str, subject: str, words: str, given: Mapping[str, Any]) -> 
         return True
     row = services().proposals.propose(kind, subject, words, given, me)
     request_audit.record("change_proposed", proposal=row.id, kind=kind, subject=subject, words=words)
+    notices.tell(
+        "change.proposed", f"{me} proposes: {words}", url_for("approvals.index"), permission="decide"
+    )
     flash(f"Proposed: {words} It holds once somebody else has approved it (Approvals).")
     return False
 
@@ -96,6 +100,9 @@ def approve(number: int) -> Proposal:
     request_audit.record(
         "change_approved", proposal=row.id, kind=row.kind, subject=row.subject, proposed_by=row.proposed_by
     )
+    notices.tell(
+        "change.approved", f"{me} approved: {row.words}", url_for("approvals.index"), to=row.proposed_by
+    )
     flash(said)
     return row
 
@@ -111,6 +118,8 @@ def reject(number: int, note: str) -> Proposal:
     request_audit.record(
         event, proposal=row.id, kind=row.kind, subject=row.subject, proposed_by=row.proposed_by, note=row.note
     )
+    words = f"{user().username} rejected: {row.words}"
+    notices.tell("change.rejected", words, url_for("approvals.index"), to=row.proposed_by)
     flash(f"{row.state.capitalize()}: {row.words}")
     return row
 

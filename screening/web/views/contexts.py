@@ -18,6 +18,7 @@ from screening.web.views import (
     formatting,
     model_cards,
     navigation,
+    notices,
 )
 
 PRODUCT = "Fraud Screening"
@@ -167,5 +168,6 @@ def init_app(app: Flask) -> None:
         samples=detector_access.samples,
         standing_of=detector_access.standing_of,
         turns=turns,
+        unread=notices.unread,
     )
     environment.trim_blocks = environment.lstrip_blocks = True

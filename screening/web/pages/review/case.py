@@ -19,9 +19,10 @@ from screening.review.tables import Case, CaseState, Item
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
-from screening.web.http.sessions import may, require
+from screening.web.http.sessions import may, require, user
 from screening.web.pages.review import forms
 from screening.web.services import services
+from screening.web.views import notices
 from screening.web.views import review as views
 from screening.web.views.decisions import LedgerRow, timeline
 from screening.web.views.rules import FRAUD_TYPES
@@ -109,6 +110,7 @@ def escalate(number: str) -> Any:
     version = forms.number(request.form["version"]) if request.form.get("version") else None
     views.cases().escalate(wanted, views.reviewer(), request.form.get("note", ""), version=version)
     request_audit.record("case_escalated", case=wanted, note=request.form.get("note", ""))
+    notices.escalated(wanted)
     return lead_on()
 
 
@@ -132,6 +134,8 @@ def hand_over(number: str) -> Any:
         raise NotFound("There is nobody of this name who reviews.", remedy="Choose one of the list.")
     views.cases().hand_over(wanted, views.reviewer(), person, request.form.get("note", ""))
     request_audit.record("case_handed", case=wanted, to=person.name)
+    path = url_for("case.show", number=wanted)
+    notices.tell("case.assigned", f"{user().username} handed case {wanted} to you.", path, to=person.name)
     flash(f"Case {wanted} was handed to {person.name}.")
     return redirect(url_for("review.index"), BACK)
 

@@ -19,6 +19,7 @@ from screening.web.http import request_audit
 from screening.web.http.sessions import may, require
 from screening.web.pages.review import case, forms
 from screening.web.services import services
+from screening.web.views import notices
 from screening.web.views import review as views
 from screening.web.views.contexts import turns
 from screening.web.views.rules import FRAUD_TYPES
@@ -100,6 +101,7 @@ def decide_some() -> Any:
         for one in numbers:
             views.cases().escalate(one, who, request.form.get("note", ""))
             request_audit.record("case_escalated", case=one)
+            notices.escalated(one)
         flash(f"{len(numbers)} escalated.")
         return redirect(back(), BACK)
     decision = forms.decision_given()
