@@ -351,8 +351,8 @@ def test_rows_of_a_screening_that_was_deleted_while_it_ran_are_forgotten(
         deletion.delete(services.history, settings.instance, queued)
         folder.create()
         remember(services, queued)
-        nothing = {"rows": 0, "flagged": 0, "set_aside": 0, "quality": None, "notes": []}
-        limits = {"threshold": 0.8, "block": None, "blocked": None}
+        nothing: dict[str, Any] = {"rows": 0, "flagged": 0, "set_aside": 0, "quality": None, "notes": []}
+        limits: dict[str, Any] = {"threshold": 0.8, "block": None, "blocked": None}
         return Found(detector="payments", fingerprint="0" * 64, **nothing, **limits)
 
     monkeypatch.setattr(screening_job, "screen", screened)
