@@ -70,6 +70,17 @@ def flagged(label: Labels, probability: Floats, weight: Floats, threshold: float
     }
 
 
+def as_many(label: Labels, probability: Floats, weight: Floats) -> dict[str, float]:
+    """Precision and recall at the threshold that flags about as many rows as there were frauds."""
+    frauds = max(int(label.sum()), 1)
+    least = float(np.partition(probability, -frauds)[-frauds])
+    digits = 3 - int(np.floor(np.log10(max(least, 1e-12))))
+    threshold = float(
+        np.floor(least * 10.0**digits) / 10.0**digits
+    )  # of four digits, and no row is lost by it
+    return flagged(label, probability, weight, threshold)
+
+
 def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict[str, float | int | bool]]:
     """Per bin: mean probability, observed share of fraud, and the 95 % interval of that share.
 
@@ -257,6 +268,9 @@ def report(
     ``draws`` are those of the intervals' bootstrap; ``later`` has them tell what later rows will show.
     """
     intervals = later_intervals if later else bootstrap_ranking
+    at_once = flagged(label, probability, weight, threshold)
+    if not at_once["rows_flagged"]:  # then somebody must be told which threshold would flag
+        extra["as_many"] = as_many(label, probability, weight)
     return {
         **extra,
         "rows": len(label),
@@ -265,7 +279,7 @@ def report(
         "interval_95": {
             name: list(pair) for name, pair in intervals(label, probability, weight, draws=draws).items()
         },
-        "flagged": flagged(label, probability, weight, threshold),
+        "flagged": at_once,
         "scores": scores(probability, at_prior(label, weight, prior)),
         "reliability": reliability(label, probability, at_prior(label, weight, prior)),
         "curves": curves(label, probability, weight),

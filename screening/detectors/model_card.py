@@ -113,6 +113,8 @@ class Evaluation:
     roc: Pairs
     """Points of false positive rate and recall."""
     fraud_types: tuple[FraudType, ...] = ()
+    as_many: FlaggedRows | None = None
+    """The flags at a threshold that flags about as many rows as there were frauds, where the usual one flags none."""
     scores: Shares | None = None
     """The probabilities that it gave, at the share of fraud that they are for; in cards since version 0.3."""
 
@@ -125,12 +127,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlendPart:
+    """A model that a detector is made of, in how many rounds, and what share of its logit it has."""
+
+    model: str
+    rounds: int | None
+    weight: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """The tests of a detector: windows of time, folds, or the one validation of a training."""
 
     windows: tuple[Evaluation, ...] = ()
     folds: Evaluation | None = None
     validation: Evaluation | None = None
+    blend: tuple[BlendPart, ...] = ()
+    """What it is made of, where that was chosen for its file."""
 
     @property
     def scores(self) -> Shares | None:
@@ -147,6 +160,19 @@ class Metrics:
         auc, interval = f"{tests[0].auc:.3f}", tests[0].intervals.get("auc")
         between = "" if interval is None else f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
         return f"No better than guessing, as far as its test shows: the AUC is {auc}{between}, and guessing gives 0.5."
+
+    @property
+    def silence(self) -> str:
+        """What is to be said of a detector whose usual threshold flagged nothing in its test, with one that would."""
+        test = self.validation
+        if test is None or test.as_many is None or test.flagged is None or test.as_many.threshold is None:
+            return ""
+        found = test.as_many
+        precision = "" if found.precision is None else f", {100 * found.precision:.0f} % of them fraud"
+        return (
+            f"Nothing in its test reached {test.flagged.threshold:g}: at that threshold it flags hardly anything. "
+            f"At {found.threshold:.4g} it flags {found.rows_flagged:,} of {test.rows:,} rows{precision}."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,11 +491,19 @@ def _metrics(part: _Part) -> Metrics:
         windows=part.parts("windows", _evaluation),
         folds=None if folds is None else _evaluation(folds),
         validation=None if validation is None else _evaluation(validation),
+        blend=part.parts("blend", _blend_part),
+    )
+
+
+def _blend_part(part: _Part) -> BlendPart:
+    return BlendPart(
+        model=part.text("model") or "", rounds=part.count("rounds"), weight=part.number("weight")
     )
 
 
 def _evaluation(part: _Part) -> Evaluation:
     intervals, flagged, curves = part.part("interval_95"), part.part("flagged"), part.part("curves")
+    as_many = part.part("as_many")
     bounds = {name: intervals.pair(name) for name in MEASURES} if intervals else {}
     return Evaluation(
         name=part.text("name"),
@@ -482,6 +516,7 @@ def _evaluation(part: _Part) -> Evaluation:
         recall_at_1_percent_fpr=part.number("recall_at_1_percent_fpr"),
         intervals={name: pair for name, pair in bounds.items() if pair},
         flagged=None if flagged is None else _flagged(flagged),
+        as_many=None if as_many is None else _flagged(as_many),
         reliability=tuple(one for one in part.parts("reliability", _bin) if one),
         precision_recall=(curves and curves.pairs("precision_recall")) or (),
         roc=(curves and curves.pairs("roc")) or (),

@@ -123,3 +123,15 @@ def test_intervals_for_later_rows_hold_the_figures_of_later_rows() -> None:
         narrow += low <= later <= high
     assert held >= 53
     assert narrow < held, "the interval of the tested rows' own figure is too narrow for that"
+
+
+def test_a_report_without_a_flag_tells_the_threshold_that_flags_as_many_rows_as_there_were_frauds() -> None:
+    from model.evaluation.metrics import report
+
+    draw = np.random.default_rng(0)
+    label = (np.arange(500) % 10 == 0).astype(np.int64)
+    probability = np.clip(0.05 + 0.2 * label + 0.05 * draw.standard_normal(500), 0.001, 0.6)
+    found = report(label, probability, np.ones(500), 0.8, 0.1, draws=20)
+    assert found["as_many"]["rows_flagged"] in {50, 51}, "its threshold has four digits"
+    assert found["as_many"]["precision"] > 0.8
+    assert "as_many" not in report(label, probability, np.ones(500), 0.2, 0.1, draws=20)

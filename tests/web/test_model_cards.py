@@ -187,3 +187,31 @@ def test_a_precision_says_of_how_many_rows_it_is(services: Services, rows: int |
     )
     (precision,) = [one for one in found.figures if one.name == "Precision at 0.8"]
     assert (precision.text, precision.remark) == ("100\u00a0%", remark)
+
+
+def test_a_detector_that_flags_nothing_says_at_which_threshold_it_would(
+    services: Services, app: object
+) -> None:
+    detector = services.detectors.default
+    flags = {"threshold": 0.8, "precision": 1.0, "recall": 0.0, "rows_flagged": 0}
+    as_many = {"threshold": 0.3125, "precision": 0.43, "recall": 0.4, "rows_flagged": 57}
+    blend = [
+        {"model": "XGBoost", "rounds": 80, "weight": 0.75},
+        {"model": "small nets", "rounds": 9, "weight": 0.25},
+    ]
+    card = ModelCard.from_json({
+        "name": "own", "training_data": {"rows": 1000, "frauds": 60},
+        "metrics": {"blend": blend, "validation": {"rows": 1000, "frauds": 60, "flagged": flags, "as_many": as_many}},
+    })  # fmt: skip
+    assert card.metrics.silence == (
+        "Nothing in its test reached 0.8: at that threshold it flags hardly anything. "
+        "At 0.3125 it flags 57 of 1,000 rows, 43 % of them fraud."
+    )
+    quiet = replace(detector, card=card)
+    assert ("Made of", "XGBoost 75.0\xa0%, small nets 25.0\xa0%") in describe(quiet).training
+    from flask import render_template
+
+    with app.test_request_context("/"):  # type: ignore[attr-defined]
+        text = render_template("detector.html", detector=quiet)
+    assert "Flags hardly anything" in text
+    assert "At 0.3125 it flags 57" in text

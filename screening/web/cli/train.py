@@ -330,9 +330,9 @@ def _tell(done: dict[str, Any], name: str, target: Path) -> None:
         rows = f"{one['rows']:,} test {formatting.plural(one['rows'], 'row')}"
         share = f"{formatting.percent(one['recall'])} of {rows} at {threshold}"
         click.echo(f"  Recall of {one['name']}: {share if one['rows'] else 'none among the test rows'}")
-    doubt = read_card(target / "card.json").metrics.doubt
-    if doubt:
-        click.secho(f"\n⚠ {doubt}", fg="red", bold=True)
+    metrics = read_card(target / "card.json").metrics
+    for warning in filter(None, (metrics.doubt, metrics.silence)):
+        click.secho(f"\n⚠ {warning}", fg="red", bold=True)
     click.echo(f"Detector {name} is in {target}")
     click.echo(
         f"It is on trial and scores only when it is asked for. flask --app app detectors approve {name}"

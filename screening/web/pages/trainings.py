@@ -23,7 +23,7 @@ from screening.web.http.sessions import require, user
 from screening.web.http.upload_stream import Body, Watch, first_bytes, plain_name, store
 from screening.web.pages.training_columns import guess
 from screening.web.services import services
-from screening.web.views.detector_access import doubt_of
+from screening.web.views.detector_access import doubt_of, silence_of
 
 blueprint = Blueprint("trainings", __name__)
 
@@ -117,15 +117,16 @@ def show(training_id: str) -> Any:
     if training.state == CHOOSING:
         return redirect(url_for("choosing.columns", training_id=training_id), HTTPStatus.SEE_OTHER)
     there = training.name in services().detectors.names()
-    doubt = _doubt(training.name) if there else ""
-    return render_template("training.html", training=training, there=there, doubt=doubt)
+    doubt, silence = _said_of(training.name) if there else ("", "")
+    return render_template("training.html", training=training, there=there, doubt=doubt, silence=silence)
 
 
-def _doubt(name: str) -> str:
+def _said_of(name: str) -> tuple[str, str]:
     try:
-        return doubt_of(services().detectors.get(name))
+        made = services().detectors.get(name)
     except BadArtefact:  # the list of detectors says why
-        return ""
+        return "", ""
+    return doubt_of(made), silence_of(made)
 
 
 @blueprint.get("/trainings/<training_id>/progress")

@@ -157,6 +157,7 @@ def init_app(app: Flask) -> None:
         describe=model_cards.describe,
         features_of=detector_columns.features_of,
         doubt_of=detector_access.doubt_of,
+        silence_of=detector_access.silence_of,
         is_default=detector_access.is_default,
         in_place_of=detector_access.in_place_of,
         is_own=detector_access.is_own,

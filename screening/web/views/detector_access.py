@@ -76,6 +76,11 @@ def standing_of(name: str) -> Standing:
     return services().detectors.standing(name)
 
 
+def silence_of(detector: Detector) -> str:
+    """Return what is to be said of a detector whose usual threshold flagged nothing in its test; empty of others."""
+    return "" if detector.card is None else detector.card.metrics.silence
+
+
 def doubt_of(detector: Detector) -> str:
     """What the card says against a detector; empty if nothing."""
     return "" if detector.card is None else detector.card.metrics.doubt

@@ -69,6 +69,7 @@ def test_an_empty_card_has_nothing_and_breaks_nothing() -> None:
         ({"metrics": {"windows": [{"auc": []}]}}, r"metrics.windows\[0\].auc is not a finite number"),
         ({"metrics": {"folds": {"interval_95": {"auc": [1]}}}}, "interval_95.auc is not a pair of numbers"),
         ({"metrics": {"folds": {"curves": {"roc": [[0, "1"]]}}}}, r"roc\[0\]\[1\] is not a finite number"),
+        ({"metrics": {"blend": [{"weight": "1"}]}}, r"metrics.blend\[0\].weight is not a finite number"),
         ({"libraries": {"numpy": 2}}, "libraries.numpy is not text"),
         ({"cleaning": {"unused": {}}}, None),
         ({"cleaning": {"unused": {"a": 1}}}, "cleaning.unused is not a list"),
