@@ -148,6 +148,17 @@ class Server:
         self.process.send_signal(how)
         self.process.wait(timeout=40)
 
+    def wait_until_silent(self) -> None:
+        """Wait for the web processes of a server that was killed: they go within a second, and answer until then."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+            except OSError:
+                return
+            time.sleep(0.02)
+        raise AssertionError("web processes of a killed server go on answering")
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()

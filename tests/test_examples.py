@@ -135,6 +135,7 @@ def test_it_goes_on_when_the_server_was_away(server: Server, key: str, file: Pat
     while not (out.exists() and out.read_bytes().count(b"\n") > 10):
         time.sleep(0.005)
     server.stop(signal.SIGKILL)
+    server.wait_until_silent()  # else one of the killed server's web processes could pass for the new server
     server.start()
     assert end(client)[0] == 0
     assert [int(row["row"]) for row in answers(file)] == list(range(1, ROWS + 1))
