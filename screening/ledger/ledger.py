@@ -15,6 +15,7 @@ from screening.infra.job_queue import now
 from screening.ledger.labels import Labels
 from screening.ledger.tables import (
     Answered,
+    Draft,
     Name,
     Parting,
     Segment,
@@ -65,13 +66,17 @@ class Ledger:
     def require_manifest(self) -> None:
         """See that the segments of the folder have a manifest.
 
+        A file that was being written when the disk failed, or the server was killed, is no segment, and the manifest
+        knows of it as a draft: of the first segment of all there is nothing else.
+
         Raises:
             NotReady: there are files, and it is empty: the decisions of the API would be lost without a word.
         """
         with self.tables.read() as session:
             if session.scalar(select(Segment.name).limit(1)) is not None:
                 return
-        if any((self.instance / "ledger").glob("*.parquet")):
+            drafts = set(session.scalars(select(Draft.name)))
+        if any(file.stem not in drafts for file in (self.instance / "ledger").glob("*.parquet")):
             raise NotReady(
                 "The folder of the ledger has segments, and its manifest knows none.",
                 where=str(self.instance / "ledger"),

@@ -16,6 +16,8 @@ from sqlalchemy import text
 from screening import server
 from screening.errors import NotReady
 from screening.infra.database import Database
+from screening.infra.job_queue import now
+from screening.ledger.tables import Draft
 from screening.settings import Settings
 from screening.training.training_job import TrainingJob
 from screening.training.trainings import Trainings
@@ -167,6 +169,23 @@ def test_readiness_reads_and_writes_and_remembers_damage(
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert "emptied" in (answer.json or {})["detail"]
+
+
+@pytest.mark.security(52)
+def test_a_first_segment_that_was_never_entered_is_no_reason_not_to_start(
+    settings: Settings, services: Services
+) -> None:
+    """The disk failed between the file and the manifest, once: what is left is a draft, and nothing is lost by it."""
+    folder = settings.instance / "ledger"
+    folder.mkdir(exist_ok=True)
+    left = folder / "api-00ff00ff.parquet"
+    left.write_bytes(b"PAR1")
+    with services.ledger.tables.write() as session:
+        session.add(Draft(name=left.stem, since=now()))
+    services.ledger.require_manifest()
+    left.rename(folder / "api-unknown.parquet")
+    with pytest.raises(NotReady, match="its manifest knows none"):
+        services.ledger.require_manifest()
 
 
 @pytest.mark.security(52)
