@@ -208,7 +208,7 @@ def test_a_detector_that_flags_nothing_says_at_which_threshold_it_would(
         "At 0.3125 it flags 57 of 1,000 rows, 43 % of them fraud."
     )
     quiet = replace(detector, card=card)
-    assert ("Made of", "XGBoost 75.0\xa0%, small nets 25.0\xa0%") in describe(quiet).training
+    assert ("Models", "XGBoost 75.0\xa0%, small nets 25.0\xa0%") in describe(quiet).training
     from flask import render_template
 
     with app.test_request_context("/"):  # type: ignore[attr-defined]

@@ -253,7 +253,7 @@ def _training(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]
         found.append(("Rows", f"{formatting.number(training.rows)}, {frauds} of them fraud"))
     if card.metrics.blend:
         parts = (f"{one.model} {formatting.percent(one.weight or 0)}" for one in card.metrics.blend)
-        found.append(("Made of", ", ".join(parts)))
+        found.append(("Models", ", ".join(parts)))
     tested = (
         {}
         if card.metrics.validation is None
