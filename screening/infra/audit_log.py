@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from screening.cards.masking import DIGITS, masked
+from screening.cards.masking import DIGITS, masked, without_card_numbers
 from screening.errors import BadSetting
 from screening.infra.audit_chain import Chain
 from screening.infra.instance_secret import InstanceSecret
@@ -28,6 +28,8 @@ log = logging.getLogger("screening.infra.audit_log")
 SECRET_FIELDS = re.compile(r"password|passwd|secret|cookie|token|authorization|api_?key|hash$", re.IGNORECASE)
 FINGERPRINT_FIELDS = ("sha256", "model_sha256", "fingerprint", "request_id", "screening")
 HEX = re.compile(r"[0-9a-f-]{16,128}")
+OWN_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
+"""What ``uuid4().hex`` gives: the ids of screenings, trainings, runs and cases."""
 KEY_PREFIX = "fsk_"
 API_KEY = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{10}})_[0-9A-Za-z]+", re.ASCII)
 """An API key, also a damaged one, with its public id as group 1."""
@@ -113,6 +115,7 @@ def _clean(name: str, value: Any) -> Any:
     if value is None or small or isinstance(value, float):
         return value
     text = str(value)
-    if name in FINGERPRINT_FIELDS and HEX.fullmatch(text):
-        return text  # a digest may well hold twelve decimal digits in a row
+    digest = name in FINGERPRINT_FIELDS and HEX.fullmatch(text)
+    if digest or (OWN_ID.fullmatch(text) and without_card_numbers(text, DIGITS) == text):
+        return text  # either may well hold twelve decimal digits in a row: of 30 ids one does
     return masked(mask_keys(text[: 2 * MOST_TEXT]), by=DIGITS)[:MOST_TEXT]

@@ -91,6 +91,15 @@ def test_a_digest_is_kept_whole_even_if_it_looks_like_a_number(tmp_path: Path) -
     assert line["filename"] == "[digits]"
 
 
+@pytest.mark.security(33)
+def test_an_id_is_kept_whole_but_not_with_a_card_number_in_it(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    own, crafted = "5809925579854889a2fd169ad5ecc48f", "5555555555554444a1b7584a2265b1f5"
+    log.record("shadow_started", run=own, case=crafted, other="580992557985")
+    (line,) = lines(log)
+    assert (line["run"], line["case"], line["other"]) == (own, "[digits]a1b7584a2265b1f5", "[digits]")
+
+
 @given(st.text(max_size=30), st.from_regex(r"[0-9]{12,19}", fullmatch=True), st.text(max_size=30))
 def test_no_run_of_twelve_digits_is_left(before: str, number: str, after: str) -> None:
     assert number not in masked(before + number + after)
