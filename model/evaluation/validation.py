@@ -74,7 +74,11 @@ def plan(label: NDArray[np.int8], time: NDArray[np.float64] | None, delay: float
 
     count = FOLDS if len(label) < MANY_FOR_FOLDS else FEWER_FOLDS
     folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(label, label)
-    why = "there is no time in the file" if time is None else "the latest rows have too few frauds"
+    why = (
+        "there is no time in the file"
+        if time is None
+        else "the latest rows, or those before them, have too few frauds"
+    )
     return Validation("random", f"{count} random folds, since {why}", tuple(folds))
 
 
