@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 PASSWORD = "quiet river stone 42"
 START_SECONDS = 90
 LARGEST_MB = 64
+SETTLE_SECONDS = 15
 LISTEN = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation",
@@ -138,6 +139,17 @@ class Watched:
         """Go to a page of the site."""
         return self.page.goto(self.site.url + path)
 
+    def becomes(self, read: Callable[[], Any], wanted: Any = True) -> None:
+        """Read a value again and again until it is the one that is wanted; the last one read fails the test.
+
+        For what Playwright's ``expect`` has no word for. An event of the page (a fetch, a swap, a dialog that closes,
+        the address, the focus) is seen a task or more after the act that causes it, and on a busy machine much later.
+        """
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while read() != wanted and time.monotonic() < deadline:
+            self.page.wait_for_timeout(30)
+        assert read() == wanted
+
     def check(self) -> None:
         """No script error, no breach of the content security policy, no request to another host."""
         self.gather()
@@ -193,6 +205,7 @@ def sign_up(watched: Watched, name: str) -> None:
     page.fill("#password", PASSWORD)
     page.get_by_role("button", name="Create account").click()
     page.get_by_role("heading", name="Home").wait_for()
+    page.wait_for_load_state()
 
 
 def log_in(watched: Watched, name: str) -> None:
@@ -202,6 +215,7 @@ def log_in(watched: Watched, name: str) -> None:
     watched.page.fill("#password", PASSWORD)
     watched.page.get_by_role("main").get_by_role("button", name="Log in").click()
     watched.page.get_by_role("heading", name="Home").wait_for()
+    watched.page.wait_for_load_state()
 
 
 @pytest.fixture(scope="session")
@@ -210,7 +224,7 @@ def state(chromium: Any, site: Site) -> Any:
     watched = new_page(chromium, site)
     sign_up(watched, "first.clerk")
     send(watched, ROOT / "transactions_data.csv")
-    assert watched.page.get_by_role("link", name="Admin").is_visible()
+    watched.page.get_by_role("link", name="Admin").wait_for()
     watched.check()
     kept = watched.page.context.storage_state()
     watched.page.context.close()
@@ -227,11 +241,12 @@ def clerk(chromium: Any, site: Site, state: Any) -> Iterator[Watched]:
 
 
 def send(watched: Watched, file: Path) -> None:
-    """Upload with the button and wait for the result."""
+    """Upload with the button and wait for the result: all of it, and its scripts."""
     watched.open("/upload")
     watched.page.set_input_files("#file", file)
     watched.page.click("#send")
     watched.page.wait_for_selector("#flagged-title")
+    watched.page.wait_for_load_state()
 
 
 def entered(watched: Watched) -> None:

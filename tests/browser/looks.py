@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from screening.settings import ROOT
-from tests.browser.conftest import DESK, PHONE, Site, keep, new_page
+from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 """axe-core, of the package alone: its own way to run it is slower, and tells less."""
@@ -71,6 +72,8 @@ class Look:
 
 LITTLE = 0.02
 """So far what was drawn may move (Cumulative Layout Shift)."""
+FITS_SECONDS = 3
+"""So long charts may take to follow a window that became narrower."""
 
 
 def _shift(chromium: Any, site: Site, state: Any, path: str) -> float:
@@ -80,6 +83,14 @@ def _shift(chromium: Any, site: Site, state: Any, path: str) -> float:
     watched.page.wait_for_load_state("networkidle")
     found: float = watched.page.evaluate("window.shift")
     watched.page.context.close()
+    return found
+
+
+def _width_too_many(watched: Watched) -> float:
+    """Return by how many pixels the page is wider than the window, once it fits or has had the time to."""
+    deadline = time.monotonic() + FITS_SECONDS
+    while (found := float(watched.page.evaluate(WIDE))) > 0 and time.monotonic() < deadline:
+        watched.page.wait_for_timeout(30)
     return found
 
 
@@ -128,14 +139,14 @@ def look(chromium: Any, site: Site, state: Any, path: str, name: str) -> Look:
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.set_viewport_size(PHONE)
     watched.open(path)
-    wide = page.evaluate(WIDE)
+    wide = _width_too_many(watched)
     page.set_viewport_size(DESK)
     stand_out("dark")
     find_barriers("dark, desk", "color-contrast")
     page.set_viewport_size(PHONE)
     find_barriers("dark, phone")
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    wide_unfolded = page.evaluate(WIDE)
+    wide_unfolded = _width_too_many(watched)
     keep(watched, f"{name}-phone")
     watched.gather()
     page.context.close()

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page
+from tests.browser.conftest import DESK, PHONE, WHY_NOT, Site, Watched, keep, new_page
 from tests.browser.looks import CONTRAST, NAMED, WIDE
+
+expect = pytest.importorskip("playwright.sync_api", reason=WHY_NOT).expect
 
 FIRST = "#operations-Transactions-detectFraud"
 
@@ -52,9 +54,9 @@ def test_an_operation_is_tried_out_as_the_account_that_is_logged_in(clerk: Watch
     page.click(f"{FIRST} .try-out__btn")
     page.click(f"{FIRST} .execute")
     page.wait_for_selector(f"{FIRST} .live-responses-table .response")
-    told = page.inner_text(f"{FIRST} .live-responses-table")
-    assert "fraud_probability" in told
-    assert "200" in told
+    told = page.locator(f"{FIRST} .live-responses-table")
+    expect(told).to_contain_text("fraud_probability")
+    expect(told).to_contain_text("200")
     clerk.check()
 
 
@@ -64,8 +66,9 @@ def test_it_is_legible_and_whatever_can_be_used_has_a_name(
 ) -> None:
     watched = opened(theme)
     page = watched.page
-    assert page.locator("html").get_attribute("data-bs-theme") == theme
-    assert page.evaluate(CONTRAST) == []
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", theme)
+    expect(page.locator("html.dark-mode")).to_have_count(1 if theme == "dark" else 0)
+    watched.becomes(lambda: page.evaluate(CONTRAST), [])
     unnamed = page.evaluate(
         NAMED
     )  # but for a title or a placeholder, which name a thing where nothing else does
@@ -77,7 +80,7 @@ def test_it_is_legible_and_whatever_can_be_used_has_a_name(
 def test_it_fits_a_phone(opened: Callable[[str], Watched]) -> None:
     watched = opened("light")
     watched.page.set_viewport_size(PHONE)
-    assert watched.page.evaluate(WIDE) <= 0
+    watched.becomes(lambda: watched.page.evaluate(WIDE) <= 0)
     keep(watched, "docs-phone")
     watched.page.set_viewport_size(DESK)
     watched.check()
@@ -89,7 +92,7 @@ def test_a_change_of_theme_is_followed(opened: Callable[[str], Watched]) -> None
     page.click("details.user summary")
     for theme, marks in (("Light", 0), ("Dark", 1)):
         page.get_by_role("button", name=theme).click()
-        assert page.locator("html.dark-mode").count() == marks
+        expect(page.locator("html.dark-mode")).to_have_count(marks)
     watched.check()
 
 
@@ -99,7 +102,7 @@ def test_without_script_it_lists_the_routes(clerk: Watched, chromium: Any) -> No
     page = context.new_page()
     page.goto(clerk.site.url + "/docs")
     listed = page.locator("noscript dt")  # by text nothing is found in there
-    assert listed.first.inner_text() == "POST /detect_fraud"
-    assert listed.first.is_visible()
+    expect(listed.first).to_have_text("POST /detect_fraud")
+    expect(listed.first).to_be_visible()
     assert listed.count() > 20
     context.close()

@@ -65,6 +65,7 @@ def test_a_check_waits_in_the_list_until_it_is_discarded(clerk: Watched) -> None
     expect(page.get_by_text("No duplicates.")).to_be_visible()
     clerk.open("/results")
     waiting = page.get_by_role("link", name="checked, not scored")
+    waiting.first.wait_for()
     before = waiting.count()
     waiting.first.click()
     page.wait_for_url("**/check")

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import DESK, PHONE, Site, Watched, keep, new_page, sign_up
+from tests.browser.conftest import DESK, PHONE, WHY_NOT, Site, Watched, keep, new_page, sign_up
 from tests.browser.looks import CONTRAST, INLINE, NAMED, WIDE
+
+expect = pytest.importorskip("playwright.sync_api", reason=WHY_NOT).expect
 
 
 def given(clerk: Watched, chromium: Any, site: Site, name: str) -> str:
@@ -18,7 +20,7 @@ def given(clerk: Watched, chromium: Any, site: Site, name: str) -> str:
     clerk.open("/admin/users")
     clerk.page.get_by_role("button", name=f"Reset the password of {name}").click()
     found: str = clerk.page.locator(".notice code").inner_text()
-    assert clerk.page.locator("tr", has_text=name).get_by_text("to be changed at log-in").count() == 1
+    expect(clerk.page.locator("tr", has_text=name).get_by_text("to be changed at log-in")).to_have_count(1)
     return found
 
 
@@ -41,15 +43,15 @@ def test_the_way_from_a_handed_password_to_ones_own(
     page.fill("#password", password)
     page.keyboard.press("Enter")
     page.wait_for_url("**/account?next=/results")
-    assert page.get_by_role("heading", level=1).inner_text() == "Choose your own password"
+    expect(page.get_by_role("heading", level=1)).to_have_text("Choose your own password")
     if options.get("java_script_enabled", True):
         assert page.evaluate(INLINE) == page.evaluate(NAMED) == page.evaluate(CONTRAST) == []
-        assert page.evaluate(WIDE) <= 0
+        watched.becomes(lambda: page.evaluate(WIDE) <= 0)
     keep(watched, f"handed-{name}")
     page.get_by_label("The password that you were given").fill(password)
     page.get_by_label("New password").fill("a lamp above the green door 3")
     page.keyboard.press("Enter")
     page.wait_for_url(site.url + "/results")
-    assert page.get_by_text("The password was changed.").is_visible()
+    expect(page.get_by_text("The password was changed.")).to_be_visible()
     assert watched.faults == []
     page.context.close()
