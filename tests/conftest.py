@@ -22,7 +22,7 @@ from screening.web.pages.explore import dashboard
 from screening.web.services import Services
 from screening.web.views.api_description import routes
 from screening.worker.loop import Worker
-from tests.kept import keep_detectors, keep_routes, keep_statements, keep_templates
+from tests.kept import keep_detectors, keep_migrations, keep_routes, keep_statements, keep_templates
 from tests.scheduling import place
 from tests.served import PASSWORD
 from tests.shared import new_databases, run_folder, share_compiled
@@ -43,6 +43,12 @@ dashboard.begun.set()
 # On a machine that does other things an example may take seconds of the clock: pytest-timeout bounds the whole test.
 drawing.register_profile("suite", deadline=None)
 drawing.load_profile("suite")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores with ``-n auto``: a third of a run is waiting for other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -90,6 +96,7 @@ def kept() -> None:
     keep_templates()
     keep_routes()
     keep_statements()
+    keep_migrations()
     keep_detectors()
 
 

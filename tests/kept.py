@@ -7,6 +7,7 @@ made, by all that it is made of: a template or a card that was changed is read a
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
@@ -23,6 +24,7 @@ from werkzeug.routing import Rule
 from screening.detectors import detector, vectorizer
 from screening.detectors.compilation import cache, form
 from screening.detectors.model_card import ModelCard, read_card
+from screening.infra.database import Database
 
 STATEMENTS = 2000
 """SQL statements that are kept; SQLAlchemy keeps 500 for each database."""
@@ -90,6 +92,38 @@ def keep_statements() -> None:
     # the dialect is a part of the key by which a statement is kept
     SQLiteDialect_pysqlite.__hash__ = lambda own: hash(type(own))  # type: ignore[method-assign, assignment]
     SQLiteDialect_pysqlite.__eq__ = lambda own, other: type(own) is type(other)  # type: ignore[method-assign, assignment]
+
+
+def keep_migrations() -> None:
+    """Migrate the first of all new databases in SQLite; each later one gets a copy of what that made.
+
+    One that holds something, as of an older version, is migrated like any other.
+    """
+    migrate: Callable[[Database], None] = Database._migrate
+    made: dict[tuple[str, str], sqlite3.Connection] = {}
+
+    def copy_or_migrate(own: Database) -> None:
+        if own.engine.dialect.name != "sqlite":
+            migrate(own)
+            return
+        key = own._schema.migrations, own._schema.head
+        with own.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            new = raw.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        if not new:
+            migrate(own)
+        elif key in made:
+            with own.engine.connect() as connection:
+                made[key].backup(connection.connection.driver_connection)  # type: ignore[arg-type]
+        else:
+            migrate(own)
+            kept = sqlite3.connect(":memory:", check_same_thread=False)
+            with own.engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                raw.backup(kept)
+            made[key] = kept
+
+    Database._migrate = copy_or_migrate  # type: ignore[method-assign]
 
 
 def keep_detectors() -> None:

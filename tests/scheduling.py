@@ -31,9 +31,10 @@ def place(nodeid: str) -> int:
 
 
 class FromBothEnds(LoadScopeScheduling):
-    """Files of TOGETHER are handed out whole, all other tests one by one; every second worker takes from the end.
+    """Files of TOGETHER are handed out whole, all other tests one by one; of three workers the first takes from the
+    beginning, the others from the end.
 
-    So a busy file runs beside one that waits, and the workers meet at tests that are short. For a collection in the
+    So a busy file runs beside some that wait, and the workers meet at tests that are short. For a collection in the
     order of :func:`place`.
     """
 
@@ -41,6 +42,6 @@ class FromBothEnds(LoadScopeScheduling):
         return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER) else nodeid
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if self.nodes.index(node) % 2:
+        if self.nodes.index(node) % 3:
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
         super()._assign_work_unit(node)

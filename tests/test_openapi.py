@@ -14,7 +14,8 @@ import pytest
 from tests.openapi_run import key_of, run
 from tests.served import Server
 
-EXAMPLES, SEED = 5, 1
+EXAMPLES, SEED = 2, 1
+"""Nine of ten requests are those of the boundaries; ``python -m benchmarks.openapi`` makes more random ones."""
 
 
 @pytest.mark.timeout(900)
@@ -22,7 +23,8 @@ EXAMPLES, SEED = 5, 1
 def test_whatever_is_generated_from_the_description_is_answered_as_it_says(
     tmp_path: Path, compiled: Path
 ) -> None:
-    server = Server(tmp_path, compiled, WORKERS="1", JOB_WORKERS="1")
+    # no power is lost here: each of a thousand payments would wait for the disk
+    server = Server(tmp_path, compiled, WORKERS="1", JOB_WORKERS="1", LEDGER_DURABILITY="normal")
     try:
         server.log_in()
         done = run(
