@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,17 @@ def validate(
     chosen on are calibrated by too: what the latest weeks happen not to have would otherwise get no probability. The
     tested rows are judged by what the earlier ones taught, calibration included. Without a time, the folds that the
     blend is chosen on are the test: a second round of folds for each would take five times as long, to take out what
-    choosing among eight models flatters by. A recipe that is given isn't chosen, and only the splits' rows are tested.
+    choosing among eight models flatters by. Where somebody comes back, the blend that was chosen is tested once more,
+    on folds that part nobody. A recipe that is given isn't chosen, and only the splits' rows are tested.
     """
     if validation.kind == "time" or recipe is not None or len(prepared.label) >= LARGE:
         return _by_splits(prepared, validation, seed, say, recipe)
     say(0.2, "Testing in folds")
     every = np.arange(len(prepared.label))
+    if validation.kind == "grouped":
+        made = fit(prepared, every, seed, part(say, 0.2, 0.45))
+        tested = _by_splits(prepared, validation, seed, part(say, 0.2, 1.0), made.net.recipe)
+        return replace(tested, of_all=made)
     made = fit(prepared, every, seed, part(say, 0.2, 0.6), splits=validation.splits)
     fitted = made.net
     choice = _chosen(fitted)
@@ -108,6 +113,8 @@ def _metrics(
         name=validation.words,
         learned=int(np.mean([len(learned) for learned, _ in validation])),
     )
+    if validation.caution is not None:
+        found["caution"] = validation.caution
     if types := _recall_of_types(prepared.table.rows(rows), probability):
         found["fraud_types"] = types
     told = {"blend": fitted.recipe.as_list()} if isinstance(fitted.recipe, Blend) else {}

@@ -20,7 +20,7 @@ from model.data import data_quality
 from model.data.data_quality import Finding
 from model.data.labelled_table import Table, read_table, without
 from model.data.order import Order
-from model.evaluation.validation import check_labels, plan
+from model.evaluation.validation import Validation, check_labels, grouped, plan
 from model.export.package import Made, write_detector
 from model.fitting import Features, Prepared, fit, sample_of
 from model.progress import Say, part
@@ -29,6 +29,7 @@ from model.recipes.recipe import LARGE
 from model.testing import validate
 from screening.errors import ScreeningError
 from screening.features import Definition, Options, Ranges, define, iterate, read_ranges
+from screening.transactions.schema import Role
 
 MOST_LEARNED = 2_000_000
 """Rows that are learned from, the latest: their features take 0.8 GB. Earlier ones still count as their past."""
@@ -43,7 +44,7 @@ def train(order: Order, say: Say) -> dict[str, Any]:
         OSError: the detector can't be written.
     """
     prepared = prepare(order, say)
-    validation = plan(prepared.label, prepared.time, order.label_delay, order.seed)
+    validation = planned(prepared, order)
     if order.quick:
         validation = validation.once("a quick look")
     elif len(prepared.label) >= LARGE:
@@ -67,6 +68,20 @@ def train(order: Order, say: Say) -> dict[str, Any]:
         prior=float(prepared.label.mean()),
     )
     return write_detector(made, order)
+
+
+def planned(prepared: Prepared, order: Order) -> Validation:
+    """Return how a detector is tested: without a time on folds that part nobody who comes back, if anybody does."""
+    apart = None
+    if prepared.time is None:
+        contract = prepared.table.contract
+        columns = {
+            one.name: prepared.table.values[:, contract.columns.index(one.name)]
+            for one in contract.parts()
+            if one.role is Role.ENTITY
+        }
+        apart = grouped(prepared.label, columns, order.seed)
+    return apart or plan(prepared.label, prepared.time, order.label_delay, order.seed)
 
 
 def prepare(order: Order, say: Say) -> Prepared:

@@ -1,8 +1,12 @@
-"""How a detector is tested before it is made: on later rows when there is a time, else in folds."""
+"""How a detector is tested before it is made: on later rows when there is a time, else in folds.
+
+Folds keep whoever comes back together where there is no time: customers who were learned from would make the test of
+their other rows easier than that of new ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +16,16 @@ from screening.errors import BadFile
 
 LATER = 0.2
 """The share of rows, the latest, that a detector is tested on."""
+OTHER_SHARES = (0.3, 0.4, 0.5, 0.1)
+"""Shares that are tried where the latest fifth, or what lies before it, has too few frauds."""
+APART = 0.9
+"""From this AUC on of the time alone, in either direction, folds tell when a row was and not what it is."""
+FEWEST_GROUPS, MOST_ROWS_EACH = 50, 20
+"""Values of a column, and rows of each on average, of which others will come: of customers, and not of shops."""
+LARGEST_GROUP = 0.1
+"""The share of the rows that one group may have where folds are grouped by it."""
+COMES_BACK = 0.5
+"""The share of the rows whose group has another row, from which on folds are grouped by it."""
 FOLDS, FEWER_FOLDS = 5, 3
 MANY_FOR_FOLDS = 5_000
 """Rows from which on fewer folds are enough: each has as many rows to test then."""
@@ -25,15 +39,18 @@ class Validation:
     """Row numbers to learn from and to test on, and in words why so."""
 
     kind: str
-    """``time`` or ``random``."""
+    """``time``, ``random`` or ``grouped``."""
     words: str
     splits: tuple[tuple[Rows, Rows], ...]
+    caution: str | None = None
+    """Why later rows will hardly keep what the test shows, where that is known."""
 
     def once(self, why: str) -> Validation:
         """Return the first split alone, for a first look or for many rows."""
         if self.kind == "time":
             return self
-        return replace(self, words=f"one random fold of {len(self.splits)} ({why})", splits=self.splits[:1])
+        fold = "random fold" if self.kind == "random" else "fold with nobody of the others"
+        return replace(self, words=f"one {fold} of {len(self.splits)} ({why})", splits=self.splits[:1])
 
     def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
         return iter(self.splits)
@@ -60,35 +77,88 @@ def check_labels(label: NDArray[np.int8]) -> None:
 
 
 def plan(label: NDArray[np.int8], time: NDArray[np.float64] | None, delay: float, seed: int) -> Validation:
-    """The latest fifth of the rows after everything before it, or five folds without a time.
+    """Return the latest fifth of the rows after everything before it, or five folds without a time.
 
     Between what is learned from and what is tested lies the label delay, since on the first day of the test the
     frauds of the days before would not have been known (Handbook, chapter 5); it is left out where it would take
-    more than half of the rows or leave too few frauds.
+    more than half of the rows or leave too few frauds. Where the latest fifth can't be the test, another share of
+    the latest rows is, if it can.
     """
     if time is not None:
-        found = _later(label, time, delay)
-        if found is not None:
-            return found
+        for share in (LATER, *OTHER_SHARES):
+            found = _later(label, time, delay, share)
+            if found is not None:
+                return found
     from sklearn.model_selection import StratifiedKFold
 
-    count = FOLDS if len(label) < MANY_FOR_FOLDS else FEWER_FOLDS
+    count = _folds(len(label))
     folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(label, label)
     why = (
         "there is no time in the file"
         if time is None
         else "the latest rows, or those before them, have too few frauds"
     )
-    return Validation("random", f"{count} random folds, since {why}", tuple(folds))
+    caution = None if time is None else _caution(label, time)
+    return Validation("random", f"{count} random folds, since {why}", tuple(folds), caution)
 
 
-def _later(label: NDArray[np.int8], time: NDArray[np.float64], delay: float) -> Validation | None:
-    start = np.quantile(time, 1 - LATER)
+def grouped(
+    label: NDArray[np.int8], groups: Mapping[str, NDArray[np.float64]], seed: int
+) -> Validation | None:
+    """Return folds that part no group, by the column in which most rows come back; ``None`` where none does.
+
+    Args:
+        label: 0 or 1, (rows,).
+        groups: of each column that says who or what a row is of, its cells, (rows,), NaN for a blank.
+        seed: of the folds.
+    """
+    best, most = None, COMES_BACK
+    for name, cells in groups.items():
+        _, place, size = np.unique(cells, return_inverse=True, return_counts=True, equal_nan=False)
+        share = float((size[place] > 1).mean())
+        many = len(size) >= max(FEWEST_GROUPS, len(cells) / MOST_ROWS_EACH)
+        if many and size.max() <= LARGEST_GROUP * len(cells) and share > most:
+            best, most = (name, place), share
+    if best is None:
+        return None
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    count = _folds(len(label))
+    splits = tuple(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(label, label, best[1]))
+    if any(len(np.unique(label[rows])) < 2 for pair in splits for rows in pair):
+        return None
+    words = f"{count} folds, none of which has a {best[0]} of another, since there is no time in the file"
+    return Validation("grouped", words, splits)
+
+
+def _folds(rows: int) -> int:
+    return FOLDS if rows < MANY_FOR_FOLDS else FEWER_FOLDS
+
+
+def _caution(label: NDArray[np.int8], time: NDArray[np.float64]) -> str | None:
+    """Return what folds can't tell where frauds and other rows lie apart in time."""
+    from sklearn.metrics import roc_auc_score
+
+    alone = float(roc_auc_score(label, time))
+    if max(alone, 1 - alone) < APART:
+        return None
+    when = "late" if alone > 0.5 else "early"
+    return (
+        f"Nearly all frauds are {when} in the file, and no part of it is later than frauds and has others: when a "
+        "row was tells them apart, and later rows will hardly keep these figures."
+    )
+
+
+def _later(
+    label: NDArray[np.int8], time: NDArray[np.float64], delay: float, share: float
+) -> Validation | None:
+    start = np.quantile(time, 1 - share)
     test = np.flatnonzero(time >= start)
-    for gap, words in ((delay, f", {delay / 86_400:g} days after the last row learned from"), (0.0, "")):
+    apart = f", {delay / 86_400:g} days after the last row learned from" if delay else ""
+    for gap, words in ((delay, apart), (0.0, "")):
         train = np.flatnonzero(time < start - gap)
-        enough = len(train) >= len(label) * (1 - LATER) / 2 and (label[train] == 1).sum() >= FEWEST_FRAUDS
+        enough = len(train) >= len(label) * (1 - share) / 2 and (label[train] == 1).sum() >= FEWEST_FRAUDS
         both = all(((label[test] == value).sum() >= FEWEST_IN_TEST) for value in (0, 1))
         if enough and both:
-            return Validation("time", f"the latest {LATER:.0%} of the rows{words}", ((train, test),))
+            return Validation("time", f"the latest {share:.0%} of the rows{words}", ((train, test),))
     return None

@@ -97,7 +97,7 @@ class Evaluation:
 
     name: str | None
     kind: str | None
-    """``time`` for later rows, otherwise rows drawn at random."""
+    """``time`` for later rows, ``grouped`` for rows of nobody who was learned from, otherwise rows drawn at random."""
     rows: int | None
     frauds: int | None
     average_precision: float | None
@@ -115,6 +115,8 @@ class Evaluation:
     fraud_types: tuple[FraudType, ...] = ()
     as_many: FlaggedRows | None = None
     """The flags at a threshold that flags about as many rows as there were frauds, where the usual one flags none."""
+    caution: str | None = None
+    """Why later rows will hardly keep its figures, where that is known."""
     scores: Shares | None = None
     """The probabilities that it gave, at the share of fraud that they are for; in cards since version 0.3."""
 
@@ -153,10 +155,11 @@ class Metrics:
 
     @property
     def doubt(self) -> str:
-        """What is to be said of a detector of which a test doesn't show that it does better than guessing."""
+        """What is to be said of a detector of which no test shows that it does better than guessing on later rows."""
+        caution = None if self.validation is None else self.validation.caution
         tests = [one for one in (*self.windows, self.validation, self.folds) if one and one.may_be_guessing]
         if not tests or tests[0].auc is None:
-            return ""
+            return caution or ""
         auc, interval = f"{tests[0].auc:.3f}", tests[0].intervals.get("auc")
         between = "" if interval is None else f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
         return f"No better than guessing, as far as its test shows: the AUC is {auc}{between}, and guessing gives 0.5."
@@ -517,6 +520,7 @@ def _evaluation(part: _Part) -> Evaluation:
         intervals={name: pair for name, pair in bounds.items() if pair},
         flagged=None if flagged is None else _flagged(flagged),
         as_many=None if as_many is None else _flagged(as_many),
+        caution=part.text("caution"),
         reliability=tuple(one for one in part.parts("reliability", _bin) if one),
         precision_recall=(curves and curves.pairs("precision_recall")) or (),
         roc=(curves and curves.pairs("roc")) or (),

@@ -175,6 +175,28 @@ def test_hours_from_a_start_types_of_fraud_and_places_go_all_the_way(tmp_path: P
     np.testing.assert_array_equal(detector.probabilities(read[0].transactions, Seen()), whole)
 
 
+def test_without_a_time_nobody_is_both_learned_from_and_tested(tmp_path: Path) -> None:
+    """Half of the customers are frauds throughout: who was learned from is known, and of a new one nothing is."""
+    generator = np.random.default_rng(0)
+    customer = generator.integers(0, 150, 900)
+    fraud = (generator.random(150) < 0.5)[customer]
+    frame = pd.DataFrame(
+        {
+            "customer_id": [f"C{number:05d}" for number in customer],
+            "amount": np.round(generator.gamma(2, 30, 900), 2),
+            "fraud": fraud.astype(int),
+        }
+    )
+    card = trainer.train(order_for(tmp_path, frame, label="fraud"), lambda *_: None)
+    found = card["metrics"]["validation"]
+    assert found["kind"] == "grouped"
+    assert "customer_id" in found["name"]
+    assert found["rows"] == 900
+    low, high = found["interval_95"]["auc"]
+    assert low < 0.5 < high
+    assert found["auc"] < 0.6
+
+
 def test_three_columns_are_enough(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     merchant = generator.choice([f"Shop {n}" for n in range(60)] + ["ABC Bank"], 5000)

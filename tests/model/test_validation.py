@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.evaluation.validation import check_labels, plan
+from model.evaluation.validation import check_labels, grouped, plan
 from screening.errors import BadFile
 
 DAY = 86_400.0
@@ -42,10 +42,65 @@ def test_without_a_time_there_are_five_folds_with_frauds_in_each() -> None:
     assert all(label[tested].sum() == 6 for _, tested in found)
 
 
-def test_a_late_part_without_frauds_falls_back_to_folds() -> None:
+def test_where_the_latest_fifth_has_no_frauds_another_part_of_the_latest_rows_is_tested() -> None:
+    label = labels(1000)
+    label[700:] = 0
+    found = plan(label, np.arange(1000.0), 0, seed=0)
+    ((learned, tested),) = found
+    assert found.kind == "time"
+    assert (found.words, len(tested)) == ("the latest 40% of the rows", 400)
+    assert max(learned) < min(tested)
+    assert found.caution is None
+
+
+@pytest.mark.parametrize(("frauds", "when"), [(slice(0, 100), "early"), (slice(960, 1000), "late")])
+def test_frauds_that_lie_apart_in_time_are_tested_in_folds_and_the_flattery_is_said(
+    frauds: slice, when: str
+) -> None:
     label = np.zeros(1000, np.int8)
-    label[:100] = 1
-    assert plan(label, np.arange(1000.0), 0, seed=0).kind == "random"
+    label[frauds] = 1
+    found = plan(label, np.arange(1000.0), 0, seed=0)
+    assert found.kind == "random"
+    assert found.caution is not None
+    assert when in found.caution
+
+
+def test_few_frauds_here_and_there_cause_no_caution() -> None:
+    label = np.zeros(1000, np.int8)
+    label[[*range(5, 800, 40), 900, 950]] = 1
+    found = plan(label, np.arange(1000.0), 0, seed=0)
+    assert (found.kind, found.caution) == ("random", None)
+
+
+def test_folds_part_nobody_who_comes_back() -> None:
+    generator = np.random.default_rng(0)
+    customer, shop = (
+        generator.integers(0, 400, 2000).astype(float),
+        generator.integers(0, 60, 2000).astype(float),
+    )
+    label = labels(2000)
+    found = grouped(label, {"shop": shop, "customer": customer}, seed=0)
+    assert found is not None
+    assert found.kind == "grouped"
+    assert "customer" in found.words
+    for learned, tested in found:
+        assert not set(customer[learned]) & set(customer[tested])
+        assert set(label[tested].tolist()) == {0, 1}
+    assert sorted(np.concatenate([tested for _, tested in found]).tolist()) == list(range(2000))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        np.arange(1000.0) % 30,  # thirty shops, each of which will be there tomorrow
+        np.arange(1000.0),  # nobody comes back
+        np.r_[np.zeros(300), np.arange(700.0) // 2],  # a third of the rows is one customer's
+        np.full(1000, np.nan),
+    ],
+    ids=["shops", "unique", "one large", "blank"],
+)
+def test_what_isnt_a_group_of_rows_parts_no_folds(cells: np.ndarray) -> None:
+    assert grouped(labels(1000), {"who": cells}, seed=0) is None
 
 
 @pytest.mark.parametrize(

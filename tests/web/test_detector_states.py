@@ -251,7 +251,7 @@ def test_one_that_may_be_guessing_says_so_and_needs_its_name_typed(
     page = mia.client.get("/detectors/mine").get_data(as_text=True)
     assert GUESSING in page
     assert "notice-doubt" in page
-    assert "Not shown to be better than guessing" in page
+    assert "Not shown to work on later rows" in page
     for typed in ({}, {"confirm": "mime"}, {"confirm": "yes"}):
         answer = mia.post("/detectors/mine/approve", "/detectors/mine", **typed)
         assert answer.status_code == 409

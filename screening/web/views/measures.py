@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from screening.detectors.model_card import Evaluation, Metrics
 from screening.web.views import formatting
 
+MEASURED_ON = {"time": "later rows", "grouped": "rows of others than were learned from"}
+
 
 @dataclass(frozen=True, slots=True)
 class Tested:
@@ -45,7 +47,7 @@ class Tested:
         if self.windows:
             return f"{len(self.windows)} windows of later rows"
         if self.validation:
-            return "later rows" if self.validation.kind == "time" else "rows drawn at random"
+            return MEASURED_ON.get(self.validation.kind or "", "rows drawn at random")
         return "folds" if self.folds else ""
 
     @property

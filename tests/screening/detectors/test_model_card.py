@@ -52,6 +52,22 @@ def test_an_empty_card_has_nothing_and_breaks_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("interval", "said"),
+    [([0.7, 0.9], "when a row was tells them apart"), ([0.4, 0.9], "No better than guessing")],
+)
+def test_why_its_figures_will_hardly_hold_is_its_doubt(interval: list[float], said: str) -> None:
+    test = {"auc": 0.8, "interval_95": {"auc": interval}, "caution": "when a row was tells them apart"}
+    assert ModelCard.from_json({"metrics": {"validation": test}}).metrics.doubt.startswith(said)
+    del test["caution"]
+    assert (
+        ModelCard.from_json(
+            {"metrics": {"validation": {**test, "interval_95": {"auc": [0.7, 0.9]}}}}
+        ).metrics.doubt
+        == ""
+    )
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"columns": []}, "columns is not an object"),
