@@ -442,6 +442,87 @@ def blanks(draw: Draw) -> Made:
     )
 
 
+def postings(draw: Draw) -> Made:
+    """Offers of work with titles, long texts that may be missing, and a mail address; no time."""
+    rows = 8_000
+    asked = np.array(
+        [
+            "experience",
+            "team",
+            "customers",
+            "project",
+            "skills",
+            "support",
+            "development",
+            "degree",
+            "years",
+            "company",
+        ]
+    )
+    lured = np.array(
+        [
+            "earn",
+            "money",
+            "home",
+            "weekly",
+            "cash",
+            "easy",
+            "quick",
+            "no",
+            "experience",
+            "needed",
+            "apply",
+            "at",
+            "once",
+        ]
+    )
+    bad = draw.random(rows) < 0.05
+
+    def texts(words: int, odd: float) -> list[str]:
+        length = np.maximum(draw.poisson(words, rows), 1)
+        share = np.where(bad, odd, 0.1)
+        return [
+            " ".join(np.where(draw.random(n) < part, draw.choice(lured, n), draw.choice(asked, n)))
+            for n, part in zip(length, share, strict=True)
+        ]
+
+    profile, benefits = np.array(texts(15, 0.1), object), np.array(texts(8, 0.2), object)
+    profile[draw.random(rows) < np.where(bad, 0.6, 0.15)] = ""
+    benefits[draw.random(rows) < 0.4] = ""
+    free = draw.random(rows) < np.where(bad, 0.5, 0.12)
+    domain = np.where(
+        free, draw.choice(["mail.example", "free.example"], rows), _codes(draw, rows, 300, "firm")
+    )
+    table = pd.DataFrame(
+        {
+            "title": texts(4, 0.3),
+            "description": texts(30, 0.35),
+            "company_profile": profile,
+            "benefits": benefits,
+            "contact": [f"jobs{number}@{name}" for number, name in enumerate(domain)],
+            "remote": (draw.random(rows) < np.where(bad, 0.2, 0.05)).astype(int),
+            "kind": draw.choice(["Full-time", "Part-time", "Contract", ""], rows),
+            "fraudulent": bad.astype(int),
+        }
+    )
+    return Made(
+        table,
+        "fraudulent",
+        "1",
+        ("title", "description", "company_profile", "benefits", "contact"),
+        by_hand=_lengths,
+        words="free texts and mail addresses, no time",
+    )
+
+
+def _lengths(rows: pd.DataFrame) -> pd.DataFrame:
+    texts = ("title", "description", "company_profile", "benefits")
+    found = {f"length of {name}": rows[name].str.len() for name in texts}
+    return pd.DataFrame(
+        {**found, "free mail": rows.contact.str.endswith(("@mail.example", "@free.example"))}, dtype=float
+    )
+
+
 def rings(draw: Draw) -> Made:
     """Shop orders with rings of devices (the generator of the shipped sample)."""
     table = simulation.orders(rows=8_000, seed=int(draw.integers(1_000)))
@@ -483,7 +564,7 @@ SETS: dict[str, Callable[[Draw], Made]] = {
     each.__name__: each
     for each in (
         wide, small, accounts, transfers, categories, merchants, invoices, cold, drifting, noisy, rare, common, declines,
-        wallet, applications, blanks, rings, terminals,
+        wallet, applications, blanks, postings, rings, terminals,
     )
 }  # fmt: skip
 

@@ -160,7 +160,7 @@ def _of_column(
     if blank:
         done = (
             "filled with the usual value, and marked"
-            if column.kind is CellKind.NUMBER
+            if column.kind in (CellKind.NUMBER, CellKind.LENGTH)
             else "taken as a value"
         )
         found.append(

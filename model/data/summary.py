@@ -24,6 +24,8 @@ BORDERS = (0.01, *(step / 20 for step in range(1, 20)), 0.99)
 """Of the bins by which later rows are compared with the training data."""
 LEVELS = 30
 """Texts whose share is kept; those of all others are added up."""
+CODED = (CellKind.TEXT, CellKind.DOMAIN)
+"""The kinds of cells of which codes stand for texts."""
 ROWS = 500_000
 Column = NDArray[np.float64]
 
@@ -43,7 +45,7 @@ def summary(
         rows = np.linspace(0, len(values) - 1, ROWS).astype(np.int64)
         values, weight = values[rows], weight[rows]
     return {
-        column.name: _levels(cells, weight) if column.kind is CellKind.TEXT else _quantiles(cells, weight)
+        column.name: _levels(cells, weight) if column.kind in CODED else _quantiles(cells, weight)
         for column, cells in zip(contract.parts(), values.T, strict=True)
     }
 

@@ -175,4 +175,6 @@ NOUNS = {
     CellKind.TIME: "dates and times",
     CellKind.TEXT: "texts",
     CellKind.ADDRESS: "IP addresses",
+    CellKind.LENGTH: "texts",
+    CellKind.DOMAIN: "e-mail addresses",
 }

@@ -103,7 +103,11 @@ def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:
     most = np.unique(filled, return_counts=True)[1].max() if len(filled) else 0
     one_thing = max(most, len(legitimate) - len(filled)) >= ONE_THING * len(legitimate)
     different = len(np.unique(values[~np.isnan(values)]))
-    few = max(FEW_THINGS, len(values) // ROWS_A_THING) if kind is CellKind.TEXT else FEW_THINGS
+    few = (
+        max(FEW_THINGS, len(values) // ROWS_A_THING)
+        if kind in (CellKind.TEXT, CellKind.DOMAIN)
+        else FEW_THINGS
+    )
     return bool(one_thing or different <= few)
 
 
@@ -115,7 +119,7 @@ def alone(kind: CellKind, values: Cells, label: Labels) -> float:
     """
     if not 0 < label.sum() < len(label):
         return 0.5
-    if kind in (CellKind.NUMBER, CellKind.TIME):
+    if kind in (CellKind.NUMBER, CellKind.TIME, CellKind.LENGTH):
         blank = np.isnan(values)
         shown = np.where(blank, -np.inf if not blank.any() else np.nanmin(values, initial=0.0) - 1, values)
         scores = [np.nan_to_num(shown, posinf=3e38, neginf=-3e38), blank.astype(float)]

@@ -45,6 +45,11 @@ LONG = 1e9
 """Whole numbers of so many digits that come back are names: nobody measures so exactly."""
 LEAST_ADDRESS = 2**24
 """IP addresses as numbers begin here."""
+OTHERS = 0.5
+"""The share of the cells that must be different for texts to be free ones."""
+LONGEST_NAME = 80
+"""Characters: longer texts name nobody."""
+E_MAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 FEWEST = 20
 """Rows below which nothing is told of all of them."""
 TRANSACTION = frozenset(
@@ -250,6 +255,10 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
     if all(map(TOKEN.fullmatch, each.values)):
         return _made(each, Role.ENTITY, CellKind.TEXT, "tokens of cards", 1.0)
+    if each.unique >= MOSTLY and _share(each, E_MAIL.fullmatch) >= MOSTLY:
+        return _made(each, Role.CATEGORY, CellKind.DOMAIN, "e-mail addresses, by their domain", 0.8)
+    if not entity and each.distinct > FEW and _is_free_text(each):
+        return _of_length(each, "free text, by its length", 0.6)
     if each.unique >= MOSTLY and not (
         each.words & (WORDS[Role.ENTITY] - {"account"}) and not each.words & {"transaction", "order"}
     ):
@@ -260,10 +269,23 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
         return _made(each, Role.ENTITY, CellKind.TEXT, "codes that come back, as programs name somebody", 0.8)
     if each.distinct <= FEW or each.unique < 0.2:  # five rows a value
         return _made(each, Role.CATEGORY, CellKind.TEXT, f"{each.distinct} different texts", 0.8)
-    mean = sum(map(len, each.values)) / len(each.values)
-    if mean > 40 or sum(" " in value for value in each.values) > 0.8 * len(each.values):
-        return _ignored(each, "free text")
     return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back", 0.5)
+
+
+def _of_length(each: Profile, why: str, confidence: float) -> Guess:
+    """A text of which the length counts; that it may be blank says something too, wherever it is."""
+    found = _made(each, Role.NUMBER, CellKind.LENGTH, why, confidence)
+    return replace(found, column=replace(found.column, optional=True))
+
+
+def _is_free_text(each: Profile) -> bool:
+    """Whether most of the rows have another text, and most of these have several words or are too long for a name."""
+    return each.unique >= OTHERS and _share(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
+
+
+def _share(each: Profile, fits: Callable[[str], object]) -> float:
+    """The share of the different cells."""
+    return sum(map(bool, map(fits, each.values))) / each.distinct
 
 
 def _made(each: Profile, role: Role, kind: CellKind, why: str, confidence: float) -> Guess:
@@ -400,5 +422,7 @@ VALUES: Mapping[CellKind, Callable[[Profile], NDArray[np.float64]]] = {
     CellKind.TIME: lambda each: each.moments,
     CellKind.TEXT: lambda each: _codes(each, encoding.text_code),
     CellKind.ADDRESS: lambda each: _codes(each, encoding.address_code),
+    CellKind.LENGTH: lambda each: _codes(each, encoding.text_length),
+    CellKind.DOMAIN: lambda each: _codes(each, encoding.domain_code),
 }
 """The numbers that stand for the cells of each kind, as the intake makes them."""

@@ -302,7 +302,7 @@ def _shape(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str
 def _reading(column: Column) -> Callable[[Any], tuple[float, str | None]]:
     """Return what reads a column's values. Who comes back, as cards and addresses do, is read once."""
     read = partial(read_cell, column=column)
-    if column.kind in (CellKind.TEXT, CellKind.ADDRESS):
+    if column.kind in (CellKind.TEXT, CellKind.ADDRESS, CellKind.DOMAIN):
         return lru_cache(maxsize=MOST_TEXTS, typed=True)(read)
     return read
 

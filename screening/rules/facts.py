@@ -19,7 +19,7 @@ from screening.features.definitions.feature import STEEPEST, Feature, Shape
 from screening.ledger import fields, money
 from screening.rules.language.tree import Fact, Type
 from screening.rules.language.vocabulary import Vocabulary
-from screening.transactions.schema import CellKind, Column, Role, Transactions, normalise
+from screening.transactions.schema import WORDED, CellKind, Column, Role, Transactions, normalise
 
 Floats = NDArray[np.float64]
 AMOUNT, PROBABILITY, HOUR, WEEKDAY = "amount", "probability", "hour", "weekday"
@@ -311,7 +311,7 @@ def _of_column(
         key = f"n:since({normalise(name)})"
         numbers[key] = _Since(time, name)
         yield Fact(f"since({name})", Type.SECONDS, key, f"the time from {name} to the transaction")
-    elif part.kind in (CellKind.TEXT, CellKind.ADDRESS):
+    elif part.kind in WORDED:
         key = f"t:{normalise(name)}"
         texts[key] = name
         yield Fact(name, Type.TEXT, key, f"the column {name}")

@@ -34,8 +34,8 @@ KINDS: Mapping[Role, tuple[CellKind, ...]] = {
     Role.MOMENT: (CellKind.TIME, CellKind.NUMBER),
     Role.AMOUNT: (CellKind.NUMBER,),
     Role.ENTITY: (CellKind.TEXT, CellKind.ADDRESS),
-    Role.CATEGORY: (CellKind.TEXT,),
-    Role.NUMBER: (CellKind.NUMBER,),
+    Role.CATEGORY: (CellKind.TEXT, CellKind.DOMAIN),
+    Role.NUMBER: (CellKind.NUMBER, CellKind.LENGTH),
     Role.CARRY: tuple(CellKind),
     Role.IGNORE: tuple(CellKind),
 }

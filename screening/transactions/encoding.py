@@ -43,6 +43,16 @@ def text_code(text: str) -> float:
     return float(int.from_bytes(digest, "big") >> (64 - CODE_BITS))
 
 
+def text_length(text: str) -> float:
+    """Return the number of characters of a text, without spaces around it and what guards it from a spreadsheet."""
+    return float(len(bare(text)))
+
+
+def domain_code(text: str) -> float:
+    """Return the code of what follows the ``@`` of an e-mail address, and of all of a text without one."""
+    return text_code(bare(text).rpartition("@")[2] or text)
+
+
 def plain_text(cell: str) -> str | None:
     """Return a cell as an identity, ``None`` for nothing.
 

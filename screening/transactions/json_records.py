@@ -41,12 +41,16 @@ KINDS = {
     CellKind.TEXT: "text",
     CellKind.TIME: "a date and time",
     CellKind.ADDRESS: "an IP address",
+    CellKind.LENGTH: "text",
+    CellKind.DOMAIN: "text",
 }
 REMEDIES = {
     CellKind.NUMBER: "finite numbers without quotes",
     CellKind.TEXT: "text in quotes",
     CellKind.TIME: 'times as "2025-12-31T23:59:00"',
     CellKind.ADDRESS: 'addresses as "192.0.2.1"',
+    CellKind.LENGTH: "text in quotes",
+    CellKind.DOMAIN: "text in quotes",
 }
 Read = tuple[float, str | None]
 """The number that stands for a value, and what is wrong with the value, if anything."""
@@ -242,8 +246,8 @@ class _Faults:
         if problem in PLURAL:
             needed = ", ".join(column.name for column in self.columns if not column.optional)
             return f"Give each of these columns once, in any order: {needed}."
-        kinds = sorted({column.kind for column in self.columns})
-        return f"Give {', '.join(REMEDIES[kind] for kind in kinds)}; nothing was scored."
+        remedies = dict.fromkeys(REMEDIES[kind] for kind in sorted({column.kind for column in self.columns}))
+        return f"Give {', '.join(remedies)}; nothing was scored."
 
 
 def read_cell(value: Any, column: Column) -> Read:
@@ -274,12 +278,23 @@ def _number(value: Any) -> Read:
 
 
 def _text(value: Any) -> Read:
-    if isinstance(value, BOOLEANS) or not isinstance(value, (str, *NUMBERS)):
-        return math.nan, _not_a(CellKind.TEXT, value)
-    text = str(value)
-    if times.SHORTENED.fullmatch(text.strip()):
+    if isinstance(value, str) and times.SHORTENED.fullmatch(value.strip()):
         return math.nan, "was shortened by a spreadsheet"
-    return encoding.text_code(text), None
+    return _of_text(value, CellKind.TEXT, encoding.text_code)
+
+
+def _length(value: Any) -> Read:
+    return _of_text(value, CellKind.LENGTH, encoding.text_length)
+
+
+def _domain(value: Any) -> Read:
+    return _of_text(value, CellKind.DOMAIN, encoding.domain_code)
+
+
+def _of_text(value: Any, kind: CellKind, number: Callable[[str], float]) -> Read:
+    if isinstance(value, BOOLEANS) or not isinstance(value, (str, *NUMBERS)):
+        return math.nan, _not_a(kind, value)
+    return number(str(value)), None
 
 
 def _time(value: Any) -> Read:
@@ -309,6 +324,8 @@ READERS: Mapping[CellKind, Callable[[Any], Read]] = {
     CellKind.TEXT: _text,
     CellKind.TIME: _time,
     CellKind.ADDRESS: _address,
+    CellKind.LENGTH: _length,
+    CellKind.DOMAIN: _domain,
 }
 
 

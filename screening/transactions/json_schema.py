@@ -65,6 +65,10 @@ LABEL: Schema = {
 }
 
 
+REFERRED = {CellKind.TIME: "Time", CellKind.ADDRESS: "Address"}
+"""The names of the schemas of :func:`kinds` by the kinds of cells; any other is text."""
+
+
 def kinds() -> dict[str, Schema]:
     """Return the schemas that those of transactions refer to, by their names."""
     numbers = [{"type": "number", "minimum": low, "exclusiveMaximum": high} for low, high in times.numbers()]
@@ -128,5 +132,5 @@ def _of_column(column: Column, limits: tuple[float, float], ref: str) -> Schema:
         low, high = (limit / max(column.scale, 1.0) for limit in limits)
         way = {"type": "number", "minimum": low, "maximum": high}
     else:
-        way = {"$ref": ref.format(name=column.kind.value.title())}
+        way = {"$ref": ref.format(name=REFERRED.get(column.kind, "Text"))}
     return {"anyOf": [way, {"$ref": ref.format(name="Nothing")}]} if column.optional else way

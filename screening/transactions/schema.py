@@ -52,6 +52,14 @@ class CellKind(StrEnum):
     """Seconds since 1970."""
     ADDRESS = "address"
     """An IP address: IPv4 as a number, IPv6 as a negative code."""
+    LENGTH = "length"
+    """The number of characters of a text whose words are too many to count."""
+    DOMAIN = "domain"
+    """The code of an e-mail address's domain, and of all of a text that is no such address."""
+
+
+WORDED = frozenset({CellKind.TEXT, CellKind.ADDRESS, CellKind.LENGTH, CellKind.DOMAIN})
+"""The kinds whose cells say something that a person may look for, which the number that stands for them doesn't."""
 
 
 class Role(StrEnum):

@@ -19,11 +19,12 @@ from model.data.order import Order
 from model.data.simulation import orders, payments
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
-from screening.errors import BadFile
+from screening.errors import BadFile, BadTransaction
 from screening.intake import Kind, open_transactions
 from screening.ledger.history import Context
 from screening.settings import ROOT
 from screening.transactions.json_records import from_mappings
+from screening.transactions.schema import CellKind
 from screening.transactions.times import Since
 from tests.model.factory import load_trained
 from tests.redis_server import redis_url  # noqa: F401 -- a fixture
@@ -173,6 +174,60 @@ def test_hours_from_a_start_types_of_fraud_and_places_go_all_the_way(tmp_path: P
         )
     )
     np.testing.assert_array_equal(detector.probabilities(read[0].transactions, Seen()), whole)
+
+
+def test_texts_and_mail_addresses_tell_by_length_and_domain_in_a_file_in_json_and_one_by_one(
+    tmp_path: Path,
+) -> None:
+    draw = np.random.default_rng(3)
+    rows = 1500
+    fraud = draw.random(rows) < 0.15
+    words = np.array(
+        ["we", "pay", "at", "once", "for", "any", "work", "from", "home", "and", "ask", "nothing"]
+    )
+    told = [
+        " ".join(draw.choice(words, draw.integers(3, 8) if bad else draw.integers(9, 20))) for bad in fraud
+    ]
+    domain = np.where(
+        fraud & (draw.random(rows) < 0.7), "quick.example", draw.choice(["a.example", "b.example"], rows)
+    )
+    frame = pd.DataFrame(
+        {
+            "offer": told,
+            "contact": [f"person{number}@{name}" for number, name in enumerate(domain)],
+            "pay": np.round(draw.gamma(2, 100, rows), 2),
+            "fraud": fraud.astype(int),
+        }
+    )
+    frame.loc[frame.index[::50], "offer"] = ""
+    order = order_for(tmp_path, frame, label="fraud", quick=True)
+    card = trainer.train(order, lambda *_: None)
+    assert card["metrics"]["validation"]["auc"] > 0.97
+    detector = load_trained(order.out, tmp_path / "compiled")
+    kinds = {column.name: column.kind for column in detector.contract.parts()}
+    assert kinds == {"offer": CellKind.LENGTH, "contact": CellKind.DOMAIN, "pay": CellKind.NUMBER}
+    later = frame.drop(columns="fraud").tail(60)
+    written = tmp_path / "later.csv"
+    later.to_csv(written, index=False)
+    (read,) = open_transactions(
+        written, Kind.CSV, lambda _: detector.contract, canonical=tmp_path / "canonical.csv"
+    )
+    whole = detector.probabilities(read.transactions, Seen())
+    records = later.astype(object).to_dict("records")
+    np.testing.assert_array_equal(
+        detector.probabilities(from_mappings(records, detector.contract), Seen()), whole
+    )
+    alone = [detector.probabilities(from_mappings([one], detector.contract), Seen())[0] for one in records]
+    np.testing.assert_allclose(alone, whole, atol=1e-6)
+    others = [
+        {**records[1], "contact": text}
+        for text in ("nobody@QUICK.example", "quick.example", "nobody@new.example")
+    ]
+    same, bare, new = detector.probabilities(from_mappings(others, detector.contract), Seen())
+    assert same == bare
+    assert new < same
+    with pytest.raises(BadTransaction, match="offer"):
+        from_mappings([{**records[1], "offer": ["a", "list"]}], detector.contract)
 
 
 def test_without_a_time_nobody_is_both_learned_from_and_tested(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
         if column.role is Role.AMOUNT:
             log = Feature(f"log({name})", (name,), name, Shape.AMOUNT, ("log", name), topic=name)
             yield replace(log, scale=definition.unit)
-        yield Feature(name, (name,), name, Shape.PLAIN, ("plain", name), topic=name)
+        words = f"the length of {name}" if column.kind is CellKind.LENGTH else name
+        yield Feature(name, (name,), words, Shape.PLAIN, ("plain", name), topic=name)
     if column.optional:
         words = f"{name} is missing"
         yield Feature(f"missing({name})", (name,), words, Shape.FLAG, ("missing", name), topic=name)

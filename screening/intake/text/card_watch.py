@@ -50,13 +50,17 @@ OTHER_DIGITS = "[" + "".join(f"\\x{{{zero:X}}}-\\x{{{zero + 9:X}}}" for zero in 
 """Digits of other scripts, and wide ones."""
 
 
+UNREAD = (CellKind.TEXT, CellKind.LENGTH, CellKind.DOMAIN)
+"""The kinds of cells that may hold card numbers: what is read as a number, a date or an address is none."""
+
+
 class CardWatch:
     """Watches the columns of one table."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         whole = [source for source in layout.sources if source.part is None]
-        known = {source.place for source in whole if source.kind is not CellKind.TEXT}
+        known = {source.place for source in whole if source.kind not in UNREAD}
         self._numbers = [(source.column, source.place) for source in whole if source.kind is CellKind.NUMBER]
         others = [at for at in range(len(layout.header)) if at not in known and at != layout.label]
         self.columns = CardColumns(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -116,10 +116,6 @@ class CellReader:
         if self.kind is CellKind.NUMBER:
             found = numbers.plain(text) if self.numbers is None else numbers.number(text, self.numbers)
             return self._signed(None if found is None else self.unit.of(found) * self.scale)
-        if self.kind is PartKind.CLOCK:
-            return times.clock_of(text)
-        if self.kind is PartKind.MONTH:
-            return times.month_of(text)
         if self.kind is CellKind.TEXT:
             plain = text.strip()
             spoiled = times.SHORTENED.fullmatch(plain) or SHEET_ERROR.fullmatch(plain)
@@ -130,7 +126,7 @@ class CellReader:
                 return None  # the whole column must be seen: other cells may have no offset
             moment = times.time_of(text, self.times or times.AUTO)
             return None if moment is None or self.early(moment) else moment
-        return encoding.address_code(text)
+        return _ONE_FORM[self.kind](text)
 
     def early(self, found: float) -> bool:
         """Whether a cell means less than it can."""
@@ -181,6 +177,14 @@ class CellReader:
         return numbers.number(text, self.numbers or numbers.PLAIN) is not None
 
 
+_ONE_FORM: dict[ReadKind, Callable[[str], float | None]] = {
+    CellKind.ADDRESS: encoding.address_code,
+    CellKind.LENGTH: encoding.text_length,
+    CellKind.DOMAIN: encoding.domain_code,
+    PartKind.CLOCK: times.clock_of,
+    PartKind.MONTH: times.month_of,
+}
+"""What reads the kinds of cells that are written in one way, or in ways that say the same."""
 NO_WORD = (
     "is blank: it doesn't say which way the money went; write a word in every row, or say what a blank means"
 )

@@ -30,6 +30,8 @@ KIND_WORDS: Mapping[CellKind, str] = {
     CellKind.TEXT: "text",
     CellKind.TIME: "dates and times",
     CellKind.ADDRESS: "IP addresses",
+    CellKind.LENGTH: "texts, by their length",
+    CellKind.DOMAIN: "e-mail addresses, by their domain",
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from screening.columns.role_inference import guess_roles
 from screening.transactions.schema import CellKind, Role
 from tests.screening.columns.labelled_files import ROWS, guesses, past
 
@@ -85,6 +86,33 @@ def test_a_date_that_is_the_only_one_is_the_time_whatever_it_is_called() -> None
     assert guesses(past().rename(columns={"tx_time": "TransactionStartTime"}))[
         "TransactionStartTime"
     ].column.role is (Role.TIME)
+
+
+@pytest.mark.parametrize(
+    ("cells", "role", "kind"),
+    [
+        (
+            [f"Nr {n} asks for help with parcel {n * 7} at once" for n in range(200)],
+            Role.NUMBER,
+            CellKind.LENGTH,
+        ),
+        ([f"Nr {n} asks for help" if n % 3 else "" for n in range(200)], Role.NUMBER, CellKind.LENGTH),
+        ([f"{'x' * (90 + n % 60)}{n // 2}" for n in range(200)], Role.NUMBER, CellKind.LENGTH),
+        ([f"person.{n}@mail{n % 5}.example" for n in range(200)], Role.CATEGORY, CellKind.DOMAIN),
+        ([f"person.{n % 50}@mail{n % 5}.example" for n in range(200)], Role.ENTITY, CellKind.TEXT),
+        ([f"REF-{n}-{n * 31 % 97}" for n in range(200)], Role.CARRY, CellKind.TEXT),
+        ([f"{n % 30} Long Street" for n in range(200)], Role.CATEGORY, CellKind.TEXT),
+    ],
+    ids=["sentences", "blanks", "long", "mail", "mail that comes back", "references", "few"],
+)
+def test_a_text_that_names_nobody_counts_by_its_length_and_a_mail_address_by_its_domain(
+    cells: list[str], role: Role, kind: CellKind
+) -> None:
+    name = "email" if "@" in cells[0] else "said"
+    found = guess_roles([name, "y"], [[cell, "0"] for cell in cells])[0].column
+    assert (found.role, found.kind) == (role, kind)
+    if kind is CellKind.LENGTH:
+        assert found.optional
 
 
 def test_of_two_dates_the_later_one_is_the_time() -> None:
