@@ -17,6 +17,7 @@ import utils
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Inputs
 from screening.errors import ScreeningError
+from screening.infra.lean_process import be_lean
 
 if TYPE_CHECKING:
     from flask import Flask  # the worker does without it
@@ -49,6 +50,7 @@ def create_front() -> Front:
     from screening.infra.log_setup import begin_logging
     from screening.web.app_factory import create_front as build  # the job worker does without it
 
+    be_lean()  # where processes are spawned, it is the first that is called
     made = create_app()
     begin_logging(
         made.extensions["screening"].settings.log_format
@@ -90,4 +92,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    be_lean()
     sys.exit(main(sys.argv[1:]))
