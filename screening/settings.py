@@ -87,7 +87,9 @@ class Settings:
     review_queue: str = "own"
     """Whose cases analysts are given: ``own`` transactions', or everybody's, ``team``."""
     four_eyes: bool = False
-    """Changes of thresholds, rules and detectors hold once somebody else has approved them."""
+    """Changes of thresholds, rules, their lists and detectors hold once somebody else has approved them."""
+    proposal_days: int = 14
+    """After so many a change that was proposed and that nobody decided on expires."""
     keep_reports_days: int = 90
     """Documents that were made as jobs are deleted so long after."""
     reports_hour: int = 6
@@ -168,6 +170,7 @@ class Settings:
             review_release_minutes=read("REVIEW_RELEASE_MINUTES", _whole(1, 10_080), 30),
             review_queue=read("REVIEW_QUEUE", _one_of("own", "team"), "own"),
             four_eyes=bool(read("FOUR_EYES", _switch, None)),
+            proposal_days=read("PROPOSAL_DAYS", _whole(1, 365), 14),
             keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
             keep_reports_days=read("KEEP_REPORTS_DAYS", _whole(1, 36_500), 90),
             reports_hour=read("REPORTS_HOUR", _whole(0, 23), 6),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Index, Integer, String, func, select
+from sqlalchemy import JSON, ColumnElement, Index, Integer, String, and_, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from screening.errors import Conflict, NotFound
@@ -16,6 +16,8 @@ from screening.infra.job_queue import UtcDateTime, now
 
 MOST_WORDS = 500
 MOST_OPEN = 200
+DAYS = 14
+"""So long a proposal waits unless the operator says otherwise."""
 STUCK = timedelta(minutes=1)
 """After so long an approval that was begun and not ended may be begun again: its process was killed."""
 
@@ -29,6 +31,8 @@ class ProposalState(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    """Nobody decided on it in time."""
 
 
 class Proposal(Base):
@@ -54,6 +58,12 @@ class Proposal(Base):
     note: Mapped[str] = mapped_column(String(MOST_WORDS), default="")
 
     @property
+    def busy(self) -> bool:
+        """Whether somebody approves it just now; not if that began so long ago that its process was killed."""
+        began = self.decided or now()
+        return self.state == ProposalState.APPLYING and began >= now() - STUCK
+
+    @property
     def waits(self) -> bool:
         """Whether nobody has decided on it."""
         return self.state in (ProposalState.OPEN, ProposalState.APPLYING)
@@ -64,10 +74,16 @@ class Proposal(Base):
 
 
 class Proposals:
-    """The rows, each change one short transaction."""
+    """The rows, each change one short transaction.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args:
+        database: where they are.
+        days: after so many a proposal that nobody has decided on expires. It is so for whoever asks from that moment
+            on; :meth:`expire` writes it down.
+    """
+
+    def __init__(self, database: Database, days: int = DAYS) -> None:
+        self._database, self.days = database, days
 
     def get(self, number: int) -> Proposal:
         """Return one.
@@ -76,33 +92,79 @@ class Proposals:
             NotFound: there is none of this number.
         """
         with self._database.read() as session:
-            return _found(session, number)
+            return self._seen(_found(session, number))
 
     def waiting(self) -> Sequence[Proposal]:
         """Return those that nobody has decided on, the oldest first."""
         states = (ProposalState.OPEN, ProposalState.APPLYING)
-        with self._database.read() as session:
-            return session.scalars(
-                select(Proposal).where(Proposal.state.in_(states)).order_by(Proposal.id)
-            ).all()
-
-    def decided(self, most: int) -> Sequence[Proposal]:
-        """Return those that somebody has decided on, the latest first."""
-        states = (ProposalState.APPROVED, ProposalState.REJECTED, ProposalState.WITHDRAWN)
-        query = select(Proposal).where(Proposal.state.in_(states)).order_by(Proposal.id.desc()).limit(most)
+        query = select(Proposal).where(Proposal.state.in_(states), ~self._overdue()).order_by(Proposal.id)
         with self._database.read() as session:
             return session.scalars(query).all()
 
-    def propose(self, kind: str, subject: str, words: str, given: Mapping[str, Any], by: str) -> Proposal:
+    def decided(self, most: int) -> Sequence[Proposal]:
+        """Return those that somebody has decided on, or that have expired, the latest first."""
+        states = (ProposalState.OPEN, ProposalState.APPLYING)
+        over = or_(Proposal.state.not_in(states), self._overdue())
+        query = select(Proposal).where(over).order_by(Proposal.id.desc()).limit(most)
+        with self._database.read() as session:
+            return [self._seen(row) for row in session.scalars(query)]
+
+    def expires(self, row: Proposal) -> datetime:
+        """Return until when a proposal waits."""
+        return row.proposed + timedelta(days=self.days)
+
+    def expire(self) -> Sequence[Proposal]:
+        """Write down which proposals have expired, and return those that weren't written down before."""
+        query = select(Proposal).where(self._overdue()).order_by(Proposal.id)
+        with self._database.read() as session:
+            if session.scalars(query.limit(1)).first() is None:
+                return []  # without the lock of writers, which is asked for each time otherwise
+        with self._database.write() as session:
+            found = session.scalars(query).all()
+            for row in found:
+                row.state, row.decided_by = ProposalState.EXPIRED, None
+                row.decided = self.expires(row)
+        return found
+
+    def _overdue(self) -> ColumnElement[bool]:
+        """Whether a proposal waited for too long, and nobody approves it just now."""
+        stuck = and_(Proposal.state == ProposalState.APPLYING, Proposal.decided < now() - STUCK)
+        waits = or_(Proposal.state == ProposalState.OPEN, stuck)
+        return and_(waits, Proposal.proposed < now() - timedelta(days=self.days))
+
+    def _seen(self, row: Proposal) -> Proposal:
+        """A row as it is now, though nobody has written down yet that it has expired; for a session that only reads."""
+        if row.waits and not row.busy and self.expires(row) < now():
+            row.state, row.decided_by, row.decided = ProposalState.EXPIRED, None, self.expires(row)
+        return row
+
+    def propose(
+        self,
+        kind: str,
+        subject: str,
+        words: str,
+        given: Mapping[str, Any],
+        by: str,
+        *,
+        alone: bool = True,
+    ) -> Proposal:
         """Keep a proposal.
+
+        Args:
+            kind: which action.
+            subject: what it changes.
+            words: what it does, for people.
+            given: what the action needs, as JSON has it.
+            by: who proposes it.
+            alone: whether another one of this kind and subject would be outdated by it, or it by that one.
 
         Raises:
             Conflict: the same waits already, or too many do.
         """
         with self._database.write() as session:
-            waiting = select(Proposal).where(Proposal.state == ProposalState.OPEN)
+            waiting = select(Proposal).where(Proposal.state == ProposalState.OPEN, ~self._overdue())
             same = waiting.where(Proposal.kind == kind, Proposal.subject == subject)
-            if session.scalars(same).first() is not None:
+            if alone and session.scalars(same).first() is not None:
                 raise Conflict(
                     f"Such a change of {subject} waits for approval already.",
                     remedy="Have it decided on, or withdraw it first: see Approvals.",
@@ -137,9 +199,7 @@ class Proposals:
                     "You proposed this change yourself.",
                     remedy="Have somebody else approve it, or withdraw it.",
                 )
-            stuck = row.state == ProposalState.APPLYING and (row.decided or now()) < now() - STUCK
-            if row.state != ProposalState.OPEN and not stuck:
-                raise _decided(row)
+            self._require_waiting(row)
             row.state, row.decided_by, row.decided = ProposalState.APPLYING, by, now()
         return row
 
@@ -159,12 +219,17 @@ class Proposals:
         """
         with self._database.write() as session:
             row = _found(session, number)
-            stuck = row.state == ProposalState.APPLYING and (row.decided or now()) < now() - STUCK
-            if row.state != ProposalState.OPEN and not stuck:
-                raise _decided(row)
+            self._require_waiting(row)
             row.state = ProposalState.WITHDRAWN if row.is_by(by) else ProposalState.REJECTED
             row.decided_by, row.decided, row.note = by, now(), note.strip()[:MOST_WORDS]
         return row
+
+    def _require_waiting(self, row: Proposal) -> None:
+        """Refuse what was decided on, is being approved, or has waited for too long."""
+        if row.busy or not row.waits:
+            raise _decided(row)
+        if self.expires(row) < now():
+            raise _expired(self.days)
 
 
 def _found(session: Session, number: int) -> Proposal:
@@ -175,6 +240,15 @@ def _found(session: Session, number: int) -> Proposal:
 
 
 def _decided(row: Proposal) -> Conflict:
+    if row.state == ProposalState.EXPIRED:
+        return _expired(None)
     words = {ProposalState.APPLYING: f"{row.decided_by} approves it just now."}
     said = words.get(ProposalState(row.state), f"It was {row.state} by {row.decided_by} already.")
     return Conflict(said, remedy="Load the page again.")
+
+
+def _expired(days: int | None) -> Conflict:
+    after = "" if days is None else f": nobody decided on it within {days} days"
+    return Conflict(
+        f"This proposal has expired{after}.", remedy="Propose the change again, if it is still wanted."
+    )

@@ -137,8 +137,7 @@ class RuleLists:
             NotFound: there is no such list.
         """
         kept = self.get(name)
-        if len(note) > MOST_ENTRY or masked(note) != note:
-            raise BadRule("This note can't be kept.", "note", "Write less, and no number of a card.")
+        self.check_note(note)
         given = self.read(kept.kind, texts)
         entries = dict.fromkeys(given)
         count = len(given)
@@ -155,6 +154,15 @@ class RuleLists:
             )
         return Added(len(new), count - len(new))
 
+    def check_note(self, note: str) -> None:
+        """Refuse what can't be the note of an entry.
+
+        Raises:
+            BadRule: it is too long, or holds what may be a card's number.
+        """
+        if len(note) > MOST_ENTRY or masked(note) != note:
+            raise BadRule("This note can't be kept.", "note", "Write less, and no number of a card.")
+
     def read(self, kind: str, texts: Iterable[str]) -> list[str]:
         """Return entries as they are kept and compared; blank ones are passed over.
 
@@ -167,6 +175,16 @@ class RuleLists:
         """
         return [self._entry(kind, text, place) for place, text in enumerate(texts, start=1) if text.strip()]
 
+    def require_entry(self, name: str, entry: str) -> None:
+        """Refuse an entry that isn't on a list.
+
+        Raises:
+            NotFound: it isn't on it.
+        """
+        with self._database.read() as session:
+            if session.get(ListEntry, (name.casefold(), entry)) is None:
+                raise _gone()
+
     def remove(self, name: str, entry: str) -> None:
         """Take an entry off a list.
 
@@ -176,8 +194,23 @@ class RuleLists:
         with changing(self._database) as session:
             found = session.get(ListEntry, (name.casefold(), entry))
             if found is None:
-                raise NotFound("This entry isn't on the list any more.", remedy="Load the page again.")
+                raise _gone()
             session.delete(found)
+
+    def require_unused(self, name: str, rules: RuleStore) -> None:
+        """Refuse to remove a list that a rule looks into which isn't off.
+
+        Raises:
+            Conflict: there are such rules.
+        """
+        asking = [
+            rule.name for rule in rules.all() if rule.state != RuleState.OFF and _names(rules, rule, name)
+        ]
+        if asking:
+            raise Conflict(
+                f"{', '.join(asking[:3])} {'looks' if len(asking) == 1 else 'look'} into {name}.",
+                remedy="Switch off or change what looks into it first.",
+            )
 
     def drop(self, name: str, rules: RuleStore) -> None:
         """Remove a list with its entries.
@@ -187,16 +220,7 @@ class RuleLists:
             NotFound: there is no such list.
         """
         kept = self.get(name)
-        asking = [
-            rule.name
-            for rule in rules.all()
-            if rule.state != RuleState.OFF and _names(rules, rule, kept.name)
-        ]
-        if asking:
-            raise Conflict(
-                f"{', '.join(asking[:3])} {'looks' if len(asking) == 1 else 'look'} into {kept.name}.",
-                remedy="Switch off or change what looks into it first.",
-            )
+        self.require_unused(kept.name, rules)
         with changing(self._database) as session:
             session.execute(delete(ListEntry).where(ListEntry.list == kept.name))
             session.execute(delete(RuleList).where(RuleList.name == kept.name))
@@ -224,6 +248,10 @@ class RuleLists:
         if found is None or len(found) > MOST_ENTRY:
             raise BadRule(f"Entry {place} says nothing that a cell could say.", remedy="Leave it out.")
         return found
+
+
+def _gone() -> NotFound:
+    return NotFound("This entry isn't on the list any more.", remedy="Load the page again.")
 
 
 def _names(rules: RuleStore, rule: Rule, name: str) -> bool:

@@ -144,6 +144,15 @@ class Trainings(Jobs[Training]):
         """Note what was guessed of the columns."""
         self._change(training_id, MENDABLE, {"options": dict(options)})
 
+    def require_free(self, name: str, training_id: str) -> None:
+        """Refuse a name that another training makes a detector of.
+
+        Raises:
+            Conflict: a detector of this name is being made already.
+        """
+        with self._database.read() as session:
+            _require_free(session, name, training_id)
+
     def order(self, training_id: str, name: str, options: Mapping[str, Any]) -> None:
         """Let the training wait for its turn.
 

@@ -133,7 +133,7 @@ def create_app(
         rules=RuleBook(database),
         thresholds=AppliedThresholds(database, settings.threshold),
         notifications=Notifications(database),
-        proposals=Proposals(database),
+        proposals=Proposals(database, settings.proposal_days),
         handed=HandedPasswords(database),
         keys=ApiKeys(database, accounts),
         key_ring=KeyRing(database, accounts, settings.instance),

@@ -11,6 +11,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import chain
 
+from screening.accounts.notifications import Notifications
+from screening.accounts.proposals import Proposals
 from screening.accounts.user_store import UserStore
 from screening.detectors.compilation.pruning import prune
 from screening.detectors.registry import Detectors
@@ -79,6 +81,7 @@ class Upkeep:
                 self._clear_scratch,
                 self._prune,
                 self._tidy_ledger,
+                self._expire_proposals,
                 self._build,
             ):
                 self._try(task)
@@ -183,6 +186,15 @@ class Upkeep:
         """Return since when decisions are kept; ``None``: all of them are."""
         days = self._settings.keep_ledger_days
         return None if days is None else now() - timedelta(days=days)
+
+    def _expire_proposals(self) -> None:
+        """Write down which proposals nobody decided on in time, and tell whoever proposed them."""
+        database, days = self._history.database, self._settings.proposal_days
+        for row in Proposals(database, days).expire():
+            about = {"proposal": row.id, "kind": row.kind, "subject": row.subject}
+            self._audit.record("change_expired", **about, proposed_by=row.proposed_by, kept_days=days)
+            words = f"Nobody decided on it within {days} {'day' if days == 1 else 'days'}: {row.words}"
+            Notifications(database).tell("change.expired", words, "/approvals", to=row.proposed_by)
 
     def _tidy_ledger(self) -> None:
         oldest = self._oldest_kept()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,10 +19,12 @@ from screening.infra.audit_log import AuditLog
 from screening.infra.job_queue import now
 from screening.rules.store import Draft
 from screening.rules.tables import RuleState
-from screening.settings import Settings
+from screening.settings import ROOT, Settings
 from screening.web.services import Services
-from screening.web.views.rules import store_of
+from screening.web.views.rules import lists_of, store_of
+from screening.worker.upkeep import Upkeep
 from tests.conftest import Person
+from tests.web.test_trainings import Admin
 
 DETECTOR = "card"
 
@@ -148,6 +151,132 @@ def test_a_detector_is_retired_by_two(careful: Flask, people: Callable[[str], Pe
     assert mine(careful).detectors.standing("payments").state == "approved"
     answer(people("ada"), "approve")
     assert mine(careful).detectors.standing("payments").state == "retired"
+
+
+def test_entries_of_a_list_hold_once_another_has_approved_them_and_several_may_wait(
+    careful: Flask, people: Callable[[str], Person], settings: Settings
+) -> None:
+    mia, ada = people("mia"), people("ada")
+    with careful.app_context():
+        lists = lists_of()
+        lists.make("blocked_cards", "card", "block", "", "mia")
+    page = "/rules/lists/blocked_cards"
+    number = "4111 1111 1111 1111"
+    assert mia.post(f"{page}/entries", page, entries=number, note="told by the bank").status_code == 303
+    assert mia.post(f"{page}/entries", page, entries="C-77", note="").status_code == 303
+    assert lists.entries("blocked_cards") == []
+    waiting = mine(careful).proposals.waiting()
+    assert [row.given["note"] for row in waiting] == ["told by the bank", ""]
+    shown = ada.client.get("/approvals").text
+    assert "c-77" in shown
+    for text in (shown, json.dumps([dict(row.given) for row in waiting]), str(events(settings))):
+        assert number not in text
+        assert number.replace(" ", "") not in text
+    answer(ada, "approve", 1)
+    answer(ada, "approve", 2)
+    kept = {entry.entry: entry.added_by for entry in lists.entries("blocked_cards")}
+    assert set(kept.values()) == {"mia"}
+    assert {entry[:5] for entry in kept} == {"card_", "c-77"}
+    mia.post(f"{page}/remove", page, entry="c-77")
+    assert len(lists.entries("blocked_cards")) == 2
+    answer(ada, "approve", 3)
+    assert len(lists.entries("blocked_cards")) == 1
+    mia.post(f"{page}/delete", page)
+    assert lists.get("blocked_cards").name == "blocked_cards"
+    answer(ada, "approve", 4)
+    assert lists.all() == []
+
+
+def test_what_cannot_be_an_entry_is_refused_when_it_is_proposed(
+    careful: Flask, people: Callable[[str], Person]
+) -> None:
+    with careful.app_context():
+        lists_of().make("devices", "device", "block", "", "mia")
+    page, mia = "/rules/lists/devices", people("mia")
+    assert mia.post(f"{page}/entries", page, entries="123456789012345").status_code == 400
+    assert mia.post(f"{page}/remove", page, entry="nobody").status_code == 404
+    assert mine(careful).proposals.waiting() == []
+
+
+def test_a_training_begins_once_another_administrator_has_approved_it(
+    careful: Flask, people: Callable[[str], Person], team: dict[str, Account], settings: Settings
+) -> None:
+    second = replace(team["mia"], username="eva", email="eva@bank.example", role="admin")
+    settings.users_file.write_text(settings.users_file.read_text() + write(second) + "\n")
+    ada, eva, mia = people("ada"), people("eva"), people("mia")
+    admin = Admin(ada, mine(careful))
+    training = admin.sent()
+    assert admin.start(training).status_code == 303
+    assert mine(careful).trainings.state(training) == "choosing"
+    assert "is trained on" in mia.client.get("/approvals").text
+    refused = answer(mia, "approve")
+    assert refused.status_code == 409
+    assert "You can&#39;t approve a change of this kind" in refused.text
+    assert answer(ada, "approve").status_code == 409
+    assert answer(eva, "approve").status_code == 303
+    assert mine(careful).trainings.state(training) == "waiting"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["detectors", "approve", "payments"],
+        ["detectors", "retire", "payments"],
+        ["detectors", "promote", "payments", "--of", "card"],
+        ["rules", "state", "Large", "active"],
+        ["train", str(ROOT / "transactions_data.csv"), "--label", "Class"],
+    ],
+    ids=lambda words: " ".join(words[:2])[:20],
+)
+def test_the_command_line_changes_nothing_that_takes_two_and_names_the_page(
+    careful: Flask, words: list[str]
+) -> None:
+    done = careful.test_cli_runner().invoke(args=words)
+    assert done.exit_code == 1
+    assert "this change takes two people" in done.stderr
+    assert "page Approvals" in done.stderr
+    standing = mine(careful).detectors.standing("payments")
+    assert (standing.state, standing.said_by) == ("approved", None)
+
+
+def test_a_proposal_expires_and_its_author_is_told(
+    careful: Flask, people: Callable[[str], Person], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mia, ada = people("mia"), people("ada")
+    propose_threshold(mia)
+    services = mine(careful)
+    end = services.proposals.expires(services.proposals.get(1))
+    monkeypatch.setattr("screening.accounts.proposals.now", lambda: end - timedelta(seconds=1))
+    assert "Approve:" in ada.client.get("/approvals").text
+    monkeypatch.setattr("screening.accounts.proposals.now", lambda: end + timedelta(seconds=1))
+    page = ada.client.get("/approvals").text
+    assert "Approve:" not in page
+    assert "Expired" in page
+    for what in ("approve", "reject"):
+        refused = answer(ada, what)
+        assert refused.status_code == 409
+        assert "This proposal has expired" in refused.text
+    assert services.thresholds.history(DETECTOR) == []
+    Upkeep(settings, services.history, services.detectors, services.ledger).step()
+    Upkeep(settings, services.history, services.detectors, services.ledger).step()
+    told = [one for one in events(settings) if one["event"] == "change_expired"]
+    assert [(one["proposal"], one["proposed_by"]) for one in told] == [(1, "mia")]
+    assert "Nobody decided on it within 14 days" in mia.client.get("/notifications").text
+    assert propose_threshold(mia).status_code == 303, "the change can be proposed again"
+
+
+def test_what_is_being_approved_does_not_expire_meanwhile(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposals = Proposals(services.database, days=1)
+    number = proposals.propose("thresholds", "card", "words", {}, "mia").id
+    end = proposals.expires(proposals.get(number))
+    monkeypatch.setattr("screening.accounts.proposals.now", lambda: end - timedelta(seconds=1))
+    proposals.begin(number, "ada")
+    monkeypatch.setattr("screening.accounts.proposals.now", lambda: end + timedelta(seconds=1))
+    assert list(proposals.expire()) == []
+    proposals.end(number, applied=True)
+    assert proposals.get(number).state == ProposalState.APPROVED
 
 
 def test_the_same_change_waits_once(careful: Flask, people: Callable[[str], Person]) -> None:

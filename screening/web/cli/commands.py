@@ -18,7 +18,7 @@ from flask import Flask
 from flask.cli import with_appcontext
 
 from screening.cards.tokens import Tokens
-from screening.errors import CardNumbersFound, ScreeningError
+from screening.errors import CardNumbersFound, Conflict, ScreeningError
 from screening.intake import Answers, Kind, identify
 from screening.intake.forms import ANSWERS
 from screening.intake.tokenizing import Replaced
@@ -37,6 +37,22 @@ from screening.web.services import services
 def operator() -> str:
     """Return who works at the command line, as the audit log names them; no account can have this name."""
     return f"{getpass.getuser()} (command line)"
+
+
+def require_one_is_enough(page: str) -> None:
+    """Refuse a change that takes two people here: at the command line nobody is known to be another one.
+
+    Args:
+        page: where it is proposed instead.
+
+    Raises:
+        Conflict: ``FOUR_EYES`` is on.
+    """
+    if services().settings.four_eyes:
+        raise Conflict(
+            "With FOUR_EYES=on this change takes two people, and the command line knows of one.",
+            remedy=f"Propose it on the page {page}; somebody else approves it on the page Approvals.",
+        )
 
 
 def init_app(app: Flask) -> None:

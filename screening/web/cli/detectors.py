@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from screening.detectors.detector import Detector
 from screening.errors import BadArtefact, NotFound
 from screening.shadow.desk import ShadowDesk
-from screening.web.cli.commands import operator, plainly
+from screening.web.cli.commands import operator, plainly, require_one_is_enough
 from screening.web.http import request_audit
 from screening.web.services import services
 
@@ -64,6 +64,7 @@ def show_detector(name: str) -> None:
 @plainly
 def approve(name: str, yes: bool) -> None:
     """Let NAME score every file that has its columns."""
+    require_one_is_enough("Detectors")
     _say_doubt(services().detectors.get(name))
     detector = services().detectors.approve(name, operator(), confirmed=yes)
     _record("detector_approved", detector, confirmed=yes)
@@ -74,6 +75,7 @@ def approve(name: str, yes: bool) -> None:
 @plainly
 def retire(name: str) -> None:
     """Let NAME score nothing new; what it has scored stays readable."""
+    require_one_is_enough("Detectors")
     _record("detector_retired", services().detectors.retire(name, operator()), confirmed=False)
 
 
@@ -117,6 +119,7 @@ def shadow(name: str | None, first: str | None, *, stopped: bool) -> None:
 @plainly
 def promote(name: str, first: str | None, *, back: bool, yes: bool) -> None:
     """Let NAME decide wherever another detector would have been chosen without being named."""
+    require_one_is_enough("Shadow")
     mine = services().detectors
     if back:
         held = next((row for row in mine.promotions.holding().values() if row.promoted == name), None)

@@ -16,7 +16,7 @@ from screening.rules import rules_file
 from screening.rules.rules_file import RulesFile
 from screening.rules.tables import RuleState
 from screening.rules.taking import take
-from screening.web.cli.commands import operator, plainly
+from screening.web.cli.commands import operator, plainly, require_one_is_enough
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views.formatting import plural
@@ -116,6 +116,7 @@ def export(file: Path | None) -> None:
 @plainly
 def set_state(name: str, state: str) -> None:
     """Let the rule NAME be a draft, in the shadow, active, or off."""
+    require_one_is_enough("Rules")
     store = store_of()
     rule = store.set_state(store.named(name).id, RuleState(state), operator())
     record_change("rule_state_changed", rule, user=operator())

@@ -38,7 +38,16 @@ from screening.training.training_job import begin_trial, check, detectors_of, pu
 from screening.training.trainings import LONGEST_DELAY, TrainingFolder
 from screening.transactions.composition import Composition
 from screening.transactions.schema import Role
-from screening.web.cli.commands import PARTS, TOKENIZE, only_these, operator, options_of, plainly, tokens
+from screening.web.cli.commands import (
+    PARTS,
+    TOKENIZE,
+    only_these,
+    operator,
+    options_of,
+    plainly,
+    require_one_is_enough,
+    tokens,
+)
 from screening.web.cli.reviewed import gathered
 from screening.web.http import request_audit
 from screening.web.services import services
@@ -147,6 +156,7 @@ def train(
     **answers: str | None,
 ) -> None:
     """Make a detector of FILE, a table of any columns one of which says what was fraud; or of what is known here."""
+    require_one_is_enough("Detectors: New")
     wanted = {**roles, **dict.fromkeys(entity, Role.ENTITY)}
     wanted |= {
         column: role for column, role in ((time, Role.TIME), (amount, Role.AMOUNT)) if column is not None

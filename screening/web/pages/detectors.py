@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 
 from screening.detectors.detector import Detector
 from screening.detectors.states import Standing
@@ -102,10 +102,22 @@ def _retire(given: Mapping[str, Any], by: str) -> str:
 
 def _require_same(name: str, fingerprint: str) -> None:
     if services().detectors.get(name).fingerprint != fingerprint:
-        raise approvals.Outdated(
-            f"{name} is another detector by now than the one that was proposed.",
-            remedy="Reject it, and propose the change anew.",
-        )
+        raise _outdated(name)
+
+
+def _outdated(name: str) -> approvals.Outdated:
+    return approvals.Outdated(
+        f"{name} is another detector by now than the one that was proposed, or gone.",
+        remedy="Reject it, and propose the change anew.",
+    )
+
+
+def _fingerprint(name: str) -> str | None:
+    """The fingerprint of a detector; ``None`` where it can't be loaded, which is a reason to remove it."""
+    try:
+        return services().detectors.get(name).fingerprint
+    except BadArtefact:
+        return None
 
 
 def _about(detector: Detector, *, confirmed: bool = False) -> dict[str, Any]:
@@ -123,11 +135,27 @@ def delete(name: str) -> Any:
     """Remove a detector that was trained here, with the rows that it remembers. What it screened stays."""
     if name not in services().detectors.names():
         raise NotFound(f"There is no detector {name[:60]!r}.", remedy="Look for it in the list of detectors.")
+    _require_removable(name)
+    given = {"name": name, "fingerprint": _fingerprint(name)}
+    approvals.carry_out("detector_delete", name, f"The detector {name} is removed.", given)
+    return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
+
+
+def _require_removable(name: str) -> None:
     if not is_own(name):
         raise Conflict(
             f"The detector {name} belongs to the product.", remedy="Only those trained here can be removed."
         )
     services().detectors.require_without_place(name)
+
+
+@approvals.action("detector_delete", "Removal of a detector", "train")
+def _delete(given: Mapping[str, Any], by: str) -> str:
+    del by
+    name = given["name"]
+    if name not in services().detectors.names() or _fingerprint(name) != given["fingerprint"]:
+        raise _outdated(name)
+    _require_removable(name)
     instance = services().settings.instance
     doomed = TrainingFolder(instance, new_id()).path  # cleared by the trainer too, should the server die now
     doomed.parent.mkdir(mode=0o700, exist_ok=True)
@@ -137,8 +165,7 @@ def delete(name: str) -> Any:
     services().ledger.velocity.forget(name)
     services().detectors.forget(name)
     request_audit.record("detector_deleted", name=name)
-    flash(f"The detector {name} was removed.")
-    return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
+    return f"The detector {name} was removed."
 
 
 def _listed(name: str) -> Listed:

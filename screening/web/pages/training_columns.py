@@ -35,6 +35,7 @@ from screening.uploads.card_tokens import replace_in, replaced_in, tokens_of
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
 from screening.web.services import services
+from screening.web.views import approvals
 from screening.web.views.column_readings import ColumnReading, parts_of, readings
 
 blueprint = Blueprint("choosing", __name__)
@@ -186,17 +187,43 @@ def start(training_id: str) -> Any:
         services().trainings.describe(training.id, kept)
         return _page(training, chosen, changed=True)
     try:
-        services().trainings.order(training.id, chosen.name, chosen.options())
+        ordered = {"name": chosen.name, "options": chosen.options(), "card_columns": list(chosen.tokens)}
+        begin(training, ordered)
     except ScreeningError as problem:
         return _page(training, chosen, problem.as_dict()), problem.status
-    request_audit.record(
-        "training_started",
-        training=training.id,
-        name=chosen.name,
-        sha256=training.sha256,
-        card_columns=list(chosen.tokens),
-    )
     return redirect(url_for("trainings.show", training_id=training.id), HTTPStatus.SEE_OTHER)
+
+
+def begin(training: Training, ordered: Mapping[str, Any]) -> bool:
+    """Let a training begin, or propose it where four eyes look at it; tell which.
+
+    Args:
+        training: whose columns are chosen.
+        ordered: the detector's ``name``, the ``options`` of the training, its ``card_columns``, and what else the
+            audit log is to say.
+
+    Raises:
+        ScreeningError: it can't be started, or proposed.
+    """
+    services().trainings.require_free(ordered["name"], training.id)
+    words = f"{ordered['name']} is trained on {training.filename}."
+    given = {"training": training.id, "sha256": training.sha256, **ordered}
+    return approvals.carry_out("training_start", ordered["name"], words, given)
+
+
+@approvals.action("training_start", "Training of a detector", "train")
+def _start(given: Mapping[str, Any], by: str) -> str:
+    del by  # the training has its owner
+    training = services().trainings.get(given["training"])
+    if training is None or not training.mendable or training.sha256 != given["sha256"]:
+        raise approvals.Outdated(
+            "The training that was proposed was started, cancelled or deleted since.",
+            remedy="Reject it, and look at the list of detectors.",
+        )
+    services().trainings.order(training.id, given["name"], given["options"])
+    told = {name: value for name, value in given.items() if name != "options"}
+    request_audit.record("training_started", **told)
+    return f"The training of {given['name']} begins."
 
 
 def guess(training: Training) -> Training:

@@ -25,27 +25,33 @@ Apply = Callable[[Mapping[str, Any], str], str]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that four eyes look at: the word for it, the permission that it takes, and what applies it."""
+    """Something that four eyes look at: the word for it, the permission that it takes, what applies it, and whether two
+    that change the same would be outdated by each other.
+    """
 
     word: str
     permission: str
     apply: Apply
+    alone: bool = True
 
 
 ACTIONS: dict[str, Action] = {}
 
 
-def action(kind: str, word: str, permission: str = "decide") -> Callable[[Apply], Apply]:
+def action(
+    kind: str, word: str, permission: str = "decide", *, alone: bool = True
+) -> Callable[[Apply], Apply]:
     """Register what applies an action.
 
     Args:
         kind: its name in the store, to 32 characters.
         word: its name on pages.
         permission: what whoever proposes or approves it must have.
+        alone: whether of one subject one such change can wait, not several.
     """
 
     def register(apply: Apply) -> Apply:
-        ACTIONS[kind] = Action(word, permission, apply)
+        ACTIONS[kind] = Action(word, permission, apply, alone)
         return apply
 
     return register
@@ -70,10 +76,11 @@ def carry_out(kind: str, subject: str, words: str, given: Mapping[str, Any]) -> 
     if not services().settings.four_eyes:
         flash(ACTIONS[kind].apply(given, me))
         return True
-    row = services().proposals.propose(kind, subject, words, given, me)
+    found = ACTIONS[kind]
+    row = services().proposals.propose(kind, subject, words, given, me, alone=found.alone)
     request_audit.record("change_proposed", proposal=row.id, kind=kind, subject=subject, words=words)
     notices.tell(
-        "change.proposed", f"{me} proposes: {words}", url_for("approvals.index"), permission="decide"
+        "change.proposed", f"{me} proposes: {words}", url_for("approvals.index"), permission=found.permission
     )
     flash(f"Proposed: {words} It holds once somebody else has approved it (Approvals).")
     return False

@@ -14,6 +14,8 @@ from screening.web.views import approvals
 
 blueprint = Blueprint("approvals", __name__, url_prefix="/approvals")
 MOST_DECIDED = 50
+MOST_ENTRIES = 200
+"""Of a list's new entries, so many are shown to whoever approves them."""
 
 
 @blueprint.get("")
@@ -23,11 +25,14 @@ def index() -> str:
     proposals = services().proposals
     return render_template(
         "approvals.html",
-        waiting=proposals.waiting(),
+        waiting=[(row, proposals.expires(row)) for row in proposals.waiting()],
         decided=proposals.decided(MOST_DECIDED),
         actions=approvals.ACTIONS,
         four_eyes=services().settings.four_eyes,
+        days=proposals.days,
         decides=may("decide"),
+        may_answer={kind: may(found.permission) for kind, found in approvals.ACTIONS.items()},
+        most_entries=MOST_ENTRIES,
         me=user().username,
     )
 

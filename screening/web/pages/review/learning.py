@@ -19,9 +19,8 @@ from screening.training.column_choices import check_name, overruled
 from screening.training.from_reviews import Known, delay_of, description, free_name, known, roles_of
 from screening.training.trainings import TrainingFolder
 from screening.uploads.labelled_rows import LABEL, gather
-from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
-from screening.web.pages.training_columns import DAY, Chosen, guess
+from screening.web.pages.training_columns import DAY, Chosen, begin, guess
 from screening.web.services import services
 
 blueprint = Blueprint("reviewed", __name__, url_prefix="/detectors/from-reviews")
@@ -79,14 +78,6 @@ def _begin(detector: Detector, name: str) -> str:
         mine.trainings.remove(training_id)
         folder.remove()
         raise
-    request_audit.record(
-        "training_started",
-        training=training_id,
-        name=name,
-        sha256=digest,
-        learned_from=words,
-        card_columns=[],
-    )
     return training_id
 
 
@@ -103,7 +94,11 @@ def _order(training_id: str, detector: Detector, name: str, words: str, delay: f
         quick="quick" in request.form,
         delay=chosen.delay if delay is None else f"{delay / DAY:.10f}",
     )
-    kept.order(training_id, name, {**chosen.options(), "description": words})
+    options = {**chosen.options(), "description": words}
+    begin(
+        kept.found(training_id),
+        {"name": name, "options": options, "learned_from": words, "card_columns": []},
+    )
 
 
 def _detector(name: str) -> Detector:
