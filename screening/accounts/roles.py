@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 PERMISSIONS: Mapping[str, frozenset[str]] = {
-    "analyst": frozenset({"see", "screen", "review", "draft_rules"}),
-    "manager": frozenset({"see", "see_all", "screen", "review", "draft_rules", "decide", "monitor"}),
-    "auditor": frozenset({"see", "see_all", "audit"}),
+    "analyst": frozenset({"see", "compare", "screen", "review", "draft_rules"}),
+    "manager": frozenset(
+        {"see", "see_all", "compare", "screen", "review", "draft_rules", "decide", "monitor"}
+    ),
+    "auditor": frozenset({"see", "see_all", "compare", "audit"}),
     "admin": frozenset(
         {
             "see",
             "see_all",
+            "compare",
             "screen",
             "review",
             "draft_rules",
@@ -24,7 +27,8 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""``see`` one's own screenings, ``see_all`` transactions of the ledger, ``screen`` files and delete screenings,
+"""``see`` one's own screenings, ``see_all`` transactions of the ledger, ``compare`` which rows flip and where labels
+disagree, of what one sees, ``screen`` files and delete screenings,
 ``review`` alerts, ``draft_rules`` that aren't asked of anything yet, ``decide`` on thresholds, detectors, lists and
 which rules are asked, ``monitor`` how detectors and server do, read the ``audit`` log, ``train`` new detectors and
 remove them, ``manage_users``. ``admin`` is the administrator's links."""

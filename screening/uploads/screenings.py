@@ -139,6 +139,10 @@ class Request:
     tokenize: bool = False
     counts_for_all: bool = False
     """Whether its rows count for everybody's later files, as those of managers do."""
+    mapping: dict[str, str] | None = None
+    """For each column of the detector the file's, where that was said of the same file before."""
+    answers: dict[str, str] | None = None
+    """How columns are meant that can be read in two ways, likewise."""
 
 
 class History(Jobs[Screening]):
@@ -165,6 +169,8 @@ class History(Jobs[Screening]):
             check_first=request.check_first,
             tokenize=request.tokenize,
             counts_for_all=request.counts_for_all,
+            mapping=request.mapping,
+            answers=request.answers,
             created=now(),
             lease_until=arrival_end(),
         )
@@ -316,6 +322,19 @@ class History(Jobs[Screening]):
         query = select(Screening).where(Screening.owner == _key(owner)).order_by(Screening.created.desc())
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
+
+    def twin(self, screening: Screening, detector: str) -> Screening | None:
+        """Return the latest screening of the same file, byte for byte and of the same owner, that a detector was asked
+        for or made; one that is done before any other.
+        """
+        same = Screening.sha256 == screening.sha256, Screening.owner == screening.owner
+        by = or_(Screening.detector == detector, Screening.wanted_detector == detector)
+        query = select(Screening).where(
+            *same, by, Screening.id != screening.id, Screening.check_first.is_(False)
+        )
+        latest = query.order_by((Screening.state == DONE).desc(), Screening.created.desc()).limit(1)
+        with self._database.read() as session:
+            return session.scalar(latest)
 
     def named(self, owner: str, part: str, *, limit: int) -> Sequence[Screening]:
         """This user's screenings of files whose name has a part, latest first; capital letters don't matter."""

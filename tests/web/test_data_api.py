@@ -30,11 +30,15 @@ PAYMENTS = (ROOT / "model" / "detectors" / "payments" / "sample.csv").read_bytes
 def sent(person: Person, services: Services, content: bytes, name: str = "rows.csv", **fields: str) -> str:
     """Upload a file and wait until it stands in the ledger; return the screening's id."""
     found: str = person.upload(content, name, **fields).headers["Location"].split("/")[2]
-    deadline = time.monotonic() + 30
-    while services.ledger.segments.of(found) is None:
-        assert time.monotonic() < deadline, services.history.get(found)
-        time.sleep(0.02)
+    wait_until_entered(services, found)
     return found
+
+
+def wait_until_entered(services: Services, screening: str) -> None:
+    deadline = time.monotonic() + 60
+    while services.ledger.segments.of(screening) is None:
+        assert time.monotonic() < deadline, services.history.get(screening)
+        time.sleep(0.02)
 
 
 def asked(person: Person, url: str, **query: str) -> Any:

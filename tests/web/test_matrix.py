@@ -57,6 +57,7 @@ MATRIX: dict[tuple[str, str], tuple[object, ...]] = {
     ("GET", "/results/<screening_id>/rows/<int:number>"): MEMBERS,
     ("GET", "/explore/transactions"): MEMBERS,
     ("GET", "/explore/flips"): MEMBERS,
+    ("POST", "/explore/flips/screen"): SCREENERS,
     ("GET", "/dashboard/"): MEMBERS,
     ("GET", "/dashboard/_dash-layout"): MEMBERS,
     ("GET", "/dashboard/_dash-dependencies"): MEMBERS,

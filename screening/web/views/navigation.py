@@ -41,7 +41,7 @@ SECTIONS = (
         (
             Link("review.index", "Queue", "see", ("review", "case", "decided")),
             Link("review.missed_fraud", "Missed fraud", "see_all"),
-            Link("disagreeing.index", "Disagreements"),
+            Link("disagreeing.index", "Disagreements", "compare"),
             Link("threshold.index", "Threshold", "decide"),
         ),
     ),
@@ -59,7 +59,7 @@ SECTIONS = (
         (
             Link("dashboard.index", "Dashboard", "see", ("dashboard",)),
             Link("explore.transactions", "Transactions", "see", BELOW_TRANSACTIONS),
-            Link("flips.index", "Flips"),
+            Link("flips.index", "Flips", "compare"),
         ),
     ),
     Section(

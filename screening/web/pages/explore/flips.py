@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, render_template, request
-from sqlalchemy import select
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 
 from screening.detectors.detector import Detector
@@ -15,13 +15,14 @@ from screening.ledger.filters import Filter, TooMuch
 from screening.shadow.flips import SHOWN, Flips, flips, scores_of
 from screening.shadow.scores import ShadowStore
 from screening.uploads.results import Outcome
-from screening.uploads.screenings import DONE, Screening
+from screening.uploads.screenings import DONE, OPEN_STATES, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http.ledger_filters import COMMON, SHARE, TEXT, BadQuery, filter_of, value_of
 from screening.web.http.operations import Parameter
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
 from screening.web.views.detector_access import usable
+from screening.web.views.screen_again import screen_again, why_not
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("flips", __name__, url_prefix="/explore/flips")
@@ -52,8 +53,20 @@ class NoScores(ScreeningError):
     title = "There is nothing to compare yet"
 
 
+@blueprint.post("/screen")
+@require("screen")
+def screen() -> Any:
+    """Have the kept file scored by the other detector, too; comes back to the comparison."""
+    form = request.form
+    screening, other = form.get("screening", ""), form.get("other", "")
+    screen_again(screening, other)
+    flash(f"{other} scores the file now.")
+    asked: dict[str, Any] = {name: form[name] for name in QUERY if form.get(name)}
+    return redirect(url_for("flips.index", **asked), HTTPStatus.SEE_OTHER)
+
+
 @blueprint.get("")
-@require("see")
+@require("compare")
 def index() -> tuple[str, int]:
     """The rows that one flags and the other doesn't, with their money, labels and links."""
     given: MultiDict[str, str] = MultiDict(
@@ -66,6 +79,7 @@ def index() -> tuple[str, int]:
     found: Flips | None = None
     problem: ScreeningError | None = None
     source, screening = "", None
+    wanting: Screening | None = None
     try:
         chosen = filter_of(given, QUERY, owner_seen())
         screening = _screening(chosen)
@@ -74,6 +88,8 @@ def index() -> tuple[str, int]:
             found, source = _compared(replace(chosen, detector=sides.detector), sides, screening)
     except (BadQuery, NotFound, NoScores, TooMuch) as refused:
         problem = refused
+        wanting = screening if isinstance(refused, NoScores) else None
+    twin = None if wanting is None else mine.history.twin(wanting, sides.other)
     text = render_template(
         "flips.html",
         given=given,
@@ -82,6 +98,10 @@ def index() -> tuple[str, int]:
         found=found,
         source=source,
         screening=screening,
+        wanting=wanting,
+        twin=twin,
+        waits=twin is not None and twin.state in OPEN_STATES,
+        reason="" if wanting is None else why_not(wanting),
         shown=SHOWN,
         words=_words(sides),
         problem=None if problem is None else problem.as_dict(),
@@ -145,7 +165,8 @@ def _compared(chosen: Filter, sides: Sides, screening: Screening | None) -> tupl
 
 def _scores(sides: Sides, screening: Screening | None) -> tuple[Any, str]:
     mine = services()
-    if screening is not None and (twin := _twin(screening, sides.other)) is not None:
+    twin = None if screening is None else mine.history.twin(screening, sides.other)
+    if screening is not None and twin is not None and twin.state == DONE and twin.detector == sides.other:
         left = Outcome(Folder(mine.settings.instance, twin.id), twin.threshold)
         if left.there:
             return scores_of(screening.id, left.probability), f"{sides.other} has scored the same file, too."
@@ -157,29 +178,16 @@ def _scores(sides: Sides, screening: Screening | None) -> tuple[Any, str]:
     if runs and may("decide"):  # what runs in the shadow is told to those alone who decide on it
         store = ShadowStore(mine.ledger.tables, mine.ledger.velocity)
         return store.table(runs[0].id), f"{sides.other} has run in the shadow of {sides.detector}."
+    if twin is not None and twin.state in OPEN_STATES:
+        raise NoScores(
+            f"{sides.other} scores these rows just now.", remedy="Load this page again when it is done."
+        )
     remedy = (
-        f"Screen the same file with {sides.other}, then look here again."
+        f"Screen the same file with {sides.other}, too."
         if screening is not None
         else f"Let {sides.other} run in the shadow of {sides.detector}, or compare one file that both have screened."
     )
     raise NoScores(f"{sides.other} hasn't scored these rows.", remedy=remedy)
-
-
-def _twin(screening: Screening, detector: str) -> Screening | None:
-    """Return the latest screening of the same file, byte for byte, by another detector, of the same owner."""
-    query = (
-        select(Screening)
-        .where(
-            Screening.sha256 == screening.sha256,
-            Screening.owner == screening.owner,
-            Screening.detector == detector,
-            Screening.state == DONE,
-        )
-        .order_by(Screening.created.desc())
-        .limit(1)
-    )
-    with services().database.read() as session:
-        return session.scalar(query)
 
 
 def _words(sides: Sides) -> tuple[str, str]:

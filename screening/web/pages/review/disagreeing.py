@@ -24,7 +24,7 @@ WORDS = {1: "fraud", 0: "legitimate", None: ""}
 
 
 @blueprint.get("/disagreements")
-@require("see")
+@require("compare")
 def index() -> str:
     """Show them, and how often each two sources disagree."""
     found: Disagreements | None = None
@@ -42,7 +42,7 @@ def index() -> str:
 
 
 @blueprint.get("/disagreements.csv")
-@require("see")
+@require("compare")
 def export() -> Response:
     """Give all of them as CSV."""
     response = Response(csv_text([HEADER, *_lines(_found(MOST_EXPORTED))]), mimetype="text/csv")
