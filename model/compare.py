@@ -54,7 +54,7 @@ class Test:
 
 
 def tests(prepared: Prepared, delay: float, seed: int) -> Iterator[Test]:
-    """The latest rows, if there is a time, and rows drawn at random."""
+    """Yield the latest rows, if there is a time, and rows drawn at random."""
     planned = plan(prepared.label, prepared.time, delay, seed)
     if planned.kind == "time":
         yield Test("time", planned.words, *planned.splits[0])
@@ -122,7 +122,7 @@ def _tested(
 def _scored(
     name: str, prepared: Prepared, test: Test, how: str, seed: int, *, recipe: Recipe | Blend | None
 ) -> tuple[Floats, dict[str, float]]:
-    """The scores of the tested rows, and how long learning and scoring took."""
+    """Return the scores of the tested rows, and how long learning and scoring took."""
     treated = treat(prepared.label[test.learned].astype(np.int64), how, seed)
     rows = test.learned[treated.rows]
     given = prepared.features[test.tested]
@@ -177,7 +177,7 @@ def _logits(score: Floats) -> Floats:
 
 
 def _cards(prepared: Prepared) -> Floats | None:
-    """The column that says whose card it is, if there is one."""
+    """Return the column that says whose card it is, if there is one."""
     contract = prepared.definition.contract
     for place, column in enumerate(contract.parts()):
         if column.role is Role.ENTITY and any(word in column.name.casefold() for word in CARDS):
@@ -238,7 +238,7 @@ def markdown(found: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.compare", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--label")

@@ -37,12 +37,12 @@ RESULTS = Path("benchmarks/results/card_models.json")
 
 
 def net(file: TrainingFile, seed: int) -> Score:
-    """The net as :mod:`model.train` trains it; calibration doesn't change the order."""
+    """Return the net as :mod:`model.train` trains it; calibration doesn't change the order."""
     return fit(file, Recipe(), seed).logits
 
 
 def old_plain_net(file: TrainingFile, seed: int) -> Score:
-    """A 256-256 net on signed logs of robust-scaled inputs: what stood before."""
+    """Return a 256-256 net on signed logs of robust-scaled inputs: what stood before."""
     import keras
     from sklearn.preprocessing import RobustScaler
 
@@ -140,7 +140,7 @@ def _timed(name: str, file: TrainingFile, split: Split, seed: int) -> Floats:
 
 
 def _folds(file: TrainingFile, seed: int) -> dict[str, Any]:
-    """The mean over the folds of each measure; scores of different folds aren't compared with one another."""
+    """Return the mean over the folds of each measure; scores of different folds aren't compared with one another."""
     each = [
         _measured(file, split.name, split.test, {n: _timed(n, file, split, seed) for n in MODELS})
         for split in folds(file, seed)
@@ -174,7 +174,7 @@ def _measured(
 
 
 def vars_of(measured: Ranking) -> dict[str, float]:
-    """A measure's fields as a dict."""
+    """Return a measure's fields as a dict."""
     from dataclasses import asdict
 
     return asdict(measured)
@@ -230,7 +230,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.compare_card", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=0)

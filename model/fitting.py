@@ -45,7 +45,7 @@ class Learned:
     definition: Definition
 
     def features(self, prepared: Prepared, rows: Rows) -> Features:
-        """The net's inputs before they are scaled, (rows, f): with the rates of values, as later rows get them."""
+        """Return the net's inputs before scaling, (rows, f): with the rates of values, as later rows get them."""
         return rated_features(prepared, self.definition, rows)
 
     def logits(self, prepared: Prepared, rows: Rows) -> Floats:
@@ -98,7 +98,7 @@ def fit(
 def _with_rates(
     prepared: Prepared, rows: Rows, time: Floats | None, seed: int
 ) -> tuple[Definition, Features]:
-    """The definition with the rates of these rows, and their features to learn from, (rows, f)."""
+    """Return the definition with the rates of these rows, and their features to learn from, (rows, f)."""
     if len(rows) >= LARGE:
         return prepared.definition, prepared.features[rows]
     names = told_of(prepared.definition)
@@ -113,7 +113,7 @@ def _with_rates(
 
 
 def told_of(definition: Definition) -> list[str]:
-    """The columns whose values may be told of by their share of fraud: categories, and whoever comes back."""
+    """Return the columns whose values may be told of by their share of fraud: categories, and whoever comes back."""
     contract = definition.contract
     return [
         part.name

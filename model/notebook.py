@@ -34,7 +34,7 @@ def run(source: Path = NOTEBOOK, target: Path | None = None) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.notebook", description=__doc__)
     parser.add_argument("--out", type=Path, help="write the result there instead of over the notebook")
     options = parser.parse_args(arguments)

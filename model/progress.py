@@ -1,4 +1,4 @@
-"""How far a long work has come: a share from 0 to 1 and some words."""
+"""Progress of a long computation: a share from 0 to 1 and some words."""
 
 from __future__ import annotations
 

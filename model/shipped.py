@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / "detectors"
 
 @dataclass(frozen=True)
 class Shipped:
-    """What a shipped detector is trained on, and a sample of the same columns that is generated."""
+    """Training data of a shipped detector, and a generated sample with the same columns."""
 
     label: str
     description: str
@@ -39,7 +39,7 @@ def sample_payments() -> pd.DataFrame:
 
 
 def sample_orders() -> pd.DataFrame:
-    """A year of orders, among them some rings."""
+    """Return a year of orders, among them some rings."""
     return simulation.orders(rows=600, seed=11)
 
 
@@ -61,7 +61,7 @@ SHIPPED = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.shipped", description=__doc__)
     parser.add_argument("name", choices=SHIPPED)
     parser.add_argument("file", type=Path)

@@ -1,4 +1,4 @@
-"""How a detector is tested before it is made: what its card says, and what its probabilities are calibrated by."""
+"""Test a detector before it is made: what its card says, and what its probabilities are calibrated by."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model.recipes.recipe import LARGE, Fitted, Recipe
 
 @dataclass(frozen=True)
 class Tested:
-    """What a test gave: the card's metrics, the final net's calibration, and how it is to be made."""
+    """Result of a test: the card's metrics, the final net's calibration, and how it is to be made."""
 
     metrics: dict[str, Any]
     calibration: Calibration
@@ -99,7 +99,7 @@ def _chosen(fitted: Fitted) -> Choice:
 def _metrics(
     prepared: Prepared, validation: Validation, rows: NDArray[np.int64], probability: Floats, fitted: Fitted
 ) -> dict[str, Any]:
-    """The figures of the card; ``probability`` goes along the tested ``rows``."""
+    """Return the figures of the card; ``probability`` goes along the tested ``rows``."""
     label = prepared.label.astype(np.int64)
     found = report(
         label[rows],
@@ -140,7 +140,7 @@ def _calibration(
 
 
 def cross_calibrated(logit: Floats, label: NDArray[np.int64], prior: float, seed: int) -> Floats:
-    """Each half's probabilities (rows,) from a calibration that was fitted on the other half."""
+    """Return each half's probabilities (rows,) from a calibration that was fitted on the other half."""
     from sklearn.model_selection import StratifiedKFold
 
     probability = np.empty(len(logit))

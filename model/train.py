@@ -85,7 +85,7 @@ def _logits(file: TrainingFile, split: Split, recipe: Recipe, seed: int) -> Floa
 
 
 def _cross_calibrated(file: TrainingFile, logit: Floats, seed: int) -> Floats:
-    """Each fold's probabilities from a calibration that was fitted on the other folds."""
+    """Return each fold's probabilities from a calibration that was fitted on the other folds."""
     probability = np.full(len(logit), np.nan)
     for split in folds(file, seed):
         others = split.train[~np.isnan(logit[split.train])]
@@ -128,7 +128,7 @@ def write_artefacts(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=0)

@@ -122,13 +122,13 @@ def prepare(order: Order, say: Say) -> Prepared:
 
 
 def _with_notes(found: dict[str, Any], table: Table) -> dict[str, Any]:
-    """The report of the cleaning with how columns were read that could have been read otherwise."""
+    """Return the report of the cleaning with how columns were read that could have been read otherwise."""
     notes = [asdict(Finding("reading", None, found["rows"], "read so", note)) for note in table.notes]
     return {**found, "findings": [*notes, *found["findings"]]}
 
 
 def _with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]:
-    """The report of the cleaning with what was wrong in the table of addresses."""
+    """Return the report of the cleaning with what was wrong in the table of addresses."""
     if ranges is None:
         return found
     damage = [asdict(problem) for problem in ranges.problems]
@@ -146,7 +146,7 @@ def _features(definition: Definition, table: Table, say: Say) -> Features:
 
 
 def _recent(table: Table) -> NDArray[np.int64]:
-    """The rows to learn from, in the file's order."""
+    """Return the rows to learn from, in the file's order."""
     if len(table.values) <= MOST_LEARNED:
         return np.arange(len(table.values))
     contract = table.contract
@@ -157,7 +157,7 @@ def _recent(table: Table) -> NDArray[np.int64]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

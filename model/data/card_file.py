@@ -53,7 +53,7 @@ class TrainingFile:
         return self.values[:, self.contract.columns.index(str(self.contract.time))]
 
     def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> TrainingFile:
-        """The same file with the chosen rows only."""
+        """Return the same file with the chosen rows only."""
         return replace(
             self,
             values=self.values[chosen],
@@ -90,8 +90,8 @@ def read_training_file(path: Path) -> TrainingFile:
 def row_weights(
     label: NDArray[np.int64], uniform: NDArray[np.bool_], copies: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """How many rows of the full file each row stands for: a fraud for its copies, a legitimate row of a sample for
-    18.66, a row outside the uniform sample for none.
+    """Return the number of rows of the full file that each row stands for: a fraud for its copies, a legitimate row of
+    a sample for 18.66, a row outside the uniform sample for none.
     """
     legitimate = 1.0 if uniform.all() else UNIFORM_WEIGHT
     return np.where(label == 1, copies, np.where(uniform, legitimate, 0.0)).astype(np.float64)

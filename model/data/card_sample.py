@@ -79,7 +79,7 @@ def _text(row: Floats) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.data.card_sample", description=__doc__)
     parser.add_argument("--statistics-from", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, default=SAMPLE)

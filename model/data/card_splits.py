@@ -1,4 +1,4 @@
-"""Which rows are learned from and which are tested on: three windows in time, and five folds."""
+"""Split the rows into those to learn from and those to test on: three windows in time, and five folds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Split:
 
 
 def windows(file: TrainingFile) -> Iterator[Split]:
-    """The time windows that have frauds on both sides: later payments are never learned from."""
+    """Yield the time windows that have frauds on both sides: later payments are never learned from."""
     usable = file.weight > 0
     for start, end in WINDOWS:
         train = np.flatnonzero(file.time < start)

@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Which rows to learn from, bool (rows,), which columns to leave out, and the report as JSON types."""
+    """Rows to learn from, bool (rows,), columns to leave out, and the report as JSON types."""
 
     keep: NDArray[np.bool_]
     dropped: tuple[str, ...]
@@ -179,7 +179,7 @@ def _of_column(
 
 
 def _of_births(values: NDArray[np.float64]) -> bool:
-    """Whether dates are of so long ago that those before 1990 are no mistakes: dates of birth."""
+    """Return whether dates are of so long ago that those before 1990 are no mistakes: dates of birth."""
     with np.errstate(invalid="ignore"):
         return bool((values < EARLIEST).mean() > RARE) if len(values) else False
 

@@ -52,7 +52,7 @@ class Table:
     """Those of the rows that were set aside whose label says fraud."""
 
     def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Table:
-        """The chosen rows only."""
+        """Return the chosen rows only."""
         return replace(self, values=self.values[chosen], label=self.label[chosen], kind=self.kind[chosen])
 
 
@@ -86,7 +86,7 @@ def read_table(order: Order) -> Table:
 
 
 def _guessed(order: Order) -> tuple[Order, tuple[Guess, ...]]:
-    """The order with the values that mean fraud, and a guess for each column."""
+    """Return the order with the values that mean fraud, and a guess for each column."""
     kind = _kind(order.file, order.filename)
     found = sample(order.file, kind, SAMPLE_ROWS, counted=order.label, limits=LIMITS)
     fraud = order.fraud_values
@@ -171,7 +171,7 @@ def _read_with(
 
 
 def without(table: Table, dropped: set[str]) -> Table:
-    """The table without some columns, which are ignored from now on."""
+    """Return the table without some columns, which are ignored from now on."""
     columns = tuple(
         replace(column, role=Role.IGNORE) if column.name in dropped else column for column in table.columns
     )

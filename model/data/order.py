@@ -22,7 +22,7 @@ DELAY = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to train on, how, and where the detector goes."""
+    """Order for a training: its data, its settings, and the folder of the detector."""
 
     file: Path
     out: Path

@@ -64,7 +64,7 @@ def payments(*, customers: int = 600, terminals: int = 1200, days: int = 75, see
 
 
 def _nearby(customers: int, terminals: int, generator: Generator) -> NDArray[np.int64]:
-    """The twenty terminals that are nearest to each customer on a square, (customers, 20)."""
+    """Return the twenty terminals that are nearest to each customer on a square, (customers, 20)."""
     home, place = generator.uniform(0, 100, (customers, 2)), generator.uniform(0, 100, (terminals, 2))
     distance = ((home[:, None] - place) ** 2).sum(axis=2)
     return np.argsort(distance, axis=1)[:, : min(20, terminals)]
@@ -84,7 +84,7 @@ def _frauds(
     *,
     generator: Generator,
 ) -> NDArray[np.bool_]:
-    """Which payments are frauds; raises the amounts of leaked cards in place."""
+    """Return the payments that are frauds, bool; raises the amounts of leaked cards in place."""
     fraud = amount > HIGH
     for first in range(int(day.max()) + 1):
         if (
@@ -154,7 +154,7 @@ KINDS: dict[str, Callable[..., pd.DataFrame]] = {"payments": payments, "orders":
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.data.simulation", description=__doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("file", type=Path)

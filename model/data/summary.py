@@ -1,4 +1,4 @@
-"""How the columns of the training data are distributed, in few numbers: what later files are compared with."""
+"""Summarise the distribution of the training data's columns in few numbers: what later files are compared with."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def counted_bins(cells: Column, weight: Column) -> dict[str, list[float]]:
 
 
 def weighted_quantiles(cells: Column, weight: Column, shares: Column) -> Column:
-    """The smallest cells that have at least these shares of the weight at or below them."""
+    """Return the smallest cells that have at least these shares of the weight at or below them."""
     order = np.argsort(cells, kind="stable")
     reached = np.cumsum(weight[order])
     place = np.searchsorted(reached, shares * reached[-1] * (1 - 1e-12), side="left")

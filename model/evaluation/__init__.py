@@ -1,1 +1,1 @@
-"""How detectors are measured, and the baselines they are compared with."""
+"""Measures of detectors, and the baselines they are compared with."""

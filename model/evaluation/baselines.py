@@ -35,7 +35,7 @@ class Treated:
 
 
 def treat(label: Labels, how: str, seed: int) -> Treated:
-    """What a treatment of the imbalance makes of the rows.
+    """Return the rows after a treatment of the imbalance between the classes.
 
     Args:
         label: 0 or 1, (rows,).
@@ -76,7 +76,7 @@ def logistic_regression(features: Features, label: Labels, weight: Floats, _seed
 
 
 def linear_svc(features: Features, label: Labels, weight: Floats, seed: int) -> Score:
-    """A linear support vector classifier on standardised features."""
+    """Return a linear support vector classifier on standardised features."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import LinearSVC

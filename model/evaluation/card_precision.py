@@ -19,7 +19,7 @@ def card_precision(
     score: NDArray[np.float64],
     k: int = 100,
 ) -> float:
-    """The mean over the days of the share of compromised cards among the k most suspect.
+    """Return the mean over the days of the share of compromised cards among the k most suspect.
 
     Args:
         card: which card each payment is of, (rows,).

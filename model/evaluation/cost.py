@@ -1,4 +1,4 @@
-"""What a threshold costs: every flag is a review, every missed fraud its amount."""
+"""Costs of a threshold: every flag is a review, every missed fraud its amount."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Costs:
 def costs(
     label: NDArray[np.int64], probability: Floats, amount: Floats, *, review: float, points: int = 200
 ) -> Costs:
-    """What each of some thresholds would have cost on labelled rows.
+    """Return the cost of each threshold on labelled rows.
 
     Args:
         label: 0 or 1, (rows,).

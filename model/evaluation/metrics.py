@@ -51,7 +51,7 @@ def rates(label: Labels, score: Floats, weight: Floats) -> tuple[Floats, Floats,
 
 
 def recall_at_fpr(label: Labels, score: Floats, weight: Floats, rate: float) -> float:
-    """The largest recall that can be had with at most ``rate`` of the legitimate weight flagged."""
+    """Return the largest recall that can be had with at most ``rate`` of the legitimate weight flagged."""
     false, recall, _ = rates(label, score, weight)
     allowed = recall[false <= rate]
     return float(allowed.max()) if len(allowed) else 0.0
@@ -140,7 +140,7 @@ class Resampled:
         return cls((weight * (label == 1))[order], (weight * (label == 0))[order], order, last)
 
     def ranking(self, rows: NDArray[np.int64]) -> tuple[float, float, float, float]:
-        """The measures of :class:`Ranking` over ``rows``, numbers of rows that may repeat, with both classes."""
+        """Return the measures of :class:`Ranking` over ``rows``, numbers of rows that may repeat, with both classes."""
         times = np.bincount(rows, minlength=len(self.order))[self.order]
         fraud = np.cumsum(self.fraud * times)[self.last]
         false = np.cumsum(self.other * times)[self.last]
@@ -211,7 +211,7 @@ def curves(label: Labels, score: Floats, weight: Floats, points: int = 60) -> di
 
 
 def mean_ranking(parts: list[tuple[Labels, Floats, Floats]], *, draws: int = 200) -> dict[str, Any]:
-    """The mean of each ranking measure over several tests (folds), with the interval of that mean.
+    """Return the mean of each ranking measure over several tests (folds), with the interval of that mean.
 
     Each part is (label, score, weight); scores of different parts come from different nets and aren't compared.
     """
@@ -231,7 +231,7 @@ def mean_ranking(parts: list[tuple[Labels, Floats, Floats]], *, draws: int = 200
 
 
 def at_prior(label: Labels, weight: Floats, prior: float) -> Floats:
-    """The weights with those of the frauds changed so that their share is ``prior``.
+    """Return the weights with those of the frauds changed so that their share is ``prior``.
 
     Frauds come in waves: one window has three times the share of another. A probability is meant at the prior of the
     whole, so it is held against that.

@@ -1,4 +1,4 @@
-"""How a detector is tested before it is made: on later rows when there is a time, else in folds.
+"""Test a detector before it is made: on later rows when there is a time, else in folds.
 
 Folds keep whoever comes back together where there is no time: customers who were learned from would make the test of
 their other rows easier than that of new ones.
@@ -57,7 +57,7 @@ class Validation:
 
 
 def check_labels(label: NDArray[np.int8]) -> None:
-    """Whether there is anything to learn.
+    """Raise an error if the labels leave nothing to learn.
 
     Raises:
         BadFile: one class only, or fewer than 20 frauds.

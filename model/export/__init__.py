@@ -1,1 +1,1 @@
-"""What is written of a trained detector: its files and its model card."""
+"""Write a trained detector: its files and its model card."""

@@ -59,7 +59,7 @@ def write_compiled(net: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m model.export.compiled", description=__doc__)
     parser.add_argument("nets", type=Path, nargs="*", help="model.h5 files (default: all that are shipped)")
     for net in parser.parse_args(arguments).nets or shipped_nets():

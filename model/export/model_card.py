@@ -88,7 +88,7 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """The libraries that had a hand in the training, and their versions."""
+    """Return the libraries that had a hand in the training, and their versions."""
     found = {}
     for name in LIBRARIES:
         try:

@@ -1,1 +1,1 @@
-"""How the nets are made: trees as layers, ensembles, tail bins, cold start, calibration."""
+"""Building blocks of the nets: trees as layers, ensembles, tail bins, cold start, calibration."""

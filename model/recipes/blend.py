@@ -70,7 +70,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Blend:
-    """What was chosen."""
+    """A chosen blend: its parts, whose weights sum to 1."""
 
     parts: tuple[Part, ...]
 
@@ -107,7 +107,7 @@ def quick_blend() -> Blend:
 
 
 def candidates(rows: int, features: int) -> list[Candidate]:
-    """What is tried on a file of so many rows and features."""
+    """Return the candidates for a file with so many rows and features."""
     wide = None if features <= WIDE else WIDE
     found = [Candidate(Kind.TREES, depth=5, rate=0.05), Candidate(Kind.SYMMETRIC, wide)]
     if rows < FEW_ROWS:
@@ -122,7 +122,7 @@ def candidates(rows: int, features: int) -> list[Candidate]:
 
 
 def splits_of(label: Labels, time: Floats | None, seed: int) -> list[Split]:
-    """What to learn from and what to hold candidates against: the latest rows, or folds."""
+    """Return the splits to compare candidates on: rows to learn from and rows held out, or folds."""
     if time is not None:
         start = np.quantile(time, 1 - LATEST)
         before, after = np.flatnonzero(time < start), np.flatnonzero(time >= start)
@@ -171,7 +171,7 @@ def choose(seen: Seen, origin: Rows, splits: Sequence[Split], seed: int, say: Sa
 
 @dataclass(frozen=True)
 class _Held:
-    """What candidates do with held-out rows: ``logit`` (rows, candidates) after ``rounds`` of each."""
+    """Outputs of the candidates for held-out rows: ``logit`` (rows, candidates) after ``rounds`` of each."""
 
     tried: tuple[Candidate, ...]
     rounds: tuple[int, ...]
@@ -182,7 +182,9 @@ class _Held:
     weights: Floats
 
     def counts(self, candidate: Candidate) -> float:
-        """How close a candidate is to the best one; a blend has trees, so the best of them stays in any case."""
+        """Return the closeness of a candidate to the best one, from 0 to 1; a blend has trees, so the best of them
+        stays in any case.
+        """
         place = self.tried.index(candidate)
         return 1.0 if self.weights[place] else float(self.closeness[place])
 
@@ -202,7 +204,7 @@ def _held(traces: dict[Candidate, list[Trace]], seen: Seen, splits: Sequence[Spl
 
 
 def _columns(candidate: Candidate, ranked: Columns) -> Columns | None:
-    """The features that a candidate sees, ascending; ``None`` for all."""
+    """Return the features that a candidate sees, ascending; ``None`` for all."""
     return None if candidate.columns is None else np.sort(ranked[: candidate.columns])
 
 
@@ -288,13 +290,13 @@ def _take(
 
 
 def _weighted(member: Member, weight: float) -> Member:
-    """A member whose logit is so many times as large."""
+    """Return a member whose logit is so many times as large."""
     last = member[-1]
     return [*member[:-1], replace(last, kernel=last.kernel * weight, bias=last.bias * weight)]
 
 
 def deepened(trees: Trees, depth: int) -> Trees:
-    """The same trees with more levels of gates, which nothing asks at: their leaves are repeated."""
+    """Return the same trees with more levels of gates, which nothing asks at: their leaves are repeated."""
     if trees.depth == depth:
         return trees
     column = np.full((len(trees.leaf), 2**depth - 1), -1, np.int64)

@@ -46,7 +46,7 @@ class Calibration:
         return np.asarray(expit(self.shift + _pieces(logit, self.starts) @ self.slopes))
 
     def ramps(self) -> Ramps:
-        """The same function for logits above the first start, as a net computes it in 32 bits.
+        """Return the same function for logits above the first start, as a net computes it in 32 bits.
 
         It is written around the first bend, not from the start on: with a slope of 7 that would take 430 from 430, and
         the last bit of 430 moves a probability by 1e-5.
@@ -78,13 +78,13 @@ def fit_calibration(logit: Floats, label: NDArray[np.int64], weight: Floats, pri
 
 
 def _pieces(logit: Floats, starts: Floats) -> Floats:
-    """How far each logit has come on each piece, (rows, pieces)."""
+    """Return the part of each piece that lies below each logit, (rows, pieces)."""
     lengths = np.r_[np.diff(starts), np.inf]
     return np.clip(logit[:, None] - starts, 0.0, lengths)
 
 
 def _slopes(pieces: Floats, label: NDArray[np.int64], weight: Floats) -> Floats:
-    """The rising slopes of the greatest likelihood, with a slight pull towards 1."""
+    """Return the rising slopes of the greatest likelihood, with a slight pull towards 1."""
     sign = np.where(label == 1, 1.0, -1.0)
     centre = pieces[label == 1].mean(
         axis=0

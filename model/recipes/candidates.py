@@ -37,7 +37,7 @@ MOST_FOR_A_LINE = 30_000
 
 
 class Kind(StrEnum):
-    """What a candidate is."""
+    """Kinds of candidates."""
 
     TREES = "XGBoost"
     """Boosted trees (Chen and Guestrin 2016)."""
@@ -97,7 +97,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Grown:
-    """What a candidate became: trees on the marks reached, or members on bent values."""
+    """Fitted candidate: trees on the marks reached, or members on bent values."""
 
     trees: Trees | None = None
     members: tuple[Member, ...] = ()
@@ -124,7 +124,7 @@ def widened(grown: Grown, columns: Columns | None, width: int) -> Grown:
 
 
 def _widened(member: Member, columns: Columns, width: int) -> Member:
-    """A member of some columns as one of all: the others weigh nothing."""
+    """Return a member of some columns as one of all: the others weigh nothing."""
     kernel = np.zeros((width, member[0].kernel.shape[1]))
     kernel[columns] = member[0].kernel
     return [replace(member[0], kernel=kernel), *member[1:]]
@@ -144,7 +144,7 @@ def strongest(seen: Seen, seed: int) -> Columns:
 
 
 def losses(logit: Floats, label: Labels) -> Floats:
-    """The log loss of each row, (rows,)."""
+    """Return the log loss of each row, (rows,)."""
     return np.logaddexp(0.0, np.where(label == 1, -logit, logit))
 
 

@@ -26,7 +26,7 @@ LABELS = frozenset(
 
 @dataclass(frozen=True)
 class Cold:
-    """What a row's features are when nothing is known: the same for all rows, since there is nothing to compare with.
+    """Features of a row of which nothing is known: the same for all rows, since there is nothing to compare with.
 
     ``nothing`` (f,) are the features of a row with nothing before it, ``back`` (f,) says which of them tell of earlier
     rows and ``labels`` (f,) which of earlier labels; the others are the row's own.

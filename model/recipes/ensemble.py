@@ -24,7 +24,7 @@ BLOCK = 16_384
 
 @dataclass(frozen=True)
 class PackedRecipe:
-    """How the nets are trained; ``decay`` is AdamW's (Loshchilov and Hutter 2019), ``patience`` counts epochs."""
+    """Training settings of the nets; ``decay`` is AdamW's (Loshchilov and Hutter 2019), ``patience`` counts epochs."""
 
     members: int = 4
     width: int = 64
@@ -92,7 +92,7 @@ def train_packed(
 
 
 def mean_logits(members: list[Member], values: Values) -> Floats:
-    """The mean of the members' logits, (rows,), in blocks and in float32: near enough to choose an epoch by."""
+    """Return the mean of the members' logits, (rows,), in blocks and in float32: near enough to choose an epoch by."""
     found = np.empty(len(values))
     for start in range(0, len(values), BLOCK):
         part = values[start : start + BLOCK]
@@ -131,7 +131,7 @@ def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
 
 
 def _members(layers: list[Any], count: int) -> list[Member]:
-    """The members one by one; the first layer takes inputs between -1 and 1."""
+    """Return the members one by one; the first layer takes inputs between -1 and 1."""
     parts = [[part.astype(float) for part in layer.get_weights()] for layer in layers]
     kinds = ("relu", "relu", "linear")
     return [
@@ -159,7 +159,7 @@ class _Best:
         return keras.callbacks.LambdaCallback(on_epoch_end=look)
 
     def look(self, epoch: int) -> bool:
-        """Whether that was enough."""
+        """Return whether that was enough."""
         members = _members(self._layers, self._recipe.members)
         share = (epoch + 1) / self._recipe.epochs
         if self._held is None:
@@ -175,7 +175,7 @@ class _Best:
         return epoch + 1 - self._epoch >= self._recipe.patience
 
     def result(self) -> Trained:
-        """The best so far."""
+        """Return the best so far."""
         return Trained(self._members, self._epoch, self._logit)
 
 
@@ -190,7 +190,7 @@ class _Feed:
     seed: int
 
     def dataset(self) -> Any:
-        """An endless dataset of (inputs, labels, weights)."""
+        """Return an endless dataset of (inputs, labels, weights)."""
         import tensorflow as tf
 
         k = self.recipe.members

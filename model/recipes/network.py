@@ -36,7 +36,7 @@ Member = list[Layer]
 
 
 def squash(scaled: Floats) -> Layer:
-    """The layer that standardises the columns of ``scaled`` (rows, columns) and bends them to tanh(z / 3)."""
+    """Return the layer that standardises the columns of ``scaled`` (rows, columns) and bends them to tanh(z / 3)."""
     spread = scaled.std(axis=0)
     spread = REACH * np.where(spread > 0, spread, 1.0)
     return Layer(np.diag(1.0 / spread), -scaled.mean(axis=0) / spread, "tanh")
@@ -55,7 +55,7 @@ class Branches:
     """The trees' logit is at least that: below it their order is chance, and the members decide alone."""
 
     def logits(self, scaled: Floats) -> Floats:
-        """The trees' logit plus the members' mean, shape (rows,), in NumPy and float64."""
+        """Return the trees' logit plus the members' mean, shape (rows,), in NumPy and float64."""
         trees = self.trees.logits(scaled)
         if not self.members:
             return trees if self.floor is None else np.maximum(trees, self.floor)
@@ -66,7 +66,7 @@ class Branches:
 
 
 def build(branches: Branches, calibration: Calibration) -> Any:
-    """The whole net as a Keras model: the sum of the branches' logits, calibrated, through a sigmoid."""
+    """Return the whole net as a Keras model: the sum of the branches' logits, calibrated, through a sigmoid."""
     import keras
 
     entry = keras.Input((len(branches.squash.bias),), name="transaction")
@@ -89,7 +89,9 @@ def build(branches: Branches, calibration: Calibration) -> Any:
 
 
 def _trees(trees: Trees, entry: Any, floor: float | None) -> Any:
-    """The sum of the trees' leaves without their base, or how far it is above the floor: the rest is a later bias."""
+    """Return the sum of the trees' leaves without their base, or how far it is above the floor: the rest is a later
+    bias.
+    """
     import keras
 
     count = len(trees.leaf)
@@ -113,8 +115,8 @@ def _dense(layer: Layer, inner: Any, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the branches are trained. The decay is strong (Loshchilov and Hutter 2019, decoupled): it is what brought a
-    plain net level with boosted trees on the later windows; see docs/how-a-detector-is-made.md.
+    """Training settings of the branches. The decay is strong (Loshchilov and Hutter 2019, decoupled): it is what
+    brought a plain net level with boosted trees on the later windows; see docs/how-a-detector-is-made.md.
     """
 
     members: int = 2
@@ -195,7 +197,7 @@ class _Shuffled:
     seed: int
 
     def dataset(self) -> Any:
-        """An endless dataset."""
+        """Return an endless dataset."""
         import tensorflow as tf
 
         k = self.recipe.members
@@ -217,7 +219,7 @@ class _Shuffled:
 
 
 def apply(layers: Sequence[Layer], values: Floats | NDArray[np.float32]) -> Floats:
-    """What dense layers make of ``values`` (rows, inputs), in NumPy and float64."""
+    """Return the output of dense layers for ``values`` (rows, inputs), in NumPy and float64."""
     found = values.astype(np.float64, copy=False)
     for layer in layers:
         found = found @ layer.kernel + layer.bias

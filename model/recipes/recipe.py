@@ -46,7 +46,7 @@ COUNTING, GROWING = 0.5, 0.3
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of what; ``None`` has it chosen by the number of rows."""
+    """Settings of trees and nets; ``None`` has them chosen by the number of rows."""
 
     trees: TreeRecipe
     nets: PackedRecipe
@@ -84,7 +84,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was learned, before calibration."""
+    """Fitted parts of a net, before calibration."""
 
     branches: Branches
     recipe: Recipe | Blend
@@ -98,7 +98,7 @@ class Fitted:
         return np.concatenate([self.branches.logits(rows.astype(np.float64)) for rows in parts])
 
     def build(self, calibration: Calibration) -> Any:
-        """The Keras model: scaled features in, one probability out."""
+        """Return the Keras model: scaled features in, one probability out."""
         return build(self.branches, calibration)
 
 
@@ -230,8 +230,8 @@ def thinned(label: Labels, seed: int) -> tuple[NDArray[np.int64], Floats]:
 
 
 def wide_squash(features: Features) -> Layer:
-    """The layer that centres features and bends them to tanh(z / 3), z in standard deviations or in eighths of the
-    middle 99.9 %, whichever is wider: a share of frauds is zero nearly always, and its high values must not be one.
+    """Return the layer that centres features and bends them to tanh(z / 3), z in standard deviations or in eighths of
+    the middle 99.9 %, whichever is wider: a share of frauds is zero nearly always, and its high values must not be one.
     """
     low, high = np.quantile(features, (0.0005, 0.9995), axis=0)
     spread = REACH * np.maximum(features.std(axis=0, dtype=np.float64), (high - low) / 8)
@@ -240,7 +240,7 @@ def wide_squash(features: Features) -> Layer:
 
 
 def bend_rows(bend: Layer, features: Features) -> Features:
-    """What the nets see of scaled features, (rows, f) float32 within -1 and 1, block by block."""
+    """Return the nets' inputs, made of scaled features, (rows, f) float32 within -1 and 1, block by block."""
     found = np.empty_like(features)
     for start in range(0, len(features), BLOCK):
         found[start : start + BLOCK] = apply([bend], features[start : start + BLOCK])
@@ -248,7 +248,9 @@ def bend_rows(bend: Layer, features: Features) -> Features:
 
 
 def _held_out(label: Labels, time: Floats | None, seed: int) -> NDArray[np.bool_] | None:
-    """Which rows count trees and epochs, bool (rows,); ``None`` if they would be too few frauds."""
+    """Return the mask of rows on which trees and epochs are counted, bool (rows,); ``None`` if they would be too few
+    frauds.
+    """
     if time is not None:
         held = time >= np.quantile(time, 1 - HELD_OUT)
     else:
@@ -266,7 +268,7 @@ def _counted(  # noqa: PLR0917 -- all of one kind of thing
     seed: int,
     say: Say,
 ) -> Recipe:
-    """The recipe with as many trees and epochs as gain on the held-out rows, of which no copy is learned from."""
+    """Return the recipe with as many trees and epochs as gain on held-out rows; no copy of these is learned from."""
     say(0.0, "Counting the trees and epochs that gain on held-out rows")
     learned = seen.rows(~held[origin])
     tested = seen.rows(np.r_[held, np.zeros(len(origin) - len(held), bool)])

@@ -1,4 +1,4 @@
-"""Where trees may ask: marks on each column, dense in its tails, so that what is rare can be told from what is usual.
+"""Split points of trees: marks on each column, dense in its tails, so that what is rare can be told from what is usual.
 
 Growing on histograms puts at most 256 marks on a column, at even shares of the rows. Of a column whose last 0.2 % are
 frauds the last mark then lies before them, and no tree can ask for them. Trees are grown on how many marks a value has
@@ -28,7 +28,7 @@ class Marks:
 
     @classmethod
     def of(cls, features: Features) -> Marks:
-        """The marks of columns (rows, f); the shares in a tail fall by even factors, down to a single row."""
+        """Return the marks of columns (rows, f); the shares in a tail fall by even factors, down to a single row."""
         count = len(features)
         first = 1.0 / (EVEN + 1)
         tail = np.geomspace(min(1.0 / count, first / 2), first, TAIL, endpoint=False)
@@ -41,7 +41,7 @@ class Marks:
         )
 
     def reached(self, features: Features) -> Reached:
-        """How many marks of its column each value of (rows, f) has reached; the same shape."""
+        """Return the number of marks of its column that each value of (rows, f) has reached; the same shape."""
         found = np.empty(features.shape, np.uint8)
         for place, marks in enumerate(self.columns):
             found[:, place] = np.searchsorted(marks, features[:, place], side="right")

@@ -22,7 +22,7 @@ STEEP = float(2**20)
 
 @dataclass(frozen=True)
 class TreeRecipe:
-    """How the trees are grown: shallow and few, each from three columns in ten and seven rows in ten.
+    """Growth settings of the trees: shallow and few, each from three columns in ten and seven rows in ten.
 
     ``patience``: how many trees may bring nothing on held-out rows before growing stops.
     """
@@ -68,7 +68,7 @@ class Trees:
         return kernel, np.where(column >= 0, STEEP * threshold, 6.0)
 
     def logits(self, values: Floats) -> Floats:
-        """The sum over the trees for ``values`` (rows, inputs), by comparing in 32 bits as XGBoost does."""
+        """Return the sum over the trees for ``values`` (rows, inputs), by comparing in 32 bits as XGBoost does."""
         total = np.full(len(values), self.base)
         single = values.astype(np.float32)
         for column, threshold, leaf in zip(
@@ -102,7 +102,7 @@ def count_trees(
     recipe: TreeRecipe,
     seed: int,
 ) -> tuple[int, Floats]:
-    """How many trees still lower the log loss of held-out rows, and the logits that they give them.
+    """Return the number of trees that still lower the log loss of held-out rows, and the logits that these trees give.
 
     Args:
         learned: values (rows, inputs), labels and weights of the rows to learn from.
@@ -132,7 +132,7 @@ def _classifier(recipe: TreeRecipe, seed: int, **more: Any) -> Any:
 
 
 def read_trees(booster: Any, depth: int) -> Trees:
-    """The trees, at most so deep, of an XGBoost booster with unnamed columns; ``base`` is left at 0."""
+    """Return the trees, at most so deep, of an XGBoost booster with unnamed columns; ``base`` is left at 0."""
     roots = [json.loads(text) for text in booster.get_dump(dump_format="json")]
     gates = 2**depth - 1
     column = np.full((len(roots), gates), -1, np.int64)

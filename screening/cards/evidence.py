@@ -1,4 +1,5 @@
-"""Whether a column holds card numbers: by how many of its numbers pass Luhn's check, against how many would by chance.
+"""Decide whether a column holds card numbers: by how many of its numbers pass Luhn's check, against how many would by
+chance.
 
 Of numbers that aren't cards' one in ten passes. So among ``n`` different numbers that begin and are as long as cards',
 ``k`` pass by chance with the binomial probability P(X ≥ k), X ~ B(n, 0.1); a column holds cards where that is too small
@@ -43,7 +44,7 @@ def by_chance(trials: int, passed: int) -> float:
 
 @dataclass(slots=True)
 class _Count:
-    """How many different numbers there were, and how many of them passed."""
+    """Number of different numbers, and of those that passed."""
 
     trials: int = 0
     passed: int = 0
@@ -59,7 +60,7 @@ class _Count:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen of one column."""
+    """Findings about one column."""
 
     named: bool
     """Whether the column's name says card."""
@@ -84,7 +85,7 @@ class Evidence:
         return self.where is None and self.every.passed > before
 
     def holds_cards(self, *, at_end: bool) -> bool:
-        """Whether chance can be ruled out; ``at_end``: no more will come."""
+        """Return whether chance can be ruled out; ``at_end``: no more will come."""
         if self.every.improbable(SURE) or self.said.improbable(SURE):
             return True
         if not at_end:
@@ -98,7 +99,7 @@ class Evidence:
 
     @property
     def doubtful(self) -> bool:
-        """Whether a few numbers stand in it of which some may be a card's: too few to tell."""
+        """Return whether a few numbers stand in it of which some may be a card's: too few to tell."""
         return self.every.passed > 0 and self.every.trials <= FEW
 
     def _forget_half(self) -> None:
@@ -141,7 +142,7 @@ class CardColumns:
                     seen.add(row[place])
 
     def found(self, *, at_end: bool = True) -> tuple[int, ...]:
-        """The places of the columns that hold card numbers."""
+        """Return the places of the columns that hold card numbers."""
         return tuple(place for place, seen in self._seen.items() if seen.holds_cards(at_end=at_end))
 
     def check(self, *, at_end: bool = True) -> None:
@@ -154,12 +155,12 @@ class CardColumns:
             raise CardNumbersFound.of([self.name(place) for place in places], places)
 
     def name(self, place: int) -> str:
-        """What a column is called in a message."""
+        """Return the name of a column as messages give it."""
         return masked(self._header[place].strip()) or f"number {place + 1}"
 
     @property
     def notes(self) -> list[str]:
-        """What is said of columns that hold too few such numbers to tell."""
+        """Notes on columns that hold too few such numbers to tell."""
         return [
             f"Column {self.name(place)} may hold a card number"
             + (f" in row {seen.where:,}" if seen.where else "")

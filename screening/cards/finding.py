@@ -77,7 +77,7 @@ class Candidate(NamedTuple):
 
     @property
     def rank(self) -> tuple[bool, bool, int, bool, int]:
-        """Which of several that overlap is meant, the least first."""
+        """Sort key of candidates that overlap: the least is meant."""
         return not self.valid, not self.alone, self.start, len(self.digits) not in {15, 16}, -len(self.digits)
 
 
@@ -89,7 +89,7 @@ def passes_luhn(digits: str) -> bool:
 
 
 def says_card(name: str) -> bool:
-    """Whether the name of a column, or a text, has a word for a card or its number in it."""
+    """Return whether the name of a column, or a text, has a word for a card or its number in it."""
     words = [word.casefold() for word in _WORD.findall(_CAMEL.sub(" ", name))]
     joined = (first + second for first, second in pairwise(words))
     return not _SAYING.isdisjoint(words) or not _SAYING.isdisjoint(joined)
@@ -112,7 +112,7 @@ def candidates(text: str) -> Iterator[Candidate]:
 
 
 def card_numbers(text: str, *, slips: bool = False) -> list[Candidate]:
-    """The candidates that pass Luhn's check, from the left, none of which overlaps another.
+    """Return the candidates that pass Luhn's check, from the left, none of which overlaps another.
 
     With ``slips`` also those that don't pass it: in a column of card numbers they are some with a wrong digit.
     """
@@ -125,7 +125,7 @@ def card_numbers(text: str, *, slips: bool = False) -> list[Candidate]:
 
 
 def number_text(value: object) -> str | None:
-    """A value of JSON or Python as a text in which a card number may stand; ``None`` where none can."""
+    """Return a value of JSON or Python as a text in which a card number may stand; ``None`` where none can."""
     if isinstance(value, str):
         return value if len(value) >= SHORTEST else None
     if isinstance(value, float):
@@ -136,7 +136,7 @@ def number_text(value: object) -> str | None:
 
 
 def _as_one_number(text: str) -> str | None:
-    """The digits of a cell that is one number with a point or an exponent, empty if it isn't a whole one."""
+    """Return the digits of a cell that is one number with a point or an exponent, empty if it isn't a whole one."""
     if found := _WHOLE.fullmatch(text):
         return "" if found[2].strip("0") else ascii_digits(found[1])
     if found := _SCIENTIFIC.fullmatch(text):
@@ -147,13 +147,15 @@ def _as_one_number(text: str) -> str | None:
 
 
 def _is_iban(text: str) -> bool:
-    """Whether the check digits of an account number fit (ISO 13616): the country and they go to the end."""
+    """Return whether the check digits of an account number fit (ISO 13616): the country and they go to the end."""
     plain = text.replace(" ", "")
     return int("".join(str(int(sign, 36)) for sign in plain[4:] + plain[:4])) % 97 == 1
 
 
 def _of_run(text: str, run: re.Match[str]) -> Iterator[Candidate]:
-    """A card's number begins and ends where a group of digits does."""
+    """Yield the parts of a run of digits that may be a card's number, which begins and ends where a group of digits
+    does.
+    """
     groups = [(found.start(), found.end()) for found in _GROUP.finditer(text, run.start(), run.end())]
     digits = [ascii_digits(text[start:stop]) for start, stop in groups]
     for first in range(len(groups)):

@@ -1,4 +1,4 @@
-"""Which numbers the card networks give out: how they begin, and how long they are.
+"""Number ranges of the card networks: how they begin, and how long they are.
 
 By ISO/IEC 7812 a number begins with its issuer's (IIN); the ranges are those that the networks publish. They matter as
 much as the check digit: an IMEI or the number of a SIM card passes Luhn's check too, and begins otherwise.
@@ -46,5 +46,5 @@ _LENGTHS = _lengths()
 
 
 def given_out(digits: str) -> bool:
-    """Whether a network gives out numbers of this length that begin so; ``digits`` are ASCII."""
+    """Return whether a network gives out numbers of this length that begin so; ``digits`` are ASCII."""
     return SHORTEST <= len(digits) <= LONGEST and bool(_LENGTHS[int(digits[:KNOWN_BY])] >> len(digits) & 1)

@@ -26,12 +26,12 @@ class Tokens:
         self.key_id = key_id
 
     def token(self, digits: str) -> str:
-        """The token of a card's number, given as ASCII digits."""
+        """Return the token of a card's number, given as ASCII digits."""
         mark = hmac.digest(self._key, digits.encode("ascii"), "sha256")[:BYTES]
         return f"card_{base64.b32encode(mark).decode().rstrip('=').lower()}_{digits[-4:]}"
 
     def replaced(self, text: str) -> str:
-        """A cell of a column of card numbers with a token in place of each.
+        """Return a cell of a column of card numbers with a token in place of each.
 
         Numbers that begin and are as long as a card's and don't pass the check are replaced, too: most are a card's
         with a slip of the hand. A cell that is a card's number and nothing else becomes the bare token.
@@ -47,7 +47,7 @@ class Tokens:
 
 
 def _alone(text: str, one: Candidate) -> bool:
-    """Whether nothing but white space, an apostrophe or ``="…"`` stands around a number."""
+    """Return whether nothing but white space, an apostrophe or ``="…"`` stands around a number."""
     found = _WRAPPED.fullmatch(text)
     inner = (0, len(text)) if found is None else found.span("inner")
     return (one.start, one.stop) in {inner, (0, len(text))}

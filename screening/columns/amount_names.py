@@ -1,4 +1,4 @@
-"""What names of columns say of an amount: its unit, and where its currency stands."""
+"""Read the names of amount columns: the unit, and the currency."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def unit_said(theirs: Iterable[str], ours: str, currencies: Collection[str] = ()
 
 
 def _digits(name: str, currencies: Collection[str]) -> int | None:
-    """How far the decimal mark of what stands in a column of this name has to move to make whole units."""
+    """Return the number of places that the decimal mark moves to turn a column of this name into whole units."""
     words = set(words_of(name))
     if words & CENTS:
         places = places_of(currencies)

@@ -1,4 +1,4 @@
-"""Which columns of a file are read together for a detector, beside those that have its names.
+"""Arrange the columns of a file for a detector, beside those that have its names.
 
 A column that says debit or credit, or the time of day, is never left out because the other names fit: it is read with
 the amount or the date where that is certain, and asked about where it isn't.
@@ -59,7 +59,7 @@ def arrange(contract: ColumnContract, header: Sequence[str], rows: Rows) -> Arra
 
 
 def _single(contract: ColumnContract, names: set[str]) -> list[Column]:
-    """The columns that may be made of several: those that aren't already."""
+    """Return the columns that may be made of several: those that aren't already."""
     made = {
         name
         for name, each in contract.composed
@@ -74,7 +74,7 @@ def _single(contract: ColumnContract, names: set[str]) -> list[Column]:
 
 
 def _taken(contract: ColumnContract, single: Sequence[Column]) -> set[str]:
-    """The names that have their place: the label, other columns, parts of them, and what a person left apart."""
+    """Return the names that have their place: the label, other columns, parts of them, and what a person left apart."""
     free = {column.name for column in single}
     taken = {name for name in contract.columns if name not in free}
     taken |= {part for _, made in contract.composed for part in made.columns}
@@ -83,7 +83,7 @@ def _taken(contract: ColumnContract, single: Sequence[Column]) -> set[str]:
 
 
 def _with(found: Arrangement, column: Column, made: Made, known: str | None, columns: Columns) -> Arrangement:
-    """The arrangement with one more value that is made of several columns, if it is; else with what is open."""
+    """Return the arrangement with one more value that is made of several columns, if it is; else with what is open."""
     certain = made.certain
     if known is not None and known not in made.composition.columns:
         same = compared(columns, known, made.composition)
@@ -123,8 +123,8 @@ def one_sided(contract: ColumnContract, header: Sequence[str], rows: Rows) -> tu
 
 
 def compared(columns: Columns, amount: str, pair: Composition) -> bool | None:
-    """Whether an amount says what debit and credit beside it say; ``False`` where only its sign differs, ``None`` where
-    it is something else.
+    """Return whether an amount says what debit and credit beside it say; ``False`` where only its sign differs,
+    ``None`` where it is something else.
     """
     if Part.DEBIT not in pair.kinds:
         return None

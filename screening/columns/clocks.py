@@ -98,7 +98,7 @@ TRAINING_ANSWERS = (*ANSWERS["time_unit"], *(unit.value for unit in Since if uni
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What the numbers of a column count if they are a time."""
+    """Possible meanings of a column of numbers that is a time."""
 
     dated: bool
     """Since 1970: they make dates."""
@@ -115,7 +115,7 @@ class Clock:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Clock:
-        """What :meth:`as_dict` gave."""
+        """Return the object that :meth:`as_dict` wrote."""
         return cls(found["dated"], found["sheet"], found["published"], tuple(map(Since, found["units"])))
 
 
@@ -165,8 +165,8 @@ def _units(column: Profile, known: NDArray[np.float64]) -> tuple[Since, ...]:
 
 
 def _repeats(known: NDArray[np.float64], cycle: int) -> bool:
-    """Whether the rows of a file come and go with a cycle: the variance between its places, over that within them (the
-    F statistic of an analysis of variance).
+    """Return whether the rows of a file come and go with a cycle: the variance between its places, over that within
+    them (the F statistic of an analysis of variance).
     """
     step = np.floor(known).astype(np.int64)
     rows = np.log1p(np.bincount(step - step.min()))
@@ -180,7 +180,7 @@ def _repeats(known: NDArray[np.float64], cycle: int) -> bool:
 
 
 def counts_time(column: Profile, clock: Clock) -> bool:
-    """Whether a column of numbers is the time, by its name and by its numbers.
+    """Return whether a column of numbers is the time, by its name and by its numbers.
 
     A name of nothing but time is enough where the numbers go beyond the hours of two days; another one that has such a
     word, where no row is earlier than the one before.
@@ -239,7 +239,7 @@ def of_file(said: str | None) -> str | None:
 
 
 def is_open(column: Column, clock: Clock | None) -> bool:
-    """Whether :func:`counted` would ask if nothing was said."""
+    """Return whether :func:`counted` would ask if nothing was said."""
     dates = column.kind is CellKind.TIME or clock is None or clock.dated
     return clock is not None and not dates and len(clock.units) != 1
 

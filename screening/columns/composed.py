@@ -1,4 +1,4 @@
-"""Which columns of a file seem to make one value together: a date with a time of day, a debit with a credit.
+"""Find columns of a file that make one value together: a date with a time of day, a debit with a credit.
 
 As all guesses these are shown with how sure they are, and can be changed.
 """
@@ -34,7 +34,7 @@ class Columns:
 
     @classmethod
     def of(cls, header: Sequence[str], rows: Sequence[Sequence[str]], places: Iterable[int]) -> Columns:
-        """Those at some places of a header; rows of another length are passed over."""
+        """Return those at some places of a header; rows of another length are passed over."""
         whole = [row for row in rows if len(row) == len(header)]
         chosen = list(places)
         return cls(
@@ -49,7 +49,7 @@ class Columns:
         ]
 
     def amounts(self, known: str | None = None) -> list[Made]:
-        """What seems to make the amount, the most likely first.
+        """Return the compositions that may make the amount, the most likely first.
 
         Args:
             known: the column that is called as the amount, if there is one: then nothing else is signed by a word.
@@ -58,31 +58,32 @@ class Columns:
         return sorted(found, key=lambda made: -made.score)
 
     def values(self, made: Composition) -> NDArray[np.float64]:
-        """What some columns make in each row, (rows,), as far as their cells can be read: NaN elsewhere."""
+        """Return the values that some columns make, (rows,), as far as their cells can be read: NaN elsewhere."""
         each = {one.name: one for one in self._each}
         return made.values(np.stack([each[name].read(part) for part, name in made.parts], axis=1))
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """The numbers of a column, (rows,), NaN for a blank."""
+        """Return the numbers of a column, (rows,), NaN for a blank."""
         return next(one for one in self._each if one.name == name).known.numbers
 
     def ways(self, name: str) -> set[float | None]:
-        """Which ways the words of a column say that money goes; ``None`` where a cell is blank. Other words are left
-        out.
+        """Return the direction in which the words of a column say that money goes; ``None`` where a cell is blank.
+        Other words are left out.
         """
         cells = next(one for one in self._each if one.name == name).counts
         return {direction_of(cell) for cell in cells if missing(cell) or direction_of(cell) is not None}
 
     def moments(self, name: str) -> NDArray[np.float64]:
-        """The times of a column in seconds since 1970, (rows,), NaN for a blank."""
+        """Return the times of a column in seconds since 1970, (rows,), NaN for a blank."""
         return next(one for one in self._each if one.name == name).known.moments
 
     def one_sided(self) -> list[str]:
-        """The columns that say which way the money goes if rows further down say the other way."""
+        """Return the columns that say which way the money goes if rows further down say the other way."""
         return [each.name for each in self._each if says_one_way(each.counts)]
 
     def times(self, known: str | None = None) -> list[Made]:
-        """What seems to make the time, the most likely first; less likely where one column alone says it all.
+        """Return the compositions that may make the time, the most likely first; less likely where one column alone
+        says it all.
 
         Args:
             known: the column that is called as the time, if there is one: then only what it is a part of.
@@ -100,7 +101,7 @@ class Columns:
 
 
 def contradicted(made: Composition, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
-    """The part whose cells say that it is something else, in words; ``None`` where nearly all fit."""
+    """Return the part whose cells say that it is something else, in words; ``None`` where nearly all fit."""
     names = list(map(normalise, header))
     for part, column in made.parts:
         place = names.index(normalise(column))

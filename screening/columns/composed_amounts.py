@@ -1,4 +1,4 @@
-"""Which columns of a file seem to make an amount together: debit and credit, or a number and a word."""
+"""Find columns of a file that make an amount together: debit and credit, or a number and a word."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _only(column: FileColumn, part: Part, other: Part) -> bool:
 
 
 def _one_of_both(first: Sequence[str], second: Sequence[str]) -> float:
-    """The share of rows in which just one of two cells holds an amount."""
+    """Return the share of rows in which just one of two cells holds an amount."""
     pairs = [(_filled(one), _filled(other)) for one, other in zip(first, second, strict=True)]
     return sum(one != other for one, other in pairs) / max(len(pairs), 1)
 
@@ -59,7 +59,7 @@ def _filled(cell: str) -> bool:
 
 
 def with_words(columns: Sequence[FileColumn], known: str | None) -> Iterator[Made]:
-    """An amount, and a column that says debit or credit."""
+    """Yield an amount, and a column that says debit or credit."""
     words = [(each, score) for each in columns if (score := says_direction(each.name, each.counts))]
     if not words:
         return
@@ -111,20 +111,22 @@ def says_direction(name: str, counts: Mapping[str, int]) -> float:
 
 
 def says_one_way(counts: Mapping[str, int]) -> bool:
-    """Whether some cells say one way only, beside others perhaps, or nothing: rows further down may say the other."""
+    """Return whether some cells say one way only, beside others perhaps, or nothing: rows further down may say the
+    other.
+    """
     said, blank = _told_apart(counts)
     only = len({direction_of(word) for word in said}) <= 1
     return only and len(counts) - len(blank) <= MOST_WORDS and (bool(said) or len(blank) == len(counts))
 
 
 def _told_apart(counts: Mapping[str, int]) -> tuple[set[str], set[str]]:
-    """The words that say which way the money goes, and those that say nothing."""
+    """Return the words that say which way the money goes, and those that say nothing."""
     said = {word for word in counts if direction_of(word) is not None}
     return said, {word for word in counts if word not in said and missing(word)}
 
 
 def _one_sign(amount: FileColumn, word: FileColumn) -> bool:
-    """Whether a sign, where an amount has one, says the same as the word beside it in nearly every row."""
+    """Return whether a sign, where an amount has one, says the same as the word beside it in nearly every row."""
     read = amount.known.numbers
     ways = np.array([direction_of(cell) or 0.0 for cell in word.cells])
     minus = [(read < 0)[(ways == way) & (read != 0)] for way in (1.0, -1.0)]

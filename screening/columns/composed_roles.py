@@ -35,13 +35,13 @@ def compose_roles(
 
 
 def composed(role: Role, made: Composition) -> Column:
-    """The column that is made of several."""
+    """Return the column that is made of several."""
     kind = CellKind.TIME if role is Role.TIME else CellKind.NUMBER
     return Column(JOINED.join(made.columns), role, kind, made=made)
 
 
 def parted(guess: Guess, whole: Column) -> Guess:
-    """A column that plays no part by itself any more."""
+    """Return a column that plays no part by itself any more."""
     column = Column(guess.column.name, Role.IGNORE, CellKind.TEXT, optional=True)
     part = whole.made is not None and column.name in whole.made.columns
     return Guess(column, f"a part of {whole.name}" if part else f"{whole.name} says it, too", 1.0)

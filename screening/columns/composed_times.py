@@ -1,4 +1,4 @@
-"""Which columns of a file seem to make a time together: a date and a time of day, or its parts."""
+"""Find columns of a file that make a time together: a date and a time of day, or its parts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def is_date(column: FileColumn) -> bool:
 
 
 def at_midnight(column: FileColumn) -> bool:
-    """Whether no date of a column has a time of day."""
+    """Return whether no date of a column has a time of day."""
     moments = column.known.moments
     return bool((moments[~np.isnan(moments)] % DAY == 0).all())
 
 
 def dated(columns: Sequence[FileColumn]) -> Iterator[Made]:
-    """A date, and a time of day beside it, whole or in hours and minutes."""
+    """Yield a date, and a time of day beside it, whole or in hours and minutes."""
     clocks = [each for each in columns if holds(each, Part.CLOCK) and not is_date(each)]
     if not clocks and not any(each.called(Part.HOUR) for each in columns):
         return  # before any column is looked at closely
@@ -73,7 +73,7 @@ def _hours(columns: Sequence[FileColumn], rest: frozenset[str]) -> tuple[tuple[P
 
 
 def _part(columns: Iterable[FileColumn], part: Part, rest: frozenset[str]) -> FileColumn | None:
-    """The column that is called as a part, with the same other words, and holds it."""
+    """Return the column that is called as a part, with the same other words, and holds it."""
     fitting = [
         each for each in columns
         if each.called(part) and each.rest(part) == rest and holds(each, part) and not is_date(each)

@@ -1,4 +1,4 @@
-"""What columns are called in sentences: ``TX_AMOUNT`` is the amount, ``CUSTOMER_ID`` the customer, ``V14`` itself."""
+"""Name columns in sentences: ``TX_AMOUNT`` is the amount, ``CUSTOMER_ID`` the customer, ``V14`` itself."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class FileColumn:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How often each cell stands in it, as words are compared; too many of them are no words."""
+        """Number of times that each cell occurs, as words are compared; too many of them are no words."""
         raw = Counter(self.cells)
         found = Counter[str]()
         for cell, count in raw.items():
@@ -70,7 +70,7 @@ class FileColumn:
         return found
 
     def read(self, part: Part) -> NDArray[np.float64]:
-        """The cells as a part of a value, (rows,), NaN for what is none."""
+        """Return the cells as a part of a value, (rows,), NaN for what is none."""
         if part is Part.DATE:
             return self.known.moments
         reader = WORD_READERS.get(part)
@@ -82,7 +82,7 @@ class FileColumn:
         return bool(self.words & PART_NAMES[part])
 
     def rest(self, part: Part) -> frozenset[str]:
-        """The words of the name that don't say the part: they must be those of the other parts."""
+        """Return the words of the name that don't say the part: they must be those of the other parts."""
         return self.words - PART_NAMES[part] - GLUE
 
 

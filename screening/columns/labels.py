@@ -1,4 +1,4 @@
-"""What a label says: which of its values mean fraud, and which types of fraud it names."""
+"""Read a label: which of its values mean fraud, and which types of fraud it names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NONE = frozenset({"none", "null", "no fraud", "non fraud", "benign", "clean", "-
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """How many rows of a file say what."""
+    """Counts of a file's rows by their label."""
 
     fraud_values: tuple[str, ...]
     """The values that mean fraud; none where they are those that everybody uses."""
@@ -38,7 +38,7 @@ class Labelled:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Labelled:
-        """What :meth:`as_dict` gave."""
+        """Return the object that :meth:`as_dict` wrote."""
         types = tuple((str(name), int(count)) for name, count in found["types"])
         return cls(
             tuple(found["fraud_values"]),
@@ -113,7 +113,9 @@ def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str]
 
 
 def _types(values: Counter[str]) -> tuple[str, tuple[str, ...]]:
-    """The value that means legitimate, and the types of fraud, most frequent first; nothing where that isn't clear."""
+    """Return the value that means legitimate, and the types of fraud, most frequent first; nothing where that isn't
+    clear.
+    """
     said = {value: count for value, count in values.items() if numbers.label(value) != numbers.BLANK}
     if all(numbers.label(value) is not None for value in said):
         return "", ()

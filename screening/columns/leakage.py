@@ -34,7 +34,7 @@ ONLY_FRAUD = 0.9
 
 
 class Suspicion(StrEnum):
-    """Why a column is looked at."""
+    """Reasons to look at a column."""
 
     LEAK = "leak"
     """It seems to have been filled in once the fraud was known: nothing can be learned from it."""
@@ -46,7 +46,7 @@ class Suspicion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is suspected of a column, by what AUC, and in words to be read after its name."""
+    """Suspicion against a column: its kind, the AUC, and words to be read after the column's name."""
 
     suspicion: Suspicion
     auc: float
@@ -81,7 +81,7 @@ def judge(name: str, kind: CellKind, values: Cells, label: Labels) -> Verdict | 
 
 
 def only_at_frauds(values: Cells, label: Labels) -> bool:
-    """Whether nearly all legitimate rows say one thing, and nearly all rows that say another one are frauds."""
+    """Return whether nearly all legitimate rows say one thing, and nearly all rows that say another one are frauds."""
     legitimate = values[label == 0]
     if not len(legitimate):
         return False
@@ -94,8 +94,8 @@ def only_at_frauds(values: Cells, label: Labels) -> bool:
 
 
 def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:
-    """Whether a column that tells the label is a form of it: it says one and the same of nearly every legitimate row,
-    or says only a few things. A measure that happens to part the classes, as the age of an account, is none, and
+    """Return whether a column that tells the label is a form of it: it says one and the same of nearly every legitimate
+    row, or says only a few things. A measure that happens to part the classes, as the age of an account, is none, and
     neither is who or what comes back: that a device of many orders is a ring's was known before the label was.
     """
     legitimate = values[label == 0]
@@ -112,7 +112,7 @@ def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:
 
 
 def alone(kind: CellKind, values: Cells, label: Labels) -> float:
-    """How well one column alone ranks fraud, as AUC of at least 0.5.
+    """Return how well one column alone ranks fraud, as an AUC of at least 0.5.
 
     Numbers by their value (and by being blank); texts by the share of fraud of their value in the other half of the
     rows, so that a text that stands once tells nothing.
@@ -130,7 +130,7 @@ def alone(kind: CellKind, values: Cells, label: Labels) -> float:
 
 
 def _auc(fraud: NDArray[np.bool_], score: Cells) -> float:
-    """The chance that a fraud has a higher score than another row, ties counted half (Mann and Whitney 1947)."""
+    """Return the chance that a fraud has a higher score than another row, ties counted half (Mann and Whitney 1947)."""
     _, place, count = np.unique(score, return_inverse=True, return_counts=True)
     rank = np.cumsum(count) - (count - 1) / 2
     frauds = int(fraud.sum())

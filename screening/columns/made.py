@@ -21,5 +21,5 @@ class Made:
 
     @property
     def certain(self) -> bool:
-        """Whether nobody need be asked."""
+        """Return whether nobody need be asked."""
         return self.score >= CERTAIN

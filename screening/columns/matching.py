@@ -1,4 +1,4 @@
-"""Which column of a file is which of a contract, by what their names share and by the kind of their cells."""
+"""Match the columns of a file with those of a contract, by what their names share and by the kind of their cells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LESS = 0.98
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which column of a file seems to be a column of a contract, and how sure that is, from 0 to 1."""
+    """A column of a file that seems to be a column of a contract, and the certainty, from 0 to 1."""
 
     header: str | None
     score: float
@@ -64,7 +64,7 @@ def _composed(
     columns: Sequence[Column],
     scores: Sequence[tuple[float, int, int]],
 ) -> Iterator[tuple[int, Made]]:
-    """The contract's columns that several of the file's seem to be together, rather than a single one."""
+    """Yield the contract's columns that several of the file's seem to be together, rather than a single one."""
     file = Columns([each.name for each in profiles], [each.cells for each in profiles])
     for wanted, column in enumerate(columns):
         if column.role is Role.AMOUNT:
@@ -81,7 +81,7 @@ def _composed(
 
 
 def likeness(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> float:
-    """How much of a file is explained by the columns of a contract, by names, kinds and shapes of the cells.
+    """Return the share of a file that the columns of a contract explain, by names, kinds and shapes of the cells.
 
     It grows with each of the file's columns that has a place, by how sure that is; of two that explain as much, the
     contract that needs less is nearer.
@@ -107,7 +107,7 @@ def _likeness(column: Column, each: Profile) -> float:
 
 
 def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
-    """How much the cells alone speak for a column: dates for the time, sums for the amount, names for who."""
+    """Return the evidence of the cells alone for a column: dates for the time, sums for the amount, names for who."""
     if column.kind is CellKind.TIME:
         return 0.6 if each.time >= MOSTLY else 0.0
     if column.role is Role.AMOUNT and each.number >= MOSTLY:
@@ -119,14 +119,14 @@ def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
 
 
 def _meanings(name: str) -> set[str]:
-    """The words of a name, each as the first of its synonyms, without those that say nothing."""
+    """Return the words of a name, each as the first of its synonyms, without those that say nothing."""
     words = set(words_of(name))
     words = words - NOISE or words
     return {next((min(group) for group in SYNONYMS if word in group), word) for word in words}
 
 
 def fits(column: Column, each: Profile) -> bool:
-    """Whether the cells are of the kind that the contract wants."""
+    """Return whether the cells are of the kind that the contract wants."""
     if column.kind is CellKind.NUMBER:
         return each.number >= MOSTLY
     if column.kind is CellKind.TIME:

@@ -1,4 +1,4 @@
-"""What some cells of a column are: how many are numbers, dates or addresses, how often they come back, and when."""
+"""Profile some cells of a column: how many are numbers, dates or addresses, how often they come back, and when."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Profile:
-    """What some cells of a column are."""
+    """Profile of some cells of a column."""
 
     name: str
     words: frozenset[str]
@@ -124,7 +124,7 @@ def _number(text: str, form: NumberForm) -> float | None:
 
 
 def _number_form(cells: Sequence[str]) -> NumberForm:
-    """How some cells write their numbers, as far as they tell: this is a guess."""
+    """Guess the form in which some cells write their numbers, as far as they tell."""
     seen = NumberEvidence()
     for text in cells:
         seen.add(text)
@@ -147,7 +147,9 @@ def _time_form(cells: Sequence[str]) -> TimeForm:
 
 
 def _is_time(text: str, form: TimeForm, words: frozenset[str]) -> bool:
-    """Whether a cell is a date. Digits alone are one if they make a day, and less than eight if the name says so."""
+    """Return whether a cell is a date. Digits alone are one if they make a day, and less than eight if the name says
+    so.
+    """
     if numbers.number(text) is None:
         return times.time_of(text, form) is not None
     family = times.family_of(text)

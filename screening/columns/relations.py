@@ -1,4 +1,4 @@
-"""What the columns of a file say about each other, by their values."""
+"""Compare the columns of a file with each other by their values."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def latest(columns: Mapping[int, Floats]) -> set[int]:
 
 
 def another_form(times: Floats, of: Floats) -> bool:
-    """Whether times are others moved by a constant, as the same moment in another zone or from another start is."""
+    """Return whether times are others moved by a constant, as the same moment in another zone or from another start."""
     apart = (times - of)[~np.isnan(times) & ~np.isnan(of)]
     return bool(len(apart) > 1 and np.ptp(apart) <= 1.0)  # a second: one of them may be rounded
 
 
 def counts_like(numbers: Floats, times: Floats) -> bool:
-    """Whether numbers count the same as some times do, in any unit and from any start: at most one off, as whole days
-    are beside seconds.
+    """Return whether numbers count the same as some times do, in any unit and from any start: at most one off, as whole
+    days are beside seconds.
     """
     known = ~np.isnan(numbers) & ~np.isnan(times)
     count, time = numbers[known], times[known]

@@ -65,7 +65,7 @@ NOT_THE_AMOUNT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a column seems to be, why, and how sure that is, from 0 to 1."""
+    """Guessed role of a column, the reason, and the certainty, from 0 to 1."""
 
     column: Column
     reason: str
@@ -83,7 +83,7 @@ def guess_roles(
     blanks: Sequence[int] | None = None,
     fraud: Sequence[str] = (),
 ) -> list[Guess]:
-    """A guess for each column, in order.
+    """Return a guess for each column, in order.
 
     Args:
         header: the names.
@@ -110,7 +110,7 @@ def guess_roles(
 
 
 def _with_clock(guess: Guess, clock: Clock | None) -> Guess:
-    """A guess that knows what its numbers count, as far as they tell."""
+    """Return a guess that knows what its numbers count, as far as they tell."""
     column = guess.column
     if clock is None or column.role is not Role.TIME or column.kind is not CellKind.NUMBER:
         return replace(guess, clock=clock)
@@ -120,7 +120,7 @@ def _with_clock(guess: Guess, clock: Clock | None) -> Guess:
 
 
 def _with_blanks(guess: Guess, blanks: int) -> Guess:
-    """A guess that knows of blanks which its rows happen not to have; a time is never blank."""
+    """Return a guess that knows of blanks which its rows happen not to have; a time is never blank."""
     column = guess.column
     if not blanks or column.optional or column.role in {Role.LABEL, Role.TIME}:
         return guess
@@ -176,7 +176,7 @@ def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of col
 
 
 def _counts_rows(each: Profile) -> bool:
-    """Whether a column says 0, 1, 2, …, or is the index that a data frame was saved with."""
+    """Return whether a column says 0, 1, 2, …, or is the index that a data frame was saved with."""
     if each.whole < 1 or each.blanks or each.rows < FEWEST:
         return False
     if is_row_number(each.name) and each.unique >= MOSTLY:
@@ -204,7 +204,7 @@ def _of_numbers(each: Profile, *, measure: bool) -> Guess:
 
 
 def _named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
-    """The guess of whole numbers that name somebody or something, and measure nothing."""
+    """Return the guess of whole numbers that name somebody or something, and measure nothing."""
     entity, identifier = each.words & WORDS[Role.ENTITY], bool(each.words & IDENTIFIERS)
     rest = {word for word in each.words if not word.isdecimal()} - WORDS[Role.ENTITY] - IDENTIFIERS
     if each.unique >= MOSTLY:
@@ -273,18 +273,20 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
 
 
 def _of_length(each: Profile, why: str, confidence: float) -> Guess:
-    """A text of which the length counts; that it may be blank says something too, wherever it is."""
+    """Return the guess of a text whose length counts; that it may be blank says something too, wherever it is."""
     found = _made(each, Role.NUMBER, CellKind.LENGTH, why, confidence)
     return replace(found, column=replace(found.column, optional=True))
 
 
 def _is_free_text(each: Profile) -> bool:
-    """Whether most of the rows have another text, and most of these have several words or are too long for a name."""
+    """Return whether most of the rows have another text, and most of these have several words or are too long for a
+    name.
+    """
     return each.unique >= OTHERS and _share(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
 
 
 def _share(each: Profile, fits: Callable[[str], object]) -> float:
-    """The share of the different cells."""
+    """Return the share of the different cells."""
     return sum(map(bool, map(fits, each.values))) / each.distinct
 
 

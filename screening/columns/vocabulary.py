@@ -71,14 +71,16 @@ NOISE = _set("tx trx transaction id the of in")
 
 
 def is_measure(name: str) -> bool:
-    """Whether a name is of something that is counted or measured of somebody: ``num_logins``, ``device_age_days``."""
+    """Return whether a name is of something that is counted or measured of somebody: ``num_logins``,
+    ``device_age_days``.
+    """
     words = words_of(name)
     counts = len(words) > 1 and words[0] in COUNTING and (words[1] == "of" or words[1].endswith("s"))
     return counts or any(word in MEASURES or WINDOW.fullmatch(word) for word in words)
 
 
 def is_row_number(name: str) -> bool:
-    """Whether a column is called like the index that a data frame was saved with, or not at all."""
+    """Return whether a column is called like the index that a data frame was saved with, or not at all."""
     return (
         not name.strip()
         or words_of(name) in (["index"], ["row"], ["rownum"], ["level", "0"])
@@ -87,11 +89,11 @@ def is_row_number(name: str) -> bool:
 
 
 def speaks_of_fraud(name: str) -> bool:
-    """Whether a column is named after what is to be found out."""
+    """Return whether a column is named after what is to be found out."""
     return any(word in ABOUT_THE_LABEL or word.startswith(STEMS_OF_FRAUD) for word in words_of(name))
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a column's name: ``TX_AMOUNT`` and ``txAmount`` are ``tx amount``."""
+    """Return the words of a column's name: ``TX_AMOUNT`` and ``txAmount`` are ``tx amount``."""
     spaced = CAMEL.sub(" ", unicodedata.normalize("NFC", name.strip()))
     return [word for word in SPLIT.split(spaced.casefold()) if word]

@@ -14,7 +14,7 @@ MOST = 100_000
 
 
 def record(given: object, what: str, known: set[str]) -> Mapping[str, Any]:
-    """A JSON object with exactly these keys.
+    """Return a JSON object with exactly these keys.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -30,7 +30,7 @@ def record(given: object, what: str, known: set[str]) -> Mapping[str, Any]:
 
 
 def number(given: object, what: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """A finite number within bounds.
+    """Return a finite number within bounds.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -43,7 +43,7 @@ def number(given: object, what: str, low: float = -math.inf, high: float = math.
 
 
 def count(given: object, what: str, high: int) -> int:
-    """A whole number from 0 to ``high``.
+    """Return a whole number from 0 to ``high``.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -54,7 +54,7 @@ def count(given: object, what: str, high: int) -> int:
 
 
 def listed(given: object, what: str) -> list[Any]:
-    """A JSON list.
+    """Return a JSON list.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -65,7 +65,7 @@ def listed(given: object, what: str) -> list[Any]:
 
 
 def names(given: object, what: str) -> tuple[str, ...]:
-    """A list of texts, each once.
+    """Return a list of texts, each once.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -77,7 +77,7 @@ def names(given: object, what: str) -> tuple[str, ...]:
 
 
 def mapping(given: object, what: str, read: Callable[[object, str], T]) -> dict[str, T]:
-    """A JSON object whose values ``read`` accepts.
+    """Return a JSON object whose values ``read`` accepts.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -88,7 +88,7 @@ def mapping(given: object, what: str, read: Callable[[object, str], T]) -> dict[
 
 
 def level_shares(given: object, what: str) -> tuple[tuple[float, float], ...]:
-    """A list of pairs: a level, each once, and its share from 0 to 1.
+    """Return a list of pairs: a level, each once, and its share from 0 to 1.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -99,7 +99,7 @@ def level_shares(given: object, what: str) -> tuple[tuple[float, float], ...]:
 def level_numbers(
     given: object, what: str, low: float = -math.inf, high: float = math.inf
 ) -> tuple[tuple[float, float], ...]:
-    """A list of pairs: a level, each once, and a number within bounds.
+    """Return a list of pairs: a level, each once, and a number within bounds.
 
     Raises:
         TypeError, ValueError: it isn't one.
@@ -114,7 +114,7 @@ def level_numbers(
 
 
 def contract(given: object) -> ColumnContract:
-    """A contract whose parts agree.
+    """Return a contract whose parts agree.
 
     Raises:
         KeyError, TypeError, ValueError: it isn't one.

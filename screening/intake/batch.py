@@ -1,4 +1,4 @@
-"""What the intake hands on: batches of numbers with the places of their rows; and the bounds it keeps."""
+"""Batches of numbers with the places of their rows, as the intake hands them on; and its bounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ FIRST_ROWS = 500
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How a table begins: the names of its columns, and some of its first rows, taken apart when they are asked for."""
+    """The beginning of a table: the names of its columns, and some of its first rows, taken apart when they are asked
+    for.
+    """
 
     names: list[str]
     rows: Callable[[], list[list[str]]] = list
@@ -53,7 +55,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Words:
-    """What a column holds that has few different cells, as far as it was read."""
+    """Values of a column with few different cells, as far as it was read."""
 
     counts: Counter[str] = field(default_factory=Counter)
     """How often each word stands in it, as words are compared."""
@@ -67,7 +69,7 @@ class Words:
 
     @property
     def told(self) -> str:
-        """Where it begins to say what."""
+        """Different values in words, each with the row of its first occurrence."""
         order = sorted(self.first.values())[:MOST_TOLD]
         shown = [(f"“{excerpt(text)}”" if text else "nothing", row) for row, text in order]
         return listed([f"{word} from row {row:,} on" for word, row in shown])

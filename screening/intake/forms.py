@@ -1,4 +1,4 @@
-"""How the columns of a file write their numbers and times, decided by the whole of a column or not at all.
+"""Decide how the columns of a file write their numbers and times, by the whole of a column or not at all.
 
 The same payment must get the same probability however it is written. So every cell that means two things is held
 against all others of its column: where they leave one reading, that one is taken, and the result has a note; where
@@ -50,7 +50,7 @@ ANSWERS = {
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What whoever sent a file said of it; ``None`` where nothing was said."""
+    """Answers of the sender about a file; ``None`` where nothing was said."""
 
     dates: str | None = None
     decimal: str | None = None
@@ -81,7 +81,7 @@ NOTHING_SAID = Answers()
 
 @dataclass(slots=True)
 class NumberEvidence:
-    """What the cells of a column of numbers look like."""
+    """Evidence from the cells of a column of numbers."""
 
     writings: Counter[Writing] = field(default_factory=Counter)
     shown: dict[Writing, list[str]] = field(default_factory=dict)
@@ -125,11 +125,11 @@ class NumberEvidence:
 
     @property
     def shortened(self) -> bool:
-        """Whether the column is one of numbers whose digits a spreadsheet cut off: most of it is."""
+        """Return whether the column is one of numbers whose digits a spreadsheet cut off: most of it is."""
         return self.short.total() > max(self.others, FEW_SHORT)
 
     def beside(self, other: NumberEvidence) -> NumberEvidence:
-        """The same with the whole numbers of another column of the same value, which it is written like."""
+        """Return the same with the whole numbers of another column of the same value, which it is written like."""
         return replace(self, small=self.small + other.small, large=self.large + other.large)
 
     @property
@@ -143,7 +143,7 @@ class NumberEvidence:
         return self.writings[Writing.POINT] + self.writings[Writing.GROUPED_BY_COMMAS]
 
     def one(self, *writings: Writing) -> str:
-        """A cell that is written so, as it stands."""
+        """Return a cell that is written so, as it stands."""
         return next(text for writing in writings for text in self.shown.get(writing, ()))
 
 
@@ -155,7 +155,7 @@ def number_form(
     *,
     amount: bool,
 ) -> tuple[NumberForm, list[str]]:
-    """How a column writes its numbers, and what was assumed of it.
+    """Return the form in which a column writes its numbers, and what was assumed of it.
 
     Args:
         name: the column's.
@@ -208,7 +208,7 @@ def number_form(
 
 
 def currency_note(columns: Mapping[str, NumberEvidence]) -> list[str]:
-    """What is said of a value whose columns, one or debit and credit, show several currencies."""
+    """Return the note on a value whose columns, one or debit and credit, show several currencies."""
     found = set[str]().union(*(seen.currencies for seen in columns.values()))
     if len(found) < 2:
         return []
@@ -218,7 +218,7 @@ def currency_note(columns: Mapping[str, NumberEvidence]) -> list[str]:
 
 
 def decimal_comma_note(columns: Mapping[str, NumberEvidence], forms: Mapping[str, NumberForm]) -> list[str]:
-    """What is said of the columns whose cells show decimal commas: one note for all of them."""
+    """Return the note on columns whose cells show decimal commas: one note for all of them."""
     found = [name for name, seen in columns.items() if forms[name].decimal == "," and seen.commas]
     if not found:
         return []
@@ -234,7 +234,7 @@ def _number(text: str, form: NumberForm) -> str:
 
 
 def _decimal(name: str, seen: NumberEvidence) -> str | None:
-    """The decimal mark that a column's own cells leave no doubt of.
+    """Return the decimal mark that a column's own cells leave no doubt of.
 
     Raises:
         BadFile: some say one thing, some the other.
@@ -254,7 +254,7 @@ def _decimal(name: str, seen: NumberEvidence) -> str | None:
 
 
 def _pooled(others: Iterable[NumberEvidence]) -> str | None:
-    """The mark of the file's other columns, if all say the same."""
+    """Return the mark of the file's other columns, if all say the same."""
     found = list(others)
     commas, points = sum(one.commas for one in found), sum(one.points for one in found)
     return None if bool(commas) == bool(points) else "," if commas else "."
@@ -296,7 +296,7 @@ def undecided(question: Question, *, anew: bool = False) -> Undecided:
 
 @dataclass(slots=True)
 class TimeEvidence:
-    """What the cells of a column of times look like."""
+    """Evidence from the cells of a column of times."""
 
     families: Counter[Family] = field(default_factory=Counter)
     shown: dict[Family, list[str]] = field(default_factory=dict)
@@ -404,7 +404,7 @@ class TimeEvidence:
             self.others_to_twelve = self.others_to_twelve or max(first, second) <= 12
 
     def main(self) -> list[Family]:
-        """The families of more than a few cells, the most frequent first."""
+        """Return the families of more than a few cells, the most frequent first."""
         total = sum(self.families.values())
         return [family for family, count in self.families.most_common() if count > FEW * total]
 
@@ -412,7 +412,7 @@ class TimeEvidence:
 def time_form(
     name: str, seen: TimeEvidence, answers: Answers, *, since_1904: bool = False
 ) -> tuple[TimeForm, list[str]]:
-    """How a column writes its times, and what was assumed of it.
+    """Return the form in which a column writes its times, and what was assumed of it.
 
     Args:
         name: the column's.
@@ -449,7 +449,7 @@ def time_form(
 
 
 def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
-    """A note where dates are written in several ways.
+    """Return a note where dates are written in several ways.
 
     Raises:
         BadFile: that is how a spreadsheet leaves a column that it understood by halves.
@@ -479,7 +479,7 @@ def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
 
 
 def clock_notes(name: str, seen: TimeEvidence) -> list[str]:
-    """What is said of a column in which only some cells say their zone, or their half of the day.
+    """Return the notes on a column in which only some cells say their zone, or their half of the day.
 
     Raises:
         BadFile: those that don't say their half seem to have lost it.
@@ -560,7 +560,7 @@ _UNIT_WORDS = {
 
 
 def _orders(name: str, seen: TimeEvidence) -> list[Order]:
-    """The orders that fit as many cells as any, and nearly all.
+    """Return the orders that fit as many cells as any, and nearly all.
 
     Raises:
         BadFile: none does.
@@ -578,7 +578,7 @@ def _orders(name: str, seen: TimeEvidence) -> list[Order]:
 
 
 def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: Answers) -> Order:
-    """The order that was said, of those that a column's own cells leave open.
+    """Return the order that was said, of those that a column's own cells leave open.
 
     Raises:
         Undecided: nothing was said, or another order.
@@ -603,6 +603,6 @@ def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: An
 
 
 def _shown(seconds: float) -> str:
-    """A time as a date, with its time of day unless that is midnight."""
+    """Return a time as a date, with its time of day unless that is midnight."""
     moment = times.EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%d}" if seconds % 86_400 == 0 else f"{moment:%Y-%m-%d %H:%M:%S}"

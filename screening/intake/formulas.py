@@ -82,7 +82,9 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _is_odd(data: bytes) -> bool:
-    """Whether a block holds what the quick look at bytes doesn't know: a lone carriage return, or an odd beginning."""
+    """Return whether a block holds what the quick look at bytes doesn't know: a lone carriage return, or an odd
+    beginning.
+    """
     if b"\r" in data:
         quoted = b',"\r' in data or b'\n"\r' in data or data.startswith(b'"\r')  # a cell that begins with one
         if quoted or data.count(b"\r") != data.count(b"\r\n"):
@@ -108,18 +110,18 @@ def _exponents(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def _before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The characters before; a newline before the first."""
+    """Return the characters before; a newline before the first."""
     return np.where(at > 0, codes[np.maximum(at - 1, 0)], np.uint8(NEWLINE))
 
 
 def _after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The characters after; a newline after the last."""
+    """Return the characters after; a newline after the last."""
     last = len(codes) - 1
     return np.where(at < last, codes[np.minimum(at + 1, last)], np.uint8(NEWLINE))
 
 
 def _signs_fit(codes: NDArray[np.uint8]) -> bool:
-    """Whether each sign begins a number or an exponent, in a block that holds characters of numbers only."""
+    """Return whether each sign begins a number or an exponent, in a block that holds characters of numbers only."""
     at = _signs(codes)
     before = _before(codes, at)
     fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[_after(codes, at)]
@@ -131,7 +133,7 @@ def _exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
 
 
 def _starts_fit(codes: NDArray[np.uint8]) -> bool:
-    """Whether no cell of a block begins as a formula, numbers apart."""
+    """Return whether no cell of a block begins as a formula, numbers apart."""
     at = np.flatnonzero(_STARTERS[codes])
     at = at[_BEGINS[_before(codes, at)]]
     at = at[(codes[at] != RETURN) | (_after(codes, at) != NEWLINE)]
@@ -140,7 +142,7 @@ def _starts_fit(codes: NDArray[np.uint8]) -> bool:
 
 
 def _runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
-    """Whether what begins with a sign at ``starts`` goes on as a number to the end of its cell.
+    """Return whether what begins with a sign at ``starts`` goes on as a number to the end of its cell.
 
     In a quoted cell a comma may be part of it (``"-1,5"``), and only the closing mark ends it.
     """
@@ -162,13 +164,13 @@ def _runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
 
 
 def _next(codes: NDArray[np.uint8], at: NDArray[np.int64], inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Where the first character after each of ``at`` stands that is not one of ``inside``."""
+    """Return the place of the first character after each of ``at`` that is not one of ``inside``."""
     foreign = np.append(np.flatnonzero(~inside[codes]), len(codes))
     return foreign[np.searchsorted(foreign, at)]
 
 
 def _within(at: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of ``at`` that stand inside a run, its first character apart."""
+    """Return those of ``at`` that stand inside a run, its first character apart."""
     if not len(starts):
         return starts
     run = np.searchsorted(starts, at) - 1

@@ -1,4 +1,4 @@
-"""What a file is: by its name *and* its first bytes. One that belies its name is refused."""
+"""Identify the kind of a file: by its name *and* its first bytes. One that belies its name is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
     @property
     def streams(self) -> bool:
-        """Whether rows can be read before the file is complete."""
+        """Return whether rows can be read before the file is complete."""
         return self in (Kind.CSV, Kind.CSV_GZ)
 
 
@@ -91,7 +91,7 @@ def with_ending(filename: str, media_type: str | None) -> str:
 
 
 def identify(filename: str, head: bytes) -> Kind:
-    """The kind of a file, from its name's ending and its first bytes (a few hundred are enough).
+    """Return the kind of a file, from its name's ending and its first bytes (a few hundred are enough).
 
     Raises:
         UnsupportedKind: the ending is none that is read here.

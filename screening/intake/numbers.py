@@ -1,4 +1,4 @@
-"""Which texts are numbers, and what to say about those that are not.
+"""Read numbers, and explain why other texts are none.
 
 The grammar is narrower than Python's ``float``, which takes ``1_000``, ``١`` and ``infinity``.
 """
@@ -80,7 +80,7 @@ _KINDS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 class Writing(StrEnum):
-    """How the digits of a number stand: which marks are in it, and whether they have one meaning."""
+    """Layout of a number's digits: which marks are in it, and whether they have one meaning."""
 
     INTEGER = "1234"
     POINT = "1234.5"
@@ -94,7 +94,7 @@ class Writing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NumberForm:
-    """How a column writes its numbers: its decimal mark (the other one parts thousands), and its sign."""
+    """Form of the numbers of a column: its decimal mark (the other one parts thousands), and its sign."""
 
     decimal: str = "."
     turned: bool = False
@@ -150,18 +150,18 @@ _SPACED = re.compile(r"\d{1,3}(?:[ '’]\d{3})+(?P<tail>[.,]\d*)?", re.ASCII)
 
 
 def plain_form(text: str) -> re.Match[str] | None:
-    """Whether a cell is written plainly, however large the number is."""
+    """Return whether a cell is written plainly, however large the number is."""
     return NUMBER.fullmatch(text)
 
 
 def contrary(text: str, form: NumberForm) -> bool:
-    """Whether a cell is a number by the other decimal mark only."""
+    """Return whether a cell is a number by the other decimal mark only."""
     written = take_apart(text)
     return written is not None and _pointed(written, form.decimal) is None
 
 
 def plain(text: str) -> float | None:
-    """The number that a cell of one meaning is, at most 3e38 either way; ``None`` for any other cell."""
+    """Return the number that a cell of one meaning is, at most 3e38 either way; ``None`` for any other cell."""
     if not NUMBER.fullmatch(text):
         return None
     value = float(text)
@@ -169,7 +169,7 @@ def plain(text: str) -> float | None:
 
 
 def number(text: str, form: NumberForm = PLAIN) -> float | None:
-    """The number that a cell is by the form of its column, or ``None``; at most 3e38 either way.
+    """Return the number that a cell is by the form of its column, or ``None``; at most 3e38 either way.
 
     A plain number is read as it stands. Thousands may be parted by the mark that isn't the decimal mark, by spaces or
     by apostrophes; a minus may stand behind, brackets may stand for it, and a dash for the cents; a currency is passed
@@ -188,7 +188,7 @@ def number(text: str, form: NumberForm = PLAIN) -> float | None:
 
 
 def typed(text: str) -> float | None:
-    """The number that somebody typed into a field, where no column says which mark is the decimal mark.
+    """Return the number that somebody typed into a field, where no column says which mark is the decimal mark.
 
     ``12.5``, ``12,5``, ``1 070,10`` and ``1.070,10`` are read; ``None`` for ``1,070`` and ``1.070``, which mean two
     numbers, and for what is none.
@@ -201,7 +201,7 @@ def typed(text: str) -> float | None:
 
 
 def take_apart(text: str) -> Written | None:
-    """A number's sign, digits and what stands around them; ``None`` for what is no number."""
+    """Return a number's sign, digits and what stands around them; ``None`` for what is no number."""
     found = _MONEY.fullmatch(_NO_CENTS.sub(r"\g<1>00", bare(text.translate(_SPACES))))
     if not found or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
         return None
@@ -229,7 +229,7 @@ _SPACED_TAIL = re.compile(r"[.,]\d{3}$", re.ASCII)
 
 
 def _pointed(written: Written, decimal: str) -> str | None:
-    """The digits as Python reads them; ``None`` where they contradict the decimal mark."""
+    """Return the digits as Python reads them; ``None`` where they contradict the decimal mark."""
     digits, other = written.digits, "," if decimal == "." else "."
     if written.writing in {Writing.POINT, Writing.GROUPED_BY_COMMAS}:
         fits = decimal == "." or "." not in digits
@@ -247,7 +247,7 @@ def _pointed(written: Written, decimal: str) -> str | None:
 
 
 def explain(text: str, form: NumberForm = PLAIN) -> str:  # noqa: PLR0911 -- one for each fault
-    """What is wrong with a text that :func:`number` refuses, in words."""
+    """Explain in words why :func:`number` refuses a text."""
     shown = text.strip()
     if missing(shown):
         return "is missing" if shown else "is empty"
@@ -267,7 +267,7 @@ def explain(text: str, form: NumberForm = PLAIN) -> str:  # noqa: PLR0911 -- one
 
 
 def excerpt(text: str) -> str:
-    """A short form of a cell, safe to show and log: no control characters, no run of 12 or more digits."""
+    """Return a short form of a cell, safe to show and log: no control characters, no run of 12 or more digits."""
     shown = masked("".join(char if char.isprintable() else "·" for char in text[: SHOWN * 4]))
     return shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
 
@@ -295,7 +295,7 @@ def label(text: str, fraud: Sequence[str] = ()) -> int | None:
 
 
 def label_value(text: str) -> str:
-    """A value of a label as it is compared: ``1``, ``1.0`` and `` 01`` are one."""
+    """Return a value of a label as it is compared: ``1``, ``1.0`` and `` 01`` are one."""
     word = bare(text).casefold()
     value = plain(word)
     return word if value is None else f"{value:g}"

@@ -23,7 +23,7 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What the caller of :func:`open_transactions` asked for."""
+    """Request of the caller of :func:`open_transactions`."""
 
     kind: Kind
     choose: Choose
@@ -51,7 +51,7 @@ def open_transactions(
     answers: Answers = NOTHING_SAID,
     fraud: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
-    """The transactions of a file, batch by batch.
+    """Yield the transactions of a file, batch by batch.
 
     Args:
         source: the file; a stream may still be growing (its ``read`` waits) if ``kind.streams``, else a path.
@@ -127,7 +127,7 @@ def look_over(
     answers: Answers = NOTHING_SAID,
     waiting: Callable[[], None] = lambda: None,
 ) -> Forms:
-    """How the columns of a whole text table are written.
+    """Return the forms of the columns of a whole text table.
 
     Raises:
         BadFile: as :func:`open_transactions`; ``Undecided`` where whoever sent it must be asked.

@@ -21,7 +21,7 @@ LIMITS = Limits()
 
 
 def header_of(canonical: Path) -> list[str]:
-    """The column names of a canonical file, as they stand there."""
+    """Return the column names of a canonical file, as they stand there."""
     return cells(readable(_header(canonical).removeprefix(BOM)).rstrip("\r\n"), ",")
 
 
@@ -35,7 +35,7 @@ MOST_LOOKED = 50_000
 
 
 def read_records(canonical: Path, offsets: NDArray[np.int64], rows: Sequence[int]) -> list[list[str]]:
-    """The cells of some records.
+    """Return the cells of some records.
 
     Args:
         canonical: the upload itself, or its copy: the file that the offsets were made for.
@@ -111,7 +111,7 @@ def find_rows(canonical: Path, offsets: NDArray[np.int64], text: str, *, most: i
 
 
 def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Iterator[bytes]:
-    """The file with columns added at the right, as UTF-8 CSV in blocks; the other cells are untouched.
+    """Yield the file with columns added at the right, as UTF-8 CSV in blocks; the other cells are untouched.
 
     Text cells that a spreadsheet would run as a formula get an apostrophe before them. A column of the input
     whose name is one of the added ones keeps its cells and is called ``<name>_input``.

@@ -43,7 +43,7 @@ NO_COLUMNS = ColumnContract(())
 def preview(
     path: Path, kind: Kind, rows: int = ROWS, *, limits: Limits = DEFAULT, scratch: Path | None = None
 ) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns and the cells of at most ``rows`` rows, each as long as the header.
+    """Return the names of the columns and the cells of at most ``rows`` rows, each as long as the header.
 
     Rows that are longer or shorter are left out; cells are as they stand.
 
@@ -163,7 +163,7 @@ def _cells(record: bytes, delimiter: str) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """How many cells of each column of a block say nothing, and how many rows have each cell of one of them."""
+    """Counts of a block: the blank cells of each column, and the rows by the cells of one of them."""
 
     blanks: list[int]
     counts: Mapping[str, int]
@@ -177,7 +177,7 @@ def _told(  # noqa: PLR0917
     before: int,
     cards: CardColumns,
 ) -> _Told:
-    """What a block's cells say; its card numbers are taken into account on the way."""
+    """Return the counts of a block; its card numbers are taken into account on the way."""
     pa: Any = import_module("pyarrow")
     compute: Any = import_module("pyarrow.compute")
     width = len(cards.watched)

@@ -21,7 +21,7 @@ SINGLE_BYTE = "cp1252"
 
 
 def pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
-    """The stream in pieces of exactly ``size`` bytes, the last one shorter; short reads are put together."""
+    """Yield the stream in pieces of exactly ``size`` bytes, the last one shorter; short reads are put together."""
     while True:
         piece = stream.read(size)
         if not piece:
@@ -36,7 +36,7 @@ def pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def with_head(raw: Iterator[bytes], least: int, size: int) -> tuple[bytes, Iterator[bytes]]:
-    """The first ``least`` bytes or more (all, if there are fewer), and the whole again in pieces of ``size``."""
+    """Return the first ``least`` bytes or more (all, if there are fewer), and the whole again in pieces of ``size``."""
     head = b""
     for piece in raw:
         head += piece
@@ -46,7 +46,7 @@ def with_head(raw: Iterator[bytes], least: int, size: int) -> tuple[bytes, Itera
 
 
 def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    """What a gzip file holds, in pieces of at most ``limits.block`` bytes.
+    """Yield the content of a gzip file, in pieces of at most ``limits.block`` bytes.
 
     Raises:
         BadFile: the file is damaged, cut off, or grows by more than ``limits.ratio`` (a bomb).

@@ -1,4 +1,4 @@
-"""What a file counts its amounts in, seen from the detector: its own unit, or one that is some powers of ten away.
+"""Units of a file's amounts as a detector sees them: its own unit, or one that is some powers of ten away.
 
 Payment systems write whole cents (``1250`` for 12.50, as Stripe and ISO 8583 do), reports write thousands.
 """
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 class AmountUnit(StrEnum):
-    """What one in a file is to a detector; the values are those of the option ``--unit``."""
+    """Unit of a file's amounts, relative to the detector's; the values are those of the option ``--unit``."""
 
     WHOLE = "whole"
     """What it is in the detector's training data, too."""
@@ -30,12 +30,12 @@ class AmountUnit(StrEnum):
 
     @property
     def digits(self) -> int:
-        """How many places the decimal mark moves to the right."""
+        """Number of places that the decimal mark moves to the right."""
         return _DIGITS[self]
 
     @property
     def words(self) -> str:
-        """What an amount is in a file of this unit."""
+        """Meaning of an amount in a file of this unit."""
         return _WORDS[self]
 
     def of(self, number: float) -> float:

@@ -24,7 +24,7 @@ FIRST_YEAR = 1970
 
 
 class Part(StrEnum):
-    """What one of the columns is to the value."""
+    """Parts that a value can be composed of."""
 
     DATE = "date"
     CLOCK = "time"
@@ -48,7 +48,7 @@ class Part(StrEnum):
 
 
 class PartKind(StrEnum):
-    """What the cells of a part are, where no column of a detector is ever of the kind."""
+    """Kinds of cells that only parts have, where no column of a detector is ever of the kind."""
 
     CLOCK = "time of day"
     """Seconds since midnight."""
@@ -169,7 +169,7 @@ MOST_WORDS = 12
 
 
 def plain_word(text: str) -> str:
-    """A word as it is compared: in small letters, without points and spaces around it."""
+    """Return a word as it is compared: in small letters, without points and spaces around it."""
     return " ".join(bare(text).casefold().strip(" .").split())
 
 
@@ -192,7 +192,7 @@ class BadParts(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """Which columns of a file one value is made of, each with what it is to the value."""
+    """Columns of a file that one value is composed of, each with its part."""
 
     parts: tuple[tuple[Part, str], ...]
 
@@ -227,26 +227,26 @@ class Composition:
 
     @property
     def kinds(self) -> tuple[Part, ...]:
-        """What they are."""
+        """Kinds of the parts."""
         return tuple(part for part, _ in self.parts)
 
     @property
     def is_amount(self) -> bool:
-        """Whether an amount is made; else it is a time."""
+        """Return whether an amount is made; else it is a time."""
         return self.kinds in AMOUNTS
 
     @property
     def words(self) -> str:
-        """What is made of what, for a note: ``Year, Month and Day``."""
+        """Summary for a note: ``Year, Month and Day``."""
         return listed(self.columns)
 
     def values(self, cells: Floats) -> Floats:
-        """The value of each row, (rows,), of its parts (rows, parts); NaN where they make none."""
+        """Return the value of each row, (rows,), of its parts (rows, parts); NaN where they make none."""
         columns = {part: cells[:, place] for place, part in enumerate(self.kinds)}
         return _amounts(columns) if self.is_amount else _times(columns)
 
     def fault(self, cells: Sequence[float]) -> tuple[str, tuple[str, ...]]:
-        """Why the parts of one row make no value, and the columns that are to blame."""
+        """Return the reason why the parts of one row make no value, and the columns that are to blame."""
         found = dict(zip(self.kinds, cells, strict=True))
         called = dict(self.parts)
         blamed, words = (_amount_fault if self.is_amount else _time_fault)(found)
@@ -259,7 +259,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def part_word(part: Part) -> str:
-    """What a part is called on pages."""
+    """Return the name of a part on pages."""
     return PART_WORDS.get(part, part.value)
 
 

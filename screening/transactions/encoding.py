@@ -28,7 +28,8 @@ MOST_CHARACTERS = 200
 
 
 def text_code(text: str) -> float:
-    """The number of a text: equal for texts that differ by case, surrounding spaces, Unicode form, or by a ``.0``.
+    """Return the number of a text: equal for texts that differ by case, surrounding spaces, Unicode form, or by a
+    ``.0``.
 
     Case plays no part, as in headers: "Visa" and "VISA" are one scheme, and identifiers that differ by case alone are
     rarer than exports that change it. Nor does what guards a text from a spreadsheet. Leading zeros do: account 007
@@ -69,7 +70,7 @@ def plain_text(cell: str) -> str | None:
 
 
 def address_code(text: str) -> float | None:
-    """An IP address: IPv4, dotted or as a number (its fraction is dropped), from 0; IPv6 as a negative code.
+    """Return an IP address: IPv4, dotted or as a number (its fraction is dropped), from 0; IPv6 as a negative code.
 
     ``None`` for a text that is none.
     """
@@ -88,7 +89,9 @@ def address_code(text: str) -> float | None:
 
 
 def codes(texts: Sequence[str], read: Callable[[str], float | None]) -> Floats:
-    """What ``read`` makes of each text, float64 (len(texts),), NaN for ``None``; equal texts are read once."""
+    """Return the number that ``read`` makes of each text, float64 (len(texts),), NaN for ``None``; equal texts are read
+    once.
+    """
     known: dict[str, float] = {}
     found = np.empty(len(texts))
     for place, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""What is in a cell and isn't part of what it says: blanks, marks that nobody sees, and what keeps a spreadsheet from
+"""Strip from a cell what isn't part of its value: blanks, marks that nobody sees, and what keeps a spreadsheet from
 taking a text for a number or a formula.
 """
 

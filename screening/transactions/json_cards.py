@@ -53,7 +53,7 @@ def with_tokens(
 
 
 def _is_small(values: Collection[Any]) -> bool:
-    """Whether all values are numbers with fewer digits than a card number has: nearly every transaction."""
+    """Return whether all values are numbers with fewer digits than a card number has: nearly every transaction."""
     plain = PLAIN.issuperset(map(type, values)) and len(values) > 0
     return plain and min(values) > -LEAST and max(values) < LEAST
 

@@ -52,7 +52,9 @@ def _value(made: Composition, values: list[Any], row: int) -> Any:
 
 
 def _read(part: Part, value: Any) -> float | None:  # noqa: PLR0911 -- one for each kind
-    """The number that stands for a part; NaN for a debit or credit that is blank, ``None`` for what can't be used."""
+    """Return the number that stands for a part; NaN for a debit or credit that is blank, ``None`` for what can't be
+    used.
+    """
     if part in (Part.DEBIT, Part.CREDIT) and (value is None or (isinstance(value, str) and missing(value))):
         return math.nan
     if isinstance(value, bool):

@@ -122,7 +122,7 @@ def from_frame(frame: Any, contract: ColumnContract) -> Transactions:
 
 
 class Header(NamedTuple):
-    """Where the columns of a contract are among some names."""
+    """Places of a contract's columns among some names."""
 
     places: tuple[int | None, ...]
     repeated: tuple[str, ...]
@@ -191,7 +191,7 @@ def _matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fas
 
 
 class _Faults:
-    """What is wrong with some transactions: the first few faults, all of the first bad row, and how many there are."""
+    """Faults in some transactions: the first few faults, all of the first bad row, and how many there are."""
 
     def __init__(self, contract: ColumnContract) -> None:
         self.columns = contract.parts()

@@ -1,4 +1,4 @@
-"""Which texts say that there is nothing: the same ones in files, JSON and training."""
+"""Recognise texts that say that there is nothing: the same ones in files, JSON and training."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ wrong."""
 
 
 def missing(text: str) -> bool:
-    """Whether a cell says nothing: it is blank, or a word for it."""
+    """Return whether a cell says nothing: it is blank, or a word for it."""
     plain = bare(text)
     return not plain or plain.casefold() in WORDS

@@ -43,7 +43,7 @@ class Transactions:
 
 
 class CellKind(StrEnum):
-    """What a column's cells are, and so which number stands for each."""
+    """Kinds of a column's cells, each with its own number for a cell."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -63,7 +63,7 @@ WORDED = frozenset({CellKind.TEXT, CellKind.ADDRESS, CellKind.LENGTH, CellKind.D
 
 
 class Role(StrEnum):
-    """What a column is to a detector."""
+    """Roles that a column can play for a detector."""
 
     LABEL = "label"
     TIME = "time"
@@ -100,7 +100,7 @@ class Column:
 
     @property
     def scale(self) -> float:
-        """What a number is multiplied with as it is read."""
+        """Factor that a number is multiplied by as it is read."""
         return 1.0 if self.since is None else self.since.seconds
 
     @property
@@ -111,7 +111,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ColumnContract:
-    """Which columns a detector needs, in the order that its net was trained in, and which play a part.
+    """Columns that a detector needs, in the order that its net was trained in, with their roles.
 
     ``kinds`` and ``roles`` go along ``columns``; without them every column is a number. ``optional`` names the
     columns whose cells may be blank.
@@ -141,7 +141,7 @@ class ColumnContract:
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:
-        """The contract of columns with roles; those that play no part are left out."""
+        """Return the contract of columns with roles; those that play no part are left out."""
         used = [column for column in columns if column.role not in UNUSED]
         first = {column.role: column.name for column in reversed(columns)}
         return cls(
@@ -166,23 +166,23 @@ class ColumnContract:
 
     @property
     def plain(self) -> bool:
-        """Whether every column is a number that must be there, and is meant as it is written."""
+        """Return whether every column is a number that must be there, and is meant as it is written."""
         return not self.optional and self.since is None and set(self.kinds) <= {CellKind.NUMBER}
 
     @property
     def has_calendar(self) -> bool:
-        """Whether the time of a transaction is a date, and not seconds since something unknown."""
+        """Return whether the time of a transaction is a date, and not seconds since something unknown."""
         return self.time is not None and CellKind.TIME in self.kinds and _has_calendar(self)
 
     def parts(self) -> tuple[Column, ...]:
-        """The columns with their roles and kinds, in order."""
+        """Return the columns with their roles and kinds, in order."""
         return _parts(self)
 
     def _role(self, name: str) -> Role:
         return {self.time: Role.TIME, self.amount: Role.AMOUNT}.get(name, Role.NUMBER)
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract as JSON types; hashed into the detector's fingerprint."""
+        """Return the contract as JSON types; hashed into the detector's fingerprint."""
         found: dict[str, Any] = {
             "columns": list(self.columns),
             "label": self.label,
@@ -203,7 +203,7 @@ class ColumnContract:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> ColumnContract:
-        """The contract that :meth:`as_dict` wrote.
+        """Return the contract that :meth:`as_dict` wrote.
 
         Raises:
             KeyError, TypeError, ValueError: it isn't one.
@@ -233,7 +233,7 @@ class ColumnContract:
         return contract
 
     def mapped(self, columns: Mapping[str, str | Composition]) -> ColumnContract:
-        """The contract for a file that has its columns under other names, or in several.
+        """Return the contract for a file that has its columns under other names, or in several.
 
         Args:
             columns: for each of the contract's the file's, or what it is made of.
@@ -247,7 +247,8 @@ class ColumnContract:
         )
 
     def match(self, header: Sequence[str]) -> dict[str, int]:
-        """Where each contract column (and the label, when there) stands in ``header``, but those that are composed.
+        """Return the place in ``header`` of each contract column (and of the label, when there), but those that are
+        composed.
 
         Names are compared without case and surrounding spaces.
 
@@ -257,7 +258,7 @@ class ColumnContract:
         return self.places(header)[0]
 
     def needed(self, header: Sequence[str]) -> set[int]:
-        """Where the columns stand that are read, and the label.
+        """Return the places of the columns that are read, and of the label.
 
         Raises:
             BadFile: as :meth:`match`.
@@ -266,7 +267,7 @@ class ColumnContract:
         return {*places.values(), *(place for _, each in parts.values() for place in each)}
 
     def made(self, header: Sequence[str]) -> ColumnContract:
-        """The contract with those of its compositions that this header has.
+        """Return the contract with those of its compositions that this header has.
 
         Raises:
             BadFile: as :meth:`match`.
@@ -277,7 +278,8 @@ class ColumnContract:
         return replace(self, composed=tuple((name, made) for name, made in self.composed if name in parts))
 
     def places(self, header: Sequence[str]) -> tuple[dict[str, int], dict[str, Parts]]:
-        """Where single columns stand, and the parts of the composed ones: by their parts, or by their own name.
+        """Return the places of single columns, and the parts of the composed ones: by their parts, or by their own
+        name.
 
         Raises:
             BadFile: as :meth:`match`.
@@ -320,7 +322,7 @@ class ColumnContract:
 
 @lru_cache(maxsize=64)
 def _parts(contract: ColumnContract) -> tuple[Column, ...]:
-    """The columns of a contract: asked for with every transaction, so they are made once."""
+    """Return the columns of a contract: asked for with every transaction, so they are made once."""
     kinds = contract.kinds or (CellKind.NUMBER,) * len(contract.columns)
     roles = contract.roles or tuple(contract._role(name) for name in contract.columns)  # noqa: SLF001
     made = dict(contract.composed)
@@ -343,7 +345,7 @@ def _has_calendar(contract: ColumnContract) -> bool:
 
 
 def normalise(name: object) -> str:
-    """A column name as it is compared: no surrounding white space, no marks that nobody sees, no case."""
+    """Return a column name as it is compared: no surrounding white space, no marks that nobody sees, no case."""
     plain = str(name).strip()
     return (plain if plain.isascii() else bare(plain)).casefold()
 

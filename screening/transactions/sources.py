@@ -1,4 +1,4 @@
-"""Which columns of a file are read for a contract, and how what they hold becomes the contract's columns."""
+"""Sources of a contract's columns in a file, and how the columns are made of them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def sources_of(contract: ColumnContract, header: Sequence[str]) -> tuple[Source,
 
 
 def compose(contract: ColumnContract, sources: Sequence[Source], values: Matrix) -> Matrix:
-    """The contract's columns, (rows, columns), of what was read, (rows, sources); NaN where parts make no value."""
+    """Return the contract's columns, (rows, columns), made of those read, (rows, sources); NaN for no value."""
     if not contract.composed:
         return values
     made = dict(contract.composed)

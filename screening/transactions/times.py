@@ -1,4 +1,4 @@
-"""How times are written, and which seconds since 1970 they are: one meaning for files, JSON and training.
+"""Read times in all their forms as seconds since 1970: one meaning for files, JSON and training.
 
 A cell of one meaning is read as it stands. Of a cell that could mean several times (04/05/2025, 250104) the whole
 column must say which one: :mod:`screening.intake.forms` looks at it and gives a :class:`TimeForm`.
@@ -39,7 +39,7 @@ class Order(StrEnum):
 
 
 class Unit(StrEnum):
-    """What a number counts since 1970; a spreadsheet counts days since 1900."""
+    """Units of numbers that count since 1970; a spreadsheet counts days since 1900."""
 
     SECONDS = "s"
     MILLISECONDS = "ms"
@@ -51,7 +51,7 @@ class Unit(StrEnum):
 
 
 class Since(StrEnum):
-    """What a number counts since a start that nobody names: the clock of a file without a calendar."""
+    """Units of numbers that count since a start that nobody names: the clock of a file without a calendar."""
 
     SECONDS = "seconds"
     MINUTES = "minutes"
@@ -60,7 +60,7 @@ class Since(StrEnum):
 
     @property
     def seconds(self) -> float:
-        """How many seconds one of them takes."""
+        """Length of the unit in seconds."""
         return _SECONDS_PER[self]
 
 
@@ -68,7 +68,9 @@ _SECONDS_PER = {Since.SECONDS: 1.0, Since.MINUTES: 60.0, Since.HOURS: 3600.0, Si
 
 
 class Family(StrEnum):
-    """How a cell looks: cells of one column that look differently were mostly not written by one program."""
+    """Families of cells that look the same: cells of one column that look differently were mostly not written by one
+    program.
+    """
 
     ISO = "2025-12-31 23:59:00"
     SLASHED_YEAR = "2025/12/31"
@@ -85,7 +87,7 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimeForm:
-    """What the cells of a column say together; ``None`` where each must say it by itself."""
+    """Form that the cells of a column have together; ``None`` where each must say it by itself."""
 
     order: Order | None = None
     unit: Unit | None = None
@@ -177,7 +179,7 @@ SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
 
 
 def has_zone(plain: str) -> bool | None:
-    """Whether the time of day of a cell says its zone; ``None`` for a cell without a time of day."""
+    """Return whether the time of day of a cell says its zone; ``None`` for a cell without a time of day."""
     _, colon, tail = plain.partition("[")[0].partition(":")  # what is in brackets names the zone once more
     if not colon:
         return None
@@ -185,7 +187,7 @@ def has_zone(plain: str) -> bool | None:
 
 
 def half_of_day(plain: str) -> bool | int | None:
-    """Whether the time of day of a cell says its half of the day, ``AM`` or ``PM``.
+    """Return whether the time of day of a cell says its half of the day, ``AM`` or ``PM``.
 
     Returns:
         ``True`` where it does, its hour where it doesn't, ``None`` for a cell without a time of day.
@@ -200,13 +202,13 @@ def half_of_day(plain: str) -> bool | int | None:
 
 
 def clock_has_zone(plain: str) -> bool | None:
-    """Whether a time of day alone says its zone; ``None`` for a cell that is none."""
+    """Return whether a time of day alone says its zone; ``None`` for a cell that is none."""
     found = _CLOCK.fullmatch(plain)
     return bool(found["zone"]) if found else False if plain.isdecimal() else None
 
 
 def iso_offset(plain: str) -> bool:
-    """Whether a cell that begins with a date of ISO 8601 ends with an offset from UTC; ``Z`` is none."""
+    """Return whether a cell that begins with a date of ISO 8601 ends with an offset from UTC; ``Z`` is none."""
     return "+" in plain or "-" in plain[10:]
 
 
@@ -270,18 +272,18 @@ def month_of(text: str) -> float | None:
 
 
 def date_part(text: str) -> str:
-    """The date of a cell that begins with one of three numbers, without its time of day; else the whole cell."""
+    """Return the date of a cell that begins with one of three numbers, without its time of day; else the whole cell."""
     found = _DATE_FIRST.match(text)
     return found[0] if found else text
 
 
 def readings_of(text: str) -> dict[Order, float]:
-    """What a cell of several orders can mean, by the order of its parts; empty for others."""
+    """Return the possible meanings of a cell by the order of its parts; empty for others."""
     return {order: seconds for order, seconds in _orders(bare(text)) if seconds is not None}
 
 
 def family_of(text: str) -> Family | None:  # noqa: PLR0911 -- one for each family
-    """How a cell looks, ``None`` where it is no time at all."""
+    """Return the family of a cell, ``None`` where it is no time at all."""
     plain = bare(text)
     if _ISO.fullmatch(plain) or _MAINFRAME.fullmatch(plain):
         return Family.ISO
@@ -300,7 +302,7 @@ def family_of(text: str) -> Family | None:  # noqa: PLR0911 -- one for each fami
 
 
 def unit_of(value: float) -> Unit | None:
-    """What a number counts, if that makes a time from 1990 to 2100; no number fits two units."""
+    """Return the unit of a number, if that makes a time from 1990 to 2100; no number fits two units."""
     for unit, each in _PER_SECOND.items():
         if _FROM <= value / each < _TO:
             return unit
@@ -324,7 +326,7 @@ def numbers() -> list[tuple[float, float]]:
 
 
 def bare(text: str) -> str:
-    """A cell without surrounding and with plain white space, and without what guards it from a spreadsheet."""
+    """Return a cell without surrounding and with plain white space, and without what guards it from a spreadsheet."""
     return " ".join(guards.bare(text.replace("\u200b", "").replace("\ufeff", "")).split())
 
 
@@ -380,7 +382,7 @@ def _orders(plain: str) -> Iterator[tuple[Order, float | None]]:
 
 
 def _of_three(three: re.Match[str], order: Order) -> float | None:
-    """The time of three numbers with slashes or dashes between them, and a time of day perhaps."""
+    """Return the time of three numbers with slashes or dashes between them, and a time of day perhaps."""
     a, b, c = three["a"], three["b"], three["c"]
     if order is Order.DAY_FIRST:
         return _moment((_century(c), int(b), int(a)), three["clock"], None)
@@ -403,7 +405,7 @@ def _digits(plain: str, order: Order) -> Parts:
 
 
 def _century(year: str) -> int:
-    """A year of two digits is the latest one that isn't far ahead."""
+    """Return the year that two digits mean: the latest one that isn't far ahead."""
     if len(year) > 2:
         return int(year)
     latest = (datetime.now(UTC) + AHEAD).year
@@ -411,7 +413,9 @@ def _century(year: str) -> int:
 
 
 def _near(seconds: float | None) -> float | None:
-    """A time whose order of parts is a guess lies between 1990 and the next year, or it is another order."""
+    """Return a time whose order of parts is a guess only if it lies between 1990 and the next year: else it is another
+    order.
+    """
     if seconds is None:
         return None
     latest = (datetime.now(UTC).replace(tzinfo=None) + AHEAD - EPOCH).total_seconds()

@@ -1,4 +1,4 @@
-"""How far each amount was above what its entity usually paid or took until then."""
+"""Compute the deviation of each amount from those that its entity usually paid or took until then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Logs = NDArray[np.float32]
 
 
 def above_usual(timeline: Timeline, codes: Places, units: NDArray[np.float64], span: float) -> Logs:
-    """The logarithm of each row's amount less that of the median of its entity's amounts before; (t,).
+    """Return the logarithm of each row's amount less that of the median of its entity's amounts before; (t,).
 
     NaN where fewer than ``FEWEST`` are known of the ``span`` seconds before the row, and for rows without the entity.
 
@@ -42,5 +42,5 @@ def above_usual(timeline: Timeline, codes: Places, units: NDArray[np.float64], s
 
 
 def above(own: NDArray[np.float64], usual: NDArray[np.float64]) -> Logs:
-    """The logarithms of amounts less those of the usual ones, all in units and of one shape."""
+    """Return the logarithms of amounts less those of the usual ones, all in units and of one shape."""
     return (signed_log(own) - signed_log(usual)).astype(np.float32)

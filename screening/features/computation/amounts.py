@@ -37,7 +37,7 @@ def in_units(amounts: Floats, unit: float) -> Floats:
 
 
 def units_of(definition: Definition, timeline: Timeline) -> Floats | None:
-    """The amounts of a timeline's rows in units, (t,), blanks filled; ``None`` where there are no amounts."""
+    """Return the amounts of a timeline's rows in units, (t,), blanks filled; ``None`` where there are no amounts."""
     name = definition.contract.amount
     if name is None:
         return None
@@ -47,17 +47,17 @@ def units_of(definition: Definition, timeline: Timeline) -> Floats | None:
 
 
 def fine_steps(units: Floats) -> Whole:
-    """What is summed of amounts in units: whole steps; the same shape."""
+    """Return the amounts, in units, as they are summed: in whole steps; the same shape."""
     return (units * FINE).astype(np.int64)
 
 
 def coarse_steps(units: Floats) -> Whole:
-    """What is squared and summed of amounts in units: whole steps; the same shape."""
+    """Return the amounts, in units, as they are squared and summed: in whole steps; the same shape."""
     return np.rint(np.clip(units, -LARGEST_SQUARED, LARGEST_SQUARED) * COARSE).astype(np.int64)
 
 
 def largest(numbers: Floats, window: Window) -> Floats:
-    """The largest of ``numbers`` (r,) in each window, (p,); 0 where it is empty.
+    """Return the largest of ``numbers`` (r,) in each window, (p,); 0 where it is empty.
 
     Maxima over 2, 4, 8, … rows are made one from the other, and two of them cover any window
     (the sparse table of Bender and Farach-Colton 2000, one level at a time).
@@ -91,7 +91,9 @@ class Amounts:
         return window.total(self._sums) / FINE
 
     def scores(self, window: Window, units: Floats) -> Floats:
-        """How many standard deviations ``units`` (p,) are from the mean; 0 where fewer than two rows are known."""
+        """Return the distance of ``units`` (p,) from the mean in standard deviations; 0 where fewer than two rows are
+        known.
+        """
         count = np.maximum(window.count, 1)
         rough = window.total(self._coarse) / COARSE / count
         square = window.total(self._squares) / COARSE**2 / count
@@ -102,11 +104,11 @@ class Amounts:
         return np.where(window.count > 1, found, 0.0)
 
     def largest(self, window: Window) -> Floats:
-        """The largest in each window, 0 where it is empty."""
+        """Return the largest in each window, 0 where it is empty."""
         return largest(self.units, window)
 
     def medians(self, windows: Sequence[Window]) -> list[Floats]:
-        """The median of each window of several lists of windows: of an even number the mean of the middle two."""
+        """Return the median of each window of several lists; of an even number the mean of the middle two."""
         low = np.concatenate([window.low for window in windows])
         high = np.concatenate([window.high for window in windows])
         count = high - low

@@ -1,4 +1,4 @@
-"""How many different partners an entity has in a window: accounts on a device, cards at a terminal."""
+"""Count the different partners of an entity in a window: accounts on a device, cards at a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Which rows have the same two entities as one before, and how long it was between them; (t,) each.
+    """Pairs of rows with the same two entities, and the time between them; (t,) each.
 
     ``previous`` is the place of the row before, -1 where there is none. ``later`` is the number of the first span that
     is as long as the time since it, ``earlier`` the same for the row after; the number of spans where there is none.
@@ -26,14 +26,14 @@ class Links:
     earlier: NDArray[np.uint8]
 
     def within(self, low: int, high: int) -> Links:
-        """The links of the rows from ``low`` to ``high``; those to rows before ``low`` are none."""
+        """Return the links of the rows from ``low`` to ``high``; those to rows before ``low`` are none."""
         previous = self.previous[low:high] - np.int32(low)
         later = np.where(previous < 0, np.uint8(255), self.later[low:high])
         return Links(previous, later, self.earlier[low:high])
 
 
 def link(codes: Places, time: Whole, spans: Whole) -> Links:
-    """The links of rows in the order of time.
+    """Return the links of rows in the order of time.
 
     Args:
         codes: a number for the two entities of each row, -1 where one is blank, (t,).
@@ -53,7 +53,7 @@ def link(codes: Places, time: Whole, spans: Whole) -> Links:
 
 
 def distinct(window: Window, start: Places, present: Flags, later: Flags, earlier: Flags) -> Whole:
-    """How many different partners are in each window, (p,).
+    """Return the number of different partners in each window, (p,).
 
     Of the rows of a window those are taken off whose partner was there less than the window's length before. Some of
     them were so only before the window began: these are found by their earlier rows, and added again.

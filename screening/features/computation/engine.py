@@ -35,7 +35,7 @@ def compute(
     start: int = 0,
     stop: int | None = None,
 ) -> Features:
-    """The features of rows, float32 (rows, features), finite, in the order of the rows.
+    """Return the features of rows, float32 (rows, features), finite, in the order of the rows.
 
     Args:
         definition: what the features are.
@@ -64,7 +64,7 @@ def iterate(
     past: Past | Earlier | None = None,
     block: int = BLOCK,
 ) -> Iterator[Features]:
-    """The features of all rows in blocks, float32 (``block`` rows or fewer, features), in the order of the rows.
+    """Yield the features of all rows in blocks, float32 (``block`` rows or fewer, features), in the order of the rows.
 
     Args:
         definition: as for :func:`compute`, like the other arguments.
@@ -87,7 +87,7 @@ def _sheets(
     labels: Labels | None,
     past: Past | Earlier | None,
 ) -> Iterator[Features]:
-    """The features of some rows, (features, rows), a part of the rows at a time."""
+    """Yield the features of some rows, (features, rows), a part of the rows at a time."""
     if not definition.looks_back:
         for begin in range(rows.start, rows.stop, BLOCK):
             yield _alone(definition, values[begin : min(begin + BLOCK, rows.stop)]).finite()

@@ -47,7 +47,7 @@ def _call(task: Callable[[], None]) -> None:
 
 
 def _meet(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:
-    """What two entities have had to do with each other."""
+    """Add the features of two entities together."""
     Subject(scene, pair, keys, sheet).last()
 
 
@@ -67,7 +67,7 @@ def _tell(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: 
 
 
 def _never_seen(definition: Definition, sheet: Sheet) -> None:
-    """What holds for a row without a time, or without an entity."""
+    """Set the features of rows without a time, or without an entity."""
     memory = np.log1p(definition.options.memory)
     for names in (*((name,) for name in definition.tracked), *pairs(definition)):
         for statistic in ("last", "fraud", "first fraud", "first ever", "known good", "run", "last high"):

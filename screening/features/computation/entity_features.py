@@ -1,4 +1,4 @@
-"""What lies before a row, told of one of its entities, or of two together."""
+"""Compute the features of the past of a row, told of one of its entities, or of two together."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class Subject:
         self._places: dict[float, Places] = {}
 
     def _place(self, span: float) -> Places:
-        """The first place of each asked row's group whose row is so many seconds before it, or less; (p,)."""
+        """Return the first place of each asked row's group whose row is so many seconds before it, or less; (p,)."""
         if span not in self._places:
             self._places[span] = self._groups.places(self._scene.edges[span])
         return self._places[span]
 
     def _window(self, span: float, delay: float = 0.0) -> Window:
-        """The rows from ``span`` to ``delay`` seconds before each asked row."""
+        """Return the rows from ``span`` to ``delay`` seconds before each asked row."""
         return Window(self._place(span), self._place(delay))
 
     def _put(self, statistic: str, column: Any, *more: object) -> None:
         self._sheet.put((statistic, *self._names, *map(str, more)), column, self._targets)
 
     def last(self) -> None:
-        """How long it was not seen."""
+        """Add the time since the entity was last seen."""
         memory = self._options.memory
         window = self._window(memory)
         since = self._groups.since(np.maximum(window.high - 1, 0)) / TICKS
@@ -55,12 +55,12 @@ class Subject:
         self._put("new", ~known)
 
     def counts(self) -> None:
-        """How many rows there were."""
+        """Add the numbers of rows."""
         for span in count_windows(self._definition):
             self._put("count", np.log1p(self._window(span).count), span)
 
     def amounts(self) -> None:
-        """What the amounts were, and the row's own beside them."""
+        """Add the statistics of the amounts, and the row's own amount beside them."""
         units = self._scene.units
         if units is None or not self._sheet.wants("sum", *self._names, str(self._options.windows[0])):
             return
@@ -92,7 +92,9 @@ class Subject:
         self._put(f"against {statistic}", np.where(window.count > 0, signed_log(own) - logs, 0.0), span)
 
     def high_amounts(self) -> None:
-        """How often the amount was far above the usual lately: a stolen card's is, before anybody knows of it."""
+        """Add the number of times that the amount was far above the usual lately: a stolen card's is, before anybody
+        knows of it.
+        """
         (name,) = self._names
         if not self._sheet.wants("last high", name):
             return
@@ -105,7 +107,7 @@ class Subject:
         self._put("last high", np.log1p(np.where(found, since, self._options.memory)))
 
     def partners(self, name: str, links: Links) -> None:
-        """How many different ones of another entity there were."""
+        """Add the numbers of different partners."""
         rows = self._groups.rows
         present = self._scene.codes((name,))[rows] >= 0
         start = self._groups.starts[self._groups.here]
@@ -115,7 +117,7 @@ class Subject:
             self._put("distinct", np.log1p(count), name, span)
 
     def frauds(self) -> None:
-        """How many frauds were known, among how many rows of which it was known."""
+        """Add the numbers of known frauds, and of rows of which the label was known."""
         labels, delay = self._scene.labels[self._groups.rows], self._options.label_delay
         frauds, known = running(labels == 1), running(labels >= 0)
         for span in fraud_windows(self._definition):
@@ -125,7 +127,7 @@ class Subject:
             self._put("share", count / (window.total(known) + self._options.smoothing), span)
 
     def known_frauds(self) -> None:
-        """How long ago the known frauds were, and what was known to be good since the last one."""
+        """Add the age of the known frauds, and of what was known to be good since the last one."""
         labels, delay = self._scene.labels[self._groups.rows], self._options.label_delay
         marked = np.flatnonzero(labels == 1).astype(np.int32)
         last, found = latest(marked, self._window(self._options.memory, delay))
@@ -140,7 +142,7 @@ class Subject:
         self._run(labels, marked)
 
     def least_fraud(self, partner: str) -> None:
-        """Whether the known frauds had unusual amounts: those of a stolen card have, those of a bad device haven't."""
+        """Add whether the known frauds had unusual amounts: those of a stolen card do, those of a bad device don't."""
         if not self._sheet.wants("least fraud", *self._names, partner):
             return
         above = self._scene.unusual(partner)[self._groups.rows]

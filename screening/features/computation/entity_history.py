@@ -1,4 +1,4 @@
-"""What the features of all entities are made of: codes, amounts, labels and meetings, in the order of time."""
+"""Keep the data of which all entity features are made: codes, amounts, labels and meetings, in the order of time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class History:
         return {name: above_usual(self._timeline, self.codes[name,], self.units, span) for name in profiled}
 
     def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
-        """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
+        """Yield the rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
         for begin, end, stretch in self._timeline.chunks(start, stop):
             edges = {span: stretch.edges(span) for span in _spans(self.definition)}
             yield begin, end, Scene(self, stretch, edges)
@@ -72,7 +72,7 @@ def _spans(definition: Definition) -> set[float]:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a chunk of rows can look back on: a stretch of a history, its arrays (m,) each.
+    """The past that a chunk of rows can look back on: a stretch of a history, its arrays (m,) each.
 
     ``edges`` are by span in seconds: the first row that is so long before each asked row, or less; (q,) each.
     """
@@ -83,7 +83,7 @@ class Scene:
 
     @property
     def definition(self) -> Definition:
-        """What the features are."""
+        """Definition of the features."""
         return self.history.definition
 
     @property
@@ -101,7 +101,7 @@ class Scene:
         return None if self.history.units is None else self.history.units[self._slice]
 
     def unusual(self, name: str) -> Logs:
-        """The logarithm of each amount less that of what was usual for its entity; NaN where nothing is."""
+        """Return the logarithm of each amount less that of what was usual for its entity; NaN where nothing is."""
         return self.history.unusual[name][self._slice]
 
     def codes(self, names: tuple[str, ...]) -> Places:
@@ -109,5 +109,5 @@ class Scene:
         return self.history.codes[names][self._slice]
 
     def links(self, names: tuple[str, str]) -> Links:
-        """Which rows have the same two entities as an earlier one."""
+        """Return the links of rows to an earlier one with the same two entities."""
         return self.history.links[frozenset(names)].within(self.stretch.low, self.stretch.high)

@@ -115,7 +115,7 @@ class _Row:
         return (self._now - time) / TICKS
 
     def _meet(self, slots: LastSlots) -> None:
-        """When two entities were seen together last."""
+        """Add the time since two entities were last seen together."""
         one, other = slots.names
         cell = float(self._rows.column(other)[self._place])
         entity = self._rows.of(one, float(self._rows.column(one)[self._place]))
@@ -128,7 +128,7 @@ class _Row:
                 return
 
     def _amounts(self, windows: list[AmountSlots], entity: EntityRows, edges: list[int]) -> None:
-        """What the amounts were, and the row's own beside them."""
+        """Add the statistics of the amounts, and the row's own amount beside them."""
         numbers, nowhere, high = self._numbers, self._layout.nowhere, edges[self._layout.now]
         units, fine = entity.units, entity.fine
         ordered: list[float] = []
@@ -151,7 +151,7 @@ class _Row:
                 numbers[slots.score] = self._score(entity, low, high, mean)
 
     def _score(self, entity: EntityRows, low: int, high: int, mean: float) -> float:
-        """How many standard deviations the row's amount is from the mean, as ``Amounts.scores`` has it."""
+        """Return the distance of the row's amount from the mean in standard deviations, as ``Amounts.scores`` does."""
         count = high - low
         sums, squares = entity.coarse
         rough = (sums[high] - sums[low]) / COARSE / count
@@ -170,7 +170,7 @@ class _Row:
             self._numbers[slots.last_high] = self._since(entity.times[marked[before - 1]])
 
     def _partners(self, windows: list[tuple[int, int]], cells: list[float | None], edges: list[int]) -> None:
-        """How many different ones of another entity there were; windows grow."""
+        """Add the numbers of different partners; windows grow."""
         seen: set[float | None] = {None}
         done = edges[self._layout.now]
         for edge, slot in windows:
@@ -179,7 +179,7 @@ class _Row:
             self._numbers[slot] = len(seen) - 1
 
     def _frauds(self, slots: EntitySlots, entity: EntityRows, edges: list[int]) -> None:
-        """How many frauds were known, among how many rows of which it was known."""
+        """Add the numbers of known frauds, and of rows of which the label was known."""
         high = edges[self._layout.delay]
         smoothing = self._layout.definition.options.smoothing
         for edge, number, share in slots.frauds:
@@ -189,7 +189,7 @@ class _Row:
             self._numbers[share] = count / (len(labels) - labels.count(-1) + smoothing)
 
     def _known_frauds(self, slots: EntitySlots, entity: EntityRows, edges: list[int]) -> None:
-        """How long ago the known frauds were, and what was known to be good."""
+        """Add the age of the known frauds, and of what was known to be good."""
         numbers, layout, times = self._numbers, self._layout, entity.times
         low, high = edges[layout.memory], edges[layout.delay]
         known = range(bisect_left(entity.frauds, low), bisect_left(entity.frauds, high))

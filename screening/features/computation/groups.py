@@ -18,7 +18,7 @@ PART = 131_072
 
 
 def codes_of(cells: NDArray[Any]) -> Places:
-    """A number from 0 for each different cell, -1 for a blank; (m,)."""
+    """Return a number from 0 for each different cell, -1 for a blank; (m,)."""
     order = np.argsort(cells)
     ordered = cells[order]
     codes = np.zeros(len(cells), np.int32)
@@ -30,7 +30,7 @@ def codes_of(cells: NDArray[Any]) -> Places:
 
 
 def together(one: Places, other: Places) -> Places:
-    """A number for each different pair of two codes, -1 where one is blank; (m,)."""
+    """Return a number for each different pair of two codes, -1 where one is blank; (m,)."""
     blank = (one < 0) | (other < 0)
     pair = one * (np.int64(other.max(initial=0)) + 1) + other
     codes = codes_of(pair)
@@ -50,11 +50,11 @@ class Window:
 
     @property
     def count(self) -> Places:
-        """How many rows are in each."""
+        """Number of rows in each window."""
         return self.high - self.low
 
     def total(self, sums: Whole) -> Whole:
-        """The sums over each, of running sums."""
+        """Return the sums over each, of running sums."""
         found: Whole = sums[self.high] - sums[self.low]
         return found
 
@@ -95,7 +95,7 @@ class Groups:
 
     @property
     def targets(self) -> Places:
-        """Where each asked row stands in the chunk, (p,)."""
+        """Places of the asked rows in the chunk, (p,)."""
         return self._stretch.targets[self.asked]
 
     @property
@@ -104,24 +104,24 @@ class Groups:
         return self._stretch.asked[self.asked]
 
     def places(self, edges: Places) -> Places:
-        """The first place here of each asked row's group at or after an edge of the stretch, (p,)."""
+        """Return the first place here of each asked row's group at or after an edge of the stretch, (p,)."""
         return np.searchsorted(self._keys, self._base | edges[self.asked]).astype(np.int32)
 
     @cached_property
     def starts(self) -> Places:
-        """Where each row's group begins, (r,)."""
+        """First places of the rows' groups, (r,)."""
         first = np.flatnonzero(np.diff(self.codes, prepend=-1)).astype(np.int32)
         sizes = np.diff(np.append(first, len(self.codes)))
         return np.repeat(first, sizes)
 
     def after(self, places: Places) -> Places:
-        """The first place whose row is later than that of each of some places, of the same group or the next."""
+        """Return the first place whose row is later than that of each of some places, of the same group or the next."""
         time = self._stretch.time
         edges = np.searchsorted(time, time[self.rows[places]], side="right")
         return np.searchsorted(self._keys, (self._keys[places] & ~PLACE) | edges).astype(np.int32)
 
     def since(self, places: Places) -> Whole:
-        """How long before each asked row the row of a place was, (p,), in ticks."""
+        """Return the time from the row of a place to each asked row, (p,), in ticks."""
         time = self._stretch.time
         found: Whole = time[self.now] - time[self.rows[places]]
         return found

@@ -17,17 +17,18 @@ Found = tuple[Places, NDArray[np.bool_]]
 
 
 def latest(marked: Places, window: Window) -> Found:
-    """The last of the marked places, ascending, in each window, and whether there is one; (p,) each."""
+    """Return the last of the marked places, ascending, in each window, and whether there is one; (p,) each."""
     return _chosen(marked, np.searchsorted(marked, window.high) - 1, window)
 
 
 def earliest(marked: Places, window: Window) -> Found:
-    """The first of the marked places, ascending, in each window, and whether there is one; (p,) each."""
+    """Return the first of the marked places, ascending, in each window, and whether there is one; (p,) each."""
     return _chosen(marked, np.searchsorted(marked, window.low), window)
 
 
 def least(marked: Places, numbers: NDArray[np.floating[Any]], window: Window) -> NDArray[np.float64]:
-    """The smallest number of the marked places in each window, within ``UNUSUAL``, (p,); so too where there is none.
+    """Return the smallest number of the marked places in each window, within ``UNUSUAL``, (p,); so too where there is
+    none.
 
     ``marked`` (r,) are places, ascending, with a number each.
     """

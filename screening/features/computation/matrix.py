@@ -1,4 +1,4 @@
-"""Where calculated columns go: the features that a definition has, and no others."""
+"""Collect calculated columns: the features that a definition has, and no others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sheet:
         self.cells = np.zeros((len(self._places), rows), np.float32)
 
     def wants(self, *key: str) -> bool:
-        """Whether the definition has a feature."""
+        """Return whether the definition has a feature."""
         return key in self._places
 
     def put(self, key: tuple[str, ...], column: Any, rows: Places | None = None) -> None:
@@ -51,7 +51,7 @@ class Sheet:
         self.cells[places] = numbers.T
 
     def finite(self) -> NDArray[np.float32]:
-        """The features, (features, n): a blank is 0, and what float32 can't hold is cut off."""
+        """Return the features, (features, n): a blank is 0, and what float32 can't hold is cut off."""
         parts = (self.cells,) if self.cells.size <= SMALL else self.cells
         for column in parts:
             np.nan_to_num(column, copy=False, nan=0.0, posinf=LARGEST, neginf=-LARGEST)

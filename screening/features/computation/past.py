@@ -72,7 +72,7 @@ def wanted_for(definition: Definition, values: Matrix) -> list[Wanted]:
 
 
 def _different(cells: NDArray[np.float64]) -> list[float]:
-    """The different cells that aren't blank, ascending; NumPy would take longer for those of one row."""
+    """Return the different cells that aren't blank, ascending; NumPy would take longer for those of one row."""
     return sorted({cell for cell in cells.tolist() if cell == cell})  # noqa: PLR0124 -- not NaN
 
 
@@ -104,7 +104,7 @@ class _Sorted:
     rows: NDArray[np.int64]
 
     def within(self, cell: float, since: float, until: float) -> NDArray[np.int64]:
-        """The rows with this cell and a time from ``since`` to ``until``."""
+        """Return the rows with this cell and a time from ``since`` to ``until``."""
         low, high = np.searchsorted(self.cells, [cell, np.nextafter(cell, np.inf)])
         times = self.times[low:high]
         return self.rows[
@@ -139,7 +139,7 @@ class PastIndex:
         return _Sorted(cells[order], times[order], order)
 
     def knows(self, values: Matrix) -> NDArray[np.bool_]:
-        """Whether any entity of each row has been seen, at whatever time, bool (n,)."""
+        """Return whether any entity of each row has been seen, at whatever time, bool (n,)."""
         found = np.zeros(len(values), bool)
         for name, column in self._sorted.items():
             if len(column.cells):

@@ -1,4 +1,4 @@
-"""What follows from a definition and nothing else, made once: for one row it would cost more than the row."""
+"""Derive what follows from a definition and nothing else, made once: for one row it would cost more than the row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the statistics of earlier rows stand in a row of plain numbers, and how they become features."""
+"""Lay out the statistics of earlier rows in a row of plain numbers, and turn them into features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DURATIONS = frozenset(("last", "last high", "fraud", "first fraud", "first ever"
 
 
 class LastSlots(NamedTuple):
-    """When one entity, or two together, were seen last."""
+    """Slots for the time at which one entity, or two together, were last seen."""
 
     names: tuple[str, ...]
     last: Slot

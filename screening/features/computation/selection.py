@@ -29,7 +29,7 @@ class Ranks:
         self._bits = int(self._ranks.max(initial=0)).bit_length()
 
     def select(self, low: Places, high: Places, smaller: Places) -> Floats:
-        """The number with so many ``smaller`` ones in its range, (p,); ranges are not empty and within a group."""
+        """Return the number with so many ``smaller`` ones in its range, (p,); a range is in one group and not empty."""
         asked = _Asked(low, high, smaller)
         ranks = self._ranks
         for bit in range(self._bits - 1, -1, -1):

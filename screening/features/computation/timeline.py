@@ -45,7 +45,7 @@ class Stretch:
     numbers: Places
 
     def edges(self, seconds: float) -> Places:
-        """The first place whose time is that of each asked row less so many seconds, or later; (q,)."""
+        """Return the first place whose time is that of each asked row less so many seconds, or later; (q,)."""
         back = np.int64(round(seconds * TICKS))
         return np.searchsorted(self.time, self.time[self.asked] - back).astype(np.int32)
 
@@ -76,7 +76,7 @@ class Timeline:
         return own if self._past is None else np.concatenate([self._past.values[:, place], own])
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """The cells of one column in the order of time, (t,)."""
+        """Return the cells of one column in the order of time, (t,)."""
         return self._all(name)[self._order]
 
     def labels(self) -> NDArray[np.int8]:
@@ -86,7 +86,8 @@ class Timeline:
         return (own if self._past is None else np.concatenate([self._past.labels, own]))[self._order]
 
     def places(self, start: int, stop: int) -> tuple[Whole, Whole]:
-        """Where the rows from ``start`` to ``stop`` are in the order of time, and which of them each is; (q,) each.
+        """Return the places of the rows from ``start`` to ``stop`` in the order of time, and which of them each is;
+        (q,) each.
 
         Rows without a time aren't there.
         """
@@ -100,7 +101,7 @@ class Timeline:
         return Stretch(0, len(every), self.time, every, every, every)
 
     def chunks(self, start: int, stop: int) -> Iterator[tuple[int, int, Stretch]]:
-        """The rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
+        """Yield the rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
         size = LEAST_ROWS
         while start < stop:
             end = min(start + size, stop)

@@ -60,7 +60,7 @@ NONE, RESERVED_ONE = -1, -2
 
 @dataclass(frozen=True, eq=False)
 class AddressCountries:
-    """Which addresses are of which country: bounds int64 (r,), both included, ascending and apart.
+    """Address ranges by country: bounds int64 (r,), both included, ascending and apart.
 
     An IPv4 address is its number, an IPv6 address 2**32 and its first 64 bits: nobody gives a country less.
     """
@@ -105,7 +105,7 @@ class AddressCountries:
 
 
 def _is_in(code: int, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> int | None:
-    """The place of the range that an address is in."""
+    """Return the place of the range that an address is in."""
     place = bisect_right(lower, code) - 1  # an array can be asked as a list
     return place if place >= 0 and code <= upper[place] else None
 

@@ -111,7 +111,7 @@ def _apart(found: Iterable[_Range], damage: _Damage) -> list[_Range]:
 
 
 def _joined(kept: Sequence[_Range], damage: _Damage) -> Ranges:
-    """The ranges as arrays, neighbours of one country as one."""
+    """Return the ranges as arrays, neighbours of one country as one."""
     names = tuple(sorted({each.country for each in kept}))
     number = {name: place for place, name in enumerate(names)}
     lower, upper, country = (
@@ -145,7 +145,7 @@ def _of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]:
 
 
 def _places(header: Sequence[str], path: Path) -> tuple[int, int, int]:
-    """Where the bounds and the country stand."""
+    """Return the columns of the bounds and of the country."""
     names = [normalise(name) for name in header]
     found = []
     for what, words in (("lower bound", LOWER), ("upper bound", UPPER), ("country", COUNTRY)):
@@ -195,7 +195,7 @@ def _row(
 
 
 def _bound(text: str, _last: bool) -> int | str:
-    """A bound as a number, or what is wrong with it."""
+    """Return a bound as a number, or what is wrong with it."""
     plain = text.strip()
     try:
         if plain.count(".") == 3:  # a dotted address
@@ -231,7 +231,7 @@ def _of_mmdb(path: Path, numbers_of: Numbers) -> Iterator[_Range]:
 
 
 def _numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
-    """The bounds of an IPv4 network, also where it is written as one of IPv6 (::/96)."""
+    """Return the bounds of an IPv4 network, also where it is written as one of IPv6 (::/96)."""
     lower, upper = int(network[0]), int(network[-1])
     return (lower, upper) if upper < ADDRESSES else None
 
@@ -260,7 +260,7 @@ def _any_numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
 
 
 def _country_of(record: Any) -> str | None:
-    """The ISO code, or the name where there is none, as GeoLite2, DB-IP and ip-location-db write them."""
+    """Return the ISO code, or the name where there is none, as GeoLite2, DB-IP and ip-location-db write them."""
     if not isinstance(record, dict):
         return None
     country = record.get("country") or record.get("registered_country") or record.get("country_code")

@@ -23,7 +23,7 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
-    """Which addresses are of which country: ``lower`` and ``upper`` int64 (r,), both included, ascending and apart.
+    """Address ranges by country: ``lower`` and ``upper`` int64 (r,), both included, ascending and apart.
 
     ``countries`` (r,) are places in ``names``. ``problems`` are the first damaged ranges of the file that
     they were read from, ``skipped`` the number of all.
@@ -40,13 +40,13 @@ class Ranges:
         return len(self.lower)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both say the same of every address."""
+        """Return whether both say the same of every address."""
         return isinstance(other, Ranges) and self.as_dict() == other.as_dict()
 
     __hash__ = None  # type: ignore[assignment]
 
     def country(self, addresses: NDArray[np.float64]) -> Whole:
-        """The place in ``names`` of the country of each address, -1 where the table has none; (n,).
+        """Return the place in ``names`` of the country of each address, -1 where the table has none; (n,).
 
         IPv6 (negative codes, see :mod:`screening.transactions.encoding`) and blanks have none.
         """
@@ -69,7 +69,7 @@ class Ranges:
 
     @classmethod
     def from_dict(cls, given: object) -> Ranges:
-        """The ranges that :meth:`as_dict` wrote.
+        """Return the ranges that :meth:`as_dict` wrote.
 
         Raises:
             TypeError, ValueError: they aren't.
@@ -91,7 +91,7 @@ class Ranges:
 
 
 def _unpacked(text: object, size: int) -> bytes:
-    """The bytes of a packed table, which must be so many."""
+    """Return the bytes of a packed table, which must be so many."""
     if not isinstance(text, str):
         raise TypeError("the country table is no text")
     try:

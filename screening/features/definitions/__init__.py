@@ -1,1 +1,1 @@
-"""Which features there are, and what was chosen and learned about them; nothing is computed here."""
+"""Define the features, with what was chosen and learned about them; nothing is computed here."""

@@ -1,4 +1,4 @@
-"""Which features a definition has, in order, with their names and words; nothing is calculated here."""
+"""List the features of a definition, in order, with their names and words; nothing is calculated here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _of_distance(places: Distance) -> Feature:
 
 
 def _of_relation(definition: Specification, relation: Relation) -> Iterator[Feature]:
-    """How far columns are from adding up, whether they do, and of two what the one is to the other."""
+    """Yield the features of columns that add up, whether they do, and of two what the one is to the other."""
     columns, name = relation.columns, relation.name
     far = Feature(f"gap({name})", columns, relation.words, Shape.AMOUNT, ("gap", *columns), topic=name)
     yield replace(far, scale=definition.unit)
@@ -68,7 +68,7 @@ def _with_own_names(features: Iterable[Feature]) -> Iterator[Feature]:
 
 
 def is_category(column: Column, contract: ColumnContract) -> bool:
-    """Whether a column's levels are inputs: a category, a text of any other kind, or an entity without a time."""
+    """Return whether a column's levels are inputs: a category, any other text, or an entity without a time."""
     if column.role is Role.ENTITY:
         return contract.time is None
     return column.role is Role.CATEGORY or (
@@ -77,12 +77,12 @@ def is_category(column: Column, contract: ColumnContract) -> bool:
 
 
 def one_hot(definition: Specification, name: str) -> tuple[float, ...]:
-    """The levels of a category that have an input of their own."""
+    """Return the levels of a category that have an input of their own."""
     return tuple(level for level, _ in definition.levels.get(name, ()))[: definition.shown.get(name, 0)]
 
 
 def country_of(column: str) -> str:
-    """What the countries of a column of addresses are called."""
+    """Return the name of the countries of a column of addresses."""
     return f"country({column})"
 
 
@@ -108,7 +108,9 @@ def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
 
 
 def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
-    """The hour, and the day of the week; night and week mean something for dates only, not for a count of seconds."""
+    """Yield the hour, and the day of the week; night and week mean something for dates only, not for a count of
+    seconds.
+    """
     if column.since is not None:
         yield from _of_count(column)
         return
@@ -127,7 +129,9 @@ def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
 
 
 def _of_count(column: Column) -> Iterator[Feature]:
-    """Where in a day of 24 hours a count stands. Which hour of a clock that is nobody knows, and no name says so."""
+    """Yield the features of a count's place in a day of 24 hours. Which hour of a clock that is nobody knows, and no
+    name says so.
+    """
     if column.since is Since.DAYS:
         return
     name, topic = column.name, f"part of day {column.name}"

@@ -1,4 +1,5 @@
-"""How the inputs of a net are made of the columns of a file: everything that is chosen or learned, as plain JSON.
+"""Define how the inputs of a net are made of the columns of a file: everything that is chosen or learned, as plain
+JSON.
 
 The features themselves follow from it (:mod:`screening.features.definitions.catalogue`), so that a definition which was
 read from a file can't name one thing and mean another.
@@ -28,7 +29,7 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Definition(Specification):
-    """What makes features of columns; the same for training, for a file, and for one transaction."""
+    """Definition of the features of some columns; the same for training, for a file, and for one transaction."""
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -37,12 +38,12 @@ class Definition(Specification):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What the features are called; each name once."""
+        """Names of the features; each name once."""
         return tuple(feature.name for feature in self.features)
 
     @cached_property
     def places(self) -> dict[tuple[str, ...], int]:
-        """Where each statistic stands in the matrix."""
+        """Place of each statistic in the matrix."""
         return {feature.key: place for place, feature in enumerate(self.features)}
 
     @cached_property
@@ -77,7 +78,7 @@ class Definition(Specification):
 
     @classmethod
     def from_dict(cls, given: object) -> Definition:
-        """The definition that :meth:`as_dict` wrote.
+        """Return the definition that :meth:`as_dict` wrote.
 
         Raises:
             BadArtefact: it isn't one; the message says what is wrong.

@@ -17,7 +17,7 @@ PER = 10_000
 
 
 class Shape(StrEnum):
-    """How a feature's number is made of the quantity that it stands for."""
+    """Kinds of calculation that turn a quantity into a feature's number."""
 
     PLAIN = "plain"
     COUNT = "count"
@@ -64,11 +64,11 @@ class Feature:
     """How far back is remembered, in seconds."""
 
     def is_never(self, value: float) -> bool:
-        """Whether a value stands for something that isn't remembered at all."""
+        """Return whether a value stands for something that isn't remembered at all."""
         return bool(self.never) and _unlogged(value) >= self.memory * (1 - ROUNDING)
 
     def show(self, value: float) -> str | None:
-        """The value for a person, with its unit; ``None`` where the words say all."""
+        """Return the value for a person, with its unit; ``None`` where the words say all."""
         if self.shape in (Shape.CYCLE, Shape.FLAG):
             return None
         if self.shape is Shape.AMOUNT:
@@ -81,7 +81,7 @@ def _unlogged(value: float) -> float:
 
 
 def number(value: float) -> str:
-    """A number of a few digits, without a power of ten where it can be read without."""
+    """Return a number of a few digits, without a power of ten where it can be read without."""
     size = abs(value)
     if size and not SMALLEST <= size < LARGEST:
         return f"{value:.3g}"

@@ -25,7 +25,7 @@ UNITS = 64.0
 def define(
     contract: ColumnContract, values: Matrix, options: Options = DEFAULTS, ranges: Ranges | None = None
 ) -> Definition:
-    """The definition of features for a contract.
+    """Return the definition of features for a contract.
 
     Args:
         contract: which columns there are, and what they are.
@@ -74,7 +74,7 @@ def define(
 
 
 def _numbers(contract: ColumnContract, values: Matrix) -> dict[str, NDArray[np.float64]]:
-    """The columns of numbers that aren't names or times, the amount among them."""
+    """Return the columns of numbers that aren't names or times, the amount among them."""
     return {
         column.name: cells
         for column, cells in zip(contract.parts(), np.asarray(values).T, strict=True)

@@ -1,4 +1,4 @@
-"""Which features tell of earlier rows, with their names and words; nothing is calculated here."""
+"""List the features of earlier rows, with their names and words; nothing is calculated here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TWO, THREE = 2, 3
 
 
 def looking_back(definition: Specification) -> Iterator[Feature]:
-    """The features of a definition's entities and of their pairs."""
+    """Yield the features of a definition's entities and of their pairs."""
     if definition.looks_back:
         for entity in definition.tracked:
             yield from _of_entity(definition, entity)
@@ -37,23 +37,23 @@ def linked_pairs(definition: Specification) -> tuple[tuple[str, str], ...]:
 
 
 def partners(definition: Specification, entity: str) -> tuple[str, ...]:
-    """The entities that are counted by this one."""
+    """Return the entities that are counted by this one."""
     return tuple(column.name for column in definition.of_role(Role.ENTITY) if column.name != entity)
 
 
 def usual_of(definition: Specification, entity: str) -> tuple[str, ...]:
-    """The partners of an entity whose own amounts tell how unusual its frauds were."""
+    """Return the partners of an entity whose own amounts tell how unusual its frauds were."""
     return tuple(partner for partner in partners(definition, entity) if partner in definition.profiled)
 
 
 def count_windows(definition: Specification) -> tuple[float, ...]:
-    """The windows in which rows are counted, "ever" among them."""
+    """Return the windows in which rows are counted, "ever" among them."""
     options = definition.options
     return _ever(definition, options.windows)
 
 
 def distinct_windows(definition: Specification) -> tuple[float, ...]:
-    """The windows in which different partners are counted: fewer, where there are many pairs of entities."""
+    """Return the windows in which different partners are counted: fewer, where there are many pairs of entities."""
     options = definition.options
     entities = len(definition.of_role(Role.ENTITY))
     if entities <= TWO:
@@ -63,7 +63,7 @@ def distinct_windows(definition: Specification) -> tuple[float, ...]:
 
 
 def fraud_windows(definition: Specification) -> tuple[float, ...]:
-    """The windows before the label delay in which known frauds are counted."""
+    """Return the windows before the label delay in which known frauds are counted."""
     return definition.options.long_windows
 
 
@@ -95,7 +95,7 @@ def _of_last(definition: Specification, columns: tuple[str, ...], when: str, nev
 
 
 def _or_never(definition: Specification, feature: Feature, never: str) -> Feature:
-    """A duration that is as long as what is remembered where there was nothing, and what is said then."""
+    """Return a duration that is as long as what is remembered where there was nothing, and what is said then."""
     return replace(feature, never=never, memory=definition.options.memory)
 
 
@@ -157,7 +157,7 @@ def _of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
 
 
 def _of_known_frauds(definition: Specification, name: str) -> Iterator[Feature]:
-    """How long ago the frauds were, and whether there was good business since."""
+    """Yield the features of the age of known frauds, and of good business since."""
     topic, columns = f"known frauds {name}", (name,)
     words = f"the time since the last known fraud with this {name}"
     since = Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic=topic)

@@ -1,4 +1,4 @@
-"""What is chosen about features, not learned."""
+"""Options of features: chosen, not learned."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Options:
 
     @property
     def horizon(self) -> float:
-        """How far back anything looks: at a fraud of the longest window, and from there at what was usual."""
+        """Longest time that anything looks back: at a fraud of the longest window, and from there at what was usual."""
         return max(self.memory, self.label_delay + 2 * self.windows[-1])
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Options:
 
     @classmethod
     def from_dict(cls, given: object) -> Options:
-        """The options that :meth:`as_dict` wrote.
+        """Return the options that :meth:`as_dict` wrote.
 
         Raises:
             TypeError, ValueError: they aren't.

@@ -1,4 +1,4 @@
-"""Which columns are places on the earth, two numbers each, and how far two of them lie apart."""
+"""Find columns that are places on the earth, two numbers each, and compute their distances."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Distance(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the feature is called."""
+        """Name of the feature."""
         return f"distance({', '.join(self)})"
 
 
 def distances_of(names: Sequence[str], columns: Mapping[str, Floats]) -> tuple[Distance, ...]:
-    """The distances that the columns of a file allow: one for each two places.
+    """Return the distances that the columns of a file allow: one for each two places.
 
     Args:
         names: the columns of numbers, in order.
@@ -59,7 +59,7 @@ def distances_of(names: Sequence[str], columns: Mapping[str, Floats]) -> tuple[D
 def kilometres(
     latitude: Floats, longitude: Floats, other_latitude: Floats, other_longitude: Floats
 ) -> Floats:
-    """How far places lie apart along the earth, all in degrees and of one shape (haversine formula)."""
+    """Return the great-circle distance of places in kilometres, all in degrees and of one shape (haversine formula)."""
     one, other = np.radians(latitude), np.radians(other_latitude)
     across = np.sin((other - one) / 2) ** 2
     along = np.sin(np.radians(other_longitude - longitude) / 2) ** 2

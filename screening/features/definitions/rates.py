@@ -1,4 +1,4 @@
-"""How often each value of a category was fraud: known of the rows learned from, and of a row never its own label.
+"""Learn how often each value of a category was fraud: known of the rows learned from, and of a row never its own label.
 
 A tree tells forty values of a column apart by a question for each; of a thousand shops it would need a thousand. What
 is told of a value instead is how its share of fraud compares with that of all rows, drawn towards it by ten rows
@@ -36,14 +36,14 @@ class Rates:
 
     @classmethod
     def read(cls, levels: Levels) -> Rates:
-        """The rates that a definition holds."""
+        """Return the rates that a definition holds."""
         cells, logs = np.array(levels, np.float64).reshape(-1, 2).T
         order = np.argsort(cells)
         return cls(cells[order], logs[order])
 
     @classmethod
     def learn(cls, cells: Floats, label: Labels) -> Rates:
-        """The rates of values that stand in more than one row; (rows,) both, a blank is no value."""
+        """Return the rates of values that stand in more than one row; (rows,) both, a blank is no value."""
         known = np.isfinite(cells)
         levels, place, count = np.unique(cells[known], return_inverse=True, return_counts=True)
         frauds = np.bincount(place, weights=label[known] == 1, minlength=len(levels))
@@ -52,7 +52,7 @@ class Rates:
         return cls(levels[kept], _logs(frauds[kept], count[kept], float((label == 1).mean())))
 
     def of(self, cells: Floats) -> Floats:
-        """What is told of cells, (rows,); 0, which is no news, of a value that isn't known."""
+        """Return the rates of cells, (rows,); 0, which is no news, of a value that isn't known."""
         if not len(self.cells):
             return np.zeros(len(cells))
         place = np.minimum(np.searchsorted(self.cells, cells), len(self.cells) - 1)

@@ -49,7 +49,7 @@ class Relation(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the difference is called: ``oldbalance - amount - newbalance``."""
+        """Name of the difference: ``oldbalance - amount - newbalance``."""
         more = zip(self.columns[1:], self.signs[1:], strict=True)
         return self.columns[0] + "".join(f" {'+' if sign > 0 else '-'} {name}" for name, sign in more)
 

@@ -1,4 +1,4 @@
-"""What is chosen or learned about the features of a file's columns, as plain values; nothing follows from it here."""
+"""Specify the features of a file's columns, chosen or learned, as plain values; nothing follows from it here."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Specification:
 
     @property
     def looks_back(self) -> bool:
-        """Whether a row's features tell of earlier rows."""
+        """Return whether a row's features tell of earlier rows."""
         return self.contract.time is not None and bool(self.tracked)
 
     @property
     def horizon(self) -> float:
-        """How far back anything looks, in seconds: rows that are older change nothing."""
+        """Longest time that anything looks back, in seconds: rows that are older change nothing."""
         return self.options.horizon if self.looks_back else 0.0
 
     def of_role(self, *roles: Role) -> tuple[Column, ...]:
-        """The columns that have one of the roles, in order."""
+        """Return the columns that have one of the roles, in order."""
         return tuple(column for column in self.contract.parts() if column.role in roles)

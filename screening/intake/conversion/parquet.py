@@ -50,7 +50,7 @@ def to_csv(source: Path, target: Path, limits: Limits) -> None:
 
 
 def _said_size(metadata: Any) -> int:
-    """The least that a file unpacks to by its own account: its pages, and as CSV a sign and a comma a cell."""
+    """Return the least that a file unpacks to by its own account: its pages, and as CSV a sign and a comma a cell."""
     pages = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     return int(max(pages, 2 * metadata.num_rows * metadata.num_columns))
 
@@ -61,7 +61,7 @@ def _of_bytes(pa: Any) -> tuple[Any, ...]:
 
 
 def _written(field: Any, pa: Any) -> Any:
-    """The type that a column is written as: numbers stay numbers, other plain things become text."""
+    """Return the type that a column is written as: numbers stay numbers, other plain things become text."""
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     if pa.types.is_nested(kind) or any(is_bytes(kind) for is_bytes in _of_bytes(pa)):

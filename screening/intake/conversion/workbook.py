@@ -109,7 +109,7 @@ def _rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[Any]]:
 
 
 def _places(rows: Iterable[tuple[int, list[Any]]], first_column: int) -> Iterator[str]:
-    """Where cells stand that hold something, as Excel calls them: AE1048576."""
+    """Yield the addresses of cells that hold something, as Excel calls them: AE1048576."""
     for number, row in rows:
         for column, cell in enumerate(row, start=first_column):
             if cell != "":
@@ -117,7 +117,7 @@ def _places(rows: Iterable[tuple[int, list[Any]]], first_column: int) -> Iterato
 
 
 def _letters(column: int) -> str:
-    """A column counted from 0 as Excel calls it: A to Z, AA, AB and so on."""
+    """Return a column counted from 0 as Excel calls it: A to Z, AA, AB and so on."""
     before, last = divmod(column, 26)
     return (_letters(before - 1) if before else "") + chr(ord("A") + last)
 

@@ -1,4 +1,4 @@
-"""What an .xlsx file is made of, looked at before any parser gets it: sizes, entities, bare formulas."""
+"""Check the content of an .xlsx file before any parser gets it: sizes, entities, bare formulas."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
 
 
 def counts_from_1904(source: Path, kind: Kind) -> bool:
-    """Whether a workbook that was checked counts its days from 1904, as those of the first Macs do."""
+    """Return whether a workbook that was checked counts its days from 1904, as those of the first Macs do."""
     if kind is Kind.XLS:
         return _OLD_1904 in source.read_bytes()
     with zipfile.ZipFile(source) as archive, archive.open("xl/workbook.xml") as book:
@@ -129,7 +129,7 @@ def _check_formulas(text: bytes) -> None:
 
 
 def _overlapping(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """An entry in pieces that overlap. Reading to its end also checks its true size and its checksum."""
+    """Yield an entry in pieces that overlap. Reading to its end also checks its true size and its checksum."""
     with archive.open(entry) as file:
         before = b""
         while piece := file.read(MEGABYTE):

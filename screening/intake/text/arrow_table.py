@@ -71,7 +71,7 @@ def bytes_of(canonical: Path, places: Iterable[int]) -> dict[int, Any] | None:
 
 
 def _names(places: Iterable[int]) -> list[str]:
-    """What Arrow calls columns that nobody named."""
+    """Return the names that Arrow gives to columns without one."""
     return [f"f{place}" for place in places]
 
 

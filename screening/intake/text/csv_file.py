@@ -102,7 +102,7 @@ def open_table(
 
 
 def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
-    """The pieces without the first ``count`` bytes."""
+    """Yield the pieces without the first ``count`` bytes."""
     for piece in raw:
         if count < len(piece):
             yield piece[count:] if count else piece
@@ -110,7 +110,7 @@ def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
 
 
 def _first_rows(data: bytes, delimiter: str) -> list[list[str]]:
-    """The cells of the first records; the last one is left out where it may go on."""
+    """Return the cells of the first records; the last one is left out where it may go on."""
     reader = csv.reader(io.StringIO(streams.readable(data), newline=""), delimiter=delimiter)
     found = []
     with suppress(csv.Error):  # it is refused, with the row, when it is read
@@ -143,7 +143,7 @@ def read_table(
     forms: Forms | None = None,
     fraud: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
-    """The batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
+    """Yield the batches of an opened table; a canonical copy of it is written to ``copy`` where one is given.
 
     Without ``forms`` only cells of one meaning are read. ``fraud`` are the label's values that mean fraud.
 
@@ -215,7 +215,7 @@ class _Reader:
                 yield done, *future.result()
 
     def _amount_place(self) -> int | None:
-        """Where the amount stands, while it isn't known whether a lone point in it parts thousands."""
+        """Return the place of the amount, while it isn't known whether a lone point in it parts thousands."""
         contract = self._layout.contract
         if contract.amount is None:
             return None
@@ -339,7 +339,9 @@ class _Reader:
         )
 
     def _place(self, block: Block, stops: NDArray[np.int64], copy: BinaryIO | None) -> NDArray[np.int64]:
-        """Where the block's records begin in the canonical file, which is written here if it is a copy."""
+        """Return the places where the block's records begin in the canonical file, which is written here if it is a
+        copy.
+        """
         data = block.data
         if copy and not self._tally.refused:
             data = with_commas(data, self._layout.delimiter)

@@ -1,4 +1,4 @@
-"""How a text table is written: its encoding, its delimiter, its decimal mark, its header."""
+"""Detect the dialect of a text table: its encoding, its delimiter, its decimal mark, its header."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def encoding(head: bytes) -> str:
 
 
 def preamble(head: bytes) -> tuple[int, str | None]:
-    """How many bytes of a ``sep=;`` line stand before the header, and the delimiter that it names.
+    """Return the length of a ``sep=;`` line before the header, in bytes, and the delimiter that it names.
 
     Raises:
         BadFile: a comment or an empty line stands first, or ``sep=`` names a delimiter that isn't read.
@@ -92,7 +92,7 @@ def preamble(head: bytes) -> tuple[int, str | None]:
 
 
 def lines_above(head: bytes, delimiter: str | None) -> tuple[int, int]:
-    """How many bytes and lines stand above a table's header: an account's name, the dates of a statement.
+    """Return the numbers of bytes and of lines above a table's header: an account's name, the dates of a statement.
 
     The table is the run of records of one width at the end of what is seen; what stands above it has fewer cells, and
     its first record must look like a header. Where that isn't so, the first line is the header.
@@ -134,7 +134,9 @@ def _filled(row: list[str]) -> int:
 
 
 def _like_names(header: list[str]) -> bool:
-    """Whether cells can be the names of columns: none is blank or a number, none stands twice, not all have digits."""
+    """Return whether cells can be the names of columns: none is blank or a number, none stands twice, not all have
+    digits.
+    """
     return (
         all(header)
         and len(set(header)) == len(header)
@@ -144,7 +146,7 @@ def _like_names(header: list[str]) -> bool:
 
 
 def delimiter_of(first: bytes) -> str:
-    """The delimiter that stands most often in the header, outside quotes; a comma when none does."""
+    """Return the delimiter that stands most often in the header, outside quotes; a comma when none does."""
     codes = np.frombuffer(first, np.uint8)
     outside = codes[np.cumsum(codes == ord('"')) % 2 == 0]
     counts = {mark: int(np.count_nonzero(outside == ord(mark))) for mark in DELIMITERS}
@@ -171,7 +173,7 @@ MARKS = {"\t": "tabs"}
 
 
 def cells(record: str, delimiter: str) -> list[str]:
-    """The cells of one record.
+    """Return the cells of one record.
 
     Raises:
         csv.Error: a carriage return or a quotation mark where none can be.
@@ -180,7 +182,7 @@ def cells(record: str, delimiter: str) -> list[str]:
 
 
 def read_header(first: bytes, delimiter: str) -> Dialect:
-    """The dialect of a file whose first record is ``first`` (UTF-8).
+    """Return the dialect of a file whose first record is ``first`` (UTF-8).
 
     Raises:
         BadFile: the record can't be a header.

@@ -57,7 +57,7 @@ class _Hours:
 
     @property
     def late(self) -> int:
-        """How many rows are from 13:00 to 0:59."""
+        """Number of rows from 13:00 to 0:59."""
         return int(self.counts[0] + self.counts[13:].sum())
 
     def look(self, seconds: Floats) -> None:
@@ -125,7 +125,7 @@ class HourWatch:
 
     @property
     def notes(self) -> list[str]:
-        """What is said of times that are days only, and of a part that may have lost its AM and PM."""
+        """Notes on times that are days only, and on a part that may have lost its AM and PM."""
         found = []
         for hours in self._columns.values():
             if hours.is_time and hours.midnights > 1 and hours.midnights == hours.rows:

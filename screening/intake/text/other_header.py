@@ -18,7 +18,7 @@ SHARED = 2
 
 
 class Again(Enum):
-    """What a row is to the header; the value is its fault."""
+    """Ways in which a row can repeat the header; the value is its fault."""
 
     SAME = "repeats the header"
     MOVED = "is the header once more with its columns in another order: the cells below it stand under the wrong names"

@@ -55,7 +55,7 @@ TOTALS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the columns of a contract stand in a file, and how its cells are written."""
+    """Places of the columns of a contract in a file, and the forms of its cells."""
 
     contract: ColumnContract
     header: tuple[str, ...]
@@ -131,7 +131,7 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
 
 
 def _numbers(table: Any, layout: Layout) -> Matrix | None:
-    """The contract's columns of an Arrow table, or ``None`` when one of its cells can't be used."""
+    """Return the contract's columns of an Arrow table, or ``None`` when one of its cells can't be used."""
     if layout.readers is None:
         (rows,) = table.select(range(len(layout.sources))).combine_chunks().to_batches()
         values: Matrix = rows.to_tensor(row_major=True).to_numpy()
@@ -149,7 +149,8 @@ def _numbers(table: Any, layout: Layout) -> Matrix | None:
 
 
 def _odd_rows(values: Matrix, layout: Layout) -> bool:
-    """Whether a row may be none, of those whose every cell can be read: it has nothing, or the names of the columns.
+    """Return whether a row may be none, of those whose every cell can be read: it has nothing, or the names of the
+    columns.
 
     Args:
         values: float64 (rows, sources).
@@ -163,7 +164,7 @@ def _odd_rows(values: Matrix, layout: Layout) -> bool:
 
 
 def exact(block: Block, stops: NDArray[np.int64], layout: Layout, first_row: int, first_line: int) -> Parsed:
-    """A block cell by cell. Rows that can't be used are NaN and marked ``bad``; the problems say why."""
+    """Return a block cell by cell. Rows that can't be used are NaN and marked ``bad``; the problems say why."""
     reader = _Exact(layout, first_row, first_line, len(stops))
     stray = stray_quote(block.data, layout.delimiter) if block.quotes else None
     start = 0
@@ -325,12 +326,12 @@ class _Exact:
 
 
 def has_total(row: Sequence[str]) -> bool:
-    """Whether a cell of a row says that it sums up others."""
+    """Return whether a cell of a row says that it sums up others."""
     return any(bare(cell).casefold().rstrip(": ") in TOTALS for cell in row)
 
 
 def prepared(block: Block, layout: Layout) -> tuple[Marks, Parsed | None]:
-    """Where a block's records end, and its numbers if the fast way takes it."""
+    """Return the ends of a block's records, and its numbers if the fast way takes it."""
     marks = block.marks(layout.delimiter)
     if block.overlong or b"\0" in block.data or marks.stray is not None:
         return marks, None
@@ -338,7 +339,7 @@ def prepared(block: Block, layout: Layout) -> tuple[Marks, Parsed | None]:
 
 
 def sampled(data: bytes, stops: NDArray[np.int64], delimiter: str, count: int) -> Iterator[list[str]]:
-    """The cells of about ``count`` records, evenly spread over a block."""
+    """Yield the cells of about ``count`` records, evenly spread over a block."""
     for index in np.unique(np.linspace(0, len(stops) - 1, count).astype(int)).tolist():
         start = int(stops[index - 1]) if index else 0
         try:

@@ -1,4 +1,4 @@
-"""What is wrong with a file, gathered over its rows: whether it is refused, and the words for it."""
+"""Gather the problems of a file over its rows: whether it is refused, and the words for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Tally:
 
     @property
     def refused(self) -> bool:
-        """Whether the file can't be scored any more: what is still read is read to count its problems."""
+        """Return whether the file can't be scored any more: what is still read is read to count its problems."""
         return self._broken or (self._count > 0 and not self._set_aside)
 
     @property
@@ -35,7 +35,7 @@ class Tally:
 
     @property
     def first(self) -> str | None:
-        """Where the first one is."""
+        """Place of the first one."""
         return str(self._first[0]) if self._first else None
 
     def check_block(self, block: Block, stops: NDArray[np.int64], row: int, line: int) -> None:
@@ -72,7 +72,7 @@ class Tally:
             raise self._error()
 
     def shown(self, parsed: Parsed) -> list[CellProblem]:
-        """A block's problems; without lines where the file that was sent has none."""
+        """Return a block's problems; without lines where the file that was sent has none."""
         if self._lines:
             return parsed.problems
         return [

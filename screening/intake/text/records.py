@@ -1,4 +1,4 @@
-"""Where records begin and end. Quotation marks are counted, so a newline inside a cell ends nothing."""
+"""Find the beginnings and ends of records. Quotation marks are counted, so a newline inside a cell ends nothing."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Block:
 
     @property
     def unclosed(self) -> bool:
-        """Whether a quotation mark is opened in it and not closed."""
+        """Return whether a quotation mark is opened in it and not closed."""
         return self.quotes % 2 == 1
 
     def ends(self) -> NDArray[np.int64]:
-        """Where each record ends: see :func:`ends`."""
+        """Return the end of each record: see :func:`ends`."""
         return ends(self.data, quoted=self.quotes > 0)
 
     def marks(self, delimiter: str) -> Marks:
@@ -69,7 +69,7 @@ def blocks(
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Where each record ends (records,), how many newlines there are, and where the first stray quotation mark is."""
+    """Ends of the records (records,), number of newlines, and place of the first stray quotation mark."""
 
     ends: NDArray[np.int64]
     newlines: int
@@ -86,20 +86,20 @@ def marks_of(data: bytes, delimiter: str, *, quoted: bool) -> Marks:
 
 
 def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
-    """Where each record ends: past its newline, or the end of ``data`` for a last one without; (records,)."""
+    """Return the end of each record: past its newline, or the end of ``data`` for a last one without; (records,)."""
     codes = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(codes == QUOTE) if quoted else None
     return _ends(len(codes), np.flatnonzero(codes == NEWLINE) + 1, quotes)
 
 
 def _ends(size: int, newlines: NDArray[np.int64], quotes: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """The places past newlines that stand outside of quotes, and the end."""
+    """Return the places past newlines that stand outside of quotes, and the end."""
     found = newlines if quotes is None else newlines[np.searchsorted(quotes, newlines) % 2 == 0]
     return found if len(found) and found[-1] == size else np.append(found, size)
 
 
 def _cut(rest: bytes, piece: bytes, blank: bytes) -> tuple[Block | None, bytes]:
-    """What is whole of ``rest`` and the piece that follows it, if anything is, and what is left."""
+    """Return the whole records of ``rest`` and of the piece that follows it, if any, and what is left."""
     quotes = _quotes(rest) + _quotes(piece)
     end = piece.rfind(b"\n") + 1
     before = quotes - piece.count(b'"', end)
@@ -113,12 +113,12 @@ def _cut(rest: bytes, piece: bytes, blank: bytes) -> tuple[Block | None, bytes]:
 
 
 def _quotes(data: bytes) -> int:
-    """How many quotation marks there are: ten times as fast where there are none."""
+    """Count the quotation marks: ten times as fast where there are none."""
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == QUOTE)) if b'"' in data else 0
 
 
 def first_end(data: bytes) -> int:
-    """Where the first record ends; the length of ``data`` when it doesn't."""
+    """Return the end of the first record; the length of ``data`` when none ends."""
     at = -1
     while True:
         at = data.find(b"\n", at + 1)
@@ -129,7 +129,7 @@ def first_end(data: bytes) -> int:
 
 
 def stray_quote(data: bytes, delimiter: str) -> int | None:
-    """Where the first quotation mark stands that neither opens nor closes a cell nor is doubled; else ``None``.
+    """Return the place of the first quotation mark that neither opens nor closes a cell nor is doubled; else ``None``.
 
     Without such a mark, counting tells inside from outside exactly; with one, nothing after it is certain.
     """
@@ -149,7 +149,7 @@ def _stray(codes: NDArray[np.uint8], at: NDArray[np.int64], delimiter: str) -> i
 
 
 def _last_end(data: bytes, quotes: int, blank: bytes) -> int:
-    """Where the last complete record ends that is more than blanks; 0 when none does."""
+    """Return the end of the last complete record that is more than blanks; 0 when there is none."""
     cut = data.rfind(b"\n") + 1
     if cut and quotes:
         found = ends(data, quoted=True)
@@ -159,13 +159,13 @@ def _last_end(data: bytes, quotes: int, blank: bytes) -> int:
 
 
 def _before_blanks(data: bytes, cut: int, blank: bytes) -> int:
-    """The end of the last record of ``data[:cut]`` that is more than blanks; 0 when none is."""
+    """Return the end of the last record of ``data[:cut]`` that is more than blanks; 0 when none is."""
     solid = _solid(data, cut, blank)
     return data.find(b"\n", solid, cut) + 1 if solid else 0
 
 
 def _solid(data: bytes, cut: int, blank: bytes) -> int:
-    """How much of ``data[:cut]`` is left without blanks and empty lines at its end, which is looked at first."""
+    """Return the length of ``data[:cut]`` without blanks and empty lines at its end, which is looked at first."""
     near = max(cut - 64, 0)
     end = len(data[near:cut].rstrip(blank))
     return near + end if end else len(data[:near].rstrip(blank))

@@ -46,7 +46,7 @@ class Unsettled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """How the columns that are read in one file are written, in the order of its sources, and what was assumed."""
+    """Forms of the columns that are read in one file, in the order of its sources, and the assumptions about them."""
 
     readers: tuple[CellReader, ...]
     notes: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Forms:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the cells of one column look like."""
+    """Evidence from the cells of one column."""
 
     source: Source
     name: str
@@ -99,13 +99,15 @@ class _Seen:
 
     @property
     def settled(self) -> bool:
-        """Whether no more cells are needed: what contradicts a decimal mark that is certain is found while reading."""
+        """Return whether no more cells are needed: what contradicts a decimal mark that is certain is found while
+        reading.
+        """
         certain = self.numbers.commas or self.numbers.points
         return self.source.kind is CellKind.NUMBER and self.source.part is None and bool(certain)
 
     @property
     def meaning(self) -> Sign:
-        """What a minus means in the column."""
+        """Meaning of a minus in the column."""
         if self.source.part not in OF_AMOUNTS:
             return Sign.KEPT
         ways = {direction for direction, _ in self.signs}
@@ -255,7 +257,7 @@ def _check_digits(one: _Seen) -> None:
 
 
 def _composed(name: str, made: Composition, seen: list[_Seen], answers: Answers) -> str:
-    """What is said of a value that was made of several columns.
+    """Return the note on a value that was made of several columns.
 
     Raises:
         BadFile: the sign was said to be another than the columns tell.

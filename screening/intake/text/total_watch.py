@@ -69,8 +69,8 @@ class TotalWatch:
             )
 
     def _is_total(self, block: Block, stops: NDArray[np.int64], last: NDArray[np.float64]) -> bool:
-        """Whether the last row has a word for a total and no time or a sum; or names nobody, and has two sums, or one
-        and nothing in another column. A payment of somebody may well be as large as all before it.
+        """Return whether the last row has a word for a total and no time or a sum; or names nobody, and has two sums,
+        or one and nothing in another column. A payment of somebody may well be as large as all before it.
         """
         if self._rows < LEAST_ROWS:
             return False

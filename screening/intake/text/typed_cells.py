@@ -38,7 +38,7 @@ DATE_LENGTH = 10
 
 
 class Clock(IntEnum):
-    """How a time of day is told."""
+    """Ways to write a time of day."""
 
     ZONED = 1
     """With its zone."""
@@ -57,7 +57,7 @@ _SAYS[list(b"mM")] = Clock.HALVED
 
 
 class Sign(StrEnum):
-    """What a minus means in a column of numbers."""
+    """Meanings of a minus in a column of numbers."""
 
     KEPT = "kept"
     REFUSED = "refused"
@@ -68,7 +68,7 @@ class Sign(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CellReader:
-    """How the cells of one column are read.
+    """Reader of the cells of one column.
 
     Without forms only cells of one meaning are read: plain numbers, dates of ISO 8601 without an offset from UTC. What
     else stands in a column is read by the form that the whole column was found to have
@@ -89,7 +89,7 @@ class CellReader:
 
     @classmethod
     def of(cls, source: Source) -> CellReader:
-        """The reader of a file's column, without the form that it may be found to have."""
+        """Return the reader of a file's column, without the form that it may be found to have."""
         return cls(source.kind, source.optional, scale=source.scale, least=source.least, unit=source.unit)
 
     @property
@@ -99,16 +99,18 @@ class CellReader:
 
     @property
     def turned(self) -> bool:
-        """Whether numbers are read with the other sign."""
+        """Return whether numbers are read with the other sign."""
         return self.numbers is not None and self.numbers.turned
 
     @property
     def may_mix_clocks(self) -> bool:
-        """Whether cells with ``Z``, with ``AM`` and with neither are all read: then the whole column must be seen."""
+        """Return whether cells with ``Z``, with ``AM`` and with neither are all read: then the whole column must be
+        seen.
+        """
         return self.kind is CellKind.TIME and self.times is None
 
     def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
-        """The number that stands for a cell; NaN for a blank that is allowed, ``None`` for what can't be used."""
+        """Return the number that stands for a cell; NaN for an allowed blank, ``None`` for what can't be used."""
         if self.kind in DIRECTION_KINDS:  # where a minus is a word, too
             return direction_of(text, DIRECTION_KINDS[self.kind])
         if missing(text):
@@ -129,7 +131,7 @@ class CellReader:
         return _ONE_FORM[self.kind](text)
 
     def early(self, found: float) -> bool:
-        """Whether a cell means less than it can."""
+        """Return whether a cell means less than it can."""
         return self.least is not None and found < self.least
 
     def _signed(self, value: float | None) -> float | None:
@@ -140,7 +142,7 @@ class CellReader:
         return None if self.sign is Sign.REFUSED else -value
 
     def doubtful(self, text: str) -> bool:
-        """Whether a cell that :meth:`read` refuses means something by another form than the reader's."""
+        """Return whether a cell that :meth:`read` refuses means something by another form than the reader's."""
         if missing(text) or isinstance(self.kind, PartKind):
             return False
         if self.kind is CellKind.NUMBER:
@@ -155,7 +157,7 @@ class CellReader:
         return moment is None or not self.early(moment)
 
     def explain(self, text: str) -> str:  # noqa: PLR0911 -- one for each fault
-        """What is wrong with a cell that :meth:`read` refuses, in words."""
+        """Explain in words why :meth:`read` refuses a cell."""
         if self.kind in DIRECTION_KINDS:
             return "is no word for debit or credit that is known here" if text.strip() else NO_WORD
         if self.kind is CellKind.NUMBER and self.sign is Sign.REFUSED and self._kept(text):
@@ -173,7 +175,7 @@ class CellReader:
         return _NOTHING[self.kind]
 
     def _kept(self, text: str) -> bool:
-        """Whether a cell would be read if a minus were."""
+        """Return whether a cell would be read if a minus were."""
         return numbers.number(text, self.numbers or numbers.PLAIN) is not None
 
 
@@ -197,7 +199,9 @@ _NOTHING: dict[ReadKind, str] = {
 
 
 def readers_of(sources: Sequence[Source]) -> tuple[CellReader, ...] | None:
-    """How the columns of a file are read; ``None`` where all are numbers that must be there: no more is needed."""
+    """Return the readers of the columns of a file; ``None`` where all are numbers that must be there: no more is
+    needed.
+    """
     plain = CellReader()
     if all(CellReader.of(one) == plain for one in sources):
         return None
@@ -205,7 +209,7 @@ def readers_of(sources: Sequence[Source]) -> tuple[CellReader, ...] | None:
 
 
 def arrow_type(pa: Any, reader: CellReader) -> Any:
-    """What Arrow shall read a column as."""
+    """Return the type as which Arrow reads a column."""
     if reader.kind is CellKind.NUMBER:
         return pa.float64()
     repeated = reader.kind is CellKind.TEXT or isinstance(reader.kind, PartKind)
@@ -213,7 +217,7 @@ def arrow_type(pa: Any, reader: CellReader) -> Any:
 
 
 def from_arrow(column: Any, reader: CellReader) -> Floats | None:
-    """A column that Arrow read, as numbers; ``None`` when a cell can't be used."""
+    """Return a column that Arrow read, as numbers; ``None`` when a cell can't be used."""
     if reader.kind is CellKind.NUMBER:
         if column.null_count and not reader.optional:
             return None
@@ -235,7 +239,7 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
 
 
 def clocks(column: Any) -> set[Clock]:
-    """How times that were read without a form tell their times of day: by the last byte of each cell.
+    """Return the clock of each time that was read without a form: by the last byte of each cell.
 
     Offsets from UTC end with a digit, too; they aren't read without a form.
     """
@@ -254,7 +258,7 @@ def clocks(column: Any) -> set[Clock]:
 
 
 def clock_of(text: str) -> set[Clock]:
-    """How a cell tells its time of day; empty for a cell without one."""
+    """Return the way a cell writes its time of day; empty for a cell without one."""
     plain = times.bare(text)
     zone = times.has_zone(plain)
     if zone is None:
