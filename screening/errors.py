@@ -34,7 +34,7 @@ class CellProblem:
 
 @dataclass
 class ScreeningError(Exception):
-    """What is wrong, where, and what to do. ``status`` is the HTTP status it is answered with."""
+    """An error that says what is wrong, where, and what to do. ``status`` is the HTTP status it is answered with."""
 
     what: str
     where: str | None = None
@@ -54,7 +54,7 @@ class ScreeningError(Exception):
         return {}
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as plain JSON types, to be kept with a failed screening and shown to whoever asked.
+        """Return the error as plain JSON types, to be kept with a failed screening and shown to whoever asked.
 
         Where on the server's disk a file lies is the operator's business (``str`` says it): users are told its name.
         """
@@ -175,7 +175,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a column doesn't tell by itself. ``option`` is that of the command line which answers it."""
+    """A question that a column leaves open. ``option`` is that of the command line which answers it."""
 
     option: str
     column: str
@@ -219,7 +219,7 @@ class BadTransaction(ScreeningError):
 
 
 class NotFound(ScreeningError):
-    """What was asked for doesn't exist, or belongs to somebody else (the answer is the same)."""
+    """The object doesn't exist, or belongs to somebody else (the answer is the same)."""
 
     status = 404
     title = "Not found"

@@ -121,7 +121,7 @@ def _serve(settings: Settings, worker: Sequence[str], load: Callable[[], object]
 
 
 def prepare(settings: Settings) -> None:
-    """What has to be right before anything is served: detectors, the accounts file, the store.
+    """Prepare what serving needs: detectors, the accounts file, the store.
 
     The default net's golden rows are run here, and it is compiled if it must be, so that no web process has to wait
     for that. Web processes run the rows again before they first score.

@@ -179,7 +179,7 @@ class Settings:
 
     @property
     def is_default_pair(self) -> bool:
-        """Whether the model and vectorizer are the two at the root, which must match their card."""
+        """Return whether the model and vectorizer are the two at the root, which must match their card."""
         return (self.model_file, self.vectorizer_file) == (ROOT / "model.h5", ROOT / "vectorizer.pkl")
 
 
@@ -271,7 +271,9 @@ def _sample(raw: str) -> float:
 
 
 def _decimal(raw: str) -> float:
-    """A number as people write it, NaN for any other text: ``float`` takes ``0_8`` and the digits of all scripts."""
+    """Return a number as people write it, NaN for any other text: ``float`` takes ``0_8`` and the digits of all
+    scripts.
+    """
     return float(raw) if re.fullmatch(r"\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", raw, re.ASCII) else math.nan
 
 
@@ -335,7 +337,7 @@ def _sources(raw: str) -> frozenset[str]:
 
 
 def _endpoint(raw: str) -> str:
-    """Where a webhook is: https, since messages tell of a bank's fraud; http only where nobody can listen."""
+    """Return the address of a webhook: https, since messages tell of fraud; http only where nobody can listen."""
     message = "must be an https:// address without name and password (http:// only to this machine)"
     try:
         parts = urlsplit(raw)
@@ -358,7 +360,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _signing(raw: str) -> str:
-    """A secret as Standard Webhooks has it: 24 to 64 bytes in Base64, mostly after ``whsec_``."""
+    """Return a secret as Standard Webhooks has it: 24 to 64 bytes in Base64, mostly after ``whsec_``."""
     try:
         key = base64.b64decode(raw.removeprefix("whsec_"), validate=True)
     except (ValueError, binascii.Error):

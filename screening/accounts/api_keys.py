@@ -35,7 +35,7 @@ MOST_NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a key may be used for."""
+    """Permissions of an API key."""
 
     permission: str
     """What the owner's role must allow (:mod:`screening.accounts.roles`), now and whenever the key is used."""

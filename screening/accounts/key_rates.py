@@ -1,4 +1,4 @@
-"""How many requests a key may send: a token bucket for each key, shared by all processes of the instance.
+"""Limit the requests that a key may send: a token bucket for each key, shared by all processes of the instance.
 
 A bucket is one number in a file that every process maps: the time at which the bucket will be full again ("theoretical
 arrival time" of the generic cell rate algorithm, ITU-T I.371). A request is let in if that lies at most ``burst - 1``

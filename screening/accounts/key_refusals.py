@@ -1,4 +1,4 @@
-"""Why a request with an API key, or without one, is refused: each with its status and headers (RFC 6750, RFC 9110)."""
+"""Refusals of a request with an API key, or without one: each with its status and headers (RFC 6750, RFC 9110)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def no_key() -> NoKey:
 
 
 class DamagedKey(Refusal):
-    """What was sent can't be a key of ours: signs are missing or wrong."""
+    """The text that was sent can't be a key of ours: signs are missing or wrong."""
 
     reason = "damaged"
 

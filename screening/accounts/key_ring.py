@@ -68,7 +68,7 @@ IDLE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request: a key, which acts as the account that owns it."""
+    """Sender of a request: a key, which acts as the account that owns it."""
 
     key_id: str
     key_name: str
@@ -215,12 +215,14 @@ class KeyRing:
         return refusal
 
     def _named(self, refusal: Refusal, key_id: str) -> Refusal:
-        """A refusal that names a key. An id alone proves nothing: what is known of the key goes into the log only."""
+        """Return a refusal that names a key. An id alone proves nothing: what is known of the key goes into the log
+        only.
+        """
         entry = self._entries.get(key_id)
         return refusal.of(key_id, entry.name if entry else None, entry.use.owner if entry else None)
 
     def _unknown(self, text: str) -> Refusal:
-        """The refusal of a text as long as a key."""
+        """Return the refusal of a text as long as a key."""
         if not key_text.is_whole(text):
             return self._named(
                 DamagedKey(
@@ -340,7 +342,7 @@ def _keep(of: weakref.ref[KeyRing], closed: threading.Event) -> None:
 
 
 def _closed(entry: _Entry) -> Refusal:
-    """Why a key that is known opens nothing. Whoever has the whole key may know."""
+    """Return the reason why a key that is known opens nothing. Whoever has the whole key may know."""
     refusal: Refusal
     if entry.revoked:
         refusal = RevokedKey("This key was revoked.", remedy="Ask an administrator for another.")

@@ -1,4 +1,4 @@
-"""What the use of keys leaves behind: the time of the last use, networks, and refusals, written in batches.
+"""Record the use of keys: the time of the last use, networks, and refusals, written in batches.
 
 Nothing here is written on a request's way. The ring notes in memory, and :meth:`KeyUsage.flush`, called by its keeper
 thread, writes: the last use at most once a minute for each key over all processes, a network once, refusals as one
@@ -40,7 +40,7 @@ MOST_KINDS = 1_000
 
 @dataclass(slots=True)
 class KeyUse:
-    """How a key was used in this process."""
+    """Use of a key in this process."""
 
     id: str
     name: str

@@ -25,7 +25,7 @@ LOCK_SECONDS = 30 * 60.0
 
 
 class Counter(Base):
-    """How often something happened since a moment. Names and addresses are kept as digests only."""
+    """Number of events since a moment. Names and addresses are kept as digests only."""
 
     __tablename__ = "counters"
 
@@ -49,7 +49,7 @@ class TooMany(ScreeningError):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a try to log in came to."""
+    """Outcomes of an attempt to log in."""
 
     allowed: bool
     locked_now: bool = False
@@ -145,7 +145,7 @@ class Throttle:
 
 
 def network(address: str) -> str:
-    """Whom to count: an IPv4 address, or the /64 network that one subscriber has in IPv6."""
+    """Return the sender to count: an IPv4 address, or the /64 network that one subscriber has in IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -62,12 +62,12 @@ class Hasher:
         self._turns = BoundedSemaphore(max(2, os.cpu_count() or 2))
 
     def hash(self, password: str) -> str:
-        """A salted hash of the whole password."""
+        """Return a salted hash of the whole password."""
         with self._turns:
             return generate_password_hash(_composed(password), method=self.method)
 
     def check(self, kept: str | None, password: str, *, whose: str = "") -> bool:
-        """Whether ``password`` fits the hash; ``None`` (nobody) costs one check like any other.
+        """Return whether ``password`` fits the hash; ``None`` (nobody) costs one check like any other.
 
         A hash that can't be read fits nothing, and the log says so.
         """
@@ -78,7 +78,7 @@ class Hasher:
         return fits
 
     def is_weak(self, kept: str) -> bool:
-        """Whether a hash is below the floor (or unknown) and should be made anew at the next chance."""
+        """Return whether a hash is below the floor (or unknown) and should be made anew at the next chance."""
         method = _method(kept)
         if method == self.method:
             return False
@@ -137,12 +137,12 @@ def check_new(password: str, *, minimum: int, names: Iterable[str] = ()) -> None
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two passwords are the same, however a keyboard sends their signs."""
+    """Return whether two passwords are the same, however a keyboard sends their signs."""
     return _composed(one) == _composed(other)
 
 
 def is_common(password: str) -> bool:
-    """Whether a password is in the list or near it, or consists of runs on the keyboard.
+    """Return whether a password is in the list or near it, or consists of runs on the keyboard.
 
     Near: a listed word with capitals, digits for letters, digits and signs around it, or repeated.
     """
@@ -163,7 +163,7 @@ def is_common(password: str) -> bool:
 
 
 def one_time() -> str:
-    """A password of 120 random bits to hand over: it is to be changed by its owner."""
+    """Return a password of 120 random bits to hand over: it is to be changed by its owner."""
     return secrets.token_urlsafe(15)
 
 
@@ -174,7 +174,7 @@ def _common() -> frozenset[str]:
 
 
 def _composed(password: str) -> str:
-    """The same characters whether a keyboard sends é as one sign or as two."""
+    """Return the same characters whether a keyboard sends é as one sign or as two."""
     return unicodedata.normalize("NFC", password)
 
 
@@ -183,12 +183,12 @@ def _method(kept: str) -> str:
 
 
 def _core(text: str) -> str:
-    """What is left without the digits and signs at both ends."""
+    """Return the text without the digits and signs at both ends."""
     return re.sub(r"^[\W\d_]+|[\W\d_]+$", "", text)
 
 
 def _is_name(password: str, names: Iterable[str]) -> bool:
-    """Whether nothing but digits and signs is left of a password once a name is taken out of it."""
+    """Return whether nothing but digits and signs is left of a password once a name is taken out of it."""
     parts = (_letters_and_digits(part) for name in names for part in (name, name.split("@")[0]))
     plain = _letters_and_digits(password)
     words = [word for word in (*parts, *PRODUCT_WORDS) if word and word in plain]
@@ -200,13 +200,13 @@ def _letters_and_digits(text: str) -> str:
 
 
 def _period(text: str) -> str:
-    """The shortest piece that repeats to make ``text``: ``abc`` for ``abcabc``."""
+    """Return the shortest piece that repeats to make ``text``: ``abc`` for ``abcabc``."""
     at = (text + text).find(text, 1) if text else 0
     return text[:at] if 0 < at < len(text) else text
 
 
 def _only_runs(text: str) -> bool:
-    """Whether ``text`` is made of nothing but runs of three or more neighbours on a keyboard."""
+    """Return whether ``text`` is made of nothing but runs of three or more neighbours on a keyboard."""
     rows = [row for run in RUNS for row in (run, run[::-1])]
     at = 0
     while at < len(text):

@@ -23,7 +23,7 @@ STUCK = timedelta(minutes=1)
 
 
 class ProposalState(StrEnum):
-    """What became of a proposal."""
+    """States of a proposal."""
 
     OPEN = "open"
     APPLYING = "applying"
@@ -65,11 +65,11 @@ class Proposal(Base):
 
     @property
     def waits(self) -> bool:
-        """Whether nobody has decided on it."""
+        """Return whether nobody has decided on it."""
         return self.state in (ProposalState.OPEN, ProposalState.APPLYING)
 
     def is_by(self, username: str) -> bool:
-        """Whether somebody proposed it."""
+        """Return whether somebody proposed it."""
         return self.proposed_by.casefold() == username.casefold()
 
 

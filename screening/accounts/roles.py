@@ -1,4 +1,4 @@
-"""Who may do what. A role is a set of permissions; pages ask for a permission, never for a role."""
+"""Permissions of the roles. A role is a set of permissions; pages ask for a permission, never for a role."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ remove them, ``manage_users``. ``admin`` is the administrator's links."""
 
 
 def allows(role: str, permission: str) -> bool:
-    """Whether a role has a permission. An unknown role or permission is refused."""
+    """Return whether a role has a permission. An unknown role or permission is refused."""
     return permission in PERMISSIONS.get(role, frozenset())

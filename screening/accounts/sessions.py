@@ -53,7 +53,7 @@ class Found:
 
 
 def proof_of(account: Account) -> str:
-    """A digest of what a session was granted for: password hash and role."""
+    """Return a digest of what a session was granted for: password hash and role."""
     return hashlib.sha256(f"{account.password_hash}\0{account.role}".encode()).hexdigest()
 
 
@@ -104,7 +104,7 @@ class SessionStore:
         return token
 
     def find(self, token: str) -> Found | None:
-        """The session of a cookie, or ``None`` when it is unknown, ended, idle or too old."""
+        """Return the session of a cookie, or ``None`` when it is unknown, ended, idle or too old."""
         now = self._clock()
         with self._database.read() as session:
             row = session.get(SessionRow, _digest(token))
@@ -138,7 +138,7 @@ class SessionStore:
 
 
 def _is_fresh(row: SessionRow, now: float, idle: float) -> bool:
-    """Whether a session is neither idle nor too old. One from the future is no session: a clock was set back, or
+    """Return whether a session is neither idle nor too old. One from the future is no session: a clock was set back, or
     somebody wrote the row.
     """
     return (

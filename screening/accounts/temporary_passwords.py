@@ -45,13 +45,13 @@ class HandedPasswords:
             )
 
     def has(self, account: Account) -> bool:
-        """Whether the account's present password must be changed."""
+        """Return whether the account's present password must be changed."""
         with self._database.read() as session:
             kept = session.get(HandedPassword, account.username.casefold())
         return kept is not None and kept.digest == _digest(account)
 
     def of(self, accounts: Iterable[Account]) -> set[str]:
-        """The usernames of those whose present password must be changed."""
+        """Return the usernames of those whose present password must be changed."""
         with self._database.read() as session:
             kept = {row.username: row.digest for row in session.scalars(select(HandedPassword))}
         return {one.username for one in accounts if kept.get(one.username.casefold()) == _digest(one)}

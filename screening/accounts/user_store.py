@@ -54,7 +54,7 @@ class UserStore:
 
     @property
     def path(self) -> Path:
-        """Where the file lies."""
+        """Path of the file."""
         return self._file.path
 
     def begin(self) -> None:
@@ -122,15 +122,15 @@ class UserStore:
         return self._file.read().text.problems
 
     def is_empty(self) -> bool:
-        """Whether the next account to sign up is the first one, and so becomes admin."""
+        """Return whether the next account to sign up is the first one, and so becomes admin."""
         return self._file.read().text.is_empty
 
     def get(self, username: str) -> Account | None:
-        """The account of this name, compared without case."""
+        """Return the account of this name, compared without case."""
         return self._file.read().by_name.get(username.casefold())
 
     def by_email(self, email: str) -> Account | None:
-        """The first account with this address, compared without case."""
+        """Return the first account with this address, compared without case."""
         wanted = email.casefold()
         return next((account for account in self.accounts() if account.email.casefold() == wanted), None)
 
@@ -167,7 +167,7 @@ class UserStore:
         return made[0]
 
     def check(self, username: str, password: str) -> Account | None:
-        """The account when name and password fit and it is active; nothing is changed.
+        """Return the account when name and password fit and it is active; nothing is changed.
 
         Nobody, a wrong password, a disabled account and a damaged hash give ``None`` and take the same time.
         """

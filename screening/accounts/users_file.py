@@ -21,7 +21,7 @@ FRESH_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the file held when it was last read."""
+    """Content of the file when it was last read."""
 
     data: bytes
     text: UsersText
@@ -41,7 +41,7 @@ class UsersFile:
         self._last: Reading | None = None
 
     def read(self) -> Reading:
-        """The file as it is now; from memory when it hasn't changed.
+        """Return the file as it is now; from memory when it hasn't changed.
 
         Raises:
             NotReady: it is missing or can't be read.

@@ -32,7 +32,7 @@ _COMMENT = re.compile(r"\s+#.*")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who may sign in. ``password_hash`` is one string of werkzeug's form."""
+    """An account that may sign in. ``password_hash`` is one string of werkzeug's form."""
 
     username: str
     email: str
@@ -60,7 +60,7 @@ class Line:
     comment: str = ""
 
     def with_account(self, account: Account) -> Line:
-        """The line written anew; its comment and its line end stay."""
+        """Return the line written anew; its comment and its line end stay."""
         ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
         return Line(write(account, self.comment).encode() + ending, account, comment=self.comment)
 
@@ -113,16 +113,18 @@ class UsersText:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody stands in it. A file of bad lines is not empty: its first sign-up must not become admin."""
+        """Return whether nobody stands in it. A file of bad lines is not empty: its first sign-up must not become
+        admin.
+        """
         return not any(line.account or line.problem for line in self.lines)
 
     def find(self, username: str) -> Account | None:
-        """The account of this name, compared without case."""
+        """Return the account of this name, compared without case."""
         wanted = username.casefold()
         return next((account for account in self.accounts if account.username.casefold() == wanted), None)
 
     def holds(self, username: str, email: str) -> bool:
-        """Whether the name or the address has an account, compared without case."""
+        """Return whether the name or the address has an account, compared without case."""
         given = (username.casefold(), email.casefold())
         return any(
             given[0] == one.username.casefold() or given[1] == one.email.casefold() for one in self.accounts
@@ -183,7 +185,7 @@ def _parse_line(raw: bytes) -> Line:
 
 
 def _problem(text: str, fields: list[str]) -> str | None:
-    """The first thing that is wrong with a line."""
+    """Return the first thing that is wrong with a line."""
     if not 3 <= len(fields) <= 5:  # from the old format to the full one
         return f"has {len(fields)} fields; 3 to 5 are needed: username,email,password_hash,role,state"
     name, email, password, role, state = (*fields, "", "")[:5]

@@ -129,7 +129,7 @@ def _objects(part: Any, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _problem(part: dict[str, Any]) -> str | None:
-    """Why a serialized object isn't allowed, or ``None``."""
+    """Return the reason why a serialized object isn't allowed, or ``None``."""
     kind, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
     if not isinstance(kind, str) or kind not in MODELS | LAYERS | OBJECTS:
         return f"it holds a {str(kind)[:60]!r}, which isn't one of the layers that are allowed"

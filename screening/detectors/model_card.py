@@ -40,7 +40,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How the values of one column, or of one feature, lay in the training data."""
+    """Distribution of one column, or of one feature, in the training data."""
 
     minimum: float | None = None
     maximum: float | None = None
@@ -62,7 +62,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlaggedRows:
-    """How good the flags of a test were at one threshold."""
+    """Quality of the flags of a test at one threshold."""
 
     threshold: float | None
     precision: float | None
@@ -72,7 +72,7 @@ class FlaggedRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReliabilityBin:
-    """What was said of some rows, and what was seen: a share of fraud with its 95 % interval."""
+    """Predicted and observed fraud of some rows: a share of fraud with its 95 % interval."""
 
     mean_probability: float
     observed: float
@@ -122,7 +122,7 @@ class Evaluation:
 
     @property
     def may_be_guessing(self) -> bool:
-        """Whether the AUC can't be told from 0.5, which is what guessing gives."""
+        """Return whether the AUC can't be told from 0.5, which is what guessing gives."""
         if "auc" in self.intervals:
             return self.intervals["auc"][0] <= GUESSING
         return self.auc is not None and self.auc <= GUESSING
@@ -155,7 +155,7 @@ class Metrics:
 
     @property
     def doubt(self) -> str:
-        """What is to be said of a detector of which no test shows that it does better than guessing on later rows."""
+        """Warning about a detector of which no test shows that it does better than guessing on later rows."""
         caution = None if self.validation is None else self.validation.caution
         tests = [one for one in (*self.windows, self.validation, self.folds) if one and one.may_be_guessing]
         if not tests or tests[0].auc is None:
@@ -166,7 +166,7 @@ class Metrics:
 
     @property
     def silence(self) -> str:
-        """What is to be said of a detector whose usual threshold flagged nothing in its test, with one that would."""
+        """Warning about a detector whose usual threshold flagged nothing in its test, with one that would."""
         test = self.validation
         if test is None or test.as_many is None or test.flagged is None or test.as_many.threshold is None:
             return ""
@@ -180,7 +180,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """What a detector learned from."""
+    """Training data of a detector."""
 
     description: str | None = None
     credit: str | None = None
@@ -214,7 +214,7 @@ class UnusedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaning:
-    """What was found in a training file before anything was learned of it, and done about it."""
+    """Faults that were found in a training file before the training, and the treatment of each."""
 
     rows: int | None
     rows_learned_from: int | None

@@ -1,4 +1,5 @@
-"""Which detector decides in the place of which other: a manager's word, kept with its history, and taken back with one.
+"""Promote a detector to decide in the place of another: a manager's word, kept with its history, and taken back with
+one.
 
 A promotion puts one detector in another's place wherever that one would have been chosen without being named. It holds
 for the very detector that was promoted: another one that is put under its name later isn't in anybody's place.
@@ -43,7 +44,7 @@ class PromotionRow(Base):
 
     @property
     def holds(self) -> bool:
-        """Whether it wasn't taken back."""
+        """Return whether it wasn't taken back."""
         return self.taken_back is None
 
 

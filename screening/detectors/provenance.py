@@ -22,14 +22,14 @@ from screening.infra.job_queue import UtcDateTime, now
 
 
 class Decider(StrEnum):
-    """What has a say in a decision."""
+    """Kinds of things that take part in a decision."""
 
     DETECTOR = "detector"
     RULES = "rules"
 
 
 class ProvenanceRow(Base):
-    """What stands behind one hash; nothing changes or removes it."""
+    """The thing behind one hash; nothing changes or removes it."""
 
     __tablename__ = "provenance"
 

@@ -84,12 +84,12 @@ class Detectors:
                 )
 
     def names(self) -> list[str]:
-        """The default detector's name, then the others in alphabetical order."""
+        """Return the default detector's name, then the others in alphabetical order."""
         found = {path.parent.name for folder in self._folders for path in folder.glob("*/model.h5")}
         return [self.default.name, *sorted(found - {self.default.name})]
 
     def net_hashes(self) -> set[str]:
-        """The SHA-256 of every detector's net, also of those that can't be loaded."""
+        """Return the SHA-256 of every detector's net, also of those that can't be loaded."""
         files = [path for folder in self._folders for path in folder.glob("*/model.h5")]
         return {self.default.model_sha256, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)}
 
@@ -102,7 +102,7 @@ class Detectors:
         )
 
     def get(self, name: str | None = None) -> Detector:
-        """The detector of this name; without one the default.
+        """Return the detector of this name; without one the default.
 
         Raises:
             NotFound: there is none.
@@ -151,7 +151,7 @@ class Detectors:
         return detector
 
     def unknown(self, name: str) -> NotFound:
-        """What is said of a name that no detector has, or none that the caller may know of."""
+        """Return the error for a name that no detector has, or none that the caller may know of."""
         return NotFound(
             f"There is no detector {masked(name)[:60]!r}.",
             remedy=f"These are there: {', '.join(one.name for one in self.offered())}.",
@@ -168,13 +168,13 @@ class Detectors:
         return found
 
     def offered(self) -> list[Detector]:
-        """Those that may be chosen for a file without being asked for: the approved ones that can be loaded."""
+        """Return those that may be chosen for a file without being asked for: the approved ones that can be loaded."""
         rows = self._rows()
         return [one for one in self.all() if self._standing(one.name, rows).state is State.APPROVED]
 
     def choosable(self) -> list[Detector]:
-        """Those that a file's header may choose: the approved ones that can be loaded, but for those in whose place
-        another one was promoted.
+        """Return those that a file's header may choose: the approved ones that can be loaded, but for those in whose
+        place another one was promoted.
         """
         return [one for one in self.offered() if self.in_place_of(one)[0] is one]
 
@@ -201,7 +201,7 @@ class Detectors:
         return detector, ""
 
     def _promoted(self, row: PromotionRow) -> Detector | None:
-        """The detector that was promoted, if it may still be used."""
+        """Return the detector that was promoted, if it may still be used."""
         try:
             found = self.get(row.promoted)
         except (BadArtefact, NotFound):
@@ -210,16 +210,16 @@ class Detectors:
         return found if found.fingerprint == row.fingerprint and approved else None
 
     def standing(self, name: str) -> Standing:
-        """The state of a detector. One that isn't there, or can't be loaded, is on trial."""
+        """Return the state of a detector. One that isn't there, or can't be loaded, is on trial."""
         return self._standing(name, self._rows())
 
     def standings(self) -> dict[str, Standing]:
-        """The state of every detector, by its name."""
+        """Return the state of every detector, by its name."""
         rows = self._rows()
         return {name: self._standing(name, rows) for name in self.names()}
 
     def is_trained_here(self, name: str) -> bool:
-        """Whether a detector isn't one that ships with the product."""
+        """Return whether a detector isn't one that ships with the product."""
         shipped, trained = self._folders
         return name != self.default.name and not (shipped / name).is_dir() and (trained / name).is_dir()
 
@@ -285,14 +285,14 @@ class Detectors:
 
     @property
     def promotions(self) -> Promotions:
-        """Who decides in whose place."""
+        """Promotions of detectors: which one decides in whose place."""
         if self._promotions is None:
             raise RuntimeError(WITHOUT_STATES)
         return self._promotions
 
     @property
     def shadows(self) -> ShadowRuns:
-        """Who scores in whose shadow."""
+        """Shadow runs: which detector scores in whose shadow."""
         if self._shadows is None:
             raise RuntimeError(WITHOUT_STATES)
         return self._shadows
@@ -403,15 +403,16 @@ class Detectors:
         return Standing(State.TRIAL if trained else State.APPROVED)
 
     def _mark(self, name: str) -> str:
-        """The fingerprint of a detector; empty if it can't be loaded."""
+        """Return the fingerprint of a detector; empty if it can't be loaded."""
         try:
             return self.get(name).fingerprint
         except (BadArtefact, NotFound):
             return ""
 
     def choose(self, header: Sequence[str], wanted: str | None = None) -> Detector:
-        """The detector for a file with this header: the wanted one, or of the approved ones whose columns are all
-        there the one that uses the most of them. Where another one was promoted in that one's place, that other one.
+        """Return the detector for a file with this header: the wanted one, or of the approved ones whose columns are
+        all there the one that uses the most of them. Where another one was promoted in that one's place, that other
+        one.
 
         Raises:
             NotFound: the wanted one doesn't exist.
@@ -473,7 +474,7 @@ def adopt_detectors(detectors: Detectors, audit: AuditLog) -> None:
 
 
 def load_default(settings: Settings) -> Detector:
-    """The detector of the settings' pair: the one at the root must match its card, other files need none.
+    """Return the detector of the settings' pair: the one at the root must match its card, other files need none.
 
     Raises:
         BadArtefact: it can't be loaded.

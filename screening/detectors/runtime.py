@@ -44,7 +44,7 @@ class Scorer:
         self._local = threading.local()
 
     def probabilities(self, rows: Rows) -> NDArray[np.float32]:
-        """The net's output for ``rows`` (n, inputs), shape (n,), unchecked."""
+        """Return the net's output for ``rows`` (n, inputs), shape (n,), unchecked."""
         count = len(rows)
         if count == 1:
             return self._runner(1).run(rows)

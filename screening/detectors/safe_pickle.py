@@ -53,7 +53,7 @@ _BUFFER = np.zeros(1).__reduce_ex__(5)[0]
 
 
 def _encode(text: str, coding: str = "latin1") -> bytes:
-    """How protocol 2 writes bytes; older joblib writes names of columns so."""
+    """Encode bytes as protocol 2 does; older joblib writes names of columns so."""
     if coding != "latin1":
         raise pickle.UnpicklingError("bytes in an unknown coding")
     return text.encode("latin1")
@@ -108,7 +108,7 @@ class _ForbiddenError(Exception):
 
 
 def open_dump(data: bytes, name: str) -> Any:
-    """What a plain (not compressed) joblib dump holds: dicts, lists, numbers, text, arrays and
+    """Return the content of a plain (not compressed) joblib dump: dicts, lists, numbers, text, arrays and
     :class:`ScalerRecord`.
 
     Raises:

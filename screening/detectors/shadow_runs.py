@@ -1,4 +1,4 @@
-"""Which detectors score in the shadow of which others: what a manager started and stopped.
+"""Keep the shadow runs of detectors: what a manager started and stopped.
 
 A detector in the shadow scores what another one has decided on, afterwards, and nobody is told but managers. What it
 said stands in the ledger, under the id of its run.
@@ -54,7 +54,7 @@ class ShadowRun(Base):
 
     @property
     def runs(self) -> bool:
-        """Whether it goes on."""
+        """Return whether it goes on."""
         return self.stopped is None
 
 

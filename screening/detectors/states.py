@@ -1,4 +1,4 @@
-"""Whether a detector that was trained here may score everybody's files: trial, approved, retired.
+"""Keep the state of detectors that were trained here: trial, approved, retired.
 
 The state is kept in the database, by the detector's name and fingerprint, and not beside its files: a folder that is
 copied, restored or replaced brings no approval along. Without a row a detector is on trial; what ships with the product
@@ -22,7 +22,7 @@ ADOPT = "adopt_detectors"
 
 
 class State(StrEnum):
-    """What a detector may do."""
+    """States of a detector."""
 
     TRIAL = "trial"
     """It scores when its owner or a manager asks for it by its name."""
@@ -33,7 +33,7 @@ class State(StrEnum):
 
 
 class StateRow(Base):
-    """What was said of a detector."""
+    """An entry in the history of a detector's state."""
 
     __tablename__ = "detector_states"
 
@@ -46,7 +46,7 @@ class StateRow(Base):
 
 
 class StartTask(Base):
-    """What a migration leaves to the next start, since it sees the database only."""
+    """A task that a migration leaves to the next start, since it sees the database only."""
 
     __tablename__ = "start_tasks"
 
@@ -64,7 +64,7 @@ class Standing:
     said: datetime | None = None
 
     def is_known_to(self, user: str | None, *, decides: bool) -> bool:
-        """Whether a user may see it: one on trial is its owner's and the managers' business.
+        """Return whether a user may see it: one on trial is its owner's and the managers' business.
 
         Args:
             user: the user's name; ``None`` for a visitor.
@@ -75,7 +75,7 @@ class Standing:
 
 
 def trial_note(name: str) -> str:
-    """What is said with every result of a detector on trial."""
+    """Return the note that accompanies every result of a detector on trial."""
     return f"The detector {name} is on trial: nobody has approved it yet. Check each flag before anybody acts on it."
 
 
@@ -88,7 +88,7 @@ class DetectorStates:
         self._kept: UntilChanged[None, Mapping[str, StateRow]] = UntilChanged(database)
 
     def rows(self) -> Mapping[str, StateRow]:
-        """What was said of each detector, by its name; nobody may change it."""
+        """Return the state row of each detector, by its name; nobody may change it."""
         return self._kept.get(None, self._read)
 
     def _read(self) -> Mapping[str, StateRow]:
@@ -128,7 +128,7 @@ class DetectorStates:
                 row.owner = None
 
     def to_adopt(self) -> bool:
-        """Whether the database is an earlier version's, whose detectors have no state yet."""
+        """Return whether the database is an earlier version's, whose detectors have no state yet."""
         with self.database.read() as session:
             return session.get(StartTask, ADOPT) is not None
 

@@ -32,7 +32,7 @@ READ_WITH = "1.9"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known besides the rows themselves; only features of earlier rows need it.
+    """Knowledge besides the rows themselves; only features of earlier rows need it.
 
     ``labels`` (rows,) int8 are those of the rows, -1 where unknown: one counts for later rows only, and only when the
     definition's label delay has passed. ``past`` are rows that came before.
@@ -81,7 +81,7 @@ class Vectorizer:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the net's inputs are called: the columns themselves, or the features made of them."""
+        """Names of the net's inputs: the columns themselves, or the features made of them."""
         return self.contract.columns if self.definition is None else self.definition.names
 
     @property
@@ -93,7 +93,7 @@ class Vectorizer:
 
     @property
     def looks_back(self) -> bool:
-        """Whether a row's features tell of earlier rows, so that a file must be read whole before it is scored."""
+        """Return whether features tell of earlier rows, so that a whole file must be read before it is scored."""
         return self.definition is not None and self.definition.looks_back
 
     def limits(self) -> dict[str, tuple[float, float]]:
@@ -104,7 +104,7 @@ class Vectorizer:
         return dict(zip(self.contract.columns, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
     def _last(self, sign: float) -> NDArray[np.float64]:
-        """The last number in one direction that :meth:`scaled` takes, (inputs,): found by halving."""
+        """Return the last number in one direction that :meth:`scaled` takes, (inputs,): found by halving."""
         taken, refused = self.centre + 0.0, np.full_like(self.centre, sign * 2 * LARGEST)
         with np.errstate(over="ignore"):
             while True:
@@ -178,7 +178,7 @@ class Vectorizer:
         return result
 
     def select(self, transactions: Transactions) -> Matrix:
-        """The contract's columns, float64 (rows, k), in the net's order; no copy when they are so already."""
+        """Return the contract's columns, float64 (rows, k), in the net's order; no copy when they are so already."""
         if transactions.columns == self.contract.columns:
             return transactions.values
         places = self.contract.match(transactions.columns)
@@ -200,7 +200,7 @@ class Vectorizer:
         return self._refusal(problems, len(bad))
 
     def _check_cells(self, values: Matrix) -> None:
-        """Whether every cell that must be there is a number; features are made of nothing else."""
+        """Raise an error unless every cell that must be there is a number; features are made of nothing else."""
         needed = np.array([not column.optional for column in self.contract.parts()])
         with np.errstate(all="ignore"):
             usable = (np.abs(values) <= LARGEST) | (np.isnan(values) & ~needed)
@@ -272,7 +272,7 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
 
 
 def _of_amount_alone(content: dict[Any, Any], state: dict[str, Any]) -> bool:
-    """Whether a scaler was fitted on Amount and nothing else, as the old project's notebook did."""
+    """Return whether a scaler was fitted on Amount and nothing else, as the old project's notebook did."""
     fitted = state.get("feature_names_in_")
     named = fitted is None or tuple(map(str, fitted)) == (CARD.amount,)
     bounds = "time_min" in content and "time_max" in content
@@ -280,7 +280,7 @@ def _of_amount_alone(content: dict[Any, Any], state: dict[str, Any]) -> bool:
 
 
 def _old_vectorizer(content: dict[Any, Any], state: dict[str, Any], name: str) -> Vectorizer:
-    """The old project's: Time between its bounds, V1 to V28 as they are, Amount through the scaler."""
+    """Return the old project's: Time between its bounds, V1 to V28 as they are, Amount through the scaler."""
     try:
         first, last = float(content["time_min"]), float(content["time_max"])
     except (TypeError, ValueError):
@@ -337,7 +337,7 @@ def _definition(content: dict[Any, Any], name: str) -> Definition | None:
 
 
 def _columns(content: dict[Any, Any], state: dict[str, Any], name: str) -> tuple[tuple[str, ...], list[str]]:
-    """The names of the scaler's columns: as the file says, as the scaler was fitted, or the old project's."""
+    """Return the names of the scaler's columns: as the file says, as the scaler was fitted, or the old project's."""
     count = state.get("n_features_in_")
     given, fitted = content.get("columns"), state.get("feature_names_in_")
     if given is None and fitted is None and count != len(CARD.columns):
@@ -370,7 +370,7 @@ def _numbers(state: dict[str, Any], part: str, count: int, name: str) -> NDArray
 
 
 def _contract(content: dict[Any, Any], columns: tuple[str, ...]) -> ColumnContract:
-    """The contract with the parts that the file names, or those of the card columns that are there."""
+    """Return the contract with the parts that the file names, or those of the card columns that are there."""
     if columns == CARD.columns:
         return CARD
     parts = {"label": CARD.label} | {

@@ -157,7 +157,7 @@ class DocumentJob:
 
 
 class _Told(ScreeningError):
-    """What the process says is wrong, as it said it."""
+    """Error that the process reported, as it reported it."""
 
     def __init__(self, found: Mapping[str, Any]) -> None:
         super().__init__(

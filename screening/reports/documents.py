@@ -35,7 +35,7 @@ MOST_OPEN = 5
 
 
 class What(StrEnum):
-    """What a document is about."""
+    """Subject of a document."""
 
     SCREENING = "screening"
     PERIOD = "period"
@@ -71,12 +71,12 @@ class Document(Job, Base):
 
     @property
     def open(self) -> bool:
-        """Whether something is still to come of it."""
+        """Return whether something is still to come of it."""
         return self.state in OPEN_STATES
 
     @property
     def title(self) -> str:
-        """What it is, in words."""
+        """Title in words."""
         if self.what == What.PERIOD and self.start is not None and self.end is not None:
             last = self.end - timedelta(days=1)
             days = f"{self.start:%Y-%m-%d}" + (f" to {last:%Y-%m-%d}" if last > self.start else "")
@@ -84,7 +84,7 @@ class Document(Job, Base):
         return f"Model risk of {self.subject}" if self.what == What.MODEL else f"Screening {self.filename}"
 
     def is_seen_by(self, username: str, *, sees_all: bool) -> bool:
-        """Whether a user may open it: one's own, and what a schedule made, which tells of everybody.
+        """Return whether a user may open it: one's own, and what a schedule made, which tells of everybody.
 
         Args:
             username: of the user.

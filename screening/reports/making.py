@@ -37,7 +37,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What documents are made of."""
+    """Services that documents are made with."""
 
     settings: Settings
     database: Database
@@ -62,7 +62,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What document is to be made, for whom."""
+    """Order for a document: which one, and for whom."""
 
     what: What
     kind: str
@@ -184,7 +184,7 @@ def _screening(desk: Desk, wanted: str) -> Screening:
 
 
 def _scorer(desk: Desk, screening: Screening) -> Detector | None:
-    """The detector that scored a file, if it is still there and still the same."""
+    """Return the detector that scored a file, if it is still there and still the same."""
     return next((one for one in desk.detectors().all() if one.fingerprint == screening.fingerprint), None)
 
 

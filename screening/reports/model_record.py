@@ -1,4 +1,4 @@
-"""What is on record of a detector: its card, what monitoring and ledger know, and who approved it."""
+"""Collect the record of a detector: its card, what monitoring and ledger know, and who approved it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ BAR_HEIGHT = 40 * mm
 
 @cache
 def _signs() -> frozenset[int]:
-    """The signs that the font has; loads the fonts."""
+    """Return the signs that the font has; loads the fonts."""
     for name in (REGULAR, BOLD):
         pdfmetrics.registerFont(TTFont(name, FONTS / f"{name}.ttf"))
     pdfmetrics.registerFontFamily(REGULAR, normal=REGULAR, bold=BOLD, italic=REGULAR, boldItalic=BOLD)

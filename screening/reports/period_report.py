@@ -28,7 +28,7 @@ MONEY = ("amount", "fraud_amount")
 
 @dataclass(frozen=True, slots=True)
 class PeriodFigures:
-    """What the ledger answered of one period. Rows are as :class:`screening.ledger.questions.Questions` gives them."""
+    """Answers of the ledger for one period. Rows are as :class:`screening.ledger.questions.Questions` gives them."""
 
     start: datetime
     end: datetime

@@ -37,7 +37,9 @@ SAME = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What made one decision. Hashes are SHA-256, hex; ``None`` where nothing was noted, or nothing of the kind was."""
+    """Provenance of one decision. Hashes are SHA-256, hex; ``None`` where nothing was noted, or nothing of the kind
+    was.
+    """
 
     row: dict[str, Any]
     """Of the ledger."""
@@ -68,19 +70,19 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of scoring a transaction again."""
+    """Result of scoring a transaction again."""
 
     checks: Sequence[Check]
 
     @property
     def same(self) -> bool:
-        """Whether all of it is the same, and all of it could be looked at."""
+        """Return whether all of it is the same, and all of it could be looked at."""
         return all(each.same for each in self.checks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What receipts are written with."""
+    """Services that receipts are written with."""
 
     settings: Settings
     ledger: Ledger

@@ -33,7 +33,7 @@ class BadSchedule(ScreeningError):
 
 
 class Every(StrEnum):
-    """How often a report is made."""
+    """Intervals between reports."""
 
     DAY = "day"
     WEEK = "week"

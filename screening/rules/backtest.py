@@ -1,4 +1,4 @@
-"""What rules would have done: asked of every transaction of the ledger as it was when it was decided on.
+"""Backtest rules: ask them of every transaction of the ledger as it was when it was decided on.
 
 All rules are asked in one pass: each distinct condition once, each row's answers as bits of one number, and rows that
 say the same are counted together.
@@ -79,13 +79,13 @@ class Day:
 
     @property
     def start(self) -> datetime:
-        """When it began."""
+        """Time of the beginning."""
         return datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC)
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What one rule would have done."""
+    """Result of one rule."""
 
     rule: Tried
     rows: int = 0

@@ -1,4 +1,4 @@
-"""What is known of a detector's transactions when they are decided on, under the names by which rules speak of it.
+"""Facts about a detector's transactions at the time of the decision, under the names by which rules speak of it.
 
 The same facts are known of a row of a file, of a transaction of the API, and of a row of the ledger: there they are
 kept as they were then, so that a rule that is tried on the past sees what it would have seen.
@@ -318,7 +318,7 @@ def _of_column(
 
 
 def _is_since(feature: Feature) -> bool:
-    """Whether it tells of another moment, which the columns tell to the second."""
+    """Return whether it tells of another moment, which the columns tell to the second."""
     return feature.key[0] == "since"
 
 

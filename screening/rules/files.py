@@ -1,4 +1,4 @@
-"""What rules say of a file: what is collected for them while it is scored, and how their answers count."""
+"""Apply rules to a file: what is collected for them while it is scored, and how their answers count."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class FileRules:
-    """What a file's rows are asked by."""
+    """Rules for the rows of a file."""
 
     book: RuleBook
     places: Places
@@ -32,7 +32,7 @@ class FileRules:
 
 @dataclass
 class Collected:
-    """What is kept of a file's rows while it is scored, for its rules and for the ledger."""
+    """Data of a file's rows, kept while it is scored, for its rules and for the ledger."""
 
     rules: RuleSet
     columns: list[NDArray[np.float64]] = field(default_factory=list)
@@ -87,7 +87,7 @@ def with_rules(net: Bools, effects: Sequence[str], hits: Bools) -> Bools:
 
 @dataclass(frozen=True)
 class FileVerdicts:
-    """What the rules say of the rows of a file."""
+    """Verdicts of the rules on the rows of a file."""
 
     rules: RuleSet
     hits: Bools

@@ -1,4 +1,4 @@
-"""How often rules have fired since a moment, and how often rightly, as the ledger has it."""
+"""Count the hits of rules since a moment, and how many were right, as the ledger has it."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ MOST_LISTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of entries that were to be added."""
+    """Result of adding entries to a list."""
 
     new: int
     known: int
@@ -255,7 +255,7 @@ def _gone() -> NotFound:
 
 
 def _names(rules: RuleStore, rule: Rule, name: str) -> bool:
-    """Whether a rule looks into a list; one that can't be read any more is taken to, if its text has the name."""
+    """Return whether a rule looks into a list; one that can't be read any more does if its text has the name."""
     try:
         draft = draft_of(rule)
         return name in set(named_in(parse(draft.condition, rules.vocabulary(draft.detector))))

@@ -1,4 +1,4 @@
-"""Who, where and with what the rows of a file are: the fields of the ledger, and the texts that only rules ask for."""
+"""Texts of a file's rows: the fields of the ledger, and the texts that only rules ask for."""
 
 from __future__ import annotations
 

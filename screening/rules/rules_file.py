@@ -39,7 +39,7 @@ class FileRule:
 
     @property
     def called(self) -> str:
-        """How it is named in a message."""
+        """Name in messages."""
         return self.draft.name or f"rule {self.place}"
 
 
@@ -56,7 +56,7 @@ class FileList:
 
 @dataclass(frozen=True, slots=True)
 class RulesFile:
-    """What a file has."""
+    """Content of a rules file."""
 
     rules: Sequence[FileRule] = ()
     lists: Sequence[FileList] = field(default_factory=tuple)

@@ -38,13 +38,13 @@ class Armed:
 
     @property
     def reason(self) -> str:
-        """What is told of a transaction that it flags."""
+        """Reason given for a transaction that the rule flags."""
         return f"Rule “{self.name}”" + (f": {self.note}" if self.note else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules say of one transaction, together with the net."""
+    """Verdict of the rules on one transaction, together with the net."""
 
     flagged: bool
     fired: Sequence[Armed] = ()
@@ -59,12 +59,12 @@ class Verdict:
 
     @property
     def fraud_type(self) -> str | None:
-        """What the first rule says that flags, or else that raises."""
+        """Fraud type of the first rule that flags, or else that raises."""
         return fraud_type(self.fired)
 
     @property
     def reasons(self) -> list[str]:
-        """What is told of a flag that rules have set."""
+        """Reasons given for a flag that rules have set."""
         return [rule.reason for rule in self.fired if rule.effect is Effect.FLAG]
 
 
@@ -103,7 +103,7 @@ class RuleSet:
 
     @cached_property
     def quantities(self) -> Quantities:
-        """What turns these into what they stand for."""
+        """Quantities that these values stand for."""
         return self.known.quantities(self.inputs)
 
     @cached_property
@@ -118,7 +118,7 @@ class RuleSet:
 
     @cached_property
     def places(self) -> Sequence[int]:
-        """Where the features stand among the net's inputs."""
+        """Places of the features among the net's inputs."""
         return [self.known.places[key] for key in self.inputs]
 
     @cached_property

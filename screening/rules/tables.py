@@ -16,7 +16,7 @@ MOST_NAME, MOST_NOTE, MOST_ENTRY = 64, 500, 200
 
 
 class Effect(StrEnum):
-    """What a rule does to a transaction that fulfils it."""
+    """Effects of a rule on a transaction that fulfils it."""
 
     FLAG = "flag"
     """It is flagged, even below the threshold."""
@@ -27,7 +27,7 @@ class Effect(StrEnum):
 
 
 class RuleState(StrEnum):
-    """What a rule may do."""
+    """States of a rule."""
 
     DRAFT = "draft"
     """It is written, and asked of nothing but the past."""
@@ -44,14 +44,14 @@ ASKED = (RuleState.SHADOW, RuleState.ACTIVE)
 
 
 class Purpose(StrEnum):
-    """What a list is for."""
+    """Purposes of a list."""
 
     BLOCK = "block"
     ALLOW = "allow"
 
 
 class _Told:
-    """What a rule says, now or in an earlier version."""
+    """Text of a rule, now or in an earlier version."""
 
     name: Mapped[str] = mapped_column(String(MOST_NAME))
     detector: Mapped[str | None] = mapped_column(String(64))

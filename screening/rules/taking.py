@@ -13,7 +13,7 @@ from screening.rules.tables import Rule
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a file."""
+    """Result for a file."""
 
     rules: Sequence[Rule]
     """That are new."""

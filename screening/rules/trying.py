@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one rule would have done, and legitimate rows that it would have met."""
+    """Trial of one rule: its outcome, and legitimate rows that it would have met."""
 
     outcome: Outcome
     counterexamples: Sequence[Example]
@@ -31,7 +31,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a rule of a file can't be used."""
+    """Problem of a rule of a file that can't be used."""
 
     rule: FileRule
     problem: BadRule

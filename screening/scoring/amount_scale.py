@@ -1,4 +1,4 @@
-"""How many times as large the amounts of a file are as those that a detector learned from.
+"""Compare the size of a file's amounts with those that a detector learned from.
 
 It is looked at by powers of ten: who writes cents where the training had whole units has amounts a hundred times as
 large, in every part of the distribution.
@@ -46,7 +46,9 @@ class Scale:
 
     @property
     def units(self) -> tuple[AmountUnit, ...]:
-        """What else they may be counted in, the likeliest first; none where they look like those of the training."""
+        """Other units that the amounts may be counted in, the likeliest first; none where they look like those of the
+        training.
+        """
         if not self.beyond:
             return ()
         if self.power >= OTHER and self.whole:
@@ -59,7 +61,7 @@ class Scale:
 
     @property
     def words(self) -> str:
-        """How large they are, in words."""
+        """Size of the amounts in words."""
         times = 10 ** abs(self.power)
         rounded = f"{float(f'{times:.1g}'):,.0f}"
         return f"about {rounded} times {'as large as' if self.power > 0 else 'smaller than'} in the training data"

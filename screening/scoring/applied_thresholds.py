@@ -1,4 +1,4 @@
-"""Which thresholds a detector has: a manager's word, kept with its history. Without one the operator's holds for all.
+"""Set the thresholds of a detector: a manager's word, kept with its history. Without one the operator's holds for all.
 
 With two, what reaches the first is flagged, as ever, and what reaches the second is to be stopped without a look.
 """
@@ -27,7 +27,7 @@ class BadThreshold(ScreeningError):
 
 
 class ThresholdRow(Base):
-    """What was said of the thresholds of one detector; the latest of them holds."""
+    """An entry in the history of one detector's thresholds; the latest of them holds."""
 
     __tablename__ = "detector_thresholds"
     __table_args__ = (Index("detector_thresholds_by_detector", "detector", "id"),)

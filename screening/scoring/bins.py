@@ -30,7 +30,7 @@ Cells = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bins:
-    """Where the values of one column fall, and which share of the training data fell there."""
+    """Bins of the values of one column, and the share of the training data in each."""
 
     edges: tuple[float, ...]
     """Of numbers the highest of each bin but the last, ascending; of texts their codes, one a bin, then all others."""
@@ -156,6 +156,6 @@ def _known(then: Profile) -> list[tuple[float, float]]:
 
 
 def _many_may_have_one_value(then: Profile) -> bool:
-    """Whether quantiles are whole numbers, or several of them one: of measured values neither happens by chance."""
+    """Return whether quantiles are whole numbers, or several of them one: measured values rarely are."""
     values = list(then.quantiles.values())
     return len(set(values)) < len(values) or all(value == round(value) for value in values)

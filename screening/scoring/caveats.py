@@ -1,5 +1,5 @@
-"""What is to be said of a transaction that a detector can't judge well: nothing known before it, beyond its data, or
-what may be cents.
+"""Caveats about transactions that a detector can't judge well: nothing known before it, beyond its data, or what may be
+cents.
 
 A file is compared with the training data as a whole (:mod:`screening.scoring.drift`); a single transaction has only
 itself.

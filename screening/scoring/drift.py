@@ -1,4 +1,4 @@
-"""How far the columns of some rows are from those that a detector was trained on, by :func:`stability.psi`.
+"""Measure the drift of columns from the data that a detector was trained on, by :func:`stability.psi`.
 
 A file is told of it at once; :mod:`screening.monitoring` adds up the same counts over days.
 """
@@ -34,7 +34,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many of some rows are in each bin of each column."""
+    """Number of rows in each bin of each column."""
 
     shape: str
     """Of the bins: :func:`screening.scoring.bins.shape`."""

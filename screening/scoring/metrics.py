@@ -1,4 +1,4 @@
-"""How well flags did, when the file brings its own labels. Labels are never used to make flags."""
+"""Measure flags against the labels that a file brings. Labels are never used to make flags."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def measure(
 
 
 def average_precision(fraud: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> float | None:
-    """The mean of the precisions at each fraud found, going down by probability; ties share one threshold.
+    """Return the mean of the precisions at each fraud found, going down by probability; ties share one threshold.
 
     The step-wise sum over recall, as scikit-learn's ``average_precision_score``: no interpolation, which would flatter.
     """

@@ -70,7 +70,7 @@ def explain(detector: Detector, rows: Transactions | Inputs, top: int = 3) -> li
 def _effects(
     detector: Detector, rows: NDArray[np.float32], groups: tuple[tuple[int, ...], ...]
 ) -> NDArray[np.float64]:
-    """The effect of each group of inputs on the logit, (n, groups); scaled, a typical payment is all zeros.
+    """Return the effect of each group of inputs on the logit, (n, groups); scaled, a typical payment is all zeros.
 
     Of a row that is typical in a group both variants are what they are compared with: the effect is 0, unasked.
     """
@@ -90,7 +90,7 @@ def _effects(
 
 @lru_cache(maxsize=16)
 def _members(groups: tuple[tuple[int, ...], ...], inputs: int) -> NDArray[np.bool_]:
-    """Which inputs are in which group, bool (groups, inputs); nobody may change it."""
+    """Return the group of each input, bool (groups, inputs); nobody may change it."""
     member = np.zeros((len(groups), inputs), bool)
     for number, places in enumerate(groups):
         member[number, list(places)] = True
@@ -109,7 +109,9 @@ def _reasons(
     effects: NDArray[np.float64],
     top: int,
 ) -> list[Reason]:
-    """The strongest groups of inputs that raise the logit and can be said; of those that say one thing, the first."""
+    """Return the strongest groups of inputs that raise the logit and can be said; of those that say one thing, the
+    first.
+    """
     raising = [place for place in np.argsort(-effects, kind="stable") if effects[place] > 0]
     groups = detector.vectorizer.groups
     found: dict[object, Reason] = {}
@@ -140,7 +142,7 @@ TOGETHER = "No single value stands out; the combination does"
 def _of_column(
     detector: Detector, inputs: NDArray[Any], group: tuple[int, ...], effect: float
 ) -> tuple[object, Reason] | None:
-    """What a column says that the net sees as it is; ``None`` where its value is a usual one."""
+    """Return the reason for a column that is an input by itself; ``None`` where its value is a usual one."""
     place = group[0]
     name, value = detector.vectorizer.inputs[place], float(inputs[place])
     low, high = detector.typical[name]
@@ -152,7 +154,7 @@ def _of_column(
 def _of_feature(
     detector: Detector, sentences: Sentences, inputs: NDArray[Any], group: tuple[int, ...], effect: float
 ) -> tuple[object, Reason] | None:
-    """What features say that stand together; ``None`` where all of them are usual."""
+    """Return the reason for features that belong together; ``None`` where all of them are usual."""
     amount = None if sentences.amount_place is None else float(inputs[sentences.amount_place])
     said = []
     for place in group:

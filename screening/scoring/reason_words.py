@@ -50,7 +50,7 @@ class Said:
 
     @property
     def inside(self) -> bool:
-        """Whether the value says nothing: a usual one, or a yes or no that is no."""
+        """Return whether the value says nothing: a usual one, or a yes or no that is no."""
         if self.feature.shape is Shape.CYCLE:
             return True  # its hour says it
         if self.feature.shape is Shape.FLAG:
@@ -66,7 +66,7 @@ class Said:
 
     @property
     def usual(self) -> str:
-        """What is usual, in words: ``usually 2 to 5``, ``usually 2``, ``usually none``."""
+        """Usual values in words: ``usually 2 to 5``, ``usually 2``, ``usually none``."""
         low, high = self.in_words(self.low), self.in_words(self.high)
         if self.feature.shape is Shape.COUNT and high == "0":
             return "usually none"

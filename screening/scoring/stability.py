@@ -1,4 +1,4 @@
-"""How far two distributions over the same bins are apart: the population stability index, and Kolmogorov-Smirnov.
+"""Measure the distance of two distributions over the same bins: the population stability index, and Kolmogorov-Smirnov.
 
 Both take shares or counts by bin, (bins,). The bins are fixed beforehand, from the training data: figures of different
 days then mean the same.

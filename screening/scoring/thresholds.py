@@ -19,7 +19,7 @@ class Limits:
 
 
 def flag(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """Which rows are flagged, bool (n,): ``probability >= threshold``, both in float32.
+    """Return the mask of flagged rows, bool (n,): ``probability >= threshold``, both in float32.
 
     The net answers in float32, where 0.8 is 0.800000011920929. Compared with the float64 0.8, the float32
     just below it (0.79999995) stays unflagged either way, but a threshold such as 0.7 would let a row pass

@@ -63,12 +63,12 @@ class Interval:
 
     @property
     def low(self) -> float | None:
-        """Where the interval begins."""
+        """Lower end of the interval."""
         return None if not self.of else max(self._middle - self._half, 0.0)
 
     @property
     def high(self) -> float | None:
-        """Where it ends."""
+        """Upper end of the interval."""
         return None if not self.of else min(self._middle + self._half, 1.0)
 
     @property
@@ -134,7 +134,7 @@ Bins = Sequence[tuple[float, float, int, int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What the two say of the same rows, at the threshold at which each row was decided."""
+    """Scores of two detectors for the same rows, at the threshold at which each row was decided."""
 
     parts: Sequence[Part]
     """Both, shadow alone, first alone, neither."""
@@ -149,17 +149,17 @@ class Comparison:
 
     @property
     def rows(self) -> int:
-        """How many both have scored."""
+        """Number of rows that both have scored."""
         return sum(part.rows for part in self.parts)
 
     @property
     def flagged(self) -> int:
-        """How many either flags."""
+        """Number of rows that either flags."""
         return sum(part.rows for part in self.parts if part.first or part.shadow)
 
     @property
     def is_one(self) -> bool:
-        """Whether there are enough rows for a comparison."""
+        """Return whether there are enough rows for a comparison."""
         return self.rows >= LEAST_ROWS and self.flagged >= LEAST_FLAGGED
 
     @property

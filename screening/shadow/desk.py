@@ -25,7 +25,7 @@ YOUNG = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a run is."""
+    """Progress of a run."""
 
     run: ShadowRun
     count: ShadowCount | None

@@ -93,7 +93,7 @@ def score_file(
 
 
 def _mapping(detector: Detector, first: Outcome) -> Mapping | None:
-    """What the first detector was told of the file's columns, as far as the other one calls them so, too."""
+    """Return the mapping of the file's columns for the other detector, as far as both name them alike."""
     said: dict[str, str | Composition] = dict(first.meta.get("columns", {}))
     said |= {name: Composition.of(made) for name, made in first.meta.get("composed", {}).items()}
     if not said:

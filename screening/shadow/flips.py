@@ -1,4 +1,4 @@
-"""Which rows flip between two detectors or two thresholds: flagged by one and not by the other, by the nets alone.
+"""Find rows that flip between two detectors or two thresholds: flagged by one and not by the other, by the nets alone.
 
 Where the other detector's probabilities come from is said: it has run in the first one's shadow, or it has scored the
 same file, byte for byte, in a screening of its own. Nothing is scored for the comparison: a past that has grown since
@@ -46,7 +46,7 @@ FLIPPED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
-    """What two say of the same rows."""
+    """Flags of two sides on the same rows."""
 
     parts: Sequence[Part]
     """Both, the other alone, the first alone, neither."""
@@ -57,7 +57,7 @@ class Flips:
 
     @property
     def rows(self) -> int:
-        """How many both have scored."""
+        """Number of rows that both have scored."""
         return sum(part.rows for part in self.parts)
 
     @property

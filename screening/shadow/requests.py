@@ -46,7 +46,7 @@ class Kept(msgspec.Struct):
 
     @property
     def decided_at(self) -> int:
-        """When it was decided, in microseconds since 1970."""
+        """Time of the decision, in microseconds since 1970."""
         return int(self.same["decided_at"])
 
 
@@ -66,7 +66,7 @@ class Asked:
         return cls(pending, _decode(pending.payload))
 
     def is_of(self, run: ShadowRun) -> bool:
-        """Whether the detector decided on it in whose shadow a run is."""
+        """Return whether the detector decided on it in whose shadow a run is."""
         same = self.kept.same
         return (same["detector"], same["fingerprint"]) == (run.first, run.first_fingerprint)
 
@@ -193,7 +193,7 @@ class RequestScorer:
         self._store.finish(self._run.id, done, outcome, entry)
 
     def _entry(self, group: _Read, live: LivePast, *, shared: bool) -> VelocityEntry:
-        """What later transactions look back on, with what was said later of these until now."""
+        """Return the entry that later transactions look back on, with the labels that came for it until now."""
         ids = tuple(
             f"{id_prefix(bytes.fromhex(asked.kept.same['origin']))}{number:08x}"
             for asked in group.asked

@@ -1,4 +1,5 @@
-"""What detectors in the shadow say, and how far they are: kept in the ledger's tables, apart from what was decided.
+"""Keep the scores and the progress of detectors in the shadow, in the ledger's tables, apart from what was
+decided.
 
 Scores are kept as arrays, many rows in one of a table: 20 bytes a row before they are packed. A file's count once its
 last row is there; the API's in the transaction that takes their request out of those that wait.
@@ -41,7 +42,7 @@ COUNT = text(
 
 
 class Moved(Exception):
-    """What was scored has been sealed meanwhile: it waits elsewhere, and comes again."""
+    """The scored entry has been sealed meanwhile: it waits elsewhere, and comes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of some requests."""
+    """Result for some requests."""
 
     scores: NDArray[Any] | None = None
     """:data:`SCORE` (rows,)."""

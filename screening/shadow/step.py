@@ -1,4 +1,4 @@
-"""What the worker does for detectors in the shadow, a little at a time, when nobody waits for it."""
+"""Score for detectors in the shadow, a little at a time, when nobody waits for it."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class ShadowStep:
         return True
 
     def _is_fit(self, run: ShadowRun) -> bool:
-        """Whether both detectors still are those that it was started with."""
+        """Return whether both detectors still are those that it was started with."""
         try:
             found = self._detectors.get(run.first), self._detectors.get(run.shadow)
         except (BadArtefact, NotFound) as problem:

@@ -1,1 +1,1 @@
-"""What a class looks at: one decision step by step, and attacks on a generated stream with what they cost."""
+"""Teach a class: one decision step by step, and attacks on a generated stream with what they cost."""

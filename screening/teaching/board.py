@@ -1,4 +1,4 @@
-"""What a stream with attacks costs at a threshold: fraud that is missed, reviews, customers who are stopped."""
+"""Compute the cost of a stream with attacks at a threshold: missed fraud, reviews, customers who are stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_COST = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a review costs, and a customer who is stopped without cause; in the currency of the amounts."""
+    """Unit costs: a review, and a customer who is stopped without cause; in the currency of the amounts."""
 
     review: float = 4.0
     stopped: float = 25.0
@@ -48,7 +48,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a threshold costs."""
+    """Cost of a threshold."""
 
     threshold: float
     reviews: int
@@ -71,7 +71,7 @@ class Scored:
 
     @property
     def nothing(self) -> float:
-        """What fraud would cost without any detector."""
+        """Cost of fraud without any detector."""
         return float(self.stream.amounts[~self.stream.of(None)].sum())
 
     def tallies(self, threshold: float) -> list[Tally]:

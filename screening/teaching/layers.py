@@ -34,7 +34,7 @@ class UnknownLayer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What came out of one layer for one row."""
+    """Output of one layer for one row."""
 
     name: str
     kind: str

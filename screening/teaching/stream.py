@@ -31,7 +31,7 @@ PLACES = ("terminal", "merchant", "device")
 
 
 class Attack(StrEnum):
-    """What was injected."""
+    """Kinds of injected attacks."""
 
     SPIKE = "amount spike"
     """One payment of 6 to 10 times what the customer usually pays."""
@@ -43,7 +43,7 @@ class Attack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is generated: the numbers of attacks, and the seed of chance."""
+    """Plan of a generated stream: the numbers of attacks, and the seed of chance."""
 
     seed: int = 1
     spikes: int = 12
@@ -66,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Which columns of a detector are who pays, where, when and how much."""
+    """Columns of a detector that say who pays, where, when and how much."""
 
     who: str
     where: str

@@ -1,4 +1,4 @@
-"""What the columns of a labelled file shall be to a detector: guessed with reasons, then overruled, then checked."""
+"""Choose roles for the columns of a labelled file: guessed with reasons, then overruled, then checked."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Choice:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Choice:
-        """What :meth:`as_dict` gave; some of it may be missing from what an earlier version kept."""
+        """Return the choices that :meth:`as_dict` wrote; an earlier version may have left out some of it."""
         column = Column(
             found["name"],
             Role(found["role"]),
@@ -108,7 +108,7 @@ class Choice:
 def guessed(
     path: Path, kind: Kind, label: str, scratch: Path | None = None, *, fraud_values: Sequence[str] = ()
 ) -> list[Choice]:
-    """The columns of a file with guessed roles; ``label`` is the one that says what was fraud.
+    """Return the columns of a file with guessed roles; ``label`` is the one that says what was fraud.
 
     ``fraud_values`` are the label's values that mean fraud, where they aren't those that everybody uses.
 
@@ -160,7 +160,7 @@ def with_counts(choices: Iterable[Choice], said: str | None) -> list[Choice]:
 
 
 def named(header: Sequence[str], wanted: str) -> str:
-    """A column's name as the file writes it, given in any case.
+    """Return a column's name as the file writes it, given in any case.
 
     Raises:
         BadFile: the file has no such column, or more than one.
@@ -179,7 +179,7 @@ def named(header: Sequence[str], wanted: str) -> str:
 
 
 def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Choice]:
-    """The choices with other roles for some columns, given by name in any case.
+    """Return the choices with other roles for some columns, given by name in any case.
 
     A role that only one column can have is taken from the one that was guessed to have it.
 
@@ -210,12 +210,12 @@ def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Cho
 
 
 def names_of(column: Column) -> tuple[str, ...]:
-    """The file's columns that a column is made of; its own name where it is one of them."""
+    """Return the file's columns that a column is made of; its own name where it is one of them."""
     return (column.name,) if column.made is None else column.made.columns
 
 
 def fitted(column: Column, role: Role) -> Column:
-    """The column in another role, with a kind of cells that goes with it; the time is never blank."""
+    """Return the column in another role, with a kind of cells that goes with it; the time is never blank."""
     kind = column.kind if column.kind in KINDS[role] else KINDS[role][0]
     since = column.since if role is Role.TIME else None
     optional = column.optional and role is not Role.TIME
@@ -223,7 +223,7 @@ def fitted(column: Column, role: Role) -> Column:
 
 
 def check_columns(columns: Sequence[Column]) -> None:
-    """Whether a detector can be made of them.
+    """Raise an error unless a detector can be made of the columns.
 
     Raises:
         BadColumns: no label, a role twice that only one can have, a kind that doesn't go with its role, or nothing
@@ -257,7 +257,7 @@ def check_columns(columns: Sequence[Column]) -> None:
 
 
 def consequences(choices: Sequence[Choice]) -> list[str]:
-    """What follows from the roles, in words: of what is missing, and of what is left out."""
+    """Return the consequences of the roles in words: of what is missing, and of what is left out."""
     roles = {choice.column.role for choice in choices}
     found = _of_label(labelled_as(choices))
     found += [words for choice in choices if choice.column.role is Role.TIME for words in _of_count(choice)]
@@ -289,7 +289,7 @@ def consequences(choices: Sequence[Choice]) -> list[str]:
 
 
 def _made(column: Column) -> str:
-    """What follows from a column that is made of several."""
+    """Return the consequences of a column that is made of several."""
     names = listed(names_of(column))
     sign = (
         " Positive is money that leaves, negative money that comes in." if column.role is Role.AMOUNT else ""
@@ -306,7 +306,7 @@ def _listed(columns: Sequence[tuple[Choice, str]]) -> str:
 
 
 def _of_label(labelled: Labelled | None) -> list[str]:
-    """What follows from the values of the label."""
+    """Return the consequences of the values of the label."""
     if labelled is None:
         return []
     found = []
@@ -326,7 +326,7 @@ def _of_label(labelled: Labelled | None) -> list[str]:
 
 
 def _of_count(choice: Choice) -> list[str]:
-    """What follows from a time without a calendar."""
+    """Return the consequences of a time without a calendar."""
     column = choice.column
     if column.since is None:
         if choice.clock is None or not is_open(column, choice.clock):
@@ -340,7 +340,7 @@ def _of_count(choice: Choice) -> list[str]:
 
 
 def check_name(name: str, taken: Collection[str]) -> None:
-    """Whether a new detector can be called so.
+    """Raise an error unless a new detector can have this name.
 
     Raises:
         BadColumns: it can't be a detector's name.
@@ -363,18 +363,20 @@ def article(word: str) -> str:
 
 
 def _nameless(choice: Choice) -> Choice:
-    """A column without a name is mostly a row number that some program wrote; it couldn't be found again either."""
+    """Ignore a column without a name: it is mostly a row number that some program wrote, and couldn't be found again
+    either.
+    """
     return replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name", remark="")
 
 
 def _examples_of(column: Column, cells: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """A few values of a column; of one that is made of several, those beside each other."""
+    """Return a few values of a column; of one that is made of several, those beside each other."""
     rows = zip(*(cells.get(name, ()) for name in names_of(column)), strict=False)
     return _examples(" ".join(filter(None, map(str.strip, row))) for row in rows)
 
 
 def _examples(cells: Iterable[str]) -> tuple[str, ...]:
-    """A few different values, short, and without card numbers."""
+    """Return a few different values, short, and without card numbers."""
     found: dict[str, None] = {}
     for cell in cells:
         text = masked(cell.strip())

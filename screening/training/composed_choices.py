@@ -23,7 +23,8 @@ def made_of(choices: Iterable[Choice], role: Role) -> Composition | None:
 
 
 def put_together(choices: Iterable[Choice], said: Mapping[str, Composition]) -> list[Choice]:
-    """The choices with an amount or a time that is made of several columns, which then play no part by themselves.
+    """Return the choices with an amount or a time that is made of several columns, which then play no part by
+    themselves.
 
     Args:
         choices: as they were guessed.
@@ -55,8 +56,8 @@ def put_together(choices: Iterable[Choice], said: Mapping[str, Composition]) -> 
 
 
 def taken_apart(choices: Iterable[Choice], role: Role) -> list[Choice]:
-    """The choices without the column of a role that is made of several, which stay ignored until they are said to be
-    something. What was made of them is kept as a column that is ignored: the detector reads the others alone.
+    """Return the choices without the column of a role that is made of several, which stay ignored until they are said
+    to be something. What was made of them is kept as a column that is ignored: the detector reads the others alone.
     """
     found = list(choices)
     left = [
@@ -68,7 +69,7 @@ def taken_apart(choices: Iterable[Choice], role: Role) -> list[Choice]:
 
 
 def _freed(choices: Sequence[Choice], role: Role) -> list[Choice]:
-    """The choices without those that are made of several columns for a role; nothing is a part of them any more."""
+    """Return the choices without those composed for a role; no column is a part of them any more."""
     gone = {
         f"a part of {one.column.name}"
         for one in choices

@@ -1,4 +1,4 @@
-"""What is known of a detector's transactions, and a new detector made of it: by its page and by the command line."""
+"""Train on what is known of a detector's transactions: by its page and by the command line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ QUERY = (
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What one source says of a detector's transactions; of each its last word counts."""
+    """Labels from one source for a detector's transactions; of each its last word counts."""
 
     source: str
     rows: int
@@ -49,7 +49,7 @@ class Known:
 
     @property
     def words(self) -> str:
-        """How many there are of what."""
+        """Counts in words."""
         one, more = SOURCES.get(self.source, (self.source, self.source))
         return f"{self.rows:,} {one if self.rows == 1 else more}"
 

@@ -1,4 +1,4 @@
-"""What the database keeps of an order for a detector: whether it is what the pages and the trainer can read."""
+"""Read the options of a training that the database keeps: check that pages and trainer can use them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TEXTS, SWITCHES = ("label", "time_unit", "description"), ("keep_leaks", "quick",
 
 
 def are_sound(options: dict[str, Any]) -> bool:
-    """Whether options of a training are as they were written: what is missing isn't said yet."""
+    """Return whether options of a training are as they were written: what is missing isn't said yet."""
     delay = options.get("label_delay", 0)
     return (
         isinstance(options.get("label"), str)
@@ -32,7 +32,7 @@ def _texts(found: Any) -> bool:
 
 
 def _named(found: Any) -> bool:
-    """Whether it is an object of texts."""
+    """Return whether it is an object of texts."""
     return isinstance(found, dict) and all(isinstance(each, (str, type(None))) for each in found.values())
 
 

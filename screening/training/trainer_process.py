@@ -22,7 +22,7 @@ LACKING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MUL
 
 
 class Refused(ScreeningError):
-    """What the workshop says is wrong, as it said it."""
+    """Error that the workshop reported, as it reported it."""
 
     title = "No detector can be made of this file"
 
@@ -59,7 +59,7 @@ class Workshop(ChildWork):
         )
 
     def result(self) -> dict[str, Any]:
-        """What was made: ``name`` and ``metrics``. The new detector lies in ``folder.made``.
+        """Return the result: ``name`` and ``metrics``. The new detector lies in ``folder.made``.
 
         Raises:
             Refused: no detector can be made of this file.

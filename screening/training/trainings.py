@@ -72,17 +72,17 @@ class Training(Job, Base):
 
     @property
     def open(self) -> bool:
-        """Whether something is still to come of it."""
+        """Return whether something is still to come of it."""
         return self.state in OPEN_STATES
 
     @property
     def mendable(self) -> bool:
-        """Whether its columns can be chosen (anew)."""
+        """Return whether its columns can be chosen (anew)."""
         return self.state in MENDABLE
 
     @property
     def seconds(self) -> float | None:
-        """How long the work took, from its (last) beginning."""
+        """Duration of the work in seconds, from its (last) beginning."""
         return (self.finished - self.started).total_seconds() if self.finished and self.started else None
 
 
@@ -182,7 +182,7 @@ class Trainings(Jobs[Training]):
         return cancelled
 
     def found(self, training_id: str) -> Training:
-        """The row.
+        """Return the row.
 
         Raises:
             NotFound: there is none.
@@ -193,12 +193,12 @@ class Trainings(Jobs[Training]):
         return training
 
     def recent(self, limit: int = 50) -> Sequence[Training]:
-        """The latest ones, latest first."""
+        """Return the latest ones, latest first."""
         with self._database.read() as session:
             return session.scalars(select(Training).order_by(Training.created.desc()).limit(limit)).all()
 
     def with_files(self) -> set[str]:
-        """The ids of those whose file is still needed, for clearing the folders of the others."""
+        """Return the ids of those whose file is still needed, for clearing the folders of the others."""
         with self._database.read() as session:
             return set(session.scalars(select(Training.id).where(Training.state.in_(WITH_FILES))))
 

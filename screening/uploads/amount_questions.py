@@ -1,4 +1,4 @@
-"""What is asked about the amounts of a file as a whole, before it is scored: their sign, and what they count."""
+"""Ask about the amounts of a file as a whole, before it is scored: their sign, and what they count."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def check_unit(
 
 
 def _codes(choice: Choice, words: Mapping[str, Words]) -> dict[str, int]:
-    """How often each currency stands in the file, where a column holds them."""
+    """Return the number of times that each currency stands in the file, where a column holds them."""
     found: Counter[str] = Counter()
     for name in choice.currencies:
         if name in words:
@@ -251,8 +251,8 @@ class _Amounts:
         raise undecided(Question("unit", self.name, words, (reading,)))
 
     def told(self, why: str) -> list[str]:
-        """What is said of the amounts with the result: what one was read as, and how far they still are from the
-        training data.
+        """Return the notes on the amounts that come with the result: the unit they were read in, and their distance
+        from the training data.
         """
         notes = []
         if self.unit is not AmountUnit.WHOLE:
@@ -269,7 +269,7 @@ class _Amounts:
 
     @property
     def currency_notes(self) -> list[str]:
-        """What is said where a column names several currencies."""
+        """Notes on columns that name several currencies."""
         if len(self.codes) < 2 and not self.many:
             return []
         shown = "many currencies" if self.many else f"several currencies ({', '.join(sorted(self.codes))})"
@@ -277,7 +277,7 @@ class _Amounts:
         return [f"{names} names {shown}; nothing was converted: the detector compares the bare numbers."]
 
     def _parts(self, unit: AmountUnit | None = None) -> NDArray[np.float64]:
-        """The amounts that can't be counted in a smallest unit, since they aren't whole."""
+        """Return the amounts that can't be counted in a smallest unit, since they aren't whole."""
         smallest = (unit or self.unit) in SMALLEST
         return self.written[~whole(self.written)] if smallest else self.written[:0]
 

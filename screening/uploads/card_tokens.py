@@ -76,7 +76,7 @@ def replace_in(
 
 
 def replaced_in(folder: Folder) -> Replaced | None:
-    """What was replaced in a file; ``None`` where nothing was."""
+    """Return the record of card numbers that were replaced in a file; ``None`` where nothing was."""
     if not folder.tokens.exists():
         return None
     told = json.loads(folder.replaced.read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def replaced_in(folder: Folder) -> Replaced | None:
 
 
 def note_of(folder: Folder) -> list[str]:
-    """What the owner of a result is told."""
+    """Return the note for the owner of a result."""
     found = replaced_in(folder)
     if found is None:
         return []
@@ -94,14 +94,14 @@ def note_of(folder: Folder) -> list[str]:
 
 
 def asked(found: Replaced) -> CardNumbersFound:
-    """What is said to whoever sent a file in which card numbers were replaced."""
+    """Return the question to the sender of a file in which card numbers were replaced."""
     problem = CardNumbersFound.of(found.columns)
     problem.what += " They are replaced by tokens here; the file as it was sent is gone."
     return problem
 
 
 def expected(folder: Folder, choice: Choice, found: Replaced) -> bool:
-    """Whether the detector that takes a file learned from tokens in all columns in which some were put.
+    """Return whether the detector that takes a file learned from tokens in all columns in which some were put.
 
     Then nobody need be asked: it was decided when the detector was trained.
     """
@@ -116,7 +116,7 @@ def expected(folder: Folder, choice: Choice, found: Replaced) -> bool:
 
 
 def check_key(detector: Detector, tokens: Tokens) -> None:
-    """Whether the tokens of this instance are those that a detector learned from.
+    """Raise an error unless the tokens of this instance are those that a detector learned from.
 
     Raises:
         BadFile: they aren't: every card would be one that was never seen.

@@ -1,4 +1,4 @@
-"""Which column of a file is which of a detector's, as users said it; remembered by the file's header.
+"""Map the columns of a file to a detector's, as users said; remembered by the file's header.
 
 What a user says holds for that user's files. A manager can have it hold for everybody's: a copy is kept for all, and
 whoever said it first can't change that one. One's own goes first.
@@ -48,7 +48,7 @@ class MappingRow(Base):
 
     @property
     def for_all(self) -> bool:
-        """Whether it holds for everybody's files."""
+        """Return whether it holds for everybody's files."""
         return self.owner == EVERYBODY
 
     @property
@@ -88,7 +88,7 @@ class Mapping:
 
     @property
     def renames(self) -> bool:
-        """Whether any column is called otherwise than the detector calls it, or made of several."""
+        """Return whether any column is called otherwise than the detector calls it, or made of several."""
         return any(
             isinstance(theirs, Composition) or normalise(theirs) != normalise(ours)
             for ours, theirs in self.columns.items()
@@ -96,13 +96,13 @@ class Mapping:
 
     @property
     def note(self) -> str:
-        """What a user is told of it, on the result."""
+        """Note for the user on the result."""
         return f"The file's columns were mapped as was said {self.said}: {_renamed(self.columns) or 'by their names'}."
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How columns are meant that can be read in two ways, as it was said of an earlier file."""
+    """Answers about columns that can be read in two ways, as it was said of an earlier file."""
 
     answers: Given[str, str]
     said: str
@@ -111,8 +111,8 @@ class Answered:
     """What it means."""
 
     def to(self, questions: Sequence[Question]) -> Answered | None:
-        """The answers to some questions, all of them and each one of those that a file's cells leave open; ``None``
-        where it must be asked.
+        """Return the answers to some questions, all of them and each one of those that a file's cells leave open;
+        ``None`` where it must be asked.
         """
         chosen: dict[str, str] = {}
         words = []
@@ -126,7 +126,7 @@ class Answered:
 
 
 def columns_of(found: Given[str, Any]) -> dict[str, str | Composition]:
-    """The columns that :attr:`Mapping.as_json` gave.
+    """Return the columns that :attr:`Mapping.as_json` gave.
 
     Raises:
         BadParts: some make no value together.
@@ -145,17 +145,19 @@ class Mappings:
         self._database = database
 
     def recall(self, header: Sequence[str], owner: str) -> Mapping | None:
-        """What a user said for a file with these columns, in whatever order, or else what holds for all."""
+        """Return the mapping that a user chose for a file with these columns, in whatever order, or else what holds for
+        all.
+        """
         row = self._row(header, owner, lambda each: bool(columns_of(each.columns)))
         return None if row is None else Mapping(row.detector, columns_of(row.columns), row.said)
 
     def recall_answers(self, header: Sequence[str], owner: str) -> Answered | None:
-        """What a user answered for a file with these columns, or else what holds for all."""
+        """Return the answers that a user gave for a file with these columns, or else what holds for all."""
         row = self._row(header, owner, lambda each: bool(each.columns.get(ANSWERS)))
         return None if row is None else Answered(row.columns[ANSWERS], row.said)
 
     def has_own(self, header: Sequence[str], owner: str) -> bool:
-        """Whether a user has said something for files with these columns."""
+        """Return whether a user has said something for files with these columns."""
         with self._database.read() as session:
             return session.get(MappingRow, (mark(header), _key(owner))) is not None
 
@@ -211,7 +213,7 @@ class Mappings:
         self._drop(mark(header), _key(owner))
 
     def recent(self, limit: int) -> Sequence[MappingRow]:
-        """The latest ones, latest first, everybody's and each user's own."""
+        """Return the latest ones, latest first, everybody's and each user's own."""
         with self._database.read() as session:
             query = select(MappingRow).order_by(MappingRow.created.desc(), MappingRow.owner).limit(limit)
             return session.scalars(query).all()

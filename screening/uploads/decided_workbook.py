@@ -30,7 +30,7 @@ ID = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,9})")
 
 @dataclass(frozen=True, slots=True)
 class DecidedRow:
-    """What a row says. ``line`` is that of the sheet."""
+    """Decision in one row of a workbook. ``line`` is that of the sheet."""
 
     line: int
     number: int
@@ -135,7 +135,7 @@ def _problems(
 
 
 def _same(was: str, now: str) -> bool:
-    """Whether a cell is what was exported; a spreadsheet keeps the value of a number, not its form."""
+    """Return whether a cell is what was exported; a spreadsheet keeps the value of a number, not its form."""
     number = as_number(was)
     if number is None:
         return sheet_text(was).strip() == now.strip()

@@ -94,12 +94,12 @@ def clear_leftovers(history: History, instance: Path) -> list[str]:
 
 
 def without_files(history: History, instance: Path) -> list[str]:
-    """The ids of screenings that have ended and whose files are gone."""
+    """Return the ids of screenings that have ended and whose files are gone."""
     return sorted(one for one in history.ended() if not Folder(instance, one).path.is_dir())
 
 
 def _ids_on_disk(instance: Path) -> Iterator[str]:
-    """The ids of screenings that have a folder, or rows that a detector remembers."""
+    """Yield the ids of screenings that have a folder, or rows that a detector remembers."""
     for path in (
         *instance.glob("screenings/*"),
         *instance.glob("context/*/*.npz"),

@@ -1,4 +1,4 @@
-"""Which detector takes a file, and which of the file's columns are its."""
+"""Choose the detector for a file, and map the file's columns to its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Said = Given[str, str | Composition]
 
 
 class Choice:
-    """Which detector takes a file, and which of the file's columns are its: known once the header is read."""
+    """The detector for a file, and its columns among the file's: known once the header is read."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Choice:
 
     @property
     def amount_columns(self) -> tuple[str, ...]:
-        """What the file calls the amount, or its parts."""
+        """Names of the columns in which the file holds the amount, or its parts."""
         name = self.contract.amount or ""
         made = dict(self.contract.composed).get(name)
         return (dict(self.contract.aliases).get(name, name),) if made is None else made.columns
@@ -125,7 +125,7 @@ class Choice:
         self.contract = self.detector.contract.mapped(said.columns)
 
     def _by_names(self, head: Head) -> tuple[Arrangement | None, ColumnsMissing | None]:
-        """How the file's own names fit; what is missing where they don't, of the detector that was asked for."""
+        """Return the arrangement by the file's own names, and what is missing of the detector that was asked for."""
         try:
             self.detector = self._detectors.choose(head.names, self._wanted)
             return arrange(self.detector.contract, head.names, head.rows), None
@@ -158,7 +158,7 @@ class Choice:
             )
 
     def _unfit(self, head: Head) -> BadFile:
-        """What is said of a file that no detector takes: of the one that it seems to be for."""
+        """Return the error for a file that no detector takes: of the one that it seems to be for."""
         if not _is_table(head):
             return BadFile(
                 "This is no table: it has no line of names with cells of the same number below it.",
@@ -176,7 +176,7 @@ class Choice:
         raise AssertionError("a detector that fits would have been chosen")
 
     def _usable(self, mapping: Mapping | None) -> Mapping | None:
-        """The mapping, if its detector was asked for or may be chosen without that."""
+        """Return the mapping, if its detector was asked for or may be chosen without that."""
         if mapping is None or mapping.detector == self._wanted:
             return mapping
         if self._wanted is not None:
@@ -214,7 +214,7 @@ class Choice:
 
     @property
     def notes(self) -> list[str]:
-        """What a user is told of it."""
+        """Notes for the user."""
         on_trial = self._detectors.standing(self.detector.name).state is State.TRIAL
         instead = "" if self._wanted is not None else self._detectors.in_place_of(self.detector)[1]
         return [
@@ -225,7 +225,7 @@ class Choice:
 
 
 def _missing(found: Arrangement, head: Head) -> bool:
-    """Whether columns are missing, even so."""
+    """Return whether columns are missing, even so."""
     try:
         found.contract.match(head.names)
     except BadFile:
@@ -234,7 +234,7 @@ def _missing(found: Arrangement, head: Head) -> bool:
 
 
 def _is_table(head: Head) -> bool:
-    """Whether a file has columns: most of its first rows are as long as its header, which has several names."""
+    """Return whether a file has columns: most of its first rows are as long as its header, which has several names."""
     rows = [row for row in head.rows() if row]
     fitting = sum(len(row) == len(head.names) for row in rows)
     return sum(map(bool, map(str.strip, head.names))) > 1 and 2 * fitting >= len(rows)
@@ -249,7 +249,7 @@ def _unclear(words: Sequence[str]) -> ColumnsUnclear:
 
 
 def mapping_of(said: Said, header: Sequence[str], detectors: Detectors, wanted: str | None) -> Mapping:
-    """The mapping of a file some columns of which were named; the others are called as the detector calls them.
+    """Return the mapping of a file some columns of which were named; the others are called as the detector calls them.
 
     Args:
         said: what was said.
@@ -274,7 +274,9 @@ def mapping_of(said: Said, header: Sequence[str], detectors: Detectors, wanted: 
 
 
 def _whole(said: Said, contract: ColumnContract) -> dict[str, str | Composition] | None:
-    """What the file has for every column of a contract; ``None`` where the contract hasn't those that were named."""
+    """Return a mapping with one of the file's columns for each of a contract's; ``None`` where the contract hasn't
+    those that were named.
+    """
     by_role = {column.role.value: column.name for column in contract.parts() if column.role in ROLES}
     by_name = {normalise(name): name for name in contract.columns}
     columns: dict[str, str | Composition] = {name: name for name in contract.columns}

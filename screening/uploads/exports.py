@@ -48,7 +48,7 @@ def _flags(found: Outcome) -> Iterator[str]:
 
 
 def flagged_csv(found: Outcome) -> Iterator[bytes]:
-    """The flagged rows, most probable first: row number, probability, reasons, then the file's own columns."""
+    """Yield the flagged rows, most probable first: row number, probability, reasons, then the file's own columns."""
     header = header_of(found.canonical)
     yield _csv([["row", "fraud_probability", "reasons", *(safe(name) for name in header)]])
     chosen = found.strongest(len(found.probability))
@@ -65,7 +65,7 @@ def flagged_csv(found: Outcome) -> Iterator[bytes]:
 
 
 def rejected_csv(found: Outcome | Report) -> Iterator[bytes]:
-    """The rows that were set aside, in the file's order: row number, what is wrong, then the file's own columns.
+    """Yield the rows that were set aside, in the file's order: row number, what is wrong, then the file's own columns.
 
     What is wrong is known of the first thousand problems; a row beyond them says so.
     """

@@ -1,4 +1,4 @@
-"""Whose earlier rows and labels count for whose files: the operator's HISTORY_POLICY, applied.
+"""Apply the operator's HISTORY_POLICY: whose earlier rows and labels count for whose files.
 
 Each screening says whether its rows count for all (a manager sent it, or has released it) or for its owner alone. The
 policy decides when a past is read, so that it can be changed at any time and nothing is lost by it.

@@ -64,7 +64,7 @@ def claim(instance: Path, database: Database) -> None:
 
 
 def is_new(instance: Path, database: Database) -> bool:
-    """Whether nobody has ever worked here: neither folder nor database has an id, and nothing was audited.
+    """Return whether nobody has ever worked here: neither folder nor database has an id, and nothing was audited.
 
     Ask before :func:`claim`. An instance of an earlier version has no ids, and an audit log.
     """
@@ -72,7 +72,7 @@ def is_new(instance: Path, database: Database) -> bool:
 
 
 def belong_together(instance: Path, database: Database) -> bool:
-    """Whether a folder and a database carry the same id."""
+    """Return whether a folder and a database carry the same id."""
     kept = _kept(instance)
     return kept is not None and kept == _known(database)
 

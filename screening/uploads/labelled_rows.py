@@ -43,7 +43,7 @@ QUERY = (
 
 @dataclass(slots=True)
 class Gathered:
-    """What was written."""
+    """Result of gathering labelled rows."""
 
     rows: int = 0
     frauds: int = 0

@@ -71,19 +71,19 @@ class Labelled:
 
     @property
     def enough(self) -> bool:
-        """Whether there are enough rows of either class."""
+        """Return whether there are enough rows of either class."""
         frauds = int(self.label.sum())
         return min(frauds, len(self.label) - frauds) >= FEWEST
 
 
 def extra(contract: ColumnContract, header: Sequence[str]) -> list[int]:
-    """Where the columns stand that a detector doesn't need and that have a name."""
+    """Return the places of the columns that a detector doesn't need and that have a name."""
     needed = contract.needed(header)
     return [place for place, name in enumerate(header) if place not in needed and name.strip()]
 
 
 def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) -> Iterator[Suspect]:
-    """Those that the detector needs first, then the others. ``still_wanted`` may raise to stop."""
+    """Return the suspects, those that the detector needs first, then the others. ``still_wanted`` may raise to stop."""
     theirs = {**dict(given.contract.aliases), **{name: made.words for name, made in given.contract.composed}}
     for place, column in enumerate(given.contract.parts()):
         compared = given.enough and column.role is not Role.TIME
@@ -97,7 +97,7 @@ def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) 
 
 
 def _shown(name: str) -> str:
-    """A column's name as a report may keep it: the file's owner wrote it, and it may be anything."""
+    """Return a column's name as a report may keep it: the file's owner wrote it, and it may be anything."""
     return masked(name.strip())[:MOST_NAME]
 
 
@@ -116,7 +116,7 @@ def _judged(name: str, column: Telling | None, *, used: bool) -> Iterator[Suspec
 def _reread(
     folder: Folder, given: Labelled, places: Sequence[int], still_wanted: Callable[[], None]
 ) -> dict[int, Telling]:
-    """The columns at some places of the header: numbers where nearly all cells are, else texts."""
+    """Return the columns at some places of the header: numbers where nearly all cells are, else texts."""
     chosen = _chosen(given.label, min(MOST_REREAD, MOST_CELLS // len(places)))
     rows, label = given.rows[chosen], given.label[chosen]
     as_numbers, as_texts = (np.full((len(rows), len(places)), np.nan) for _ in range(2))
@@ -133,7 +133,7 @@ def _reread(
 
 
 def _chosen(label: Labels, most: int) -> Rows:
-    """Which of the labelled rows are read once more: frauds up to the half, the rest evenly spread over the others."""
+    """Choose the labelled rows that are read once more: frauds up to the half, the rest spread over the others."""
     frauds, others = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     frauds = frauds[:: -(-len(frauds) // (most // 2))]
     others = others[:: -(-len(others) // (most - len(frauds)))]
@@ -150,7 +150,7 @@ def _records(
 
 
 def _both(text: str) -> tuple[float, float]:
-    """A cell as a number, whatever its decimal mark, and as a text; NaN where it isn't one."""
+    """Return a cell as a number, whatever its decimal mark, and as a text; NaN where it isn't one."""
     if missing(text):
         return np.nan, np.nan
     number = numbers.number(text)

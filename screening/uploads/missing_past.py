@@ -16,7 +16,7 @@ MUCH = 0.2
 
 @dataclass(frozen=True, slots=True)
 class MissingPast:
-    """What a file lacks.
+    """Rows of a file whose past is missing.
 
     Args:
         kinds: for each column that says whom a row is about: its name, how many it names, and how many of these have
@@ -33,7 +33,7 @@ class MissingPast:
 
     @property
     def much(self) -> bool:
-        """Whether of one kind a good part has no past."""
+        """Return whether of one kind a good part has no past."""
         return any(new >= MUCH * count for _, count, new in self.kinds if count)
 
     def told(self, label: NDArray[np.int8] | None, flagged: NDArray[np.bool_]) -> dict[str, Any]:

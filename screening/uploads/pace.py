@@ -1,4 +1,4 @@
-"""How far a screening has come: stages weighted by the time that they take, rows, and the time that is left."""
+"""Measure the progress of a screening: stages weighted by the time that they take, rows, and the time that is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_SECONDS = 1.0
 
 
 class Pace:
-    """Where one attempt at a file stands.
+    """Progress of one attempt at a file.
 
     Args:
         clock: seconds that only grow.
@@ -50,7 +50,7 @@ class Pace:
 
     @property
     def share(self) -> float:
-        """How much of the work is done, 0 to 0.99: what is done is said by the state."""
+        """Share of the work that is done, 0 to 0.99: what is done is said by the state."""
         before = 0.0
         for name, weight in self._weights.items():
             if name == self.doing:
@@ -60,7 +60,7 @@ class Pace:
 
     @property
     def left(self) -> float | None:
-        """How many seconds the rest will take at the pace until now; ``None`` as long as that can't be said."""
+        """Return the seconds that the rest will take at the pace until now; ``None`` as long as that can't be said."""
         share, seconds = self.share, self._clock() - self._begun
         if share < LEAST_SHARE or seconds < LEAST_SECONDS:
             return None

@@ -45,7 +45,7 @@ MOST_LISTED = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a screening found, as it goes into the history."""
+    """Result of a screening, as it goes into the history."""
 
     detector: str
     fingerprint: str
@@ -62,7 +62,7 @@ class Found:
 
 @dataclass(slots=True)
 class _Collected:
-    """What is kept of each batch: a few numbers a row, and what the net saw of flagged rows, for their reasons."""
+    """Data kept of each batch: a few numbers a row, and what the net saw of flagged rows, for their reasons."""
 
     probability: list[NDArray[np.float32]] = field(default_factory=list)
     sampled: list[Matrix] = field(default_factory=list)

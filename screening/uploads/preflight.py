@@ -44,7 +44,7 @@ REPORT, OFFSETS, REJECTED = "check.json", "check_offsets.npy", "check_rejected.n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a check found, as it goes into the history; the rest is in the report."""
+    """Result of a check, as it goes into the history; the rest is in the report."""
 
     detector: str
     fingerprint: str
@@ -56,7 +56,7 @@ class Checked:
 
 @dataclass(slots=True)
 class _Read:
-    """What is kept of each batch: 18 bytes a row, some thousand rows whole, and the first problems."""
+    """Data kept of each batch: 18 bytes a row, some thousand rows whole, and the first problems."""
 
     sample: Spread = field(default_factory=lambda: Spread(MOST_SAMPLED))
     frauds: Spread = field(default_factory=lambda: Spread(MOST_FRAUDS))
@@ -169,7 +169,7 @@ class Report:
 
     @property
     def there(self) -> bool:
-        """Whether the files still are."""
+        """Return whether the files are still there."""
         return (self._folder.path / REPORT).is_file()
 
     @cached_property
@@ -186,7 +186,7 @@ class Report:
 
     @property
     def problems(self) -> list[dict[str, Any]]:
-        """What is wrong with the rows that can't be screened, the first thousand."""
+        """Problems of rows that can't be screened, the first thousand."""
         listed: list[dict[str, Any]] = self.found["problems"]
         return listed
 
@@ -198,7 +198,7 @@ class Report:
 
     @cached_property
     def offsets(self) -> Rows:
-        """Where each record begins in :attr:`canonical`."""
+        """Offset of each record in :attr:`canonical`."""
         places: Rows = np.load(self._folder.path / OFFSETS, mmap_mode="r", allow_pickle=False)
         return places
 

@@ -58,7 +58,7 @@ class Recording(Job, Base):
 
 
 class Recordings(Jobs[Recording]):
-    """What is to be entered into the ledger."""
+    """Queue of screenings to be entered into the ledger."""
 
     table = Recording
     waiting = QUEUED

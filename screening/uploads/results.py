@@ -23,7 +23,7 @@ MOST_FOUND = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which rows to show. Bounds are inclusive; ``None`` is no bound."""
+    """Filter of the rows to show. Bounds are inclusive; ``None`` is no bound."""
 
     sort: SortKey = "row"
     descending: bool = False
@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def there(self) -> bool:
-        """Whether the files still are."""
+        """Return whether the files are still there."""
         return (self._folder.path / "probability.npy").is_file()
 
     def _load(self, name: str) -> NDArray[Any] | None:
@@ -117,7 +117,7 @@ class Outcome:
 
     @cached_property
     def rule_hits(self) -> NDArray[np.bool_] | None:
-        """Which rules each row fulfils, (rows, rules of ``meta["rules"]``)."""
+        """Hits of rules by row, (rows, rules of ``meta["rules"]``)."""
         return self._load("rule_hits")
 
     def rules_at(self, row: int) -> list[str]:
@@ -144,7 +144,7 @@ class Outcome:
 
     @cached_property
     def effects(self) -> dict[int, list[float]]:
-        """How far the net's reasons move the log odds, by row; none of a screening of before these were kept."""
+        """Effects of the net's reasons on the log odds, by row; none of a screening of before these were kept."""
         file = self._folder.path / "effects.json"
         if not file.exists():
             return {}
@@ -167,7 +167,7 @@ class Outcome:
 
     @property
     def problems(self) -> list[dict[str, Any]]:
-        """What is wrong with rows that were set aside, the first thousand."""
+        """Problems of rows that were set aside, the first thousand."""
         listed: list[dict[str, Any]] = self.meta["set_aside"]
         return listed
 
@@ -195,7 +195,7 @@ class Outcome:
         return rows[np.argsort(-values if chosen.descending else values, kind="stable")]
 
     def strongest(self, count: int) -> NDArray[np.int64]:
-        """The flagged rows with the highest probabilities, highest first."""
+        """Return the flagged rows with the highest probabilities, highest first."""
         return self.select(Filter(sort="probability", descending=True, flagged=True))[:count]
 
     def histogram(self, bins: int = HISTOGRAM_BINS) -> list[tuple[float, float, int, int]]:
@@ -206,11 +206,11 @@ class Outcome:
         return [(float(edges[i]), float(edges[i + 1]), int(every[i]), int(flags[i])) for i in range(bins)]
 
     def flagged_at(self, threshold: float) -> int:
-        """How many rows would be flagged at another threshold."""
+        """Count the rows that would be flagged at another threshold."""
         return int(self._decided(np.float32(threshold)).sum())
 
     def trial(self, threshold: float) -> dict[str, Any]:
-        """What another threshold would flag, and what to expect of it if the probabilities mean what they say.
+        """Try another threshold: return its flags, and the outcome to expect if the probabilities mean what they say.
 
         The mean probability of the flagged rows is their expected precision; their expected fraud over that of all
         rows is the expected recall. Rules have the say that they had.

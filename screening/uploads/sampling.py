@@ -34,5 +34,5 @@ class Spread:
             self._count, self._step = len(self._rows[0]), self._step * 2
 
     def taken(self) -> tuple[Rows, Matrix]:
-        """The numbers of the rows and their values."""
+        """Return the numbers of the rows and their values."""
         return np.concatenate(self._rows), np.concatenate(self._values)

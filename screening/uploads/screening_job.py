@@ -131,7 +131,7 @@ class ScreeningJob:
                 return {**found, **kept, "notes": [*notes, *found["notes"]]}
 
     def _remembered(self, job: Screening, folder: Folder, problem: Undecided) -> Answered | None:
-        """What was answered for files like this one, as far as it is asked and this file's cells can be read so."""
+        """Return the answers to files like this one, as far as it is asked and this file's cells can be read so."""
         if problem.anew:
             return None
         header, _ = preview(folder.input, folder.kind(job.kind), 1, scratch=folder.path)
@@ -248,7 +248,7 @@ class ScreeningJob:
             raise Preempted
 
     def _left(self, job: Screening, folder: Folder) -> Exception:
-        """The sender left: forget the file. Accepted but not on the disk: say so. Accepted and whole: go on."""
+        """Handle a file whose sender left. Not accepted: forget it. Not on the disk: say so. Whole: go on."""
         current = self.queue.get(job.id)
         if current is None or current.size is None:
             deletion.delete(self.queue, self._settings.instance, job.id)
@@ -263,7 +263,7 @@ class ScreeningJob:
 
 @dataclass(frozen=True, slots=True)
 class _Tokenized:
-    """What was replaced in a file, and whether somebody had agreed to go on with it."""
+    """Card numbers that were replaced in a file, and whether somebody had agreed to go on with it."""
 
     replaced: Replaced
     agreed: bool
@@ -321,7 +321,7 @@ class _Run:
         return {"state": DONE, **self._values(found)}
 
     def _readable(self) -> Kind:
-        """What the file is, once enough of it is there to be read."""
+        """Return the kind of the file, once enough of it is there to be read."""
         kind = self._folder.kind(self._job.kind)
         if not kind.streams:
             self._folder.wait_until_whole()

@@ -1,4 +1,4 @@
-"""What was screened, by whom, and how far it got. A row of ``screenings`` is both the record and the job."""
+"""Keep screenings: the file, its owner, and the progress. A row of ``screenings`` is both the record and the job."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Screening(Job, Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a user asked for when sending a file."""
+    """Request of a user with a file."""
 
     owner: str
     filename: str
@@ -179,7 +179,7 @@ class History(Jobs[Screening]):
         self._waits_now()  # it can be read while it arrives
 
     def received(self, screening_id: str, size: int, sha256: str) -> bool:
-        """The whole file is here: from now on it is never lost. ``False`` when its row was removed meanwhile."""
+        """Mark a file as received: it is never lost from now on. ``False`` when its row was removed meanwhile."""
         with self._database.write() as session:
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is None:
@@ -254,7 +254,7 @@ class History(Jobs[Screening]):
             return True
 
     def counting(self, fingerprint: str, owner: str | None, *, for_all: bool) -> frozenset[str]:
-        """The ids of the screenings by one detector whose rows count for a user's files.
+        """Return the ids of the screenings by one detector whose rows count for a user's files.
 
         Args:
             fingerprint: the detector's.
@@ -277,13 +277,13 @@ class History(Jobs[Screening]):
     def remembered(
         self, fingerprints: Collection[str], *, offset: int = 0, limit: int = 50
     ) -> Sequence[Screening]:
-        """Those of all users that were scored by one of some detectors, latest first."""
+        """Return those of all users that were scored by one of some detectors, latest first."""
         query = select(Screening).where(*_scored_by(fingerprints)).order_by(Screening.created.desc())
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
 
     def count_remembered(self, fingerprints: Collection[str]) -> int:
-        """How many of all users' screenings were scored by one of some detectors."""
+        """Count the screenings of all users that were scored by one of some detectors."""
         query = select(func.count()).select_from(Screening).where(*_scored_by(fingerprints))
         with self._database.read() as session:
             return session.scalar(query) or 0
@@ -305,7 +305,7 @@ class History(Jobs[Screening]):
             return screening
 
     def owned(self, screening_id: str, owner: str) -> Screening:
-        """The row, if it is this user's.
+        """Return the row, if it is this user's.
 
         Raises:
             NotFound: there is none, or it is somebody else's; the answer doesn't tell which.
@@ -344,7 +344,7 @@ class History(Jobs[Screening]):
             return session.scalars(query.order_by(Screening.created.desc()).limit(limit)).all()
 
     def count(self, owner: str) -> int:
-        """How many screenings this user has."""
+        """Count the screenings of this user."""
         with self._database.read() as session:
             return session.scalar(select(func.count()).where(Screening.owner == _key(owner))) or 0
 
@@ -365,18 +365,18 @@ class History(Jobs[Screening]):
             return set(session.scalars(select(Screening.id)))
 
     def ended_before(self, fingerprint: str, moment: datetime) -> Sequence[str]:
-        """The ids of those by one detector that were done before a moment, the oldest first."""
+        """Return the ids of those by one detector that were done before a moment, the oldest first."""
         mine = Screening.state == DONE, Screening.fingerprint == fingerprint, Screening.finished < moment
         with self._database.read() as session:
             return session.scalars(select(Screening.id).where(*mine).order_by(Screening.finished)).all()
 
     def ended(self) -> Sequence[str]:
-        """The ids of those on which nobody works and for which no worker waits."""
+        """Return the ids of those on which nobody works and for which no worker waits."""
         with self._database.read() as session:
             return session.scalars(select(Screening.id).where(Screening.state.not_in(OPEN_STATES))).all()
 
     def older(self, than: datetime, *, limit: int) -> Sequence[Screening]:
-        """Those that ended before a moment, the oldest first."""
+        """Return those that ended before a moment, the oldest first."""
         query = select(Screening).where(*_ended_before(than)).order_by(Screening.created).limit(limit)
         with self._database.read() as session:
             return session.scalars(query).all()
@@ -398,7 +398,7 @@ class History(Jobs[Screening]):
 
 
 def _key(username: str) -> str:
-    """An owner's name as it is kept: an operator may write Ana for ana in users.txt, and both are one account."""
+    """Return an owner's name as it is kept: users.txt may have Ana for ana, and both are one account."""
     return username.casefold()
 
 

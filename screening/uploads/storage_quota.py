@@ -1,4 +1,4 @@
-"""How much of the disk one account's files take: uploads, what was made of them, and files that wait for a training.
+"""Limit the disk space of one account's files: uploads, what was made of them, and files that wait for a training.
 
 It is measured on the disk, since a file that unpacks, or is copied in another form, takes more than was sent.
 """
@@ -35,7 +35,7 @@ class Store:
 
 
 class StorageQuota:
-    """What the files of an account may take together.
+    """Limit of the space that the files of an account take together.
 
     Args:
         stores: where files are kept.
@@ -72,7 +72,7 @@ class StorageQuota:
         )
 
     def _files(self, owner: str) -> list[tuple[int, Owned]]:
-        """Each file of an account with the bytes that it takes."""
+        """Return each file of an account with the bytes that it takes."""
         return [
             (self._size(store.folder(each.id), ended=each.ended), each)
             for store in self._stores

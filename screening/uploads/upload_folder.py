@@ -1,4 +1,4 @@
-"""Where the files of a screening lie, and how one process reads what another is still writing.
+"""Keep the files of a screening in a folder that one process reads while another writes it.
 
 ``<instance>/screenings/<id>/input`` grows while the upload arrives; the empty file ``whole`` beside it says that
 nothing more will come. (A rename would say the same, but Windows refuses to rename a file that somebody reads.)
@@ -59,7 +59,7 @@ class Folder:
         return self.tokens if self.tokens.exists() else self.arriving
 
     def kind(self, uploaded: str) -> Kind:
-        """What :attr:`input` is; ``uploaded`` is what the upload was.
+        """Return the kind of :attr:`input`; ``uploaded`` is what the upload was.
 
         Raises:
             Conflict: that is no kind of file: what was kept of it is damaged.
@@ -115,7 +115,7 @@ class Folder:
             stream.seek_end()
 
     def open(self) -> GrowingFile:
-        """A stream that ends where the upload ends, not where it is at the moment.
+        """Return a stream that ends where the upload ends, not where it is at the moment.
 
         Raises:
             Abandoned: the sender left.
@@ -156,7 +156,7 @@ class GrowingFile(io.RawIOBase):
         return data
 
     def _next(self, take: Callable[[], Taken]) -> Taken:
-        """What ``take`` gives once there is something, or nothing at the end."""
+        """Return the next result of ``take``, once there is one, or nothing at the end."""
         deadline = time.monotonic() + SILENCE_SECONDS
         while True:
             whole = self._folder.whole.exists()  # looked at before reading: what is read after that is all
@@ -184,7 +184,7 @@ class GrowingFile(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What is needed to read the file of a folder."""
+    """Reader of the file of a folder."""
 
     folder: Folder
     kind: Kind

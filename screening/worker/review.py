@@ -1,4 +1,4 @@
-"""What the first worker does for the cases: opens them, gives old ones back, tells the ledger what it wasn't told."""
+"""Work on cases as the first worker does: opens them, gives old ones back, tells the ledger what it wasn't told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the job worker tidies now and then: old screenings, left-over files, compiled nets that nobody wants."""
+"""Tidy up now and then: old screenings, left-over files, compiled nets that nobody wants."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Upkeep:
         keep_reserve(self._settings.instance)
 
     def _try(self, task: Callable[[], None]) -> None:
-        """What can't be tidied mustn't stop the screening of files: not a full disk, and not a fault of ours, which is
-        tried again in a minute.
+        """Run a task of tidying, which mustn't stop the screening of files if it fails: not a full disk, and not a
+        fault of ours, which is tried again in a minute.
         """
         if self._clock() < self._again.get(task.__name__, -math.inf):
             return

@@ -156,7 +156,7 @@ def _locked(model: Artefact, cache: Path, make: Callable[[], CompiledForm | None
 
 
 def key_of(sha256: str) -> str:
-    """The name under which the compiled form of a net is kept: another compiler or library makes another form.
+    """Return the name under which the compiled form of a net is kept: another compiler or library makes another form.
 
     A shipped form isn't bound to versions of libraries: whoever installs a newer Keras would not use it, although its
     golden rows show at each load that the installed runtime gives the right probabilities.
@@ -171,7 +171,7 @@ def key_of(sha256: str) -> str:
 
 @functools.cache
 def package_version(package: str) -> str:
-    """The version of an installed package, read without importing it; once, as a process keeps what it imported."""
+    """Return the version of an installed package without importing it, and once: a process keeps what it imported."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -297,7 +297,7 @@ def _run(folder: Path, model: Artefact) -> str:
 
 
 def lock_of(cache: Path, key: str) -> Path:
-    """The file beside a compiled net that is locked while the net is made or removed."""
+    """Return the file beside a compiled net that is locked while the net is made or removed."""
     return cache / f"{key}.lock"
 
 
@@ -325,7 +325,7 @@ def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def _is_still(path: Path, handle: int) -> bool:
-    """Whether the file that is open is the one of that name: else it was removed while its lock was waited for."""
+    """Return whether the open file is still the one of that name: else it was removed while its lock was waited for."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:

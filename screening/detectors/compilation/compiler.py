@@ -99,7 +99,7 @@ def _load(path: Path, name: str) -> Any:
 
 
 def _inputs(net: Any, name: str) -> int:
-    """The width of the net's input, after a look at both ends."""
+    """Return the width of the net's input, after a look at both ends."""
     given, made = net.input_shape, net.output_shape
     if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int)):
         raise BadArtefact(f"{name} takes an input of shape {given}, not one row of numbers.")

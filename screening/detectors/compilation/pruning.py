@@ -42,7 +42,7 @@ def prune(cache: Path, wanted: Collection[str]) -> list[str]:
 
 
 def _keys(cache: Path) -> Iterator[str]:
-    """The names of nets, also of those of which only the lock file is left."""
+    """Yield the names of nets, also of those of which only the lock file is left."""
     for path in cache.iterdir():
         key = path.name.removesuffix(".lock")
         if KEY.fullmatch(key):
@@ -72,7 +72,7 @@ def _unused(folder: Path, lock: Path) -> bool:
 
 
 def _clear_drafts(cache: Path) -> None:
-    """What a killed compiler or pruner left; a compilation that lasts so long was ended."""
+    """Remove the drafts that a killed compiler or pruner left; a compilation that lasts so long was ended."""
     for left in (*cache.glob(f"{DRAFT}*"), *cache.glob(f"{PRUNED}*")):
         if time.time() - left.stat().st_mtime > 2 * SECONDS:
             shutil.rmtree(left)

@@ -54,7 +54,7 @@ class Forest:
     last: Any
 
     def ask(self, rows: Any) -> Any:
-        """The output of ``last`` for ``rows``, a tensor (rows, inputs) of fixed shape; a tensor (rows, 1).
+        """Return the output of ``last`` for ``rows``, a tensor (rows, inputs) of fixed shape; a tensor (rows, 1).
 
         Rows stand in columns on the way: then a gate's input is a run of memory, to be copied and not picked.
         """
@@ -93,14 +93,14 @@ def find_forest(net: Any) -> Forest | None:
 
 
 def with_forest(net: Any, forest: Forest) -> Callable[[Any], Any]:
-    """The net as a function of a tensor of fixed shape, with the forest asked level by level."""
+    """Return the net as a function of a tensor of fixed shape, with the forest asked level by level."""
     keras: Any = importlib.import_module("keras")
     rest = keras.Model([net.inputs[0], forest.last.output], net.outputs[0])
     return lambda rows: rest([rows, forest.ask(rows)], training=False)
 
 
 def _chain(last: Any, makers: dict[int, Any]) -> list[Any]:
-    """The layers that end in ``last``, if they are of the kinds that a forest is written as."""
+    """Return the layers that end in ``last``, if they are of the kinds that a forest is written as."""
     found: list[Any] = []
     layer = last
     for kind, activation in reversed(CHAIN):
@@ -114,7 +114,7 @@ def _chain(last: Any, makers: dict[int, Any]) -> list[Any]:
 
 
 def _read(chain: list[Any]) -> Forest | None:
-    """The chain as a forest; ``None`` if its numbers aren't of one."""
+    """Return the chain as a forest; ``None`` if its numbers aren't of one."""
     gates, by_tree, leaves, _, last = chain
     (kernel, bias), (ands, offsets), leaf = gates.get_weights(), leaves.get_weights(), last.get_weights()[0]
     shape = tuple(by_tree.target_shape)
@@ -139,7 +139,7 @@ def _read(chain: list[Any]) -> Forest | None:
 
 
 def _halved(level: int) -> NDArray[np.int64]:
-    """The nodes of a level, the yes branches of the level above first, each half in the order of that level."""
+    """Return the nodes of a level, the yes branches of the level above first, each half in the order of that level."""
     order = np.zeros(1, np.int64)
     for _ in range(level):
         order = np.concatenate([2 * order, 2 * order + 1])

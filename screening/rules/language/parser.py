@@ -117,7 +117,7 @@ class _Parser:
         return token
 
     def _is(self, text: str, ahead: int = 0) -> bool:
-        """Whether the next token is this sign or word."""
+        """Return whether the next token is this sign or word."""
         token = self._tokens[min(self._place + ahead, len(self._tokens) - 1)]
         return token.text == text and token.kind in (Kind.SIGN, Kind.WORD)
 

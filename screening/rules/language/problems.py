@@ -1,4 +1,4 @@
-"""What is wrong with the text of a rule, and where."""
+"""Problems in the text of a rule, and their places."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ WORDS = frozenset({"and", "or", "not", "in", "is", "missing", "list", "true", "f
 
 
 class Kind(Enum):
-    """What a token is."""
+    """Kinds of tokens."""
 
     NAME = "a name"
     WORD = "a word"
@@ -46,7 +46,7 @@ class Token:
 
     @property
     def said(self) -> str:
-        """How it is called in a message."""
+        """Name of the token in messages."""
         return "the end of the rule" if self.kind is Kind.END else f"“{excerpt(self.text)}”"
 
 

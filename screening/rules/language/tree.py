@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 
 class Type(Enum):
-    """What a value is."""
+    """Types of values."""
 
     NUMBER = "a number"
     SECONDS = "a time span"
@@ -19,7 +19,7 @@ class Type(Enum):
 
     @property
     def is_number(self) -> bool:
-        """Whether it can be reckoned with."""
+        """Return whether it can be reckoned with."""
         return self in (Type.NUMBER, Type.SECONDS)
 
 
@@ -75,7 +75,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Equal:
-    """Whether two texts are the same, whatever their case."""
+    """True when two texts are the same, whatever their case."""
 
     left: Fact
     right: Fact | str
@@ -83,7 +83,7 @@ class Equal:
 
 @dataclass(frozen=True, slots=True)
 class Among:
-    """Whether a text or a number is one of some."""
+    """True when a text or a number is one of some."""
 
     fact: Fact
     texts: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Among:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Whether a text is an entry of a list that is kept apart from the rule."""
+    """True when a text is an entry of a list that is kept apart from the rule."""
 
     fact: Fact
     list: str
@@ -101,14 +101,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Whether nothing is known: the one condition that is never unknown itself."""
+    """True when nothing is known: the one condition that is never unknown itself."""
 
     fact: Fact
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What is yes or no by itself."""
+    """A value that is yes or no by itself."""
 
     fact: Fact
 

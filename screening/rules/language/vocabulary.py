@@ -1,4 +1,4 @@
-"""What rules can speak of: names with their types, and how a name that isn't one of them was probably meant."""
+"""Vocabulary of rules: names with their types, and how a name that isn't one of them was probably meant."""
 
 from __future__ import annotations
 
