@@ -1,1 +1,3 @@
-"""What the pages ask the ledger: the figures of the home page, who an id is, and what a customer or a device did."""
+"""Answer the questions of the pages from the ledger: the figures of the home page, who an id is, and what a customer or
+a device did.
+"""

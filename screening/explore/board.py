@@ -68,7 +68,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What the dashboard shows."""
+    """Figures of the dashboard."""
 
     transactions: int
     fraud_cases: int
@@ -135,7 +135,7 @@ def board(questions: Questions, chosen: Filter, interval: Interval) -> Board:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What can be chosen from, as it stands in the ledger."""
+    """Choices that the ledger offers."""
 
     fraud_types: Sequence[str]
     detectors: Sequence[str]

@@ -1,4 +1,4 @@
-"""Which country a text of the ledger means, and whether the map of the world has it."""
+"""Match country texts of the ledger with the map of the world."""
 
 from __future__ import annotations
 

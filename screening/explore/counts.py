@@ -1,4 +1,4 @@
-"""What rows of an answer come to together: counts, shares, sums of money.
+"""Sum up the rows of an answer: counts, shares, sums of money.
 
 The data API and the dashboard both say these.
 """

@@ -37,7 +37,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What one of them did. ``amounts``: all, and of flagged rows, by currency, as people write them."""
+    """Activity of one entity. ``amounts``: all, and of flagged rows, by currency, as people write them."""
 
     kind: str
     value: str

@@ -1,4 +1,4 @@
-"""Which columns of a file say who and what its rows are about."""
+"""Find the columns of a file that say who and what its rows are about."""
 
 from __future__ import annotations
 

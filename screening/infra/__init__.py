@@ -1,1 +1,3 @@
-"""What everything stands on: the database, jobs with leases, locks and atomic files, processes, the audit log."""
+"""Infrastructure that everything stands on: the database, jobs with leases, locks and atomic files, processes, the
+audit log.
+"""

@@ -40,7 +40,7 @@ AUDIT = "audit"
 
 
 def utc_now() -> datetime:
-    """The present time, aware."""
+    """Return the present time, aware."""
     return datetime.now(UTC)
 
 
@@ -104,7 +104,7 @@ def mask_keys(text: str) -> str:
 
 
 def _clean(name: str, value: Any) -> Any:
-    """A field as it may be kept: no secret by its name, no card number and no API key by its form."""
+    """Return a field as it may be kept: no secret by its name, no card number and no API key by its form."""
     if SECRET_FIELDS.search(name) and name not in FINGERPRINT_FIELDS:
         return "[withheld]"
     if isinstance(value, dict):

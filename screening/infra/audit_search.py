@@ -27,8 +27,8 @@ class BadSearch(ScreeningError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """Which entries: of one user, about one object (the value of any field), of one event, from a time up to before
-    another. ``None``: all.
+    """Filter of audit entries: of one user, about one object (the value of any field), of one event, from a time up to
+    before another. ``None``: all.
     """
 
     user: str | None = None

@@ -18,7 +18,7 @@ LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong first, and where: the number of the entry, its file, and the line there (from 1)."""
+    """First fault of an audit log: the number of the entry, its file, and the line there (from 1)."""
 
     problem: str
     number: int | None = None
@@ -40,8 +40,8 @@ class Fault:
 
 @dataclass(slots=True)
 class Verification:
-    """What was found: how many entries are whole and from which to which, the first fault, and what a reader must know
-    besides.
+    """Result of a verification: how many entries are whole and from which to which, the first fault, and what a reader
+    must know besides.
     """
 
     entries: int = 0

@@ -70,11 +70,11 @@ class ChildWork:
 
     @property
     def working(self) -> bool:
-        """Whether more may come."""
+        """Return whether more may come."""
         return self._reader.is_alive() or not self._said.empty()
 
     def hear(self, seconds: float) -> dict[str, Any]:
-        """The latest ``progress`` (0..1) and ``stage``; waits for news at most so long, empty without any."""
+        """Return the latest ``progress`` (0..1) and ``stage``; waits for news at most so long, empty without any."""
         found: dict[str, Any] = {}
         try:
             found |= self._said.get(timeout=seconds)

@@ -310,13 +310,13 @@ class DriverWrite:
 
 @lru_cache(maxsize=64)
 def _compiled(statement: TextClause, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
-    """A statement as a driver takes it, and the order of its parameters where they have no names."""
+    """Return a statement as a driver takes it, and the order of its parameters where they have no names."""
     made: Any = statement.compile(dialect=dialect)
     return str(made), made.positiontup
 
 
 class UntilChanged(Generic[Key, Value]):
-    """What was read from a database, kept for as long as nobody commits anything; thread-safe.
+    """A cache of values read from a database, kept for as long as nobody commits anything; thread-safe.
 
     With a database that can't tell, nothing is kept.
 

@@ -85,7 +85,7 @@ class Payload(TypeDecorator[Any]):
 
 
 def _is_error(found: dict[str, Any]) -> bool:
-    """Whether it is a :meth:`ScreeningError.as_dict`, as far as every page and caller needs it."""
+    """Return whether it is a :meth:`ScreeningError.as_dict`, as far as every page and caller needs it."""
     problems, told = found.get("problems"), [found.get(name) for name in ("where", "remedy")]
     return (
         isinstance(found.get("what"), str)
@@ -98,7 +98,7 @@ def _is_error(found: dict[str, Any]) -> bool:
 
 
 def _is_problem(found: dict[str, Any]) -> bool:
-    """Whether it is a :class:`CellProblem` as JSON, as far as a page shows it."""
+    """Return whether it is a :class:`CellProblem` as JSON, as far as a page shows it."""
     places, words = ("row", "line"), ("problem", "column", "value")
     return all(isinstance(found.get(name, ""), (int, type(None))) for name in places) and all(
         isinstance(found.get(name, 0), (str, type(None))) for name in words
@@ -156,11 +156,11 @@ class Jobs(Generic[Row]):
 
     @property
     def database(self) -> Database:
-        """Where the rows are."""
+        """Database that holds the rows."""
         return self._database
 
     def get(self, job_id: str) -> Row | None:
-        """The row, whoever owns it."""
+        """Return the row, whoever owns it."""
         with self._database.read() as session:
             found: Row | None = session.get(self.table, job_id)
             return found
@@ -289,7 +289,7 @@ class Jobs(Generic[Row]):
             _ring(self._signals.ended)
 
     def _hopeless(self) -> ScreeningError:
-        """What is said of a row that was tried too often."""
+        """Return the error of a row that was tried too often."""
         raise NotImplementedError
 
     def _waits(self, slow: Collection[str]) -> tuple[Any, ...]:
@@ -316,12 +316,12 @@ def _ring(signal: WakeSignal) -> None:
 
 
 def new_id() -> str:
-    """An id that can't be guessed (128 bits)."""
+    """Return an id that can't be guessed (128 bits)."""
     return secrets.token_hex(16)
 
 
 def now() -> datetime:
-    """The present time, aware."""
+    """Return the present time, aware."""
     return datetime.now(UTC)
 
 

@@ -113,7 +113,7 @@ class Lease:
 
 
 class Handler(Protocol[Row]):
-    """What is done with the jobs of one kind."""
+    """Handler of the jobs of one kind."""
 
     @property
     def queue(self) -> Jobs[Row]:
@@ -121,7 +121,7 @@ class Handler(Protocol[Row]):
 
     @property
     def doing(self) -> str:
-        """What a person is told was being done when something went wrong here, as "the file was read or scored"."""
+        """Activity that a failure message names, as "the file was read or scored"."""
 
     def claim(self, holder: str) -> Row | None:
         """Claim the next job, by rules of its own about what may go first."""

@@ -1,4 +1,4 @@
-"""What a line of the log is about: the request, the job, and who asked. It is said once and stands in every line."""
+"""Keep the context of log lines: the request, the job, and who asked. It is said once and stands in every line."""
 
 from __future__ import annotations
 

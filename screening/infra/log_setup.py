@@ -1,4 +1,4 @@
-"""What the processes write to standard error: one line an event, as text for people or as JSON for programs."""
+"""Write the log of the processes to standard error: one line an event, as text for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Handler(logging.StreamHandler[Any]):
 
 
 class _Lines(logging.Formatter):
-    """What both forms have in common: no API key and no card number gets into a line, whoever wrote it there."""
+    """Common base of both forms of the log: no API key and no card number gets into a line, whoever wrote it there."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 -- the name is logging's
         """Return the traceback."""

@@ -1,4 +1,4 @@
-"""Who writes next into a SQLite database: writers of all processes wait for their turn beside it.
+"""Queue the writers of a SQLite database: writers of all processes wait for their turn beside it.
 
 SQLite lets one write at a time, and whoever comes meanwhile sleeps and tries again, after 1 ms, 2, 5, up to 100: two
 processes that commit all the time, each commit waiting for the disk, kept each other from the lock for half a second.
@@ -80,7 +80,9 @@ class WriteTurn:
             self._threads.release()
 
     def _opened(self, path: Path) -> int | None:
-        """The lock file, opened by this very process: a lock on a handle from before a fork is the parent's, too."""
+        """Return the lock file, opened by this very process: a lock on a handle from before a fork is the parent's,
+        too.
+        """
         if self._process != os.getpid():
             try:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)

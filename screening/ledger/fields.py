@@ -1,4 +1,4 @@
-"""Which columns of a file, or keys of a JSON transaction, are what the ledger has fields for: who, where, with what."""
+"""Find the columns of a file, or keys of a JSON transaction, for which the ledger has fields: who, where, with what."""
 
 from __future__ import annotations
 

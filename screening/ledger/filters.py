@@ -1,4 +1,4 @@
-"""What a question about the ledger is about, and what its answer holds."""
+"""Filters of questions to the ledger, and forms of the answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TooMuch(ScreeningError):
 
 
 class Basis(StrEnum):
-    """What a fraud case is."""
+    """Definitions of a fraud case."""
 
     FLAGGED = "flagged"
     """A row that the detector flagged."""
@@ -32,7 +32,7 @@ class Basis(StrEnum):
 
 
 class Interval(StrEnum):
-    """What trends are counted by."""
+    """Intervals by which trends are counted."""
 
     HOUR = "hour"
     DAY = "day"
@@ -42,7 +42,7 @@ class Interval(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which rows a question is about; ``None`` is all."""
+    """Filter of the rows of a question; ``None`` is all."""
 
     owner: str | None = None
     """Whose rows; ``None`` for those who may see everybody's."""

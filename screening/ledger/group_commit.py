@@ -65,7 +65,7 @@ class GroupCommit(Generic[Given, Made]):
 
 @dataclass(slots=True, eq=False)
 class _Share(Generic[Given, Made]):
-    """What one thread gives to a commit."""
+    """One thread's share of a commit."""
 
     given: Sequence[Given]
     made: list[Made] = field(default_factory=list)

@@ -49,7 +49,7 @@ Counting = Collection[str] | None
 
 
 class Live(Protocol):
-    """What the API was asked; false if it never was."""
+    """Rows that came through the API; false if there are none."""
 
     def within(self, since: float, until: float) -> Past:
         """Return the rows from a time to before another."""
@@ -58,7 +58,7 @@ class Live(Protocol):
 
 
 class Context:
-    """What one detector has seen. Safe across processes: a part appears and goes as a whole."""
+    """Rows that one detector has seen. Safe across processes: a part appears and goes as a whole."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Context:
         return tuple(found)
 
     def past(self, rows: Matrix | None = None) -> Past | None:
-        """What came before ``rows`` and may still count for them; ``None`` if there is nothing.
+        """Return the rows that came before ``rows`` and may still count for them; ``None`` if there is nothing.
 
         A row that stands in several files counts once, as often as in the one that has it most often, and with its
         label if any of them knows it. Rows that are themselves among ``rows`` don't count: sending a file again
@@ -174,8 +174,8 @@ class Context:
         return found if len(found) else None
 
     def _parts(self, rows: Matrix | None) -> Iterator[Past]:
-        """The rows of each file that may count, no more than ``MOST_ROWS`` in all: which ones is known before any is
-        kept in memory. A file that is damaged is left out as a whole.
+        """Yield the rows of each file that may count, no more than ``MOST_ROWS`` in all: which ones is known before any
+        is kept in memory. A file that is damaged is left out as a whole.
         """
         paths = [path for path in self._files() if self._may_count(path, rows)]
         oldest, ties = self._oldest(paths, rows)
@@ -209,7 +209,7 @@ class Context:
         )
 
     def _oldest(self, paths: list[Path], rows: Matrix | None) -> tuple[float, int]:
-        """The time of the oldest row that is looked at, and how many of that very time are; all later ones are."""
+        """Return the time of the oldest row that counts, and how many of that very time do; all later ones do."""
         everything = -np.inf, MOST_ROWS
         if sum(map(_count, paths)) <= MOST_ROWS:
             return everything
@@ -229,25 +229,25 @@ class Context:
         return oldest, int((latest == oldest).sum())
 
     def _times(self, values: Matrix) -> NDArray[np.float64]:
-        """The time of each row (rows,); of one that has none, and without a time among the columns, before all."""
+        """Return the time of each row (rows,); of one that has none, or if no column is the time, one before all."""
         if self._time is None:
             return np.full(len(values), -np.inf)
         return np.nan_to_num(values[:, self._time], nan=-np.inf)
 
     def _may_count(self, path: Path, rows: Matrix | None) -> bool:
-        """Whether a file's times reach into those that can count; one that can't be read is told of later."""
+        """Return whether a file's times reach into those that can count; one that can't be read is told of later."""
         with suppress(*UNREADABLE), np.load(path, allow_pickle=False) as stored:  # only this member is read
             return "span" not in stored or self._reaches(stored["span"], rows)
         return True
 
     @property
     def _time(self) -> int | None:
-        """Where the time stands among the columns, if there is one."""
+        """Place of the time among the columns, if there is one."""
         contract = None if self._definition is None else self._definition.contract
         return None if contract is None or contract.time is None else contract.columns.index(contract.time)
 
     def _span(self, values: Matrix) -> NDArray[np.float64]:
-        """The earliest and the latest time of some rows: a file that is too old needn't be read."""
+        """Return the earliest and the latest time of some rows: a file that is too old needn't be read."""
         times = np.zeros(len(values)) if self._time is None else values[:, self._time]
         times = times[~np.isnan(times)]
         return np.array([times.min(initial=np.inf), times.max(initial=-np.inf)])
@@ -264,7 +264,7 @@ class Context:
         return bounds is None or bool(span[1] >= bounds[0] and span[0] < bounds[1])
 
     def _within(self, values: Matrix, rows: Matrix | None) -> NDArray[Any]:
-        """The rows that can count for ``rows`` by their time."""
+        """Return the rows that can count for ``rows`` by their time."""
         bounds = self._bounds(rows)
         if bounds is None:
             return np.ones(len(values), bool)
@@ -340,7 +340,7 @@ def drop(instance: Path, detector: str) -> None:
 
 
 def _blocks(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
-    """The rows and labels of one file, some at a time and at least once.
+    """Yield the rows and labels of one file, some at a time and at least once.
 
     Raises:
         one of ``UNREADABLE``: it is gone, damaged or no such file; perhaps after some of its rows.
@@ -364,14 +364,16 @@ def _blocks(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
 
 
 def _count(path: Path) -> int:
-    """How many rows a file has by its head; none if it can't be read."""
+    """Return the number of a file's rows by its head; none if it can't be read."""
     with suppress(*UNREADABLE), zipfile.ZipFile(path) as stored, stored.open("values.npy") as values:
         return _head(values)[0][0]
     return 0
 
 
 def _head(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """What numpy wrote before an array: its shape, whether it goes column by column, and the kind of its numbers."""
+    """Return the header that numpy wrote before an array: its shape, whether it goes column by column, and the kind of
+    its numbers.
+    """
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     return read[np.lib.format.read_magic(stream)](
         stream
@@ -399,8 +401,8 @@ def joined(parts: Sequence[Past]) -> Past:
 
 
 def row_marks(values: Matrix) -> Marks:
-    """A 64-bit mark of each row (rows,): equal rows of one array get different marks by how often they came before,
-    and the same row in another array the same ones.
+    """Return a 64-bit mark of each row (rows,): equal rows of one array get different marks by how often they came
+    before, and the same row in another array the same ones.
     """
     hashes = row_hashes(values)
     with np.errstate(over="ignore"):
@@ -408,7 +410,7 @@ def row_marks(values: Matrix) -> Marks:
 
 
 def row_hashes(values: Matrix) -> Marks:
-    """A 64-bit hash of each row (rows,): the same for equal rows, wherever they stand; blanks are equal.
+    """Return a 64-bit hash of each row (rows,): the same for equal rows, wherever they stand; blanks are equal.
 
     Of ten million different rows, one pair in 370,000 such files shares a hash. Whoever wants to can make rows that do,
     so a hash may tell that a row stands twice and may not be what decides over anything more.
@@ -428,7 +430,7 @@ def _mixed(marks: Marks) -> Marks:
 
 
 def _times_before(marks: Marks) -> Marks:
-    """How often each mark came before in the array."""
+    """Return the number of times that each mark occurred before in the array."""
     order = np.argsort(marks, kind="stable")
     ordered = marks[order]
     starts = (

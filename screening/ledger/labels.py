@@ -25,7 +25,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class LaterLabel:
-    """What one transaction turned out to be."""
+    """A label that came for one transaction after it was scored."""
 
     id: TransactionId
     label: int

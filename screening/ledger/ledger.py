@@ -105,35 +105,35 @@ class Ledger:
 
     @cached_property
     def sealing(self) -> Sealing:
-        """What makes segments of the tail."""
+        """Sealing of the tail into segments."""
         from screening.ledger.sealing import Sealing
 
         return Sealing(self.tables, self.segments)
 
     @cached_property
     def compaction(self) -> Compaction:
-        """What puts segments together."""
+        """Compaction of segments."""
         from screening.ledger.compaction import Compaction
 
         return Compaction(self.tables, self.segments)
 
     @cached_property
     def rebuilding(self) -> Rebuilding:
-        """What makes the velocity state of the decisions."""
+        """Rebuilding of the velocity state from the decisions."""
         from screening.ledger.rebuilding import Rebuilding
 
         return Rebuilding(self.tables, self.segments, self.sealing, self.velocity)
 
     @cached_property
     def observed(self) -> Observed:
-        """What answers the questions of monitoring."""
+        """Answers to the questions of monitoring."""
         from screening.ledger.observed import Observed
 
         return Observed(self.tables, self.questions)
 
     @cached_property
     def questions(self) -> Questions:
-        """What answers questions."""
+        """Answers to questions about the ledger."""
         from screening.ledger.engine import Engine
         from screening.ledger.questions import Questions
 

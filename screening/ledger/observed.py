@@ -1,4 +1,5 @@
-"""What monitoring asks of the ledger: how scores and values lay, and how flags did where labels are known.
+"""Answer the questions of monitoring about the ledger: how scores and values lay, and how flags did where labels are
+known.
 
 All of it goes by the time of the decision, not by the transaction's own: a detector is watched at its work.
 """
@@ -42,7 +43,7 @@ class DayCounts:
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """How long after the decision labels came."""
+    """Delays from a decision to its label."""
 
     labels: int
     seconds: float

@@ -33,7 +33,7 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What counts as of one moment: segments that can have rows that were chosen, the tail, and later labels."""
+    """Content of the ledger as of one moment: segments that may have chosen rows, the tail, and later labels."""
 
     segments: Sequence[Segment]
     tail: pa.Table
@@ -46,7 +46,7 @@ class Snapshot:
 
     @property
     def time_basis(self) -> str:
-        """Which time the rows go by: ``event``, ``decided`` or ``mixed``."""
+        """Time that the rows go by: ``event``, ``decided`` or ``mixed``."""
         found = {segment.calendar for segment in self.segments}
         if len(self.tail):
             blank = self.tail.column("event_time").null_count

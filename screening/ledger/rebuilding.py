@@ -33,7 +33,7 @@ ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuilding changed."""
+    """Result of a rebuilding."""
 
     added: int
     removed: int

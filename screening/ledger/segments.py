@@ -43,7 +43,7 @@ Entering = Callable[[Session], bool]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a segment."""
+    """A damaged segment and its problem."""
 
     name: str
     problem: str

@@ -124,7 +124,7 @@ class Answered(Base):
 
 
 class Label(Base):
-    """What a transaction turned out to be, as somebody said after it was scored; the last word counts."""
+    """Label of a transaction, as somebody said after it was scored; the last word counts."""
 
     __tablename__ = "ledger_labels"
 
@@ -141,7 +141,7 @@ class Label(Base):
 
 
 class Name(Base):
-    """What this ledger is called where it shares something with others; one row."""
+    """Name of this ledger where it shares something with others; one row."""
 
     __tablename__ = "ledger_name"
 
@@ -219,7 +219,7 @@ class VelocityEntity(Base):
 
 
 class Total(Base):
-    """How many rows of a detector and source entered the segments, in one range of probabilities; it only grows.
+    """Number of rows of a detector and source that entered the segments, in one range of probabilities; it only grows.
 
     What leaves the ledger stays counted. Rows of the tail aren't counted yet: :mod:`screening.ledger.totals` adds them.
     """
@@ -237,7 +237,7 @@ class Total(Base):
 
 
 class FileCounts(Base):
-    """How the values of a file lay, which stand in no row of the ledger: kept as long as its rows are."""
+    """Distribution of a file's values, which stand in no row of the ledger: kept as long as its rows are."""
 
     __tablename__ = "ledger_file_counts"
     __table_args__ = (Index("ledger_file_counts_by_time", "detector", "decided_at"),)
@@ -307,7 +307,7 @@ class ShadowFile(Base):
 
 
 class ShadowCount(Base):
-    """How far a run of a detector in the shadow is."""
+    """Progress of a shadow run of a detector."""
 
     __tablename__ = "ledger_shadow_counts"
 

@@ -54,7 +54,7 @@ class OtherRequest(ScreeningError):
 
 @dataclass(frozen=True, slots=True)
 class Repeatable:
-    """Who sent a request under which ``Idempotency-Key``, and its body."""
+    """A request with an ``Idempotency-Key``: its sender, the key, and the body."""
 
     owner: str
     key: str
@@ -81,7 +81,7 @@ class Kept(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one request adds to the tail, or several of one owner that were decided together."""
+    """Entry of one request in the tail, or of several requests of one owner that were decided together."""
 
     owner: str
     rows: int
@@ -211,7 +211,7 @@ class Tail:
         return found
 
     def due(self) -> bool:
-        """Whether it is time to seal."""
+        """Return whether it is time to seal."""
         with self._tables.read() as session:
             rows, oldest = session.execute(select(func.sum(TailRow.rows), func.min(TailRow.written))).one()
         return bool(rows) and (rows >= SEAL_ROWS or time.time() - oldest >= SEAL_SECONDS)

@@ -39,7 +39,7 @@ NOTE = text("INSERT INTO ledger_counted (screening) VALUES (:screening) ON CONFL
 
 @dataclass(slots=True)
 class Totals:
-    """What was counted of one detector and source."""
+    """Counts of one detector and source."""
 
     detector: str
     source: str

@@ -1,4 +1,4 @@
-"""How many decisions there were, by the hour: what a share of flags is compared with, and when a feed fell silent."""
+"""Count decisions by the hour: what a share of flags is compared with, and when a feed fell silent."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ LEAST_LABELS = 50
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """How the values of some rows lay."""
+    """Distribution of the values of some rows."""
 
     rows: int
     """That they stand for."""
@@ -176,7 +176,7 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """What scores are compared with."""
+    """Reference that scores are compared with."""
 
     origin: str
     shares: Sequence[float]

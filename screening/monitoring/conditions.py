@@ -128,7 +128,7 @@ def drift(known: Iterable[Found], limit: float) -> Iterable[Breach]:
 
 @dataclass
 class Requests:
-    """What the web processes of this machine counted, over the last minutes."""
+    """Requests that the web processes of this machine counted, over the last minutes."""
 
     machine: str
     _seen: deque[tuple[float, Mapping[float, float], Mapping[str, float]]] = field(default_factory=deque)

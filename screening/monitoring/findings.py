@@ -1,4 +1,4 @@
-"""What monitoring finds out of a detector, as it is kept between two times: shares, indices and counts by day."""
+"""Findings of monitoring about a detector, as it is kept between two times: shares, indices and counts by day."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Estimate:
 
     @property
     def enough(self) -> bool:
-        """Whether there are so many that the share is worth giving."""
+        """Return whether there are so many that the share is worth giving."""
         return self.of >= LEAST
 
     @property

@@ -1,4 +1,4 @@
-"""Where the web processes of a server count their requests.
+"""Folder in which the web processes of a server count their requests.
 
 The server's parent imports this before any of them is started, and prometheus-client nowhere: that one looks for the
 variable once, when it is imported.

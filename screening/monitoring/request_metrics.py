@@ -1,4 +1,4 @@
-"""How long requests take and how they end, counted by each web process and read for all of them together.
+"""Measure the duration and the outcome of requests, counted by each web process and read for all of them together.
 
 The web processes of a server write into files below the instance (prometheus-client's multi-process mode), which the
 server's parent empties before it starts them. What was counted by a process that has ended stays counted.
@@ -27,7 +27,7 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 
 class RequestMetrics:
-    """What this process counts of its requests; thread-safe."""
+    """Counters of the requests of this process; thread-safe."""
 
     def __init__(self) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)

@@ -1,4 +1,4 @@
-"""What monitoring keeps in the app's database. Times are seconds since 1970."""
+"""Tables of monitoring in the app's database. Times are seconds since 1970."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Hour(Base):
 
 
 class Findings(Base):
-    """What was found out of a detector last: :class:`screening.monitoring.findings.Found`."""
+    """Latest findings about a detector: :class:`screening.monitoring.findings.Found`."""
 
     __tablename__ = "monitoring_findings"
 

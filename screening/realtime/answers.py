@@ -16,7 +16,7 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 # of ten thousand of them the collection of garbage would look at each again and again, and they are in no circle
 class Decision(Struct, gc=False):
-    """What was decided on a transaction."""
+    """Decision on a transaction."""
 
     id: Annotated[str, Meta(description="for `/transactions/<id>` and `/labels`", pattern=identity.PATTERN)]
     fraud: Annotated[
@@ -53,6 +53,6 @@ class Decision(Struct, gc=False):
 
 
 class Decisions(Struct):
-    """What was decided on several transactions."""
+    """Decisions on several transactions."""
 
     results: Annotated[Sequence[Decision], Meta(description="in the order of `transactions`")]

@@ -1,4 +1,4 @@
-"""What the ledger keeps of transactions of a program: who, where, how much and when, and what scored them."""
+"""Ledger entries of a program's transactions: who, where, how much and when, and what scored them."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _joined_fields(reads: Sequence[Read]) -> dict[str, list[Any]]:
 
 
 def _fields(given: Given, places: Sequence[Places]) -> dict[str, list[str | None]]:
-    """Who and where, by the fields of the ledger that any transaction has."""
+    """Return who and where, by the fields of the ledger that any transaction has."""
     found: dict[str, list[str | None]] = {}
     if not any(place.fields for place in set(places)):
         return found
@@ -166,7 +166,7 @@ def _times(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """Which keys of a transaction are what."""
+    """Keys of a transaction that fill the fields of the ledger."""
 
     needed: tuple[str, ...]
     """Those that the detector reads: what is needed to score it again."""

@@ -1,4 +1,4 @@
-"""What a program asks: transactions on which it wants a decision, and for whom."""
+"""Questions of programs: transactions on which it wants a decision, and for whom."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answer = bytes | Exception
 
 @dataclass(slots=True, kw_only=True)
 class Caller:
-    """Who asks for a decision."""
+    """Caller that asks for a decision."""
 
     owner: str
     """The account, in small letters."""
@@ -65,5 +65,5 @@ class Question:
 
     @property
     def live(self) -> LivePast | None:
-        """What its rows look back on and are added to, if its detector looks back."""
+        """Velocity state that its rows look back on and are added to, if its detector looks back."""
         return self.history.past if isinstance(self.history.past, LivePast) else None

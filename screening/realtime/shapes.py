@@ -51,12 +51,12 @@ class Body(Struct, forbid_unknown_fields=True):
 
     @property
     def single(self) -> bool:
-        """Whether it asks about a single transaction."""
+        """Return whether it asks about a single transaction."""
         return bool(self.transaction)
 
     @property
     def marks(self) -> int:
-        """How many quotation marks it has around its own names and texts."""
+        """Number of quotation marks around its own names and texts."""
         texts = bool(self.transaction) + bool(self.transactions) + 2 * (self.detector is not UNSET)
         return TEXT_MARKS * texts
 
@@ -86,7 +86,7 @@ def marks_of(data: bytes) -> int:
 
 
 class Shapes:
-    """What the transactions look like that one detector is sent; thread-safe.
+    """Shapes of the transactions that one detector is sent; thread-safe.
 
     Args:
         contract: the detector's.

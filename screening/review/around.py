@@ -1,4 +1,4 @@
-"""What lies around a case: who its transactions are linked with, what these did, and how similar cases ended."""
+"""Find what lies around a case: who its transactions are linked with, what these did, and how similar cases ended."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What the ledger has of the entity of a case."""
+    """Content of the ledger about the entity of a case."""
 
     entity: Entity
     links: Sequence[Link]
@@ -124,7 +124,7 @@ def _links(questions: Questions, entity: Entity, owner: str | None) -> list[Link
 
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """How decided cases ended that are like one."""
+    """Outcomes of decided cases that are similar to one."""
 
     outcomes: Mapping[str, int]
     lowest: float
@@ -132,7 +132,7 @@ class Similar:
 
     @property
     def decided(self) -> int:
-        """How many there are."""
+        """Number of decided cases."""
         return sum(self.outcomes.values())
 
     @property

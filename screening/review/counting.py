@@ -1,4 +1,4 @@
-"""What the transactions of a case come to together, and how many go into one statement."""
+"""Sum up the transactions of a case, and limit how many go into one statement."""
 
 from __future__ import annotations
 

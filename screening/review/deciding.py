@@ -46,7 +46,7 @@ CAN_BE_UNDONE = (Act.DECIDED.value, Act.CORRECTED.value, Act.ESCALATED.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What somebody says of a case."""
+    """Decision of a person on a case."""
 
     outcome: Outcome
     fraud_type: str | None = None
@@ -56,7 +56,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of one case."""
+    """Result for one case."""
 
     case: int
     act: Act

@@ -1,4 +1,4 @@
-"""Where they that say what a transaction was don't agree: its file, a program (chargebacks), and who decided its case.
+"""Find disagreements about what a transaction was: between its file, a program (chargebacks), and who decided its case.
 
 The last word counts, and what was said before isn't lost: a file's label stands in its row, a program's that somebody
 decided otherwise on stands with the case, and a decision that a chargeback came after stands in its case.

@@ -1,4 +1,4 @@
-"""What a program says of transactions that are in cases: it closes a case that waits, and is noted in any other."""
+"""Apply the labels that a program sends to cases: it closes a case that waits, and is noted in any other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTCOMES = {1: Outcome.FRAUD, 0: Outcome.LEGITIMATE}
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What became of the cases."""
+    """Result for the cases."""
 
     closed: Sequence[int]
     noted: Sequence[int]

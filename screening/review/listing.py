@@ -27,7 +27,7 @@ ORDERS: dict[str, tuple[UnaryExpression[Any], ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """Which cases a list has; ``None`` is all."""
+    """Filter of a list of cases; ``None`` is all."""
 
     state: str | None = "waiting"
     """A state, or ``waiting`` for those that somebody could be given."""
@@ -54,7 +54,7 @@ class Listing:
 
     @property
     def pages(self) -> int:
-        """How many there are, at least one."""
+        """Number of pages, at least one."""
         return max(1, -(-self.total // ON_PAGE))
 
 
@@ -134,7 +134,7 @@ def _waiting(who: Reviewer) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the work stands."""
+    """State of the work."""
 
     waiting: int
     in_work: int

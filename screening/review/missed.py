@@ -1,4 +1,6 @@
-"""How much fraud isn't flagged: estimated from rows below the threshold that were drawn at random and decided on."""
+"""Estimate how much fraud isn't flagged, from rows below the threshold that were drawn at random and decided
+on.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MOST_NOTE, MOST_REASON, MOST_TYPE = 1000, 200, 64
 
 
 class CaseState(StrEnum):
-    """Where a case is."""
+    """States of a case."""
 
     OPEN = "open"
     """It waits for somebody."""
@@ -33,7 +33,7 @@ WAITING = (CaseState.OPEN, CaseState.REOPENED)
 
 
 class Outcome(StrEnum):
-    """What somebody decided."""
+    """Outcomes of a review."""
 
     FRAUD = "fraud"
     LEGITIMATE = "legitimate"
@@ -42,7 +42,7 @@ class Outcome(StrEnum):
 
 
 class Act(StrEnum):
-    """What somebody did with a case."""
+    """Actions on a case."""
 
     TAKEN = "taken"
     SKIPPED = "skipped"

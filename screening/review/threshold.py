@@ -1,4 +1,5 @@
-"""What each threshold would cost on one's own traffic: missed frauds, reviews, customers who are stopped for nothing.
+"""Estimate the cost of each threshold on one's own traffic: missed frauds, reviews, customers who are stopped for
+nothing.
 
 The probabilities are calibrated, so what is expected needs no labels: of rows at 0.8, four in five are fraud. Labels
 are few and come late; where they say otherwise, monitoring's calibration does, too.
@@ -34,7 +35,7 @@ BY_BIN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What things cost, in the currency of the transactions."""
+    """Unit costs, in the currency of the transactions."""
 
     review: float = 5.0
     """Looking at one flagged transaction."""
@@ -50,7 +51,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one threshold is expected to cost, in all days."""
+    """Expected cost of one threshold, in all days."""
 
     threshold: float
     reviews: int

@@ -1,4 +1,4 @@
-"""What the pages work with, held by the app and replaceable in tests."""
+"""Services of the pages, held by the app and replaceable in tests."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ class Services:
 
 
 def services() -> Services:
-    """The services of the app that serves the present request."""
+    """Return the services of the app that serves the present request."""
     return cast("Services", current_app.extensions["screening"])

@@ -1,4 +1,4 @@
-"""What one request adds to the velocity state, and who may see it."""
+"""Entries of requests in the velocity state, and who may see them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Overtaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose past it is: a detector, as it was trained once."""
+    """Subject of a past: a detector, as it was trained once."""
 
     detector: str
     fingerprint: str
@@ -41,7 +41,7 @@ def places_of(definition: Definition) -> tuple[int, tuple[int, ...]]:
 
 
 class Viewer(NamedTuple):
-    """Which rows count for somebody."""
+    """Viewer of a velocity state, for whom some of its rows count."""
 
     owner: str
     """Its own always do."""

@@ -17,7 +17,7 @@ from screening.transactions.schema import Matrix
 
 @dataclass(frozen=True, slots=True)
 class LiveRows:
-    """What the API was asked, for a file: as one more file of its past."""
+    """Rows that came through the API, for a file: as one more file of its past."""
 
     velocity: Velocity
     subject: Subject
@@ -69,7 +69,7 @@ class LivePast:
 
     @property
     def whose(self) -> tuple[int, Viewer, int]:
-        """What is the same for two requests for which the same rows count."""
+        """Key that two requests share if the same rows count for them."""
         return self.subject.number, self.viewer, id(self.files)
 
     def related(self, values: Matrix) -> Past:

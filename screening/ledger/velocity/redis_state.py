@@ -338,7 +338,7 @@ class RedisVelocity(Velocity):
 
 
 class _Changes:
-    """What is added in one step."""
+    """Additions of one step."""
 
     def __init__(self, of: RedisVelocity) -> None:
         self._of = of

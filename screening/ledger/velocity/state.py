@@ -1,4 +1,4 @@
-"""What a velocity state does, wherever it is kept, and what holds for each of them."""
+"""Interface of a velocity state, wherever it is kept, and what holds for each of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def strays(rows: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the velocity state of a detector has seen."""
+    """Extent of a detector's velocity state: what it has seen."""
 
     subject: Subject
     rows: int

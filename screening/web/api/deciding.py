@@ -1,4 +1,4 @@
-"""What ``POST /detect_fraud`` does, whichever way the request came in: through Flask, or past it with an API key."""
+"""Answer ``POST /detect_fraud``, whichever way the request came in: through Flask, or past it with an API key."""
 
 from __future__ import annotations
 

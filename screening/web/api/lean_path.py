@@ -162,7 +162,7 @@ def _reply(
 
 @dataclass(slots=True)
 class _Request:
-    """What is needed of a request once its way is clear."""
+    """Data of a request whose way is clear."""
 
     body: bytes
     authorization: str | None

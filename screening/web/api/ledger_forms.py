@@ -72,7 +72,7 @@ class TransactionPage(Struct):
 
 
 class Replay(Struct):
-    """What a transaction was given when it was scored again."""
+    """Probabilities of a transaction then and now, when it was scored again."""
 
     same: Annotated[bool, Meta(description=f"whether both are the same but for {SAME:.6f}")]
     fraud_probability: Probability
@@ -95,7 +95,7 @@ class ReceiptCheck(Struct):
 
 
 class ReceiptRule(Struct):
-    """What one rule said that was asked."""
+    """Verdict of one rule that was asked."""
 
     name: str
     condition: str
@@ -104,7 +104,7 @@ class ReceiptRule(Struct):
 
 
 class ReceiptForm(Struct):
-    """What made one decision."""
+    """Provenance of one decision."""
 
     id: Id
     detector: str
@@ -140,7 +140,7 @@ class ReplayedReceipt(Struct):
 
 
 class GivenLabel(Struct, forbid_unknown_fields=True):
-    """What one transaction turned out to be."""
+    """Label of one transaction."""
 
     id: Id
     label: Word
@@ -170,7 +170,7 @@ class LabelsBody(GivenLabels):
 
 
 class LabelsAccepted(Struct):
-    """How many labels were kept."""
+    """Number of labels that were kept."""
 
     accepted: Annotated[int, Meta(ge=0)]
     unknown: Annotated[list[str], Meta(description="ids that aren't known to the key's owner")]

@@ -89,7 +89,7 @@ READING_HELP = {
 
 
 def _columns(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    """What the file calls some columns, by the detector's names, from ``NAME=COLUMN``."""
+    """Return the file's names of some columns, by the detector's, from ``NAME=COLUMN``."""
     found = {}
     for text in given:
         ours, equals, theirs = text.partition("=")
@@ -102,7 +102,7 @@ def _columns(_context: click.Context, _option: click.Parameter, given: tuple[str
 def _parts(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, Composition]:
-    """What the amount and the time are made of, from ``amount:debit=COLUMN``."""
+    """Return the parts of the amount and the time, from ``amount:debit=COLUMN``."""
     parts: dict[str, dict[str, str]] = {}
     for text in given:
         whole, equals, theirs = text.partition("=")
@@ -254,7 +254,7 @@ def _screen(
 
 
 def tokens() -> Tokens:
-    """Those of this instance."""
+    """Return the tokens of this instance."""
     return card_tokens.tokens_of(services().settings.instance)
 
 

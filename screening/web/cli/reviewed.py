@@ -1,4 +1,4 @@
-"""What ``train --from-reviews`` learns from."""
+"""Learn from reviewed transactions: ``train --from-reviews``."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def _tell_cleaning(cleaning: dict[str, Any]) -> None:
 
 
 def _name_of(file: Path) -> str:
-    """A detector's name by the file's."""
+    """Return a detector's name by the file's."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", file.name.split(".")[0].lower()).strip("-_")
     return re.sub(r"^[^a-z]*", "", plain)[:40] or "detector"
 

@@ -1,1 +1,1 @@
-"""What stands around every request: guards, headers, proxies, errors, sessions, uploads as streams."""
+"""Handle every request: guards, headers, proxies, errors, sessions, uploads as streams."""

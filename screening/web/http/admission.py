@@ -1,4 +1,4 @@
-"""Who may send a body now: so many at once in all, from one address, and of one account.
+"""Admit request bodies: so many at once in all, from one address, and of one account.
 
 A body that arrives in pieces keeps a thread until it is whole, and an upload keeps it until its answer. The threads
 are bounded, so whoever could take them all could keep everybody else out.

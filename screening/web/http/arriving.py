@@ -32,7 +32,7 @@ class TooSlow(ScreeningError):
 
 
 def too_slow() -> TooSlow:
-    """The refusal of a body that doesn't come."""
+    """Return the refusal of a body that doesn't come."""
     return TooSlow(
         f"The request's body came at less than {SLOWEST // 1024} kB a second, or not at all.",
         remedy="Try a better connection, or send a packed file (.csv.gz).",
@@ -57,7 +57,7 @@ class Arriving:
         self.gone = True
 
     async def piece(self) -> bytes:
-        """The next piece, which may be empty; ``whole`` or ``gone`` is set with the last one."""
+        """Return the next piece, which may be empty; ``whole`` or ``gone`` is set with the last one."""
         try:
             message = await self._receive()
         except Exception:  # noqa: BLE001  the server's parser: a chunk whose length is none, a line that was cut

@@ -34,7 +34,7 @@ def init_app(app: Flask) -> None:
 
 
 def wants_json() -> bool:
-    """Whether the caller is a program."""
+    """Return whether the caller is a program."""
     if (
         api_keys.is_sent_with(request)
         or request.path.startswith(API_PATHS)
@@ -47,7 +47,7 @@ def wants_json() -> bool:
 
 
 def answer(problem: dict[str, Any]) -> tuple[Response | str, int]:
-    """The error as a page or as JSON. ``problem`` is :meth:`ScreeningError.as_dict`."""
+    """Return the error as a page or as JSON. ``problem`` is :meth:`ScreeningError.as_dict`."""
     status = int(problem["status"])
     if wants_json():
         text = problems.encoded(problem, path=request.path, request_id=g.get("request_id"))

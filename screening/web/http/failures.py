@@ -1,4 +1,4 @@
-"""What is said when something goes wrong, whoever serves the request: status, words and headers.
+"""Answer when something goes wrong, whoever serves the request: status, words and headers.
 
 The same for pages, for the data API in Flask and for requests that never meet it.
 """
@@ -65,7 +65,7 @@ def told(
 def _database(
     error: DatabaseError, request_id: str | None, instance: Path, on_damage: Callable[[str], object]
 ) -> Failure:
-    """The store is damaged, locked or full: not ready."""
+    """Answer when the store is damaged, locked or full: not ready."""
     log.error("request %s failed: the database said %s", request_id, error.orig)
     said = str(error.orig)
     if "is full" in said:
@@ -80,7 +80,7 @@ def _database(
 
 
 def _full(instance: Path) -> Failure:
-    """The disk is full: what is asked next, as to delete something, may use the reserve."""
+    """Answer when the disk is full: what is asked next, as to delete something, may use the reserve."""
     release_reserve(instance)
     full = StorageFull(
         "The server's disk is full; nothing was changed.",

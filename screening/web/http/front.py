@@ -115,7 +115,7 @@ class _Pool:
 
 
 class _Answer:
-    """What the app gives: status, headers, and the body piece by piece."""
+    """Response of the app: status, headers, and the body piece by piece."""
 
     def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
         self.status, self.headers = 500, []  # type: int, Headers
@@ -355,7 +355,7 @@ async def _send_busy(send: Send, environ: Environ) -> None:
 
 
 def _described(scope: Message) -> dict[str, Any]:
-    """The request line, headers and ends of the line, as WSGI calls them (PEP 3333)."""
+    """Return the request line, headers and ends of the line, as WSGI calls them (PEP 3333)."""
     server, client = scope.get("server") or ("", ""), scope.get("client") or ("", "")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
@@ -380,7 +380,9 @@ def _described(scope: Message) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _name(header: bytes) -> str | None:
-    """What WSGI calls a header; ``None`` for a name with an underscore: it would be taken for the one with a hyphen."""
+    """Return the WSGI name of a header; ``None`` for a name with an underscore: it would be taken for the one with a
+    hyphen.
+    """
     if b"_" in header:
         return None
     name = header.decode("latin-1").upper().replace("-", "_")

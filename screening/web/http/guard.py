@@ -1,4 +1,4 @@
-"""What stands before every page: the right host, a bounded body, and a token on every request that changes something.
+"""Guard every page: the right host, a bounded body, and a token on every request that changes something.
 
 The order matters: Flask-WTF looks for the token in the form, and parsing a form reads the whole body, 150 MB of it
 for anybody. So the body's limit comes first, and pages that take large bodies read the token from the stream
@@ -124,7 +124,7 @@ def _check_host() -> None:
 
 
 def is_ours(host: str, allowed: Collection[str]) -> bool:
-    """Whether a request to a host is for us.
+    """Return whether a request to a host is for us.
 
     Args:
         host: the header ``Host``.
@@ -176,7 +176,7 @@ def _check_token() -> None:
 
 
 def _needs_login() -> bool:
-    """Whether nobody gets in without an account: the body of somebody else isn't read."""
+    """Return whether nobody gets in without an account: the body of somebody else isn't read."""
     return hasattr(_view(), "permission")
 
 

@@ -1,4 +1,4 @@
-"""Where a page of decisions ended, as a text that brings the next one: opaque, and the same in the API and on pages."""
+"""Cursor of a page of decisions, as a text that brings the next one: opaque, and the same in the API and on pages."""
 
 from __future__ import annotations
 

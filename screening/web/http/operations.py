@@ -1,4 +1,4 @@
-"""What a route of the data API takes and gives, said beside the view that does it: its description is made of this.
+"""Describe the operations of the data API beside the views that serve them: the API description is made of this.
 
 A form that is fixed is a msgspec struct. The view encodes its answer with it, or decodes the body by it, so a field
 that the description lacks can't be sent.
@@ -57,7 +57,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """What a request carries.
+    """Body of a request.
 
     Its form is ``form``, or, where detectors or settings decide, what ``named`` says: the name of a schema that the
     description makes.

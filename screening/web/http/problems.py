@@ -15,7 +15,7 @@ MIMETYPE = "application/problem+json"
 
 
 class Problem(Struct):
-    """Why a request wasn't answered (RFC 9457). Tell people `detail`, and the operator `request_id`."""
+    """Problem that kept a request from its answer (RFC 9457). Tell people `detail`, and the operator `request_id`."""
 
     type: str
     title: str

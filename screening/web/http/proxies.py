@@ -1,4 +1,4 @@
-"""Whose request it is when a proxy stands in front: forwarded headers count only when a known proxy sent them."""
+"""Find the sender of a request behind a proxy: forwarded headers count only when a known proxy sent them."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ _text = lru_cache(maxsize=1024)(str)
 
 @lru_cache(maxsize=1024)
 def _plain(text: str) -> str:
-    """An address as it is written everywhere; what is none stays as it is."""
+    """Return an address as it is written everywhere; what is none stays as it is."""
     address = _address(text)
     return text if address is None else str(address)
 
 
 @lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
-    """An address as proxies write it, perhaps with a port; an IPv4 address mapped into IPv6 is the IPv4 one."""
+    """Return an address as proxies write it, perhaps with a port; an IPv4 address mapped into IPv6 is the IPv4 one."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

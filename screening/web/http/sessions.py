@@ -92,7 +92,7 @@ class WebSession(SecureCookieSession):
     """Whether the request brought a cookie."""
 
     def kept(self) -> dict[str, Any]:
-        """What is written; who it is stands in the row itself."""
+        """Return the data that is written; who it is stands in the row itself."""
         return {name: value for name, value in self.items() if name not in NOT_KEPT}
 
 
@@ -110,12 +110,12 @@ def init_app(app: Flask) -> None:
 
 
 def user() -> User:
-    """The account behind this request; only for views that :func:`require` one."""
+    """Return the account behind this request; only for views that :func:`require` one."""
     return cast("User", current_user._get_current_object())  # noqa: SLF001 -- flask-login's own way
 
 
 def store() -> SessionStore:
-    """The sessions of this app."""
+    """Return the sessions of this app."""
     return _store_of(current_app)
 
 
@@ -148,7 +148,7 @@ def end() -> None:
 
 
 def may(permission: str) -> bool:
-    """Whether the present user has a permission; nobody has none."""
+    """Return whether the present user has a permission; nobody has none."""
     return bool(current_user.is_authenticated) and allows(current_user.role, permission)
 
 
@@ -277,7 +277,7 @@ def _settle() -> None:
 
 
 def _load_user(username: str) -> User | None:
-    """The account of the session, looked up at each request: what was changed in users.txt counts at once."""
+    """Return the account of the session, looked up at each request: what was changed in users.txt counts at once."""
     mine = cast("WebSession", session)
     try:
         account = services().users.get(username)
@@ -293,13 +293,13 @@ def _load_user(username: str) -> User | None:
 
 
 def _load_caller(_request: Request) -> User | None:
-    """The account whose key was sent; asked only where there is no session."""
+    """Return the account whose key was sent; asked only where there is no session."""
     key = api_keys.caller()
     return None if key is None else User(key.account)
 
 
 def _require_own_password() -> Any:
-    """A password that was handed over opens one page: the one where another is chosen."""
+    """Let a password that was handed over open one page only: the one where another is chosen."""
     handed = current_user.is_authenticated and current_user.must_change
     if not handed or request.endpoint is None or request.endpoint in BEFORE_CHANGE:
         return None
@@ -317,7 +317,7 @@ def _require_own_password() -> Any:
 
 
 def _come_back() -> str | None:
-    """The page that was asked for, to go on with afterwards; nothing that changes something."""
+    """Return the page that was asked for, to go on with afterwards; nothing that changes something."""
     return request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else None
 
 

@@ -128,7 +128,7 @@ class Body:
         return form
 
     def content(self) -> Iterator[bytes]:
-        """The content of the part that has just begun, as it comes.
+        """Yield the content of the part that has just begun, as it comes.
 
         Not by the decoder, for two reasons. It gives a carriage return that belongs to the boundary to the content
         where a piece happens to end in it (werkzeug 3.1.9; the property test finds it at once). And it searches all
@@ -185,7 +185,9 @@ class Body:
                 yield event
 
     def _damage(self) -> BadRequest:
-        """What the decoder can't go on with: a body that ended too early, or one that is no form."""
+        """Return the error for a body that the decoder can't go on with: a body that ended too early, or one that is no
+        form.
+        """
         return ClientDisconnected() if self._decoder.complete else BadRequest("The form's body is damaged.")
 
     def _more(self) -> bytes:
@@ -195,7 +197,7 @@ class Body:
         return chunk
 
     def _read(self) -> bytes:
-        """The next bytes; none at the end, which must be where it was announced."""
+        """Return the next bytes; none at the end, which must be where it was announced."""
         left = READ_BYTES if self._announced is None else min(READ_BYTES, self._announced - self._count)
         try:
             chunk: bytes = self._stream.read(left) if left > 0 else b""
@@ -226,7 +228,7 @@ def first_bytes(content: Iterable[bytes], count: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is called while a file arrives."""
+    """Callbacks for a file that arrives."""
 
     alive: Callable[[], None]
     """Every few seconds."""
@@ -281,7 +283,9 @@ def _wait_for_room(folder: Folder, size: int) -> None:
 
 
 def _gives_way(folder: Folder) -> bool:
-    """Whether another upload that arrives now must give up before this one: that with the greatest id goes first."""
+    """Return whether another upload that arrives now must give up before this one: that with the greatest id goes
+    first.
+    """
     for other in folder.path.parent.iterdir():
         arriving = other / folder.arriving.name
         if other.name <= folder.path.name or (other / folder.whole.name).exists():
@@ -293,8 +297,8 @@ def _gives_way(folder: Folder) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """A file's own name: no folders of the sender's machine, no control characters, no card number, no API key, at
-    most 120 characters.
+    """Return a file's own name: no folders of the sender's machine, no control characters, no card number, no API key,
+    at most 120 characters.
 
     It is only shown and logged; on the disk the file has a name of ours.
     """

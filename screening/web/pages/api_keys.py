@@ -118,7 +118,7 @@ def _view(key: ApiKey) -> KeyView:
 
 
 def _roles(scope: str, owners: list[Account]) -> str:
-    """The roles among the owners that allow a scope, in words, or nothing where all do."""
+    """Return the roles among the owners that allow a scope, in words, or nothing where all do."""
     roles = sorted({owner.role for owner in owners})
     allowed = [role for role in roles if may_have(scope, role)]
     if allowed == roles:
@@ -127,7 +127,7 @@ def _roles(scope: str, owners: list[Account]) -> str:
 
 
 def _form(error: ScreeningError | None) -> dict[str, Any]:
-    """What the form holds: after a refusal what was sent, otherwise what suits most."""
+    """Return the values of the form: after a refusal what was sent, otherwise what suits most."""
     if error is None:
         return {
             "name": "",
@@ -153,7 +153,7 @@ def _days(given: str) -> int | None:
 
 
 def _whole(name: str, default: int) -> int:
-    """A whole number of the form; an empty field is the default. 0 stands for what is none, and is refused."""
+    """Return a whole number of the form; an empty field is the default. 0 stands for what is none, and is refused."""
     given = request.form.get(name, "").strip()
     if not given:
         return default

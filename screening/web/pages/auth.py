@@ -36,7 +36,7 @@ class SignupClosed(ScreeningError):
 
 @blueprint.get("/signup")
 def signup() -> Any:
-    """The form."""
+    """Show the form."""
     return _signup_page(None)
 
 
@@ -96,7 +96,7 @@ def _signup_page(error: ScreeningError | None) -> Any:
 
 @blueprint.get("/login")
 def login() -> Any:
-    """The form."""
+    """Show the form."""
     return _login_page(None)
 
 
@@ -113,7 +113,7 @@ def enter() -> Any:
 
 
 def _identified() -> tuple[Account, bool]:
-    """Who logs in, and whether with a password that was handed over.
+    """Return the account that logs in, and whether with a password that was handed over.
 
     Raises:
         WrongLogin, TooMany: nobody does.
@@ -135,7 +135,7 @@ def _identified() -> tuple[Account, bool]:
 
 
 def _must_change(before: Account | None, account: Account) -> bool:
-    """Whether the password was handed over; also when its weak hash was made anew in this moment."""
+    """Return whether the password was handed over; also when its weak hash was made anew in this moment."""
     handed = services().handed
     if before is None or not handed.has(before):
         return handed.has(account)
@@ -158,7 +158,7 @@ def _login_page(error: ScreeningError | None) -> Any:
 
 @blueprint.get("/signin")
 def signin() -> Any:
-    """The old address of the login page."""
+    """Redirect from the old address of the login page."""
     return redirect(url_for("auth.login", next=_next() or None), HTTPStatus.MOVED_PERMANENTLY)
 
 
@@ -173,7 +173,7 @@ def logout() -> Any:
 @blueprint.get("/account")
 @require("see")
 def account() -> Any:
-    """Who I am, and the form to change the password."""
+    """Show the account, and the form to change the password."""
     return _account_page(None)
 
 
@@ -208,7 +208,7 @@ def change_password() -> Any:
 
 
 def _new_password() -> str:
-    """The new password of the form.
+    """Return the new password of the form.
 
     Raises:
         WeakPassword: it is the present one: nothing would be changed.
@@ -238,7 +238,7 @@ def _answer(page: str, error: ScreeningError | None) -> Response:
 
 
 def _echo(*names: str) -> dict[str, str]:
-    """What was typed, but never a password."""
+    """Return the typed values, but never a password."""
     return {name: request.form.get(name, "") for name in names}
 
 
@@ -247,7 +247,7 @@ def _next() -> str:
 
 
 def safe_target(wanted: str) -> str:
-    """Where to go after the login: a path of this server, or home.
+    """Return the address to go to after the login: a path of this server, or home.
 
     Browsers drop tabs and line ends in an address and read a backslash as a slash, so that anything but a plain path
     could lead elsewhere.

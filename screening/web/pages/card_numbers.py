@@ -22,7 +22,7 @@ blueprint = Blueprint("cards", __name__, url_prefix="/results")
 @blueprint.get("/<screening_id>/card-numbers")
 @require("screen")
 def show(screening_id: str) -> str:
-    """Which columns hold card numbers, and what stands in their place now."""
+    """Show the columns that hold card numbers, and what stands in their place now."""
     screening = waiting(screening_id, CARDS)
     replaced = replaced_in(Folder(services().settings.instance, screening.id))
     return render_template("card_numbers.html", screening=screening, replaced=replaced)

@@ -71,7 +71,7 @@ class Given:
 @blueprint.get("/<screening_id>/mapping")
 @require("screen")
 def show(screening_id: str) -> str:
-    """The file's columns beside the detector's, as they seem to fit."""
+    """Show the file's columns beside the detector's, as they seem to fit."""
     screening = _open(screening_id)
     given = _given(screening)
     detector = _wanted(screening, given)
@@ -135,7 +135,7 @@ def forget(screening_id: str) -> Any:
 
 
 def _open(screening_id: str) -> Screening:
-    """A file that waits for its mapping, or was checked with one and may get another.
+    """Return a file that waits for its mapping, or was checked with one and may get another.
 
     Raises:
         NotFound: there is none of this user.
@@ -163,7 +163,7 @@ def _given(screening: Screening) -> Given:
 
 
 def _wanted(screening: Screening, given: Given) -> Detector:
-    """The detector that was asked for, or the one whose columns are found best."""
+    """Return the detector that was asked for, or the one whose columns are found best."""
     name = request.args.get("detector") or screening.detector or screening.wanted_detector
     if name:
         return ask_for(name)
@@ -175,7 +175,7 @@ def _wanted(screening: Screening, given: Given) -> Detector:
 
 
 def _as_chosen(columns: Said) -> dict[str, Match]:
-    """What was chosen, as if it had been guessed."""
+    """Return the choices as if they had been guessed."""
     return {
         name: Match(None, 1.0, theirs) if isinstance(theirs, Composition) else Match(theirs or None, 1.0)
         for name, theirs in columns.items()
@@ -214,7 +214,7 @@ def _choice(place: int, column: Column, given: Given, match: Match, error: str |
 
 
 def _chosen(detector: Detector) -> tuple[dict[str, str | Composition], dict[str, str]]:
-    """What the form says of each column, and what is wrong with it."""
+    """Return the form's choice for each column, and the problems of these."""
     chosen: dict[str, str | Composition] = {}
     wrong: dict[str, str] = {}
     for place, column in enumerate(detector.contract.parts()):
@@ -244,7 +244,7 @@ def _parts(place: int, value: str) -> dict[str, str]:
 
 
 def _wrong(chosen: Said, header: list[str]) -> dict[str, str]:
-    """What is wrong with each choice."""
+    """Return the problem of each choice."""
     known = {normalise(name) for name in header}
     taken: dict[str, str] = {}
     wrong = {}

@@ -40,7 +40,7 @@ class Listed:
 
     @property
     def doubted(self) -> bool:
-        """Whether its test doesn't show that it is better than guessing."""
+        """Return whether its test doesn't show that it is better than guessing."""
         return self.detector is not None and bool(doubt_of(self.detector))
 
 
@@ -56,7 +56,7 @@ def index() -> str:
 
 @blueprint.get("/<name>/sample.csv")
 def sample(name: str) -> Response:
-    """A generated file in the detector's own columns."""
+    """Send a generated file in the detector's own columns."""
     file = sample_of(name) if name in services().detectors.names() else None
     if file is None:
         raise NotFound("There is no sample file for this detector.", remedy="See its page for its columns.")

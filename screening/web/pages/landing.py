@@ -66,7 +66,7 @@ def index() -> str:
 
 @blueprint.get("/sample.csv")
 def sample() -> Response:
-    """The generated sample file."""
+    """Send the generated sample file."""
     return send_file(
         ROOT / "transactions_data.csv",
         mimetype="text/csv",
@@ -77,13 +77,13 @@ def sample() -> Response:
 
 @blueprint.get("/status")
 def status() -> str:
-    """The detectors at work, and whether anything is wrong with them."""
+    """Show the detectors at work, and whether anything is wrong with them."""
     return render_template("status.html", detectors=shown(), settings=services().settings)
 
 
 @blueprint.get("/detectors/<name>")
 def detector(name: str) -> Any:
-    """A detector's card: columns, figures, curves, training data, hashes."""
+    """Show a detector's card: columns, figures, curves, training data, hashes."""
     if not current_user.is_authenticated and not is_shown(name):
         return current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
     return render_template("detector.html", detector=look_at(name))

@@ -1,4 +1,4 @@
-"""What counts for everybody: remembered files and column mappings, and the manager's word on each."""
+"""Manage the past that counts for everybody: remembered files and column mappings, and the manager's word on each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_MAPPINGS = 100
 @blueprint.get("")
 @require("decide")
 def index() -> str:
-    """The files whose rows detectors remember, of all users, and the mappings that users have said."""
+    """Show the files whose rows detectors remember, of all users, and the mappings that users have said."""
     page, known = _page_number(), _fingerprints()
     pages = max(-(-services().history.count_remembered(known) // LIST_ROWS), 1)
     page = min(page, pages)

@@ -29,7 +29,7 @@ Finding = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CheckView:
-    """What a check found, as its page says it; a ``_weight`` is ``clear``, ``look``, ``decide`` or ``unknown``."""
+    """Result of a check as its page shows it; a ``_weight`` is ``clear``, ``look``, ``decide`` or ``unknown``."""
 
     rows: int
     rejected: int
@@ -46,13 +46,13 @@ class CheckView:
 
     @property
     def problems(self) -> Sequence[Finding]:
-        """What is wrong with the rows that can't be screened, the first thousand."""
+        """Problems of rows that can't be screened, the first thousand."""
         listed: Sequence[Finding] = self.found["problems"]
         return listed
 
     @property
     def all_listed(self) -> bool:
-        """Whether every row that can't be screened is among the problems."""
+        """Return whether every row that can't be screened is among the problems."""
         return len({problem["row"] for problem in self.problems}) == self.rejected
 
     @property
@@ -190,7 +190,7 @@ def screen(screening_id: str) -> Any:
 
 
 def _refusal(screening: Screening, *, set_aside: bool) -> BadFile | None:
-    """What a screening would refuse the file for, known beforehand."""
+    """Return the error that a screening would refuse the file for, known beforehand."""
     count = screening.set_aside
     if count and count == screening.rows:
         return BadFile(
@@ -206,7 +206,7 @@ def _refusal(screening: Screening, *, set_aside: bool) -> BadFile | None:
 
 
 def _elsewhere(screening: Screening) -> Any:
-    """The answer where there is no check to show: not yet, not any more, or because it failed."""
+    """Return the answer where there is no check to show: not yet, not any more, or because it failed."""
     if not errors.wants_json():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state in OPEN_STATES:
@@ -245,7 +245,7 @@ def _page(screening: Screening, report: Report, error: dict[str, Any] | None = N
 
 
 def _has_other_detector(screening: Screening) -> bool:
-    """Whether the detector of that name isn't the one any more that the file was checked for."""
+    """Return whether the detector of that name isn't the one any more that the file was checked for."""
     try:
         return services().detectors.get(screening.detector).fingerprint != screening.fingerprint
     except (NotFound, BadArtefact):  # deleted, or damaged: the screening will say so

@@ -22,7 +22,7 @@ blueprint = Blueprint("questions", __name__, url_prefix="/results")
 @blueprint.get("/<screening_id>/questions")
 @require("screen")
 def show(screening_id: str) -> str:
-    """What is open, with some cells as they would be read each way."""
+    """Show the open questions, with some cells as they would be read each way."""
     return render_template("questions.html", screening=waiting(screening_id, QUESTIONS))
 
 

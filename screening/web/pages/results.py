@@ -90,7 +90,7 @@ def show(screening_id: str) -> Any:
 
 
 def _view() -> str:
-    """The view that is asked for. An address of before there were views has all rows if it sorts or turns pages."""
+    """Return the view that is asked for; an old address without one has all rows if it sorts or turns pages."""
     wanted = request.args.get("view", "")
     if wanted in _CONTEXTS:
         return wanted
@@ -98,7 +98,7 @@ def _view() -> str:
 
 
 def _at_risk(found: Outcome) -> float | None:
-    """The amounts of the flagged rows, added up in cents; ``None`` where there are no amounts."""
+    """Return the amounts of the flagged rows, added up in cents; ``None`` where there are no amounts."""
     if found.amount is None:
         return None
     amounts = np.asarray(found.amount)[np.asarray(found.flagged)]
@@ -147,7 +147,7 @@ _CONTEXTS: dict[str, Callable[[Screening, Outcome, Detector | None], dict[str, A
 @blueprint.get("/<screening_id>/rows")
 @require("see")
 def rows(screening_id: str) -> Response:
-    """A page of rows, sorted and filtered, as a fragment; the address of the page around it follows."""
+    """Show a page of rows, sorted and filtered, as a fragment; the address of the page around it follows."""
     screening = _done(screening_id)
     view = "queue" if request.args.get("view") == "queue" else "rows"
     listing = _listing(screening, _outcome(screening), _detector(screening), view)
@@ -160,7 +160,7 @@ def rows(screening_id: str) -> Response:
 @blueprint.get("/<screening_id>/progress")
 @require("see")
 def progress(screening_id: str) -> Any:
-    """How far a screening has come; asks the page to load again once it has ended."""
+    """Send the progress of a screening; asks the page to load again once it has ended."""
     screening = _mine(screening_id)
     response = Response(render_template("_progress.html", screening=screening))
     if screening.state not in OPEN_STATES:
@@ -171,7 +171,7 @@ def progress(screening_id: str) -> Any:
 @blueprint.get("/<screening_id>/threshold")
 @require("see")
 def threshold(screening_id: str) -> str:
-    """How many rows another threshold would flag. The screening itself keeps its own."""
+    """Send the number of rows that another threshold would flag. The screening itself keeps its own."""
     screening = _done(screening_id)
     value = _trial_value(screening)
     found = _outcome(screening)
@@ -292,7 +292,7 @@ def _done(screening_id: str) -> Screening:
 
 
 def _detector(screening: Screening) -> Detector | None:
-    """The detector that scored it, if it is still there and still the same."""
+    """Return the detector that scored it, if it is still there and still the same."""
     for detector in services().detectors.all():
         if detector.fingerprint == screening.fingerprint:
             return detector
@@ -308,7 +308,7 @@ def _outcome(screening: Screening) -> Outcome:
 
 
 def _is_lost(screening: Screening) -> bool:
-    """Whether the history knows of what the disk no longer has."""
+    """Return whether the history knows of what the disk no longer has."""
     if screening.state == CHECKED:
         return not Report(_folder(screening)).there
     return screening.state == DONE and not _outcome(screening).there
@@ -340,7 +340,9 @@ def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> 
 
 
 def _download(name: str) -> dict[str, str]:
-    """A file name as a header can say it (RFC 6266): ASCII, and once more with all its signs where it has others."""
+    """Return a file name as a header can say it (RFC 6266): ASCII, and once more with all its signs where it has
+    others.
+    """
     if name.isascii():
         return {"filename": name}
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
@@ -348,7 +350,7 @@ def _download(name: str) -> dict[str, str]:
 
 
 def _listing(screening: Screening, found: Outcome, detector: Detector | None, view: str) -> RowsView:
-    """The page of rows that the query asks for, and what the page needs to ask for another."""
+    """Return the page of rows that the query asks for, and what the page needs to ask for another."""
     chosen = _filter(view)
     selected = found.select(chosen)
     pages = max(-(-len(selected) // PAGE_ROWS), 1)
@@ -370,7 +372,7 @@ def _listing(screening: Screening, found: Outcome, detector: Detector | None, vi
 
 
 def _trial_value(screening: Screening) -> float:
-    """The threshold that the query asks to try; its own when it asks for none."""
+    """Return the threshold that the query asks to try; its own when it asks for none."""
     value = _number("value")
     return screening.threshold if value is None else min(max(value, 0.0), 1.0)
 

@@ -25,7 +25,7 @@ blueprint = Blueprint("shadow", __name__, url_prefix="/shadow")
 @blueprint.get("")
 @require("decide")
 def index() -> str:
-    """The runs, the form that starts one, and who decides in whose place."""
+    """Show the runs, the form that starts one, and who decides in whose place."""
     mine = services().detectors
     standings = mine.standings()
     loaded = [one for one in mine.all() if one.name in standings]
@@ -59,7 +59,7 @@ def start() -> Any:
 @blueprint.get("/<run_id>")
 @require("decide")
 def show(run_id: str) -> str:
-    """The comparison of one run."""
+    """Show the comparison of one run."""
     mine = services()
     run = mine.detectors.shadows.get(run_id)
     problem, found = None, None
@@ -193,7 +193,7 @@ def _about(run: ShadowRun) -> dict[str, Any]:
 
 
 def _doubt(run: ShadowRun) -> str:
-    """What the card of the detector in the shadow says against it."""
+    """Return the warning on the card of the detector in the shadow."""
     try:
         return doubt_of(services().detectors.get(run.shadow))
     except (BadArtefact, NotFound):
@@ -201,6 +201,8 @@ def _doubt(run: ShadowRun) -> str:
 
 
 def _promotable(run: ShadowRun, found: Comparison | None) -> bool:
-    """Whether the page offers the promotion: the two are still those that were compared, and enough was compared."""
+    """Return whether the page offers the promotion: the two are still those that were compared, and enough was
+    compared.
+    """
     holding = services().detectors.promotions.holding()
     return found is not None and found.is_one and run.first not in holding

@@ -61,7 +61,7 @@ class BadForm(ScreeningError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What the form says, as it was sent or as it is first shown."""
+    """Values of the form, as it was sent or as it is first shown."""
 
     name: str
     choices: tuple[Choice, ...]
@@ -121,12 +121,12 @@ class Chosen:
 
     @property
     def shape(self) -> str:
-        """Which columns there are, and which are put together: the form of others can't be meant for these."""
+        """Hash of the columns, and of those that are put together: the form of others can't be meant for these."""
         names = [(one.column.name, one.column.made and str(one.column.role)) for one in self.choices]
         return sha256(json.dumps(names).encode()).hexdigest()[:16]
 
     def options(self) -> dict[str, Any]:
-        """What is kept with the training.
+        """Return the options as they are kept with the training.
 
         Raises:
             ScreeningError: it can't be started so.
@@ -164,7 +164,7 @@ class Chosen:
 @blueprint.get("/trainings/<training_id>/columns")
 @require("train")
 def columns(training_id: str) -> str:
-    """What each column is guessed to be, and why; all of it can be changed."""
+    """Show the guessed role of each column, and the reason; all of it can be changed."""
     training = guess(_mendable(training_id))
     return _page(training, Chosen.of(training))
 
@@ -280,7 +280,7 @@ def _guessed(training: Training, folder: TrainingFolder) -> list[Choice]:
 
 
 def _said(options: Mapping[str, Any]) -> dict[str, str]:
-    """What was said of open columns, by question."""
+    """Return the answers about open columns, by question."""
     said = {
         **options.get("answers", {}),
         **({"time_unit": unit} if (unit := options.get("time_unit")) else {}),
@@ -300,7 +300,7 @@ def _mendable(training_id: str) -> Training:
 
 
 def _composed(choices: list[Choice], before: Chosen, form: Mapping[str, str]) -> list[Choice]:
-    """The choices with what the form says is made of several columns.
+    """Return the choices with what the form says is made of several columns.
 
     Raises:
         BadForm: the parts make no value together; another column has the role as well; it isn't the form of these

@@ -34,7 +34,7 @@ FORM_BYTES = 64 * 1024  # what the form adds around the file
 @blueprint.get("/detectors/new")
 @require("train")
 def new() -> str:
-    """The form."""
+    """Show the form."""
     return _new_page({})
 
 
@@ -112,7 +112,7 @@ def _keep(
 @blueprint.get("/trainings/<training_id>")
 @require("train")
 def show(training_id: str) -> Any:
-    """How far it is, what came of it, or what was wrong."""
+    """Show the progress, the result, or the error."""
     training = services().trainings.found(training_id)
     if training.state == CHOOSING:
         return redirect(url_for("choosing.columns", training_id=training_id), HTTPStatus.SEE_OTHER)
@@ -132,7 +132,7 @@ def _said_of(name: str) -> tuple[str, str]:
 @blueprint.get("/trainings/<training_id>/progress")
 @require("train")
 def progress(training_id: str) -> Response:
-    """How far it is, as a fragment; asks the page to load again once it has ended."""
+    """Send the progress, as a fragment; asks the page to load again once it has ended."""
     training = services().trainings.found(training_id)
     response = Response(render_template("_training_progress.html", training=training))
     if not training.open:

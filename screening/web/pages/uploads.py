@@ -66,7 +66,7 @@ FOLLOW = {
 @blueprint.get("/upload")
 @require("screen")
 def upload() -> str:
-    """The form."""
+    """Show the form."""
     return _page()
 
 
@@ -284,7 +284,7 @@ def _refuse(screening_id: str, *, may_map: bool) -> None:
 
 
 class Refused(ScreeningError):
-    """What the worker found, as it was kept."""
+    """Error that the worker found, as it was kept."""
 
     def __init__(self, found: dict[str, Any]) -> None:
         super().__init__(found.get("what", "The screening failed."), found.get("where"), found.get("remedy"))

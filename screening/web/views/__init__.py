@@ -1,1 +1,1 @@
-"""What templates are given: contexts, formatting, charts."""
+"""Prepare the data of templates: contexts, formatting, charts."""

@@ -107,7 +107,7 @@ class Route:
 
     @property
     def statuses(self) -> dict[int, str]:
-        """What it may refuse with, and why."""
+        """Statuses of refusals, and the reasons."""
         found = dict.fromkeys((400, 401, 500, 503))
         if self.scope is not None:
             found |= dict.fromkeys((403, 429))
@@ -276,7 +276,7 @@ def _body(body: Body, schemas: Mapping[str, Any], asked: Sequence[Detector]) -> 
 
 
 def _questions(asked: Sequence[Detector]) -> Iterator[tuple[str, Document]]:
-    """The schemas of what each detector may be asked, and of all that may be asked."""
+    """Yield the schemas of what each detector may be asked, and of all that may be asked."""
     names = []
     for detector in asked:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", detector.name)
@@ -322,7 +322,7 @@ def _question(name: str, transaction: str, *, usual: bool) -> Document:
 
 
 def _columns(detector: Detector) -> dict[str, str]:
-    """What each column of a detector is, in words."""
+    """Describe each column of a detector in words."""
     found = {}
     for column, view in zip(detector.contract.parts(), columns_of(detector), strict=True):
         usual = "" if view.usual == formatting.NOTHING else f" Usual: {view.usual}."

@@ -132,7 +132,7 @@ def reject(number: int, note: str) -> Proposal:
 
 
 class Outdated(ScreeningError):
-    """What a proposal changes was changed since; the proposal can only be rejected."""
+    """The subject of a proposal was changed since; the proposal can only be rejected."""
 
     status = 409
     title = "This can't be applied any more"

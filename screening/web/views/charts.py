@@ -124,13 +124,15 @@ def histogram(bins: Sequence[tuple[float, float, int, int]], threshold: float) -
 
 
 def precision_recall(points: Sequence[Sequence[float]]) -> Curve:
-    """The curve of [recall, precision] points."""
+    """Return the curve of [recall, precision] points."""
     frame = _square(_even(), _even())
     return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=False)
 
 
 def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
-    """A share of 0..1 by period: (period, share, title of its mark); the scale begins at a tenth below the least."""
+    """Return a share of 0..1 by period: (period, share, title of its mark); the scale begins at a tenth below the
+    least.
+    """
     low = math.floor(min((share for _, share, _ in points), default=0.0) * 10) / 10
     low = min(low, 0.9)
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
@@ -158,7 +160,7 @@ def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
 
 
 def by_value(points: Sequence[tuple[float, float]], marked: Sequence[tuple[float, float, str]]) -> Curve:
-    """The probability as a value moves: (value, probability), and some points, each with the title of its mark."""
+    """Return the probability as a value moves: (value, probability), and some points with the titles of their marks."""
     values = [value for value, _ in (*points, *((value, share) for value, share, _ in marked))]
     low, high = min(values), max(values)
     right, bottom, span = WIDTH - RIGHT, HEIGHT - BOTTOM, (high - low) or 1.0
@@ -177,7 +179,7 @@ def by_value(points: Sequence[tuple[float, float]], marked: Sequence[tuple[float
 
 
 def roc(points: Sequence[Sequence[float]]) -> Curve:
-    """The curve of [false positive rate, recall] points; the diagonal is a detector that guesses."""
+    """Return the curve of [false positive rate, recall] points; the diagonal is a detector that guesses."""
     frame = _square(_even(), _even())
     return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=True)
 
@@ -202,12 +204,12 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Curve:
 
 
 def share_width(value: float | None, full: float = 100.0) -> float:
-    """The length of a bar that stands for a share of 0..1."""
+    """Return the length of a bar that stands for a share of 0..1."""
     return 0.0 if value is None or not math.isfinite(value) else _round(min(max(value, 0.0), 1.0) * full)
 
 
 def _logit_place(value: float) -> float:
-    """Where a probability stands on a logit axis from 0.0001 to 0.9999, as 0..1."""
+    """Return the place of a probability on a logit axis from 0.0001 to 0.9999, as 0..1."""
     edge = math.log(0.9999 / 0.0001)
     inside = min(max(value, 0.0001), 0.9999)
     return (math.log(inside / (1 - inside)) + edge) / (2 * edge)
@@ -238,7 +240,7 @@ def _range(low: float, high: float) -> str:
 
 
 def _short(count: int) -> str:
-    """A power of ten that fits beside an axis: ``100``, ``10k``, ``1M``."""
+    """Return a power of ten that fits beside an axis: ``100``, ``10k``, ``1M``."""
     for size, unit in ((10**6, "M"), (10**3, "k")):
         if count >= size:
             return f"{count // size:,}{unit}"

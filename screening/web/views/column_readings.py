@@ -43,25 +43,25 @@ class ColumnReading:
 
 
 def can_be_made(column: Column) -> bool:
-    """Whether a column of a detector may be made of several of a file's."""
+    """Return whether a column of a detector may be made of several of a file's."""
     return column.role is Role.AMOUNT or (column.role is Role.TIME and column.kind is CellKind.TIME)
 
 
 def parts_of(role: Role) -> tuple[tuple[Part, str], ...]:
-    """The parts that an amount or a time can be made of, each with its words."""
+    """Return the parts that an amount or a time can be made of, each with its words."""
     of = OF_AMOUNTS if role is Role.AMOUNT else OF_TIMES
     return tuple((part, part_word(part)) for part in of)
 
 
 def sent(made: Composition) -> str:
-    """What the form sends for a composition."""
+    """Return the form's value for a composition."""
     return json.dumps(made.as_dict)
 
 
 def readings(
     column: Column, header: Sequence[str], rows: Sequence[Sequence[str]], chosen: str | Composition | None
 ) -> tuple[ColumnReading, ...]:
-    """The plausible ways for a column that can be made of several, the chosen one among them.
+    """Return the plausible ways for a column that can be made of several, the chosen one among them.
 
     Args:
         column: of the detector.
@@ -84,7 +84,7 @@ def readings(
 
 
 def words_of(made: Composition) -> str:
-    """What is made of what, as a sum is written."""
+    """Return the parts of a composition, as a sum is written."""
     names = [name.strip() for name in made.columns]
     if made.kinds == AMOUNTS[0]:
         return f"{names[0]} − {names[1]}"
@@ -95,13 +95,13 @@ def words_of(made: Composition) -> str:
 
 
 def _main(made: Composition) -> str | None:
-    """The part that says the most by itself."""
+    """Return the part that says the most by itself."""
     return next((name for part, name in made.parts if part in (Part.AMOUNT, Part.DATE)), None)
 
 
 def _with_blanks(made: Composition, file: Columns) -> list[Composition]:
-    """The ways to read blanks among words for debit or credit: as the way that no word says; as either, if words say
-    both.
+    """Return the ways to read blanks among words for debit or credit: as the way that no word says; as either, if words
+    say both.
     """
     if made.kinds[-1] is not Part.DIRECTION:
         return []
@@ -141,7 +141,7 @@ def _alone(column: Column, name: str, file: Columns) -> ColumnReading:
 def _examples(
     cells: Sequence[str], values: NDArray[np.float64], *, is_time: bool
 ) -> tuple[tuple[str, str], ...]:
-    """The first rows, and beside them one of each sign, so that a difference shows."""
+    """Return the first rows, and beside them one of each sign, so that a difference shows."""
     order = list(range(len(values)))
     other = next((row for row in order if np.sign(values[row]) != np.sign(values[0])), 0) if order else 0
     rows = list(dict.fromkeys([*order[: SHOWN - 1], other, *order]))[:SHOWN]

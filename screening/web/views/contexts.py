@@ -1,4 +1,4 @@
-"""What templates are given: the dataclasses of their contexts, and the words, charts and links that all use.
+"""Contexts of templates as dataclasses, and the words, charts and links that all use.
 
 Templates do no arithmetic. Whatever must be worked out for a page is a property here, a filter in
 :mod:`screening.web.views.formatting` or a chart in :mod:`screening.web.views.charts`.
@@ -53,7 +53,7 @@ class RowView:
 
     @property
     def label_text(self) -> str:
-        """What the file's own label says of the row, and of the flag where they differ."""
+        """Words for the file's own label of the row, and of the flag where they differ."""
         said = formatting.label_word(self.label)
         if self.probability is None or self.label not in (0, 1) or self.flagged == bool(self.label):
             return said
@@ -91,7 +91,7 @@ class RowsView:
         return turns(self.page, self.pages)
 
     def query(self, **changes: object) -> dict[str, object]:
-        """The query of a link that keeps filter and order but for ``changes``."""
+        """Return the query of a link that keeps filter and order but for ``changes``."""
         asked: dict[str, object] = {
             "view": self.view,
             "sort": self.sort,
@@ -102,13 +102,13 @@ class RowsView:
         return {name: value for name, value in {**asked, **changes}.items() if value not in (None, "")}
 
     def sorted_by(self, column: str) -> dict[str, object]:
-        """The query of a column's heading: sort by it, or the other way round if it is sorted so."""
+        """Return the query of a column's heading: sort by it, or the other way round if it is sorted so."""
         first = "asc" if column in ("row", "time") else "desc"
         other = "desc" if self.order == "asc" else "asc"
         return self.query(sort=column, order=other if column == self.sort else first, page=1)
 
     def aria_sort(self, column: str) -> str:
-        """The value of a heading's ``aria-sort``."""
+        """Return the value of a heading's ``aria-sort``."""
         if column != self.sort:
             return "none"
         return "descending" if self.order == "desc" else "ascending"
@@ -116,7 +116,7 @@ class RowsView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialView:
-    """What another threshold would flag. Expected figures come from the probabilities, not from labels."""
+    """Flags at another threshold. Expected figures come from the probabilities, not from labels."""
 
     value: float
     flagged: int
@@ -134,7 +134,7 @@ class TrialView:
 
 
 def turns(page: int, pages: int) -> tuple[tuple[str, int | None], ...]:
-    """The links of a pager: word, and the page, or ``None`` where there is none to go to."""
+    """Return the links of a pager: word, and the page, or ``None`` where there is none to go to."""
     back, on = page > 1, page < pages
     return (
         ("First", 1 if back else None),

@@ -83,7 +83,7 @@ class LedgerRow:
 
     @property
     def moment(self) -> datetime:
-        """When it happened, or where the data have no calendar, when it was decided."""
+        """Time of the transaction, or where the data have no calendar, when it was decided."""
         return self.event_time or self.decided_at
 
 

@@ -1,4 +1,4 @@
-"""Which detectors a visitor may see and ask, which were trained here, and which have a sample file."""
+"""Decide which detectors a visitor may see and use, which were trained here, and which have a sample file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SHIPPED = ROOT / "model" / "detectors"
 
 
 def is_shown(name: str) -> bool:
-    """Whether this visitor may see a detector's card: one that was trained here tells of the bank's own files (their
-    columns, how many rows were fraud), and that is no business of somebody without an account. One on trial is its
-    owner's and the managers' business.
+    """Return whether this visitor may see a detector's card: one that was trained here tells of the bank's own files
+    (their columns, how many rows were fraud), and that is no business of somebody without an account. One on trial is
+    its owner's and the managers' business.
     """
     if not is_own(name):
         return may("see") or name == DEFAULT or name in {path.name for path in SHIPPED.iterdir()}
@@ -27,7 +27,7 @@ def is_shown(name: str) -> bool:
 
 
 def shown() -> list[Detector]:
-    """The detectors that this visitor may see and that can be loaded."""
+    """Return the detectors that this visitor may see and that can be loaded."""
     return [detector for detector in services().detectors.all() if is_shown(detector.name)]
 
 
@@ -38,7 +38,7 @@ def at_work() -> list[Detector]:
 
 
 def usable() -> list[Detector]:
-    """The detectors that can be loaded and that this user may ask for by name."""
+    """Return the detectors that can be loaded and that this user may ask for by name."""
     standings = services().detectors.standings()
     found = [one for one in services().detectors.all() if one.name in standings]
     return [
@@ -72,7 +72,7 @@ def look_at(name: str) -> Detector:
 
 
 def standing_of(name: str) -> Standing:
-    """The state of a detector, whose it is, and who said so when."""
+    """Return the state of a detector, whose it is, and who said so when."""
     return services().detectors.standing(name)
 
 
@@ -82,40 +82,40 @@ def silence_of(detector: Detector) -> str:
 
 
 def doubt_of(detector: Detector) -> str:
-    """What the card says against a detector; empty if nothing."""
+    """Return the warning of the card about a detector; empty if nothing."""
     return "" if detector.card is None else detector.card.metrics.doubt
 
 
 def is_default(name: str) -> bool:
-    """Whether it is the detector of the pair that the server was started with."""
+    """Return whether it is the detector of the pair that the server was started with."""
     return name == services().detectors.default.name
 
 
 def is_usual(name: str) -> bool:
-    """Whether it decides for programs that name none."""
+    """Return whether it decides for programs that name none."""
     mine = services().detectors
     return name == mine.in_place_of(mine.default)[0].name
 
 
 def in_place_of(detector: Detector) -> str:
-    """The name of what was promoted in a detector's place; empty if nothing was."""
+    """Return the name of what was promoted in a detector's place; empty if nothing was."""
     found, _ = services().detectors.in_place_of(detector)
     return "" if found is detector else found.name
 
 
 def is_own(name: str) -> bool:
-    """Whether a detector was trained here, and so may be removed."""
+    """Return whether a detector was trained here, and so may be removed."""
     return services().detectors.is_trained_here(name)
 
 
 def sample_of(name: str) -> Path | None:
-    """The generated file that ships with a detector."""
+    """Return the generated file that ships with a detector."""
     file = ROOT / "transactions_data.csv" if name == DEFAULT else SHIPPED / name / "sample.csv"
     return file if file.is_file() else None
 
 
 def samples() -> list[str]:
-    """The names of the detectors that have a sample file."""
+    """Return the names of the detectors that have a sample file."""
     return [name for name in services().detectors.names() if sample_of(name)]
 
 

@@ -57,22 +57,22 @@ class FeatureView:
 
 
 def role_word(role: Role | str) -> str:
-    """A role as a person says it."""
+    """Return a role as a person says it."""
     return ROLE_WORDS[Role(role)][0]
 
 
 def role_help(role: Role | str) -> str:
-    """What a role means."""
+    """Return the meaning of a role."""
     return ROLE_WORDS[Role(role)][1]
 
 
 def kind_word(kind: CellKind | str) -> str:
-    """What cells hold, as a person says it."""
+    """Return the kind of a column's cells, as a person says it."""
     return KIND_WORDS[CellKind(kind)]
 
 
 def columns_of(detector: Detector) -> list[ColumnView]:
-    """The columns that a detector needs."""
+    """Return the columns that a detector needs."""
     known = {} if detector.card is None else detector.card.columns
     return [
         ColumnView(
@@ -86,7 +86,7 @@ def columns_of(detector: Detector) -> list[ColumnView]:
 
 
 def features_of(detector: Detector) -> list[FeatureView]:
-    """The features that a detector makes of its columns, in words; none where the columns are the inputs."""
+    """Return the features that a detector makes of its columns, in words; none where the columns are the inputs."""
     definition = detector.vectorizer.definition
     if definition is None:
         return []
@@ -124,7 +124,7 @@ def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) 
 
 
 def _dotted(address: float) -> str:
-    """An IPv4 address as people write it."""
+    """Return an IPv4 address as people write it."""
     return str(IPv4Address(int(address))) if 0 <= address < 2**32 else formatting.NOTHING
 
 

@@ -17,7 +17,7 @@ Flag = Literal["", "0", "1"]
 
 
 class Wishes(Struct, forbid_unknown_fields=True):
-    """What shall be done with a file: the fields that come before it."""
+    """Options for a file: the fields that come before it."""
 
     detector: Annotated[str, Meta(description="which one scores; by the file's header if it is left out")] = (
         ""
@@ -54,7 +54,7 @@ class Sent(Wishes, kw_only=True):
 
 
 class Screened(Struct):
-    """Where a file's screening is."""
+    """Address of a file's screening."""
 
     id: Annotated[str, Meta(description="for `/results/<id>…`")]
     location: Annotated[str, Meta(description="the page of the result")]
@@ -65,7 +65,7 @@ class Screened(Struct):
 
 
 class ScreeningState(Struct):
-    """How far a file's screening is."""
+    """Progress of a file's screening."""
 
     id: str
     detector: Annotated[str | None, Meta(description="which one scores it, or is asked for")]
@@ -97,7 +97,7 @@ class Duplicates(Struct):
 
 
 class LabelCounts(Struct):
-    """How many rows have which label."""
+    """Number of rows with each label."""
 
     column: str
     compared: Annotated[bool, Meta(description="whether there are enough to compare columns with them")]
@@ -107,7 +107,7 @@ class LabelCounts(Struct):
 
 
 class CheckReport(Struct):
-    """What was found in a file."""
+    """Findings about a file."""
 
     id: str
     state: Literal["checked"]
@@ -142,13 +142,13 @@ class StillRunning(Struct):
 
 
 class Consent(Struct):
-    """What shall be done with rows that can't be scored."""
+    """Decision about rows that can't be scored."""
 
     set_aside: Annotated[Literal["", "0", "1"], Meta(description="`1`: leave them out, and list them")] = ""
 
 
 class ScreeningQueued(Struct):
-    """Where the screening is."""
+    """Address of the screening."""
 
     id: str
     location: str

@@ -1,4 +1,4 @@
-"""How pages write numbers, sizes, times and shares: Jinja filters, each a small pure function.
+"""Format numbers, sizes, times and shares for pages: Jinja filters, each a small pure function.
 
 Rounding never changes what a number says: a probability below the threshold never reads as the threshold, and
 a share above nought never reads as nought.
@@ -68,17 +68,17 @@ LABEL_WORDS = {0: "legitimate", 1: "fraud"}
 
 
 def number(value: float | None) -> str:
-    """A count with separators: ``284,807``."""
+    """Return a count with separators: ``284,807``."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 
 def amount(value: float | None) -> str:
-    """A sum of money with two decimals, in the currency of the file: ``1,234.50``."""
+    """Return a sum of money with two decimals, in the currency of the file: ``1,234.50``."""
     return NOTHING if value is None or not math.isfinite(value) else f"{value:,.2f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share (0..1) as ``4.2 %``, with a space that doesn't break; what isn't nought or all never reads so."""
+    """Return a share (0..1) as ``4.2 %``, with a space that doesn't break; what isn't nought or all never reads so."""
     if value is None or not math.isfinite(value):
         return NOTHING
     if value in (0, 1):
@@ -92,7 +92,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def probability(value: float | None, threshold: float | None = None) -> str:
-    """A probability with four decimals, more where rounding would carry it over ``threshold``.
+    """Return a probability with four decimals, more where rounding would carry it over ``threshold``.
 
     0.79999 under a threshold of 0.8 must not read as 0.8: it was not flagged.
     """
@@ -111,7 +111,7 @@ def probability(value: float | None, threshold: float | None = None) -> str:
 
 
 def score(value: float | None, threshold: float | None = None) -> str:
-    """A probability as a score from 0 to 100: ``99.8``, with more decimals where rounding would carry it over
+    """Return a probability as a score from 0 to 100: ``99.8``, with more decimals where rounding would carry it over
     ``threshold``.
     """
     if value is None or not math.isfinite(value):
@@ -133,17 +133,17 @@ def times(value: float) -> str:
 
 
 def plain(value: float | None) -> str:
-    """A setting such as a threshold, as short as it can be: ``0.8``; float32 noise is left out."""
+    """Return a setting such as a threshold, as short as it can be: ``0.8``; float32 noise is left out."""
     return NOTHING if value is None else f"{value:.6g}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """A measure such as AUC with fixed decimals: ``0.857``."""
+    """Return a measure such as AUC with fixed decimals: ``0.857``."""
     return NOTHING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
 def reading(value: float | None) -> str:
-    """A value of a column with as many decimals as its size asks for: ``−0.952``, ``47,459``."""
+    """Return a value of a column with as many decimals as its size asks for: ``−0.952``, ``47,459``."""
     if value is None or not math.isfinite(value):
         return NOTHING
     digits = 3 if abs(value) < 100 else 0  # beyond it, decimals are noise
@@ -151,7 +151,7 @@ def reading(value: float | None) -> str:
 
 
 def byte_size(value: float | None) -> str:
-    """A size as ``150.8 MB`` (powers of 1,000, as file managers count)."""
+    """Return a size as ``150.8 MB`` (powers of 1,000, as file managers count)."""
     if value is None:
         return NOTHING
     size = float(value)
@@ -163,7 +163,7 @@ def byte_size(value: float | None) -> str:
 
 
 def mebibytes(value: float) -> str:
-    """A limit that was set in MB of 2^20 bytes, as it was set: ``1,024 MB``."""
+    """Return a limit that was set in MB of 2^20 bytes, as it was set: ``1,024 MB``."""
     return f"{value / 2**20:,.0f} MB"
 
 
@@ -180,7 +180,7 @@ def clock(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """How long something took: ``0.4 s``, ``2 min 5 s``."""
+    """Return a duration in words: ``0.4 s``, ``2 min 5 s``."""
     if seconds is None:
         return NOTHING
     if seconds < 0.1:  # would round to nothing
@@ -191,34 +191,34 @@ def duration(seconds: float | None) -> str:
 
 
 def latency(seconds: float | None) -> str:
-    """How long a request took: ``3.2 ms``, ``1.4 s``."""
+    """Return the latency of a request: ``3.2 ms``, ``1.4 s``."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def days(seconds: float | None) -> str:
-    """A span that was set in days: ``7 days``."""
+    """Return a span that was set in days: ``7 days``."""
     return NOTHING if seconds is None else f"{seconds / DAY:g} {plural(seconds / DAY, 'day')}"
 
 
 def moment(when: datetime | None) -> str:
-    """A point in time, UTC, to the minute: ``20 Nov 2026, 22:15 UTC``."""
+    """Return a point in time, UTC, to the minute: ``20 Nov 2026, 22:15 UTC``."""
     return NOTHING if when is None else f"{_utc(when):%-d %b %Y, %H:%M} UTC"
 
 
 def date(when: datetime | None) -> str:
-    """The day of a point in time, UTC: ``20 Nov 2026``."""
+    """Return the day of a point in time, UTC: ``20 Nov 2026``."""
     return NOTHING if when is None else f"{_utc(when):%-d %b %Y}"
 
 
 def iso(when: datetime | None) -> str:
-    """A point in time for ``<time datetime>``."""
+    """Return a point in time for ``<time datetime>``."""
     return "" if when is None else _utc(when).isoformat(timespec="seconds")
 
 
 def ago(when: datetime | None, now: datetime | None = None) -> str:
-    """How long ago in one unit: ``3 minutes ago``."""
+    """Return the time since a moment in one unit: ``3 minutes ago``."""
     if when is None:
         return NOTHING
     seconds = ((now or datetime.now(UTC)) - _utc(when)).total_seconds()
@@ -232,12 +232,12 @@ def ago(when: datetime | None, now: datetime | None = None) -> str:
 
 
 def plural(count: float, one: str, many: str | None = None) -> str:
-    """The word that goes with a count."""
+    """Return the word that goes with a count."""
     return one if count == 1 else many or f"{one}s"
 
 
 def out_of_hundred(value: float | None) -> str:
-    """A calibrated probability in words: ``97 in 100``."""
+    """Return a calibrated probability in words: ``97 in 100``."""
     if value is None or not math.isfinite(value):
         return NOTHING
     if value >= 0.995:  # would round to 100 in 100
@@ -248,22 +248,22 @@ def out_of_hundred(value: float | None) -> str:
 
 
 def short_hash(text: str | None, length: int = 12) -> str:
-    """The beginning of a hash, for reading; the whole stands in the title."""
+    """Return the beginning of a hash, for reading; the whole stands in the title."""
     return NOTHING if not text else text[:length]
 
 
 def state_word(state: str) -> str:
-    """A screening's state as a person says it."""
+    """Return a screening's state as a person says it."""
     return STATE_WORDS.get(state, state)
 
 
 def training_word(state: str) -> str:
-    """A training's state as a person says it."""
+    """Return a training's state as a person says it."""
     return TRAINING_WORDS.get(state, state)
 
 
 def document_word(state: str) -> str:
-    """A document's state as a person says it."""
+    """Return a document's state as a person says it."""
     return DOCUMENT_WORDS.get(state, state)
 
 
@@ -283,22 +283,22 @@ def day(seconds: float | None) -> str:
 
 
 def label_word(label: int | None) -> str:
-    """What a row's own label says; -1 and ``None`` are rows without one."""
+    """Return a row's own label in words; -1 and ``None`` are rows without one."""
     return LABEL_WORDS.get(-1 if label is None else label, NOTHING)
 
 
 def place(where: str) -> str:
-    """Where an error is: the words on a field for its name, anything else as it is."""
+    """Return the place of an error in words: the words on a field for its name, anything else as it is."""
     return FIELD_WORDS.get(where, where)
 
 
 def change_word(index: float) -> str:
-    """What a population stability index says of a column."""
+    """Return the meaning of a population stability index in words."""
     return "a large change" if index > MUCH else "some change" if index > SOME else "no change"
 
 
 def short_name(name: str) -> str:
-    """The name of a file's column as a page may show it: short, and without a card number."""
+    """Return the name of a file's column as a page may show it: short, and without a card number."""
     return excerpt(name)
 
 
@@ -314,12 +314,12 @@ def columns_in_short(columns: Sequence[str]) -> str:
 
 
 def share(part: float, whole: float) -> float:
-    """A part over the whole, 0 when there is no whole."""
+    """Return a part over the whole, 0 when there is no whole."""
     return part / whole if whole else 0.0
 
 
 def _follows(name: str, after: str) -> bool:
-    """Whether ``after`` is ``name`` with its number one higher, as V2 after V1."""
+    """Return whether ``after`` is ``name`` with its number one higher, as V2 after V1."""
     stem = name.rstrip("0123456789")
     number = name[len(stem) :]
     return bool(number) and after == f"{stem}{int(number) + 1}"

@@ -100,7 +100,7 @@ def _change(now: int, before: int) -> str:
 
 
 def _amounts(days: Sequence[Period]) -> list[float]:
-    """The amounts by day where all are of one currency; several have no line."""
+    """Return the amounts by day where all are of one currency; several have no line."""
     if len({currency for day in days for currency in day.at_risk}) > 1:
         return []
     return [sum(day.at_risk.values()) for day in days]

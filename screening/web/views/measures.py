@@ -1,4 +1,4 @@
-"""What a card tells of its tests, whichever kinds there are."""
+"""Describe the tests on a card, whichever kinds there are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEASURED_ON = {"time": "later rows", "grouped": "rows of others than were learne
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """What a card tells of its tests: windows of time, folds, or the one validation of a training."""
+    """Tests on a card: windows of time, folds, or the one validation of a training."""
 
     windows: tuple[Evaluation, ...]
     folds: Evaluation | None
@@ -43,7 +43,7 @@ class Tested:
 
     @property
     def short(self) -> str:
-        """What the figures were measured on, in a few words."""
+        """Source of the figures in a few words."""
         if self.windows:
             return f"{len(self.windows)} windows of later rows"
         if self.validation:
@@ -52,7 +52,7 @@ class Tested:
 
     @property
     def source(self) -> str:
-        """What the figures were measured on, in a sentence."""
+        """Source of the figures in a sentence."""
         if self.windows:
             return f"Mean of {len(self.windows)} windows of time, each tested on payments later than the training data"
         if self.validation:

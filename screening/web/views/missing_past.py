@@ -1,4 +1,4 @@
-"""What a page says where little is known of the past of those that a file is about."""
+"""Warn on pages where little is known of the past of those that a file is about."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class MissingPastView:
-    """What is missing, what came of it by the file's own labels, and which transactions would help.
+    """Missing past of a file, its consequences by the file's own labels, and the transactions that would help.
 
     ``caught``: for rows ``lacking`` a past and for the others (``known``) how many frauds were flagged, of how many;
     ``None`` without labels. ``since`` and ``begins``: from when to when transactions would count; ``None`` where the

@@ -57,7 +57,7 @@ class CurveView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardView:
-    """What the pages show of a card; everything may be empty."""
+    """Model card as the pages show it; everything may be empty."""
 
     summary: str = ""
     description: str = ""
@@ -230,7 +230,7 @@ def _reliability(bins: Sequence[ReliabilityBin]) -> CurveView:
 
 
 def _of_type(one: FraudType, tested: FraudType | None) -> str:
-    """How many rows a type of fraud has, and which share of its test rows is flagged."""
+    """Return the number of rows of a type of fraud, and the share of its test rows that is flagged."""
     said = f"{formatting.number(one.rows)} {formatting.plural(one.rows or 0, 'row')}"
     said += f", {formatting.percent(one.share)} of the fraud"
     if tested is None or not tested.rows:

@@ -1,4 +1,4 @@
-"""What the page of monitoring shows of one detector, its feeds and the server."""
+"""Prepare the page of monitoring: one detector, its feeds and the server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DetectorView:
 
     @property
     def computed(self) -> datetime:
-        """When the figures were made."""
+        """Time at which the figures were computed."""
         return datetime.fromtimestamp(self.found.computed, UTC)
 
     @property
@@ -58,7 +58,7 @@ class DetectorView:
 
     @property
     def far(self) -> int:
-        """How many of the score and the columns are beyond the limit."""
+        """Number of columns, the score among them, that are beyond the limit."""
         return sum(each.psi is not None and each.psi > self.limit for each in self.window.everything)
 
     @property
@@ -73,7 +73,7 @@ class DetectorView:
 
     @property
     def columns_from(self) -> str:
-        """Which reference the columns were compared with, as a sentence."""
+        """Reference of the columns, as a sentence."""
         if self.found.columns_from == findings.NOTHING:
             return "The detector's card says nothing of its training data, so columns can't be compared."
         rows = "" if self.found.training_rows is None else f" of {self.found.training_rows:,} rows"
@@ -86,7 +86,7 @@ class DetectorView:
 
     @property
     def scores_from(self) -> str:
-        """Which reference the score was compared with, as a sentence."""
+        """Reference of the score, as a sentence."""
         rows = f"{self.found.score_rows:,}"
         if self.found.scores_from == findings.TEST:
             return f"Compared with the scores of {rows} rows that it wasn't trained on."

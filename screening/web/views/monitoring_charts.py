@@ -85,7 +85,7 @@ def scores(given: Compared) -> Bars:
 
 
 def mini(given: Compared) -> Bars:
-    """The bins of a column, small and without axes; the last one is the blanks."""
+    """Return the bins of a column, small and without axes; the last one is the blanks."""
     width, most = MINI_STEP * len(given.now), max(*given.then, *given.now, 1e-9)
     bars = []
     for number, pair in enumerate(zip(given.then, given.now, strict=True)):
@@ -122,7 +122,7 @@ def over_time(periods: Sequence[Period], which: str) -> Dots:
 
 
 def flag_rates(periods: Sequence[Period]) -> Bars:
-    """The share of flagged rows of each period."""
+    """Return the share of flagged rows of each period."""
     rates = [period.flagged / period.rows if period.rows else 0.0 for period in periods]
     most = _round_up(max(rates, default=0.0))
     frame = _timeline(periods, most)
@@ -143,7 +143,7 @@ def flag_rates(periods: Sequence[Period]) -> Bars:
 
 
 def _spans(periods: Sequence[Period]) -> int:
-    """How many periods there are between the first and the last, those without rows among them."""
+    """Return the number of periods between the first and the last, those without rows among them."""
     if len(periods) < 2:
         return 1
     least = min((later.start - earlier.start).days for earlier, later in pairwise(periods))
@@ -182,7 +182,7 @@ def _up(frame: Frame, share: float) -> float:
 
 
 def _round_up(share: float) -> float:
-    """The next of 1, 2 and 5 times a power of ten, at most all."""
+    """Return the next of 1, 2 and 5 times a power of ten, at most all."""
     if share <= 0:
         return 0.01
     power = 10.0 ** math.floor(math.log10(share))

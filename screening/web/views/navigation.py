@@ -1,4 +1,4 @@
-"""Where things are: the sections of the rail, and the pages of each. What a role may not open isn't there."""
+"""Navigation of the site: the sections of the rail, and the pages of each. What a role may not open isn't there."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Room:
 
     @property
     def current(self) -> bool:
-        """Whether the page that is shown is one of them."""
+        """Return whether the page that is shown is one of them."""
         return any(place.current for place in self.places)
 
 

@@ -90,7 +90,7 @@ class CaseView:
 
     @property
     def who(self) -> str:
-        """Whom or what it is about."""
+        """Subject of the case: whom or what it is about."""
         case = self.case
         return "–" if case.kind is None else f"{case.kind.capitalize()} {case.value}"
 
@@ -118,7 +118,7 @@ class ItemView:
 
     @property
     def moment(self) -> datetime:
-        """When it happened, or where the data have no calendar, when it was decided on."""
+        """Time of the transaction, or where the data have no calendar, when it was decided on."""
         return self.item.event_time or self.item.decided_at
 
 

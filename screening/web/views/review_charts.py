@@ -1,4 +1,4 @@
-"""What a threshold costs, as a curve."""
+"""Draw the cost of a threshold as a curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages and command line show of rules, and what the audit log is told of them."""
+"""Show rules on pages and on the command line, and describe them for the audit log."""
 
 from __future__ import annotations
 

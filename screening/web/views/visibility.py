@@ -1,4 +1,4 @@
-"""Whose rows of the ledger a page may show."""
+"""Limit the rows of the ledger that a page may show."""
 
 from __future__ import annotations
 

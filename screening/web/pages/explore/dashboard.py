@@ -225,7 +225,7 @@ def _dash() -> Mounted:
 
 
 def _is_question(asked: Any) -> bool:
-    """Whether a body has the form of Dash's only question: Dash answers any other with an error of its own."""
+    """Return whether a body has the form of Dash's only question: Dash answers any other with an error of its own."""
     if not isinstance(asked, dict) or str(asked.get("output")) not in _dash().callback_map:
         return False
     inputs, outputs = asked.get("inputs"), asked.get("outputs")

@@ -38,7 +38,7 @@ EARLIER = 20
 @blueprint.get("/decisions/<transaction_id>")
 @require("see")
 def show(transaction_id: str) -> Any:
-    """A decision by its id; a row of one's own file is shown among the rows of its file."""
+    """Show a decision by its id; a row of one's own file is shown among the rows of its file."""
     parsed, mine = identity.parse(transaction_id), services()
     row = None if parsed is None else mine.ledger.questions.one(parsed, owner_seen())
     if row is None:
@@ -60,7 +60,7 @@ def show(transaction_id: str) -> Any:
 @blueprint.get("/results/<screening_id>/rows/<int:number>")
 @require("see")
 def of_file(screening_id: str, number: int) -> Any:
-    """A row of a file, from 1, with the one before and the one after."""
+    """Show a row of a file, from 1, with the one before and the one after."""
     mine = services()
     screening = mine.history.owned(screening_id, user().username)
     if screening.state != DONE:

@@ -21,7 +21,7 @@ blueprint = Blueprint("entities", __name__, url_prefix="/entities")
 @blueprint.get("/<kind>/<path:value>")
 @require("see")
 def show(kind: str, value: str) -> Any:
-    """What somebody or something did; of the rows that the account may see."""
+    """Show the activity of somebody or something; of the rows that the account may see."""
     found = None
     if kind in ENTITIES:
         found = look_up(services().ledger.questions, kind, plain_text(value) or value, owner_seen())

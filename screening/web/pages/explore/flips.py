@@ -1,4 +1,4 @@
-"""Which rows flip between two detectors or two thresholds: a view that is its address."""
+"""Show the rows that flip between two detectors or two thresholds: a view that is its address."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ QUERY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """What is compared."""
+    """The two sides that are compared."""
 
     detector: str
     other: str
@@ -68,7 +68,7 @@ def screen() -> Any:
 @blueprint.get("")
 @require("compare")
 def index() -> tuple[str, int]:
-    """The rows that one flags and the other doesn't, with their money, labels and links."""
+    """Show the rows that one flags and the other doesn't, with their money, labels and links."""
     given: MultiDict[str, str] = MultiDict(
         (name, value) for name, value in request.args.items(multi=True) if value
     )

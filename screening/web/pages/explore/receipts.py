@@ -15,7 +15,7 @@ blueprint = Blueprint("receipts", __name__)
 @blueprint.get("/decisions/<transaction_id>/receipt")
 @require("see")
 def show(transaction_id: str) -> str:
-    """What made a decision, by its hashes."""
+    """Show the provenance of a decision by its hashes."""
     return _page(receipt_of(transaction_id))
 
 

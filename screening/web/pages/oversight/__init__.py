@@ -1,1 +1,1 @@
-"""What oversees the work of others: the audit log and approvals."""
+"""Oversee the work of others: the audit log and approvals."""

@@ -72,7 +72,7 @@ def entries(kind: str) -> Response:
 @blueprint.get("/head")
 @require("audit")
 def head() -> Response:
-    """The signed head of the chain, to be kept elsewhere."""
+    """Send the signed head of the chain, to be kept elsewhere."""
     found = _log().chain.head()
     if found is None:
         raise NotFound("There is no head of the audit log yet.", remedy="Have the operator look at its log.")

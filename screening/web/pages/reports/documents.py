@@ -111,7 +111,7 @@ def model_risk() -> str:
 @blueprint.get("/<document_id>")
 @require("see")
 def show(document_id: str) -> str:
-    """How far it is, or what came of it."""
+    """Show the progress of a document, or its result."""
     document = _mine(document_id)
     return render_template(
         "document.html", document=document, kept=services().settings.keep_reports_days, own=_is_own(document)
@@ -121,7 +121,7 @@ def show(document_id: str) -> str:
 @blueprint.get("/<document_id>/progress")
 @require("see")
 def progress(document_id: str) -> Response:
-    """How far it is, as a fragment; asks the page to load again once it has ended."""
+    """Send the progress, as a fragment; asks the page to load again once it has ended."""
     document = _mine(document_id)
     response = Response(render_template("_document_progress.html", document=document))
     if not document.open:
@@ -177,7 +177,7 @@ def _mine(document_id: str) -> Document:
 
 
 def _is_own(document: Document) -> bool:
-    """Whether a user may cancel and delete it: one's own, and managers those of schedules."""
+    """Return whether a user may cancel and delete it: one's own, and managers those of schedules."""
     return may("decide") if document.schedule else document.owner == user().username.casefold()
 
 

@@ -62,7 +62,7 @@ def index() -> Any:
 @blueprint.get("/period.xlsx", defaults={"kind": "xlsx"})
 @require("see")
 def period(kind: str) -> Response:
-    """The document of a period."""
+    """Send the document of a period."""
     from screening.reports import period_report  # nothing else needs what it loads
 
     start, end = read_period(request.args)

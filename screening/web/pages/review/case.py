@@ -35,7 +35,7 @@ SHOWN_ITEMS = 50
 @blueprint.get("/<number>")
 @require("see")
 def show(number: str) -> str:
-    """A case; with ``around=1`` together with what the ledger has around it, which a script asks for otherwise."""
+    """Show a case; with ``around=1`` together with what the ledger has around it, which a script asks for otherwise."""
     who, now = views.reviewer(), views.now()
     whole = views.cases().get(forms.number(number), who)
     case = whole.case
@@ -66,7 +66,7 @@ def show(number: str) -> str:
 @blueprint.get("/<number>/around")
 @require("see")
 def look_around(number: str) -> str:
-    """What the ledger has around a case, as a part of its page."""
+    """Show the surroundings of a case in the ledger, as a part of its page."""
     who = views.reviewer()
     whole = views.cases().get(forms.number(number), who)
     return render_template("review/_around.html", case=whole.case, **_around(whole.case, whole.items, who))

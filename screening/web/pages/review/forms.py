@@ -1,4 +1,4 @@
-"""What forms of the review say, and what the audit log is told of it."""
+"""Read the forms of the review, and make entries of the audit log from them."""
 
 from __future__ import annotations
 

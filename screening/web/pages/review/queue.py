@@ -36,7 +36,7 @@ MOST_PAGE = 1_000_000
 @blueprint.get("")
 @require("see")
 def index() -> str:
-    """The cases that pass a filter, a page at a time; all of it is in the address."""
+    """Show the cases that pass a filter, a page at a time; all of it is in the address."""
     who, now = views.reviewer(), views.now()
     given = {name: request.args[name] for name in FILTERS if request.args.get(name)}
     chosen = _chosen(given)
@@ -68,7 +68,7 @@ def index() -> str:
 @blueprint.get("/missed")
 @require("see_all")
 def missed_fraud() -> str:
-    """How much fraud isn't flagged, as those rows say that were drawn at random."""
+    """Show an estimate of the fraud that isn't flagged, from rows that were drawn at random."""
     mine = services()
     days = mine.settings.review_days
     rows: Sequence[Missed] = []

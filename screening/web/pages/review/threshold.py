@@ -1,4 +1,4 @@
-"""Which threshold costs least: what things cost is asked, the rest is in the ledger."""
+"""Find the threshold that costs least: asks for unit costs, and takes the rest from the ledger."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BadPrice(ScreeningError):
 @blueprint.get("")
 @require("decide")
 def index() -> tuple[str, int]:
-    """The curve of one detector, by what is given in the address."""
+    """Show the curve of one detector, by what is given in the address."""
     mine = services()
     detectors = mine.detectors.names()
     chosen = request.args.get("detector") or mine.detectors.default.name

@@ -34,7 +34,7 @@ MOST_TOLD = 5
 
 @dataclass(slots=True)
 class Taken:
-    """What became of the rows of a workbook."""
+    """Result for the rows of a workbook."""
 
     decided: int = 0
     known: int = 0
@@ -48,7 +48,7 @@ class Taken:
 @blueprint.get("")
 @require("review")
 def ask() -> str:
-    """The form, and how it is done."""
+    """Show the form, and how it is done."""
     return render_template("review/workbook.html")
 
 

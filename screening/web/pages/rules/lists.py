@@ -25,7 +25,7 @@ BACK = HTTPStatus.SEE_OTHER
 @blueprint.get("")
 @require("see")
 def index() -> str:
-    """The lists, and the form that makes one."""
+    """Show the lists, and the form that makes one."""
     return render_template("rule_lists.html", lists=lists_of().all(), kinds=KINDS, purposes=list(Purpose))
 
 

@@ -37,7 +37,7 @@ BACK = HTTPStatus.SEE_OTHER
 @blueprint.get("")
 @require("see")
 def index() -> str:
-    """The rules by state, with their hits."""
+    """Show the rules by state, with their hits."""
     from screening.rules.hits import hits
 
     store = store_of()
@@ -64,7 +64,7 @@ def index() -> str:
 @blueprint.get("/new")
 @require("draft_rules")
 def new() -> str:
-    """An empty form."""
+    """Show an empty form."""
     return _form(Draft(name="", condition="", detector=request.args.get("detector")))
 
 
@@ -177,7 +177,7 @@ def _set_state(given: Mapping[str, Any], by: str) -> str:
 @blueprint.get("/<number>/state")
 @require("decide")
 def ask_state(number: str) -> str:
-    """What a rule would have done, before it is switched on."""
+    """Show what a rule would have done, before it is switched on."""
     rule, state = store_of().get(_number(number)), _state(request.args.get("to", ""))
     trial, problem = _tried(draft_of(rule)) if state in ASKED else (None, None)
     return render_template("rule_state.html", rule=rule, state=state, trial=trial, problem=problem)
@@ -203,7 +203,7 @@ def _form(
     trial: Any = None,
     checked: bool = False,
 ) -> str:
-    """The page of one rule, new or kept."""
+    """Return the page of one rule, new or kept."""
     editable = may("draft_rules") and (rule is None or rule.state not in ASKED or may("decide"))
     return render_template(
         "rule.html",
@@ -224,7 +224,7 @@ def _form(
 
 
 def _looked_at(draft: Draft, rule: Rule | None = None) -> Any:
-    """The page with what is wrong with a rule, or with what it would have done."""
+    """Return the page with what is wrong with a rule, or with what it would have done."""
     if request.form.get("do") == "try":
         trial, problem = _tried(draft)
         return _form(

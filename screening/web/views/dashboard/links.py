@@ -1,4 +1,4 @@
-"""Where the marks of the dashboard lead: the list of transactions with its filters, and those of the mark."""
+"""Link the marks of the dashboard: the list of transactions with its filters, and those of the mark."""
 
 from __future__ import annotations
 
