@@ -59,7 +59,7 @@ class Proposal(Base):
 
     @property
     def busy(self) -> bool:
-        """Whether somebody approves it just now; not if that began so long ago that its process was killed."""
+        """Return whether somebody approves it just now; not if that began so long ago that its process was killed."""
         began = self.decided or now()
         return self.state == ProposalState.APPLYING and began >= now() - STUCK
 
@@ -127,13 +127,15 @@ class Proposals:
         return found
 
     def _overdue(self) -> ColumnElement[bool]:
-        """Whether a proposal waited for too long, and nobody approves it just now."""
+        """Return whether a proposal waited for too long, and nobody approves it just now."""
         stuck = and_(Proposal.state == ProposalState.APPLYING, Proposal.decided < now() - STUCK)
         waits = or_(Proposal.state == ProposalState.OPEN, stuck)
         return and_(waits, Proposal.proposed < now() - timedelta(days=self.days))
 
     def _seen(self, row: Proposal) -> Proposal:
-        """A row as it is now, though nobody has written down yet that it has expired; for a session that only reads."""
+        """Return a row as it is now, though nobody has written down yet that it has expired; for a session that only
+        reads.
+        """
         if row.waits and not row.busy and self.expires(row) < now():
             row.state, row.decided_by, row.decided = ProposalState.EXPIRED, None, self.expires(row)
         return row

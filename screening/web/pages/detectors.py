@@ -113,7 +113,7 @@ def _outdated(name: str) -> approvals.Outdated:
 
 
 def _fingerprint(name: str) -> str | None:
-    """The fingerprint of a detector; ``None`` where it can't be loaded, which is a reason to remove it."""
+    """Return the fingerprint of a detector; ``None`` where it can't be loaded, which is a reason to remove it."""
     try:
         return services().detectors.get(name).fingerprint
     except BadArtefact:

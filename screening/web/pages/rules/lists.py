@@ -82,7 +82,7 @@ def _add(given: Mapping[str, Any], by: str) -> str:
 
 
 def _named(entries: Sequence[str]) -> str:
-    """The first entries, for a line."""
+    """Return the first entries, for a line."""
     first = ", ".join(entries[:NAMED_ENTRIES])
     return first + (f" and {len(entries) - NAMED_ENTRIES:,} more." if len(entries) > NAMED_ENTRIES else ".")
 
