@@ -35,15 +35,15 @@ from screening.uploads.instance_check import claim, is_new
 
 log = logging.getLogger("screening.server")
 
+# Per web process. A coroutine takes some kilobytes only; the front bounds the work behind it.
 MOST_CONNECTIONS = 4096
-"""Of one web process. Each is a coroutine of some kilobytes; what they do is bounded by the front."""
 HEADER_MILLISECONDS = 20_000
 """So long a connection may take for the header of a request, and be idle between two."""
 NEEDED_BYTES = 2**20
 """A start writes about so much."""
 RESTART_SECONDS = 1.0
+# A server that was told to stop, or was killed, may hold its instance for so long.
 LEAVING_SECONDS = 2.0
-"""So long a server that was told to stop, or was killed, may still hold its instance."""
 STOP_SECONDS = 15
 
 
@@ -177,9 +177,10 @@ def _bind(settings: Settings) -> None:
         probe.bind(address)
 
 
+# Held while a worker is started and while a web process is forked. A process forked in the middle of a start
+# inherits the pipe by which Python learns that the start succeeded, and the start would wait until that
+# process ends.
 _starting = threading.RLock()
-"""Held while a worker is started and while a web process is forked. One that is forked in the middle of a start keeps
-the pipe by which Python learns that the start succeeded: the start would wait for that process's end."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release

@@ -16,18 +16,20 @@ from screening.cards.finding import candidates, says_card
 from screening.cards.masking import masked
 from screening.errors import CardNumbersFound
 
+# One digit in ten is right by chance.
 CHANCE = 0.1
-"""The share of numbers that pass Luhn's check without being made for it."""
 LEAST_SHARE = 0.25
+# The bound is strict because the question is asked again and again: a file has hundreds of blocks and
+# columns.
 SURE = 1e-9
-"""While a file is read the question is asked again and again; a file has hundreds of blocks and columns."""
 SURE_AT_END = 1e-6
+# Up to five different numbers, which may be all that a file has, can't be surer: three of three pass.
 SURE_OF_FEW, FEW = 1.001e-3, 5
-"""Up to five different numbers, which is all that a file has of them, can't be surer: three of three pass."""
+# Where the column's name, the writing or a word beside it says card, less evidence is enough: one of one, or
+# two of two.
 SURE_IF_SAID = 1.5e-3
-"""Where the column's name, the writing or a word beside it says card; one of one and two of two are enough then."""
+# Numbers after which older ones count half, so that cards which begin far down in a file are found too.
 MOST_DISTINCT = 4096
-"""Numbers that are counted before older ones count half: cards that begin far down in a file are found too."""
 
 
 def by_chance(trials: int, passed: int) -> float:

@@ -8,8 +8,8 @@ from screening.cards.finding import BETWEEN, card_numbers
 
 HIDDEN = "••••"
 DIGITS = "[digits]"
+# The shortest card numbers have twelve digits; they may be written in groups.
 LONG_DIGITS = re.compile(rf"\d(?:[{BETWEEN}]{{0,2}}\d){{11,}}")
-"""Twelve digits or more, also in groups: the shortest card numbers have twelve."""
 
 
 def masked(text: str, by: str = HIDDEN) -> str:

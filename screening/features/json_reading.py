@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from screening.transactions.schema import ColumnContract, Role
 
 T = TypeVar("T")
+# A list with more entries is no definition's.
 MOST = 100_000
-"""Entries of a list; more is no definition."""
 
 
 def record(given: object, what: str, known: set[str]) -> Mapping[str, Any]:

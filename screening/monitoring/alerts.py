@@ -20,8 +20,9 @@ from screening.infra.database import Database
 from screening.monitoring.tables import MOST_SUBJECT, MOST_TEXT, Alert, Message
 
 log = logging.getLogger("screening.monitoring")
+# An alert ends only when its rule held for so long, so that values around a limit make one alert and not
+# many.
 CALM_SECONDS = 300.0
-"""An alert ends when its rule wasn't broken for so long: what goes up and down around a limit is one alert."""
 KEPT_SECONDS = 400 * 86_400.0
 """So long alerts that ended are kept."""
 

@@ -36,16 +36,16 @@ from screening.transactions.json_records import from_mappings
 
 log = logging.getLogger("screening.monitoring")
 EVERY_SECONDS = 300.0
+# Even if nothing is decided the windows move on, so they are compared again after this time.
 IDLE_SECONDS = 3600.0
-"""Windows move on even if nothing is decided."""
+# Wait so many times longer than the comparison took: then it never uses more than a hundredth of a core.
 SHARE = 100
-"""So many times longer than it took it waits: it never takes more than a hundredth of a core."""
 QUALITY_DAYS = 182
+# At this sample size the index of pure chance is 0.002; more rows would tell nothing more.
 READ_ROWS = 10_000
-"""Transactions whose values are read for a window: an index of chance is 0.002 then, and more rows tell no more."""
 BLOCK = 1_000
+# Card holders mostly notice a fraud within this time; used until labels tell their own delay.
 USUAL_DELAY = timedelta(days=30)
-"""Within which card holders mostly notice; used until labels tell."""
 LEAST_LABELS = 50
 
 

@@ -18,12 +18,13 @@ from screening.monitoring.findings import Found
 from screening.monitoring.request_metrics import RESPONSES, SECONDS
 
 DAY = 24
+# With fewer rows in the last day, or in the week before, shares of flags differ by chance.
 LEAST_ROWS, LEAST_BEFORE = 200, 1_000
-"""Rows of the last day, and of the week before it, from which on shares of flags are compared."""
+# In standard errors: chance exceeds it once in sixteen thousand comparisons.
 SURE = 4.0
-"""Standard errors that two shares must be apart: chance does so once in sixteen thousand."""
+# Of the seven days before. A feed with rows on fewer of them isn't expected every day, so its silence means
+# nothing.
 BUSY_DAYS = 5
-"""A feed that had rows on so many of the seven days before is expected to go on."""
 RECENT_SECONDS = 300.0
 """So far back requests are looked at."""
 LEAST_REQUESTS, LEAST_ANSWERS = 100, 50

@@ -15,8 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 from screening.monitoring.findings import Day
 from screening.scoring.metrics import wilson
 
+# With fewer labelled rows a share would be mostly chance.
 LEAST = 10
-"""Labelled rows below which a share isn't given."""
 DAY_SECONDS = 86_400
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# prometheus-client reads this variable once, when it is imported, so it must be set before.
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""By this variable prometheus-client is told, before it is imported, where the processes' files are."""
 
 
 def folder_of(instance: Path) -> Path:
@@ -18,8 +18,9 @@ def folder_of(instance: Path) -> Path:
     return instance / "metrics"
 
 
+# Bytes by kind, twice what all routes need. Beyond it a file would have holes, and writing into one on a full
+# disk kills the process.
 SIZES = {"histogram": 512 * 1024, "counter": 128 * 1024}
-"""Bytes of a process' files by kind: twice what all routes take."""
 
 
 def reserve(folder: Path) -> bool:

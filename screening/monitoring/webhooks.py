@@ -24,10 +24,10 @@ from screening.infra.database import Database
 from screening.monitoring.tables import MOST_ERROR, Message
 
 log = logging.getLogger("screening.monitoring")
+# Seconds between attempts. Nine attempts span two days, so a receiver that is down for a while loses nothing.
 WAITS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0)
-"""Seconds between attempts: nine of them, in two days."""
+# Nobody else sends a message that a worker has taken until so much time is over: the worker may have died.
 HELD_SECONDS = 60.0
-"""So long nobody else sends a message that somebody has taken."""
 STEP_SECONDS, WHOLE_SECONDS = 10.0, 20.0
 """The longest wait for one piece of an answer, and for all of it."""
 MOST_SENT = 20

@@ -21,10 +21,11 @@ from screening.scoring.score import Probabilities, own_probabilities, score
 from screening.scoring.thresholds import Limits
 from screening.transactions.schema import Transactions
 
+# A request with more rows than this gains nothing by sharing a call of the net.
 MOST_TOGETHER = 16
-"""A request with more rows than this gains nothing by being scored together with others."""
+# Attempts for requests that others overtake, and how many of them are made together: the last way is one
+# after the other.
 MOST_ATTEMPTS, MOST_TOGETHER_ATTEMPTS = 40, 4
-"""So often requests are scored again that others overtake, and so often together."""
 
 
 class Busy(ScreeningError):

@@ -30,8 +30,8 @@ FEW = 16
 SHOWN = 10
 """Labels that can't be used, of one request, that are named."""
 LABELS = (numbers.ZERO, numbers.ONE)
+# Per column of a detector: a client that invents keys must not fill the memory with their places.
 MOST_NAMES = 4
-"""Times the columns of a detector: the places of more keys than this aren't remembered."""
 
 
 @dataclass(slots=True)

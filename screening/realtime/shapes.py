@@ -27,12 +27,13 @@ from screening.realtime.entries import MOST_NAMES, Read, label_of, places_of, te
 from screening.transactions.json_records import header_of, read_cell
 from screening.transactions.schema import CellKind, Column, ColumnContract, normalise
 
+# Numbers with fewer digits than a card number need no check for one, and lie in the range of every column.
 SMALL: Any = Annotated[int, Meta(gt=-LEAST, lt=LEAST)] | Annotated[float, Meta(gt=-LEAST, lt=LEAST)]
-"""A number with fewer digits than a card's: it lies in the range of every column, too."""
 CELL: Any = SMALL | str
 ANY: Any = CELL | bool | None
+# Per detector and process. Clients choose the shapes and must not fill the memory; others go through the
+# general reader.
 MOST_SHAPES = 8
-"""Of one detector, in one process; what is sent mustn't fill the memory. Others are read by the general reader."""
 MOST_TEXTS = 4096
 """Of a column, that are remembered."""
 MARK, FEW_BYTES = b'"', 8192

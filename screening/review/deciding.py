@@ -36,8 +36,9 @@ from screening.review.people import Reviewer
 from screening.review.tables import MOST_TYPE, WAITING, Act, Case, CaseState, Event, Item, Outcome
 
 log = logging.getLogger(__name__)
+# Until then an act is taken back as if it had not been; later, a decision is corrected and both stay on
+# record.
 UNDO = timedelta(seconds=10)
-"""So long an act is taken back as if it had not been; later, a decision is corrected."""
 MOST_TOGETHER = 100
 """Cases that are decided with one click."""
 LABELS = {Outcome.FRAUD: 1, Outcome.LEGITIMATE: 0}

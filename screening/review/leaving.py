@@ -12,8 +12,8 @@ from screening.infra.database import Database
 from screening.review.counting import MOST_PARAMETERS, joined, parts
 from screening.review.tables import Case, CaseState, Event, Item, Skip
 
+# Transactions that leave in one database transaction: other writers wait for it.
 AT_ONCE = 500
-"""Transactions that leave in one transaction of the database."""
 
 
 def recount(session: Session, case: Case) -> bool:

@@ -15,8 +15,8 @@ from screening.review.people import Reviewer, visible
 from screening.review.tables import Act, Case, CaseState, Event, Outcome
 
 ON_PAGE = 50
+# Counting all cases takes too long, so a longer list says “more than”.
 MOST_COUNTED = 10_000
-"""A filter that more cases pass is said to have more than so many: counting all of them takes too long."""
 ORDERS: dict[str, tuple[UnaryExpression[Any], ...]] = {
     "risk": BY_RISK,
     "age": (Case.opened.asc(), Case.id.asc()),

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from screening.ledger.ledger import Ledger
     from screening.ledger.tables import Segment
 
+# Rows per step: a file that arrives meanwhile waits for one step only.
 AT_ONCE = 5_000
-"""Rows of a step: a file that arrives needn't wait longer than for these."""
+# Rows per transaction: every other writer waits for it.
 OF_TRANSACTION = 500
-"""Rows that are written in one transaction, for which everybody else who writes waits."""
 LAST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'review_cases'")
+# Transactions per case: whoever decides must be able to look at all of them.
 MOST_ITEMS = 200
-"""Transactions of one case: whoever decides must be able to look at them."""
 GROUPED_BY = ("customer", "card", "account")
 """Kinds of entities whose transactions are decided together, the first that a row has."""
 Key = tuple[str, str, str | None, str | None]
+# Cases among which one that was drawn at random gets its rank, so that it stands among the others.
 RANKS = 20
-"""Cases among which one that was drawn at random is put."""
 
 
 @dataclass(slots=True)

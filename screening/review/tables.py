@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from screening.infra.database import Base
 from screening.infra.job_queue import UtcDateTime
 
+# A longer text is no id, so cases aren't grouped by it.
 MOST_VALUE = 200
-"""Signs of an entity that cases are grouped by; a longer text is no id."""
 MOST_NOTE, MOST_REASON, MOST_TYPE = 1000, 200, 64
 
 

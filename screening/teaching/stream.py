@@ -20,8 +20,8 @@ from screening.ledger.fields import assign
 from screening.teaching.lesson import NoLesson
 from screening.transactions.schema import CellKind, ColumnContract, Role
 
+# Days of the stream, and days before the first attack, so that the detector knows the customers by then.
 DAYS, QUIET = 45, 25
-"""How long the stream is, and how many days pass before the first attack, so that a detector knows the customers."""
 CUSTOMERS, TERMINALS, NEAR = 90, 45, 6
 BEGIN = datetime(2025, 3, 3)  # noqa: DTZ001 -- of the data; files have no zone
 ATTACK_DAYS = 14

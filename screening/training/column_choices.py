@@ -26,8 +26,8 @@ RESERVED = ("new", "from-reviews")
 """Names that are addresses of pages."""
 MOST_COLUMNS = 1000
 EXAMPLES, EXAMPLE_SIGNS = 3, 24
+# A message that names more columns than this isn't read.
 MOST_NAMED = 8
-"""Columns that are named as left out."""
 KINDS: Mapping[Role, tuple[CellKind, ...]] = {
     Role.LABEL: tuple(CellKind),
     Role.TIME: (CellKind.TIME, CellKind.NUMBER),

@@ -19,8 +19,8 @@ from screening.uploads.labelled_rows import Gathered
 if TYPE_CHECKING:
     from screening.ledger.ledger import Ledger
 
+# Labels that come at once are as good as ones a minute late.
 LEAST_DELAY = 60.0
-"""Seconds: labels that come at once are as good as a minute late."""
 MOST_NAMES = 100
 SOURCES: Mapping[str, tuple[str, str]] = {
     "file": ("label of files", "labels of files"),

@@ -16,8 +16,8 @@ from screening.training.trainings import TrainingFolder
 
 log = logging.getLogger(__name__)
 WORKSHOP = "model.trainer"
+# Kept from the process that reads other people's files: it needs no secrets.
 SECRETS = ("SECRET_KEY", "DATABASE_URL")
-"""What a process that reads other people's files needn't know."""
 LACKING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 
 

@@ -23,8 +23,8 @@ from screening.training.trainings import CANCELLED, DONE, PARTS, Training, Train
 from screening.uploads.instance_check import belong_together
 
 log = logging.getLogger(__name__)
+# Between two looks at the process: progress is written down, and a cancellation noticed, so late at most.
 TICK_SECONDS = 1.0
-"""How often progress is written down, and a cancellation noticed."""
 YOUNG_SECONDS = 60
 PASSED_ON = (
     "label",

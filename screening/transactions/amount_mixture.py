@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from screening.transactions.amount_units import whole
 
 Floats = NDArray[np.float64]
+# Powers of ten from which on two groups of amounts count different units; cents are 2 apart.
 APART = 1.3
-"""From here on, in powers of ten, two groups of amounts are counted in other units; cents are 2 apart."""
+# Fewer amounts, or fewer different ones, may lie apart by chance.
 FEWEST, FEWEST_VALUES = 10, 5
-"""Amounts, and different ones, of each group: fewer may lie apart by chance."""
+# Shares of whole amounts above which a part of a file counts as whole, and below which the other doesn't: a
+# quarter of card payments is whole anyway.
 ALL, HALF = 0.98, 0.5
-"""Shares of whole amounts, from which on a part of a file is whole and up to which the other part isn't: of cards'
-payments a quarter is whole."""
 QUARTILES = (0.25, 0.5, 0.75)
 
 

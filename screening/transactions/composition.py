@@ -164,8 +164,8 @@ COMES_IN = frozenset(
 )
 
 
+# A column with more different words says something other than debit or credit.
 MOST_WORDS = 12
-"""Different words of a column that says debit or credit; one with more of them says something else."""
 
 
 def plain_word(text: str) -> str:

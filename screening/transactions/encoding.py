@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from screening.transactions.guards import bare
 from screening.transactions.missing import missing
 
+# As many as a float64 holds exactly. Of 180 files with ten million different texts each, one has a pair that
+# shares a code.
 CODE_BITS = 53
-"""As many as a float64 holds exactly. Of ten million different texts, one pair in 180 such files shares a code."""
 WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))\.0+", re.ASCII)
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 Floats = NDArray[np.float64]
+# Longer cells name nobody, so they aren't kept as an identity.
 MOST_CHARACTERS = 200
-"""Of an identity that is kept as text: longer cells name nobody."""
 
 
 def text_code(text: str) -> float:

@@ -13,8 +13,8 @@ _APOSTROPHE = re.compile(r"'(?=[\d=+\-@])", re.ASCII)
 UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Byte order marks of files that were put together, and marks of the direction of text."""
 _AROUND = UNSEEN + "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+# Guards can be nested: an export guards ``="007"`` with an apostrophe.
 MOST = 2
-"""Guards around each other: an export guards ``="007"`` with an apostrophe."""
 
 
 def unguarded(text: str) -> str:

@@ -30,8 +30,8 @@ BOOLEANS: Any = (bool, np.bool_)
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 10
 EXCERPT = 20
+# A text with so many digits may be a card number, so messages don't repeat it.
 CARD_DIGITS = 12
-"""Text with so many digits may be a card number, and isn't repeated in a message."""
 MISSING, REPEATED, TOO_LARGE = "is missing", "appears more than once", "is too large to be scored"
 NONE_NEEDED = "is blank, and so are all other columns that are needed"
 PLURAL = {MISSING: "are missing", REPEATED: "appear more than once"}

@@ -47,8 +47,8 @@ def _date(years: str, leap: str) -> str:
     return f"(?:(?:{years})-(?:{LONG_MONTHS}|{SHORT_MONTHS}|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:{leap})-02-29)"
 
 
+# Dates from 1971 to 2099 as ISO 8601 writes them, with a time of day or without; a 30 February isn't one.
 RECENT = f"^{_date('197[1-9]|19[89][0-9]|20[0-9]{2}', f'19(?:7[26]|8[048]|9[26])|20(?:00|{LEAP_YEARS})')}(?:{CLOCK})?$"
-"""Dates from 1971 to 2099 as ISO 8601 writes them, with a time of day or without; there is no 30 February."""
 TEXT: Schema = {"type": "string", "pattern": SOMETHING}
 ADDRESS = (
     {"type": "string", "format": "ipv4"},

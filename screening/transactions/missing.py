@@ -6,18 +6,18 @@ import re
 
 from screening.transactions.guards import bare
 
+# As databases, pandas, spreadsheets and people write it, in any case: ``\N`` is MySQL's, ``[NULL]``
+# DBeaver's.
 WORDS = frozenset(
     {
         *("na", "n/a", "#n/a", "n.a.", "nan", "null", "none", "nil", "missing", "-", "--", "?", "."),
         *(r"\n", "[null]", "(null)", "<null>", "<na>", "nat", "(none)", "(blank)", "undefined"),
     }
 )
-r"""As databases, pandas, spreadsheets and people write it, without case: ``\N`` is MySQL's, ``[NULL]`` DBeaver's."""
 
 
+# What a spreadsheet shows where it can't calculate: ``#N/A`` means no value, the others mean an error.
 SHEET_ERROR = re.compile(r"#(?:N/A|DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)", re.IGNORECASE)
-"""What a spreadsheet shows where it can't calculate. ``#N/A`` says that there is nothing, the others that something is
-wrong."""
 
 
 def missing(text: str) -> bool:

@@ -58,8 +58,8 @@ class CellKind(StrEnum):
     """The code of an e-mail address's domain, and of all of a text that is no such address."""
 
 
+# For these kinds the text says something that a person may search for, and its number doesn't.
 WORDED = frozenset({CellKind.TEXT, CellKind.ADDRESS, CellKind.LENGTH, CellKind.DOMAIN})
-"""The kinds whose cells say something that a person may look for, which the number that stands for them doesn't."""
 
 
 class Role(StrEnum):

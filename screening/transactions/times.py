@@ -17,12 +17,12 @@ from enum import StrEnum
 from screening.transactions import guards
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- times without a zone are taken as written
+# Nobody who pays was born before 1901, and 1900-01-01 is how databases write a missing date.
 FIRST_YEAR, LAST_YEAR = 1901, 2100
-"""Dates of these years are read: nobody who pays was born before, and 1900-01-01 is how databases write no date."""
+# Transactions happened in 1970 or later; other dates, such as births, may be earlier.
 EARLIEST = 0.0
-"""A transaction happened in 1970 or later; other dates, of births, may be earlier."""
+# Smaller numbers aren't times: 20250104 is a date, and not a day of August 1970.
 FIRST_NUMBER_YEAR = 1990
-"""Numbers that would be an earlier time are no times: 20250104 is a date, and not a day of August 1970."""
 AHEAD = timedelta(days=366)
 """How far in the future a time may lie whose century or order of parts isn't written."""
 
@@ -103,8 +103,8 @@ _PER_SECOND = {
     Unit.MICROSECONDS: 1e6,
     Unit.NANOSECONDS: 1e9,
 }
+# Fourteen digits that would make an earlier time are an identifier.
 _FIRST_COMPACT = 1970
-"""Fourteen digits that would be an earlier time are an identifier."""
 _SHEET_ZERO = (datetime(1899, 12, 30) - EPOCH).total_seconds()  # noqa: DTZ001
 _ZERO_1904 = (datetime(1904, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
 _FROM = (datetime(FIRST_NUMBER_YEAR, 1, 1) - EPOCH).total_seconds()  # noqa: DTZ001
@@ -150,15 +150,16 @@ _DAY_NAMED = re.compile(
 _NAMED_DAY = re.compile(
     _WEEKDAY + r"(?P<name>[^\W\d_]{3,10})\.?[ -]+(?P<d>\d{1,2})(?:st|nd|rd|th)?(?:,? +|-)(?P<y>\d{4})" + _REST
 )
+# What may stand before the time of day. Python accepts anything there, and takes the zone of 2025-12-31-07:00
+# for the hour.
 _BETWEEN = frozenset({"", " ", "T", "t"})
-"""Before the time of day; Python takes anything, so the zone of 2025-12-31-07:00 for the hour."""
+# Only behind seconds: Python also takes the 30 of 07.30 for a fraction of a second, which nobody means.
 _FRACTION_MARKS = frozenset({".", ","})
-"""Behind seconds only: Python takes the 30 of 07.30 for a fraction of a second, too, and nobody means that."""
+# As web servers and SAS write it: 31/Dec/2025:23:59:00 +0000, 31DEC2025:23:59:00. The year must be whole.
 _LOGGED = re.compile(
     r"(?P<d>\d{1,2})[/-]?(?P<name>[^\W\d_]{3,10})[/-]?(?P<y>\d{4}):"
     r"(?P<clock>\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[+-]\d{4})?)"
 )
-"""As web servers and SAS write it: 31/Dec/2025:23:59:00 +0000, 31DEC2025:23:59:00. The year must be whole."""
 _C_TIME = re.compile(
     _WEEKDAY
     + r"(?P<name>[^\W\d_]{3,10}) +(?P<d>\d{1,2}) +(?P<clock>\d{1,2}:\d{2}(?::\d{2})?)(?: +(?P<zone>UTC|GMT))?"
@@ -174,8 +175,8 @@ _SHEET_CLOCK = re.compile(r"(?:1899-12-3[01]|1900-01-0[01]|1904-01-01)[ T]", re.
 _FRACTION = re.compile(r"0(?:\.\d+)?", re.ASCII)
 _DIGITS_14 = re.compile(r"(\d{4})(\d{2})(\d{2})[ T_-]?(\d{2}):?(\d{2})(?::?(\d{2}))?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+# A long whole number as a spreadsheet shows it in a narrow column: its other digits are lost.
 SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
-"""A long whole number as a spreadsheet shows it in a narrow column: its other digits are lost."""
 
 
 def has_zone(plain: str) -> bool | None:

@@ -25,8 +25,9 @@ from screening.uploads.screenings import History
 from screening.worker.loop import Worker
 
 LAST_SECONDS = 10.0
+# Seconds by which the second and further workers start later, so that the first page and the first worker
+# have the cores to themselves.
 LATER_SECONDS = 2.0
-"""After which the second and further workers begin."""
 
 
 def main(arguments: list[str], probabilities: Probabilities = own_probabilities) -> int:

@@ -41,14 +41,14 @@ from screening.worker.upkeep import Upkeep
 from screening.worker.watch import Watch
 
 log = logging.getLogger("screening.worker")
+# Seconds after the start: by then the first page has been answered.
 AHEAD_SECONDS = 5.0
-"""After the start, when the first page has been answered."""
 WARM_ROWS = 600
+# How long a message may still be on its way when the worker stops; otherwise it is sent again.
 LAST_SECONDS = 5.0
-"""So long a message may still be on its way when the worker stops; it is sent again otherwise."""
+# Switch interval of the interpreter. Parsing and scoring take turns often, and Python's 5 ms would leave the
+# other core idle each time.
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter while another waits: parsing and scoring take turns often, and Python's
-5 ms would leave the other core idle each time."""
 
 
 class Worker:

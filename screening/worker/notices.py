@@ -12,8 +12,8 @@ from screening.infra.database import Database
 from screening.infra.job_queue import FAILED, Job
 
 log = logging.getLogger("screening.worker")
+# A file that takes less time gets no notice: its sender is still looking at the page.
 LONG_SECONDS = 20.0
-"""Whoever sent a file that takes less is still looking at its page."""
 PLACES = {
     "screenings": ("Screening of {name}", "/results/{id}"),
     "trainings": ("Training of {name}", "/trainings/{id}"),

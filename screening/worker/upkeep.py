@@ -32,8 +32,8 @@ from screening.uploads.screenings import History, Screening
 log = logging.getLogger("screening.worker.upkeep")
 EVERY_SECONDS = 3600.0
 AGAIN_SECONDS = 60.0
+# Screenings deleted between two looks at the queue, so that an uploaded file doesn't wait for the rest.
 BATCH = 20
-"""Screenings that are deleted before the worker looks again whether a file waits."""
 SCRATCH = ("screen-", "training-")
 """How folders below the instance begin in which the command line screens a file or trains."""
 SCRATCH_SECONDS = 3 * 24 * 3600.0

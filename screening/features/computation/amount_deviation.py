@@ -10,8 +10,8 @@ from screening.features.computation.groups import Groups, Window, parts_of
 from screening.features.computation.rowwise import signed_log
 from screening.features.computation.timeline import Places, Timeline
 
+# With fewer earlier amounts nothing is usual yet.
 FEWEST = 3
-"""Earlier amounts below which nothing is usual yet."""
 HIGH = 1.0
 """An amount is high from so much above the usual on, as a logarithm: some 2.7 times."""
 

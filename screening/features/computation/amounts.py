@@ -18,16 +18,17 @@ from screening.features.definitions.definition import Definition
 
 Floats = NDArray[np.float64]
 
+# Steps per unit (a unit is a 64th of a usual amount). Sums of whole steps are exact, in whatever order.
 FINE = 2.0**14
-"""Steps of a unit in sums; a unit is a 64th of a usual amount."""
+# In units, a million usual amounts: then 2**23 of them in one window fit into the 64 bits of their sum.
 LARGEST = 2.0**26
-"""The largest amount in units, a million usual ones: 2**23 of them in one window can still be summed."""
 COARSE = 2.0**5
 """Steps of a unit in sums of squares."""
+# In units, two thousand usual amounts: then the squares of half a million of them fit into the 64 bits of
+# their sum.
 LARGEST_SQUARED = 2.0**17
-"""The largest amount in units that is squared, two thousand usual ones: half a million of them can be summed."""
+# Least standard deviation, as a share of the mean, and as one unit: with equal amounts it would be nought.
 FLOOR = 0.02
-"""The least standard deviation, as a share of the mean; and one unit."""
 MIDDLE_TWO = 2
 
 

@@ -19,8 +19,8 @@ from screening.features.definitions.definition import Definition
 from screening.features.definitions.lookback import pairs, partners, usual_of
 
 THREADS = 2
+# For fewer rows, starting threads takes longer than they save.
 MANY = 20_000
-"""Rows from which threads are worth their start."""
 
 
 def fill_history(scene: Scene, sheet: Sheet) -> None:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from screening.features.computation.timeline import Places
 from screening.features.definitions.definition import Definition
 
+# Larger numbers are cut off: float32 reaches only a little further.
 LARGEST = 1e37
-"""Numbers end here: float32 reaches a little further."""
+# Cells up to which all columns are made finite at once. Column by column takes less memory, but much longer
+# for a few rows.
 SMALL = 65_536
-"""Cells up to which all are made finite at once: column by column takes less memory, and for a few rows much longer."""
 
 
 def overflowing() -> np.errstate:

@@ -14,8 +14,8 @@ from screening.features.definitions.definition import Definition
 from screening.features.definitions.lookback import usual_of
 from screening.transactions.schema import Matrix
 
+# Looking up more cells one by one takes longer than reading all rows.
 FEW = 256
-"""Different cells of a column up to which they are looked for one by one; for more, all rows are taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 from screening.features.definitions.definition import Definition
 
 Made = TypeVar("Made")
+# Definitions that are cached: a process works with a few detectors only.
 KEPT = 16
-"""Definitions of which it is kept; a process works with a few detectors."""
 
 
 class PerDefinition(Generic[Made]):

@@ -24,8 +24,9 @@ from screening.features.definitions.lookback import (
 )
 
 Floats = NDArray[np.float64]
+# A statistic that the definition lacks goes to a slot that nobody reads, so no writer needs to ask whether it
+# is there.
 Slot = int
-"""Where a number stands in a row. A statistic that the definition doesn't have goes to a slot that nobody reads."""
 LOGGED = frozenset(
     ("last", "count", "high", "last high", "distinct", "frauds", "fraud", "first fraud", "first ever", "good")
 ) | {"known good", "run", "in a row"}

@@ -12,13 +12,13 @@ from screening.features.computation.past import Past
 from screening.features.definitions.definition import Definition
 from screening.transactions.schema import Matrix
 
+# Times are whole microseconds, so that rounding never decides whether a row lies within a window.
 TICKS = 1e6
-"""Times are whole microseconds: whether a row lies within a window is never a question of rounding."""
 LATEST = 9e12
+# Least rows per chunk; a chunk that looks back on more rows is larger, to spread their cost.
 LEAST_ROWS = 262_144
-"""Rows that are worked on at a time, at least; more when they look back on more."""
+# Rows looked back on per row of a chunk: each costs a tenth of a row of the chunk.
 LOOKED_BACK = 3
-"""Rows that are looked back on for each row of a chunk, at most: they cost a tenth of what a row of the chunk costs."""
 
 Whole = NDArray[np.int64]
 Places = NDArray[np.int32]

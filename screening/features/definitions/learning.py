@@ -16,10 +16,10 @@ from screening.features.definitions.relations import ratios_of, relations_of
 from screening.features.definitions.specification import Levels
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 
+# With fewer training rows an entity has no usual amount to compare with.
 PROFILE = 2
-"""Training rows that an entity must have on average for its amounts to be looked at."""
+# Units per usual amount: the logarithm of one plus this resolves amounts that are a hundred times smaller.
 UNITS = 64.0
-"""A usual amount in units: the logarithm of one plus it resolves amounts a hundred times smaller."""
 
 
 def define(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 RADIUS = 6371.0088
 """Kilometres: the mean radius of the earth (IUGG)."""
+# A payment has no more places than this, and their distances grow with the square.
 MOST_PLACES = 4
-"""More places in one file are no places of a payment, and their distances would be many."""
 LATITUDE = re.compile(r"(?:^|_)(lat|latitude)(?:_|$)")
 LONGITUDE = re.compile(r"(?:^|_)(lon|lng|long|longitude)(?:_|$)")
 HALVES = ((LATITUDE, 90.0), (LONGITUDE, 180.0))

@@ -18,13 +18,14 @@ from screening.features.definitions.specification import Levels
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int8]
+# Pseudo-rows with the usual share of fraud, added to those of a value: a rare value keeps close to the usual
+# share.
 SMOOTHING = 10.0
-"""Rows of the usual share of fraud that are added to those of a value."""
 MOST_LEVELS = 5_000
 """Values of a column that are told of, the most frequent."""
 FOLDS = 5
+# Columns with more values, or fewer rows for each, have rates that are mostly chance.
 FEWEST_LEVELS, ROWS_EACH = 3, 3
-"""Different values of a column, and rows of each on average, from which on it is told of."""
 
 
 @dataclass(frozen=True, slots=True)

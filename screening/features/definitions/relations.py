@@ -18,20 +18,20 @@ from screening.features.definitions.places import plain_name
 Floats = NDArray[np.float64]
 LEAST_ROWS, LEAST_SHARE = 10, 0.005
 """Rows, and which share of them, in which a relation must hold to be one."""
+# A relation that holds for more rows than this always holds, so it says nothing about a row.
 ALWAYS = 0.999
-"""The share of rows from which on a relation holds always: it tells nothing of a row then."""
+# A relation must hold so many times as often as for shuffled rows, or it is chance.
 BY_CHANCE = 5
-"""How many times as often as for shuffled rows."""
+# With fewer different values (counts, ages, days) numbers are equal by chance all the time.
 LEAST_DIFFERENT = 50
-"""Different values of a column below which numbers are equal by chance all the time: counts, ages, days."""
 PAIR_ROWS, TRIPLE_ROWS = 20_000, 2_500
+# The number of triples grows with the third power of the columns.
 MOST_COLUMNS = 30
-"""Columns that are looked at; the number of triples grows with its third power."""
 MOST_RELATIONS = 8
 """Of two columns, and of three: those that hold most often."""
 MOST_RATIOS = 6
+# Share of the sizes that is rounding: sums of cents aren't exact in binary.
 ROUNDED = 1e-12
-"""Share of the sum of the sizes that is rounding: sums of cents aren't exact in binary."""
 MONEY = frozenset({
     "balance", "bal", "limit", "income", "salary", "credit", "debit", "average", "avg", "mean", "median", "premium",
     "price", "fee", "claim", "loan", "payment", "paid", "invoice", "order", "saldo", "kontostand", "solde",

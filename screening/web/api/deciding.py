@@ -34,10 +34,9 @@ from screening.web.services import Services
 MOST_KEY = 255
 KEY_PATTERN = f"^[!-~]([ -~]{{0,{MOST_KEY - 2}}}[!-~])?$"
 """What an Idempotency-Key is; spaces around the value of a header are no part of it."""
+# A body with any other key is refused. A misspelt “detector” that was passed over would let another detector
+# decide without a word.
 ASKED = frozenset({"detector", "transaction", "transactions"})
-"""What a body may have. A name that is none of these, such as a misspelt “detector”, isn't passed over: another
-detector would decide, without a word.
-"""
 
 
 MOST_KNOWN = 256

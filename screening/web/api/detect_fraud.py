@@ -19,8 +19,8 @@ from screening.web.http.sessions import require, user
 from screening.web.services import services
 
 blueprint = Blueprint("api", __name__)
+# Bytes per transaction of a batch; a card transaction with all its digits takes 700.
 TRANSACTION_BYTES = 1024
-"""What one of many may take; a card transaction with all its digits takes 700."""
 
 PAYMENT = {
     "TX_DATETIME": "2026-01-31 17:04:22",

@@ -14,10 +14,11 @@ import msgspec
 
 from screening.errors import BadTransaction
 
+# Digits of a whole number: larger ones are beyond float32 anyway, and int() takes quadratic time.
 MOST_DIGITS = 40
-"""Of a whole number: more are beyond float32 anyway, and int() takes quadratic time."""
+# Whole numbers beyond these have too many digits (a minus counts as one), which is cheaper to compare than to
+# count.
 LEAST, MOST = -(10 ** (MOST_DIGITS - 1)), 10**MOST_DIGITS
-"""What fewer signs can't write."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 

@@ -34,14 +34,14 @@ SCOPE = "score"
 JSON = "application/json"
 MOST_TOGETHER = 64
 """Requests that are decided together."""
+# Bytes of the bodies that are decided together: a long list must not hold up the single transactions behind
+# it.
 MOST_BYTES = 64 * 1024
-"""What their bodies have together, about: a long list mustn't hold up the single transactions behind it."""
+# After a shared decision, wait so long at most for as many requests to come back: clients mostly ask again at
+# once, and most of a request's cost is paid once for all of them. A request that comes alone doesn't wait.
 COMPANY_SECONDS = 0.002
-"""After requests that were decided together as many others are waited for, so long at most: mostly who was just
-answered asks again, and what is paid once for all is most of what one costs. Who comes alone waits for nothing.
-"""
+# Requests that wait in one lane; beyond it a request is told that the server is busy.
 MOST_QUEUED = 512
-"""Requests that wait in one lane."""
 NAMED = b'"detector"'
 NO_MORE: Mapping[str, str] = {}
 

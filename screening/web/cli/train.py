@@ -56,12 +56,11 @@ from screening.web.views import formatting
 TICK_SECONDS = 0.2
 LINE_SECONDS = 5.0
 STEPS = 1000
+# Without “unit”: amounts are learned in the unit that they are in, and later files are compared with that.
 ASKED = {
     **{name: answers for name, answers in ANSWERS.items() if name != "unit"},
     "time_unit": TRAINING_ANSWERS,
 }
-"""What can be said of the file. Amounts are learned in the unit that they are in, and what is screened later is held
-against that."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.ASCII)
 FIGURES = (

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 TICKET = "screening.ticket"
 ADMITTED = "screening.admitted"
 """In the environ: what is called once a request has its place."""
+# Per web process. There are more body threads (``front.BODY_THREADS``) than this: the rest refuse at once.
 MOST_BODIES = 24
-"""In one web process. There are more threads for bodies (``front.BODY_THREADS``): the others refuse."""
 MOST_OF_ADDRESS = 12
 RETRY_SECONDS = 5
 

@@ -15,13 +15,15 @@ from screening.errors import ScreeningError
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 
+# Bytes of a body that may wait for their reader, besides one piece of the server's (up to 410 kB): more would
+# let slow readers fill the memory.
 HELD_BYTES = 1 << 20
-"""So much of a body waits for its reader at most (and one piece of the server's, up to 410 kB)."""
+# A sender who is silent for so long has left, or never meant to send.
 SILENT_SECONDS = 30.0
-"""A sender that is silent for so long has left or never meant to send."""
 PATIENCE_SECONDS = 20.0
+# Bytes a second, averaged over the time spent waiting for the sender, once ``PATIENCE_SECONDS`` of it are
+# over.
 SLOWEST = 4096
-"""Bytes a second, on the average of the time that was waited for the sender, after ``PATIENCE_SECONDS`` of it."""
 
 
 class TooSlow(ScreeningError):

@@ -12,8 +12,8 @@ from werkzeug.exceptions import HTTPException
 from screening.web.http import api_keys, failures, problems
 from screening.web.services import services
 
+# What the database said of its own damage. It is kept until the next start, since the damage stays.
 DAMAGED = "screening.damaged"
-"""What the database said of its own damage, in the extensions of the app: it stays so until the next start."""
 API_PATHS = (
     "/detect_fraud",
     "/transactions",

@@ -45,35 +45,34 @@ ROUTE = "screening.route"
 """In the environ, from the app: the rule of the address, as ``/results/<screening_id>``."""
 UNKNOWN = "unknown"
 """The route of all addresses that are none."""
+# Called for each answer with its route, its status, and the seconds from the complete request (a small body
+# included) to the answer. The time that a reader takes isn't ours, so it isn't counted.
 Observe: TypeAlias = Callable[[str, int, float], None]
-"""Told of each answer: its route, status, and the seconds from the moment the request was there (a small body whole)
-until the answer was ready. How long its reader takes isn't our time."""
 REFUSED = "screening.refused"
 """In the environ of a request that the front refuses: the error that the app answers with."""
 PAGE_THREADS = 16
+# Threads for requests that are neither admitted nor refused yet, which takes computing.
 STARTING = 4
-"""Requests with bodies that compute before they are admitted or refused, at once."""
 BODY_THREADS = MOST_BODIES + STARTING
 HEALTH_THREADS = 1
+# Python's switch interval of 5 ms lets forty busy threads keep `/healthz` waiting for half a second.
 SWITCH_SECONDS = 0.001
-"""A thread that computes lets another one go on so soon. With Python's 5 ms, forty that compute keep `/healthz` waiting
-for half a second."""
 HEALTH = "/healthz"
+# Per kind of thread. Beyond it a request is told at once that the server is busy.
 MOST_QUEUED = 512
-"""Requests that wait for a thread of one kind."""
+# Small bodies are read whole before a thread is taken, so a slow sender blocks no thread.
 SMALL_BYTES = 64 * 1024
-"""A body up to this size is whole before a thread is taken."""
 SMALL_SECONDS = 20.0
 """So long it may take."""
 MOST_WAITING = 2048
 MOST_WAITING_OF_ADDRESS = 512
 """Small bodies that are waited for."""
+# A refused sender may go on for so long: closing at once would reset the connection and lose the answer.
 LINGER_SECONDS = 2.0
-"""So long a sender who was refused may go on, so that its answer isn't lost with the line."""
+# Longer header names aren't cached: clients choose them, and must not fill the memory.
 LONG_NAME = 64
-"""How a header with a longer name is called isn't remembered: what clients send mustn't fill the memory."""
+# Without a bound, a reader that takes nothing of its answer would keep it open for ever.
 READ_SECONDS = 60.0
-"""So long a reader may leave one piece of its answer untaken."""
 BUSY = b"The server is busy. Try again in a few seconds.\n"
 
 

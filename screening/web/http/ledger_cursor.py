@@ -13,8 +13,8 @@ from screening.ledger.filters import Cursor
 from screening.web.http.operations import Kind
 
 MOMENT_BYTES = 8
+# 24 bytes in base64. The first byte is below 3, since the microseconds must make a date.
 PATTERN = "A[A-Za-v][A-Za-z0-9_-]{30}"
-"""24 bytes in base64, of which the first is below 3: a number of microseconds that makes a date."""
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
 
 

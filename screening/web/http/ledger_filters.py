@@ -24,11 +24,11 @@ from screening.web.http.operations import Kind, Parameter, present
 from screening.web.http.sessions import may, user
 
 MOST_CHARACTERS = 200
+# Only times that mean the same here and in a file. Python accepts more: weeks, any character before the hour,
+# and ``07.30`` for a fraction of a second.
 WRITTEN = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?[0-5]\d)?)?)?", re.ASCII
 )
-"""The times that mean the same here and in a file. Python takes others: weeks, any sign before the hour, and
-``07.30`` for a fraction of a second."""
 
 
 class BadQuery(ScreeningError):

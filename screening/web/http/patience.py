@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# Looks in the time that something may take, so it overruns its limit by a twentieth at most.
 LOOKS = 20
-"""In the time that something may take it is looked at so often: it may take a twentieth longer."""
 
 
 class Patience:

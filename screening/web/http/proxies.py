@@ -22,8 +22,9 @@ FORWARDING = frozenset(
     )
 )
 """What proxies add to a request, ours or not."""
+# In the environ. Unknown proxies count too: what came through one isn't from this machine, whatever its
+# address.
 PROXIED = "screening.proxied"
-"""In the environ: whether the request says that it came through a proxy, whether or not that one is known."""
 
 
 HOST = re.compile(

@@ -33,10 +33,11 @@ from screening.web.services import Services, services
 log = logging.getLogger("screening.accounts")
 View = TypeVar("View", bound=Callable[..., Any])
 PLAIN_NAME, SECURE_NAME = "session", "__Host-session"
+# First character of an anonymous visitor's cookie. No session token begins with it, so the two can't be
+# confused.
 VISITOR = "~"
-"""The first sign of a visitor's cookie: no token of a session begins with it."""
+# Pages poll these by themselves: such requests must not keep an idle session alive.
 PASSIVE = frozenset({"results.progress", "trainings.progress"})
-"""Endpoints that a page asks by itself: they don't keep an idle session alive."""
 MUST_CHANGE = "must_change"
 BEFORE_CHANGE = frozenset(
     {

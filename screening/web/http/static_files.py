@@ -19,8 +19,8 @@ VERSION = "v"
 DIGITS = 12
 YEAR = 365 * 86_400
 FOR_EVER = f"public, max-age={YEAR}, immutable"
+# Each folder below it is named by its version, so its files never change and need no hash in their names.
 VENDORED = "vendor/"
-"""Below it each folder is called by its version: its files never change, and style sheets name them without a hash."""
 TEXT = frozenset({".css", ".js", ".svg", ".json", ".txt", ".md"})
 LEAST_BYTES = 1024
 

@@ -29,13 +29,14 @@ from screening.uploads.upload_folder import Folder
 from screening.web.http.admission import TICKET, Ticket
 
 READ_BYTES = 1 << 18
+# Bytes between two looks whether the sender may keep more, and at the end once more.
 QUOTA_BYTES = 16 << 20
-"""So often, in bytes, it is asked whether the sender may keep more."""
+# Uploads wait so long for others to give up where the disk has no room for all of them.
 YIELD_SECONDS, YIELD_POLL = 10.0, 0.05
-"""So long an upload waits for others to give up where the disk has no room for all."""
 MOST_FIELD_BYTES = 16_384
+# Bound on what the decoder holds: a piece, and before it an unfinished header or preamble, which a sender
+# could make endless.
 MOST_HELD_BYTES = READ_BYTES + 65_536
-"""What the decoder may hold of a body: a piece, and before it what has no end yet, as a part's head or a preamble."""
 MOST_PARTS = 20
 ALIVE_SECONDS = 10.0
 WISHES = ("detector", "set_aside", "may_map", "check", "tokenize", "sample", "name", "label")

@@ -43,8 +43,8 @@ blueprint = Blueprint("choosing", __name__)
 DAY = 86_400
 USUAL_DELAY = 7
 AS_TOLD = "auto"
+# The sign of the amounts isn't among them: it is learned as it stands.
 OPEN = ("dates", "decimal", "time_unit")
-"""What a file may leave open and the form asks for; the sign of the amounts is learned as it stands."""
 
 
 NO_PART = "none"

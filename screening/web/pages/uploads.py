@@ -42,8 +42,8 @@ blueprint = Blueprint("uploads", __name__)
 HEAD_BYTES = 4096  # enough to know a file's kind
 FORM_BYTES = 64 * 1024  # what the form adds around the file
 WAIT_SECONDS = 60.0
+# Look at the database so often even if no job has ended: a worker that died rings no bell.
 LOOK_SECONDS = 1.0
-"""A waiting request looks at the database so often even if no job has ended: a worker that died tells nobody."""
 PREFER = Header(
     words=f"`wait=N`: for how many seconds the answer may wait, at most {WAIT_SECONDS:.0f}.",
     schema={"type": "string"},

@@ -12,12 +12,13 @@ from screening.ledger import identity, money
 from screening.ledger.fields import ENTITIES
 from screening.web.views.charts import Frame, Tick
 
+# Medium risk begins at this share of the threshold. At a threshold of 0.8 that is a probability of 0.2: one
+# in five is fraud.
 MEDIUM = 0.25
-"""Medium risk begins at this share of the threshold: at 0.8 with a probability of 0.2, one in five."""
 WIDTH, HEIGHT = 560.0, 150.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 40.0, 28.0, 28.0
+# In log odds: beyond it, a larger factor tells a reader nothing more.
 MOST_EFFECT = 50.0
-"""Of log odds: beyond it the number of times says nothing more."""
 SPAN_FORMATS = ((3 * 86_400, "%-d %b %H:%M"), (400 * 86_400, "%-d %b"), (float("inf"), "%b %Y"))
 
 

@@ -12,8 +12,8 @@ from screening.monitoring.findings import Compared
 from screening.monitoring.quality import Estimate, Period
 from screening.web.views.charts import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, Bar, Frame, Point, Tick
 
+# Room for “0.01 %” in the larger type of a phone.
 LEFT = 68.0
-"""Room for “0.01 %” in the larger type of a phone."""
 DECADES = 4
 """Of shares, from 0.01 % to all."""
 LEAST_HEIGHT = 1.5

@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from screening.web.views.dashboard.app import Mounted
 
 blueprint = Blueprint("dashboard", __name__, url_prefix="/dashboard")
+# Plotly and Dash set styles on elements, so those must be allowed. Scripts come from files only, as
+# everywhere.
 POLICY = headers.POLICY.replace(
     "default-src 'self';", "default-src 'self'; style-src 'self' 'unsafe-inline';"
 )
-"""Plotly and Dash write styles into elements. Scripts come from files alone, here as everywhere."""
 FRAUD_TYPES = ("Unauthorized transactions", "Identity theft", "Malicious behaviour")
 """What every bank has; those of the ledger come after them."""
 INTERVALS = (Interval.DAY, Interval.HOUR, Interval.WEEK, Interval.MONTH)
@@ -49,22 +50,22 @@ INTERVALS = (Interval.DAY, Interval.HOUR, Interval.WEEK, Interval.MONTH)
 LATEST = 10
 SCREENINGS = 20
 MAP = "vendor/plotly.js-4.1.1/topojson/"
+# Only the part of plotly.js that draws bars and maps (requirements/plotly): 1.4 MB to parse instead of 4.8.
 PLOTLY = "vendor/plotly.js-4.1.1/plotly-board.min.js"
-"""The part of plotly.js that draws bars and maps (requirements/plotly): 1.4 MB to read instead of 4.8."""
 SCRIPT = re.compile(r'<script src="(/dashboard/_dash-component-suites/[^"]+)"></script>')
+# Dash always names this script, for a table that isn't used here.
 UNUSED = "/dash_table/"
-"""A script that Dash names always, for a table that isn't here."""
 VERSIONED = re.compile(r"\.v\d[\w-]*m\d+\.")
+# More than Dash has. Without a bound, made-up version numbers would fill the memory.
 MOST_PACKED = 32
-"""More than Dash has: whoever makes up versions fills no memory."""
 _packed: dict[str, bytes] = {}
 _making = threading.Lock()
 
 
 begun = threading.Event()
 """Whether this process has begun to make the dashboard ready."""
+# Seconds after the first page of a logged-in user, whose own files go first.
 READY_SECONDS = 1.0
-"""After the first page that somebody who is logged in gets: its own files go first."""
 
 
 class BadQuestion(ScreeningError):

@@ -24,8 +24,8 @@ from screening.web.pages.training_columns import DAY, Chosen, begin, guess
 from screening.web.services import services
 
 blueprint = Blueprint("reviewed", __name__, url_prefix="/detectors/from-reviews")
+# Somebody waits for the page, so larger sets are left to the command line.
 MOST_ROWS = 500_000
-"""Known transactions that are put together while somebody waits, some seconds; more are the command line's."""
 
 
 @blueprint.get("")
