@@ -34,9 +34,9 @@ from screening.errors import ScreeningError
 from screening.transactions.schema import Role
 
 NET = "this net"
+# Accuracy, precision, recall and F1 are taken here. Every model's scores are calibrated first, so this is the
+# decision with the fewest errors for each of them.
 DECIDED_AT = 0.5
-"""Where accuracy, precision, recall and F1 are taken: every model's scores are calibrated first, so that this is the
-decision with the fewest errors for each of them."""
 DRAWS = 200
 CARDS_A_DAY = 100
 CARDS = ("card", "customer", "account", "client", "user")

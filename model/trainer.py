@@ -31,8 +31,8 @@ from screening.errors import ScreeningError
 from screening.features import Definition, Options, Ranges, define, iterate, read_ranges
 from screening.transactions.schema import Role
 
+# Latest rows that are learned from: their features take 0.8 GB. Earlier rows still count as their past.
 MOST_LEARNED = 2_000_000
-"""Rows that are learned from, the latest: their features take 0.8 GB. Earlier ones still count as their past."""
 BLOCK = 65_536
 
 

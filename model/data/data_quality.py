@@ -16,8 +16,8 @@ from screening.columns.leakage import Suspicion, judge
 from screening.errors import CellProblem
 from screening.transactions.schema import CellKind, Column, ColumnContract, Matrix, Role
 
+# Up to this share of rows an odd value is an error to be dropped; more of them are how the file is.
 RARE = 0.01
-"""The share of rows up to which an odd value is an error to be dropped; more of them are how the file is."""
 EARLIEST = 631_152_000.0  # 1990-01-01
 DAY = 86_400.0
 SAMPLE = 200_000

@@ -18,12 +18,12 @@ Floats = NDArray[np.float64]
 Score = Callable[[Features], Floats]
 Fit = Callable[[Features, Labels, Floats, int], Score]
 
+# Up to so many rows the slow ones (SVC, random forest) learn from all; of more they get all frauds and so
+# many legitimate rows, weighted back.
 FEW = 50_000
-"""Rows up to which the slow ones (SVC, random forest) learn from all; from more they see all frauds and so many
-legitimate rows, weighted back."""
 TREATMENTS = ("none", "weights", "under", "over")
+# Legitimate rows per fraud that undersampling keeps: Dal Pozzolo et al. (2015) found 1:1 too costly.
 UNDER = 10
-"""Legitimate rows for each fraud that undersampling keeps (Dal Pozzolo et al. 2015 found balance 1:1 too costly)."""
 
 
 @dataclass(frozen=True)

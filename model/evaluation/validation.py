@@ -18,8 +18,9 @@ LATER = 0.2
 """The share of rows, the latest, that a detector is tested on."""
 OTHER_SHARES = (0.3, 0.4, 0.5, 0.1)
 """Shares that are tried where the latest fifth, or what lies before it, has too few frauds."""
+# From this AUC of the time alone on, in either direction, folds would measure when a row was and not what it
+# is.
 APART = 0.9
-"""From this AUC on of the time alone, in either direction, folds tell when a row was and not what it is."""
 FEWEST_GROUPS, MOST_ROWS_EACH = 50, 20
 """Values of a column, and rows of each on average, of which others will come: of customers, and not of shops."""
 LARGEST_GROUP = 0.1
@@ -27,8 +28,8 @@ LARGEST_GROUP = 0.1
 COMES_BACK = 0.5
 """The share of the rows whose group has another row, from which on folds are grouped by it."""
 FOLDS, FEWER_FOLDS = 5, 3
+# From so many rows on fewer folds are enough: each then has as many rows to test.
 MANY_FOR_FOLDS = 5_000
-"""Rows from which on fewer folds are enough: each has as many rows to test then."""
 FEWEST_FRAUDS = 20
 FEWEST_IN_TEST = 5
 Rows = NDArray[np.int64]

@@ -41,20 +41,23 @@ Rows = NDArray[np.int64]
 Split = tuple[Rows, Rows]
 LATEST = 0.2
 """The share of the rows, the latest, that candidates are held against where there is a time."""
+# With fewer frauds candidates can't be told apart.
 ENOUGH = 100
-"""Frauds among them from which on they can tell candidates apart."""
 FOLDS, FEWER_FOLDS = 5, 3
 MANY_FOR_FOLDS = 5_000
 """Rows from which on fewer folds are enough."""
+# Nets are tried between these numbers of rows: from fewer they learn nothing, on more they take longer than
+# all else.
 FEWEST_FOR_NETS, MOST_FOR_NETS = 2_000, 30_000
-"""Rows between which nets are tried: of fewer they learn nothing, of more they take longer than all else."""
 LEAST_WEIGHT = 0.1
+# More trees gain nothing beside the best, and each makes the net larger.
 MOST_PARTS = 3
-"""Of the trees: more of them gain nothing beside the best, and each makes the net larger."""
+# Up to so many rows trees are grown from several seeds and averaged: there the seed decides more than the
+# settings.
 FEW_FOR_BAGS, BAGS = 5_000, 3
-"""Rows up to which trees are grown from several seeds and averaged: there the seed decides more than the settings."""
+# Symmetric trees see all of so many features; of more only the strongest, since their time grows with the
+# number.
 WIDE = 60
-"""Features of which symmetric trees see all; of more the strongest, since their time grows with the number."""
 CLOSE = 1e-6
 FORESTS = (Kind.TREES, Kind.SYMMETRIC)
 

@@ -15,9 +15,10 @@ from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
 Floats = NDArray[np.float64]
+# Bends of the line, as quantiles of the frauds' logits. One bend was best in the folds (tried: none, one at
+# 0.1, 0.15 or 0.2, two, three): more of them follow single legitimate rows, each of which stands for
+# nineteen.
 KNOTS = (0.15,)
-"""Where the line bends, as quantiles of the frauds' logits. One bend was best in the folds (tried: none, one
-at 0.1, 0.15 or 0.2, two, three): more of them follow single legitimate rows, each of which stands for nineteen."""
 LEAST_SLOPE = 0.1  # every piece rises, so that calibration never changes the order of two rows
 LOWEST = -64.0  # no logit of a trained net comes near; the line begins there
 RIDGE = 1e-3

@@ -27,13 +27,13 @@ Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Columns = NDArray[np.int64]
+# Up to so many rows one thread is faster than two, which wait for each other longer than they work.
 FEW_ROWS = 20_000
-"""Rows up to which one thread is faster than two: they wait for each other longer than they work."""
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Inverse ridges of the logistic regression, weakest last; its rounds count them."""
 PATIENCE = 50
+# A logistic regression has one weight a column, so more rows tell it nothing.
 MOST_FOR_A_LINE = 30_000
-"""Rows that a logistic regression learns from: it has one weight a column, and more tell it nothing."""
 
 
 class Kind(StrEnum):

@@ -17,10 +17,12 @@ from model.recipes.tree_layers import TreeRecipe, Trees
 from screening.detectors.compilation.tree_layers import leaf_layer
 
 Floats = NDArray[np.float64]
+# Widths of the first weights' uniform distributions, times the square root of a layer's inputs (LeCun et al.
+# 1998).
 GAINS = (1.7, 1.7, 0.5)
-"""Widths of the first weights' uniform distributions, times the square root of a layer's inputs (LeCun et al. 1998)."""
+# The members see 3 tanh(z / 3) of a standardised value z, so that no single value, however far out, decides
+# alone.
 REACH = 3.0
-"""The members see 3 tanh(z / 3) of a standardised value z: no single value, however far out, decides alone."""
 
 
 @dataclass(frozen=True)

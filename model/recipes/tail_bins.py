@@ -16,8 +16,8 @@ from model.recipes.tree_layers import Trees
 
 Features = NDArray[np.float32]
 Reached = NDArray[np.uint8]
+# Marks at even shares of the rows, and more in each tail: 255 together, so that there are 256 answers.
 EVEN, TAIL = 63, 96
-"""Marks at even shares of the rows, and more of them in each tail: 255 together, for 256 answers."""
 
 
 @dataclass(frozen=True)

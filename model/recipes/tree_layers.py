@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+# Slope of a gate: a power of two, so that 32-bit products are exact and a value at the threshold is a clean
+# no.
 STEEP = float(2**20)
-"""Slope of a gate: a power of two, so that 32-bit products are exact and a value at the threshold is a clean no."""
 
 
 @dataclass(frozen=True)

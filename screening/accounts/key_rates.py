@@ -24,11 +24,11 @@ from pathlib import Path
 
 log = logging.getLogger("screening.accounts")
 CELL_BYTES = 8
+# Bytes: files grow by 4 KiB anyway.
 PAGE_CELLS = 512
-"""Files grow by 4 KiB."""
 LOCK_TRIES = 20
+# The time that a request brings may be so much older than that of others: it was interrupted meanwhile.
 LATE_SECONDS = 5.0
-"""So much older than that of others may be the time that a request brings, for it was interrupted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,18 +50,19 @@ from screening.infra.database import Database
 log = logging.getLogger("screening.accounts")
 KEEPER_SECONDS = 0.25
 """How often the keeper looks."""
+# When the ring is older, a check looks by itself: keys weren't used for a while, or the keeper is late.
 LOOK_SECONDS = 0.5
-"""Older than this a check looks by itself: keys weren't used for a while, or the keeper is late."""
+# An older ring lets nothing in: together with the time of a look this stays within a second.
 OLDEST_SECONDS = 0.8
-"""Nothing is let in by what is older than this: together with the time of a look it stays within a second."""
 WAIT_SECONDS = 0.15
 """So long a check waits for another thread that is looking."""
+# No look is repeated sooner, so that unknown keys can't make the ring read all the time.
 NEW_SECONDS = 0.01
-"""Sooner than this after a look nobody makes the ring look again by sending a key that it doesn't know."""
+# All is read anew so often, for changes that don't count up revisions: a hand in the database, a restored
+# backup.
 REREAD_SECONDS = 10.0
-"""So often all is read anew, for changes that don't count up revisions: a hand in the database, a restored backup."""
+# Asked four times a second, so without the ORM: 0.1 ms instead of 0.6.
 REVISION = "SELECT coalesce(sum(revision), 0) FROM api_keys"
-"""Asked four times a second, so without an ORM: 0.1 ms instead of 0.6."""
 IDLE_SECONDS = 60.0
 """After so long without a request the keeper ends; the next request starts another."""
 

@@ -19,14 +19,14 @@ from screening.infra.audit_log import API_KEY, KEY_PREFIX
 
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 """Of numbers to the base 62."""
+# Without characters that are mistaken for others when an id is read out or typed.
 ID_SIGNS = "23456789abcdefghjkmnpqrstuvwxyz"
-"""Those that nobody mistakes for another when an id is read out or typed."""
 ID_LENGTH = 10
 SECRET_BITS = 256
+# As many as hold 256 bits: 62^43 > 2^256.
 SECRET_LENGTH = 43
-"""62^43 > 2^256."""
+# As many as hold the 32 bits of the checksum: 62^6 > 2^32.
 CHECKSUM_LENGTH = 6
-"""62^6 > 2^32."""
 ID = slice(len(KEY_PREFIX), len(KEY_PREFIX) + ID_LENGTH)
 LENGTH = len(KEY_PREFIX) + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
 WHOLE = re.compile(

@@ -28,12 +28,12 @@ from screening.infra.audit_log import AuditLog
 from screening.infra.database import Database
 
 log = logging.getLogger("screening.accounts")
+# Precision of the last use, and the time between two reports of a refusal that goes on: each is a write.
 EVERY_SECONDS = 60.0
-"""How exactly the last use is kept, and how often a refusal that goes on is told."""
 MOST_ADDRESSES = 1_000
 """That a process remembers for each key."""
+# Networks kept for each key. The oldest is forgotten, and counts as new when it comes back.
 MOST_NETWORKS = 500
-"""That are kept for each key; the oldest is forgotten, and is new again when it comes back."""
 MOST_KINDS = 1_000
 """Of refusals within a minute; what goes beyond is counted together."""
 

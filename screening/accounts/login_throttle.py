@@ -106,8 +106,8 @@ class Limit:
 
 
 SIGN_UPS = Limit("sign-ups", 60, 3600.0)
+# Room for a team behind one address: the lock of the account is what stops guessing.
 FAILED_LOGINS = Limit("failed logins", 1500, 900.0)
-"""Room for a team behind one address: the lock of the account is what stops guessing."""
 
 
 class Throttle:

@@ -18,11 +18,11 @@ from screening.errors import ScreeningError
 
 log = logging.getLogger("screening.accounts")
 
+# 32 MiB and three passes: one of the equal settings of OWASP's password storage cheat sheet (2023).
 METHOD = "scrypt:32768:8:3"
-"""32 MiB and three passes: one of the equal settings of OWASP's password storage cheat sheet (2023)."""
 
+# Pairs (N, p) at block size r = 8 that the same cheat sheet holds equal: a hash below them is made anew.
 FLOOR = ((2**17, 1), (2**16, 2), (2**15, 3), (2**14, 5), (2**13, 10))
-"""Pairs (N, p) at block size r = 8 that the same cheat sheet holds equal."""
 
 MAX_LENGTH = 128
 PRODUCT_WORDS = ("fraudscreening", "fraud", "screening")

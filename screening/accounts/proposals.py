@@ -18,8 +18,8 @@ MOST_WORDS = 500
 MOST_OPEN = 200
 DAYS = 14
 """So long a proposal waits unless the operator says otherwise."""
+# An approval that was begun and not ended may be begun again after so long: its process was killed.
 STUCK = timedelta(minutes=1)
-"""After so long an approval that was begun and not ended may be begun again: its process was killed."""
 
 
 class ProposalState(StrEnum):

@@ -20,11 +20,11 @@ from screening.accounts.users_text import Account
 from screening.infra.database import Base, Database
 
 LONGEST_SECONDS = 12 * 3600.0
+# A time may lie so far ahead: the clocks of web processes on several machines differ a little.
 SKEW_SECONDS = 60.0
-"""So far ahead a time may lie: clocks of web processes on several machines differ a little."""
 MOST_SESSIONS = 20
+# Precision of the last use, so that not every page view needs a write.
 TOUCH_SECONDS = 20.0
-"""How exactly the last use is kept: not every page view needs a write."""
 
 
 class SessionRow(Base):

@@ -15,8 +15,9 @@ from screening.errors import NotReady
 from screening.infra.atomic_file import MODE, clear_drafts, locked, replace_file
 
 log = logging.getLogger("screening.accounts")
+# A file changed so lately may change again within the same tick of the file system's clock, so its time
+# proves nothing yet.
 FRESH_SECONDS = 2.0
-"""A file changed so lately may change again within the same tick of the file system's clock."""
 
 
 @dataclass(frozen=True, slots=True)

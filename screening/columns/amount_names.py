@@ -15,12 +15,12 @@ def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# These mean the smallest unit of a currency; how much that is depends on the currency.
 CENTS = _set(
     "cent cents ct cts minor minors minorunit minorunits subunit subunits penny pence centime centimes centimo "
     "centimos céntimo céntimos centavo centavos centesimi centesimo øre öre paise pfennig rappen grosz groszy haler "
     "fils fen sen kopeck kopecks kopek kopeks"
 )
-"""Words for the smallest unit of a currency: what it is worth, the currency says."""
 MILS = _set("mil mils millime millimes baisa thousandth thousandths")
 THOUSANDS = _set("thousand thousands tausend tsd miles milliers migliaia duizend 000s k keur kusd kgbp teur")
 MAJOR = _set("major majorunit majorunits dollars euros pounds")

@@ -65,21 +65,22 @@ PERIODS = {
 """Between which numbers the first and the last row of a file lie apart, if that is what they count."""
 STEP_UNITS = (Since.HOURS, Since.DAYS)
 """What simulations take for a step."""
+# Meaning of a column in files that have these other columns, by their publishers: PaySim (Lopez-Rojas et al.
+# 2016) and BankSim (Lopez-Rojas and Axelsson 2014).
 PUBLISHED = {
     "step": (
         (frozenset({"nameorig", "namedest", "oldbalanceorg"}), Since.HOURS),
         (frozenset({"zipcodeori", "zipmerchant"}), Since.DAYS),
     )
 }
-"""What a column counts in files that have these other columns, by their publishers: PaySim (Lopez-Rojas et al. 2016)
-and BankSim (Lopez-Rojas and Axelsson 2014)."""
 CYCLES = {Since.HOURS: 24, Since.DAYS: 7}
 """After how many of them life repeats itself."""
 FEWEST_CYCLES = 4
+# Least share of steps that have rows: rows at every third step follow the steps, not daily life.
 MOST_STEPS = 0.6
-"""The share of steps that have rows: rows at every third step come and go with the steps, not with life."""
+# Rows must follow a cycle so many times as closely as by chance; of files with independent steps one in a
+# million does.
 STEADY = 15.0
-"""How many times chance the rows of a file must follow a cycle; of independent steps one file in a million does."""
 LEAST_EPOCH = 1e8  # 1973
 FEW_VALUES = 2000
 WORDS = {

@@ -18,8 +18,8 @@ SPOKEN = {
     "dest": "recipient",
     "orig": "sender",
 }
+# A letter and a number, as V14, have no words to show instead.
 CODE = re.compile(r"[A-Z]{1,3}\d+", re.ASCII)
-"""Columns that are called by a letter and a number have no words."""
 
 
 def display_names(contract: ColumnContract) -> Mapping[str, str]:

@@ -18,8 +18,8 @@ from screening.transactions.composition import DIRECTIONS, MOST_WORDS, Part, dir
 from screening.transactions.missing import missing
 
 Fits = Callable[[str], bool]
+# With more different cells a column can't be one of words, so counting stops.
 MOST_DIFFERENT = 2 * MOST_WORDS
-"""Different cells, with words for nothing, after which a column is no longer counted."""
 FIRST = 10
 """Cells that are looked at first."""
 PART_NAMES: dict[Part, frozenset[str]] = {

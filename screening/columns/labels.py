@@ -12,8 +12,8 @@ from screening.intake import numbers
 
 MOST_VALUES = 8
 """Values of a label that are listed."""
+# A label with more values is no label.
 MOST_TYPES = 50
-"""Types of fraud that are told apart; a label of more values is no label."""
 NONE = frozenset({"none", "null", "no fraud", "non fraud", "benign", "clean", "-"})
 """Further words for legitimate, where the other values name types of fraud."""
 

@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 from screening.columns.vocabulary import speaks_of_fraud
 from screening.transactions.schema import CellKind
 
+# AUC of one column from which on it is taken for a form of the label. The strongest honest columns seen reach
+# 0.96 (V14 of the ULB payments); a column filled in after the fraud reaches 1.
 LEAK = 0.995
-"""The AUC of one column alone from which on it is taken for a form of the label. The strongest honest columns that were
-seen reach 0.96 (V14 of the ULB payments); a column that was filled in after the fraud reaches 1."""
 ONE_THING = 0.9
 """The share of legitimate rows of which a form of the label says the same: no reason, no chargeback, scenario 0."""
 FEW_THINGS = 20
+# With so many rows for each text on average, even many different texts count as few: somebody wrote them down
+# afterwards.
 ROWS_A_THING = 20
-"""Rows of each text, on average, from which on many of them are still few: what somebody wrote down afterwards."""
+# Code of a blank where texts are compared: no text has it.
 BLANK_CODE = -2e15
-"""Stands for a blank where texts are compared; no text has it as its code."""
 Labels = NDArray[np.int8]
 Cells = NDArray[np.float64]
+# With fewer rows that say something unusual their share of fraud means nothing.
 FEWEST_ODD = 5
-"""Rows that say something else than usual, so that their share of fraud means something."""
 ONLY_FRAUD = 0.9
 """The share of fraud among them from which on a column that is named after fraud was filled in with the label."""
 

@@ -28,10 +28,10 @@ CALENDAR = frozenset(
 )
 """Words that make digits a date."""
 WHOLE = re.compile(r"[+-]?\d+(\.0+)?")
+# ``C1000000196``, the hexadecimal digits of a hash, an IBAN: programs write such texts to name somebody.
 TOKEN = re.compile(
     r"(?=(?:.*\d){4})[A-Za-z]{0,6}[-_]?\d{4,}|(?=.*\d)[0-9a-f]{8,}|(?=.*\d)[0-9A-F]{8,}|[A-Z]{2}\d{2}[A-Z0-9]{8,30}"
 )
-"""``C1000000196``, the hexadecimal digits of a hash, an IBAN: what a program writes to name somebody."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 NEARLY_ALWAYS = 0.98
+# Least values per value of the other column, so that it names them: fewer are kinds, as of merchants.
 NEARLY_AS_MANY = 0.25
-"""Values for each of the other column's, so that they name it: fewer are kinds, as of merchants."""
+# Least rows per value on average: with fewer, meeting always the same one is no wonder.
 ROWS_EACH = 3.0
-"""Rows that each value must have on average, so that always the same one is no wonder."""
 
 
 def latest(columns: Mapping[int, Floats]) -> set[int]:

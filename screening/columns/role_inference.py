@@ -41,17 +41,17 @@ FEW = 40
 """Different values up to which a column of numbers may be a category, and any text column is one."""
 VERY_FEW = 5
 """Different values up to which numbers that name somebody are kinds of somebody."""
+# Whole numbers of so many digits that come back are names: nobody measures so exactly.
 LONG = 1e9
-"""Whole numbers of so many digits that come back are names: nobody measures so exactly."""
 LEAST_ADDRESS = 2**24
 """IP addresses as numbers begin here."""
 OTHERS = 0.5
 """The share of the cells that must be different for texts to be free ones."""
+# Longer texts name nobody.
 LONGEST_NAME = 80
-"""Characters: longer texts name nobody."""
 E_MAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
+# With fewer rows nothing can be said of the whole column.
 FEWEST = 20
-"""Rows below which nothing is told of all of them."""
 TRANSACTION = frozenset(
     {"purchase", "transaction", "trans", "trx", "tx", "payment", "incident", "event", "time", "datetime"}
     | {"timestamp"}

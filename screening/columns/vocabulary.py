@@ -45,8 +45,8 @@ MEASURES = _set(
     "attempts balance mismatch match per"
 )
 """Words of what is measured of somebody, and isn't somebody."""
+# Before a noun these count it: the number of logins. At the end of a name they identify: card number.
 COUNTING = _set("num number no nr n nb count cnt total")
-"""Words that count what follows them: the number of logins. At the end of a name they say which one: card number."""
 WINDOW = re.compile(r"\d+(?:min|h|hr|hrs|d|days?|w|weeks?|m|months?|y)")
 ABOUT_THE_LABEL = _set("scenario fraud chargeback reason disposition betrug fraude")
 STEMS_OF_FRAUD = ("fraud", "antifraud", "nonfraud", "chargeback", "betrug", "fraude")

@@ -26,8 +26,8 @@ BLOCK = 8192  # rows at a time: the working set stays in the processor's cache
 BLOCK_FEATURES = 65_536
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 10
+# The reading of a RobustScaler's state was compared with this scikit-learn's own (tests/screening).
 READ_WITH = "1.9"
-"""The scikit-learn whose RobustScaler was compared with this reading of its state (tests/screening)."""
 
 
 @dataclass(frozen=True, slots=True)

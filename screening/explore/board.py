@@ -158,24 +158,24 @@ def choices(questions: Questions, owner: str | None) -> Choices:
 
 
 TWO = "count(*) AS transactions, count(*) FILTER (WHERE case_) AS fraud_cases"
+# Each edge is compared as the filter by probability does it, so a row at an edge is on the same side of both.
 SCORES = (
     "SELECT (CASE "
     + " ".join(f"WHEN probability < {edge}::FLOAT THEN {place}" for place, edge in enumerate(SCORE_EDGES[1:]))
     + f" ELSE {len(SCORE_EDGES) - 1} END)::TINYINT AS place, {TWO} FROM chosen GROUP BY place"
 )
-"""Each edge is compared as the filter by probability compares it: a row at an edge is on the same side of both."""
 _UNIT = (
     "CASE currency "
     + " ".join(f"WHEN '{code}' THEN {10**digits}" for code, digits in money.EXPONENTS.items())
     + f" ELSE {10**money.USUAL} END"
 )
 _PLACE = " + ".join(f"(amount >= {edge}::BIGINT * unit)::TINYINT" for edge in AMOUNT_EDGES)
+# Counted by amount first: there are far fewer amounts than rows.
 AMOUNTS = (
     f"SELECT currency, {_PLACE} AS place, sum(transactions)::BIGINT AS transactions, "
     f"sum(fraud_cases)::BIGINT AS fraud_cases FROM (SELECT currency, amount, {_UNIT} AS unit, {TWO} FROM chosen "
     "WHERE amount IS NOT NULL GROUP BY ALL) GROUP BY ALL"
 )
-"""Counted by amount first: there are far fewer amounts than rows."""
 _SUMMED = ", ".join(
     f"sum({name})::HUGEINT AS {name}"
     for name in (

@@ -26,13 +26,13 @@ CHAIN = "chain"
 NOTHING = "0" * 64
 """The hash before the first entry."""
 HEAD, LOCK = "audit.head", "audit.lock"
+# One sector: the head is written in place, and a loss of power leaves no half of a sector.
 HEAD_BYTES = 512
-"""One sector: the head is written in place, and no loss of power leaves half of it."""
 MODE = 0o600
 encode = json.JSONEncoder().encode
 _sort = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+# The last entry of a file is looked for so far from its end: no entry is longer.
 LAST_BYTES = 1 << 16
-"""So far from the end of a file its last entry is looked for: an entry is shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,11 @@ from screening.infra.write_turn import WriteTurn
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 BUSY_SECONDS = 20
+# A writer waits so long for its turn; after that for SQLite's own lock only.
 TURN_SECONDS = 2.0
-"""So long a writer waits for its turn; after that for SQLite's lock alone."""
 CHECK_SECONDS = 5.0
+# Parameters of one statement; SQLite's own limit was 999 once.
 MOST_PARAMETERS = 500
-"""Of one statement; SQLite's own limit was 999 once."""
 COPY_LOG = "PRAGMA wal_checkpoint(PASSIVE)"
 LONG_LOG = 500
 """Pages."""

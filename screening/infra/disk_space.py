@@ -14,8 +14,8 @@ from pathlib import Path
 from screening.errors import StorageFull
 
 log = logging.getLogger(__name__)
+# Bytes that uploads must leave free, for log-ins, deletions and small files.
 KEPT_BYTES = 8 * 2**20
-"""So much stays free of what uploads may use: for log-ins, deleting, and small files."""
 RESERVE_BYTES = 4 * 2**20
 RESERVE = "reserve"
 

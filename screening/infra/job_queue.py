@@ -25,9 +25,9 @@ from screening.infra.wake_signal import Signals, WakeSignal
 log = logging.getLogger(__name__)
 RECEIVING, RUNNING, DONE, FAILED = "receiving", "running", "done", "failed"
 LEASE = timedelta(seconds=30)
+# An upload that nobody works on, and that has grown no more for so long, was abandoned. The next piece of a
+# slow line may take two minutes.
 ARRIVAL = timedelta(seconds=150)
-"""An upload that nobody works on and of which nothing came for so long has been left. A slow line's next piece may
-take two minutes."""
 OWNER_LENGTH = 64
 MOST_ATTEMPTS = 3  # a file that killed its worker this often would do so for ever
 

@@ -21,8 +21,8 @@ from screening.infra.wake_signal import WakeSignal
 
 log = logging.getLogger(__name__)
 RENEW_SECONDS = 5.0
+# An idle runner looks for work so often even if nothing has rung: a lease may have run out.
 IDLE_SECONDS = 1.0
-"""An idle runner looks for work so often even if nothing was rung: a lease may have run out."""
 PROGRESS_SECONDS = 0.3
 Row = TypeVar("Row", bound=Job)
 

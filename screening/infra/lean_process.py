@@ -9,14 +9,14 @@ from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
+# Neither web processes nor job workers use it, but Arrow imports it with its first array, to know its types:
+# 56 MB, and a third of a second. Trainings, which may use it, have processes of their own.
 UNUSED = "pandas"
-"""What neither web processes nor job workers use. Arrow imports it with its first array, to know its types: 56 MB, and
-a third of a second. Trainings, which may use it, have processes of their own."""
 ARENA_MAX = -8
 """``M_ARENA_MAX`` of glibc's ``mallopt``."""
+# Heaps that threads share. By itself glibc gives one to each thread, up to eight times the cores, and each
+# keeps its largest size; with one interpreter two are seldom wanted at once.
 ARENAS = 2
-"""Heaps that threads share. By itself glibc gives one to each thread up to eight times the cores, and each keeps what
-it was largest with; with one interpreter, two are seldom wanted at once."""
 
 
 class _LeftOut(MetaPathFinder):

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+# Seconds between looks of a listener that was made or woken lately. A look takes some 2 µs, and the sleep
+# before it ten times as much.
 LOOK_SECONDS = 0.003
-"""How often a listener looks that was made or woken lately; a look takes some 2 µs, and the sleep before it ten times
-as much.
-"""
+# Seconds between looks of one that has heard nothing for long: an idle process must cost next to nothing.
 SLOWEST_LOOK_SECONDS = 0.01
-"""How often one looks that has heard nothing for long: an idle process must cost next to nothing."""
 EAGER_SECONDS = 2.0
 LONGEST = 1 << 20
 """Bytes after which a signal's file begins anew."""

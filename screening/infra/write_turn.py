@@ -21,8 +21,8 @@ from screening.infra.atomic_file import MODE
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.0001, 0.0005
 """Between two looks whether another process has ended its turn."""
+# A turn that was waited for in vain before is waited for only so long: its holder may have been stopped.
 STUCK_SECONDS = 0.02
-"""So long a turn is waited for that was waited for in vain before: its holder may have been stopped."""
 
 if sys.platform == "win32":
 

@@ -25,14 +25,14 @@ from screening.transactions.times import Family, Order, TimeForm, Unit
 EXAMPLES = 5
 MOST_DAYS = 50_000
 """Different days that are counted: more than a century."""
+# Up to this share of a column, cells of another form are mistakes; more of them are another form.
 FEW = 0.01
-"""Cells of another form up to this share of a column are mistakes in them; more of them are another form."""
 SCIENTIFIC = re.compile(r"[+-]?\d[.,]\d{1,3}E[+-]\d{2}", re.ASCII)
 """What the scientific format of a spreadsheet leaves of a number."""
+# So many cells may be written so by chance.
 FEW_SHORT = 4
-"""So many cells may be written so by chance."""
+# So many cells like 1,070 beside whole numbers below 1000, and no other decimals, can only be thousands.
 GROUPS = 2
-"""So many cells like 1,070 beside whole numbers below 1000, and no other decimals: they are thousands."""
 ORDER_WORDS = {
     Order.DAY_FIRST: "day before month",
     Order.MONTH_FIRST: "month before day",

@@ -17,22 +17,23 @@ from screening.intake.numbers import NUMBER, NUMBER_WITH_COMMA
 from screening.intake.text.dialect import cells
 from screening.intake.text.records import NEWLINE, QUOTE, RETURN, ends
 
+# Invisible characters that may stand before a formula: white space of every script, and marks of no width.
 _UNSEEN = (
     "\\s\\x00\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
 )
-"""What shows nothing and may stand before a formula: white space of every script, and marks of no width."""
+# First characters of a formula, also in the wide and small forms that a spreadsheet may take for the plain
+# ones.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
-"""What begins a formula, also in the wide and small forms that a spreadsheet may take for the plain ones."""
 _FORMULA = re.compile(f"[{_UNSEEN}]*[{_SIGNS}]|[\\t\\r]")
 _ODD_CONTROLS = (b"\0", b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
+# A cell that begins with one of these in UTF-8 can't be judged by its bytes: it has to be looked at as text.
 _ODD_START = re.compile(
     rb"(?:\A|[,\n\"]) *(?:[\x00\x0b\x0c\x1c-\x1f]|\xc2[\x85\xa0\xad]|\xcd\x8f|\xd8\x9c"
     rb"|\xe1(?:\x85[\x9f\xa0]|\x9a\x80|\xa0[\x8b-\x8e])"
     rb"|\xe2(?:\x80[\x80-\x8f\xa8-\xaf]|\x81[\x9f-\xaf]|\xa0\x80)|\xe3(?:\x80\x80|\x85\xa4)"
     rb"|\xef(?:\xb8[\x80-\x8f]|\xb9[\xa2\xa3\xa6\xab]|\xbb\xbf|\xbc[\x8b\x8d\x9d\xa0]|\xbe\xa0))"
 )
-"""A cell that begins with one of them, in UTF-8: it has to be looked at as text."""
 _NUMERIC = b'0123456789.,eE+-\r\n "'
 
 

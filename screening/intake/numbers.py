@@ -16,8 +16,8 @@ from screening.transactions.missing import SHEET_ERROR, missing
 
 NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
 NUMBER_WITH_COMMA = re.compile(r"[ \t]*[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?[ \t]*", re.ASCII)
+# The scorer works in float32, whose largest number is 3.4e38.
 LARGEST = 3e38
-"""The scorer works in float32, whose largest number is 3.4e38."""
 SHOWN = 40
 ZERO, ONE, BLANK = 0, 1, -1
 YES = frozenset(
@@ -37,8 +37,8 @@ UNKNOWN = frozenset(
     }
 )
 """Values of a label that say that nobody knows yet: as little as a blank."""
+# Words for nothing that a label may mean as "no fraud". Where the two can't be told apart, they are no label.
 NO_KIND = frozenset({"none", "(none)", "nil", "-", "--", "."})
-"""Words for nothing that a label may mean as "no fraud": where they can't be told apart, they are no label."""
 NO = frozenset(
     {
         *("false", "no", "n", "f", "legit", "legitimate", "genuine", "good", "ok", "normal", "not fraud"),

@@ -30,8 +30,8 @@ class CutOff(OSError):
 
 
 _CUT_OFF = "the file of a screening has lost its end"
+# Records that hold a text somewhere are parsed to see whether a cell is it, which takes some 10 µs each.
 MOST_LOOKED = 50_000
-"""Records that hold a text somewhere are read to see whether a cell is it: some 10 µs each."""
 
 
 def read_records(canonical: Path, offsets: NDArray[np.int64], rows: Sequence[int]) -> list[list[str]]:

@@ -32,10 +32,10 @@ from screening.transactions.missing import WORDS, missing
 from screening.transactions.schema import ColumnContract, normalise
 
 ROWS = 5000
+# Rows beyond it aren't looked at, so that a file of very long rows takes no more memory than others.
 MOST_BYTES = 8 * MEGABYTE
-"""Rows beyond it aren't looked at, so that a file of very long rows takes no more memory than others."""
+# A column with more different cells is no label, so it isn't counted any further.
 MOST_COUNTED = 5000
-"""Different cells after which a column isn't counted any further: it is no label."""
 DEFAULT = Limits()
 NO_COLUMNS = ColumnContract(())
 

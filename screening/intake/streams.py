@@ -14,8 +14,9 @@ from screening.errors import BadFile, TooLarge
 from screening.intake.batch import MEGABYTE, Limits
 
 SLICE = 4096
+# Gzip members without content in a row. No packer writes any, and each takes the setup of a decompressor for
+# 20 bytes.
 MOST_EMPTY_MEMBERS = 1000
-"""In a row. Whoever packs a file writes none; each takes the making of a machine, for 20 bytes."""
 GZIP_WINDOW = 31  # zlib's number for "expect a gzip head"
 SINGLE_BYTE = "cp1252"
 
@@ -172,11 +173,11 @@ def check_western(data: bytes, where: str | None = None) -> None:
         )
 
 
+# Windows-1252 has no characters for these bytes, so a text with them is in another encoding.
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"
-"""Bytes that Windows-1252 has no sign for."""
 _HIGH = bytes(range(0x80, 0x100))
+# Characters that Western text seldom has: 0x80 to 0x9F but for the euro, quotation marks and dashes.
 _USUAL = bytes({*range(0x80), *range(0xA0, 0x100), 0x80, 0x85, *range(0x91, 0x98), 0x99})
-"""All but signs that Western text seldom has: those from 0x80 to 0x9F without the euro, quotation marks and dashes."""
 _MANY_SIGNS = 5
 
 

@@ -24,8 +24,8 @@ from screening.intake.text.parse import Layout
 from screening.intake.text.records import Block, blocks
 from screening.transactions.schema import normalise
 
+# Cells whose tokens are cached: cards come back.
 MOST_KNOWN = 100_000
-"""Cells whose tokens are remembered: a card comes back."""
 
 
 @dataclass(frozen=True, slots=True)

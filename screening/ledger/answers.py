@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from screening.ledger.tables import Segment
 
 MOST_ANSWERS = 64
+# Rows of all cached answers together: some 10 MB in a process.
 MOST_ROWS = 20_000
-"""Of all answers together: some 10 MB in a process."""
 Rows = dict[str, list[dict[str, Any]]]
 
 

@@ -23,8 +23,8 @@ from screening.ledger.rows import aligned, schema_with
 from screening.ledger.segments import GROUP_ROWS, Segments, moved
 from screening.ledger.tables import Content, Segment
 
+# Bytes of a merged segment: deleting one of its screenings rewrites it.
 MOST_ROWS = 500_000
-"""Of a segment that is made of several: deleting one of its screenings writes it anew."""
 MOST_OF_TODAY = 32
 """Segments of the present day that may stand side by side."""
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # a worker's start needn't wait for it: it may be long until 
 
 Read = TypeVar("Read")
 MEMORY = "160MB"
+# A question that takes longer is interrupted, so that one reader doesn't hold all others up.
 SECONDS = 10.0
-"""So long a question may take."""
 
 
 class Engine:

@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+# Entries of one commit: it holds the database's lock meanwhile.
 MOST = 256
-"""What one commit takes at most: it holds the database's lock meanwhile."""
 
 
 class GroupCommit(Generic[Given, Made]):

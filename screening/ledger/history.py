@@ -31,16 +31,16 @@ from screening.features import Past, PastIndex
 from screening.transactions.schema import Matrix
 
 log = logging.getLogger(__name__)
+# Bounds the memory: a row of five columns takes 41 bytes.
 MOST_ROWS = 5_000_000
-"""The latest rows that are looked at; a row of five columns takes 41 bytes."""
 BLOCK_ROWS = 65_536
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
+# Pasts kept sorted for single transactions; all owners without rows of their own share one.
 MOST_PASTS = 4
-"""Pasts that are kept sorted for single transactions: one is common to all who have no rows of their own."""
+# In nanoseconds. A younger folder's time says nothing: file systems count in steps of up to two seconds.
 RECENT = 2_000_000_000
-"""Nanoseconds for which the time of a folder says nothing: file systems count in steps of up to two seconds."""
 MOST_STAMPS = 256
 _stamps: dict[tuple[Path, frozenset[str] | None], tuple[int, tuple[tuple[str, int, int], ...]]] = {}
 Marks = NDArray[np.uint64]

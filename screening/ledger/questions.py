@@ -27,8 +27,8 @@ from screening.ledger.segments import Segments, has
 from screening.ledger.tables import Label, Parting, Segment
 
 Found = TypeVar("Found")
+# A question starts again when a segment that it was reading has been removed meanwhile.
 TRIES = 3
-"""How often a question is asked anew because a segment it was reading has been removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from screening.ledger.velocity.state import Velocity
 from screening.transactions.json_records import from_mappings
 
 NEEDED = ("origin", "number", "owner", "decided_at", "detector", "label", "values")
+# Rows per transaction, so that nobody waits long for its lock.
 ROWS = 2_000
-"""Rows that are entered in one transaction: nobody waits long for its lock."""
 
 
 @dataclass(frozen=True, slots=True)

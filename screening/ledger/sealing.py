@@ -32,8 +32,8 @@ class Sealed(Kept):
 
 
 _decode = msgspec.json.Decoder(Sealed).decode
+# Without the ORM: a web process answers on the same core while the worker seals.
 WAITING = select(TailRow.seq, TailRow.rows, TailRow.payload).order_by(TailRow.seq)
-"""Without the ORM: a web process answers, on the same core, while the worker seals."""
 
 
 class Sealing:

@@ -33,10 +33,10 @@ from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment, 
 SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flagged")
 """Columns by which a reader can leave out whole row groups."""
 ENDING, PART = ".parquet", ".part"
+# Rows of a row group: as many as DuckDB gives to a thread at once.
 GROUP_ROWS = 122_880
-"""Rows of a row group: as many as DuckDB gives a thread at once."""
+# A younger draft may still be written, so it isn't removed.
 YOUNG = timedelta(minutes=10)
-"""A draft so young may still be written."""
 Entering = Callable[[Session], bool]
 """What is done in the transaction that enters a segment; where it returns ``False``, nothing is entered."""
 

@@ -260,10 +260,10 @@ class Counted(Base):
     screening: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
+# Pages of SQLite's write-ahead log, 40 MB. The worker checkpoints it each second
+# (:meth:`screening.infra.database.Database.put_log_away`). When a long file keeps the worker from that, the
+# request that reaches this length does it, and those behind it wait.
 LONGEST_LOG = 10_000
-"""Pages of SQLite's write-ahead log, 40 MB. The worker puts it away each second
-(:meth:`screening.infra.database.Database.put_log_away`); where it is kept from that by a long file, the request that
-comes to this length does, and those behind it wait."""
 
 
 class ShadowWaiting(Base):

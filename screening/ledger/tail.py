@@ -35,11 +35,11 @@ ROW = ("owner", "rows", "written", "payload")
 ADD_ROW = text(
     "INSERT INTO ledger_tail (owner, rows, written, payload) VALUES (:owner, :rows, :written, :payload)"
 )
+# A request sent twice is kept once: the second insert waits for the other process, and then does nothing.
 NOTE = text(
     "INSERT INTO ledger_requests (owner, key, body, answer, written) VALUES (:owner, :key, :body, :answer, :written) "
     "ON CONFLICT (owner, key) DO NOTHING"
 )
-"""It waits for another process that notes the same key, and then does nothing."""
 UNNOTE = text("DELETE FROM ledger_requests WHERE owner = :owner AND key = :key")
 LOOK = text("SELECT body, answer FROM ledger_requests WHERE owner = :owner AND key = :key")
 _encode = msgspec.json.Encoder().encode

@@ -24,8 +24,8 @@ from screening.ledger.tables import API, TailRow, Total
 if TYPE_CHECKING:
     import pyarrow as pa  # web processes do without it
 
+# Highest probability of each range. Totals only grow, so an edge that is added later counts from then on.
 EDGES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
-"""The highest probability of each range. An edge that is added later counts from then on."""
 _EDGES = np.array(EDGES, np.float32)
 GROW = text(
     "INSERT INTO ledger_totals (detector, source, up_to, rows, flagged, probability) "

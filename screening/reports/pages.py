@@ -30,8 +30,8 @@ WIDTH = A4[0] - 2 * MARGIN
 INK, SOFT, LINE, HEAD = (HexColor(value) for value in ("#14202b", "#55616c", "#dcddd8", "#eeeeea"))
 RISK, QUIET = HexColor("#a3201a"), HexColor("#9aa9b3")
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+# Characters of a table's cell: a cell that is higher than a page can't be printed.
 LONGEST = 400
-"""Characters of a cell of a table: a cell that is higher than a page can't be printed."""
 BAR_HEIGHT = 40 * mm
 
 

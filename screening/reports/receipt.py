@@ -31,8 +31,8 @@ from screening.uploads.replaying import transaction_of
 from screening.uploads.screenings import History, Screening
 from screening.uploads.upload_folder import Folder
 
+# Probabilities of the same net may differ so much: rows that are scored together are summed in another order.
 SAME = 1e-6
-"""By so much probabilities of the same net may differ: rows that are scored together are summed in another order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 from screening.intake.formulas import safe
 from screening.uploads.exports import LONGEST_CELL, as_number, sheet_text
 
+# Excel's own bound, the header included.
 MOST_ROWS = 1_048_576
-"""Rows of a sheet, its head included: Excel's own bound."""
+# Bytes of a sheet's text: beyond 2 GiB a ZIP file has a form that Excel offers to repair.
 MOST_BYTES = 1_900_000_000
-"""Of a sheet's text: beyond 2 GiB a ZIP file has a form that Excel offers to repair."""
+# Compression level: 6 takes three times as long for 6 % less.
 LEVEL = 3
-"""Of compression: 6 takes three times as long for 6 % less."""
 MOST_NAME = 31
 """Characters of a sheet's name."""
 TEXT, BOLD, QUOTED = 0, 1, 2
@@ -41,8 +41,9 @@ PLAIN_TEXT = r"\A[\pL\pN][^\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]*\z"
 """What needs nothing but the three signs of XML written otherwise."""
 NEARLY_NUMBER = r"\A[0-9.,eE+\- ]+\z"
 """What may be a number that is written in an unusual way, or a name of digits, as 007."""
+# Form in which a sheet writes characters that XML lacks. Text that only looks like it gets its underscore
+# written that way.
 ESCAPE_OF_SHEETS = re.compile(r"_x[0-9A-Fa-f]{4}_")
-"""How a sheet writes signs that XML hasn't: text that only looks so gets its underscore written that way."""
 
 
 class Workbook:

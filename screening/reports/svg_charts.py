@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 480, 200
 LEFT, BOTTOM, TOP, RIGHT = 44, 30, 10, 10
 INK, SOFT, LINE, ACCENT = "#14202b", "#55616c", "#dcddd8", "#0b5c6b"
+# A share of nought has no place on a logarithmic axis.
 LEAST = 1e-5
-"""A share of nought has no place on a logarithmic axis."""
 
 
 def curve(points: Sequence[tuple[float, float]], axes: tuple[str, str]) -> str:

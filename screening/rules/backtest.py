@@ -25,8 +25,8 @@ from screening.rules.tables import Effect
 if TYPE_CHECKING:
     from screening.ledger.questions import Questions
 
+# Rules of one pass: a row's hits are the bits of a 64-bit number.
 AT_ONCE = 60
-"""Rules of one pass: the bits of a 64-bit number."""
 RECENT = timedelta(days=30)
 """So far back it is told which decisions would have been others."""
 SHOWN = 25

@@ -38,8 +38,9 @@ WORDS = {
     "channel": "the channel it came through",
     "currency": "the currency, as three letters",
 }
+# Fields of the ledger that rules can ask for. The type of fraud isn't among them: it is known only
+# afterwards.
 TEXTS = tuple(name for name in fields.FIELDS if name in WORDS)
-"""Fields of the ledger that rules can ask for. The type of fraud isn't one: it is known afterwards."""
 COMMON: tuple[Fact, ...] = (
     Fact(AMOUNT, Type.NUMBER, AMOUNT, "the amount, as it is written"),
     Fact(PROBABILITY, Type.NUMBER, PROBABILITY, "the net's probability of fraud, 0 to 1"),
@@ -55,24 +56,25 @@ COMMON: tuple[Fact, ...] = (
     ),
 )
 """What is known of every detector's transactions."""
+# First parts of the keys of features that rules can ask for: those that a person reads without a formula.
 STATISTICS = frozenset(
     {"last", "new", "count", "sum", "distinct", "frauds", "against mean", "just", "distance", "since"}
 )
-"""The features that rules can ask for, by their keys' first parts: those that a person reads without a formula."""
+# A detector with no more columns of its own has all of them kept in the ledger; of one with more, only those
+# that a rule names.
 FEW_COLUMNS = 16
-"""Of a detector with no more columns of its own than these, each is kept in the ledger. Of one with more, those are
-kept that a rule names."""
 OPENED = frozenset({Shape.COUNT, Shape.DURATION, Shape.AMOUNT, Shape.RATIO, Shape.DISTANCE})
 """The shapes that are logarithms."""
+# In 32 bits a duration may be so much shorter than all that is remembered, and still mean "never".
 NEVER = 1e-4
-"""So much less than all that is remembered a duration may be, in 32 bits, and mean "never"."""
+# A feature is a 32-bit logarithm, which is good for so many digits of the quantity behind it.
 DIGITS = 6
-"""A feature is a 32-bit logarithm, which is good for so many digits of what it stands for."""
 TINY, HUGE, FARTHEST = 1e-100, 1e100, 110
 """What lies outside stays as it is."""
 UP = np.power(10.0, np.maximum(np.arange(-FARTHEST, FARTHEST + 1), 0))
+# Powers of ten that move the point by -110 to 110 places. They are tables since computing them takes longer
+# than all the rest.
 DOWN = np.power(10.0, np.maximum(np.arange(FARTHEST, -FARTHEST - 1, -1), 0))
-"""Powers of ten to move the point by -110 to 110 places: tables, since powers take longer than all the rest."""
 HOUR_MICROSECONDS = 3_600_000_000
 
 

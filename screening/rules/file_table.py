@@ -22,8 +22,8 @@ from screening.rules.language.sql import statement
 from screening.rules.ruleset import RuleSet
 from screening.rules.tables import Effect
 
+# A file of ten million rows takes less.
 ENOUGH_SECONDS = 60.0
-"""A file of ten million rows takes less."""
 
 
 def table_of(

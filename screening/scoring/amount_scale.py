@@ -22,13 +22,13 @@ Floats = NDArray[np.float64]
 QUARTILES = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
 MUCH = 1.0
 """From here on, in powers of ten, amounts are so far from the training data that the result says so."""
+# Above it another unit is as likely as other customers: cents of payments a fifth as large as those of the
+# training are so far away.
 OTHER = 1.3
-"""From here on another unit is as likely as other customers: so far are cents of payments a fifth as large as those of
-the training."""
 FAR = 2.5
 """From here on, below the training data, thousands are nearer than anything else."""
+# With fewer rows quartiles alone tell little, so the median must lie beyond nearly all of the training data.
 FEW, FEWEST = 20, 3
-"""Rows below which quartiles alone tell little: then the middle one must lie beyond nearly all of the training data."""
 
 
 @dataclass(frozen=True, slots=True)

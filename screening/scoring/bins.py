@@ -16,15 +16,15 @@ from screening.detectors.detector import Detector
 from screening.detectors.model_card import QUANTILES, Pairs, Profile
 from screening.transactions.schema import Role
 
+# Highest probability of each range but the last: narrow where the probabilities of most payments lie.
 SCORE_EDGES = (
     0.0001, 0.0003, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
     0.999,
 )  # fmt: skip
-"""The highest probability of each range but the last: narrow where the probabilities of most payments lie."""
+# Not compared: times always move on, and returning customers are others each month.
 COMPARED = (Role.AMOUNT, Role.NUMBER, Role.CATEGORY)
-"""Times always move on, and who comes back is somebody else each month."""
+# Texts with a smaller share of the training data are counted together: chance moves them most.
 RARE = 0.01
-"""Texts with a smaller share of the training data are counted together with all others: chance moves them most."""
 Cells = NDArray[np.float64]
 
 

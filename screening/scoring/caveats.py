@@ -29,8 +29,8 @@ FEW = 64
 """Rows."""
 COMPARED = (Role.AMOUNT, Role.NUMBER)
 NOTHING_KNOWN = Profile()
+# Shared by nearly all rows: a list for each of ten thousand rows takes as long as their net.
 NOTHING_SAID: Sequence[str] = ()
-"""Of nearly every row: a list for each of ten thousand rows takes as long as their net."""
 NO_PAST = (
     "No earlier transactions are remembered that this one has anything in common with: the probability rests on "
     "the transaction alone. Screen a file with its history first: then it tells much more."

@@ -18,8 +18,8 @@ from screening.scoring.stability import psi
 from screening.transactions.schema import Matrix
 
 SOME, MUCH = 0.1, 0.25
+# With fewer rows chance alone looks like a change.
 FEWEST_ROWS = 200
-"""Rows below which chance alone looks like a change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,8 @@ def _reasons(
     return list(found.values())
 
 
+# Groups considered for a reason: those after them move the probability little.
 MOST_LOOKED = 12
-"""Groups that are looked at for something to say; those after them move the probability little."""
 WORTH_SAYING = 0.1
 TOGETHER = "No single value stands out; the combination does"
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+# A share of nought counts as this much: its logarithm would be infinite.
 LEAST_SHARE = 1e-4
-"""What a share of nought counts as: its logarithm would be infinite."""
 Weights = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
 
 

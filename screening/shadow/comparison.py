@@ -18,10 +18,11 @@ from screening.shadow.scores import ShadowStore
 if TYPE_CHECKING:
     from screening.ledger.questions import Questions
 
+# With fewer rows there is no comparison: of 1,000 rows a rate of one in a hundred is known to within 0.6 of a
+# hundredth.
 LEAST_ROWS = 1_000
-"""Fewer are no comparison: of 1,000 rows a rate of one in a hundred is told to within 0.6 of a hundredth."""
+# With fewer rows that either flags, the difference between the two says nothing.
 LEAST_FLAGGED = 30
-"""Rows that either flags: fewer say nothing of where the two differ."""
 SHOWN = 25
 MOST_DAYS = 366
 BINS = 20

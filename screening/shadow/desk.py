@@ -17,10 +17,10 @@ from screening.ledger.tables import ShadowCount
 from screening.shadow.scores import ShadowStore
 from screening.uploads.screenings import DONE, History, Screening
 
+# After its end a run still takes screenings for so long: the clocks of machines differ.
 LATE = timedelta(hours=1)
-"""So long after its end a screening may be told of: clocks differ."""
+# A younger run may still be on its way into the ledger's tables.
 YOUNG = timedelta(seconds=10)
-"""A run so young may still be on its way into the ledger's tables."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORE = np.dtype([("key", "V12"), ("number", "<u4"), ("probability", "<f4")])
+# Rows per transaction: no payment waits long for its lock.
 BLOCK_ROWS = 65_536
-"""Rows that are written in one transaction: no payment waits long for its lock."""
 FEW_ROWS, MANY_PARTS = 512, 64
 """So many parts of so few rows are put together."""
 LONGEST_PROBLEM = 300

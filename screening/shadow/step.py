@@ -29,10 +29,10 @@ SLICE_SECONDS = 0.3
 """So long requests are scored before the worker looks whether a file waits."""
 AT_ONCE = 128
 """Requests that are read at a time."""
+# A worker may die so often while it works for a run; then the run is stopped, since it may be the cause.
 MOST_TRIES = 3
-"""So often a worker may end while it works for a run; then the run is stopped."""
+# Rows of one run: more tell nothing new, and a comparison reads them all.
 MOST_ROWS = 1_000_000
-"""Of one run: more tells nothing new, and a comparison reads them all."""
 REST_SECONDS = 30.0
 """After a fault of ours."""
 

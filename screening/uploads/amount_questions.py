@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from screening.uploads.detector_choice import Choice
 
 EXAMPLES = 5
+# Up to this share negative amounts are taken for refunds; with more of them it may be the other way round.
 FEW_REFUNDS = 0.2
-"""The share of amounts up to which negative ones are taken for refunds; of more it may be the other way round."""
 MANY = 20
 """Amounts from which on it can be said that they look like those of the training."""
 ALIKE = 0.5

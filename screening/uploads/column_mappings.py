@@ -25,8 +25,8 @@ from screening.transactions.schema import normalise
 
 EVERYBODY = ""
 """The owner of a mapping that holds for all."""
+# Key of the answers, beside the columns of a mapping. No column can have this name.
 ANSWERS = ""
-"""Beside the columns of a mapping, where the answers are kept: no column has this name."""
 
 
 class MappingRow(Base):

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("screening.worker.upkeep")
 ID = re.compile(r"[0-9a-f]{32}")
+# A younger folder may not have its row yet, so it isn't removed.
 YOUNG_SECONDS = 60
-"""A folder so young may not have its row yet."""
 
 
 def delete(history: History, instance: Path, screening_id: str) -> None:

@@ -198,8 +198,8 @@ def sheet_text(text: str) -> str:
 
 
 LONGEST_CELL = 32_767
+# A longer whole number (an account, a reference) would lose its last digits in a sheet, and 007 its zeros.
 EXACT_DIGITS = 15
-"""A longer whole number (an account, a reference) would lose its last digits in a sheet, and 007 its first."""
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """What XML has no room for."""
 

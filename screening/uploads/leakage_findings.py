@@ -30,11 +30,11 @@ MOST_REREAD = 20_000
 MOST_CELLS = 2_000_000
 MOST_EXTRA = 200
 """Columns that the detector doesn't need and that are looked at, from the left."""
+# With fewer rows of either class any column may seem to tell the label.
 FEWEST = 10
-"""Rows of either class below which any column may seem to tell the label."""
 MOST_NAME = 80
+# A row may have 128 kB, so the rows are read in parts.
 ROWS_AT_ONCE = 200
-"""A row may have 128 kB."""
 Labels = NDArray[np.int8]
 Telling = tuple[CellKind, NDArray[np.float64], Labels]
 """A column's cells of some rows, and those rows' labels."""

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from screening.ledger.history import Context
     from screening.uploads.column_mappings import Mapping
 
+# Flagged rows that get reasons, strongest first: nobody reads more, and each costs a scoring of its own.
 MOST_EXPLAINED = 5000
-"""Flagged rows that get reasons, strongest first: nobody reads more, and each costs a scoring of its own."""
+# Of larger batches every sixteenth row is compared with the training data, of smaller ones each.
 EVERY, MANY = 16, 2000
-"""Of batches of so many rows every sixteenth is compared with the training data, of smaller ones each."""
 MOST_LISTED = 1000
 """Problems that are kept of rows set aside; the count is always whole."""
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 MOST_SAMPLED = 20_000
 """Rows whose numbers are kept, evenly spread: they are compared with the training data and with their labels."""
+# Labelled frauds kept besides: an even spread has too few of them.
 MOST_FRAUDS = 5000
-"""Labelled frauds that are kept beside them, since an even spread has too few."""
 PAIRS = 20
 """Rows that repeat another one that are listed; the count is whole."""
 REPORT, OFFSETS, REJECTED = "check.json", "check_offsets.npy", "check_rejected.npy"

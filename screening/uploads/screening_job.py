@@ -34,10 +34,11 @@ from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
 from screening.uploads.upload_folder import Abandoned, Folder
 
+# From this status on a failure isn't the file's fault, so the file is kept.
 OURS = 500
-"""The status from which a failure isn't the file's fault: then it is kept."""
+# Seconds between looks whether the history may be read, even if no other screening has ended: a worker that
+# died rings no bell.
 TURN_SECONDS = 1.0
-"""How often a screening looks whether it may read the history, even if no other has ended."""
 
 
 class ScreeningJob:

@@ -58,8 +58,8 @@ __all__ = [
 ]
 
 QUEUED = "queued"
+# Read but not scored: it waits for its owner's answer, so no worker takes it.
 CHECKED = "checked"
-"""Read and not scored: it waits for its owner's word, and no worker takes it."""
 CHECKING = "checking"
 OPEN_STATES = (RECEIVING, QUEUED, RUNNING)
 

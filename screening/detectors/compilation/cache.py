@@ -49,6 +49,7 @@ DAY = 24 * 3600
 DRAFT = "compile-"
 SEAL = "seal"
 """In a compiled net's folder: the keyed hash of its meta file, which has the hashes of the net and all other files."""
+# Environment of the compiler's process: no key and no address of a database, which it doesn't need.
 PASSED_ON = (
     "PATH",
     "PYTHONPATH",
@@ -60,7 +61,6 @@ PASSED_ON = (
     "TMP",
     "TMPDIR",
 )
-"""What the compiler's process gets of the environment: no key, no address of a database."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,12 @@ DIFFERENCE = 1e-5
 """How far a compiled probability may be from Keras' own."""
 TRIAL_ROWS = 2048
 GOLDEN_EACH = 8
+# Probabilities are compared where rows are flagged: in the middle, and at the default threshold.
 GOLDEN_MARKS = (0.5, 0.8)
-"""Where rows are flagged: in the middle, and at the default threshold."""
 GOLDEN_NEAR = 12
+# Keras loads these where they are installed, for parts that nothing here uses: it took a third of a
+# compilation's time.
 LEFT_OUT = ("sklearn", "matplotlib", "pandas", "IPython")
-"""What Keras loads where it is installed, for parts that nothing here uses: it took a third of a compilation's time."""
 
 
 def main(arguments: list[str]) -> int:

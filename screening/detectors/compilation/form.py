@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 
 from screening.detectors.runtime import CompiledNet, Rows, Scorer
 
+# Version of the compiler and of the form that it writes. Change it, and every form of another version is made
+# anew.
 COMPILER_VERSION = 4
-"""Of the compiler and of the form it writes. Another number: a form of any other version is made anew."""
+# Rows per call, each with a flatbuffer of fixed shape, so that nothing is allocated when rows come.
 SIZES = (1, 16, 128)
-"""Rows of one call: a flatbuffer for each, of fixed shape, so that nothing is allocated when rows come."""
 META = "meta.json"
 GOLDEN = "golden.npy"
 FILES = (*(f"net-{size}.tflite" for size in SIZES), GOLDEN)
 """The files that the meta file has hashes of."""
+# Bytes of an unpacked archive, far above any real one, so that a damaged archive doesn't fill the memory.
 MAX_BYTES = 256 * 2**20
-"""Of an unpacked archive: far above any, so that a damaged one doesn't fill the memory."""
 
 
 class BadForm(Exception):

@@ -22,8 +22,8 @@ from screening.intake.batch import MEGABYTE, Limits
 from screening.intake.kinds import Kind
 from screening.settings import ROOT
 
+# Kept from a process that reads hostile files: it needs no secrets.
 SECRETS = ("SECRET_KEY", "DATABASE_URL")
-"""What a process that reads hostile files needn't know."""
 COMMAND = [sys.executable, "-m", "screening.intake.conversion.child"]
 LOOK_SECONDS = 0.25
 """How often it is asked whether the file is still wanted."""

@@ -17,10 +17,11 @@ from screening.intake.kinds import Kind
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 ONE_DAY = timedelta(days=1)
+# Up to here a float holds each whole number, so it is written without the point that Excel doesn't show.
 WHOLE = 2**53
-"""Up to here a float holds each whole number: it is written without the point that Excel doesn't show."""
+# So many empty rows, and more of them than rows above, are no gap in a table: what stands below isn't part of
+# it.
 WIDE_GAP = 1000
-"""So many empty rows, and more of them than of all rows above, are no gap in a table: what stands below isn't of it."""
 MOST_NAMED = 5
 ROWS_AT_ONCE = 1000
 

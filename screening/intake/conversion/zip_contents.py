@@ -15,8 +15,8 @@ from screening.intake.kinds import Kind
 from screening.intake.streams import check_growth
 
 ENTRIES = 10_000
+# Bytes kept from one piece for the next, so that a match across their border is found.
 OVERLAP = 4096
-"""Kept from one piece for the next, so that what is looked for is found across their border."""
 _FORBIDDEN = re.compile(rb"<!(?:DOCTYPE|ENTITY)")
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
 # possessive throughout, and no part reaches over a "<": each byte is looked at once, whatever stands there

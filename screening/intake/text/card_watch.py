@@ -20,13 +20,13 @@ from screening.intake.text.parse import Layout, sampled
 from screening.intake.text.records import Block
 from screening.transactions.schema import CellKind, Matrix
 
+# Different cells of a column taken apart per block: a column of long numbers has thousands.
 MOST_LOOKED_AT = 256
-"""Different cells of a column in a block that are taken apart; a column of long numbers has thousands."""
 SAMPLE = 64
 """Records that are looked at in a block that Arrow doesn't take."""
+# What every card number has, in the words of RE2; other numbers have it, too. ``\p{Nd}`` for the digits would
+# take a hundred times as long.
 LONG = r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){12}"
-"""What every card number has, in the words of RE2; other numbers have it, too. ``\\p{Nd}`` for the digits would take a
-hundred times as long."""
 ZEROS = (
     *(
         0x0660,
@@ -50,8 +50,8 @@ OTHER_DIGITS = "[" + "".join(f"\\x{{{zero:X}}}-\\x{{{zero + 9:X}}}" for zero in 
 """Digits of other scripts, and wide ones."""
 
 
+# Kinds of cells that may hold card numbers: none that is read as a number, a date or an address is one.
 UNREAD = (CellKind.TEXT, CellKind.LENGTH, CellKind.DOMAIN)
-"""The kinds of cells that may hold card numbers: what is read as a number, a date or an address is none."""
 
 
 class CardWatch:

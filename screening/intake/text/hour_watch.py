@@ -12,14 +12,15 @@ from screening.intake.text.parse import Layout, Parsed
 from screening.transactions.schema import CellKind, Role
 
 Floats = NDArray[np.float64]
+# So many rows in so many of the hours from 1 to 12, and none in any other, have lost their PM: no customers
+# sleep from 13 to 1.
 ROWS, HOURS = 40, 10
-"""So many rows in so many of the hours from 1 to 12, and none in any other: no customers sleep from 13 to 1."""
+# On so many days: a file sorted by time has the rows of one morning in a row.
 DAYS = 3
-"""Of so many days: the rows of one morning follow each other in a file that is sorted by time."""
 LATE = 0.25
 """The share of other rows from 13:00 to 0:59 from which on their absence elsewhere says something."""
+# From this share of rows at midnight on, times are days without a time of day: of whole hours it is a 24th.
 MIDNIGHTS = 0.1
-"""The share of rows at midnight from which on they are days without a time of day: of whole hours it is a 24th."""
 DAY, HOUR = 86_400, 3600
 
 

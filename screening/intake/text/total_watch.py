@@ -11,10 +11,10 @@ from screening.intake.text.parse import TOTAL, Layout, Parsed, has_total, sample
 from screening.intake.text.records import Block
 from screening.transactions.schema import CellKind
 
+# With fewer rows one may be the sum of the others by chance.
 LEAST_ROWS = 3
-"""Of fewer rows one may be the sum of the others by chance."""
+# A smaller amount, in any unit, is the sum of many columns by chance.
 LEAST_SUM = 1.0
-"""In any unit: next to nothing is the sum of many columns."""
 CENT = 0.006
 """How far a sum that is written with cents may be from the exact one."""
 CLOSE = 1e-9

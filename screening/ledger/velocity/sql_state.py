@@ -61,8 +61,8 @@ KNOWN = text("SELECT 1 FROM ledger_velocity_rows WHERE id = :id LIMIT 1")
 IDS = text("SELECT seq, id FROM ledger_velocity_rows WHERE subject = :subject AND id <= :until")
 DROP_ROW = text("DELETE FROM ledger_velocity_rows WHERE subject = :subject AND seq = :seq")
 DROP_ENTITIES = text("DELETE FROM ledger_velocity_entities WHERE subject = :subject AND seq = :seq")
+# Other databases than SQLite, where writers don't wait for each other by themselves.
 LOCK = text("SELECT pg_advisory_xact_lock(7306217)")
-"""Where writers don't wait for each other by themselves."""
 BLOCK_ROWS = 65_536
 
 

@@ -18,8 +18,9 @@ from screening.ledger.tables import API, Segment, TailRow, VelocitySubject
 from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer, places_of
 from screening.transactions.schema import Matrix
 
+# One row in so many, and so many in any case, may have a time far ahead: a few wrong clocks must not make all
+# other rows old.
 STRAY, LEAST_STRAY = 1_000, 100
-"""One of so many rows, and so many in any case, may have a time far ahead: they mustn't make all others old."""
 
 
 def strays(rows: int) -> int:

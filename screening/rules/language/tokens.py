@@ -12,8 +12,8 @@ from screening.rules.language.problems import excerpt, problem
 
 MOST_CHARACTERS = 2_000
 """Of one rule."""
+# Beyond this a float64 leaves whole numbers out, so a rule can't name them.
 LARGEST = 1e15
-"""Of the numbers that a rule may name: beyond it a float64 leaves whole numbers out."""
 UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 """Seconds, as in ``15min``; a number without a unit is as it stands."""
 WORDS = frozenset({"and", "or", "not", "in", "is", "missing", "list", "true", "false"})
@@ -50,6 +50,8 @@ class Token:
         return "the end of the rule" if self.kind is Kind.END else f"“{excerpt(self.text)}”"
 
 
+# Each branch begins with other characters than the rest, and none can match in two ways, so matching takes
+# linear time.
 PATTERN = re.compile(
     r"""
     (?P<space>[ \t\r\n]+ | \#[^\n]*)
@@ -61,7 +63,6 @@ PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
-"""Each branch begins with other characters than the rest, and none can be matched in two ways: time is linear."""
 SAME = {"=": "==", "<>": "!="}
 
 
