@@ -6,12 +6,13 @@ their other rows easier than that of new ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.data.stretches import stretches
 from screening.errors import BadFile
 
 LATER = 0.2
@@ -31,6 +32,7 @@ FOLDS, FEWER_FOLDS = 5, 3
 # From so many rows on fewer folds are enough: each then has as many rows to test.
 MANY_FOR_FOLDS = 5_000
 FEWEST_FRAUDS = 20
+DAY = 86_400.0
 FEWEST_IN_TEST = 5
 Rows = NDArray[np.int64]
 
@@ -40,7 +42,7 @@ class Validation:
     """Row numbers to learn from and to test on, and in words why so."""
 
     kind: str
-    """``time``, ``random`` or ``grouped``."""
+    """``time``, ``stretches`` (of it), ``random`` or ``grouped``."""
     words: str
     splits: tuple[tuple[Rows, Rows], ...]
     caution: str | None = None
@@ -50,7 +52,9 @@ class Validation:
         """Return the first split alone, for a first look or for many rows."""
         if self.kind == "time":
             return self
-        fold = "random fold" if self.kind == "random" else "fold with nobody of the others"
+        fold = {"random": "random fold", "stretches": "stretch of time"}.get(
+            self.kind, "fold with nobody of the others"
+        )
         return replace(self, words=f"one {fold} of {len(self.splits)} ({why})", splits=self.splits[:1])
 
     def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
@@ -83,13 +87,16 @@ def plan(label: NDArray[np.int8], time: NDArray[np.float64] | None, delay: float
     Between what is learned from and what is tested lies the label delay, since on the first day of the test the
     frauds of the days before would not have been known (Handbook, chapter 5); it is left out where it would take
     more than half of the rows or leave too few frauds. Where the latest fifth can't be the test, another share of
-    the latest rows is, if it can.
+    the latest rows is, if it can; else stretches of time are folds, so that no wave of fraud is on both sides.
     """
     if time is not None:
         for share in (LATER, *OTHER_SHARES):
             found = _later(label, time, delay, share)
             if found is not None:
                 return found
+        parts = stretches(label, time, delay or DAY, FOLDS, FEWEST_IN_TEST)
+        if len(parts) > 1:
+            return _parted(parts)
     from sklearn.model_selection import StratifiedKFold
 
     count = _folds(len(label))
@@ -130,6 +137,16 @@ def grouped(
         return None
     words = f"{count} folds, none of which has a {best[0]} of another, since there is no time in the file"
     return Validation("grouped", words, splits)
+
+
+def _parted(parts: Sequence[Rows]) -> Validation:
+    every = np.sort(np.concatenate(parts))
+    words = (
+        f"{len(parts)} stretches of time, each by what was learned from the others, since the latest rows, or those "
+        "before them, have too few frauds"
+    )
+    splits = tuple((np.setdiff1d(every, tested, assume_unique=True), tested) for tested in parts)
+    return Validation("stretches", words, splits)
 
 
 def _folds(rows: int) -> int:

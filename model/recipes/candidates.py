@@ -148,6 +148,11 @@ def losses(logit: Floats, label: Labels) -> Floats:
     return np.logaddexp(0.0, np.where(label == 1, -logit, logit))
 
 
+def _answers(seen: Seen) -> int:
+    """How many different answers a column gives at most: with fewer bins a question would be lost."""
+    return max(int(seen.reached.max(initial=0)) + 1, 2)
+
+
 def _threads(seen: Seen) -> int:
     return 1 if len(seen) < FEW_ROWS else 2
 
@@ -157,7 +162,7 @@ def _boosted(candidate: Candidate, rounds: int, seen: Seen, seed: int, **more: A
 
     return XGBClassifier(
         n_estimators=rounds, max_depth=candidate.depth, learning_rate=candidate.rate, subsample=0.8,
-        colsample_bytree=0.8, tree_method="hist", n_jobs=_threads(seen), random_state=seed,
+        colsample_bytree=0.8, tree_method="hist", max_bin=_answers(seen), n_jobs=_threads(seen), random_state=seed,
         eval_metric="logloss", **more,
     )  # fmt: skip
 
@@ -190,7 +195,7 @@ def _symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Any:
     from catboost import CatBoostClassifier
 
     return CatBoostClassifier(
-        iterations=rounds, depth=candidate.depth, learning_rate=candidate.rate, border_count=254,
+        iterations=rounds, depth=candidate.depth, learning_rate=candidate.rate, border_count=_answers(seen) - 1,
         random_seed=seed, thread_count=_threads(seen), verbose=False, allow_writing_files=False,
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ from model.recipes.candidates import Seen
 from model.recipes.cold_start import Cold
 from model.recipes.ensemble import PackedRecipe, train_packed
 from model.recipes.network import REACH, Branches, Layer, apply, build
-from model.recipes.tail_bins import Marks
+from model.recipes.tail_bins import FINE, FINE_TAIL, Marks
 from model.recipes.tree_layers import TreeRecipe, count_trees, train_trees
 
 Features = NDArray[np.float32]
@@ -176,7 +176,7 @@ def _blended(
     say: Say,
 ) -> Fitted:
     """Choose a blend, unless one is given, and learn it."""
-    bend, marks = wide_squash(features), Marks.of(features)
+    bend, marks = wide_squash(features), Marks.of(features, FINE, FINE_TAIL)
     given = with_copies(features, label, weight, cold, seed)
     seen = Seen(marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight)
     choice, begun = None, 0.0

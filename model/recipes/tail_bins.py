@@ -15,24 +15,28 @@ from numpy.typing import NDArray
 from model.recipes.tree_layers import Trees
 
 Features = NDArray[np.float32]
-Reached = NDArray[np.uint8]
+Reached = NDArray[np.uint8] | NDArray[np.uint16]
 # Marks at even shares of the rows, and more in each tail: 255 together, so that there are 256 answers.
 EVEN, TAIL = 63, 96
+# The same where a rule may stand anywhere: what lies between two marks can't be parted.
+FINE, FINE_TAIL = 511, 64
 
 
 @dataclass(frozen=True)
 class Marks:
-    """``columns``: of each column its marks, ascending and different, float32 (at most 255,); they are values of it."""
+    """``columns``: of each column its marks, ascending and different, float32 (marks,); they are values of it."""
 
     columns: tuple[Features, ...]
 
     @classmethod
-    def of(cls, features: Features) -> Marks:
-        """Return the marks of columns (rows, f); the shares in a tail fall by even factors, down to a single row."""
-        count = len(features)
-        first = 1.0 / (EVEN + 1)
-        tail = np.geomspace(min(1.0 / count, first / 2), first, TAIL, endpoint=False)
-        shares = np.sort(np.r_[np.arange(1, EVEN + 1) * first, tail, 1 - tail])
+    def of(cls, features: Features, even: int = EVEN, tail: int = TAIL) -> Marks:
+        """Return the marks of columns (rows, f): ``even`` at even shares of the rows, ``tail`` more in each tail.
+
+        The shares in a tail fall by even factors, down to a single row.
+        """
+        first = 1.0 / (even + 1)
+        rare = np.geomspace(min(1.0 / len(features), first / 2), first, tail, endpoint=False)
+        shares = np.sort(np.r_[np.arange(1, even + 1) * first, rare, 1 - rare])
         return cls(
             tuple(
                 np.unique(np.quantile(column, shares, method="nearest")).astype(np.float32)
@@ -40,9 +44,14 @@ class Marks:
             )
         )
 
+    @property
+    def most(self) -> int:
+        """The most marks that a column has."""
+        return max(map(len, self.columns), default=0)
+
     def reached(self, features: Features) -> Reached:
-        """Return the number of marks of its column that each value of (rows, f) has reached; the same shape."""
-        found = np.empty(features.shape, np.uint8)
+        """Return how many marks of its column each value of (rows, f) has reached; the same shape."""
+        found = np.empty(features.shape, np.uint8 if self.most <= np.iinfo(np.uint8).max else np.uint16)
         for place, marks in enumerate(self.columns):
             found[:, place] = np.searchsorted(marks, features[:, place], side="right")
         return found

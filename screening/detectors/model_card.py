@@ -97,7 +97,8 @@ class Evaluation:
 
     name: str | None
     kind: str | None
-    """``time`` for later rows, ``grouped`` for rows of nobody who was learned from, otherwise rows drawn at random."""
+    """``time`` for later rows, ``stretches`` for other parts of the time, ``grouped`` for rows of nobody who was
+    learned from, otherwise rows drawn at random."""
     rows: int | None
     frauds: int | None
     average_precision: float | None

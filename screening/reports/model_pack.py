@@ -131,7 +131,11 @@ def _evaluations(card: ModelCard) -> list[tuple[str, str, Evaluation]]:
     later, chance = "later rows than those it was trained on", "rows drawn at random"
     found = [(_said(one.name), later, one) for one in metrics.windows]
     if (kept := metrics.validation) is not None:
-        how = {"time": later, "grouped": "rows of others than it was trained on"}.get(kept.kind or "", chance)
+        how = {
+            "time": later,
+            "stretches": "stretches of time that it was not trained on",
+            "grouped": "rows of others than it was trained on",
+        }.get(kept.kind or "", chance)
         found.append((kept.name or "validation", how, kept))
     if metrics.folds is not None:
         found.append((metrics.folds.name or "folds", f"{chance}, in folds", metrics.folds))

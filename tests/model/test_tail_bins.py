@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.recipes.tail_bins import EVEN, TAIL, Marks
+from model.recipes.candidates import Candidate, Kind, Seen, make
+from model.recipes.tail_bins import EVEN, FINE, FINE_TAIL, TAIL, Marks
 from model.recipes.tree_layers import TreeRecipe, train_trees
 
 ROWS = 20_000
@@ -37,6 +38,25 @@ def test_marks_are_values_of_the_column_and_fit_in_a_byte(features: np.ndarray) 
         assert np.isin(marks, column).all()
         assert (np.diff(marks) > 0).all()
         assert 1 <= len(marks) <= EVEN + 2 * TAIL <= 255
+
+
+@pytest.mark.parametrize("kind", [Kind.TREES, Kind.SYMMETRIC])
+def test_a_rule_between_two_marks_in_the_middle_is_told_by_fine_ones(kind: Kind) -> None:
+    """Its two values lie halfway between two of 63 even marks: a tree on these calls the rows between wrong."""
+    learned, later = np.random.default_rng(5).random((2, ROWS, 2)).astype(np.float32)
+    label, truth = ((rows > (40.5 / 64, 50.5 / 64)).all(axis=1) for rows in (learned, later))
+    wrong = {}
+    for name, marks in (("coarse", Marks.of(learned)), ("fine", Marks.of(learned, FINE, FINE_TAIL))):
+        reached = marks.reached(learned)
+        seen = Seen(reached, learned, label.astype(np.int64), np.ones(ROWS))
+        trees = make(Candidate(kind, depth=3, rate=0.3), 120, seen, 0).trees
+        assert trees is not None
+        asked = marks.asked(trees).logits(later)
+        np.testing.assert_allclose(asked, trees.logits(marks.reached(later)), atol=1e-9)
+        wrong[name] = int(((asked > 0) != truth).sum())
+    assert reached.max() > 255
+    assert wrong["coarse"] > 2 * wrong["fine"]
+    assert wrong["fine"] < 0.001 * ROWS
 
 
 def test_frauds_in_the_last_thousandth_of_a_column_are_told(features: np.ndarray) -> None:

@@ -72,6 +72,20 @@ def test_few_frauds_here_and_there_cause_no_caution() -> None:
     assert (found.kind, found.caution) == ("random", None)
 
 
+def test_two_waves_of_few_frauds_test_each_other() -> None:
+    label = np.zeros(3000, np.int8)
+    label[[*range(1000, 1012), *range(2970, 2982)]] = 1
+    time = np.arange(3000.0) * DAY / 4
+    found = plan(label, time, 7 * DAY, seed=0)
+    assert found.kind == "stretches"
+    assert found.words.startswith("2 stretches of time")
+    for learned, tested in found:
+        assert label[learned].sum() == label[tested].sum() == 12
+        assert not set(learned) & set(tested)
+    assert sorted(np.concatenate([tested for _, tested in found]).tolist()) == list(range(3000))
+    assert plan(label, time, 900 * DAY, seed=0).kind == "random", "the waves are nearer than labels take"
+
+
 def test_folds_part_nobody_who_comes_back() -> None:
     generator = np.random.default_rng(0)
     customer, shop = (

@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 from screening.detectors.model_card import Evaluation, Metrics
 from screening.web.views import formatting
 
-MEASURED_ON = {"time": "later rows", "grouped": "rows of others than were learned from"}
+MEASURED_ON = {
+    "time": "later rows",
+    "stretches": "other stretches of time",
+    "grouped": "rows of others than were learned from",
+}
 
 
 @dataclass(frozen=True, slots=True)
