@@ -36,7 +36,9 @@ def probabilities(inputs: Inputs, detector: Detector) -> NDArray[np.float32]:
 def create_app() -> Flask:
     """Return the app with settings from the environment. What is wrong with them ends the process with one line."""
     from screening.infra.watchdog import end_with_server
-    from screening.web.app_factory import create_app as build  # the job worker does without it
+
+    # the job worker does without it
+    from screening.web.app_factory import create_app as build
 
     end_with_server()
     try:
@@ -48,13 +50,15 @@ def create_app() -> Flask:
 def create_front() -> Front:
     """Return what each web process of the server answers with. Errors as in :func:`create_app`."""
     from screening.infra.log_setup import begin_logging
-    from screening.web.app_factory import create_front as build  # the job worker does without it
 
-    be_lean()  # where processes are spawned, it is the first that is called
+    # the job worker does without it
+    from screening.web.app_factory import create_front as build
+
+    # where processes are spawned, it is the first that is called
+    be_lean()
     made = create_app()
-    begin_logging(
-        made.extensions["screening"].settings.log_format
-    )  # not inherited where processes are spawned
+    # not inherited where processes are spawned
+    begin_logging(made.extensions["screening"].settings.log_format)
     return build(made)
 
 
@@ -76,7 +80,8 @@ def serve() -> int:
 
 def work(arguments: list[str]) -> int:
     """Run a job worker until told to stop, and return the exit status."""
-    from screening.worker.__main__ import main as run  # the web processes do without it
+    # the web processes do without it
+    from screening.worker.__main__ import main as run
 
     return run(arguments, probabilities)
 

@@ -62,7 +62,8 @@ def as_transactions(given: Any, contract: ColumnContract) -> Transactions:
         return given
     if isinstance(given, Mapping):
         return from_mapping(given, contract)
-    pandas = sys.modules.get("pandas")  # who has a frame has imported it; nobody else pays for it
+    # who has a frame has imported it; nobody else pays for it
+    pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(given, pandas.DataFrame):
         return from_frame(given, contract)
     if isinstance(given, Sequence) and not isinstance(given, (str, bytes)):

@@ -26,8 +26,10 @@ def run(source: Path = NOTEBOOK, target: Path | None = None) -> Any:
     notebook = nbformat.read(source, as_version=4)
     NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(source.parent)}}).execute()
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # when it ran is nobody's business, and changes every time
-        if cell.cell_type == "code":  # so do the addresses of objects and the libraries' notices
+        # when it ran is nobody's business, and changes every time
+        cell.metadata.pop("execution", None)
+        # so do the addresses of objects and the libraries' notices
+        if cell.cell_type == "code":
             cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
     nbformat.write(notebook, target or source)
     return notebook

@@ -100,7 +100,8 @@ def _serve(settings: Settings, worker: Sequence[str], load: Callable[[], object]
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,  # HTTP/2 in clear serves nobody and has limits of its own
+            # HTTP/2 in clear serves nobody and has limits of its own
+            http=HTTPModes.http1,
             workers=settings.workers,
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
             backlog=1024,
@@ -113,7 +114,8 @@ def _serve(settings: Settings, worker: Sequence[str], load: Callable[[], object]
             log_dictconfig=dict(SERVER_LOGS),
         )
         if multiprocessing.get_start_method() == "fork":
-            server.on_startup(load)  # the port is taken by then, and the job workers load their own beside it
+            # the port is taken by then, and the job workers load their own beside it
+            server.on_startup(load)
         server.serve()
     finally:
         workers.stop()
@@ -130,7 +132,8 @@ def prepare(settings: Settings) -> None:
     secret_key(settings)
     Detectors(settings).default.prepare()
     if free_bytes(settings.instance) < NEEDED_BYTES:
-        release_reserve(settings.instance)  # else not even the databases can be opened
+        # else not even the databases can be opened
+        release_reserve(settings.instance)
     database = Database(settings.database_url)
     database.create_tables()
     ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
@@ -172,7 +175,8 @@ def _check_port(settings: Settings) -> None:
 def _bind(settings: Settings) -> None:
     family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
-        if os.name == "posix":  # elsewhere this would allow what it is to detect
+        # elsewhere this would allow what it is to detect
+        if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
 
@@ -230,5 +234,6 @@ class _Workers:
             try:
                 process.wait(max(deadline - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
-                process.kill()  # what it held is freed when the next one starts
+                # what it held is freed when the next one starts
+                process.kill()
                 process.wait()

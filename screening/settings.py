@@ -22,7 +22,8 @@ from screening.errors import BadSetting
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
-SECRET_BYTES = 32  # a shorter key is easier to guess than the signatures that it protects
+# a shorter key is easier to guess than the signatures that it protects
+SECRET_BYTES = 32
 
 
 CONFIDENTIAL = {"SECRET_KEY", "STATE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
@@ -312,7 +313,8 @@ def _limits(raw: str) -> Mapping[str, float]:
             found.pop(name, None)
             continue
         limit = _decimal(value)
-        least = 1 if name == "flag_rate" else 0  # so many times: less than once is always
+        # so many times: less than once is always
+        least = 1 if name == "flag_rate" else 0
         if not (math.isfinite(limit) and limit > least):
             raise ValueError(f"must give “{name}” a number above {least}, or off")
         found[name] = limit

@@ -235,7 +235,8 @@ def _constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_])
             and (np.isnan(kept).all() or np.nanmin(kept) == np.nanmax(kept))
         ):
             if np.isnan(kept).any() and not np.isnan(kept).all():
-                continue  # there or not there: that is two values
+                # there or not there: that is two values
+                continue
             words = f"{name} says the same in every row."
             found.append(Finding("constant", name, len(kept), "column left out", words))
     return found

@@ -87,9 +87,8 @@ def _frauds(
     """Return the payments that are frauds, bool; raises the amounts of leaked cards in place."""
     fraud = amount > HIGH
     for first in range(int(day.max()) + 1):
-        if (
-            generator.random() < terminal.max() / 5000
-        ):  # two of ten thousand terminals a day, as in the Handbook
+        # two of ten thousand terminals a day, as in the Handbook
+        if generator.random() < terminal.max() / 5000:
             hit = terminal == generator.integers(0, terminal.max() + 1)
             fraud |= hit & (day >= first) & (day < first + TERMINAL_DAYS)
         if generator.random() < 3 * customer.max() / 5000:

@@ -75,9 +75,8 @@ def as_many(label: Labels, probability: Floats, weight: Floats) -> dict[str, flo
     frauds = max(int(label.sum()), 1)
     least = float(np.partition(probability, -frauds)[-frauds])
     digits = 3 - int(np.floor(np.log10(max(least, 1e-12))))
-    threshold = float(
-        np.floor(least * 10.0**digits) / 10.0**digits
-    )  # of four digits, and no row is lost by it
+    # of four digits, and no row is lost by it
+    threshold = float(np.floor(least * 10.0**digits) / 10.0**digits)
     return flagged(label, probability, weight, threshold)
 
 
@@ -269,7 +268,8 @@ def report(
     """
     intervals = later_intervals if later else bootstrap_ranking
     at_once = flagged(label, probability, weight, threshold)
-    if not at_once["rows_flagged"]:  # then somebody must be told which threshold would flag
+    # then somebody must be told which threshold would flag
+    if not at_once["rows_flagged"]:
         extra["as_many"] = as_many(label, probability, weight)
     return {
         **extra,

@@ -49,9 +49,8 @@ def write_compiled(net: Path) -> Path:
     draft = target.with_name(f".{target.name}.part")
     try:
         draft.write_bytes(packed)
-        draft.replace(
-            target
-        )  # as a whole: who loads the detector meanwhile finds the old form or the new one
+        # as a whole: who loads the detector meanwhile finds the old form or the new one
+        draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
     write_card(card_file, {**card, "compiled_sha256": hashlib.sha256(packed).hexdigest()})

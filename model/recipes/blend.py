@@ -254,7 +254,8 @@ def weights(close: Floats, trees: NDArray[np.bool_]) -> Floats:
         ranked = [place for place in np.argsort(-close, kind="stable") if of_sort[place]]
         found[ranked[:MOST_PARTS]] = close[ranked[:MOST_PARTS]]
     found[found < LEAST_WEIGHT * found.sum()] = 0.0
-    if not found[trees].any():  # they carry the net's shape, and the best of them costs little
+    # they carry the net's shape, and the best of them costs little
+    if not found[trees].any():
         found[np.flatnonzero(trees)[close[trees].argmax()]] = LEAST_WEIGHT * found.sum()
     return np.asarray(found / found.sum(), np.float64)
 

@@ -19,8 +19,10 @@ Floats = NDArray[np.float64]
 # 0.1, 0.15 or 0.2, two, three): more of them follow single legitimate rows, each of which stands for
 # nineteen.
 KNOTS = (0.15,)
-LEAST_SLOPE = 0.1  # every piece rises, so that calibration never changes the order of two rows
-LOWEST = -64.0  # no logit of a trained net comes near; the line begins there
+# every piece rises, so that calibration never changes the order of two rows
+LEAST_SLOPE = 0.1
+# no logit of a trained net comes near; the line begins there
+LOWEST = -64.0
 RIDGE = 1e-3
 
 
@@ -87,9 +89,8 @@ def _pieces(logit: Floats, starts: Floats) -> Floats:
 def _slopes(pieces: Floats, label: NDArray[np.int64], weight: Floats) -> Floats:
     """Return the rising slopes of the greatest likelihood, with a slight pull towards 1."""
     sign = np.where(label == 1, 1.0, -1.0)
-    centre = pieces[label == 1].mean(
-        axis=0
-    )  # an origin within the data, or the first piece's length rules the shift
+    # an origin within the data, or the first piece's length rules the shift
+    centre = pieces[label == 1].mean(axis=0)
     moved = pieces - centre
 
     def loss(parameters: Floats) -> tuple[float, Floats]:

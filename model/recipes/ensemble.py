@@ -77,7 +77,8 @@ def train_packed(
         keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing),
         jit_compile=False,
     )
-    optimizer.build(net.trainable_variables)  # else they are made while the step is traced: twice the tracing
+    # else they are made while the step is traced: twice the tracing
+    optimizer.build(net.trainable_variables)
     best = _Best(layers, held, recipe, say)
     feed = _Feed(values, label, weight, recipe, seed)
     net.fit(
@@ -125,7 +126,8 @@ def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
     generator = np.random.default_rng(seed)
     for layer, gain in zip(layers, GAINS, strict=True):
         kernel, bias = layer.get_weights()
-        reach = gain / np.sqrt(kernel.shape[1])  # Keras would count the members as inputs
+        # Keras would count the members as inputs
+        reach = gain / np.sqrt(kernel.shape[1])
         layer.set_weights([generator.uniform(-reach, reach, kernel.shape), bias])
     return layers
 

@@ -153,7 +153,8 @@ def train_members(values: Floats, label: NDArray[np.int64], recipe: Recipe, seed
     net.compile(
         optimizer, keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing)
     )
-    optimizer.build(net.trainable_variables)  # else they are made while the step is traced: twice the tracing
+    # else they are made while the step is traced: twice the tracing
+    optimizer.build(net.trainable_variables)
     shuffled = _Shuffled((REACH * values).astype(np.float32), label.astype(np.float32), recipe, seed)
     net.fit(shuffled.dataset(), epochs=recipe.epochs, steps_per_epoch=batches, shuffle=False, verbose=0)
     parts = [layer.get_weights() for layer in packed]
@@ -184,7 +185,8 @@ def _packed(columns: int, recipe: Recipe, generator: np.random.Generator) -> lis
     layers[-1](inner)
     for layer, gain in zip(layers, GAINS, strict=True):
         kernel, bias = layer.get_weights()
-        reach = gain / np.sqrt(kernel.shape[1])  # Keras would count the members as inputs
+        # Keras would count the members as inputs
+        reach = gain / np.sqrt(kernel.shape[1])
         layer.set_weights([generator.uniform(-reach, reach, kernel.shape), bias])
     return layers
 

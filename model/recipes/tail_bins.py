@@ -64,7 +64,8 @@ class Marks:
         column, threshold = trees.column.copy(), np.zeros_like(trees.threshold)
         for gate in zip(*np.nonzero(column >= 0), strict=True):
             marks, number = self.columns[column[gate]], int(np.ceil(trees.threshold[gate]))
-            if number > len(marks):  # nothing reaches so many: always yes
+            # nothing reaches so many: always yes
+            if number > len(marks):
                 column[gate] = -1
             else:
                 threshold[gate] = marks[max(number, 1) - 1]

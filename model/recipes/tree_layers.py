@@ -148,12 +148,14 @@ def _read(
 ) -> None:
     gates = len(column)
     if "leaf" in node:
-        first, last = place, place  # an early leaf holds for all leaves below its place
+        # an early leaf holds for all leaves below its place
+        first, last = place, place
         while first < gates:
             first, last = 2 * first + 1, 2 * last + 2
         leaf[first - gates : last - gates + 1] = node["leaf"]
         return
     column[place] = int(str(node["split"]).removeprefix("f"))
-    threshold[place] = np.float32(node["split_condition"])  # the text is decimal, the comparison is not
+    # the text is decimal, the comparison is not
+    threshold[place] = np.float32(node["split_condition"])
     for child in node["children"]:
         _read(child, 2 * place + (1 if child["nodeid"] == node["yes"] else 2), column, threshold, leaf)

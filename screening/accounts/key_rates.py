@@ -101,7 +101,8 @@ class SharedBuckets:
                 waits = []
                 for _ in range(count):
                     wait = full_at - now - bucket.slack
-                    if wait > 1e-9:  # rounding must not refuse the last one of a burst
+                    # rounding must not refuse the last one of a burst
+                    if wait > 1e-9:
                         waits.append(wait)
                         continue
                     full_at += bucket.interval
@@ -123,9 +124,8 @@ class SharedBuckets:
         if self._handle is None:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         _grow(self._handle, size)
-        self._cells = memoryview(mmap.mmap(self._handle, size)).cast(
-            "d"
-        )  # a map goes with the last view of it
+        # a map goes with the last view of it
+        self._cells = memoryview(mmap.mmap(self._handle, size)).cast("d")
 
     def _close(self) -> None:
         self._cells = array("d")

@@ -168,7 +168,8 @@ class KeyRing:
         text = bearer(authorization)
         if text is None:
             return no_key()
-        if not key_text.may_be(text):  # another system's secret: nothing of it is told or logged
+        # another system's secret: nothing of it is told or logged
+        if not key_text.may_be(text):
             return _damaged(text)
         entry = self._entries.get(text[key_text.ID]) or self._look_for(text, now)
         if entry is None or not hmac.compare_digest(entry.digest, key_text.digest_of(text)):
@@ -245,7 +246,8 @@ class KeyRing:
             and self._turn.acquire(timeout=WAIT_SECONDS)
         ):
             try:
-                if self._looked < now:  # a look that another thread began before may have missed it
+                # a look that another thread began before may have missed it
+                if self._looked < now:
                     self._reload()
             finally:
                 self._turn.release()
@@ -263,14 +265,16 @@ class KeyRing:
             if time.monotonic() - self._looked <= LOOK_SECONDS:
                 return True
             if time.monotonic() - self._failed <= KEEPER_SECONDS:
-                return False  # don't ask a store that is down for each request
+                # don't ask a store that is down for each request
+                return False
             return self._reload()
         finally:
             self._turn.release()
 
     def _reload(self) -> bool:
         """Read what has changed, in one's turn."""
-        begun = time.monotonic()  # what is read now is at least as young as this
+        # what is read now is at least as young as this
+        begun = time.monotonic()
         try:
             accounts = self._users.by_name()
             with self._database.engine.connect() as connection:
@@ -323,7 +327,8 @@ class KeyRing:
         self._usage.flush()
         if time.monotonic() - self._checked < IDLE_SECONDS or self._usage.is_pending():
             return True
-        self._keeper, self._looked = None, -math.inf  # so the next check looks, and starts another keeper
+        # so the next check looks, and starts another keeper
+        self._keeper, self._looked = None, -math.inf
         return False
 
 

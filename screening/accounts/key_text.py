@@ -81,7 +81,8 @@ def id_in(text: str) -> str | None:
 def id_in_url(target: str) -> str | None:
     """Return the id of a key that stands in a path or a query, also where it is percent-encoded."""
     if "%" in target:
-        target = unquote(unquote(target))  # a proxy may have encoded it once more
+        # a proxy may have encoded it once more
+        target = unquote(unquote(target))
     found = API_KEY.search(target)
     return found[1] if found else None
 

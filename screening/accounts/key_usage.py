@@ -94,7 +94,8 @@ class KeyUsage:
     def meet(self, use: KeyUse, address: str) -> None:
         """Note an address that this process hasn't seen with this key."""
         if len(use.addresses) >= MOST_ADDRESSES:
-            use.addresses.clear()  # the table knows which were there before
+            # the table knows which were there before
+            use.addresses.clear()
         use.addresses.add(address)
         self._met.append((use, address))
 

@@ -215,7 +215,8 @@ def _only_runs(text: str) -> bool:
             length = reach + 1
             while at + length <= len(text) and text[at : at + length] in row:
                 reach, length = length, length + 1
-        if reach < 3:  # two neighbours happen in any word
+        # two neighbours happen in any word
+        if reach < 3:
             return bool(at) and len(text) - at < 3 and text.isalnum()  # a short tail adds nothing
         at += reach
     return bool(text)

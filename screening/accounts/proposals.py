@@ -118,7 +118,8 @@ class Proposals:
         query = select(Proposal).where(self._overdue()).order_by(Proposal.id)
         with self._database.read() as session:
             if session.scalars(query.limit(1)).first() is None:
-                return []  # without the lock of writers, which is asked for each time otherwise
+                # without the lock of writers, which is asked for each time otherwise
+                return []
         with self._database.write() as session:
             found = session.scalars(query).all()
             for row in found:

@@ -172,7 +172,8 @@ class UserStore:
         Nobody, a wrong password, a disabled account and a damaged hash give ``None`` and take the same time.
         """
         account = self.get(username)
-        password = password[: passwords.MAX_LENGTH + 1]  # nobody has a longer one: no work for longer ones
+        # nobody has a longer one: no work for longer ones
+        password = password[: passwords.MAX_LENGTH + 1]
         kept = account.password_hash if account is not None else None
         fits = self.hasher.check(kept, password, whose=username)
         return account if account is not None and fits and account.active else None

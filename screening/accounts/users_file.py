@@ -35,9 +35,8 @@ class UsersFile:
     """The file. An edit by hand is seen by the next :meth:`read`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = (
-            path.resolve()
-        )  # a link is followed once: the lock and the drafts lie beside the file itself
+        # a link is followed once: the lock and the drafts lie beside the file itself
+        self.path = path.resolve()
         self._turn = threading.Lock()
         self._last: Reading | None = None
 

@@ -24,7 +24,8 @@ MOST_EMAIL = 254  # RFC 5321, 4.5.3.1.3
 _EMAIL_LENIENT = re.compile(r"[^\s@,]+@[^\s@,]+")
 _HASH = re.compile(
     r"[a-z][a-z0-9_-]*(?::[^$]*)?\$[^$]*\$.+"  # werkzeug's method$salt$hash
-    r"|(?:scrypt|pbkdf2|argon2(?:id|i|d)?|bcrypt|sha1|sha256|sha512|md5)[:$].*"  # a damaged one of a known method
+    # a damaged one of a known method
+    r"|(?:scrypt|pbkdf2|argon2(?:id|i|d)?|bcrypt|sha1|sha256|sha512|md5)[:$].*"
     r"|\$[0-9a-z-]+\$.*|\{[A-Za-z0-9-]+\}.*"  # crypt(3), LDAP
 )
 _COMMENT = re.compile(r"\s+#.*")
@@ -161,7 +162,8 @@ def _split(body: bytes) -> list[bytes]:
 
 
 def _parse_line(raw: bytes) -> Line:
-    if b"\r" in raw.rstrip(b"\r\n"):  # else a file of such lines would be one long comment: empty, as it were
+    # else a file of such lines would be one long comment: empty, as it were
+    if b"\r" in raw.rstrip(b"\r\n"):
         return Line(raw, problem="lines that end in a carriage return alone; save the file with LF or CRLF")
     try:
         text = raw.decode("utf-8").rstrip("\r\n")
@@ -186,7 +188,8 @@ def _parse_line(raw: bytes) -> Line:
 
 def _problem(text: str, fields: list[str]) -> str | None:
     """Return the first thing that is wrong with a line."""
-    if not 3 <= len(fields) <= 5:  # from the old format to the full one
+    # from the old format to the full one
+    if not 3 <= len(fields) <= 5:
         return f"has {len(fields)} fields; 3 to 5 are needed: username,email,password_hash,role,state"
     name, email, password, role, state = (*fields, "", "")[:5]
     checks = (

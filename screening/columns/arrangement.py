@@ -95,7 +95,8 @@ def _with(found: Arrangement, column: Column, made: Made, known: str | None, col
         contract = replace(found.contract, composed=(*others, (column.name, made.composition)))
         return replace(found, contract=contract, made=(*found.made, made))
     if known is None:
-        return found  # it is missing, and so asked for
+        # it is missing, and so asked for
+        return found
     names = [name for name in made.composition.columns if normalise(name) != normalise(column.name)]
     return replace(
         found, open=(*found.open, f"{listed(names)} may belong to {column.name}, which isn't certain")
@@ -154,7 +155,8 @@ def misfits(
     for column in contract.parts():
         theirs = columns.get(column.name, column.name)
         if not set(map(normalise, _names(theirs))) <= set(names):
-            continue  # it is missing, which is said when the file is read
+            # it is missing, which is said when the file is read
+            continue
         if isinstance(theirs, Composition):
             words = contradicted(theirs, header, whole)
             if words:

@@ -95,7 +95,8 @@ class Columns:
         elif found and any(is_date(each) and not at_midnight(each) for each in columns):
             found = [Made(made.composition, min(made.score, PERHAPS)) for made in found]
         found.sort(key=lambda made: -made.score)
-        if len(found) > 1 and found[0].score == found[1].score:  # of two that are equal none is certain
+        # of two that are equal none is certain
+        if len(found) > 1 and found[0].score == found[1].score:
             return [Made(made.composition, min(made.score, LIKELY)) for made in found]
         return found
 

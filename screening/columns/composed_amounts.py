@@ -96,7 +96,8 @@ def says_direction(name: str, counts: Mapping[str, int]) -> float:
     both = {Part.DEBIT, Part.CREDIT} <= named or words in LETTERS
     rows, known = sum(counts.values()), sum(map(counts.__getitem__, said))
     two_ways = len({direction_of(word) for word in said}) == 2
-    if known < MOSTLY * rows:  # blanks may mean the other way; other words are asked about
+    # blanks may mean the other way; other words are asked about
+    if known < MOSTLY * rows:
         clearly = {direction_of(word) for word in said & CLEAR}
         if both or (known and Part.DIRECTION in named) or (len(clearly) == 2 and known >= HALF * rows):
             return HARDLY

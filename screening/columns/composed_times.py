@@ -30,14 +30,16 @@ def dated(columns: Sequence[FileColumn]) -> Iterator[Made]:
     """Yield a date, and a time of day beside it, whole or in hours and minutes."""
     clocks = [each for each in columns if holds(each, Part.CLOCK) and not is_date(each)]
     if not clocks and not any(each.called(Part.HOUR) for each in columns):
-        return  # before any column is looked at closely
+        # before any column is looked at closely
+        return
     for date in columns:
         if not is_date(date) or not at_midnight(date):
             continue
         for clock in clocks:
             named = clock.called(Part.CLOCK)
             if not named and all(cell.isdecimal() for cell in clock.cells):
-                continue  # any four digits look like hours and minutes
+                # any four digits look like hours and minutes
+                continue
             same = date.rest(Part.DATE) == clock.rest(Part.CLOCK)
             composition = Composition(((Part.DATE, date.name), (Part.CLOCK, clock.name)))
             yield Made(composition, SURE if named and same else LIKELY if named else PERHAPS)

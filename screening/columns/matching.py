@@ -103,7 +103,8 @@ def _likeness(column: Column, each: Profile) -> float:
     day_alone = (
         column.kind is CellKind.TIME and each.time >= MOSTLY and not np.nanmax(each.moments % DAY, initial=0)
     )
-    return found * (LESS if day_alone else 1.0)  # of two dates the one with the time of day says more
+    # of two dates the one with the time of day says more
+    return found * (LESS if day_alone else 1.0)
 
 
 def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:

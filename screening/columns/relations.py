@@ -30,7 +30,8 @@ def latest(columns: Mapping[int, Floats]) -> set[int]:
 def another_form(times: Floats, of: Floats) -> bool:
     """Return whether times are others moved by a constant, as the same moment in another zone or from another start."""
     apart = (times - of)[~np.isnan(times) & ~np.isnan(of)]
-    return bool(len(apart) > 1 and np.ptp(apart) <= 1.0)  # a second: one of them may be rounded
+    # a second: one of them may be rounded
+    return bool(len(apart) > 1 and np.ptp(apart) <= 1.0)
 
 
 def counts_like(numbers: Floats, times: Floats) -> bool:

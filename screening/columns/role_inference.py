@@ -182,7 +182,8 @@ def _counts_rows(each: Profile) -> bool:
     if is_row_number(each.name) and each.unique >= MOSTLY:
         return True
     named = each.words & (WORDS[Role.CARRY] | clocks.COUNTS | WORDS[Role.ENTITY])
-    steps = np.diff(each.numbers)  # of rows that are spread evenly over the file
+    # of rows that are spread evenly over the file
+    steps = np.diff(each.numbers)
     return bool(not named and each.numbers[0] in (0, 1) and steps[0] > 0 and (steps == steps[0]).all())
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from screening.errors import BadArtefact
 from screening.transactions.schema import ColumnContract
 
-MAX_BYTES = 256 * 2**20  # far above any net that answers in time; a wrong path doesn't fill the memory
+# far above any net that answers in time; a wrong path doesn't fill the memory
+MAX_BYTES = 256 * 2**20
 TRAINED_ON = "past.npz"
 """In the folder of a detector that was trained here: the last rows that it was trained on."""
 

@@ -69,7 +69,8 @@ class Detector:
 
 
 def _are_probabilities(numbers: NDArray[np.float32]) -> bool:
-    if len(numbers) <= FEW:  # NumPy takes longer to be called than to look
+    # NumPy takes longer to be called than to look
+    if len(numbers) <= FEW:
         return all(0 <= number <= 1 for number in numbers.tolist())
     return bool(0 <= numbers.min() <= numbers.max() <= 1)
 

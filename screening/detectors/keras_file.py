@@ -90,7 +90,8 @@ def check_net(data: bytes, name: str) -> None:
 
 
 def _configuration(data: bytes, name: str) -> dict[str, Any]:
-    h5py: Any = importlib.import_module("h5py")  # late: the web process never needs it
+    # late: the web process never needs it
+    h5py: Any = importlib.import_module("h5py")
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             raw = file.attrs.get("model_config")

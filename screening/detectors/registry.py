@@ -118,9 +118,11 @@ class Detectors:
             raise self.unknown(wanted)
         folder = next(each / wanted for each in self._folders if (each / wanted / "model.h5").is_file())
         stamp = _stamp(folder / "card.json")
-        with self._lock:  # one thread loads, the others wait for it
+        # one thread loads, the others wait for it
+        with self._lock:
             loaded = self._loaded.get(wanted)
-            if loaded is None or loaded.stamp != stamp:  # removed and trained again under the same name
+            # removed and trained again under the same name
+            if loaded is None or loaded.stamp != stamp:
                 card = folder / "card.json"
                 detector = self._load(wanted, folder)
                 self._note(detector)
@@ -342,7 +344,8 @@ class Detectors:
         """
         self.require_promotable(first, name)
         promoted = self.get(name)
-        promoted.prepare()  # it may have to be compiled, for which no payment shall wait
+        # it may have to be compiled, for which no payment shall wait
+        promoted.prepare()
         if self.standing(name).state is not State.APPROVED:
             self.approve(name, by, confirmed=confirmed)
         return self.promotions.promote(first, name, promoted.fingerprint, by)

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
-SINGLES = 2  # up to so many rows single calls are quicker than one padded call of 16 (6 µs against 15 µs)
-SMALL = 64  # and up to so many the calls of 16 are quicker than one padded call of 128 (15 µs against 73 µs)
+# up to so many rows single calls are quicker than one padded call of 16 (6 µs against 15 µs)
+SINGLES = 2
+# and up to so many the calls of 16 are quicker than one padded call of 128 (15 µs against 73 µs)
+SMALL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def _c_stderr_away() -> Iterator[None]:
         yield
         return
     usual = variable.value
-    variable.value = nowhere  # never closed: another thread may be writing to it when the old value is back
+    # never closed: another thread may be writing to it when the old value is back
+    variable.value = nowhere
     try:
         yield
     finally:

@@ -17,7 +17,8 @@ import numpy as np
 
 from screening.errors import BadArtefact
 
-PLAIN_DUMP = b"\x80"  # how pickles begin (protocol 2 and later); compressed dumps begin otherwise
+# how pickles begin (protocol 2 and later); compressed dumps begin otherwise
+PLAIN_DUMP = b"\x80"
 
 
 class ScalerRecord:
@@ -33,7 +34,8 @@ class _ArrayRecord:
     numpy_array_alignment_bytes: int | None = None  # absent before joblib 1.2
 
     def read(self, source: io.BytesIO) -> Any:
-        if self.dtype.hasobject:  # a nested pickle, as the names of the columns: held to the same rules
+        # a nested pickle, as the names of the columns: held to the same rules
+        if self.dtype.hasobject:
             return _Restricted(source).load()
         if self.numpy_array_alignment_bytes is not None:
             source.read(source.read(1)[0])
@@ -78,7 +80,8 @@ ALLOWED: dict[tuple[str, str], Any] = {
 _STATEFUL = (ScalerRecord, _ArrayRecord, np.ndarray, np.dtype)
 
 
-_Base: Any = vars(pickle)["_Unpickler"]  # the one in Python: the one in C can't be told to watch BUILD
+# the one in Python: the one in C can't be told to watch BUILD
+_Base: Any = vars(pickle)["_Unpickler"]
 
 
 class _Restricted(_Base):  # type: ignore[misc]

@@ -22,7 +22,8 @@ from screening.transactions.schema import CARD, ColumnContract, Matrix, Transact
 if TYPE_CHECKING:
     from screening.features import Definition, Earlier, Past
 
-BLOCK = 8192  # rows at a time: the working set stays in the processor's cache
+# rows at a time: the working set stays in the processor's cache
+BLOCK = 8192
 BLOCK_FEATURES = 65_536
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 10

@@ -86,7 +86,8 @@ def _total(days: Sequence[Period]) -> Period:
     at_risk: dict[str | None, int] = {}
     for day in days:
         for currency, amount in day.at_risk.items():
-            units = round(amount * 10 ** money.exponent(currency))  # whole units add up to the cent
+            # whole units add up to the cent
+            units = round(amount * 10 ** money.exponent(currency))
             at_risk[currency] = at_risk.get(currency, 0) + units
     return Period(
         sum(day.scored for day in days),

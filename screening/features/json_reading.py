@@ -106,7 +106,8 @@ def level_numbers(
     """
     found = []
     for pair in listed(given, what):
-        level, told = listed(pair, what)  # more or fewer than two are a ValueError
+        # more or fewer than two are a ValueError
+        level, told = listed(pair, what)
         found.append((number(level, f"a level of {what}"), number(told, f"a number of {what}", low, high)))
     if len({level for level, _ in found}) != len(found):
         raise ValueError(f"{what} names a level twice")

@@ -137,7 +137,8 @@ class Chain:
         with self.locked(), _opened(self._folder / HEAD) as head_handle:
             head = read_head(os.pread(head_handle, HEAD_BYTES, 0)) if _size(head_handle) else None
             if head is None:
-                _write_at(head_handle, b" " * HEAD_BYTES)  # the room that it needs, before a line needs it
+                # the room that it needs, before a line needs it
+                _write_at(head_handle, b" " * HEAD_BYTES)
             link: dict[str, Any] = {}
             if head is None or not head.holds(key):
                 head, link = self._begun()

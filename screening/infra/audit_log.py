@@ -78,7 +78,8 @@ class AuditLog:
         line: dict[str, Any] = {}
 
         def make() -> tuple[str, dict[str, Any]]:
-            moment = self._clock()  # when it is this line's turn: the times of a file ascend
+            # when it is this line's turn: the times of a file ascend
+            moment = self._clock()
             line.update(time=moment.isoformat(timespec="microseconds"), event=event)
             line.update({name: _clean(name, value) for name, value in fields.items()})
             return self._of(moment).name, line
@@ -117,5 +118,6 @@ def _clean(name: str, value: Any) -> Any:
     text = str(value)
     digest = name in FINGERPRINT_FIELDS and HEX.fullmatch(text)
     if digest or (OWN_ID.fullmatch(text) and without_card_numbers(text, DIGITS) == text):
-        return text  # either may well hold twelve decimal digits in a row: of 30 ids one does
+        # either may well hold twelve decimal digits in a row: of 30 ids one does
+        return text
     return masked(mask_keys(text[: 2 * MOST_TEXT]), by=DIGITS)[:MOST_TEXT]

@@ -120,7 +120,8 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        return None  # torn; verification tells of it
+        # torn; verification tells of it
+        return None
     return found if isinstance(found, dict) and "event" in found else None
 
 

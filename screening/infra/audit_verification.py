@@ -192,7 +192,8 @@ def _by_head(
         found.notes.append(f"the head {name} is of entry {head.number:,}, which was moved away")
     elif pinned[head.number] != head.hash:
         return Fault(f"was changed, or all of the chain: the head {name} has another hash", head.number)
-    if beside and head.number < last - 1:  # one may be: its writer was killed before it wrote the head
+    # one may be: its writer was killed before it wrote the head
+    if beside and head.number < last - 1:
         return Fault(f"was added: the head {name} is of entry {head.number:,}", head.number + 1)
     return None
 

@@ -25,7 +25,8 @@ MOST_STAGE = 200
 LOG_TAIL = 4000
 
 
-class Killed(Exception):  # not an error of the work: the machine ended the process
+# not an error of the work: the machine ended the process
+class Killed(Exception):
     """The process was ended from outside, as happens when the memory runs out."""
 
 
@@ -55,7 +56,8 @@ class ChildWork:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                start_new_session=True,  # its own children end with it, and Ctrl-C is the parent's business
+                # its own children end with it, and Ctrl-C is the parent's business
+                start_new_session=True,
             )
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()

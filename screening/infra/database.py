@@ -95,7 +95,8 @@ class Database:
             return found
 
     def _migrate(self) -> None:
-        from alembic import command  # only a new or old store needs it
+        # only a new or old store needs it
+        from alembic import command
         from alembic.config import Config
         from alembic.util.exc import CommandError
 
@@ -176,7 +177,8 @@ class Database:
                     cursor.execute("BEGIN IMMEDIATE")
                 yield DriverWrite(self.engine, cursor)
                 connection.commit()
-                cursor.close()  # a statement that wasn't read to its end would hold on to what it has seen
+                # a statement that wasn't read to its end would hold on to what it has seen
+                cursor.close()
                 whole = True
             except module.Error as problem:
                 raise DBAPIError.instance(None, None, problem, module.Error) from problem
@@ -283,7 +285,8 @@ class _Spare:
 
     def _drop(self, _engine: Engine) -> None:
         while self._kept:
-            self._kept.pop()[1].invalidate()  # closed at once; the pool that it came from is gone
+            # closed at once; the pool that it came from is gone
+            self._kept.pop()[1].invalidate()
 
 
 class DriverWrite:
@@ -332,7 +335,8 @@ class UntilChanged(Generic[Key, Value]):
 
     def get(self, key: Key, read: Callable[[], Value]) -> Value:
         """Return what ``read`` gives, which must be changed by nobody."""
-        version = self._database.version()  # asked first: what is committed while it reads makes it old
+        # asked first: what is committed while it reads makes it old
+        version = self._database.version()
         if version is None:
             return read()
         kept = self._kept
@@ -391,7 +395,8 @@ def _engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN is a deferred one; _begin_sqlite says which
+    # the driver's own BEGIN is a deferred one; _begin_sqlite says which
+    connection.isolation_level = None
     for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
     _write_ahead(connection)

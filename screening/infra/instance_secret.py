@@ -79,7 +79,8 @@ def kept_secret(file: Path, remedy: str) -> str:
         try:
             os.link(draft, file)
         except FileExistsError:
-            pass  # another process was first; its secret is as good
+            # another process was first; its secret is as good
+            pass
         finally:
             draft.unlink()
     kept = file.read_bytes().strip()

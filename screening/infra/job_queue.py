@@ -29,7 +29,8 @@ LEASE = timedelta(seconds=30)
 # slow line may take two minutes.
 ARRIVAL = timedelta(seconds=150)
 OWNER_LENGTH = 64
-MOST_ATTEMPTS = 3  # a file that killed its worker this often would do so for ever
+# a file that killed its worker this often would do so for ever
+MOST_ATTEMPTS = 3
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -70,7 +71,8 @@ class Payload(TypeDecorator[Any]):
         def read(value: Any) -> Any:
             try:
                 found = value if process is None else process(value)
-                json.dumps(found, ensure_ascii=False).encode()  # half a sign can be kept and not be shown
+                # half a sign can be kept and not be shown
+                json.dumps(found, ensure_ascii=False).encode()
             except (ValueError, RecursionError):
                 log.error("a damaged value in the database is left out")  # noqa: TRY400  what it holds is nobody's
                 return self.lost()
@@ -216,7 +218,8 @@ class Jobs(Generic[Row]):
         )
         with self._database.read() as session:
             if session.scalar(query.with_only_columns(self.table.id)) is None:
-                return None  # the common case takes no write lock
+                # the common case takes no write lock
+                return None
         with self._database.write() as session:
             row: Row | None = session.scalar(query)
             if row is not None:

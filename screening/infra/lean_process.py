@@ -47,7 +47,8 @@ def be_lean() -> None:
     What was imported before stays. Call it where a process begins, not where one may be a part of another.
     """
     leave_out(UNUSED)
-    with suppress(OSError, AttributeError, TypeError):  # another C library has no such setting
+    # another C library has no such setting
+    with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(ARENA_MAX, ARENAS)
 
 

@@ -27,7 +27,8 @@ STUCK_SECONDS = 0.02
 if sys.platform == "win32":
 
     def _take(_handle: int) -> bool:
-        return True  # one process after the other is SQLite's business there
+        # one process after the other is SQLite's business there
+        return True
 
     def _give_back(_handle: int) -> None:
         pass

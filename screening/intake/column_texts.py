@@ -40,7 +40,8 @@ def _quickly(canonical: Path, rows: int, places: Sequence[int]) -> dict[int, pa.
     """Read them with Arrow; ``None`` where it doesn't see the records that the file was read as."""
     found = bytes_of(canonical, places)
     if found is None or any(len(column) != rows + 1 for column in found.values()):
-        return None  # rows of another length, which were set aside
+        # rows of another length, which were set aside
+        return None
     return {
         place: _cleaned(column.slice(1).combine_chunks().dictionary_encode())  # without the header
         for place, column in found.items()

@@ -177,7 +177,8 @@ def number_form(
             "it is saved as CSV.",
         )
     turned = answers.sign == "turn" and amount
-    decimal = _decimal(name, seen) or answers.decimal or _pooled(others)  # cells that leave no doubt go first
+    # cells that leave no doubt go first
+    decimal = _decimal(name, seen) or answers.decimal or _pooled(others)
     lone_commas, lone_points = seen.writings[Writing.LONE_COMMA], seen.writings[Writing.LONE_POINT]
     if decimal is None:
         if lone_commas and lone_points:
@@ -517,9 +518,8 @@ def _counted(
 ) -> tuple[TimeForm, list[str]]:
     cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
     units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
-    if answers.time_unit and (
-        len(units) != 1 or None in units
-    ):  # numbers that make dates by one unit go first
+    # numbers that make dates by one unit go first
+    if answers.time_unit and (len(units) != 1 or None in units):
         said = Unit(answers.time_unit)
         return TimeForm(unit=said), [*notes, f"{name} was read as {_UNIT_WORDS[said]}, as was said."]
     if set(units) == {None} or not units:

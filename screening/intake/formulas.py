@@ -150,10 +150,12 @@ def _runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
     before = _before(codes, starts)
     quoted = before == QUOTE
     if (before == ord(" ")).any() and (codes == QUOTE).any():
-        return False  # a quoted cell or not: let the slow way see
+        # a quoted cell or not: let the slow way see
+        return False
     lines = starts[before == NEWLINE]
     if len(lines) and (marks := codes == QUOTE).any() and (np.cumsum(marks)[lines] % 2).any():
-        return False  # a line break inside of a quoted cell, whose beginning it may be
+        # a line break inside of a quoted cell, whose beginning it may be
+        return False
     stops = np.where(quoted, _next(codes, starts, _IN_QUOTED), _next(codes, starts, _IN_NUMBER))
     ended = _ENDS[_after(codes, stops - 1)]
     closed = (_after(codes, stops - 1) == QUOTE) & _ENDS[_after(codes, stops)]

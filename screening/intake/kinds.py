@@ -74,7 +74,8 @@ _FOREIGN = (
     (b"ARROW1", "an Arrow file"),
     (b"Obj\x01", "an Avro file"),
 )
-_OLD_XLS = (b"\x09\x08", b"\x09\x04", b"\x09\x02", b"\x09\x00")  # BIFF 2 to 5 without a container
+# BIFF 2 to 5 without a container
+_OLD_XLS = (b"\x09\x08", b"\x09\x04", b"\x09\x02", b"\x09\x00")
 _MARKUP = re.compile(rb"\s*(?:<!doctype|<html|<\?xml|<table|<script|<svg)", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(?:\{\s*"|\[\s*[\{\[])')
 

@@ -214,7 +214,8 @@ def take_apart(text: str) -> Written | None:
         if not _SPACED.fullmatch(digits):
             return None
         digits = re.sub(r"[ '’]", "", digits)
-        if _SPACED_TAIL.search(digits):  # 1 234,567: parted by spaces, so the mark is the decimal mark
+        # 1 234,567: parted by spaces, so the mark is the decimal mark
+        if _SPACED_TAIL.search(digits):
             digits = digits.rstrip("0") if digits[-1] == "0" else digits + "0"
     writing = next((writing for writing, pattern in _WRITINGS if pattern.fullmatch(digits)), None)
     if writing is None:

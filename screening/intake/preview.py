@@ -136,7 +136,8 @@ def _sampled(
     counts: Counter[str] = Counter()
     for block in blocks(opened.pieces, limits, mark):
         if block.overlong or block.unclosed:
-            break  # it is refused, with the row, when it is read
+            # it is refused, with the row, when it is read
+            break
         stops = block.ends()
         for at in range(-total % stride, len(stops), stride):
             start = int(stops[at - 1]) if at else 0

@@ -17,7 +17,8 @@ SLICE = 4096
 # Gzip members without content in a row. No packer writes any, and each takes the setup of a decompressor for
 # 20 bytes.
 MOST_EMPTY_MEMBERS = 1000
-GZIP_WINDOW = 31  # zlib's number for "expect a gzip head"
+# zlib's number for "expect a gzip head"
+GZIP_WINDOW = 31
 SINGLE_BYTE = "cp1252"
 
 
@@ -55,11 +56,13 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     """
     machine = zlib.decompressobj(GZIP_WINDOW)
     taken = given = empty = before = 0
-    for piece in _slices(packed, SLICE):  # what is left after a member is copied: of a slice, not of all
+    # what is left after a member is copied: of a slice, not of all
+    for piece in _slices(packed, SLICE):
         taken += len(piece)
         data = piece
         while data:
-            if machine.eof:  # a gzip file may hold several members, one after the other; zeros may pad it
+            # a gzip file may hold several members, one after the other; zeros may pad it
+            if machine.eof:
                 data = data.lstrip(b"\0")
                 if not data:
                     break

@@ -77,7 +77,8 @@ class Compaction:
                 f"{kind}s-{uuid.uuid4().hex}", self._rows(some), describe, which, enter
             )
         except FileNotFoundError:
-            return None  # its screening was deleted; what was begun is swept
+            # its screening was deleted; what was begun is swept
+            return None
 
     def _rows(self, some: Sequence[Segment]) -> Iterator[pa.Table]:
         """Read segments one after the other, in pieces of a row group: small ones share one."""

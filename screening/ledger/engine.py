@@ -12,7 +12,8 @@ import numpy as np
 
 from screening.ledger.filters import TooMuch
 
-if TYPE_CHECKING:  # a worker's start needn't wait for it: it may be long until somebody asks
+# a worker's start needn't wait for it: it may be long until somebody asks
+if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from numpy.typing import NDArray

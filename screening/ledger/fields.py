@@ -89,6 +89,7 @@ def _field(name: str, *, loosely: bool) -> str | None:
     if not strict and not loosely:
         return None
     last = [field for field in said if words[-1] in WORDS[field] or len(said) == 1]
-    if len(said) > 1 and not last:  # "user_device_id": the last word that says something
+    # "user_device_id": the last word that says something
+    if len(said) > 1 and not last:
         last = [field for field in said if any(word in WORDS[field] for word in words[-2:])]
     return last[-1] if last else None

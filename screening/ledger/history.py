@@ -36,7 +36,8 @@ MOST_ROWS = 5_000_000
 BLOCK_ROWS = 65_536
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
+# 2**64 over the golden ratio (Knuth 1973, 6.4): spreads neighbours apart
+ODD = np.uint64(0x9E3779B97F4A7C15)
 # Pasts kept sorted for single transactions; all owners without rows of their own share one.
 MOST_PASTS = 4
 # In nanoseconds. A younger folder's time says nothing: file systems count in steps of up to two seconds.
@@ -149,7 +150,8 @@ class Context:
     def _look(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
         found = []
         for path in paths:
-            with suppress(FileNotFoundError):  # it was forgotten in this moment
+            # it was forgotten in this moment
+            with suppress(FileNotFoundError):
                 state = path.stat()
                 found.append((path.name, state.st_mtime_ns, state.st_size))
         return tuple(found)
@@ -307,7 +309,8 @@ class Recollections:
         if definition is None or not definition.looks_back:
             return None
         key = detector.fingerprint, context.stamp()
-        with self._lock:  # one thread reads and sorts, the others wait for it
+        # one thread reads and sorts, the others wait for it
+        with self._lock:
             if key not in self._known:
                 past = context.past()
                 self._known[key] = None if past is None else PastIndex(definition, past)
@@ -355,7 +358,8 @@ def _blocks(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
         if len(shape) != 2 or labelled != shape[:1] or kind != np.float64 or label_kind != np.int8:
             raise ValueError("the arrays are not those of remembered rows")
         count, columns = shape
-        at_once = count if by_column else BLOCK_ROWS  # by column: as earlier versions may have written it
+        # by column: as earlier versions may have written it
+        at_once = count if by_column else BLOCK_ROWS
         for begin in range(0, max(count, 1), max(at_once, 1)):
             rows = min(at_once, count - begin)
             values = _array(of_values, kind, rows * columns)
@@ -375,9 +379,8 @@ def _head(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     its numbers.
     """
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    return read[np.lib.format.read_magic(stream)](
-        stream
-    )  # a KeyError for versions that numpy writes for other things
+    # a KeyError for versions that numpy writes for other things
+    return read[np.lib.format.read_magic(stream)](stream)
 
 
 def _array(stream: IO[bytes], kind: np.dtype[Any], count: int) -> NDArray[Any]:
@@ -394,7 +397,8 @@ def joined(parts: Sequence[Past]) -> Past:
     values = np.concatenate([part.values for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     marks = np.concatenate([row_marks(part.values) for part in parts])
-    order = np.argsort(labels < 0, kind="stable")  # those with a label first: unique keeps the first of each
+    # those with a label first: unique keeps the first of each
+    order = np.argsort(labels < 0, kind="stable")
     _, first = np.unique(marks[order], return_index=True)
     kept = order[first]
     return Past(values[kept], labels[kept])

@@ -141,7 +141,8 @@ class Ledger:
 
 
 def _in_redis(tables: Database, url: str) -> Velocity:
-    from screening.ledger.velocity.redis_state import RedisVelocity  # who has none doesn't load its client
+    # who has none doesn't load its client
+    from screening.ledger.velocity.redis_state import RedisVelocity
 
     with tables.read() as session:
         return RedisVelocity(tables, url, str(session.scalar(select(Name.name))))

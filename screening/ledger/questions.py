@@ -355,7 +355,8 @@ class Questions:
 PAIRS = (
     ", keyed AS (SELECT CASE WHEN screening IS NULL THEN origin ELSE unhex(screening[1:24]) END AS key, number, "
     "origin, amount, currency, probability, threshold::FLOAT AS threshold, "
-    "probability >= threshold::FLOAT AS flagged, known, decided_at, "  # by the net alone: rules have no say here
+    # by the net alone: rules have no say here
+    "probability >= threshold::FLOAT AS flagged, known, decided_at, "
     "moment FROM chosen), "
     "pairs AS (SELECT c.* EXCLUDE (key), s.probability AS other, s.probability >= c.threshold AS other_flagged "
     "FROM keyed c JOIN scores s ON s.number = c.number AND s.key = c.key) "

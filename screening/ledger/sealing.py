@@ -47,7 +47,8 @@ class Sealing:
     def rows(self, session: Session) -> pa.Table:
         """Return all rows as they would stand in a segment, as a session sees them."""
         known = tuple(session.scalars(select(TailRow.seq).order_by(TailRow.seq)))
-        kept = self._kept  # another thread may put another one there
+        # another thread may put another one there
+        kept = self._kept
         if kept is None or kept[0] != known:
             some = session.execute(WAITING).all() if known else []
             kept = self._kept = known, table_of([payload for _, _, payload in some])

@@ -75,7 +75,8 @@ class Segments:
         """
         screening = _one(table, "screening")
         if screening is not None:
-            self._take_out(screening)  # entered before, and put together with others since
+            # entered before, and put together with others since
+            self._take_out(screening)
 
         def describe(name: str, size: int, digest: str) -> Segment:
             return _described(name, kind, table, size, digest)
@@ -177,7 +178,8 @@ class Segments:
 
         made = _described("", holder.kind, left, 0, "")
         made.screening = made.origin = (
-            None  # also of a single one that is left: its contents say whose rows it has
+            # also of a single one that is left: its contents say whose rows it has
+            None
         )
 
         def describe(name: str, size: int, digest: str) -> Segment:
@@ -306,7 +308,8 @@ def _write(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
             compression="snappy",
             use_dictionary=[name for name in schema.names if name not in {"number", "probability", "values"}],
             column_encoding={"number": "DELTA_BINARY_PACKED"},
-            write_statistics=list(SEARCHED),  # those of all columns cost a third of the time
+            # those of all columns cost a third of the time
+            write_statistics=list(SEARCHED),
             coerce_timestamps="us",
         ) as writer:
             for table in chain([first], rest):

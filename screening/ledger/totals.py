@@ -120,7 +120,8 @@ def read(tables: Database) -> list[Totals]:
         type_coerce(null(), LargeBinary).label("payload"),
     )
     tail = select(null(), null(), null(), null(), null(), null(), TailRow.payload)
-    both: Any = union_all(sealed, tail)  # one statement, since rows move from the one to the other
+    # one statement, since rows move from the one to the other
+    both: Any = union_all(sealed, tail)
     with tables.read() as session:
         found: Sequence[Any] = session.execute(both).all()
     parts = [Part(*row[:6]) for row in found if row.payload is None]

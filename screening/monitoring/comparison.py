@@ -314,7 +314,8 @@ def _of_api(detector: Detector, observed: Observed, start: datetime, rows: int) 
         )
         parts.append(values)
         unreadable += left_out
-        time.sleep(0)  # somebody's file is screened by the same process
+        # somebody's file is screened by the same process
+        time.sleep(0)
     matrix = np.concatenate(parts) if parts else np.empty((0, len(detector.contract.columns)))
     counts = drift.count(detector, matrix)
     return ([_Values(rows, counts)] if len(matrix) else []), unreadable

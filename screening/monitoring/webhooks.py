@@ -115,9 +115,8 @@ class Webhook:
             path = self._url.path or "/"
             target = f"{path}?{self._url.query}" if self._url.query else path
             connection.request("POST", target, body, self._headers(message.id, message.body))
-            status = (
-                connection.getresponse().status
-            )  # a redirect isn't followed: the secret's holder is this one
+            # a redirect isn't followed: the secret's holder is this one
+            status = connection.getresponse().status
         except ssl.SSLError as problem:
             return f"the connection isn't secure ({problem.reason or 'TLS'})"
         except TimeoutError:

@@ -72,7 +72,8 @@ def decide(
         left = [place for place, answer in enumerate(answers) if answer is None]
         if not left:
             break
-        if attempt >= MOST_TOGETHER_ATTEMPTS:  # the last way: one after the other
+        # the last way: one after the other
+        if attempt >= MOST_TOGETHER_ATTEMPTS:
             for place in left:
                 (answers[place],) = _attempt([questions[place]], ledger, threshold, probabilities)
             continue

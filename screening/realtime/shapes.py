@@ -81,9 +81,8 @@ def marks_of(data: bytes) -> int:
     """Return how many quotation marks a body has."""
     if len(data) <= FEW_BYTES:
         return data.count(MARK)
-    return int(
-        np.count_nonzero(np.frombuffer(data, np.uint8) == MARK[0])
-    )  # a tenth of the time where there are many
+    # a tenth of the time where there are many
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == MARK[0]))
 
 
 class Shapes:
@@ -276,7 +275,8 @@ class _Shape:
         return found
 
     def _kept(self, given: Sequence[Any], body: Body) -> Sequence[Any]:
-        if self._all_kept:  # as they came: cutting them out takes a quarter of writing them anew
+        # as they came: cutting them out takes a quarter of writing them anew
+        if self._all_kept:
             return (body.transaction,) if body.single else _raw_list(body.transactions)
         for name in self._left:
             for one in given:

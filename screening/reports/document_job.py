@@ -80,7 +80,8 @@ class DocumentJob:
             )
         with folder.part.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        lease.note()  # cancelled in this moment: then it doesn't appear
+        # cancelled in this moment: then it doesn't appear
+        lease.note()
         folder.part.replace(folder.made)
         return {"state": DONE, "size": folder.made.stat().st_size, "sha256": sha256}
 

@@ -91,7 +91,8 @@ class Document(Job, Base):
             sees_all: whether the user may see everybody's decisions, now.
         """
         if self.whose is None and self.what != What.SCREENING and not sees_all:
-            return False  # the role was another one when it was made
+            # the role was another one when it was made
+            return False
         return self.owner == username.casefold() or self.schedule is not None
 
 

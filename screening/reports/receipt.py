@@ -228,7 +228,8 @@ class Desk:
         net = bool(np.float32(now) >= np.float32(row["threshold"]))
         if not rules.mark:
             return [Check("Flagged", _yes(flag=row["flagged"]), _yes(flag=net), same=net == row["flagged"])]
-        from screening.ledger.rows import fact_type  # Arrow, which not every process loads
+        # Arrow, which not every process loads
+        from screening.ledger.rows import fact_type
 
         wanted = [key for key in rules.needed if fact_type(key) is not None]
         origin = TransactionId(row["origin"], row["number"])

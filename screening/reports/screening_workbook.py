@@ -111,7 +111,8 @@ def _reasons(table: Table, found: Outcome, rows: np.ndarray[Any, Any]) -> None:
         for row in rows.tolist()
         for place, reason in enumerate(found.reasons.get(row, ()), 1)
     ]
-    table.rows(lines)  # of some thousand rows at most: others have none
+    # of some thousand rows at most: others have none
+    table.rows(lines)
 
 
 def _cleaning(table: Table, screening: Screening, found: Outcome) -> None:

@@ -218,7 +218,8 @@ def _cells(column: Sequence[Any] | pa.Array, *, bold: bool) -> pa.Array:
         return pa.array([_text_cell(str(text), BOLD) for text in texts.to_pylist()])
     number = pc.match_substring_regex(texts, PLAIN_NUMBER)
     made = pc.binary_join_element_wise("<c><v>", texts, "</v></c>", "")
-    if pc.all(number).as_py():  # as in most columns of most files: nothing else needs to be looked for
+    # as in most columns of most files: nothing else needs to be looked for
+    if pc.all(number).as_py():
         return made
     rest = pc.invert(number)
     return pc.replace_with_mask(made, rest, _other_cells(texts.filter(rest)))

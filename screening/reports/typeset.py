@@ -84,7 +84,8 @@ def accessible_pdf(title: str, author: str, blocks: Sequence[Block], made: datet
         blocks: from the top to the end; headings leave no level out.
         made: when; the foot says it in UTC.
     """
-    import typst  # 81 MB on the disk: loaded by who makes such a document
+    # 81 MB on the disk: loaded by who makes such a document
+    import typst
 
     moment = made.astimezone(UTC)
     told = _printable(

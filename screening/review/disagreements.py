@@ -103,7 +103,8 @@ def disagreements(ledger: Ledger, database: Database, owner: str | None, limit: 
 
 def _said(ledger: Ledger, database: Database) -> pa.Table:
     """Return what programs and decisions say, by transaction."""
-    import pyarrow as pa  # web processes do without it until somebody asks
+    # web processes do without it until somebody asks
+    import pyarrow as pa
 
     said: dict[str, list[int | None]] = {}
     with ledger.tables.read() as session:

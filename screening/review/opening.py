@@ -106,7 +106,8 @@ class Opener:
         ]
 
     def _look(self, segment: Segment, done: int, oldest: datetime) -> None:
-        from screening.review.flagged import (  # the command line needn't load Arrow for the queue
+        # the command line needn't load Arrow for the queue
+        from screening.review.flagged import (
             item_of,
             rows_of,
         )

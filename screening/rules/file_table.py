@@ -82,7 +82,8 @@ def numbers_of(
             if matrix is None or key not in known.numbers or (wanted is not None and key not in wanted):
                 continue
             cells = np.asarray(matrix[:, place : place + 1])
-            if which == "inputs":  # one after the other: all of them at once would need much memory
+            # one after the other: all of them at once would need much memory
+            if which == "inputs":
                 cells = known.quantities([key]).of(cells)
             flat = cells[:, 0].astype(np.float64)
             found[key] = pa.array(flat, pa.float64(), mask=~np.isfinite(flat))
@@ -132,7 +133,8 @@ def columns_of(told: Mapping[str, Any], hits: Bools) -> dict[str, pa.Array]:
         found["fraud_type"] = pa.array(types, pa.string())
     if shadow:
         found[SHADOW_RULES] = _listed(shadow, hits[:, len(active) :])
-    if told.get("mark"):  # a file of before this was noted has none
+    # a file of before this was noted has none
+    if told.get("mark"):
         found[RULES_MARK] = pa.repeat(told["mark"], len(hits))
     return found
 

@@ -174,7 +174,8 @@ class RuleBook:
         if key not in known:
             mine = [rule for rule in rules if rule.detector is None or rule.detector in names]
             found = self._made(detector, mine)
-            if found.mark:  # before it has a say: decisions name the mark alone
+            # before it has a say: decisions name the mark alone
+            if found.mark:
                 self._provenance.note(found.mark, Decider.RULES, detector.name, found.told)
             known[key] = found
         return known[key]

@@ -64,7 +64,8 @@ class Trials:
             BadRule: one can't be used.
             TooMuch: it takes too long or too much memory.
         """
-        kinds = {**file.kinds, **self._store.kinds()}  # a list that is there stays as it is
+        # a list that is there stays as it is
+        kinds = {**file.kinds, **self._store.kinds()}
         own = {each.name: frozenset(keep.read(each.kind, each.entries)) for each in file.lists}
         tried = [self._tried(one.draft, kinds) for one in file.rules]
         return self._of(tried, own, chosen, now)

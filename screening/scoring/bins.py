@@ -120,7 +120,8 @@ def of_numbers(then: Profile) -> Bins | None:
     if then.bins is not None:
         filled = [share * (1 - missing) for share in then.bins.shares]
         return Bins(then.bins.edges, (*filled, missing))
-    if not then.quantiles and then.missing == 1:  # blank throughout: all that can change is that
+    # blank throughout: all that can change is that
+    if not then.quantiles and then.missing == 1:
         return Bins((), (0.0, 1.0))
     if len(then.quantiles) < len(QUANTILES):
         return None
@@ -142,7 +143,8 @@ def _borders(then: Profile) -> dict[float, tuple[float, float]]:
     for name in QUANTILES:
         value = then.quantiles[name]
         least = max(share for share, mark in known if mark <= value)
-        if least < 1:  # nothing lies beyond the largest value
+        # nothing lies beyond the largest value
+        if least < 1:
             found[value] = least, min(share for share, mark in known if mark > value or share == 1)
     return found
 

@@ -62,7 +62,8 @@ def _alone(definition: Definition, transactions: Transactions, history: Seen) ->
     """Tell whether nobody in a row was seen before, bool (rows,)."""
     past = history.indexed(definition).past
     alone = _first(definition, transactions.values)
-    if past is None or isinstance(past, Past):  # sorted, it is no plain past any more
+    # sorted, it is no plain past any more
+    if past is None or isinstance(past, Past):
         return alone
     return alone & ~past.knows(transactions.values)
 
@@ -93,9 +94,8 @@ def _first_of_few(definition: Definition, values: Matrix) -> list[bool]:
         cells = values[:, columns.index(name)].tolist()
         earliest: dict[float, float] = {}
         for cell, moment in zip(cells, times, strict=True):
-            if moment < earliest.get(
-                cell, math.inf
-            ):  # a blank is like no other one, and no time is before another
+            # a blank is like no other one, and no time is before another
+            if moment < earliest.get(cell, math.inf):
                 earliest[cell] = moment
         for place, (cell, moment) in enumerate(zip(cells, times, strict=True)):
             if earliest.get(cell, math.inf) < moment:

@@ -96,7 +96,8 @@ def average_precision(fraud: NDArray[np.bool_], probabilities: NDArray[np.float3
     positives = int(fraud.sum())
     if not positives:
         return None
-    order = np.argsort(-probabilities)  # in any order among ties: their last one counts
+    # in any order among ties: their last one counts
+    order = np.argsort(-probabilities)
     ranked, hits = probabilities[order], np.cumsum(fraud[order])
     last_of_tie = np.append(ranked[1:] != ranked[:-1], True)
     hits, seen = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1

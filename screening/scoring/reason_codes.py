@@ -14,8 +14,10 @@ from screening.detectors.vectorizer import Inputs
 from screening.scoring.reason_words import FAR, Said, Sentences
 from screening.transactions.schema import Transactions
 
-ROWS = 256  # explained at a time: 60 variants a row of 30 columns, so that the working set stays below 10 MB
-EDGE = 2.0**-24  # half the distance of 1 from the float32 before it: a probability of 1 has a finite logit
+# explained at a time: 60 variants a row of 30 columns, so that the working set stays below 10 MB
+ROWS = 256
+# half the distance of 1 from the float32 before it: a probability of 1 has a finite logit
+EDGE = 2.0**-24
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,8 @@ def _money(value: float) -> str:
 
 def _clock(seconds: float) -> str:
     """Hours, minutes and seconds since the first payment of the data, as 41:15:02."""
-    if not abs(seconds) < 1e9:  # thirty years: not seconds since a first payment
+    # thirty years: not seconds since a first payment
+    if not abs(seconds) < 1e9:
         return f"{seconds:.3g} s".replace("-", "−")
     whole = round(abs(seconds))
     return f"{'−' if seconds < 0 else ''}{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -87,7 +87,8 @@ def score(
     """
     vectorizer = detector.vectorizer
     rows = Transactions(detector.contract.columns, vectorizer.select(transactions))
-    if explain:  # both features and caveats ask it
+    # both features and caveats ask it
+    if explain:
         history = history.indexed(vectorizer.definition)
     found: list[NDArray[np.float32]] = []
     wanted: list[NDArray[Any]] = []

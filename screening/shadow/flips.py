@@ -126,7 +126,8 @@ def scores_of(screening: str, probability: NDArray[np.float32]) -> pa.Table:
         screening: the id of that other one.
         probability: NaN for rows that weren't scored.
     """
-    import pyarrow as pa  # web processes do without it until somebody compares
+    # web processes do without it until somebody compares
+    import pyarrow as pa
 
     there = np.flatnonzero(np.isfinite(probability))
     key = pa.scalar(bytes.fromhex(screening)[:KEY_BYTES], pa.binary(KEY_BYTES))

@@ -126,7 +126,8 @@ class RequestScorer:
             except (ScreeningError, ValueError) as problem:
                 what = problem.what if isinstance(problem, ScreeningError) else "A value can't be read."
                 outcome = Outcome(unreadable=asked.kept.rows, problem=what)
-                self._score_all(readable, shares)  # in order: it has no row that later ones look back on
+                # in order: it has no row that later ones look back on
+                self._score_all(readable, shares)
                 readable = []
                 self._store.finish(self._run.id, [asked.pending], outcome)
         self._score_all(readable, shares)
@@ -150,7 +151,8 @@ class RequestScorer:
         time, looks_back = self._detector.contract.time, self._detector.vectorizer.looks_back
         for one in readable:
             times = one.rows.column(time) if looks_back and time else np.zeros(0)
-            follows = bool((times >= latest).all())  # a time that is missing follows nothing
+            # a time that is missing follows nothing
+            follows = bool((times >= latest).all())
             same = waiting and waiting[-1].asked[0].kept.same["owner"] == one.asked[0].kept.same["owner"]
             if waiting and looks_back and not (follows and same):
                 yield _joined(waiting)
@@ -181,7 +183,8 @@ class RequestScorer:
             outcome = Outcome(scores=_scores(group, found))
             entry = None if live is None else self._entry(group, live, shared=shared)
         except Exception as problem:
-            if len(group.asked) > 1:  # only one of them may be to blame
+            # only one of them may be to blame
+            if len(group.asked) > 1:
                 for asked in group.asked:
                     self._score_group(self._read(asked), owner, shared=shared)
                 return

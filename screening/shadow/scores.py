@@ -234,7 +234,8 @@ class ShadowStore:
 
     def table(self, run: str) -> pa.Table:
         """Return all that a run has said, as :meth:`screening.ledger.questions.Questions.beside` takes it."""
-        import pyarrow as pa  # web processes do without it until somebody compares
+        # web processes do without it until somebody compares
+        import pyarrow as pa
 
         whole = select(ShadowFile.screening).where(ShadowFile.run == run)
         query = select(ShadowScores.payload).where(

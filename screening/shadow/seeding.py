@@ -107,7 +107,8 @@ def converting(first: ColumnContract, shadow: ColumnContract) -> NDArray[np.int6
     places = {column.name.strip().casefold(): place for place, column in enumerate(first.parts())}
     theirs = first.parts()
     if len(theirs) != len(first.columns) or len(shadow.parts()) != len(shadow.columns):
-        return None  # columns that are made of several
+        # columns that are made of several
+        return None
     found = []
     for column in shadow.parts():
         place = places.get(column.name.strip().casefold(), -1)

@@ -63,7 +63,8 @@ class Net:
 
     def __init__(self, data: bytes, name: str) -> None:
         check_net(data, name)
-        import h5py  # who shows no layers doesn't load it
+        # who shows no layers doesn't load it
+        import h5py
 
         with h5py.File(io.BytesIO(data), "r") as file:
             raw = file.attrs["model_config"]
@@ -103,7 +104,8 @@ class Net:
             return values[0].reshape(config["target_shape"])
         if kind == "Concatenate":
             return np.concatenate(values, axis=-1)
-        if kind in {"Dropout", "Identity"}:  # nothing is dropped but in training
+        # nothing is dropped but in training
+        if kind in {"Dropout", "Identity"}:
             return values[0]
         raise UnknownLayer(f"{config['name']} ({kind})")
 

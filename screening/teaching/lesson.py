@@ -215,7 +215,8 @@ class Lessons:
 
     def of(self, detector: Detector, sample: Path) -> Lesson:
         """Return the lesson of a detector's sample file."""
-        with self._lock:  # one request reads it, the others wait
+        # one request reads it, the others wait
+        with self._lock:
             if detector.fingerprint not in self._lessons:
                 lesson = Lesson.of(detector, sample.read_bytes())
                 self._lessons = dict([*self._lessons.items(), (detector.fingerprint, lesson)][-KEPT:])

@@ -60,7 +60,8 @@ def known(detector: str, ledger: Ledger) -> list[Known]:
     Raises:
         TooMuch: the ledger didn't answer in time.
     """
-    import pyarrow as pa  # web processes do without it until somebody asks
+    # web processes do without it until somebody asks
+    import pyarrow as pa
 
     with ledger.tables.read() as session:
         said = [(parse(row.id), row.source) for row in session.execute(select(Label.id, Label.source))]

@@ -101,7 +101,8 @@ class TrainingJob:
             return
         needed = self.queue.with_files()
         for path in kept.iterdir():
-            old = time.time() - path.stat().st_mtime > YOUNG_SECONDS  # a younger one may not have its row yet
+            # a younger one may not have its row yet
+            old = time.time() - path.stat().st_mtime > YOUNG_SECONDS
             if path.name not in needed and old:
                 TrainingFolder(self._settings.instance, path.name).remove()
 

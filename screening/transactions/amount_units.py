@@ -76,7 +76,8 @@ def _moved(number: float, digits: int) -> float:
     if not digits:
         return number
     if digits < 0 and number.is_integer():
-        return number / float(10**-digits)  # one rounding, of the exact quotient
+        # one rounding, of the exact quotient
+        return number / float(10**-digits)
     return float(Decimal(repr(number)).scaleb(digits))
 
 

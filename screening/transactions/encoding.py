@@ -77,7 +77,8 @@ def address_code(text: str) -> float | None:
     """
     plain = bare(text)
     if NUMBER.fullmatch(plain):
-        value = float(plain)  # 1e999 is a number too, and an infinite one
+        # 1e999 is a number too, and an infinite one
+        value = float(plain)
         return float(math.floor(value)) if 0 <= value < 2**32 else None
     try:
         address = ipaddress.ip_address(plain)

@@ -72,7 +72,8 @@ def _read(part: Part, value: Any) -> float | None:  # noqa: PLR0911 -- one for e
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     beside = part is Part.AMOUNT or part in (Part.DEBIT, Part.CREDIT)
-    return None if beside and value < 0 else float(value)  # another column says which way the money goes
+    # another column says which way the money goes
+    return None if beside and value < 0 else float(value)
 
 
 def _bad(columns: list[str], problem: str, row: int) -> BadTransaction:

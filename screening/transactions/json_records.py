@@ -141,7 +141,8 @@ def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> Head
     there = [place for place in places if place is not None]
     if repeated or len(there) < len(places):
         return Header(places, repeated, None)
-    if len(there) == 1:  # itemgetter would take out the value itself
+    # itemgetter would take out the value itself
+    if len(there) == 1:
         return Header(places, repeated, lambda values: (values[there[0]],))
     return Header(places, repeated, itemgetter(*there))
 
@@ -149,7 +150,8 @@ def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> Head
 def header_of(names: tuple[Any, ...], contract: ColumnContract) -> Header:
     if len(names) <= 4 * len(contract.columns):
         return _remembered_header(names, contract)
-    return _remembered_header.__wrapped__(names, contract)  # what callers send mustn't fill the memory
+    # what callers send mustn't fill the memory
+    return _remembered_header.__wrapped__(names, contract)
 
 
 def _matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fast: bool) -> Matrix:
@@ -253,7 +255,8 @@ class _Faults:
 def read_cell(value: Any, column: Column) -> Read:
     """Return the number that stands for a column's value, NaN for a blank; and what is wrong with it, if anything."""
     if column.kind is CellKind.NUMBER and type(value) in PLAIN and -LARGEST <= value <= LARGEST:
-        return float(value) * column.scale, None  # nearly every cell, also of a row that has one odd number
+        # nearly every cell, also of a row that has one odd number
+        return float(value) * column.scale, None
     if value is None:
         return math.nan, None if column.optional else MISSING
     if isinstance(value, str) and missing(value):  # as in a file

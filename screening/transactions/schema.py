@@ -193,7 +193,8 @@ class ColumnContract:
             found["kinds"] = [kind.value for kind in self.kinds]
             found["roles"] = [role.value for role in self.roles]
             found["optional"] = list(self.optional)
-        if self.since is not None:  # only then: other contracts keep the fingerprint that they always had
+        # only then: other contracts keep the fingerprint that they always had
+        if self.since is not None:
             found["since"] = self.since.value
         if self.composed:
             found["composed"] = {name: made.as_dict for name, made in self.composed}

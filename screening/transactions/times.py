@@ -181,7 +181,8 @@ SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2}", re.ASCII)
 
 def has_zone(plain: str) -> bool | None:
     """Return whether the time of day of a cell says its zone; ``None`` for a cell without a time of day."""
-    _, colon, tail = plain.partition("[")[0].partition(":")  # what is in brackets names the zone once more
+    # what is in brackets names the zone once more
+    _, colon, tail = plain.partition("[")[0].partition(":")
     if not colon:
         return None
     return "+" in tail or "-" in tail or tail[-1:] in "zZ" or "UTC" in tail.upper() or "GMT" in tail.upper()
@@ -254,7 +255,8 @@ def clock_of(text: str) -> float | None:
     plain = _SHEET_CLOCK.sub("", bare(text))
     if len(plain) in (4, 6) and plain.isdecimal() and plain.isascii():
         plain = ":".join(plain[at : at + 2] for at in range(0, len(plain), 2))
-    if _FRACTION.fullmatch(plain):  # 0.30 may be half past midnight, too
+    # 0.30 may be half past midnight, too
+    if _FRACTION.fullmatch(plain):
         return None if len(plain) == 4 else round(float(plain) * _DAY * 1000) / 1000
     found = _CLOCK.fullmatch(plain)
     since = None if found is None else _since_midnight(found)
@@ -315,7 +317,8 @@ def seconds_of(value: float) -> float | None:
     unit = unit_of(value)
     if unit is not None:
         return _in_seconds(value, unit)
-    if 1e7 <= value < 1e8 and value == int(value):  # 20250104, as JSON and Parquet have it
+    # 20250104, as JSON and Parquet have it
+    if 1e7 <= value < 1e8 and value == int(value):
         return _moment(_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
     return None
 
@@ -333,7 +336,8 @@ def bare(text: str) -> str:
 
 def _in_seconds(value: float, unit: Unit) -> float:
     if unit is Unit.SHEET_DAYS:
-        return round(value * _DAY * 1000) / 1000 + _SHEET_ZERO  # a double of days holds about a microsecond
+        # a double of days holds about a microsecond
+        return round(value * _DAY * 1000) / 1000 + _SHEET_ZERO
     if unit is Unit.DAYS_1904:
         return round(value * _DAY * 1000) / 1000 + _ZERO_1904
     return value / _PER_SECOND[unit]

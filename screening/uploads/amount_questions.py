@@ -218,7 +218,8 @@ class _Amounts:
         if scale is None or self.choice.named_unit is not None or not scale.units:
             return
         if scale.power > 0 and places_of(self.codes) == {0}:
-            return  # their currency has no smaller unit
+            # their currency has no smaller unit
+            return
         kind = "holds whole numbers only, and they are" if scale.power > 0 else "is"
         raise self._ask(f"{self.name} {kind} {scale.words}.", scale.units)
 

@@ -74,9 +74,8 @@ def clear_leftovers(history: History, instance: Path) -> list[str]:
     if not belong_together(instance, history.database):
         log.error("%s and the database don't belong together: no left-over is cleared", instance)
         return []
-    found = set(
-        _ids_on_disk(instance)
-    )  # before the rows are read: a row comes after its folder, never before
+    # before the rows are read: a row comes after its folder, never before
+    found = set(_ids_on_disk(instance))
     known = history.ids() if found else set()
     left = sorted(found - known)
     if left and not known:

@@ -167,7 +167,8 @@ def screen(
         folder,
         kind,
         set_aside,
-        cache(limits or (lambda _name: Limits(threshold))),  # one answer, whatever is applied meanwhile
+        # one answer, whatever is applied meanwhile
+        cache(limits or (lambda _name: Limits(threshold))),
         on_batch,
         on_stage,
         context,
@@ -214,7 +215,8 @@ class _Line:
             ):
                 _keep(batch, choice.contract, collected)
                 if len(collected.amount) == 1:
-                    self._signs(choice, collected)  # it is asked before anything is scored
+                    # it is asked before anything is scored
+                    self._signs(choice, collected)
                 if self.rules is not None and collected.facts is None:
                     collected.facts = Collected(self.rules.book.of(choice.detector))
                 if choice.detector.vectorizer.looks_back:

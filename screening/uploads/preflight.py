@@ -115,7 +115,8 @@ def check(
     """
     choose = partial(Choice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
     reader = Reader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
-    discard(folder)  # of an earlier check, with other columns
+    # of an earlier check, with other columns
+    discard(folder)
     on_batch(0)
 
     def read_with(forms: Forms | None) -> tuple[Choice, _Read, dict[str, Any]]:

@@ -255,7 +255,8 @@ class ScreeningJob:
             deletion.delete(self.queue, self._settings.instance, job.id)
             return Handled()
         if folder.input.exists() and folder.input.stat().st_size == current.size:
-            folder.complete()  # the server died between writing the row and marking the file
+            # the server died between writing the row and marking the file
+            folder.complete()
             return AttemptFailed()
         return ScreeningError(
             "The uploaded file is not whole on the disk any more.", remedy="Upload it again."
@@ -350,7 +351,8 @@ class _Run:
     def _on_stage(self, doing: str, rows: int, of: int) -> None:
         begins = doing != self._pace.doing
         self._pace.stage(doing, rows, of)
-        if begins:  # a stage may be long without a word
+        # a stage may be long without a word
+        if begins:
             self._lease.note(**self._told())
 
     def _told(self) -> dict[str, Any]:

@@ -176,7 +176,8 @@ class History(Jobs[Screening]):
         )
         with self._database.write() as session:
             session.add(screening)
-        self._waits_now()  # it can be read while it arrives
+        # it can be read while it arrives
+        self._waits_now()
 
     def received(self, screening_id: str, size: int, sha256: str) -> bool:
         """Mark a file as received: it is never lost from now on. ``False`` when its row was removed meanwhile."""
@@ -185,7 +186,8 @@ class History(Jobs[Screening]):
             if screening is None:
                 return False
             screening.size, screening.sha256 = size, sha256
-            if screening.state == RECEIVING:  # a worker may have failed it already, on what had arrived
+            # a worker may have failed it already, on what had arrived
+            if screening.state == RECEIVING:
                 screening.state = RUNNING if screening.holder else QUEUED
         self._waits_now()
         return True
@@ -216,7 +218,8 @@ class History(Jobs[Screening]):
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is None or screening.state != CHECKED:
                 return False
-            screening.wanted_detector = screening.detector  # a newer one may fit the header too by now
+            # a newer one may fit the header too by now
+            screening.wanted_detector = screening.detector
             screening.set_aside_bad = set_aside_bad
             _queue(screening, check_first=False)
         self._waits_now()

@@ -23,15 +23,18 @@ from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, look_over
 from screening.transactions.schema import ColumnContract
 
 POLL_SECONDS = 0.004
-PATIENCE_SECONDS = 1.0  # so long, all in all, a sender may be waited for before anybody asks whether to go on
-SILENCE_SECONDS = 120.0  # an upload that sends nothing for so long has been left
+# so long, all in all, a sender may be waited for before anybody asks whether to go on
+PATIENCE_SECONDS = 1.0
+# an upload that sends nothing for so long has been left
+SILENCE_SECONDS = 120.0
 
 
 Taken = TypeVar("Taken", bytes, int)
 Outcome = TypeVar("Outcome")
 
 
-class Abandoned(Exception):  # not an error: the sender left, so there is nothing to screen
+# not an error: the sender left, so there is nothing to screen
+class Abandoned(Exception):
     """The sender left before the file was whole."""
 
 
@@ -159,7 +162,8 @@ class GrowingFile(io.RawIOBase):
         """Return the next result of ``take``, once there is one, or nothing at the end."""
         deadline = time.monotonic() + SILENCE_SECONDS
         while True:
-            whole = self._folder.whole.exists()  # looked at before reading: what is read after that is all
+            # looked at before reading: what is read after that is all
+            whole = self._folder.whole.exists()
             taken = take()
             if taken or whole:
                 return taken

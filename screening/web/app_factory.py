@@ -144,7 +144,8 @@ def create_app(
     adopt_detectors(detectors_here, AuditLog(settings.instance))
     promoted, _ = detectors_here.in_place_of(detectors_here.default)
     if promoted is not detectors_here.default:
-        promoted.prepare()  # the first payment mustn't wait for it
+        # the first payment mustn't wait for it
+        promoted.prepare()
     for part in (errors, guard, sessions, static_files, contexts, commands):
         part.init_app(app)
     for room in (

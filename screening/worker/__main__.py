@@ -40,7 +40,8 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
     """
     try:
         number = _number(arguments)
-        if number:  # the first page and the first worker have the cores for themselves
+        # the first page and the first worker have the cores for themselves
+        if number:
             time.sleep(LATER_SECONDS)
         settings = Settings.from_environ()
         begin_logging(settings.log_format)
@@ -58,7 +59,8 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
             number=number,
             probabilities=probabilities,
         )
-        watchdog.when_server_gone(lambda: _end(worker))  # two workers of one slot must not run at once
+        # two workers of one slot must not run at once
+        watchdog.when_server_gone(lambda: _end(worker))
         trainer = worker.trainer(Trainings(database, signals)) if number == 0 else None
         if trainer is not None:
             trainer.start()

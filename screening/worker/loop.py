@@ -190,7 +190,8 @@ class Worker:
     def _tidy(self) -> bool:
         """Do what nobody waits for; whether there is more of it."""
         more = False
-        if self._shadow is not None:  # before the upkeep seals what it has to score
+        # before the upkeep seals what it has to score
+        if self._shadow is not None:
             more = self._shadow.step()
         if self._upkeep is not None:
             self._upkeep.step()
@@ -204,7 +205,8 @@ class Worker:
     def stop(self) -> None:
         """Stop after the batch in hand; what isn't finished goes back to those that wait."""
         self._stop.set()
-        with suppress(OSError):  # else it wakes by itself within a second
+        # else it wakes by itself within a second
+        with suppress(OSError):
             self._signals.waiting.ring()
 
 

@@ -156,7 +156,8 @@ class Upkeep:
         if not unbuilt or unbuilt == self._unbuildable:
             return
         for name in self._detectors.names():
-            with suppress(BadArtefact, NotFound):  # the page of the detectors tells of it
+            # the page of the detectors tells of it
+            with suppress(BadArtefact, NotFound):
                 detector = self._detectors.get(name)
                 subject = velocity.subject(detector)
                 if subject is None or velocity.standing(subject).built is not None:

@@ -263,7 +263,8 @@ def compile_into(folder: Path, model: Artefact) -> str:
         OSError: the folder can't be made or written.
     """
     folder.mkdir()
-    (folder / "model.h5").write_bytes(model.data)  # the bytes that were hashed, not the file again
+    # the bytes that were hashed, not the file again
+    (folder / "model.h5").write_bytes(model.data)
     meta_sha256 = _run(folder, model)
     (folder / "model.h5").unlink()
     return meta_sha256

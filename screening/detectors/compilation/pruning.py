@@ -60,7 +60,8 @@ def _remove(cache: Path, key: str) -> bool:
         was_there = folder.is_dir()
         if was_there:
             gone = cache / f"{PRUNED}{secrets.token_hex(6)}"
-            folder.rename(gone)  # as a whole: no reader finds a part
+            # as a whole: no reader finds a part
+            folder.rename(gone)
             shutil.rmtree(gone)
         lock.unlink(missing_ok=True)
     return was_there

@@ -106,7 +106,8 @@ def _sheets(
         sheet = _alone(definition, values[begin:end])
         fill_history(scene, sheet)
         yield sheet.finite()
-        del sheet  # two of them needn't be there at once
+        # two of them needn't be there at once
+        del sheet
 
 
 def _alone(definition: Definition, values: Matrix) -> Sheet:

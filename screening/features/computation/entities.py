@@ -37,7 +37,8 @@ def fill_history(scene: Scene, sheet: Sheet) -> None:
         for task in tasks:
             _call(task)
         return
-    with ThreadPoolExecutor(THREADS) as pool:  # numpy lets go of the interpreter's lock where the work is
+    # numpy lets go of the interpreter's lock where the work is
+    with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(_call, tasks))
 
 

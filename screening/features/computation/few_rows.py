@@ -143,7 +143,8 @@ class _Row:
             numbers[slots.total], numbers[slots.mean] = total, mean
             numbers[slots.above_mean] = numbers[slots.above_median] = numbers[slots.above_largest] = 1.0
             if slots.median != nowhere:
-                ordered += units[low:done]  # mostly ordered already, which is quick to sort
+                # mostly ordered already, which is quick to sort
+                ordered += units[low:done]
                 ordered.sort()
                 done = low
                 numbers[slots.median], numbers[slots.largest] = median(ordered), ordered[-1]

@@ -53,7 +53,8 @@ def fill_rows(definition: Definition, values: Matrix, sheet: Sheet) -> None:
             _number(definition, column, cells, sheet)
     for places in definition.distances:
         ends = (values[:, definition.contract.columns.index(name)] for name in places)
-        apart = kilometres(*ends)  # of a blank there is none, and its own feature says so
+        # of a blank there is none, and its own feature says so
+        apart = kilometres(*ends)
         sheet.put(("distance", *places), np.log1p(np.nan_to_num(apart)))
     _related(definition, values, sheet)
     for name in definition.rates:

@@ -106,7 +106,8 @@ class AddressCountries:
 
 def _is_in(code: int, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> int | None:
     """Return the place of the range that an address is in."""
-    place = bisect_right(lower, code) - 1  # an array can be asked as a list
+    # an array can be asked as a list
+    place = bisect_right(lower, code) - 1
     return place if place >= 0 and code <= upper[place] else None
 
 
@@ -133,7 +134,8 @@ def code_of(text: str) -> int:
         number = float(plain)
         return int(number) if 0 <= number < ADDRESSES else NONE
     try:
-        address = ipaddress.ip_address(plain.partition("%")[0])  # without the name of a network card
+        # without the name of a network card
+        address = ipaddress.ip_address(plain.partition("%")[0])
     except ValueError:
         return NONE
     return int(address) if isinstance(address, ipaddress.IPv4Address) else _code_of_v6(address)

@@ -20,9 +20,8 @@ def catalogue(definition: Specification) -> tuple[Feature, ...]:
     found += [_of_distance(places) for places in definition.distances]
     found += [feature for relation in definition.relations for feature in _of_relation(definition, relation)]
     found += [_of_ratio(*pair) for pair in definition.ratios]
-    rates = [
-        _of_rate(name) for name in definition.rates
-    ]  # the last ones: they are added once labels are known
+    # the last ones: they are added once labels are known
+    rates = [_of_rate(name) for name in definition.rates]
     return tuple(_with_own_names([*found, *looking_back(definition), *rates]))
 
 

@@ -139,7 +139,8 @@ def _distance(given: object) -> Distance:
 
 
 def _relation(given: object) -> Relation:
-    columns, signs = json_reading.listed(given, "a relation")  # more or fewer than two are a ValueError
+    # more or fewer than two are a ValueError
+    columns, signs = json_reading.listed(given, "a relation")
     names = json_reading.names(columns, "a relation")
     kept = tuple(json_reading.listed(signs, "the signs of a relation"))
     if len(names) not in (2, 3) or len(kept) != len(names) or kept[0] != 1 or not set(kept) <= {1, -1}:

@@ -9,9 +9,12 @@ from enum import StrEnum
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-SMALLEST, THOUSAND, LARGEST = 1e-3, 1000, 1e15  # where numbers are written otherwise
-ROUNDING = 1e-4  # of a logarithm in 32 bits, and more
-STEEPEST = 80.0  # beyond it the exponential is of no use to anybody
+# where numbers are written otherwise
+SMALLEST, THOUSAND, LARGEST = 1e-3, 1000, 1e15
+# of a logarithm in 32 bits, and more
+ROUNDING = 1e-4
+# beyond it the exponential is of no use to anybody
+STEEPEST = 80.0
 # Frequencies are kept as ``log1p(share * PER) / log1p(PER)``, so that they range from 0 for a level never
 # seen to 1 for the only one.
 PER = 10_000

@@ -93,7 +93,8 @@ def _earlier(cells: Floats, label: Labels, time: Floats, delay: float) -> Floats
     """Of each row the rows of its value, against those of all values, whose labels were known before it."""
     order = np.argsort(time, kind="stable")
     when, frauds = time[order], np.r_[0, np.cumsum(label[order] == 1)]
-    seen = np.searchsorted(when, time - delay, side="left")  # rows whose label was known before this one
+    # rows whose label was known before this one
+    seen = np.searchsorted(when, time - delay, side="left")
     usual = (frauds[seen] + SMOOTHING * float((label == 1).mean())) / (seen + SMOOTHING)
     found = np.zeros(len(cells))
     known = np.flatnonzero(np.isfinite(cells))

@@ -161,5 +161,6 @@ def _share(cells: Sequence[Floats], signs: Sequence[int]) -> float:
 
 
 def _most(found: list[tuple[float, Relation]]) -> list[Relation]:
-    ranked = sorted(found, key=lambda pair: -pair[0])  # of the same share the first: the order stays
+    # of the same share the first: the order stays
+    ranked = sorted(found, key=lambda pair: -pair[0])
     return [relation for _, relation in ranked[:MOST_RELATIONS]]

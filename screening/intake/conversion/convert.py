@@ -91,7 +91,8 @@ def _run(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[int, 
         assert child.stdin is not None
         assert child.stdout is not None
         try:
-            with suppress(BrokenPipeError):  # it could not start: its status says so
+            # it could not start: its status says so
+            with suppress(BrokenPipeError):
                 child.stdin.write(f"{order}\n".encode())
                 child.stdin.flush()
             while (status := _status(child, min(LOOK_SECONDS, max(deadline - time.monotonic(), 0)))) is None:
@@ -101,7 +102,8 @@ def _run(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[int, 
                         remedy="Save it as .csv and send that.",
                     )
                 waiting()
-            return status, child.stdout.read()  # an answer of some hundred bytes: it never fills the pipe
+            # an answer of some hundred bytes: it never fills the pipe
+            return status, child.stdout.read()
         finally:
             child.kill()
 

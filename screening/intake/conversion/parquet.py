@@ -71,7 +71,8 @@ def _written(field: Any, pa: Any) -> Any:
             remedy="Leave the column out, or write it as text.",
         )
     if pa.types.is_float16(kind) or pa.types.is_float32(kind):
-        return pa.float64()  # written with all the digits that the stored number has
+        # written with all the digits that the stored number has
+        return pa.float64()
     if pa.types.is_integer(kind) or pa.types.is_float64(kind) or pa.types.is_boolean(kind):
         return kind
     return pa.string()

@@ -79,9 +79,8 @@ def _with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str,
     if not errors:
         yield from rows
         return
-    for number, row in enumerate(
-        rows, start=1
-    ):  # the parser gives the empty rows above, not the columns beside
+    # the parser gives the empty rows above, not the columns beside
+    for number, row in enumerate(rows, start=1):
         yield [
             cell if cell != "" else errors.get(f"{_letters(column)}{number}", "")
             for column, cell in enumerate(row, start=first_column)
@@ -135,16 +134,14 @@ def _far_below(first: int, last: int, places: list[str]) -> BadFile:
 
 def _written(cell: Any) -> Any:
     if type(cell) is float:
-        return (
-            int(cell) if -WHOLE < cell < WHOLE and cell == int(cell) else cell
-        )  # csv writes floats by repr: exact
+        # csv writes floats by repr: exact
+        return int(cell) if -WHOLE < cell < WHOLE and cell == int(cell) else cell
     if type(cell) is bool:
         return "true" if cell else "false"
     if isinstance(cell, (datetime, date, time)):
         return cell.isoformat()
-    if isinstance(
-        cell, timedelta
-    ):  # a moment may be shown as hours since the first day: then it is a number of days
+    # a moment may be shown as hours since the first day: then it is a number of days
+    if isinstance(cell, timedelta):
         return str(cell) if cell < ONE_DAY else cell / ONE_DAY
     return cell
 

@@ -61,10 +61,11 @@ def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
         UnicodeDecodeError,
         OSError,
     ) as problem:
+        # a place before the beginning
         if isinstance(problem, OSError) and problem.errno not in {
             None,
             errno.EINVAL,
-        }:  # a place before the beginning
+        }:
             raise
         raise BadFile(
             "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
@@ -117,7 +118,8 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, errors: dict[
 
 def _check_formulas(text: bytes) -> None:
     for found in _UNCALCULATED.finditer(text):
-        if b't="str"' in found[1]:  # a formula whose value is the empty text
+        # a formula whose value is the empty text
+        if b't="str"' in found[1]:
             continue
         place = _PLACE.search(found[1])
         cell = place[1].decode() if place else "unknown"

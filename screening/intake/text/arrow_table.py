@@ -34,7 +34,8 @@ def read_block(
         decimal: the decimal mark of numbers.
         blanks: cells of numbers that say nothing.
     """
-    pa: Any = import_module("pyarrow")  # a heavy import, paid by the first upload and not by the start
+    # a heavy import, paid by the first upload and not by the start
+    pa: Any = import_module("pyarrow")
     return _read(
         pa.BufferReader(block.data),
         types,

@@ -63,9 +63,8 @@ class CardWatch:
         known = {source.place for source in whole if source.kind not in UNREAD}
         self._numbers = [(source.column, source.place) for source in whole if source.kind is CellKind.NUMBER]
         others = [at for at in range(len(layout.header)) if at not in known and at != layout.label]
-        self.columns = CardColumns(
-            layout.header, others
-        )  # parts, too: what they make doesn't show their size
+        # parts, too: what they make doesn't show their size
+        self.columns = CardColumns(layout.header, others)
 
     def look(
         self, block: Block, stops: NDArray[np.int64], first_row: int, values: Matrix, *, damaged: bool

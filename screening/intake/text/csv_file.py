@@ -113,7 +113,8 @@ def _first_rows(data: bytes, delimiter: str) -> list[list[str]]:
     """Return the cells of the first records; the last one is left out where it may go on."""
     reader = csv.reader(io.StringIO(streams.readable(data), newline=""), delimiter=delimiter)
     found = []
-    with suppress(csv.Error):  # it is refused, with the row, when it is read
+    # it is refused, with the row, when it is read
+    with suppress(csv.Error):
         found = list(islice(reader, FIRST_ROWS + 1))
     return found[:FIRST_ROWS] if len(found) > FIRST_ROWS or data.endswith(b"\n") else found[:-1] or found
 
@@ -123,9 +124,8 @@ def _layout(table: dialect.Dialect, choose: Choose, rows: Callable[[], list[list
         contract = choose(Head(table.header, rows)).made(table.header)
         places, sources = contract.match(table.header), sources_of(contract, table.header)
     except ScreeningError as problem:
-        problem.what = masked(
-            problem.what
-        )  # a file without a header may show a card number where names should be
+        # a file without a header may show a card number where names should be
+        problem.what = masked(problem.what)
         raise
     label = places.get(contract.label) if contract.label else None
     readers = readers_of(sources)
@@ -166,7 +166,8 @@ class _Reader:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
         self._forms = forms
         if forms is None and (opened.layout.composed or opened.layout.contract.unit is not AmountUnit.WHOLE):
-            raise Unsettled  # which parts have a sign, and what 1.070 is in cents, only the whole file tells
+            # which parts have a sign, and what 1.070 is in cents, only the whole file tells
+            raise Unsettled
         if forms is not None:
             self._layout = replace(opened.layout, readers=forms.readers)
         self._tally = tally
@@ -232,7 +233,8 @@ class _Reader:
         amounts = np.abs(values[:, contract.columns.index(contract.amount or "")])
         whole = amounts == np.floor(amounts)
         parts = amounts[~whole & ~np.isnan(amounts)]
-        if (amounts >= 1000).any() or (parts < 1).any():  # neither is ever written as 1.070 is
+        # neither is ever written as 1.070 is
+        if (amounts >= 1000).any() or (parts < 1).any():
             self._amount = None
             return
         if not len(parts):

@@ -118,9 +118,8 @@ def lines_above(head: bytes, delimiter: str | None) -> tuple[int, int]:
     first = len(rows) - 1
     while first and len(rows[first - 1]) == width:
         first -= 1
-    while (
-        first < len(rows) - 1 and _filled(rows[first]) < width - 1
-    ):  # workbooks fill short rows up with blanks
+    # workbooks fill short rows up with blanks
+    while first < len(rows) - 1 and _filled(rows[first]) < width - 1:
         first += 1
     above, header = rows[:first], [cell.strip() for cell in rows[first]]
     fewer = all(len(row) < width or _filled(row) < width - 1 for row in above)

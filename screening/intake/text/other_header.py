@@ -62,7 +62,8 @@ def problem_of(
         if block.overlong or block.unclosed:
             return None
         stops = block.ends().tolist()
-        if mark in readable(block.data).casefold().encode():  # else no row of it names the longest one
+        # else no row of it names the longest one
+        if mark in readable(block.data).casefold().encode():
             start = 0
             for number, stop in enumerate(stops, start=row + 1):
                 record, start = block.data[start:stop], stop

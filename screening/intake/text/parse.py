@@ -108,7 +108,8 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     readers = layout.readers or (CellReader(),) * len(layout.sources)
     pairs = zip(layout.sources, readers, strict=True)
     types = {source.place: typed_cells.arrow_type(pa, reader) for source, reader in pairs}
-    if len(types) < len(layout.sources):  # one column of the file serves twice
+    # one column of the file serves twice
+    if len(types) < len(layout.sources):
         return None
     if layout.label is not None:
         types[layout.label] = pa.dictionary(pa.int32(), pa.string())
@@ -118,7 +119,8 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     )
     if table is None:
         return None
-    if table.num_rows != len(stops):  # a lone carriage return ends a row for Arrow and not for us
+    # a lone carriage return ends a row for Arrow and not for us
+    if table.num_rows != len(stops):
         return None
     values = _numbers(table, layout)
     if values is None:

@@ -150,7 +150,8 @@ def survey(
         if not open_columns:
             break
         if block.overlong or block.unclosed:
-            break  # it is refused while it is read, with the row
+            # it is refused while it is read, with the row
+            break
         _look(block, open_columns, layout)
     return _decided(seen, layout, answers, since_1904=since_1904)
 
@@ -222,13 +223,13 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904:
 
 def _number(one: _Seen, seen: list[_Seen], answers: Answers) -> tuple[NumberForm, list[str]]:
     others = [each.numbers for each in seen if each.source.kind is CellKind.NUMBER and each is not one]
-    if one.source.part is not None:  # its sign is told by another column
+    # its sign is told by another column
+    if one.source.part is not None:
         answers = replace(answers, sign=None)
     evidence, pair = one.numbers, (Part.DEBIT, Part.CREDIT)
     for each in seen:
-        if (
-            one.source.part in pair and each.source.part in pair and each is not one
-        ):  # one value in two columns
+        # one value in two columns
+        if one.source.part in pair and each.source.part in pair and each is not one:
             evidence = evidence.beside(each.numbers)
     return number_form(one.name, evidence, others, answers, amount=one.source.role is Role.AMOUNT)
 

@@ -53,7 +53,8 @@ class TotalWatch:
         if len(self._numbers) < values.shape[1]:
             values = values[:, self._numbers]
         sums, sizes = values.sum(axis=0), np.abs(values).sum(axis=0)
-        if np.isnan(sums).any():  # a blank cell; most files have none, and these take twice as long
+        # a blank cell; most files have none, and these take twice as long
+        if np.isnan(sums).any():
             sums, sizes = np.nansum(values, axis=0), np.nansum(np.abs(values), axis=0)
         self._sums += sums
         self._sizes += sizes

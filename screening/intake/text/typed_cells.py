@@ -125,7 +125,8 @@ class CellReader:
         if self.kind is CellKind.TIME:
             plain = text.strip()
             if self.times is None and (plain[4:5] != "-" or times.iso_offset(plain)):
-                return None  # the whole column must be seen: other cells may have no offset
+                # the whole column must be seen: other cells may have no offset
+                return None
             moment = times.time_of(text, self.times or times.AUTO)
             return None if moment is None or self.early(moment) else moment
         return _ONE_FORM[self.kind](text)
@@ -226,7 +227,8 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
             found = 0.0 - found  # no negative zero
         found = reader.unit.of_all(found)
         if reader.scale != 1.0:
-            found = found * reader.scale  # Arrow's own numbers can't be written to
+            # Arrow's own numbers can't be written to
+            found = found * reader.scale
         if reader.sign is Sign.DROPPED:
             found = np.abs(found)
         usable = np.abs(found) <= numbers.LARGEST

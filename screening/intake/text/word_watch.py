@@ -34,7 +34,8 @@ class WordWatch:
         if not self._places:
             return
         found = texts(block, self._layout.delimiter, len(self._layout.header), self._places)
-        if found is None:  # it has a damaged record, or one of another length
+        # it has a damaged record, or one of another length
+        if found is None:
             found = self._one_by_one(block, stops)
         for place, cells in found.items():
             self._take(place, cells, first_row)

@@ -54,7 +54,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Row)
 
 
-def _decode(data: Any) -> Row:  # what Redis gives is bytes; its client's types allow text, too
+# what Redis gives is bytes; its client's types allow text, too
+def _decode(data: Any) -> Row:
     return _decoder.decode(data)
 
 

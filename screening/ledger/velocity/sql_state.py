@@ -218,9 +218,8 @@ class SqlVelocity(Velocity):
 
     def relabel(self, labels: Sequence[tuple[str, int]]) -> None:
         """Note what transactions turned out to be, by id: 1 for fraud, 0 for legitimate."""
-        with self._tables.driver_write(
-            begin=False
-        ) as read:  # rows of files aren't here: nobody waits for their lock
+        # rows of files aren't here: nobody waits for their lock
+        with self._tables.driver_write(begin=False) as read:
             there = [each for each in labels if read.one(KNOWN, {"id": each[0]}).fetchone() is not None]
         if there:
             with self._tables.driver_write() as write:

@@ -111,7 +111,8 @@ class Velocity(ABC):
             fresh = session.scalar(select(TailRow.seq).limit(1)) is None
             fresh = fresh and session.scalar(select(Segment.name).where(Segment.kind == API).limit(1)) is None
         if fresh and self.standing(found).built is None:
-            self.is_built(found)  # there is nothing that it could be made of
+            # there is nothing that it could be made of
+            self.is_built(found)
         return found
 
     def _subjects(self, detector: str | None = None) -> list[tuple[int, float]]:

@@ -103,9 +103,8 @@ class Decider:
         return answers
 
     def _known(self) -> dict[_Who, _Bound]:
-        version = (
-            self._mine.database.version()
-        )  # asked first: what is committed while it is read makes it old
+        # asked first: what is committed while it is read makes it old
+        version = self._mine.database.version()
         if version is None or version != self._lasting[0] or len(self._lasting[1]) >= MOST_KNOWN:
             self._lasting = version, {}
         return self._lasting[1]
@@ -149,7 +148,8 @@ class _Desk:
             return None
         try:
             bound = self._bind(None if body.detector is UNSET else body.detector, sent.account)
-            if bound.makes_tokens or bound.rules is not None:  # rules ask for what a type hasn't
+            # rules ask for what a type hasn't
+            if bound.makes_tokens or bound.rules is not None:
                 return None
             read = bound.shapes.read(body, marks_of(sent.body), MOST_TRANSACTIONS)
             if read is None:

@@ -35,7 +35,8 @@ def parse(data: bytes, refusal: type[BadTransaction] = BadTransaction) -> dict[s
             if 2 * _texts(body) == data.count(b'"'):
                 return body
         except (ValueError, RecursionError, msgspec.MsgspecError):
-            pass  # the careful reader says what is wrong
+            # the careful reader says what is wrong
+            pass
     return _parse_carefully(data, refusal)
 
 

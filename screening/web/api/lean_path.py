@@ -83,7 +83,8 @@ class LeanPath:
         authorization = environ.get("HTTP_AUTHORIZATION")
         if not (bearer(authorization) or "").startswith(KEY_PREFIX):
             return None
-        environ = dict(environ)  # as it came, it may still be for Flask
+        # as it came, it may still be for Flask
+        environ = dict(environ)
         self._look_through(environ)
         if not is_ours(environ.get("HTTP_HOST", ""), self._mine.settings.trusted_hosts):
             return None
@@ -222,7 +223,8 @@ class _Lane:
                 except RuntimeError:  # the loop has ended, and nobody waits in it
                     log.debug("requests of programs were answered too late")
                 count = len(batch)
-                del batch, futures, replies  # they would be kept until the next ones come
+                # they would be kept until the next ones come
+                del batch, futures, replies
                 if count > 1:
                     self._rest(count, COMPANY_SECONDS)
 
@@ -230,7 +232,8 @@ class _Lane:
         """Wait until so many requests wait, or some seconds are over. A call that came too late for the last rest may
         end this one: there is nothing to do then, or something.
         """
-        self._wanted = wanted  # set before the look: what comes after it calls
+        # set before the look: what comes after it calls
+        self._wanted = wanted
         if len(self._waiting) < wanted:
             with suppress(Empty):
                 self._calls.get(timeout=longest)

@@ -31,7 +31,8 @@ def metrics() -> Response:
     """Read the metrics for Prometheus.
 
     Who asks on the server's own machine, past any proxy, needs no key.
-    """  # keys that open nothing are refused before, as for every address
+    # keys that open nothing are refused before, as for every address
+    """
     if api_keys.caller() is None and not TrustedProxies.is_loopback(request.environ):
         raise no_key()
     mine = services()

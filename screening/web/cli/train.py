@@ -179,7 +179,8 @@ def train(
             file, kind, filename = Path(scratch) / "tokens.csv", Kind.CSV, f"{file.stem}.csv"
         choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
         choices = put_together(choices, parts)
-        with suppress(ScreeningError):  # what is open is asked below, when all that follows was said
+        # what is open is asked below, when all that follows was said
+        with suppress(ScreeningError):
             choices = with_counts(choices, answers["time_unit"])
         _show(choices)
         for words in consequences(choices):

@@ -119,7 +119,8 @@ class _Answer:
     def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
         self.status, self.headers = 500, []  # type: int, Headers
         self.request_id: str = environ[REQUEST_ID]
-        self._context = copy_context()  # of the log: later pieces are made by other threads
+        # of the log: later pieces are made by other threads
+        self._context = copy_context()
         self._context.run(self._begin, app, environ)
         self.is_whole = (b"content-length", str(len(self.first)).encode()) in self.headers
         """Whether the first piece is all, as it is of a page."""
@@ -130,7 +131,8 @@ class _Answer:
         log_context.add(request_id=environ[REQUEST_ID])
         self._body = app(environ, self._start)
         self._pieces: Iterator[bytes] = iter(self._body)
-        self.first = next(self._pieces, b"")  # an app may call start_response as late as this
+        # an app may call start_response as late as this
+        self.first = next(self._pieces, b"")
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
@@ -188,7 +190,8 @@ class Front:
             "wsgi.multithread": True,
             "wsgi.multiprocess": True,
             "wsgi.run_once": False,
-            "wsgi.input_terminated": True,  # werkzeug's word for: read to its end, announced or not
+            # werkzeug's word for: read to its end, announced or not
+            "wsgi.input_terminated": True,
         }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -253,7 +256,8 @@ class Front:
         """
         loop, starting = asyncio.get_running_loop(), self._starting
         await starting.acquire()
-        places = [starting]  # emptied by whoever comes first, here on the loop
+        # emptied by whoever comes first, here on the loop
+        places = [starting]
 
         def leave() -> None:
             if places:
@@ -273,7 +277,8 @@ class Front:
             arriving.whole = True
             if environ["PATH_INFO"] != HEALTH:
                 return self._pages
-            environ.pop("HTTP_COOKIE", None)  # it is asked by nobody, so that no database keeps it waiting
+            # it is asked by nobody, so that no database keeps it waiting
+            environ.pop("HTTP_COOKIE", None)
             return self._health
         begun = b""
         if length is None or int(length) <= SMALL_BYTES:
@@ -286,7 +291,8 @@ class Front:
         if arriving.whole:
             environ["wsgi.input"] = io.BytesIO(begun)
             is_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
-            return self._bodies if is_form else self._pages  # an upload waits for its screening
+            # an upload waits for its screening
+            return self._bodies if is_form else self._pages
 
         def admit() -> None:
             environ[TICKET].admit()  # it is lent further in
@@ -306,7 +312,8 @@ class Front:
             self._waiting[address] -= 1
             if not self._waiting[address]:
                 del self._waiting[address]
-        if arriving.gone:  # or can't be parsed; who is still there learns it
+        # or can't be parsed; who is still there learns it
+        if arriving.gone:
             environ[REFUSED] = BadBody("The request's body is damaged or cut off.", remedy="Send it again.")
         return begun
 
@@ -371,7 +378,8 @@ def _described(scope: Message) -> dict[str, Any]:
         if name is None:
             continue
         value = raw_value.decode("latin-1")
-        if name in environ:  # sent more than once: all its values, as RFC 9110 (5.3) joins them
+        # sent more than once: all its values, as RFC 9110 (5.3) joins them
+        if name in environ:
             value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         environ[name] = value
     return environ

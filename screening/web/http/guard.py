@@ -42,14 +42,17 @@ def init_app(app: Flask) -> None:
     if len(str(app.secret_key or "").encode()) < SECRET_BYTES:
         raise RuntimeError("the app has no secret key of its own: sessions can't be signed")
     app.config.update(
-        WTF_CSRF_CHECK_DEFAULT=False,  # _check_token does it, where it doesn't read large bodies
-        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session
+        # _check_token does it, where it doesn't read large bodies
+        WTF_CSRF_CHECK_DEFAULT=False,
+        # a token lives as long as its session
+        WTF_CSRF_TIME_LIMIT=None,
         MAX_CONTENT_LENGTH=FORM_BYTES,
     )
     app.before_request(_number)
     app.before_request(_refuse)
     app.before_request(_check_host)
-    app.before_request(api_keys.identify)  # before the body: nobody sends 10 MB for a 401
+    # before the body: nobody sends 10 MB for a 401
+    app.before_request(api_keys.identify)
     app.before_request(_name_for_logs)
     app.before_request(_limit_body)
     csrf.init_app(app)
@@ -84,7 +87,8 @@ def check_csrf(token: str | None) -> None:
         CSRFError: 400; it is missing, damaged or belongs to another session.
     """
     if api_keys.caller() is not None:
-        return  # no browser sends a key by itself
+        # no browser sends a key by itself
+        return
     try:
         validate_csrf(token)
     except ValidationError as problem:
@@ -143,7 +147,8 @@ def _limit_body() -> None:
     limit = _body_limit()
     visitor = not current_user.is_authenticated
     if visitor and not _needs_login():
-        limit = min(limit, SMALL_BYTES)  # whoever isn't known has no thread while a body is on its way
+        # whoever isn't known has no thread while a body is on its way
+        limit = min(limit, SMALL_BYTES)
     request.max_content_length = limit
     if request.content_length is not None:
         too_long = request.content_length > limit
@@ -170,7 +175,8 @@ def _check_token() -> None:
     if _is_streamed() or api_keys.caller() is not None:
         return
     if _needs_login() and not current_user.is_authenticated:
-        return  # nobody's session can be misused; the view itself asks for a login
+        # nobody's session can be misused; the view itself asks for a login
+        return
     sent = next(filter(None, map(request.headers.get, ("X-CSRFToken", "X-CSRF-Token"))), None)
     check_csrf(sent or request.form.get("csrf_token"))
 

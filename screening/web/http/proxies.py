@@ -58,7 +58,8 @@ class TrustedProxies:
         else:
             environ["REMOTE_ADDR"] = _plain(environ.get("REMOTE_ADDR", ""))
         if not HOST.fullmatch(environ.get("HTTP_HOST", "")):
-            environ["HTTP_HOST"] = ""  # no address can be made of it, not even for the page that refuses it
+            # no address can be made of it, not even for the page that refuses it
+            environ["HTTP_HOST"] = ""
 
     def _take_forwarded(self, environ: WSGIEnvironment) -> None:
         sender = _address(environ.get("REMOTE_ADDR", ""))

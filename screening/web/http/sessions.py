@@ -101,7 +101,8 @@ def init_app(app: Flask) -> None:
     """Let the app keep its sessions on the server and know its users."""
     app.session_interface = _Interface()
     manager = LoginManager(app)
-    manager.session_protection = None  # the proof in the store binds a session to its account
+    # the proof in the store binds a session to its account
+    manager.session_protection = None
     manager.user_loader(_load_user)
     manager.request_loader(_load_caller)
     manager.unauthorized_handler(_unauthorized)
@@ -133,9 +134,8 @@ def begin(account: Account, *, must_change: bool = False) -> None:
     if must_change:
         mine[MUST_CHANGE] = True
     mine.token, mine.begun = store().begin(account, mine.kept()), True
-    mine.found = store().find(
-        mine.token
-    )  # what the view still says (a message for the next page) is kept, too
+    # what the view still says (a message for the next page) is kept, too
+    mine.found = store().find(mine.token)
     login_user(User(account, must_change=must_change))
 
 
@@ -220,9 +220,11 @@ class _Interface(SessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         mine = cast("WebSession", session)
         if api_keys.is_sent_with(request):
-            return  # it has no session, and gets none, whether it was let in or refused
+            # it has no session, and gets none, whether it was let in or refused
+            return
         if _is_static(app, request):
-            return  # the same for everybody, and kept by browsers whoever logs in
+            # the same for everybody, and kept by browsers whoever logs in
+            return
         if mine.accessed or mine.sent:
             response.vary.add("Cookie")
         name = _cookie_name(app, request)
@@ -288,7 +290,8 @@ def _load_user(username: str) -> User | None:
     if mine.token is None or mine.found is None:
         return None
     if account is None or not account.active or mine.found.proof != proof_of(account):
-        end()  # it must not come back when the account does
+        # it must not come back when the account does
+        end()
         return None
     return User(account, must_change=MUST_CHANGE in mine)
 
@@ -326,7 +329,8 @@ def _unauthorized() -> Any:
     """Nobody is logged in: programs get 401, people the login page, which brings them back."""
     if errors.wants_json():
         raise no_key()
-    if request.headers.get("HX-Request"):  # a fragment must not be replaced by a whole page
+    # a fragment must not be replaced by a whole page
+    if request.headers.get("HX-Request"):
         here = request.headers.get("HX-Current-URL")
         answer = Response(status=HTTPStatus.UNAUTHORIZED)
         answer.headers["HX-Redirect"] = url_for("auth.login", next=_path_of(here))

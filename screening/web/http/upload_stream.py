@@ -137,12 +137,14 @@ class Body:
         is ten times as fast.
         """
         mark = b"\r\n--" + self._boundary
-        piece = bytes(self._decoder.buffer)  # what it has and hasn't given: the end of the header, and more
+        # what it has and hasn't given: the end of the header, and more
+        piece = bytes(self._decoder.buffer)
         while len(piece) < len(mark):
             piece += self._more()
         if not piece.startswith(b"\r\n"):
             raise BadRequest("The form's body is damaged.")
-        if not piece.startswith(mark):  # an empty file may share its one line break with the boundary
+        # an empty file may share its one line break with the boundary
+        if not piece.startswith(mark):
             piece = piece[2:]
         while (found := _find(piece, mark)) < 0:
             keep = piece.find(b"\r", max(len(piece) - len(mark) + 1, 0))

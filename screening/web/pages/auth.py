@@ -66,9 +66,8 @@ def _sign_up() -> Account:
     throttle, address = Throttle(mine.database), request.remote_addr or ""
     throttle.require_room(SIGN_UPS, address)
     mine.users.check_new(form.get("username", ""), form.get("email", ""), form.get("password", ""))
-    throttle.count(
-        SIGN_UPS, address
-    )  # also when the name turns out to be taken: that is how names are guessed
+    # also when the name turns out to be taken: that is how names are guessed
+    throttle.count(SIGN_UPS, address)
     account = mine.users.add(
         form.get("username", ""),
         form.get("email", ""),

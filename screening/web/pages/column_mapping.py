@@ -149,7 +149,8 @@ def _open(screening_id: str) -> Screening:
 
 def _given(screening: Screening) -> Given:
     folder = Folder(services().settings.instance, screening.id)
-    telling = min((screening.error or {}).get("row") or 0, MOST_READ)  # which shows what the first rows don't
+    # which shows what the first rows don't
+    telling = min((screening.error or {}).get("row") or 0, MOST_READ)
     kind, most = folder.kind(screening.kind), max(telling, FIRST_ROWS)
     header, rows = preview(folder.input, kind, most, scratch=folder.path)
     rows = rows[:FIRST_ROWS] + rows[FIRST_ROWS:][-1:]

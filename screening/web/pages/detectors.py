@@ -157,7 +157,8 @@ def _delete(given: Mapping[str, Any], by: str) -> str:
         raise _outdated(name)
     _require_removable(name)
     instance = services().settings.instance
-    doomed = TrainingFolder(instance, new_id()).path  # cleared by the trainer too, should the server die now
+    # cleared by the trainer too, should the server die now
+    doomed = TrainingFolder(instance, new_id()).path
     doomed.parent.mkdir(mode=0o700, exist_ok=True)
     (detectors_of(instance) / name).rename(doomed)  # gone as a whole
     shutil.rmtree(doomed, ignore_errors=True)
@@ -173,6 +174,7 @@ def _listed(name: str) -> Listed:
         return Listed(name, services().detectors.get(name), is_own(name), standing_of(name))
     except BadArtefact as problem:
         said = (
-            f"{problem.what} {problem.remedy or ''}"  # the page is open to all: not where it lies on the disk
+            # the page is open to all: not where it lies on the disk
+            f"{problem.what} {problem.remedy or ''}"
         )
         return Listed(name, None, is_own(name), standing_of(name), said)

@@ -167,7 +167,8 @@ def show(screening_id: str) -> Any:
 def screen(screening_id: str) -> Any:
     """Have a checked file scored."""
     screening = services().history.owned(screening_id, user().username)
-    said = request.form.get("set_aside", "")  # what can't be meant is refused however far the check is
+    # what can't be meant is refused however far the check is
+    said = request.form.get("set_aside", "")
     if said not in ("", "0", "1"):
         raise BadFile("The field “set_aside” is neither 1 nor 0.", remedy="Send 1, or leave it out.")
     if screening.state != CHECKED:
@@ -178,7 +179,8 @@ def screen(screening_id: str) -> Any:
         if errors.wants_json():
             raise refusal
         return _page(screening, _report(screening), refusal.as_dict()), refusal.status
-    if services().history.go_on(screening.id, set_aside_bad=set_aside):  # else another window was quicker
+    # else another window was quicker
+    if services().history.go_on(screening.id, set_aside_bad=set_aside):
         request_audit.record(
             "check_accepted", screening=screening.id, set_aside=set_aside, sha256=screening.sha256
         )

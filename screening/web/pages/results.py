@@ -250,7 +250,8 @@ def report(screening_id: str) -> Response:
 @describes(_download_of("getReport", "Summary, charts, flagged rows with reasons, detector, hashes.", PDF))
 def report_pdf(screening_id: str) -> Response:
     """Download a report to read or print."""
-    from screening.reports.screening_report import screening_pdf  # nothing else needs what it loads
+    # nothing else needs what it loads
+    from screening.reports.screening_report import screening_pdf
 
     def write(screening: Screening, found: Outcome) -> Iterator[bytes]:
         yield screening_pdf(
@@ -323,7 +324,8 @@ def _export(
 
 def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> Response:
     try:
-        first = next(body, b"")  # whatever can't be written is an answer of its own, not an empty file
+        # whatever can't be written is an answer of its own, not an empty file
+        first = next(body, b"")
     except FileNotFoundError:  # deleted in this moment; later, in the middle of the body, the line is cut
         raise NotFound("The files of this screening are gone from the disk.") from None
     request_audit.record(

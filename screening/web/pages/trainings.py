@@ -28,7 +28,8 @@ from screening.web.views.detector_access import doubt_of, silence_of
 blueprint = Blueprint("trainings", __name__)
 
 HEAD_BYTES = 4096  # enough to know a file's kind
-FORM_BYTES = 64 * 1024  # what the form adds around the file
+# what the form adds around the file
+FORM_BYTES = 64 * 1024
 
 
 @blueprint.get("/detectors/new")

@@ -40,7 +40,8 @@ from screening.web.views.waiting_files import page_for
 blueprint = Blueprint("uploads", __name__)
 
 HEAD_BYTES = 4096  # enough to know a file's kind
-FORM_BYTES = 64 * 1024  # what the form adds around the file
+# what the form adds around the file
+FORM_BYTES = 64 * 1024
 WAIT_SECONDS = 60.0
 # Look at the database so often even if no job has ended: a worker that died rings no bell.
 LOOK_SECONDS = 1.0
@@ -154,7 +155,8 @@ def _receive(body: FormBody | PlainBody) -> tuple[str, Wishes]:
     except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
         gone = services().history.state(screening_id) is None
         deletion.delete(services().history, services().settings.instance, screening_id)
-        if gone and isinstance(problem, OSError):  # deleted while it arrived, and its folder with it
+        # deleted while it arrived, and its folder with it
+        if gone and isinstance(problem, OSError):
             raise _deleted() from None
         raise
     request_audit.record(
@@ -235,7 +237,8 @@ FLAGS = frozenset({"set_aside", "check", "tokenize", "may_map"})
 def _wish(wishes: Wishes, filename: str, kind: str) -> Request:
     wanted = wishes.detector or wishes.sample or None
     if wanted is not None:
-        ask_for(wanted)  # an unknown name is refused before the file is kept
+        # an unknown name is refused before the file is kept
+        ask_for(wanted)
     return Request(
         owner=user().username,
         filename=filename,

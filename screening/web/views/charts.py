@@ -147,7 +147,8 @@ def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
         for place, (_, share, _) in enumerate(points)
     ]
     named = {0, len(points) - 1} if len(points) > 1 else {0} if points else set()
-    inset = 28.0  # a date at the edge must not be cut
+    # a date at the edge must not be cut
+    inset = 28.0
     frame = Frame(
         WIDTH, HEIGHT, LEFT, right, TOP, bottom,
         tuple(

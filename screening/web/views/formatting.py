@@ -17,7 +17,8 @@ from screening.scoring.drift import MUCH, SOME
 NOTHING = "–"
 PERCENT = "\u00a0%"
 DAY = 86_400
-EARLIEST_DATE, LATEST_DATE = 315_532_800, 4_102_444_800  # 1980 to 2100: no file's own clock runs that long
+# 1980 to 2100: no file's own clock runs that long
+EARLIEST_DATE, LATEST_DATE = 315_532_800, 4_102_444_800
 DIGITS = 4
 BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 AGES = ((365 * DAY, "year"), (30 * DAY, "month"), (DAY, "day"), (3600, "hour"), (60, "minute"))

@@ -81,7 +81,8 @@ def _copied(source: Folder, wish: Request, kept: Screening) -> str:
     mine, made = services(), new_id()
     folder = Folder(mine.settings.instance, made)
     folder.create()
-    if source.tokens.exists():  # the copy has tokens in place of card numbers, too, and says in which columns
+    # the copy has tokens in place of card numbers, too, and says in which columns
+    if source.tokens.exists():
         folder.arriving.rename(folder.tokens)
         if source.replaced.exists():
             shutil.copyfile(source.replaced, folder.replaced)

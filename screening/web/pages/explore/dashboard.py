@@ -81,7 +81,8 @@ def index() -> Response:
     """Show the page; its figures come after it, by the filters in its address."""
     mine = services()
     _dash()
-    from screening.explore.board import (  # the start of a web process does without pyarrow, too
+    # the start of a web process does without pyarrow, too
+    from screening.explore.board import (
         Choices,
         choices,
     )
@@ -219,7 +220,8 @@ def suites(package: str, name: str) -> Response:
 
 
 def _dash() -> Mounted:
-    with _making:  # two that open it at once don't import it half each
+    # two that open it at once don't import it half each
+    with _making:
         from screening.web.views.dashboard.app import dash_app
 
         return dash_app()
@@ -293,7 +295,8 @@ def _result(screening: Screening | None) -> tuple[list[str], list[RowView]]:
     if screening is None or screening.state != DONE:
         return [], []
     found = Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
-    if not found.there:  # deleted from the disk: the list of screenings says so
+    # deleted from the disk: the list of screenings says so
+    if not found.there:
         return [], []
     detector = next(
         (each for each in services().detectors.all() if each.fingerprint == screening.fingerprint), None

@@ -175,7 +175,8 @@ def _scores(sides: Sides, screening: Screening | None) -> tuple[Any, str]:
         for one in mine.detectors.shadows.all()
         if (one.first, one.shadow) == (sides.detector, sides.other)
     ]
-    if runs and may("decide"):  # what runs in the shadow is told to those alone who decide on it
+    # what runs in the shadow is told to those alone who decide on it
+    if runs and may("decide"):
         store = ShadowStore(mine.ledger.tables, mine.ledger.velocity)
         return store.table(runs[0].id), f"{sides.other} has run in the shadow of {sides.detector}."
     if twin is not None and twin.state in OPEN_STATES:

@@ -32,9 +32,10 @@ WORDS = {
 @require("see")
 def transactions() -> str:
     """Show decisions, the latest first, a page at a time."""
+    # a form sends its blank fields, too
     given: MultiDict[str, str] = MultiDict(
         (name, value) for name, value in request.args.items(multi=True) if value
-    )  # a form sends its blank fields, too
+    )
     chosen = filter_of(given, QUERY, owner_seen())
     questions = services().ledger.questions
     found = questions.rows(chosen, limit=ON_PAGE, before=value_of(given, "cursor", QUERY["cursor"]))

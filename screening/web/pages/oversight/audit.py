@@ -59,7 +59,8 @@ def entries(kind: str) -> Response:
     """Every entry that passes the filters, in the order in which they were written."""
     given = _given()
     chosen = _search(given)
-    now = datetime.now(UTC)  # this very export isn't part of itself
+    # this very export isn't part of itself
+    now = datetime.now(UTC)
     chosen = replace(chosen, end=min(chosen.end or now, now))
     request_audit.record("audit_exported", kind=kind, filters=given)
     found = forwards(_log().files(), chosen)

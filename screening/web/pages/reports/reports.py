@@ -63,7 +63,8 @@ def index() -> Any:
 @require("see")
 def period(kind: str) -> Response:
     """Send the document of a period."""
-    from screening.reports import period_report  # nothing else needs what it loads
+    # nothing else needs what it loads
+    from screening.reports import period_report
 
     start, end = read_period(request.args)
     told: dict[str, Any] = {"whose": _whose(), "author": user().username, "made": datetime.now(UTC)}

@@ -100,7 +100,8 @@ def remove_entry(name: str) -> Any:
 
 @approvals.action("rule_list_remove", "Entries of a list", alone=False)
 def _remove(given: Mapping[str, Any], by: str) -> str:
-    del by  # an entry that is gone is nobody's
+    # an entry that is gone is nobody's
+    del by
     lists_of().remove(given["list"], given["entry"])
     request_audit.record("rule_list_entry_removed", list=given["list"], entry=given["entry"])
     return f"{given['entry']} was taken off {given['list']}."

@@ -69,11 +69,12 @@ class Reader:
             BadQuery: a filter can't be used.
             TooMuch: the ledger didn't answer in time.
         """
+        # a form sends its blank fields, too
         given = MultiDict(
             (name, value)
             for name, value in parse_qsl(search.removeprefix("?"), keep_blank_values=True)
             if value
-        )  # a form sends its blank fields, too
+        )
         chosen = filter_of(given, DASHBOARD, self.owner)
         interval = value_of(given, "interval", DASHBOARD["interval"]) or Interval.DAY
         links = Links(
@@ -101,9 +102,11 @@ def dash_app() -> Mounted:
         include_assets_files=False,
         add_log_handler=False,
         update_title=None,
-        suppress_callback_exceptions=True,  # a chart isn't there before it is seen
+        # a chart isn't there before it is seen
+        suppress_callback_exceptions=True,
     )
-    app.server.config["PROPAGATE_EXCEPTIONS"] = True  # the app around it answers all errors, and logs them
+    # the app around it answers all errors, and logs them
+    app.server.config["PROPAGATE_EXCEPTIONS"] = True
     app.layout = _layout
     outputs = [Output("status", "children"), Output("summary", "children"), Output("board", "data")]
     outputs += [Output(f"{name}-notes", "children") for name in TITLES]

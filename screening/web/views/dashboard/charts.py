@@ -74,7 +74,8 @@ def bars(marks: Sequence[Mark]) -> Figure:
             "yaxis": {
                 **_axis(),
                 "showgrid": False,
-                "range": [max(len(marks), FEWEST_ROWS) - 0.5, -0.5],  # downwards; a few bars aren't fat
+                # downwards; a few bars aren't fat
+                "range": [max(len(marks), FEWEST_ROWS) - 0.5, -0.5],
                 "tickvals": places,
                 "ticktext": names,
                 "automargin": True,
