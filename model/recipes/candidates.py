@@ -149,7 +149,7 @@ def losses(logit: Floats, label: Labels) -> Floats:
 
 
 def _answers(seen: Seen) -> int:
-    """How many different answers a column gives at most: with fewer bins a question would be lost."""
+    """Return the most answers that a column gives: with fewer bins a question would be lost."""
     return max(int(seen.reached.max(initial=0)) + 1, 2)
 
 
