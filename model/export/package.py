@@ -141,7 +141,8 @@ def _card(folder: Path, made: Made, order: Order) -> dict[str, Any]:
 
 def _data(table: Table, order: Order) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "description": order.description or f"{order.filename}, trained by this installation{_how(order)}",
+        "description": order.description
+        or f"{order.filename}, trained by this installation{' as a quick look' if order.quick else ''}",
         "sha256": table.sha256,
         "rows": len(table.values),
         "frauds": int((table.label == 1).sum()),
@@ -156,10 +157,6 @@ def _data(table: Table, order: Order) -> dict[str, Any]:
         time = table.values[:, table.contract.columns.index(table.contract.time)]
         found |= {"time_min": float(np.nanmin(time)), "time_max": float(np.nanmax(time))}
     return found
-
-
-def _how(order: Order) -> str:
-    return " as a quick look" if order.quick else ""
 
 
 def _quartiles(made: Made) -> dict[str, dict[str, float]]:

@@ -154,7 +154,8 @@ def misfits(
     whole = [row for row in rows if len(row) == len(header)]
     for column in contract.parts():
         theirs = columns.get(column.name, column.name)
-        if not set(map(normalise, _names(theirs))) <= set(names):
+        needed = theirs.columns if isinstance(theirs, Composition) else (theirs,)
+        if not set(map(normalise, needed)) <= set(names):
             # it is missing, which is said when the file is read
             continue
         if isinstance(theirs, Composition):
@@ -166,10 +167,6 @@ def misfits(
         known = profile(theirs, [row[place] for row in whole])
         if known.filled and not fits(column, known):
             yield f"{header[place].strip()} doesn't hold {NOUNS[column.kind]}"
-
-
-def _names(theirs: str | Composition) -> tuple[str, ...]:
-    return theirs.columns if isinstance(theirs, Composition) else (theirs,)
 
 
 NOUNS = {

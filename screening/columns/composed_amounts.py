@@ -66,7 +66,7 @@ def with_words(columns: Sequence[FileColumn], known: str | None) -> Iterator[Mad
     amounts = [
         each
         for each in columns
-        if (each.name == known if known else _amount_word(each))
+        if (each.name == known if known else each.words & (WORDS[Role.AMOUNT] - {"purchase"}))
         and each.known.number >= MOSTLY
         and each.known.filled
         and not each.known.blanks
@@ -132,7 +132,3 @@ def _one_sign(amount: FileColumn, word: FileColumn) -> bool:
     ways = np.array([direction_of(cell) or 0.0 for cell in word.cells])
     minus = [(read < 0)[(ways == way) & (read != 0)] for way in (1.0, -1.0)]
     return all(min(each.mean(), 1 - each.mean()) <= 1 - MOSTLY for each in minus if len(each))
-
-
-def _amount_word(column: FileColumn) -> bool:
-    return bool(column.words & (WORDS[Role.AMOUNT] - {"purchase"}))

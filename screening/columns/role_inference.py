@@ -133,15 +133,12 @@ def _label(profiles: list[Profile], given: str | None) -> int | None:
     if given is not None:
         return next((p for p, each in enumerate(profiles) if normalise(each.name) == normalise(given)), None)
     fitting = [
-        (_is_label_word(each), place) for place, each in enumerate(profiles)
+        (bool(each.words & WORDS[Role.LABEL]) or "".join(words_of(each.name)) in WORDS[Role.LABEL], place)
+        for place, each in enumerate(profiles)
         if each.distinct == 2 and all(numbers.label(value) is not None for value in each.values)
     ]  # fmt: skip
     named = [place for word, place in fitting if word]
     return named[-1] if named else None
-
-
-def _is_label_word(each: Profile) -> bool:
-    return bool(each.words & WORDS[Role.LABEL]) or "".join(words_of(each.name)) in WORDS[Role.LABEL]
 
 
 def _as_label(each: Profile, *, given: bool) -> Guess:
@@ -314,7 +311,9 @@ def _one_time(found: list[Guess], profiles: list[Profile]) -> None:
     if not times and moments:
         times = moments
     if not times:
-        _without_a_time(found, profiles)
+        # a date of birth says an age only where there is a day to count it on
+        for place in _of_role(found, Role.MOMENT):
+            _leave_out(found, place, profiles[place], "a date of birth, and no time to tell the age at")
         return
     late = latest({place: profiles[place].moments for place in times if _dated(found[place])})
 
@@ -348,12 +347,6 @@ def _dated(guess: Guess) -> bool:
 
 def _of_role(found: list[Guess], role: Role) -> list[int]:
     return [place for place, guess in enumerate(found) if guess.column.role is role]
-
-
-def _without_a_time(found: list[Guess], profiles: list[Profile]) -> None:
-    """A date of birth says an age only where there is a day to count it on."""
-    for place in _of_role(found, Role.MOMENT):
-        _leave_out(found, place, profiles[place], "a date of birth, and no time to tell the age at")
 
 
 def _other_forms(found: list[Guess], profiles: list[Profile], best: int) -> None:

@@ -41,12 +41,8 @@ class _ArrayRecord:
             source.read(source.read(1)[0])
         count = math.prod(self.shape)
         data = source.read(count * self.dtype.itemsize)
-        return (
-            np.frombuffer(data, dtype=self.dtype, count=count).reshape(self.shape, order=self._order()).copy()
-        )
-
-    def _order(self) -> Any:
-        return "F" if self.order == "F" else "C"
+        flat = np.frombuffer(data, dtype=self.dtype, count=count)
+        return flat.reshape(self.shape, order="F" if self.order == "F" else "C").copy()
 
 
 _RECONSTRUCT = np.zeros(1).__reduce__()[0]

@@ -84,7 +84,8 @@ def _seen(
     seen = CardColumns(layout.header, range(len(layout.header)))
     for block in blocks(opened.pieces, limits, layout.delimiter):
         waiting()
-        _check(block)
+        if block.overlong or block.unclosed:
+            raise _unreadable()
         stops = block.ends()
         take(seen, block, stops, layout, row)
         row += len(stops)
@@ -147,11 +148,6 @@ def _rows(block: Block, delimiter: str) -> Iterator[list[str]]:
         )
     except csv.Error:
         raise _unreadable() from None
-
-
-def _check(block: Block) -> None:
-    if block.overlong or block.unclosed:
-        raise _unreadable()
 
 
 def _unreadable() -> BadFile:

@@ -138,7 +138,13 @@ def guessed(
         )
         for guess in compose_roles(guesses, header, rows)
     ]
-    return [choice if choice.column.name else _nameless(choice) for choice in choices]
+    # a column without a name is mostly a row number that some program wrote, and couldn't be found again either
+    return [
+        choice
+        if choice.column.name
+        else replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name", remark="")
+        for choice in choices
+    ]
 
 
 def labelled_as(choices: Iterable[Choice]) -> Labelled | None:
@@ -360,13 +366,6 @@ def check_name(name: str, taken: Collection[str]) -> None:
 def article(word: str) -> str:
     """``a`` or ``an``, by the word's first letter."""
     return "an" if word[0] in "aeiou" else "a"
-
-
-def _nameless(choice: Choice) -> Choice:
-    """Ignore a column without a name: it is mostly a row number that some program wrote, and couldn't be found again
-    either.
-    """
-    return replace(choice, column=fitted(choice.column, Role.IGNORE), reason="it has no name", remark="")
 
 
 def _examples_of(column: Column, cells: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

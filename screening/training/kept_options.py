@@ -12,7 +12,7 @@ TEXTS, SWITCHES = ("label", "time_unit", "description"), ("keep_leaks", "quick",
 
 def are_sound(options: dict[str, Any]) -> bool:
     """Return whether options of a training are as they were written: what is missing isn't said yet."""
-    delay = options.get("label_delay", 0)
+    delay, values = options.get("label_delay", 0), options.get("fraud_values", [])
     return (
         isinstance(options.get("label"), str)
         and all(isinstance(options.get(name), (str, type(None))) for name in TEXTS)
@@ -20,15 +20,12 @@ def are_sound(options: dict[str, Any]) -> bool:
         and isinstance(delay, (int, float))
         and math.isfinite(delay)
         and delay >= 0
-        and _texts(options.get("fraud_values", []))
+        and isinstance(values, list)
+        and all(isinstance(each, str) for each in values)
         and _named(options.get("answers", {}))
         and _named(options.get("tokens", {}))
         and _columns(options.get("columns", []))
     )
-
-
-def _texts(found: Any) -> bool:
-    return isinstance(found, list) and all(isinstance(each, str) for each in found)
 
 
 def _named(found: Any) -> bool:

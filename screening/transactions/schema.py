@@ -178,9 +178,6 @@ class ColumnContract:
         """Return the columns with their roles and kinds, in order."""
         return _parts(self)
 
-    def _role(self, name: str) -> Role:
-        return {self.time: Role.TIME, self.amount: Role.AMOUNT}.get(name, Role.NUMBER)
-
     def as_dict(self) -> dict[str, Any]:
         """Return the contract as JSON types; hashed into the detector's fingerprint."""
         found: dict[str, Any] = {
@@ -325,7 +322,8 @@ class ColumnContract:
 def _parts(contract: ColumnContract) -> tuple[Column, ...]:
     """Return the columns of a contract: asked for with every transaction, so they are made once."""
     kinds = contract.kinds or (CellKind.NUMBER,) * len(contract.columns)
-    roles = contract.roles or tuple(contract._role(name) for name in contract.columns)  # noqa: SLF001
+    named = {contract.time: Role.TIME, contract.amount: Role.AMOUNT}
+    roles = contract.roles or tuple(named.get(name, Role.NUMBER) for name in contract.columns)
     made = dict(contract.composed)
     return tuple(
         Column(

@@ -175,7 +175,13 @@ class Mappings:
         """Keep a mapping for a user's own files; one that the user said for these columns before is replaced, and the
         answers to questions stay.
         """
-        self._keep(header, owner, mapping.detector, lambda before: {**_answers(before), **mapping.as_json})
+        columns = mapping.as_json
+        self._keep(
+            header,
+            owner,
+            mapping.detector,
+            lambda before: columns if ANSWERS not in before else {ANSWERS: before[ANSWERS], **columns},
+        )
 
     def remember_answers(
         self, header: Sequence[str], detector: str, answers: Given[str, str], owner: str
@@ -265,10 +271,6 @@ def mark(header: Sequence[str]) -> str:
 
 def _key(owner: str) -> str:
     return owner.casefold()
-
-
-def _answers(columns: dict[str, Any]) -> dict[str, Any]:
-    return {ANSWERS: columns[ANSWERS]} if ANSWERS in columns else {}
 
 
 def _renamed(columns: Given[str, str | Composition]) -> str:

@@ -31,12 +31,9 @@ def scores_csv(found: Outcome) -> Iterator[bytes]:
 
     Rows that were set aside have both empty. Text that a spreadsheet would run as a formula gets a leading ``'``.
     """
-    return append_columns(found.canonical, {ADDED[0]: _texts(found), ADDED[1]: _flags(found)})
-
-
-def _texts(found: Outcome) -> Iterator[str]:
-    """Nine significant digits bring every float32 back exactly; NaN, which a row set aside has, is blank."""
-    return ("" if value != value else format(value, ".9g") for value in found.probability.tolist())  # noqa: PLR0124
+    # nine significant digits bring every float32 back exactly; NaN, which a row set aside has, is blank
+    texts = ("" if math.isnan(value) else format(value, ".9g") for value in found.probability.tolist())
+    return append_columns(found.canonical, {ADDED[0]: texts, ADDED[1]: _flags(found)})
 
 
 def _flags(found: Outcome) -> Iterator[str]:

@@ -80,7 +80,8 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
         )
     columns = contract.columns
     rows = ledger.questions.ask(QUERY, Filter(detector=detector.name)).rows
-    said = _sources(ledger)
+    with ledger.tables.read() as session:
+        said = {row.id: row.source for row in session.execute(select(Label.id, Label.source))}
     found = Gathered()
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
@@ -104,11 +105,6 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
     return found
 
 
-def _sources(ledger: Ledger) -> Mapping[str, str]:
-    with ledger.tables.read() as session:
-        return {row.id: row.source for row in session.execute(select(Label.id, Label.source))}
-
-
 def _own(cells: Sequence[str], row: Mapping[str, Any], detector: Detector) -> list[str]:
     """Return the cells with time and amount as the ledger has them."""
     contract = detector.contract
@@ -130,7 +126,8 @@ def _with_cells(
     for row in rows:
         if row["values"] is not None:
             given = {str(name).strip().casefold(): cell for name, cell in json.loads(row["values"]).items()}
-            yield row, [_text(given.get(name.strip().casefold())) for name in columns]
+            cells = (given.get(name.strip().casefold()) for name in columns)
+            yield row, ["" if cell is None else str(cell) for cell in cells]
             continue
         screening = str(row["screening"])
         if screening not in files:
@@ -163,7 +160,3 @@ class _File:
         """Return the cells of a row, from 1."""
         (record,) = read_records(self.outcome.canonical, np.asarray(self.outcome.offsets), [number - 1])
         return [record[place] for place in self.places]
-
-
-def _text(cell: object) -> str:
-    return "" if cell is None else str(cell)

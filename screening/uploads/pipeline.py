@@ -277,7 +277,7 @@ class _Line:
         seen = self.context(choice.detector) if self.context else None
         past = seen.past(rows.transactions.values) if seen else None
         if seen is not None and past is not None:
-            collected.notes.append(_told(len(past.values), seen.told))
+            collected.notes.append(f"{len(past.values):,} earlier rows were taken into account, {seen.told}.")
         definition = choice.detector.vectorizer.definition
         collected.missing = missing_past(
             choice.detector.contract,
@@ -307,10 +307,6 @@ def _repeated(values: Matrix) -> list[str]:
         return []
     are = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
     return [f"{are} another one in all columns that are needed, and counted as another payment."]
-
-
-def _told(rows: int, whose: str) -> str:
-    return f"{rows:,} earlier rows were taken into account, {whose}."
 
 
 def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:

@@ -80,13 +80,14 @@ def _run(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[int, 
         BadFile: it took too long.
     """
     deadline = time.monotonic() + seconds
+    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     with subprocess.Popen(  # noqa: S603  our own module
         COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,
-        env={**_environment(), "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"},
+        env={**environment, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"},
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -113,7 +114,3 @@ def _status(child: subprocess.Popen[bytes], seconds: float) -> int | None:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in SECRETS}

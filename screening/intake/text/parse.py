@@ -137,7 +137,8 @@ def _numbers(table: Any, layout: Layout) -> Matrix | None:
     if layout.readers is None:
         (rows,) = table.select(range(len(layout.sources))).combine_chunks().to_batches()
         values: Matrix = rows.to_tensor(row_major=True).to_numpy()
-        return values if _usable(values) else None
+        # a comparison with NaN is false, so NaN is refused too
+        return values if not values.size or np.abs(values).max() <= numbers.LARGEST else None
     values = np.empty((table.num_rows, len(layout.sources)))
     for index, reader in enumerate(layout.readers):
         column = typed_cells.from_arrow(table.column(index), reader)
@@ -348,10 +349,6 @@ def sampled(data: bytes, stops: NDArray[np.int64], delimiter: str, count: int) -
             yield cells(data[start : int(stops[index])].decode("utf-8", "replace").rstrip("\r\n"), delimiter)
         except csv.Error:
             continue
-
-
-def _usable(values: Matrix) -> bool:
-    return not values.size or bool(np.abs(values).max() <= numbers.LARGEST)  # false for NaN too
 
 
 def _labels(column: Any, fraud: tuple[str, ...]) -> NDArray[np.int8] | None:

@@ -161,10 +161,15 @@ class CellReader:
         """Explain in words why :meth:`read` refuses a cell."""
         if self.kind in DIRECTION_KINDS:
             return "is no word for debit or credit that is known here" if text.strip() else NO_WORD
-        if self.kind is CellKind.NUMBER and self.sign is Sign.REFUSED and self._kept(text):
+        form = self.numbers or numbers.PLAIN
+        if (
+            self.kind is CellKind.NUMBER
+            and self.sign is Sign.REFUSED
+            and numbers.number(text, form) is not None
+        ):
             return "is negative, and another column says which way the money went: it can mean two things"
         if self.kind is CellKind.NUMBER or missing(text):
-            return numbers.explain(text, self.numbers or numbers.PLAIN)
+            return numbers.explain(text, form)
         if SHEET_ERROR.fullmatch(text.strip()):
             return "is an error of the spreadsheet"
         if times.SHORTENED.fullmatch(text.strip()):
@@ -174,10 +179,6 @@ class CellReader:
             if moment is not None and self.early(moment):
                 return "is before 1970"
         return _NOTHING[self.kind]
-
-    def _kept(self, text: str) -> bool:
-        """Return whether a cell would be read if a minus were."""
-        return numbers.number(text, self.numbers or numbers.PLAIN) is not None
 
 
 _ONE_FORM: dict[ReadKind, Callable[[str], float | None]] = {
@@ -277,10 +278,7 @@ def _texts(chunk: Any, reader: CellReader) -> Floats | None:
         return found
     texts = chunk.to_pylist()
     found = encoding.codes(texts, reader.read)
-    if np.isnan(found).any() and (not reader.optional or not all(map(missing, _at(texts, np.isnan(found))))):
+    unread = [texts[place] for place in np.flatnonzero(np.isnan(found))]
+    if unread and not (reader.optional and all(map(missing, unread))):
         return None
     return found
-
-
-def _at(texts: list[str], where: NDArray[np.bool_]) -> list[str]:
-    return [texts[place] for place in np.flatnonzero(where)]

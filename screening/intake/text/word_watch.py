@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -57,10 +56,6 @@ class WordWatch:
             words.counts[word] += count
             if word not in words.first:
                 words.first[word] = (first_row + int(compute.index(cells, text).as_py()), text.strip())
-            if _many(words.counts):
+            if sum(not missing(each) for each in words.counts) > MOST_WORDS:
                 del self.words[self._places.pop(place)]
                 return
-
-
-def _many(counts: Iterable[str]) -> bool:
-    return sum(not missing(word) for word in counts) > MOST_WORDS
