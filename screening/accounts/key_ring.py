@@ -146,6 +146,7 @@ class KeyRing:
         if isinstance(found, Refusal):
             return [self._refused(found, address) for address in addresses]
         caller, entry, when = found
+        # only now: what a wrong key sends must not use up the limit of its owner
         waits = self._buckets.take_all(entry.bucket, now, len(addresses))
         use = entry.use
         checked: list[Caller | Refusal] = []
@@ -172,6 +173,7 @@ class KeyRing:
         if not key_text.may_be(text):
             return _damaged(text)
         entry = self._entries.get(text[key_text.ID]) or self._look_for(text, now)
+        # in constant time: how much of a key is right must not show
         if entry is None or not hmac.compare_digest(entry.digest, key_text.digest_of(text)):
             return self._unknown(text)
         caller, when = entry.caller, self._clock()

@@ -75,6 +75,7 @@ class Lockout:
         """
         key = _key("account", username.strip(" ").casefold())
         now = self._clock()
+        # under the write lock: of many tries at once each must see the failures of the others
         with self._database.write() as session:
             kept = _row(session, key, now)
             failures = kept.count if kept is not None else 0
@@ -151,6 +152,7 @@ def network(address: str) -> str:
     except ValueError:
         return address
     if isinstance(parsed, ipaddress.IPv6Address):
+        # the same sender must not count twice, once as IPv4 and once as IPv6
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))

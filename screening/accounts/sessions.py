@@ -88,6 +88,7 @@ class SessionStore:
             session.execute(delete(SessionRow).where(SessionRow.created < now - LONGEST_SECONDS))
             session.add(
                 SessionRow(
+                    # whoever reads the database, or a backup of it, gets no token to log in with
                     digest=_digest(token),
                     username=account.username,
                     proof=proof_of(account),
@@ -96,6 +97,7 @@ class SessionStore:
                     data=json.dumps(data),
                 )
             )
+            # the new session must be among those that are counted
             session.flush()
             mine = select(SessionRow.digest).where(SessionRow.username == account.username)
             last_used = mine.order_by(SessionRow.last_seen.desc(), SessionRow.created.desc())

@@ -89,6 +89,7 @@ def replace_file(path: Path, data: bytes) -> None:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+        # a rename is durable only once the folder is on the disk, too
         _sync_folder(path.parent)
 
 
@@ -110,7 +111,9 @@ def _write(draft: Path, data: bytes, like: Path) -> None:
             os.fchmod(handle, MODE)
         view = memoryview(data)
         while view:
+            # a write may take only a part of what it is given
             view = view[os.write(handle, view) :]
+        # before the rename: after a loss of power the name must not lead to an empty file
         os.fsync(handle)
     finally:
         os.close(handle)

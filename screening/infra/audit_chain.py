@@ -103,6 +103,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
     if not isinstance(link, dict) or type(link.get("number")) is not int:
         return None
     whole = isinstance(link.get("previous"), str) and isinstance(link.get("hash"), str)
+    # an entry in any other spelling isn't what was written, even if it says the same
     return entry if whole and encoded(entry) == line else None
 
 

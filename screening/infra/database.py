@@ -135,6 +135,7 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 raw: Any = connection.connection.driver_connection
+                # SQLite calls it after so many steps, and gives up once it returns true
                 raw.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
                 try:
                     found = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -207,6 +208,7 @@ class Database:
             connection = self._spare.take()
             whole = False
             try:
+                # outside of a transaction each statement commits by itself
                 connection.driver_connection.execute(insert + ", ".join([places] * len(rows)), values)
                 whole = True
             except sqlite3.Error as problem:
@@ -230,6 +232,7 @@ class Database:
             if pages == copied and pages < LONG_LOG:
                 return
             with self._turn.taken():
+                # nobody writes now: all of the log is copied, so the next writer begins it anew
                 raw.execute(COPY_LOG)
 
     def version(self) -> int | None:
@@ -274,6 +277,7 @@ class _Spare:
             process, connection = self._kept.pop()
         except IndexError:
             return self._engine.raw_connection()
+        # a connection must not be used on the other side of a fork
         return connection if process == os.getpid() else self._engine.raw_connection()
 
     def give_back(self, connection: Any, *, whole: bool) -> None:
@@ -362,6 +366,7 @@ class _Watch:
             try:
                 if self._connection is None:
                     uri = f"{self._path.as_uri()}?mode=ro"
+                    # the lock above lets one thread use it at a time
                     connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
                     connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
                     weakref.finalize(self, connection.close)
@@ -409,6 +414,7 @@ def _write_ahead(connection: Any) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
+            # the busy timeout doesn't apply to this lock, so it is tried again here
             connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as problem:
             if "locked" not in str(problem) or time.monotonic() > deadline:

@@ -212,6 +212,7 @@ class Jobs(Generic[Row]):
         query = (
             select(self.table)
             .where(*self._waits(slow), self.table.id.not_in(passed_over))
+            # false sorts first: whole files before those that are still arriving
             .order_by(self.table.state == RECEIVING, self.table.created)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -221,6 +222,7 @@ class Jobs(Generic[Row]):
                 # the common case takes no write lock
                 return None
         with self._database.write() as session:
+            # asked once more under the lock: another worker may have taken it meanwhile
             row: Row | None = session.scalar(query)
             if row is not None:
                 row.holder, row.lease_until = holder, lease_end()
@@ -256,6 +258,7 @@ class Jobs(Generic[Row]):
             rows = session.scalars(held).all()
             for row in rows:
                 row.holder = None
+                # a file that is still arriving has a lease without a holder: when it runs out, the sender has left
                 row.lease_until = arrival_end() if row.state == RECEIVING else None
                 row.state = self.waiting if row.state == RUNNING else row.state
                 row.attempts -= in_order
@@ -269,6 +272,7 @@ class Jobs(Generic[Row]):
         hopeless = [table.state.in_(self.claimable), table.attempts >= MOST_ATTEMPTS, self._free()]
         with self._database.read() as session:
             removed = list(session.scalars(select(table.id).where(*stale)))
+            # mostly there is nothing to do, which takes no write lock
             if not removed and session.scalar(select(table.id).where(*hopeless)) is None:
                 return []
         ended = {"state": FAILED, "error": self._hopeless().as_dict(), "finished": now()}
@@ -306,6 +310,7 @@ class Jobs(Generic[Row]):
 
     def _change_held(self, job_id: str, holder: str, values: dict[str, Any]) -> bool:
         with self._database.write() as session:
+            # a worker whose lease ran out must not overwrite what the next holder does
             mine = update(self.table).where(self.table.id == job_id, self.table.holder == holder)
             return bool(session.execute(mine.values(values)).rowcount)  # type: ignore[attr-defined]
 

@@ -75,9 +75,11 @@ class FileSignal:
         Raises:
             OSError: the file can't be written. Those who listen look by themselves after a while.
         """
+        # appended to, so that two that ring at once make two bytes
         handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             if os.fstat(handle).st_size >= LONGEST:
+                # listeners hear any other size, a smaller one too
                 os.ftruncate(handle, 0)
             os.write(handle, b".")
         finally:

@@ -65,6 +65,7 @@ class WriteTurn:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Hold the turn; the kernel gives it back for a process that dies."""
+        # the file's lock keeps processes apart, but not the threads of one, which share its handle
         if self._path is None or not self._threads.acquire(timeout=self._longest):
             yield
             return

@@ -60,6 +60,7 @@ class Compaction:
 
         def enter(session: Session) -> bool:
             still = select(func.count()).select_from(Segment).where(Segment.name.in_(names))
+            # one has gone since it was read: its rows must not come back with the new segment
             if session.scalar(still) != len(names):
                 return False
             noted = set(session.scalars(select(Content.screening).where(Content.segment.in_(names))))

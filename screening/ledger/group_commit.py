@@ -39,6 +39,7 @@ class GroupCommit(Generic[Given, Made]):
         mine: _Share[Given, Made] = _Share(given)
         self._queue.append(mine)
         with self._turn:
+            # whoever gets the turn commits for all that wait, mostly for its own share too
             while not mine.done:
                 self._lead()
         if mine.failure is not None:
@@ -48,6 +49,7 @@ class GroupCommit(Generic[Given, Made]):
     def _lead(self) -> None:
         shares: list[_Share[Given, Made]] = []
         count = 0
+        # the first share is taken whatever its size, or a large one would wait for ever
         while self._queue and (not shares or count + len(self._queue[0].given) <= MOST):
             shares.append(self._queue.popleft())
             count += len(shares[-1].given)

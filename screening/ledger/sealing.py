@@ -62,6 +62,7 @@ class Sealing:
         numbers: list[int] = []
         payloads: list[bytes] = []
         for number, rows, payload in waiting:
+            # a request's rows stay together, so one of more rows than a segment makes one of its own
             if numbers and count + rows > MOST_SEALED:
                 break
             numbers.append(number)
@@ -73,6 +74,7 @@ class Sealing:
         def leave(session: Session) -> bool:
             still = select(func.count()).select_from(TailRow)
             runs = [TailRow.seq.between(first, last) for first, last in _runs(numbers)]
+            # another process was first: what it has sealed must not be entered twice
             if sum(session.scalar(still.where(run)) or 0 for run in runs) != len(numbers):
                 return False
             _let_wait(session, runs)

@@ -111,6 +111,7 @@ class Segments:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         path = self.path(f"{name}-{secrets.token_hex(4)}")
         with self._tables.write() as session:
+            # noted before the file is begun, so that a sweep finds what a killed writer leaves
             session.add(Draft(name=path.stem, since=now()))
         size, digest = _write(path, tables)
         found = describe(path.stem, size, digest)
@@ -121,6 +122,7 @@ class Segments:
                 session.execute(delete(Draft).where(Draft.name == found.name))
                 before = dropped(session, which)
                 session.add(found)
+        # after the commit: until then the manifest may name these files
         self.remove(before)
         return found if entered else None
 
@@ -161,6 +163,7 @@ class Segments:
         left = left.filter(pc.not_equal(left.column("screening"), content.screening))
 
         def leave(session: Session) -> bool:
+            # put together with others while it was read: the caller looks for the new one
             if session.get(Segment, holder.name) is None:
                 return False
             _drop_labels(session, content.origin)
@@ -177,10 +180,8 @@ class Segments:
             return leave(session) and moved(session, [holder.name], made.name)
 
         made = _described("", holder.kind, left, 0, "")
-        made.screening = made.origin = (
-            # also of a single one that is left: its contents say whose rows it has
-            None
-        )
+        # also of a single one that is left: its contents say whose rows it has
+        made.screening = made.origin = None
 
         def describe(name: str, size: int, digest: str) -> Segment:
             made.name, made.size, made.sha256 = name, size, digest

@@ -140,6 +140,7 @@ class Tail:
 
     def _add(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
         try:
+            # nothing to look up first: one statement is a transaction by itself
             if all(entry.request is None and entry.velocity is None for entry in entries):
                 rows = [entry.row(time.time()) for entry in entries]
                 self._tables.add_rows(TailRow.__tablename__, ROW, rows)
@@ -194,6 +195,7 @@ class Tail:
                 if rows:
                     write.many(ADD_ROW, rows)
         except BaseException:
+            # the state may be outside of the database, whose rollback doesn't reach it then
             self._velocity.take_back(added)
             raise
         return results

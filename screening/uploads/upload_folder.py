@@ -167,6 +167,7 @@ class GrowingFile(io.RawIOBase):
             taken = take()
             if taken or whole:
                 return taken
+            # a handle on a removed file can still be read, but nothing more will come
             if time.monotonic() > deadline or not self._folder.input.exists():
                 raise Abandoned
             time.sleep(POLL_SECONDS)

@@ -131,6 +131,7 @@ class Worker:
 
     def loop(self) -> None:
         """Screen files until :meth:`stop` is called."""
+        # before the first job is taken, which would pay for it otherwise
         warm_up(self._detectors.default)
         ahead = threading.Timer(AHEAD_SECONDS, self.prepare_others)
         ahead.daemon = True
@@ -147,6 +148,7 @@ class Worker:
         self._files.loop()
         ahead.cancel()
         for thread in beside:
+            # they are daemons: one that hangs must not keep the process from ending
             thread.join(LAST_SECONDS)
 
     def work_once(self) -> bool:
@@ -182,9 +184,8 @@ class Worker:
                 return
             try:
                 detector.prepare()
-            except (
-                BadArtefact
-            ) as problem:  # whoever asks it is told, too; the others' nets are no worse for it
+            except BadArtefact as problem:
+                # whoever asks it is told, too; the others' nets are no worse for it
                 log.error("Detector %s can't be used: %s", detector.name, problem)  # noqa: TRY400
 
     def _tidy(self) -> bool:

@@ -220,6 +220,7 @@ def _require_sealed(folder: Path, wanted: str) -> None:
         found = (folder / SEAL).read_bytes().strip()
     except FileNotFoundError:
         raise BadForm("it has no seal of this instance") from None
+    # in constant time: how much of a seal is right must not show
     if not hmac.compare_digest(found, wanted.encode("ascii")):
         raise BadForm("its seal isn't this instance's: somebody else has made or changed it")
 
@@ -234,15 +235,15 @@ def note_use(folder: Path) -> None:
             os.utime(folder)
     except FileNotFoundError:
         pass
-    except (
-        OSError
-    ) as problem:  # pruned in this moment, or a cache that can't be written and so can't be pruned
+    except OSError as problem:
+        # pruned in this moment, or a cache that can't be written and so can't be pruned
         log.info("the use of the compiled net %s can't be noted: %s", folder.name[:12], problem.strerror)
 
 
 def _compile(model: Artefact, cache: CompiledCache) -> None:
     """Compile a net and seal what the compiler's process says that it wrote, not what lies in the folder by then."""
     key = key_of(model.sha256)
+    # in the cache's own folder: a rename from another disk would be a copy
     with tempfile.TemporaryDirectory(prefix=DRAFT, dir=cache.folder) as draft:
         folder = Path(draft) / "net"
         meta_sha256 = compile_into(folder, model)

@@ -222,12 +222,15 @@ class Front:
         try:
             incoming = environ["wsgi.input"]
             if isinstance(incoming, Incoming):
+                # the app has answered: what still comes of the body has no reader any more
                 await incoming.stop()
             await self._send(answer, send, closing=not arriving.whole)
             if not arriving.whole:
+                # closed with bytes unread, the line would be reset and the answer lost
                 await arriving.discard(LINGER_SECONDS)
         finally:
             if not answer.is_whole:
+                # the app's code runs in threads, never in the event loop
                 await self._pages.run(answer.close)
 
     async def _by_shortcut(self, environ: Environ, send: Send, began: float) -> bool:
@@ -323,6 +326,7 @@ class Front:
         """
         headers = answer.headers
         if closing:
+            # the line can't be used again: the rest of the body is still on it
             headers = [*headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         piece: bytes | None = answer.first

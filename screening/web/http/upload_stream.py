@@ -96,6 +96,7 @@ class Body:
         kind, options = parse_options_header(request.headers.get("Content-Type"))
         if kind != "multipart/form-data" or not options.get("boundary"):
             raise BadRequest("The form must be sent as multipart/form-data.")
+        # refused before anything is read of it
         if self._announced is not None and self._announced > limit:
             raise RequestEntityTooLarge
         ticket: Ticket | None = request.environ.get(TICKET)
@@ -147,6 +148,7 @@ class Body:
         if not piece.startswith(mark):
             piece = piece[2:]
         while (found := _find(piece, mark)) < 0:
+            # a boundary may begin at the end of this piece and go on in the next
             keep = piece.find(b"\r", max(len(piece) - len(mark) + 1, 0))
             held = piece[keep:] if keep >= 0 else b""
             yield piece[:keep] if held else piece
@@ -169,6 +171,7 @@ class Body:
             if isinstance(event, File) and event.filename:
                 raise BadRequest("There is more than one file in the form: send them one after the other.")
             if isinstance(event, Field) and event.name in WISHES:
+                # by now the file has been read without it
                 raise BadRequest(f"The field {event.name} stands after the file: send it before.")
 
     def _new_decoder(self) -> MultipartDecoder:
