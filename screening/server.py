@@ -91,6 +91,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 def _serve(settings: Settings, worker: Sequence[str], load: Callable[[], object]) -> int:
     prepare(settings)
     begin_counting(settings.instance)
+    # inherited by web processes and workers, which end once this process has gone
     os.environ[watchdog.SERVER] = str(os.getpid())
     workers = _Workers(worker, settings.job_workers)
     try:

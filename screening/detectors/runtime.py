@@ -90,6 +90,7 @@ class _Runner:
     def run(self, rows: Rows) -> NDArray[np.float32]:
         count = len(rows)
         if count < self.size:
+            # the rest is left from earlier calls, which changes nothing: rows don't see each other
             self._padded[:count] = rows
             rows = self._padded
         self._interpreter.set_tensor(self._input, rows)

@@ -93,12 +93,15 @@ class _Restricted(_Base):  # type: ignore[misc]
         return ALLOWED[module, name]
 
     def load_build(self) -> None:
+        # BUILD sets attributes of whatever is on the stack, a function of the table above too
         if not isinstance(self.stack[-2], _STATEFUL):
             raise pickle.UnpicklingError("state for something that has none")
         super().load_build()
         if isinstance(self.stack[-1], _ArrayRecord):
+            # joblib writes an array's numbers right behind its record
             self.stack.append(self.stack.pop().read(self._source))
 
+    # the unpickler calls what this table has, not the method of that name
     dispatch[pickle.BUILD[0]] = load_build
 
 

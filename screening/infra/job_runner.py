@@ -104,10 +104,10 @@ class Lease:
     def _keep(self) -> None:
         while not self._left.wait(RENEW_SECONDS):
             try:
+                # a lease that was lost is noticed by the work itself, when it next notes something
                 self._queue.renew(self._id, self.holder)
-            except (
-                Exception
-            ):  # the database may be locked or gone for a while: the next renewal may get through
+            except Exception:
+                # the database may be locked or gone for a while: the next renewal may get through
                 with log_context.bound(job=self._id):
                     log.exception("the lease of %s could not be renewed", self._id)
 

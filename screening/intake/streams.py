@@ -70,6 +70,7 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
                 _check_members(empty)
                 machine = zlib.decompressobj(GZIP_WINDOW)
             try:
+                # bounded, since a small piece may unpack to gigabytes
                 text = machine.decompress(data, limits.block)
             except zlib.error:
                 raise BadFile("The gzip file is damaged.", remedy="Pack it again and send that.") from None
@@ -121,6 +122,7 @@ def as_utf8(raw: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             check_western(piece)
             yield single_byte(piece).encode()
         return
+    # a piece may end in the middle of a character
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         for piece in raw:

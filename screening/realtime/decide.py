@@ -181,6 +181,7 @@ def _pages_of(
         return [
             page for one in group for page in _pages_of([one], questions, answers, threshold, probabilities)
         ]
+    # marks what was scored together: these requests have seen each other's rows
     company = object()
     found = []
     start = 0

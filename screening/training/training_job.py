@@ -67,8 +67,10 @@ class TrainingJob:
         """
         folder = TrainingFolder(self._settings.instance, job.id)
         self._make(job, folder, lease)
+        # from here on a repeated attempt has only the last step to do
         folder.moving.touch()
         target = detectors_of(self._settings.instance) / job.name
+        # else an earlier attempt has moved it, and was ended before it could say so
         if folder.made.is_dir():
             put_into_place(folder.made, target)
         begin_trial(self._states, target, job.owner)

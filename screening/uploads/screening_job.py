@@ -74,6 +74,7 @@ class ScreeningJob:
 
     def claim(self, holder: str) -> Screening | None:
         """Claim the oldest whole file, or one that is still arriving and isn't slow."""
+        # a screening has ended, so those that waited for their turn may have it now
         if self._ends.wait(0):
             self._passed_over.clear()
         return self.queue.claim(holder, slow=self._slow, passed_over=self._passed_over)
@@ -122,6 +123,7 @@ class ScreeningJob:
                 found = _Run(self, job, folder, lease, said).outcome()
             except Undecided as problem:
                 known = self._remembered(job, folder, problem)
+                # without a new answer the file would be read like this for ever
                 if known is None or not known.answers.keys() - said.keys():
                     raise
                 said = {**known.answers, **said}
@@ -203,6 +205,7 @@ class ScreeningJob:
             LeaseLost, ShutdownRequested: it is no longer wanted.
             Preempted: it would have to wait, and others could be screened meanwhile.
         """
+        # before the first look, so that no end in between is missed
         ends = self._signals.ended.listen()
         while not self.queue.take_turn(job.id):
             if self.queue.others_wait(job.id, slow=self._slow, passed_over=self._passed_over):

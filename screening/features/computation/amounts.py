@@ -96,6 +96,7 @@ class Amounts:
         known.
         """
         count = np.maximum(window.count, 1)
+        # in the same steps as the squares, or the difference of the two would be rounding
         rough = window.total(self._coarse) / COARSE / count
         square = window.total(self._squares) / COARSE**2 / count
         variance = np.maximum(square - rough * rough, 0.0) * count / np.maximum(count - 1, 1)

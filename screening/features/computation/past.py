@@ -105,6 +105,7 @@ class _Sorted:
 
     def within(self, cell: float, since: float, until: float) -> NDArray[np.int64]:
         """Return the rows with this cell and a time from ``since`` to ``until``."""
+        # the next larger number finds the right end, so that one call finds both
         low, high = np.searchsorted(self.cells, [cell, np.nextafter(cell, np.inf)])
         times = self.times[low:high]
         return self.rows[
@@ -134,6 +135,7 @@ class PastIndex:
     def _sort(self, name: str) -> _Sorted:
         cells = self._column(self._past.values, name)
         times = self._column(self._past.values, self._definition.contract.time)
+        # by cell, then by time: lexsort takes its last key first
         order = np.lexsort((times, cells))
         order = order[~(np.isnan(cells[order]) | np.isnan(times[order]))]
         return _Sorted(cells[order], times[order], order)

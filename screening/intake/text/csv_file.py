@@ -191,6 +191,7 @@ class _Reader:
             self._offset = len(header)
             copy.write(header)
         waiting = None
+        # one block late: the last one is looked at otherwise, and it is the last only if none follows
         for found in self._parsed():
             if waiting and (batch := self._batch(*waiting, copy, final=False)):
                 yield batch
@@ -348,6 +349,7 @@ class _Reader:
         if copy and not self._tally.refused:
             data = with_commas(data, self._layout.delimiter)
             copy.write(data)
+            # a cell that holds a comma gets quotation marks, and the records move
             stops = stops if data is block.data else ends(data, quoted=b'"' in data)
         offsets = np.empty(len(stops), np.int64)
         offsets[0], offsets[1:] = self._offset, stops[:-1] + self._offset

@@ -55,6 +55,7 @@ def blocks(
         if block:
             yield block
         if len(rest) > limits.record:
+            # not read any further: all that follows could be one record, and fill the memory
             yield Block(rest, _quotes(rest), overlong=True)
             return
     kept = rest if rest.strip(blank) else b""
@@ -94,6 +95,7 @@ def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
 
 def _ends(size: int, newlines: NDArray[np.int64], quotes: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """Return the places past newlines that stand outside of quotes, and the end."""
+    # a newline behind an odd number of quotation marks is inside of a cell
     found = newlines if quotes is None else newlines[np.searchsorted(quotes, newlines) % 2 == 0]
     return found if len(found) and found[-1] == size else np.append(found, size)
 
@@ -102,6 +104,7 @@ def _cut(rest: bytes, piece: bytes, blank: bytes) -> tuple[Block | None, bytes]:
     """Return the whole records of ``rest`` and of the piece that follows it, if any, and what is left."""
     quotes = _quotes(rest) + _quotes(piece)
     end = piece.rfind(b"\n") + 1
+    # an even number of quotation marks before the last newline: it ends a record
     before = quotes - piece.count(b'"', end)
     if before % 2 == 0 and (cut := _before_blanks(piece, end, blank)):
         # the last newline ends a record, as mostly: the bytes are copied once
@@ -139,6 +142,7 @@ def stray_quote(data: bytes, delimiter: str) -> int | None:
 
 def _stray(codes: NDArray[np.uint8], at: NDArray[np.int64], delimiter: str) -> int | None:
     edge = np.zeros(256, bool)
+    # the mark itself, too: two in a row stand for one inside of a cell
     edge[[ord(delimiter), NEWLINE, RETURN, QUOTE]] = True
     opening, closing = at[0::2], at[1::2]
     before, after = codes[np.maximum(opening - 1, 0)], codes[np.minimum(closing + 1, len(codes) - 1)]
@@ -153,6 +157,7 @@ def _last_end(data: bytes, quotes: int, blank: bytes) -> int:
     cut = data.rfind(b"\n") + 1
     if cut and quotes:
         found = ends(data, quoted=True)
+        # then the last end is that of the data, and of no whole record
         found = found[: -1 if data[-1] != NEWLINE or quotes % 2 else None]
         cut = int(found[-1]) if len(found) else 0
     return _before_blanks(data, cut, blank)

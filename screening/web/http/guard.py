@@ -48,6 +48,7 @@ def init_app(app: Flask) -> None:
         WTF_CSRF_TIME_LIMIT=None,
         MAX_CONTENT_LENGTH=FORM_BYTES,
     )
+    # the order matters: what the first ones refuse takes neither a database nor a body
     app.before_request(_number)
     app.before_request(_refuse)
     app.before_request(_check_host)
@@ -59,6 +60,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_check_token)
     app.after_request(_forbid_keeping)
     settings: Settings = app.extensions["screening"].settings
+    # proxies outermost: everything behind goes by the sender's own address
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
         Admission(SecurityHeaders(app.wsgi_app), settings.uploads_per_account), settings.trusted_proxies
     )

@@ -129,6 +129,7 @@ def begin(account: Account, *, must_change: bool = False) -> None:
     mine = cast("WebSession", session)
     if mine.token is not None:
         store().end(mine.token)
+    # a cookie that somebody planted before the log-in must not be good after it (session fixation)
     mine.clear()
     mine["csrf_token"] = secrets.token_hex(20)
     if must_change:

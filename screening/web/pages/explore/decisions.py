@@ -147,9 +147,8 @@ def _effects(row: dict[str, Any]) -> list[float]:
             threshold=row["threshold"],
             probabilities=mine.probabilities,
         )
-    except (
-        ScreeningError
-    ):  # the detector is gone, or what it scored then can't be read out of the ledger: tokens
+    except ScreeningError:
+        # the detector is gone, or what it scored then can't be read out of the ledger: tokens
         return []
     again = scored.reasons[0]
     same = [each.text for each in again] == said[: len(again)]
