@@ -7,6 +7,7 @@ made, by all that it is made of: a template or a card that was changed is read a
 from __future__ import annotations
 
 import functools
+import secrets
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +115,13 @@ def keep_migrations() -> None:
             migrate(own)
         elif key in made:
             with own.engine.connect() as connection:
-                made[key].backup(connection.connection.driver_connection)  # type: ignore[arg-type]
+                raw = connection.connection.driver_connection
+                made[key].backup(raw)
+                if raw.execute(
+                    "SELECT count(*) FROM sqlite_master WHERE name = 'ledger_name'"
+                ).fetchone() == (1,):
+                    # what tells the states of several ledgers in one Redis apart is drawn anew
+                    raw.execute("UPDATE ledger_name SET name = ?", [secrets.token_hex(8)])
         else:
             migrate(own)
             kept = sqlite3.connect(":memory:", check_same_thread=False)
