@@ -75,7 +75,7 @@ def compare(
     say: Say,
     recipe: Recipe | Blend | None = None,
 ) -> dict[str, Any]:
-    """Every model on every test: {"treatment", "tests": [{"kind", "words", "models", "net_minus"}]}.
+    """Test every model on every test: {"treatment", "tests": [{"kind", "words", "models", "net_minus"}]}.
 
     ``recipe`` is the net's; by default it is counted, as a training has it.
     """
@@ -169,7 +169,7 @@ def _measured(prepared: Prepared, test: Test, label: Labels, score: Floats, seed
 
 
 def _logits(score: Floats) -> Floats:
-    """Scores on a scale that calibration can bend: shares of trees are opened to log odds."""
+    """Return scores on a scale that calibration can bend: shares of trees are opened to log odds."""
     if score.min() >= 0 and score.max() <= 1:
         inside = np.clip(score, 1e-4, 1 - 1e-4)
         return np.asarray(np.log(inside / (1 - inside)))
@@ -186,7 +186,9 @@ def _cards(prepared: Prepared) -> Floats | None:
 
 
 def _gain(label: Labels, ours: Floats, theirs: Floats) -> dict[str, list[float]]:
-    """95 % interval and median of the net's measure minus the other's, over draws of the tested rows (paired)."""
+    """Return the 95 % interval and median of the net's measure minus the other's, over draws of the tested rows
+    (paired).
+    """
     generator, weight = np.random.default_rng(0), np.ones(len(label))
     both = [Resampled.of(label, scores, weight) for scores in (ours, theirs)]
     draws = []
@@ -216,7 +218,7 @@ COLUMNS = (
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """One table a test."""
+    """Return Markdown: one table a test."""
     parts = []
     for test in found["tests"]:
         shown = [column for column in COLUMNS if column[0] in test["models"][NET]]

@@ -61,7 +61,7 @@ def old_plain_net(file: TrainingFile, seed: int) -> Score:
 
 
 def logistic_regression(file: TrainingFile, _seed: int) -> Score:
-    """Logistic regression on standardised columns, classes as they are."""
+    """Make a logistic regression on standardised columns, classes as they are."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -71,7 +71,7 @@ def logistic_regression(file: TrainingFile, _seed: int) -> Score:
 
 
 def random_forest(file: TrainingFile, seed: int) -> Score:
-    """300 trees."""
+    """Make a forest of 300 trees."""
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(300, n_jobs=2, random_state=seed).fit(file.values, file.label)
@@ -79,7 +79,7 @@ def random_forest(file: TrainingFile, seed: int) -> Score:
 
 
 def xgboost(file: TrainingFile, seed: int) -> Score:
-    """800 trees of depth 3."""
+    """Make 800 trees of depth 3."""
     import xgboost as xgb
 
     model = xgb.XGBClassifier(
@@ -90,7 +90,7 @@ def xgboost(file: TrainingFile, seed: int) -> Score:
 
 
 def lightgbm(file: TrainingFile, seed: int) -> Score:
-    """600 trees of 15 leaves."""
+    """Make 600 trees of 15 leaves."""
     import lightgbm as lgb
 
     model = lgb.LGBMClassifier(
@@ -101,7 +101,7 @@ def lightgbm(file: TrainingFile, seed: int) -> Score:
 
 
 def catboost(file: TrainingFile, seed: int) -> Score:
-    """500 trees, CatBoost's defaults."""
+    """Make 500 trees with CatBoost's defaults."""
     from catboost import CatBoostClassifier
 
     model = CatBoostClassifier(
@@ -123,7 +123,7 @@ MODELS: dict[str, Fit] = {
 
 
 def compare(file: TrainingFile, seed: int = 0) -> dict[str, Any]:
-    """Scores of every model on every split, measured: {"splits": [...], "mean_of_windows": {...}}."""
+    """Score every model on every split, and measure the scores: {"splits": [...], "mean_of_windows": {...}}."""
     found: list[dict[str, Any]] = []
     for split in windows(file):
         scores = {name: _timed(name, file, split, seed) for name in MODELS}
@@ -209,7 +209,7 @@ def _means(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Markdown: average precision / AUC / recall at 0.1 % false positives."""
+    """Return a table in Markdown: average precision / AUC / recall at 0.1 % false positives."""
     columns = [*found["splits"], {"name": "mean of the windows", **found["mean_of_windows"]}]
     lines = [
         "| model | " + " | ".join(column["name"] for column in columns) + " |",

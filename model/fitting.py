@@ -49,12 +49,12 @@ class Learned:
         return rated_features(prepared, self.definition, rows)
 
     def logits(self, prepared: Prepared, rows: Rows) -> Floats:
-        """Uncalibrated logits (rows,) of rows that it hasn't learned from."""
+        """Return uncalibrated logits (rows,) of rows that it hasn't learned from."""
         return self.net.logits(self.scaler.transform(self.features(prepared, rows)))
 
 
 def rated_features(prepared: Prepared, definition: Definition, rows: Rows) -> Features:
-    """Features of rows, (rows, f), those that a definition has beyond the prepared ones last."""
+    """Return features of rows, (rows, f), those that a definition has beyond the prepared ones last."""
     more = [Rates.read(levels).of(_cells(prepared, name)[rows]) for name, levels in definition.rates.items()]
     return np.column_stack([prepared.features[rows], *more]).astype(np.float32, copy=False)
 
@@ -127,7 +127,7 @@ def _cells(prepared: Prepared, name: str) -> Floats:
 
 
 def sample_of(count: int, seed: int) -> NDArray[np.int64]:
-    """At most 200,000 of so many rows: their quantiles are those of all to three digits."""
+    """Return at most 200,000 of so many rows: their quantiles are those of all to three digits."""
     if count <= SCALER_ROWS:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, SCALER_ROWS, replace=False))

@@ -12,5 +12,5 @@ def silent(_share: float, _text: str) -> None:
 
 
 def part(say: Say, low: float, high: float) -> Say:
-    """Progress within a part of the whole."""
+    """Return progress within a part of the whole."""
     return lambda share, text: say(round(low + (high - low) * share, 9), text)  # 0.2 + 0.4 is more than 0.6

@@ -34,7 +34,7 @@ class Shipped:
 
 
 def sample_payments() -> pd.DataFrame:
-    """Seven weeks of 45 customers; the last weeks have what the first ones taught."""
+    """Simulate seven weeks of 45 customers; the last weeks have what the first ones taught."""
     return simulation.payments(customers=45, terminals=60, days=49, seed=11)
 
 

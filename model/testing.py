@@ -122,7 +122,7 @@ def _metrics(
 
 
 def _recall_of_types(tested: Table, probability: Floats) -> list[dict[str, Any]]:
-    """Of each type of fraud, how many test rows there are and which share of them is flagged; (rows,) of the test."""
+    """Count the test rows of each type of fraud, and the share of them that is flagged; (rows,) of the test."""
     if len(tested.types) < 2:
         return []
     found = []

@@ -40,7 +40,7 @@ class Fitted:
     branches: Branches
 
     def logits(self, values: Floats) -> Floats:
-        """Uncalibrated logits (rows,) of rows in contract order."""
+        """Return uncalibrated logits (rows,) of rows in contract order."""
         return self.branches.logits(self.scaler.transform(values))
 
 

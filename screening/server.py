@@ -152,7 +152,8 @@ def prepare(settings: Settings) -> None:
 
 
 def _check_port(settings: Settings) -> None:
-    """The server's sockets may share a port: a second server would silently take half of the first one's requests.
+    """Refuse a port that is served already: the server's sockets may share one, and a second server would silently take
+    half of the first one's requests.
 
     Raises:
         BadSetting: somebody else serves there, or it isn't ours to serve on.

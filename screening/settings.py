@@ -303,7 +303,7 @@ def _redis(raw: str) -> str:
 
 
 def _limits(raw: str) -> Mapping[str, float]:
-    """Rules and their limits, as ``latency=0.5, silence=off``; what isn't named has its usual limit."""
+    """Read rules and their limits, as ``latency=0.5, silence=off``; what isn't named has its usual limit."""
     found = dict(ALERTS)
     for part in raw.split(","):
         name, _, value = (each.strip().lower() for each in part.partition("="))
@@ -322,7 +322,7 @@ def _limits(raw: str) -> Mapping[str, float]:
 
 
 def _days(raw: str) -> tuple[int, ...]:
-    """Up to four whole numbers of days, as ``1, 7``."""
+    """Read up to four whole numbers of days, as ``1, 7``."""
     parts = [part.strip() for part in raw.split(",")]
     if len(parts) > 4 or not all(
         part.isascii() and part.isdigit() and 1 <= int(part) <= 90 for part in parts
@@ -389,7 +389,7 @@ def _switch(raw: str) -> bool | None:
 
 
 def _networks(raw: str) -> tuple[str, ...]:
-    """Addresses or networks of proxies, separated by commas: ``10.0.0.1, 192.168.0.0/16``."""
+    """Read addresses or networks of proxies, separated by commas: ``10.0.0.1, 192.168.0.0/16``."""
     try:
         return tuple(str(ipaddress.ip_network(part.strip(), strict=False)) for part in raw.split(","))
     except ValueError:

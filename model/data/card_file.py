@@ -98,7 +98,7 @@ def row_weights(
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
+    """Return SHA-256 of a file's bytes, hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -119,7 +119,9 @@ def _check(values: NDArray[np.float64], label: NDArray[np.int64]) -> None:
 
 
 def _frauds_once(file: TrainingFile) -> TrainingFile:
-    """Identical frauds are one event written several times: keep the first and count the others in ``copies``."""
+    """Keep the first of identical frauds, which are one event written several times, and count the others in
+    ``copies``.
+    """
     frauds = np.flatnonzero(file.label == 1)
     _, first, inverse = np.unique(file.values[frauds], axis=0, return_index=True, return_inverse=True)  # noqa: PD011
     copies = file.copies.copy()

@@ -31,7 +31,7 @@ SEED = 2013
 
 
 def class_statistics(file: TrainingFile) -> dict[str, Any]:
-    """Quantiles and rank correlations of both classes, rounded: facts about the classes, no rows."""
+    """Return quantiles and rank correlations of both classes, rounded: facts about the classes, no rows."""
     found: dict[str, Any] = {"columns": list(CARD.columns), "levels": list(LEVELS)}
     for name, value in (("legitimate", 0), ("fraud", 1)):
         rows = file.values[(file.label == value) & file.uniform | (file.label == value) & (value == 1)]
@@ -44,7 +44,7 @@ def class_statistics(file: TrainingFile) -> dict[str, Any]:
 
 
 def generate(statistics: dict[str, Any], seed: int = SEED) -> list[list[str]]:
-    """Header and rows of the sample as text: Time ascending, Amount with 2 decimals, V1 to V28 with 6."""
+    """Return header and rows of the sample as text: Time ascending, Amount with 2 decimals, V1 to V28 with 6."""
     generator = np.random.default_rng(seed)
     parts = []
     for name, value, rows in (("legitimate", 0, LEGITIMATE_ROWS), ("fraud", 1, FRAUD_ROWS)):
@@ -64,7 +64,7 @@ def write_sample(path: Path, rows: list[list[str]]) -> None:
 def _draw(
     part: dict[str, Any], levels: tuple[float, ...], rows: int, generator: np.random.Generator
 ) -> Floats:
-    """(rows, columns) drawn from a Gaussian copula with the given quantiles and correlations."""
+    """Draw (rows, columns) from a Gaussian copula with the given quantiles and correlations."""
     values, vectors = np.linalg.eigh(np.array(part["correlations"]))
     root = vectors * np.sqrt(np.clip(values, 0.0, None))
     normal = generator.standard_normal((rows, len(values))) @ root.T

@@ -36,7 +36,7 @@ def windows(file: TrainingFile) -> Iterator[Split]:
 
 
 def folds(file: TrainingFile, seed: int = 0) -> Iterator[Split]:
-    """Five stratified folds over uniform rows and frauds; other rows are always learned from, never tested on."""
+    """Yield five stratified folds over uniform rows and frauds; other rows are always learned from, never tested on."""
     usable, others = np.flatnonzero(file.weight > 0), np.flatnonzero(file.weight == 0)
     splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     for number, (train, test) in enumerate(splitter.split(usable, file.label[usable]), start=1):

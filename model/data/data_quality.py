@@ -120,7 +120,7 @@ def _unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]
 
 
 def _duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
-    """Rows that repeat another one in every column that is used; the first is kept."""
+    """Return rows that repeat another one in every column that is used; the first is kept."""
     whole = np.column_stack([np.where(np.isnan(values), np.inf, values), label])
     _, first = np.unique(whole, axis=0, return_index=True)
     again = np.ones(len(values), bool)
@@ -146,7 +146,7 @@ def _with_frauds(words: str, frauds: int) -> str:
 
 
 def _why(problems: Sequence[CellProblem]) -> str:
-    """Some of what was wrong with rows that couldn't be read, each fault once."""
+    """Return some of what was wrong with rows that couldn't be read, each fault once."""
     faults = dict.fromkeys(f"{one.column or 'a row'} {one.problem}" for one in problems)
     shown = ", ".join(list(faults)[:MOST_FAULTS])
     return f" ({shown}{', …' if len(faults) > MOST_FAULTS else ''})" if faults else ""
@@ -210,7 +210,7 @@ def _odd(  # noqa: PLR0917 -- what is odd, and what to say of it
 def _before_their_time(
     contract: ColumnContract, values: Matrix, frauds: NDArray[np.bool_], keep: NDArray[np.bool_]
 ) -> list[Finding]:
-    """Moments, such as a sign-up, that come after the transaction."""
+    """Return moments, such as a sign-up, that come after the transaction."""
     if contract.time is None:
         return []
     time = values[:, contract.columns.index(contract.time)]
@@ -266,7 +266,7 @@ def _leaks(
 
 
 def _some(rows: NDArray[np.int64], label: Labels) -> NDArray[np.int64]:
-    """All frauds and enough others."""
+    """Return all frauds and enough others."""
     if len(rows) <= SAMPLE:
         return rows
     fraud = rows[label[rows] == 1]

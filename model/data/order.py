@@ -53,7 +53,7 @@ class Order:
     """The operator's table of which addresses are of which country."""
 
     def as_json(self) -> str:
-        """For :meth:`read`."""
+        """Return it as JSON, for :meth:`read`."""
         return json.dumps(asdict(self), default=str, indent=1)
 
     @classmethod

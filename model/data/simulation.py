@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 
 def payments(*, customers: int = 600, terminals: int = 1200, days: int = 75, seed: int = 0) -> pd.DataFrame:
-    """Card payments in time order with three kinds of fraud, as in the Fraud Detection Handbook's simulation.
+    """Simulate card payments in time order with three kinds of fraud, as in the Fraud Detection Handbook's simulation.
 
     Each customer has a usual amount, a usual number of payments a day, and the terminals nearby. Frauds: every payment
     above 220; every payment at a compromised terminal for 28 days; a third of the payments of a leaked card for 14
@@ -71,7 +71,7 @@ def _nearby(customers: int, terminals: int, generator: Generator) -> NDArray[np.
 
 
 def _seconds(count: int, days: int, generator: Generator) -> NDArray[np.int64]:
-    """Moments spread over the days, most of them around noon."""
+    """Draw moments spread over the days, most of them around noon."""
     of_day = (generator.normal(DAY / 2, 20_000, count) % DAY).astype(np.int64)
     return generator.integers(0, days, count) * DAY + of_day
 
@@ -104,7 +104,7 @@ def _frauds(
 
 
 def orders(*, rows: int = 6000, seed: int = 0) -> pd.DataFrame:
-    """Shop orders in time order: most frauds come in rings that sign up and order at once from one device.
+    """Simulate shop orders in time order: most frauds come in rings that sign up and order at once from one device.
 
     Returns:
         ``user_id, signup_time, purchase_time, purchase_value, device_id, source, browser, sex, age, ip_address,

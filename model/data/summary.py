@@ -33,7 +33,8 @@ Column = NDArray[np.float64]
 def summary(
     contract: ColumnContract, values: Matrix, weight: Column | None = None
 ) -> dict[str, dict[str, Any]]:
-    """By column: quantiles, deciles, bins and blanks of numbers and times; of texts the most frequent codes.
+    """Summarise each column: quantiles, deciles, bins and blanks of numbers and times; of texts the most frequent
+    codes.
 
     Args:
         contract: names the columns of ``values`` and their kinds.
@@ -69,8 +70,8 @@ def _quantiles(cells: Column, weight: Column) -> dict[str, Any]:
 
 
 def counted_bins(cells: Column, weight: Column) -> dict[str, list[float]]:
-    """Twentieths and both hundredths at the ends, with the share that is in each: counted, since where many rows have
-    one value, quantiles don't tell how many have it.
+    """Count twentieths and both hundredths at the ends, with the share that is in each: counted, since where many rows
+    have one value, quantiles don't tell how many have it.
     """
     marks = weighted_quantiles(cells, weight, np.array(BORDERS))
     # the largest value is no edge: nothing lies beyond it

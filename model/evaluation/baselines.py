@@ -65,7 +65,7 @@ def treat(label: Labels, how: str, seed: int) -> Treated:
 
 
 def logistic_regression(features: Features, label: Labels, weight: Floats, _seed: int) -> Score:
-    """Logistic regression on standardised features."""
+    """Make a logistic regression on standardised features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -88,7 +88,7 @@ def linear_svc(features: Features, label: Labels, weight: Floats, seed: int) -> 
 
 
 def random_forest(features: Features, label: Labels, weight: Floats, seed: int) -> Score:
-    """300 trees, leaves of at least 3 rows."""
+    """Make a forest of 300 trees, with leaves of at least 3 rows."""
     from sklearn.ensemble import RandomForestClassifier
 
     rows, weight = _fewer(label, weight, seed)
@@ -98,7 +98,7 @@ def random_forest(features: Features, label: Labels, weight: Floats, seed: int) 
 
 
 def gradient_boosting(features: Features, label: Labels, weight: Floats, seed: int) -> Score:
-    """scikit-learn's boosting on histograms, 200 trees."""
+    """Make scikit-learn's boosting on histograms, with 200 trees."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(max_iter=200, learning_rate=0.05, random_state=seed)
@@ -107,7 +107,7 @@ def gradient_boosting(features: Features, label: Labels, weight: Floats, seed: i
 
 
 def xgboost(features: Features, label: Labels, weight: Floats, seed: int) -> Score:
-    """400 trees of depth 5."""
+    """Make 400 trees of depth 5."""
     import xgboost as xgb
 
     model = xgb.XGBClassifier(
@@ -118,7 +118,7 @@ def xgboost(features: Features, label: Labels, weight: Floats, seed: int) -> Sco
 
 
 def lightgbm(features: Features, label: Labels, weight: Floats, seed: int) -> Score:
-    """400 trees of 31 leaves."""
+    """Make 400 trees of 31 leaves."""
     import lightgbm as lgb
 
     model = lgb.LGBMClassifier(
@@ -129,7 +129,7 @@ def lightgbm(features: Features, label: Labels, weight: Floats, seed: int) -> Sc
 
 
 def catboost(features: Features, label: Labels, weight: Floats, seed: int) -> Score:
-    """400 trees, CatBoost's defaults."""
+    """Make 400 trees with CatBoost's defaults."""
     from catboost import CatBoostClassifier
 
     model = CatBoostClassifier(
@@ -152,7 +152,7 @@ BOOSTED = ("gradient boosting", "XGBoost", "LightGBM", "CatBoost")
 
 
 def _fewer(label: Labels, weight: Floats, seed: int) -> tuple[NDArray[np.int64], Floats]:
-    """All rows, or all frauds and a sample of the others that stands for all of them."""
+    """Return all rows, or all frauds and a sample of the others that stands for all of them."""
     if len(label) <= FEW:
         return np.arange(len(label)), weight
     fraud, other = np.flatnonzero(label == 1), np.flatnonzero(label == 0)

@@ -32,7 +32,7 @@ class Ranking:
 
 
 def ranking(label: Labels, score: Floats, weight: Floats) -> Ranking:
-    """All ranking measures at once."""
+    """Return all ranking measures at once."""
     return Ranking(
         float(average_precision_score(label, score, sample_weight=weight)),
         float(roc_auc_score(label, score, sample_weight=weight)),
@@ -42,7 +42,7 @@ def ranking(label: Labels, score: Floats, weight: Floats) -> Ranking:
 
 
 def rates(label: Labels, score: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
-    """False positive rate, recall and precision at each distinct score, from the highest down."""
+    """Return false positive rate, recall and precision at each distinct score, from the highest down."""
     order = np.argsort(-score, kind="stable")
     last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     fraud = np.cumsum((weight * (label == 1))[order])[last]
@@ -58,7 +58,7 @@ def recall_at_fpr(label: Labels, score: Floats, weight: Floats, rate: float) -> 
 
 
 def flagged(label: Labels, probability: Floats, weight: Floats, threshold: float) -> dict[str, float]:
-    """Precision and recall of the rows at or above a threshold; precision is 1 when none is flagged."""
+    """Return precision and recall of the rows at or above a threshold; precision is 1 when none is flagged."""
     over = probability >= threshold
     caught, false = weight[over & (label == 1)].sum(), weight[over & (label == 0)].sum()
     return {
@@ -71,7 +71,7 @@ def flagged(label: Labels, probability: Floats, weight: Floats, threshold: float
 
 
 def as_many(label: Labels, probability: Floats, weight: Floats) -> dict[str, float]:
-    """Precision and recall at the threshold that flags about as many rows as there were frauds."""
+    """Return precision and recall at the threshold that flags about as many rows as there were frauds."""
     frauds = max(int(label.sum()), 1)
     least = float(np.partition(probability, -frauds)[-frauds])
     digits = 3 - int(np.floor(np.log10(max(least, 1e-12))))
@@ -81,7 +81,7 @@ def as_many(label: Labels, probability: Floats, weight: Floats) -> dict[str, flo
 
 
 def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict[str, float | int | bool]]:
-    """Per bin: mean probability, observed share of fraud, and the 95 % interval of that share.
+    """Return per bin: mean probability, observed share of fraud, and the 95 % interval of that share.
 
     The classes are sampled at different rates, so the Clopper-Pearson interval is that of the frauds among the bin's
     *rows* (a binomial), carried over to the full file by the ratio of the weights: share = q / (q + ratio (1 - q)).
@@ -107,12 +107,12 @@ def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict
 
 
 def _mean_weight(weight: Floats, of_class: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
-    """Of the bin's rows of a class; of all its rows where the bin has none."""
+    """Return the mean weight of the bin's rows of a class; of all its rows where the bin has none."""
     return float(weight[of_class & inside].mean() if (of_class & inside).any() else weight[of_class].mean())
 
 
 def _interval(hits: int, size: int) -> tuple[float, float]:
-    """Clopper-Pearson, 95 %."""
+    """Return the 95 % interval of Clopper and Pearson."""
     low = float(beta.ppf(0.025, hits, size - hits + 1)) if hits else 0.0
     high = float(beta.ppf(0.975, hits + 1, size - hits)) if hits < size else 1.0
     return low, high
@@ -156,7 +156,7 @@ class Resampled:
 def bootstrap_ranking(
     label: Labels, score: Floats, weight: Floats, *, draws: int = 500, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals of the ranking measures over the test rows, resampled within each class."""
+    """Return 95 % intervals of the ranking measures over the test rows, resampled within each class."""
     generator = np.random.default_rng(seed)
     sampled = Resampled.of(label, score, weight)
     return _intervals([sampled.ranking(resample(label, generator)) for _ in range(draws)])
@@ -165,7 +165,7 @@ def bootstrap_ranking(
 def later_intervals(
     label: Labels, score: Floats, weight: Floats, *, draws: int = 500, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals for what later rows will show, as many as were tested, with as many frauds on average.
+    """Return 95 % intervals for what later rows will show, as many as were tested, with as many frauds on average.
 
     They are wider than those of :func:`bootstrap_ranking` by what chance does to the later rows: both are drawn, and
     their distances from the middle are added.
@@ -178,7 +178,7 @@ def later_intervals(
 
 
 def _any_rows(label: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Row numbers drawn with replacement, whatever class they are of, until both are there."""
+    """Draw row numbers with replacement, whatever class they are of, until both are there."""
     while True:
         rows = generator.integers(0, len(label), len(label))
         if 0 < label[rows].sum() < len(rows):
@@ -192,14 +192,16 @@ def _intervals(found: Any) -> dict[str, tuple[float, float]]:
 
 
 def resample(label: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Row numbers drawn with replacement, as many of each class as there are."""
+    """Draw row numbers with replacement, as many of each class as there are."""
     return np.concatenate(
         [generator.choice(rows, len(rows)) for rows in (np.flatnonzero(label == c) for c in (0, 1))]
     )
 
 
 def curves(label: Labels, score: Floats, weight: Floats, points: int = 60) -> dict[str, list[list[float]]]:
-    """Points of the precision-recall curve ([recall, precision]) and the ROC curve ([false positive rate, recall])."""
+    """Return points of the precision-recall curve ([recall, precision]) and the ROC curve ([false positive rate,
+    recall]).
+    """
     false, recall, precision = rates(label, score, weight)
     even = np.unique(np.searchsorted(recall, np.linspace(recall[0], 1.0, points)).clip(0, len(recall) - 1))
     wide = np.unique(np.searchsorted(false, np.r_[0, np.logspace(-5, 0, points - 1)]).clip(0, len(false) - 1))
@@ -262,7 +264,7 @@ def report(
     later: bool = False,
     **extra: Any,
 ) -> dict[str, Any]:
-    """Everything the card says about one set of test rows.
+    """Return everything the card says about one set of test rows.
 
     ``draws`` are those of the intervals' bootstrap; ``later`` has them tell what later rows will show.
     """

@@ -14,7 +14,7 @@ OURS = "this net"
 
 
 def precision_recall(axes: Any, models: dict[str, Any]) -> None:
-    """The precision-recall curve of each model: ``models`` as :func:`model.compare.compare` gives them."""
+    """Draw the precision-recall curve of each model: ``models`` as :func:`model.compare.compare` gives them."""
     for name, measured in models.items():
         recall, precision = np.array(measured["curves"]["precision_recall"]).T
         style = NET_STYLE if name == OURS else OTHER_STYLE
@@ -26,7 +26,7 @@ def precision_recall(axes: Any, models: dict[str, Any]) -> None:
 
 
 def reliability(axes: Any, bins: list[dict[str, Any]]) -> None:
-    """Observed share of fraud against the mean probability of each bin, with 95 % intervals."""
+    """Draw the observed share of fraud against the mean probability of each bin, with 95 % intervals."""
     mean = np.array([one["mean_probability"] for one in bins])
     seen = np.array([one["observed"] for one in bins])
     low, high = (np.array([one[key] for one in bins]) for key in ("low", "high"))
@@ -46,7 +46,7 @@ def reliability(axes: Any, bins: list[dict[str, Any]]) -> None:
 
 
 def by_group(axes: Any, group: NDArray[Any], label: NDArray[Any], names: list[str], word: str) -> None:
-    """The share of fraud in each group of rows, with how many rows it has."""
+    """Draw the share of fraud in each group of rows, with how many rows it has."""
     rows = np.bincount(group, minlength=len(names))
     frauds = np.bincount(group, weights=label, minlength=len(names))
     axes.bar(names, np.divide(100 * frauds, rows, out=np.zeros(len(names)), where=rows > 0), color="#5b7c99")

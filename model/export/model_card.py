@@ -30,13 +30,13 @@ LIBRARIES = (
 
 
 def fingerprint(model_sha256: str, vectorizer_sha256: str, contract: Mapping[str, Any]) -> str:
-    """SHA-256, hex, over the hashes of both files and the contract as canonical JSON."""
+    """Return SHA-256, hex, over the hashes of both files and the contract as canonical JSON."""
     canonical = json.dumps(dict(contract), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256((model_sha256 + vectorizer_sha256 + canonical).encode()).hexdigest()
 
 
 def column_statistics(file: TrainingFile) -> dict[str, dict[str, Any]]:
-    """Range, quantiles and bins of each column over the legitimate rows of the uniform sample."""
+    """Return range, quantiles and bins of each column over the legitimate rows of the uniform sample."""
     legitimate = file.values[(file.label == 0) & file.uniform]
     found: dict[str, dict[str, Any]] = {}
     for name, column in zip(file.contract.columns, legitimate.T, strict=True):
@@ -51,7 +51,7 @@ def column_statistics(file: TrainingFile) -> dict[str, dict[str, Any]]:
 def make_card(
     file: TrainingFile, model_file: Path, vectorizer_file: Path, *, metrics: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    """Everything that is known about a detector, as JSON types."""
+    """Return everything that is known about a detector, as JSON types."""
     contract = file.contract.as_dict()
     model_hash, vectorizer_hash = file_sha256(model_file), file_sha256(vectorizer_file)
     return {

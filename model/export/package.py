@@ -106,7 +106,7 @@ def pack(path: Path) -> None:
 
 
 def _save_past(path: Path, made: Made) -> None:
-    """The rows that may count for files to come: those within the horizon of the last one."""
+    """Save the rows that may count for files to come: those within the horizon of the last one."""
     definition, table = made.definition, made.table
     if not definition.looks_back:
         return
@@ -160,7 +160,7 @@ def _data(table: Table, order: Order) -> dict[str, Any]:
 
 
 def _quartiles(made: Made) -> dict[str, dict[str, float]]:
-    """Of each feature over the legitimate rows: what is usual, for the reasons of a flag."""
+    """Return the quartiles of each feature over the legitimate rows: what is usual, for the reasons of a flag."""
     legitimate = made.features[made.feature_label == 0]
     marks = np.quantile(legitimate, list(QUARTILES.values()), axis=0)
     return {

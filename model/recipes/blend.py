@@ -78,7 +78,7 @@ class Blend:
     parts: tuple[Part, ...]
 
     def as_list(self) -> list[dict[str, Any]]:
-        """For the card: of each part its name, settings, rounds, and weight to three digits."""
+        """Return the blend for the card: of each part its name, settings, rounds, and weight to three digits."""
         return [
             {
                 "model": one.candidate.name,
@@ -105,7 +105,7 @@ class Choice:
 
 
 def quick_blend() -> Blend:
-    """For a first look in seconds: nothing is held out for it."""
+    """Return a blend for a first look in seconds: nothing is held out for it."""
     return Blend((Part(Candidate(Kind.TREES, depth=4, rate=0.1), 60, 1.0),))
 
 
@@ -212,7 +212,9 @@ def _columns(candidate: Candidate, ranked: Columns) -> Columns | None:
 
 
 def _rounds(candidate: Candidate, found: Sequence[Trace], weight: Floats) -> int:
-    """After how many rounds the mean loss of the splits is least; nets stop by themselves, each when it is time."""
+    """Return the number of rounds after which the mean loss of the splits is least; nets stop by themselves, each when
+    it is time.
+    """
     if candidate.kind is Kind.NETS:
         return max(round(float(np.average([len(one.loss) for one in found], weights=weight))), 1)
     shortest = min(len(one.loss) for one in found)
@@ -315,7 +317,7 @@ def deepened(trees: Trees, depth: int) -> Trees:
 
 
 def joined(forests: Sequence[tuple[float, Trees]]) -> Trees:
-    """Forests of one depth as one, the leaves of each times its weight."""
+    """Join forests of one depth to one, the leaves of each times its weight."""
     return Trees(
         np.concatenate([trees.column for _, trees in forests]),
         np.concatenate([trees.threshold for _, trees in forests]),

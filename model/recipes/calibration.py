@@ -45,7 +45,7 @@ class Calibration:
     shift: float
 
     def __call__(self, logit: Floats) -> Floats:
-        """Probabilities, same shape."""
+        """Return probabilities, same shape."""
         return np.asarray(expit(self.shift + _pieces(logit, self.starts) @ self.slopes))
 
     def ramps(self) -> Ramps:

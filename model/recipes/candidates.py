@@ -77,11 +77,11 @@ class Seen:
         return len(self.label)
 
     def rows(self, which: NDArray[Any]) -> Seen:
-        """Some of them."""
+        """Return some of the rows."""
         return Seen(self.reached[which], self.bent[which], self.label[which], self.weight[which])
 
     def of(self, columns: Columns | None) -> Seen:
-        """Some of their columns; ``None`` for all."""
+        """Return some of the columns; ``None`` for all."""
         if columns is None:
             return self
         return replace(self, reached=self.reached[:, columns], bent=self.bent[:, columns])
@@ -131,7 +131,7 @@ def _widened(member: Member, columns: Columns, width: int) -> Member:
 
 
 def strongest(seen: Seen, seed: int) -> Columns:
-    """All features, (f,), those first by which a few shallow trees gain most."""
+    """Return all features, (f,), those first by which a few shallow trees gain most."""
     from xgboost import XGBClassifier
 
     looked = XGBClassifier(
@@ -223,7 +223,8 @@ def _make_symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int) ->
 
 
 def read_symmetric(told: dict[str, Any], depth: int) -> Trees:
-    """Symmetric trees, at most so deep, as CatBoost writes them to JSON: each level's question at all of its gates.
+    """Read symmetric trees, at most so deep, as CatBoost writes them to JSON: each level's question at all of its
+    gates.
 
     A value above a border is a no there as here, where yes is below the next number up.
     """
@@ -246,7 +247,7 @@ def read_symmetric(told: dict[str, Any], depth: int) -> Trees:
 
 
 def _sample(seen: Seen, seed: int) -> Seen:
-    """Rows for a line: all frauds, and so many others that the bound holds, weighted back."""
+    """Return rows for a line: all frauds, and so many others that the bound holds, weighted back."""
     if len(seen) <= MOST_FOR_A_LINE:
         return seen
     fraud, other = np.flatnonzero(seen.label == 1), np.flatnonzero(seen.label == 0)
@@ -283,14 +284,14 @@ def _make_line(_candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Gro
 
 
 def _nets(epochs: int) -> PackedRecipe:
-    """Two narrow ones: twice as many and twice as wide gained nothing beside trees, in four times the time."""
+    """Make two narrow nets: twice as many and twice as wide gained nothing beside trees, in four times the time."""
     return PackedRecipe(
         members=2, width=48, epochs=epochs, batch=512, rate=3e-3, decay=0.5, dropout=0.2, patience=3
     )
 
 
 def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> Trace:
-    """Nets stop by themselves, so there is one answer; the loss of the epochs before isn't worth keeping."""
+    """Trace nets, which stop by themselves: there is one answer, and the loss before isn't worth keeping."""
     trained = train_packed(
         learned.bent, learned.label, learned.weight, _nets(candidate.most), seed,
         held=(held.bent, held.label, held.weight),

@@ -38,7 +38,9 @@ class Cold:
 
     @classmethod
     def of(cls, definition: Definition, values: Matrix) -> Cold | None:
-        """For rows (n, columns of the contract), at least one; ``None`` where rows tell nothing of each other."""
+        """Return the features of nothing known for rows (n, columns of the contract), at least one; ``None`` where rows
+        tell nothing of each other.
+        """
         if not definition.looks_back:
             return None
         keys = {feature.key for feature in looking_back(definition)}
@@ -47,13 +49,13 @@ class Cold:
         return cls(compute(definition, values[:1])[0], back, back & told)
 
     def scaled(self, scale: Callable[[Features], NDArray[np.floating]]) -> Cold:
-        """For features that were scaled column by column; ``scale`` takes and gives (rows, f)."""
+        """Return them for features that were scaled column by column; ``scale`` takes and gives (rows, f)."""
         return replace(self, nothing=np.asarray(scale(self.nothing[None]), np.float32)[0])
 
     def alone(self, features: Features) -> Features:
-        """Copies of rows (rows, f) as they look with nothing before them."""
+        """Return copies of rows (rows, f) as they look with nothing before them."""
         return np.where(self.back, self.nothing, features)
 
     def unlabelled(self, features: Features) -> Features:
-        """Copies of rows (rows, f) as they look with all their past, but no label of it known."""
+        """Return copies of rows (rows, f) as they look with all their past, but no label of it known."""
         return np.where(self.labels, self.nothing, features)

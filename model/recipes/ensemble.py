@@ -110,7 +110,7 @@ def _apply(member: Member, values: Values) -> Values:
 
 
 def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
-    """Three layers that each hold all members side by side, connected, with dropout between them."""
+    """Make three layers that each hold all members side by side, connected, with dropout between them."""
     import keras
 
     k, h = recipe.members, recipe.width
@@ -151,7 +151,7 @@ class _Best:
         self._logit: Floats | None = None
 
     def callback(self, net: Any) -> Any:
-        """For the ``fit`` of this net."""
+        """Return the callback for the ``fit`` of this net."""
         import keras
 
         def look(epoch: int, logs: object) -> None:

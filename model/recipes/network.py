@@ -170,7 +170,7 @@ def train_members(values: Floats, label: NDArray[np.int64], recipe: Recipe, seed
 
 
 def _packed(columns: int, recipe: Recipe, generator: np.random.Generator) -> list[Any]:
-    """Three layers that each hold all members side by side, connected, with dropout between them."""
+    """Make three layers that each hold all members side by side, connected, with dropout between them."""
     import keras
 
     k, h = recipe.members, recipe.width

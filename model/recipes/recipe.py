@@ -58,7 +58,7 @@ class Recipe:
 
     @classmethod
     def of(cls, rows: int) -> Recipe:
-        """For so many rows."""
+        """Return the recipe for so many rows."""
         if rows >= LARGE:
             return cls(
                 TreeRecipe(
@@ -75,7 +75,7 @@ class Recipe:
 
     @classmethod
     def quick(cls) -> Recipe:
-        """For a first look in seconds, whatever the number of rows; nothing is counted for it."""
+        """Return a recipe for a first look in seconds, whatever the number of rows; nothing is counted for it."""
         return cls(
             TreeRecipe(trees=60, rate=0.1, depth=3),
             PackedRecipe(members=1, width=32, epochs=6, batch=256, rate=2e-3, decay=0.5, dropout=0.1),
@@ -93,7 +93,7 @@ class Fitted:
     """How a blend was chosen, if it was: its rows are those that were learned from, by number."""
 
     def logits(self, features: Features) -> Floats:
-        """Uncalibrated logits (rows,) of scaled features (rows, f)."""
+        """Return uncalibrated logits (rows,) of scaled features (rows, f)."""
         parts = np.array_split(np.asarray(features), max(len(features) // 50_000, 1))
         return np.concatenate([self.branches.logits(rows.astype(np.float64)) for rows in parts])
 
@@ -188,7 +188,7 @@ def _blended(
 
 
 def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | None, seed: int) -> Given:
-    """Rows (n, f) and copies of some of them: with nothing before them, and with no label known.
+    """Return rows (n, f) and copies of some of them: with nothing before them, and with no label known.
 
     Each class's copies weigh as much of all copies as the class does of all rows, and all together weigh what the rows
     did, so that the prior stays.
@@ -206,7 +206,7 @@ def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | 
 
 
 def _drawn(label: Labels, weight: Floats, generator: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
-    """Rows to copy, ascending, and what each copy weighs; (c,) both."""
+    """Return rows to copy, ascending, and what each copy weighs; (c,) both."""
     rows, weights = [], []
     for value, part_of in ((0, 4), (1, 1)):
         those = np.flatnonzero(label == value)
@@ -217,7 +217,7 @@ def _drawn(label: Labels, weight: Floats, generator: np.random.Generator) -> tup
 
 
 def thinned(label: Labels, seed: int) -> tuple[NDArray[np.int64], Floats]:
-    """All frauds and at most 250,000 legitimate rows, and how many rows each of them stands for.
+    """Return all frauds and at most 250,000 legitimate rows, and how many rows each of them stands for.
 
     Of a million legitimate rows a quarter gave the same ranking on later payments, in a quarter of the time.
     """

@@ -57,7 +57,7 @@ class Marks:
         return found
 
     def asked(self, trees: Trees) -> Trees:
-        """Trees that were grown on :meth:`reached`, as trees on the columns' own numbers.
+        """Return trees that were grown on :meth:`reached`, as trees on the columns' own numbers.
 
         Fewer than t marks are reached where the value is below the t-th of them.
         """

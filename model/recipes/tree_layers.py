@@ -62,7 +62,7 @@ class Trees:
         return self.gates.bit_length()
 
     def gate_layer(self, inputs: int) -> tuple[Floats, Floats]:
-        """Kernel (inputs, trees * gates) and bias of the gates."""
+        """Return kernel (inputs, trees * gates) and bias of the gates."""
         column, threshold = self.column.ravel(), self.threshold.ravel()
         kernel, used = np.zeros((inputs, len(column))), np.flatnonzero(column >= 0)
         kernel[column[used], used] = -STEEP

@@ -318,7 +318,7 @@ WORDS = {
 
 
 def _open(session: Session, now: float) -> Sequence[ApiKeyRow]:
-    """Keys that are neither revoked nor expired."""
+    """Return keys that are neither revoked nor expired."""
     rows = session.scalars(select(ApiKeyRow).where(ApiKeyRow.revoked.is_(None)))
     return [row for row in rows if row.expires is None or row.expires > now]
 

@@ -151,7 +151,7 @@ if sys.platform == "win32":
         return False
 
     def _unlock(_handle: int | None) -> None:
-        """Nothing was locked."""
+        """Do nothing: nothing was locked."""
 
 else:
     import fcntl

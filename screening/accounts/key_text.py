@@ -92,7 +92,7 @@ def _checksum(body: str) -> str:
 
 
 def _base62(number: int, length: int) -> str:
-    """``number`` in ``length`` digits, the most significant first."""
+    """Return ``number`` in ``length`` digits, the most significant first."""
     digits = []
     for _ in range(length):
         number, digit = divmod(number, len(DIGITS))

@@ -33,12 +33,12 @@ class HandedPasswords:
         self._database = database
 
     def note(self, account: Account) -> None:
-        """The account's present password was chosen by somebody else."""
+        """Note that the account's present password was chosen by somebody else."""
         with self._database.write() as session:
             session.merge(HandedPassword(username=account.username.casefold(), digest=_digest(account)))
 
     def forget(self, account: Account) -> None:
-        """The account's present password is its owner's."""
+        """Note that the account's present password is its owner's."""
         with self._database.write() as session:
             session.execute(
                 delete(HandedPassword).where(HandedPassword.username == account.username.casefold())

@@ -73,7 +73,7 @@ class UserStore:
             out.write(HEAD)
 
     def prepare(self) -> None:
-        """At the start: clear what a killed writer left, and hash passwords that stand in the clear.
+        """Prepare the file at the start: clear what a killed writer left, and hash passwords that stand in the clear.
 
         A file that is missing or can't be written is logged, not raised: the app starts and says it isn't ready.
         """
@@ -102,7 +102,7 @@ class UserStore:
         self._file.read()
 
     def accounts(self) -> tuple[Account, ...]:
-        """Accounts in the order of the file.
+        """Return accounts in the order of the file.
 
         Raises:
             NotReady: the file is missing or can't be read.
@@ -118,7 +118,7 @@ class UserStore:
         return self._file.read().by_name
 
     def problems(self) -> tuple[BadLine, ...]:
-        """Lines of the file that can't be used."""
+        """Return lines of the file that can't be used."""
         return self._file.read().text.problems
 
     def is_empty(self) -> bool:
@@ -179,7 +179,9 @@ class UserStore:
         return account if account is not None and fits and account.active else None
 
     def verify(self, username: str, password: str) -> Account | None:
-        """As :meth:`check`, for a log-in: a weak hash is made anew, which ends the account's earlier sessions."""
+        """Check as :meth:`check` does, for a log-in: a weak hash is made anew, which ends the account's earlier
+        sessions.
+        """
         account = self.check(username, password)
         if account is not None and self.hasher.is_weak(account.password_hash):
             return self._upgraded(account, password)

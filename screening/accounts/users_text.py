@@ -132,7 +132,7 @@ class UsersText:
         )
 
     def adding(self, account: Account) -> UsersText:
-        """With one line more at the end, in the line ends that the file uses."""
+        """Return the text with one line more at the end, in the line ends that the file uses."""
         ending = next((b"\r\n" for line in self.lines if line.raw.endswith(b"\r\n")), b"\n")
         lines = list(self.lines)
         if lines and not lines[-1].raw.endswith(b"\n"):
@@ -140,24 +140,24 @@ class UsersText:
         return replace(self, lines=(*lines, Line(write(account).encode() + ending, account)))
 
     def replacing(self, lines: Mapping[bytes, Line]) -> UsersText:
-        """With some lines, named by their bytes, in the place of others."""
+        """Return the text with some lines, named by their bytes, in the place of others."""
         return replace(self, lines=tuple(lines.get(line.raw, line) for line in self.lines))
 
     def changing(self, account: Account) -> UsersText:
-        """With the line of this username written anew."""
+        """Return the text with the line of this username written anew."""
         old = next(line for line in self.lines if line.account and line.account.username == account.username)
         return self.replacing({old.raw: old.with_account(account)})
 
 
 def write(account: Account, comment: str = "") -> str:
-    """One line without its end. Role and state are always written, so that nobody has to know the defaults."""
+    """Write one line without its end. Role and state are always written, so that nobody has to know the defaults."""
     return (
         f"{account.username},{account.email},{account.password_hash},{account.role},{account.state}{comment}"
     )
 
 
 def _split(body: bytes) -> list[bytes]:
-    """Lines end at LF only: a lone CR is no line end for the other readers of this file."""
+    """Split the text at LF only: a lone CR is no line end for the other readers of this file."""
     return [part for part in re.split(rb"(?<=\n)", body) if part]
 
 

@@ -33,7 +33,7 @@ MOST_DISTINCT = 4096
 
 
 def by_chance(trials: int, passed: int) -> float:
-    """P(X ≥ passed) for X ~ B(trials, 0.1)."""
+    """Return P(X ≥ passed) for X ~ B(trials, 0.1)."""
     ways = math.lgamma(trials + 1) - math.lgamma(passed + 1) - math.lgamma(trials - passed + 1)
     term = math.exp(ways + passed * math.log(CHANCE) + (trials - passed) * math.log1p(-CHANCE))
     total, at = term, passed

@@ -82,7 +82,7 @@ class Candidate(NamedTuple):
 
 
 def passes_luhn(digits: str) -> bool:
-    """Luhn's check (ISO/IEC 7812-1, annex B) of ASCII digits; one in ten numbers passes it by chance."""
+    """Make Luhn's check (ISO/IEC 7812-1, annex B) of ASCII digits; one in ten numbers passes it by chance."""
     data = digits.encode()
     total = sum(data[-1::-2]) + sum(data[-2::-2].translate(_DOUBLED)) - _ZERO * len(data)
     return total % 10 == 0
@@ -96,7 +96,7 @@ def says_card(name: str) -> bool:
 
 
 def candidates(text: str) -> Iterator[Candidate]:
-    """Every number in a text that a network may have given out; they may overlap.
+    """Yield every number in a text that a network may have given out; they may overlap.
 
     A cell that is one number with a fraction is an amount or a measurement, and has none.
     """
@@ -180,5 +180,5 @@ def _said_near(text: str, start: int, stop: int) -> bool:
 
 
 def ascii_digits(digits: str) -> str:
-    """Digits of any script as those of ours."""
+    """Return digits of any script as those of ours."""
     return digits if digits.isascii() else "".join(str(int(digit)) for digit in digits)

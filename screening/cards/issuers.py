@@ -30,7 +30,7 @@ _RANGES: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...] = (
 
 
 def _lengths() -> list[int]:
-    """For each beginning of four digits the lengths that its numbers have, as bits."""
+    """Return for each beginning of four digits the lengths that its numbers have, as bits."""
     found = [0] * 10**KNOWN_BY
     for _, beginnings, lengths in _RANGES:
         bits = sum(1 << length for length in lengths)

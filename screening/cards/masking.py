@@ -13,12 +13,12 @@ LONG_DIGITS = re.compile(rf"\d(?:[{BETWEEN}]{{0,2}}\d){{11,}}")
 
 
 def masked(text: str, by: str = HIDDEN) -> str:
-    """``text`` without any run of 12 or more digits, be it a card's number or not."""
+    """Return ``text`` without any run of 12 or more digits, be it a card's number or not."""
     return LONG_DIGITS.sub(by, without_card_numbers(text, by))
 
 
 def without_card_numbers(text: str, by: str = DIGITS) -> str:
-    """``text``, as the name of a file, without each number that could be a card's.
+    """Return ``text``, as the name of a file, without each number that could be a card's.
 
     The date in ``payments-2026-11-21.csv`` and the time in ``20261121073200.csv`` stay.
     """

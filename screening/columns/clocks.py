@@ -111,7 +111,7 @@ class Clock:
     """Otherwise, which units make a period that a file can cover."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON types."""
+        """Return it as plain JSON types."""
         return {**asdict(self), "units": [unit.value for unit in self.units]}
 
     @classmethod

@@ -27,7 +27,7 @@ CLEAR = (PART_NAMES[Part.DEBIT] | PART_NAMES[Part.CREDIT]) - {"in", "out", "af",
 
 
 def pairs(columns: Sequence[FileColumn]) -> Iterator[Made]:
-    """Debit and credit: two columns of numbers, one of which is filled in each row."""
+    """Yield debit and credit: two columns of numbers, one of which is filled in each row."""
     debits = [each for each in columns if _only(each, Part.DEBIT, Part.CREDIT)]
     credits_ = [each for each in columns if _only(each, Part.CREDIT, Part.DEBIT)]
     for debit, credit in product(debits, credits_):

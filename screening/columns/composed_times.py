@@ -49,7 +49,7 @@ def dated(columns: Sequence[FileColumn]) -> Iterator[Made]:
 
 
 def in_parts(columns: Sequence[FileColumn]) -> Iterator[Made]:
-    """Year, month and day, and what there is of the time of day."""
+    """Yield year, month and day, and what there is of the time of day."""
     for year in columns:
         if not (year.called(Part.YEAR) and holds(year, Part.YEAR)):
             continue
@@ -64,7 +64,7 @@ def in_parts(columns: Sequence[FileColumn]) -> Iterator[Made]:
 
 
 def _hours(columns: Sequence[FileColumn], rest: frozenset[str]) -> tuple[tuple[Part, str], ...]:
-    """Hours, with minutes, with seconds, as far as there are columns that are called so, beside the same words."""
+    """Return hours, with minutes, with seconds, as far as columns are called so, beside the same words."""
     found: list[tuple[Part, str]] = []
     for part in LARGEST_PARTS:
         each = _part(columns, part, rest)

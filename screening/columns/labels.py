@@ -33,7 +33,7 @@ class Labelled:
     """The value that was taken for legitimate, where that wasn't said."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON types."""
+        """Return it as plain JSON types."""
         return asdict(self)
 
     @classmethod

@@ -31,7 +31,7 @@ class Match:
 def guess_mapping(
     header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Column]
 ) -> dict[str, Match]:
-    """For each column of a contract the file's column that seems to be it; none for two of them.
+    """Guess for each column of a contract the file's column that seems to be it; none for two of them.
 
     Args:
         header: the file's names.
@@ -92,8 +92,8 @@ def likeness(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequ
 
 
 def _likeness(column: Column, each: Profile) -> float:
-    """1 for the same name; else how many words both names share, less where the cells are of another kind, and never
-    less than what cells that can hardly be anything else are worth.
+    """Return 1 for the same name; else how many words both names share, less where the cells are of another kind, and
+    never less than what cells that can hardly be anything else are worth.
     """
     if normalise(column.name) == normalise(each.name):
         return 1.0

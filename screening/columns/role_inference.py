@@ -243,7 +243,7 @@ def _has_window(each: Profile) -> bool:
 
 
 def _clock(each: Profile, clock: Clock) -> Guess:
-    """Numbers that are a time: since 1970, or since some start."""
+    """Guess the role of numbers that are a time: since 1970, or since some start."""
     if clock.dated:
         return _made(each, Role.TIME, CellKind.TIME, "numbers that count since 1970", 0.8)
     return _made(each, Role.TIME, CellKind.NUMBER, "numbers that count from some start", 0.6)
@@ -303,8 +303,8 @@ def _leave_out(found: list[Guess], place: int, each: Profile, why: str) -> None:
 
 
 def _one_time(found: list[Guess], profiles: list[Profile]) -> None:
-    """One time only: dates before numbers, names that say transaction before others, later dates before earlier ones;
-    further dates are moments, and a date that is the only one is the time, whatever it is called.
+    """Leave one time only: dates before numbers, names that say transaction before others, later dates before earlier
+    ones; further dates are moments, and a date that is the only one is the time, whatever it is called.
     """
     times = _of_role(found, Role.TIME)
     moments = [place for place in _of_role(found, Role.MOMENT) if not profiles[place].words & BIRTH]

@@ -47,6 +47,6 @@ def read_artefact(path: Path) -> Artefact:
 
 
 def fingerprint(model: Artefact, vectorizer: Artefact, contract: ColumnContract) -> str:
-    """SHA-256, hex, over the hashes of both files and the column contract as canonical JSON."""
+    """Return SHA-256, hex, over the hashes of both files and the column contract as canonical JSON."""
     canonical = json.dumps(contract.as_dict(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256((model.sha256 + vectorizer.sha256 + canonical).encode()).hexdigest()

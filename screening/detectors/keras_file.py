@@ -110,13 +110,13 @@ def _configuration(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _refuse_links(_: str, item: Any) -> None:
-    """A data set that points to another file could read any file of the server."""
+    """Refuse a data set that points to another file: it could read any file of the server."""
     if getattr(item, "external", None) or getattr(item, "is_virtual", False):
         raise ValueError("its weights point to another file")
 
 
 def _objects(part: Any, depth: int) -> Iterator[dict[str, Any]]:
-    """Every serialized object of a configuration, however deep."""
+    """Yield every serialized object of a configuration, however deep."""
     if depth > MAX_DEPTH:
         raise BadArtefact("The net's configuration is nested too deeply.")
     if isinstance(part, dict):

@@ -160,7 +160,7 @@ class Detectors:
         )
 
     def all(self) -> list[Detector]:
-        """Every detector that can be loaded, the default one first; of others the log tells why not."""
+        """Return every detector that can be loaded, the default one first; of others the log tells why not."""
         found = []
         for name in self.names():
             try:

@@ -149,7 +149,7 @@ def _c_stderr_away() -> Iterator[None]:
 
 
 def _runtime() -> Any:
-    """LiteRT; where there is no package of it (Windows), TensorFlow's own copy, larger and slower to import."""
+    """Import LiteRT; where there is no package of it (Windows), TensorFlow's own copy, larger and slower to import."""
     try:
         return importlib.import_module("ai_edge_litert.interpreter")
     except ModuleNotFoundError:

@@ -359,7 +359,7 @@ def _columns(content: dict[Any, Any], state: dict[str, Any], name: str) -> tuple
 
 
 def _numbers(state: dict[str, Any], part: str, count: int, name: str) -> NDArray[np.float64]:
-    """``center_`` or ``scale_``; without it (``with_centering=False``) what changes nothing."""
+    """Return ``center_`` or ``scale_``; without it (``with_centering=False``) what changes nothing."""
     given = state.get(part)
     try:
         numbers = np.full(count, float(part == "scale_")) if given is None else np.array(given, np.float64)

@@ -64,7 +64,7 @@ class AuditLog:
         return self._of(self._clock())
 
     def files(self) -> list[Path]:
-        """Every month's file, the oldest first; before them the one in which versions up to 0.2 kept all months."""
+        """Return every month's file, the oldest first; before them the one that versions up to 0.2 kept."""
         return log_files(self._folder)
 
     def _of(self, moment: datetime) -> Path:
@@ -100,7 +100,7 @@ def log_files(folder: Path) -> list[Path]:
 
 
 def mask_keys(text: str) -> str:
-    """Text in which API keys are cut down to their public id."""
+    """Return text in which API keys are cut down to their public id."""
     return API_KEY.sub(rf"{KEY_PREFIX}\1_[withheld]", text) if KEY_PREFIX in text else text
 
 

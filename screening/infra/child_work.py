@@ -135,7 +135,7 @@ class ChildWork:
 
 
 def _message(line: bytes) -> dict[str, Any]:
-    """One line of its output; what isn't a JSON object (a library's chatter) says nothing."""
+    """Read one line of its output; what isn't a JSON object (a library's chatter) says nothing."""
     try:
         found = json.loads(line)
     except ValueError:

@@ -160,7 +160,7 @@ class Database:
 
     @contextmanager
     def driver_write(self, *, begin: bool = True) -> Iterator[DriverWrite]:
-        """A transaction as :meth:`write`, for the few statements that every request waits for.
+        """Give a transaction as :meth:`write` does, for the few statements that every request waits for.
 
         Args:
             begin: whether it takes the write lock; without it, it only reads.
@@ -244,13 +244,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reading; whatever it changed is thrown away."""
+        """Give a session for reading; whatever it changed is thrown away."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that holds the write lock from its beginning and commits at its end."""
+        """Give a session that holds the write lock from its beginning and commits at its end."""
         engine = self.engine.execution_options(writes=True)
         with (
             self._turn.taken(),

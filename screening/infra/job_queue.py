@@ -168,7 +168,7 @@ class Jobs(Generic[Row]):
             return found
 
     def state(self, job_id: str) -> str | None:
-        """Only the state; ``None`` when the row is gone."""
+        """Return the state only; ``None`` when the row is gone."""
         with self._database.read() as session:
             return session.scalar(select(self.table.state).where(self.table.id == job_id))
 
@@ -191,7 +191,7 @@ class Jobs(Generic[Row]):
         self._ended()
 
     def touch(self, job_id: str) -> None:
-        """The file is still arriving; without this an upload that no worker holds yet is taken for left."""
+        """Note that the file is still arriving; without this an upload that no worker holds yet is taken for left."""
         with self._database.write() as session:
             session.execute(
                 update(self.table)
@@ -305,7 +305,9 @@ class Jobs(Generic[Row]):
         return table.state.in_(self.claimable), self._free(), table.attempts < MOST_ATTEMPTS, there
 
     def _free(self) -> Any:
-        """Held by nobody, or by somebody who is gone; an upload's own lease has no holder."""
+        """Return the condition for rows held by nobody, or by somebody who is gone; an upload's own lease has no
+        holder.
+        """
         return or_(self.table.holder.is_(None), self.table.lease_until < now())
 
     def _change_held(self, job_id: str, holder: str, values: dict[str, Any]) -> bool:
@@ -316,7 +318,7 @@ class Jobs(Generic[Row]):
 
 
 def _ring(signal: WakeSignal) -> None:
-    """A change that was committed has happened, whether or not it could be told."""
+    """Ring a signal, or log why not: a change that was committed has happened, whether or not it could be told."""
     try:
         signal.ring()
     except OSError as problem:
@@ -334,10 +336,10 @@ def now() -> datetime:
 
 
 def lease_end() -> datetime:
-    """Until when a lease that is taken or renewed now holds."""
+    """Return the time until which a lease that is taken or renewed now holds."""
     return now() + LEASE
 
 
 def arrival_end() -> datetime:
-    """Until when more of an upload must have come."""
+    """Return the time by which more of an upload must have come."""
     return now() + ARRIVAL

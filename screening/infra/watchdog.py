@@ -22,7 +22,7 @@ def when_server_gone(action: Callable[[], None]) -> None:
 
 
 def end_with_server() -> None:
-    """For web processes: without their server they would go on answering on its port."""
+    """End this web process with its server: without it, it would go on answering on the port."""
     when_server_gone(lambda: os._exit(1))
 
 

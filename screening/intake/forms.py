@@ -62,7 +62,7 @@ class Answers:
 
     @classmethod
     def of(cls, given: Mapping[str, str | None]) -> Answers:
-        """Answers by their names.
+        """Return answers by their names.
 
         Raises:
             BadFile: there is no such question, or no such answer.

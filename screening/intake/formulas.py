@@ -55,7 +55,7 @@ _ENDS = _table(b",\r\n")
 
 
 def without_formulas(data: bytes) -> bytes:
-    """Whole records (UTF-8, commas), an apostrophe before each cell that begins as a formula and is no number.
+    """Return whole records (UTF-8, commas), an apostrophe before each cell that begins as a formula and is no number.
 
     What begins with a sign and is left as it is holds digits, marks and exponents only: nothing that computes.
     """
@@ -96,7 +96,7 @@ def _is_odd(data: bytes) -> bool:
 
 
 def safe(cell: str) -> str:
-    """``cell`` as it can stand in a file that a spreadsheet opens."""
+    """Return ``cell`` as it can stand in a file that a spreadsheet opens."""
     if _FORMULA.match(cell) and not NUMBER.fullmatch(cell) and not NUMBER_WITH_COMMA.fullmatch(cell):
         return "'" + cell
     return cell

@@ -274,7 +274,7 @@ def excerpt(text: str) -> str:
 
 
 def label(text: str, fraud: Sequence[str] = ()) -> int | None:
-    """0, 1, or -1 for a blank and for a word that says that nobody knows; ``None`` for a text that is no label.
+    """Return 0, 1, or -1 for a blank and for a word that says that nobody knows; ``None`` for a text that is no label.
 
     With values that mean ``fraud`` (as :func:`label_value` gives them) it is the place of the value among them,
     counted from 1, and any other one means legitimate. An empty value among them makes blanks legitimate.

@@ -137,7 +137,7 @@ def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Ite
 
 
 def _joined(data: bytes, stops: NDArray[np.int64], tails: list[str]) -> bytes:
-    """Records with a tail put before the end of each line.
+    """Return records with a tail put before the end of each line.
 
     Raises:
         ValueError: there are fewer tails than records.

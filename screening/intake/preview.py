@@ -85,7 +85,7 @@ def sample(
     limits: Limits = DEFAULT,
     scratch: Path | None = None,
 ) -> Sample:
-    """About ``rows`` rows, at most twice as many, and the blanks of every column of the whole file.
+    """Return about ``rows`` rows, at most twice as many, and the blanks of every column of the whole file.
 
     What stands in the first rows alone says little: a column may be blank, or differ, only further down. The cells of
     the column called ``counted`` are counted over all rows, up to some thousand different ones.
@@ -105,7 +105,7 @@ def text_table(
     scratch: Path | None = None,
     waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Iterator[bytes], str | None]]:
-    """The bytes of a whole file of any kind as a text table, and its delimiter where that is known.
+    """Give the bytes of a whole file of any kind as a text table, and its delimiter where that is known.
 
     Workbooks and Parquet files are converted into a folder below ``scratch``, which is removed again; ``waiting`` is
     called meanwhile and may raise to leave.
@@ -220,7 +220,7 @@ def _head(
 
 
 def _first(pieces: Iterator[bytes], limits: Limits) -> bytes:
-    """Whole records from the beginning of the table, some megabytes at most."""
+    """Return whole records from the beginning of the table, some megabytes at most."""
     found, size = [], 0
     for block in blocks(pieces, limits):
         if block.overlong:

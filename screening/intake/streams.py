@@ -112,7 +112,7 @@ def check_growth(packed: int, given: int, limits: Limits) -> None:
 
 
 def as_utf8(raw: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Pieces in ``encoding`` turned into UTF-8; a byte order mark is dropped.
+    """Turn pieces in ``encoding`` into UTF-8; a byte order mark is dropped.
 
     Raises:
         BadFile: bytes that the encoding doesn't have.
@@ -136,7 +136,7 @@ def as_utf8(raw: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def single_byte(data: bytes) -> str:
-    """Text in Windows-1252, the usual superset of Latin-1; in Latin-1 where that has no sign for a byte."""
+    """Read text in Windows-1252, the usual superset of Latin-1; in Latin-1 where that has no sign for a byte."""
     try:
         return data.decode(SINGLE_BYTE)
     except UnicodeDecodeError:
@@ -144,7 +144,7 @@ def single_byte(data: bytes) -> str:
 
 
 def readable(data: bytes) -> str:
-    """Bytes of a canonical file as text: UTF-8, or a single-byte encoding where it can't be that."""
+    """Read bytes of a canonical file as text: UTF-8, or a single-byte encoding where it can't be that."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -187,7 +187,7 @@ _MANY_SIGNS = 5
 
 
 def newlines(raw: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines that end in a lone carriage return (an old Mac's), given the newline that all else expects."""
+    """Give lines that end in a lone carriage return (an old Mac's) the newline that all else expects."""
     for piece in raw:
         yield piece.replace(b"\r", b"\n")
 

@@ -126,7 +126,7 @@ class Context:
         return self._told + asked + trained
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Changes whenever what is remembered changes.
+        """Return a mark that changes whenever what is remembered changes.
 
         A file comes, goes and is replaced by name, which its folder's time tells; the time of a folder that was changed
         just now doesn't yet tell it from what it will be in a moment, so the files are looked at then.
@@ -196,7 +196,9 @@ class Context:
     def _chosen(
         self, path: Path, rows: Matrix | None, oldest: float, ties: int
     ) -> tuple[Matrix, NDArray[np.int8], int]:
-        """Rows and labels of one file that are later than ``oldest``, and of at most ``ties`` that aren't; how many."""
+        """Return rows and labels of one file that are later than ``oldest``, and of at most ``ties`` that aren't; how
+        many.
+        """
         kept, left = [], ties
         for values, labels in _blocks(path):
             times, within = self._times(values), self._within(values, rows)
@@ -255,7 +257,7 @@ class Context:
         return np.array([times.min(initial=np.inf), times.max(initial=-np.inf)])
 
     def _bounds(self, rows: Matrix | None) -> tuple[float, float] | None:
-        """From when on and before when anything may count for ``rows``; ``None`` if time plays no part."""
+        """Return from when on and before when anything may count for ``rows``; ``None`` if time plays no part."""
         if self._definition is None or self._time is None or rows is None or not len(rows):
             return None
         times = rows[:, self._time]

@@ -51,7 +51,7 @@ def exposition(
 
 
 def _drift(known: Sequence[Found]) -> Iterable[Metric]:
-    """Only figures that are ones: a column of which there are too few rows isn't listed."""
+    """Give only figures that are ones: a column of which there are too few rows isn't listed."""
     labels = ["detector", "column", "window"]
     index = GaugeMetricFamily(
         "fraud_drift_psi", "Population stability index against the training data.", labels=labels

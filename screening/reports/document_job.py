@@ -86,7 +86,7 @@ class DocumentJob:
         return {"state": DONE, "size": folder.made.stat().st_size, "sha256": sha256}
 
     def closing(self, _seconds: float) -> dict[str, Any]:
-        """No stage is left at the end."""
+        """Return no stage: none is left at the end."""
         return {"stage": ""}
 
     def ended(self, job: Document, outcome: dict[str, Any]) -> None:

@@ -92,7 +92,9 @@ def _all(table: Table, found: Outcome, width: int) -> Iterator[int]:
 
 
 def _shown(probability: np.ndarray[Any, Any]) -> list[str]:
-    """Nine significant digits bring every float32 back exactly; a row that was set aside has none."""
+    """Return the probabilities with nine significant digits, which bring every float32 back exactly; a row that was set
+    aside has none.
+    """
     return ["" if value != value else format(value, ".9g") for value in probability.tolist()]  # noqa: PLR0124
 
 

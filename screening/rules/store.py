@@ -257,7 +257,7 @@ class RuleStore:
 
 @contextmanager
 def changing(database: Database) -> Iterator[Session]:
-    """A transaction that every process notices which has read the rules before."""
+    """Give a transaction that every process notices which has read the rules before."""
     with database.write() as session:
         yield session
         clock = session.get(Clock, 1, with_for_update=True)

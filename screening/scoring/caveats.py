@@ -104,7 +104,7 @@ def _first_of_few(definition: Definition, values: Matrix) -> list[bool]:
 
 
 def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
-    """Numbers further from the training data than these reach themselves: a net's answer there is no knowledge."""
+    """Warn of numbers further from the training data than these reach themselves: a net knows nothing there."""
     known = _known(_Same(detector))
     beyond = (values < known.least) | (values > known.most)
     if not beyond.any():
@@ -118,8 +118,8 @@ def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
 
 
 def _smallest_units(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
-    """Amounts that may count cents: whole, and so large that hardly any of the training data is. One by itself doesn't
-    tell, so nobody is asked and nothing is changed.
+    """Warn of amounts that may count cents: whole, and so large that hardly any of the training data is. One by itself
+    doesn't tell, so nobody is asked and nothing is changed.
     """
     known, name = profile_of(detector), detector.contract.amount
     if known is None or name is None or not {"q50", "q99"} <= known.quantiles.keys():

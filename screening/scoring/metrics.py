@@ -49,7 +49,7 @@ class Quality:
     unlabelled: int
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON types."""
+        """Return it as JSON types."""
         return asdict(self)
 
 

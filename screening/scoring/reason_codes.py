@@ -173,7 +173,7 @@ def _of_feature(
 
 
 def _text(detector: Detector, column: str, value: float) -> str:
-    """As "V14 is −9.53, far below the usual −0.43 to 0.49"."""
+    """Say it as "V14 is −9.53, far below the usual −0.43 to 0.49"."""
     low, high = detector.typical[column]
     show = (
         _clock
@@ -203,7 +203,7 @@ def _money(value: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Hours, minutes and seconds since the first payment of the data, as 41:15:02."""
+    """Return hours, minutes and seconds since the first payment of the data, as 41:15:02."""
     # thirty years: not seconds since a first payment
     if not abs(seconds) < 1e9:
         return f"{seconds:.3g} s".replace("-", "−")

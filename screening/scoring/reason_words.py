@@ -220,7 +220,7 @@ def two_decimals(value: float) -> str:
 
 
 def window_of(seconds: float) -> str:
-    """As "30-day", before a noun."""
+    """Say the window as "30-day", before a noun."""
     for size, sign in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size:.0f}-{sign}"
@@ -228,12 +228,12 @@ def window_of(seconds: float) -> str:
 
 
 def window_words(seconds: float) -> str:
-    """As "90 days"."""
+    """Say the window as "90 days"."""
     return duration(seconds) if seconds < 2 * DAY else f"{seconds / DAY:.0f} days"
 
 
 def last(seconds: float) -> str:
-    """As "last hour" or "last 7 days"."""
+    """Say the window as "last hour" or "last 7 days"."""
     for size, sign in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
         if seconds >= size and seconds % size == 0:
             count = int(seconds // size)
@@ -250,7 +250,7 @@ def _many(count: str, one: str) -> str:
 
 
 def _side(said: Said) -> str:
-    """As "far above the usual 2 to 5"."""
+    """Say the side as "far above the usual 2 to 5"."""
     width = max(said.high - said.low, 1e-12)
     distance = (said.low - said.value if said.value < said.low else said.value - said.high) / width
     word = "below" if said.value < said.low else "above"

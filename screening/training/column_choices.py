@@ -66,7 +66,7 @@ class Choice:
     """Whether a person said what it shall be."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON types; what ``model/data/order.py`` reads of a column is in it."""
+        """Return plain JSON types; what ``model/data/order.py`` reads of a column is in it."""
         column = self.column
         return {
             "name": column.name,
@@ -364,7 +364,7 @@ def check_name(name: str, taken: Collection[str]) -> None:
 
 
 def article(word: str) -> str:
-    """``a`` or ``an``, by the word's first letter."""
+    """Return ``a`` or ``an``, by the word's first letter."""
     return "an" if word[0] in "aeiou" else "a"
 
 

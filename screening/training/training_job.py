@@ -77,7 +77,7 @@ class TrainingJob:
         return {"state": DONE}
 
     def closing(self, _seconds: float) -> dict[str, Any]:
-        """No stage is left at the end."""
+        """Return no stage: none is left at the end."""
         return {"stage": ""}
 
     def ended(self, job: Training, outcome: dict[str, Any]) -> None:

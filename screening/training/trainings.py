@@ -136,7 +136,7 @@ class Trainings(Jobs[Training]):
             session.add(training)
 
     def received(self, training_id: str, size: int, sha256: str, options: Mapping[str, Any]) -> None:
-        """The whole file is here: now somebody chooses what its columns are."""
+        """Mark the whole file as received: now somebody chooses what its columns are."""
         arrived = {"size": size, "sha256": sha256, "state": CHOOSING, "lease_until": None}
         self._change(training_id, (RECEIVING,), {**arrived, "options": dict(options)})
 

@@ -174,7 +174,7 @@ def plain_word(text: str) -> str:
 
 
 def direction_of(text: str, part: Part = Part.DIRECTION) -> float | None:
-    """1 for a word that says money leaves, -1 for one that says it comes in, ``None`` for any other.
+    """Return 1 for a word that says money leaves, -1 for one that says it comes in, ``None`` for any other.
 
     A blank says what ``part`` has it mean.
     """
@@ -198,7 +198,7 @@ class Composition:
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Composition:
-        """Columns by their parts, in any order; see :attr:`as_dict`.
+        """Return the composition of columns by their parts, in any order; see :attr:`as_dict`.
 
         Raises:
             BadParts: they make no value together.
@@ -254,7 +254,7 @@ class Composition:
 
 
 def listed(names: Sequence[str]) -> str:
-    """``A``, ``A and B``, ``A, B and C``."""
+    """Return ``A``, ``A and B``, ``A, B and C``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
@@ -264,7 +264,7 @@ def part_word(part: Part) -> str:
 
 
 def _amounts(parts: Mapping[Part, Floats]) -> Floats:
-    """Positive for money that leaves, negative for money that comes in."""
+    """Return positive for money that leaves, negative for money that comes in."""
     for word in DIRECTIONS:
         if word in parts:
             signed: Floats = parts[Part.AMOUNT] * parts[word]
@@ -284,7 +284,7 @@ def _amount_fault(parts: Mapping[Part, float]) -> tuple[tuple[Part, ...], str]:
 
 
 def _times(parts: Mapping[Part, Floats]) -> Floats:
-    """Seconds since 1970."""
+    """Return seconds since 1970."""
     day = parts[Part.DATE] if Part.DATE in parts else _days(parts) * DAY
     good = day % DAY == 0
     seconds = parts.get(Part.CLOCK, np.zeros(len(day)))
@@ -297,7 +297,7 @@ def _times(parts: Mapping[Part, Floats]) -> Floats:
 
 
 def _days(parts: Mapping[Part, Floats]) -> Floats:
-    """Days since 1970 of year, month and day; NaN where there is no such day."""
+    """Return days since 1970 of year, month and day; NaN where there is no such day."""
     year, month, day = (parts[part] for part in YMD)
     with np.errstate(invalid="ignore"):
         good = (year >= FIRST_YEAR) & (year < times.LAST_YEAR) & (month >= 1) & (month <= 12)

@@ -22,7 +22,7 @@ PLAIN = frozenset((float, int))
 def with_tokens(
     given: Sequence[Any], expected: Collection[str], tokens: Callable[[], Tokens]
 ) -> Sequence[Any]:
-    """Transactions with tokens in place of card numbers, in the fields that a detector expects tokens in.
+    """Return transactions with tokens in place of card numbers, in the fields that a detector expects tokens in.
 
     Args:
         given: mappings of field to value; what isn't one is left to who reads them.

@@ -38,7 +38,7 @@ class Transactions:
         return len(self.values)
 
     def column(self, name: str) -> Matrix:
-        """One column, shape (rows,)."""
+        """Return one column, shape (rows,)."""
         return self.values[:, self.columns.index(name)]
 
 
@@ -354,7 +354,7 @@ def _listed(word: str, names: Sequence[str]) -> str:
 
 
 def _short(names: Sequence[str]) -> str:
-    """At most eight of them, and how many more there are."""
+    """Return at most eight of them, and how many more there are."""
     more = len(names) - SHOWN_NAMES
     return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 

@@ -48,7 +48,7 @@ class Source:
 
 
 def sources_of(contract: ColumnContract, header: Sequence[str]) -> tuple[Source, ...]:
-    """Every column of a file that is read, in the contract's order; a composed one by its parts.
+    """Return every column of a file that is read, in the contract's order; a composed one by its parts.
 
     Raises:
         BadFile: as :meth:`ColumnContract.match`.

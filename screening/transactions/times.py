@@ -215,7 +215,7 @@ def iso_offset(plain: str) -> bool:
 
 
 def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 -- one for each way to write it
-    """Seconds since 1970 of a date with or without a time of day, or of a number that counts since 1970 or 1900.
+    """Return seconds since 1970 of a date with or without a time of day, or of a number that counts since 1970 or 1900.
 
     With a zone it becomes UTC, without one it is as written; negative before 1970. ``None`` for a text that is none,
     that means several times and ``form`` doesn't say which, or that lies outside 1901 to 2100.
@@ -246,7 +246,7 @@ def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 
 
 
 def clock_of(text: str) -> float | None:
-    """Seconds since midnight, UTC where there is a zone, of ``07:59``, ``7:59:03 pm``, ``0759`` or ``075903``.
+    """Return seconds since midnight, UTC where there is a zone, of ``07:59``, ``7:59:03 pm``, ``0759`` or ``075903``.
 
     A spreadsheet's fraction of a day counts, too, where it can't be hours and minutes with a point; its times of day
     may have the day before them that it counts from. ``None`` for any other text; three or five digits may have lost a
@@ -266,7 +266,7 @@ def clock_of(text: str) -> float | None:
 
 
 def month_of(text: str) -> float | None:
-    """1 to 12, of a number or of a month's name in one of the languages that dates are read in."""
+    """Return 1 to 12, of a number or of a month's name in one of the languages that dates are read in."""
     plain = bare(text).rstrip(".").casefold()
     if re.fullmatch(r"\d{1,2}(?:\.0+)?", plain, re.ASCII):
         return float(plain)
@@ -313,7 +313,7 @@ def unit_of(value: float) -> Unit | None:
 
 
 def seconds_of(value: float) -> float | None:
-    """Seconds since 1970 of a number that makes one plausible time; ``None`` for any other."""
+    """Return seconds since 1970 of a number that makes one plausible time; ``None`` for any other."""
     unit = unit_of(value)
     if unit is not None:
         return _in_seconds(value, unit)
@@ -351,7 +351,7 @@ def _counted(plain: str, unit: Unit) -> float | None:
 
 
 def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
-    """Date, clock and zone of a cell of one meaning; ``None`` where it isn't one."""
+    """Return date, clock and zone of a cell of one meaning; ``None`` where it isn't one."""
     for pattern in (_ISO, _YEAR_FIRST, _MAINFRAME):
         found = pattern.fullmatch(plain)
         if found:
@@ -376,7 +376,7 @@ def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
 
 
 def _orders(plain: str) -> Iterator[tuple[Order, float | None]]:
-    """Every order of the parts of a cell, and the time that it makes, if any."""
+    """Yield every order of the parts of a cell, and the time that it makes, if any."""
     three = _THREE.fullmatch(plain)
     if three and three["sign"] != ".":
         for order in Order:
@@ -399,7 +399,7 @@ def _of_three(three: re.Match[str], order: Order) -> float | None:
 
 
 def _digits(plain: str, order: Order) -> Parts:
-    """Year, month and day of six or eight digits."""
+    """Return year, month and day of six or eight digits."""
     long = len(plain) == 8
     if order is Order.YEAR_FIRST:
         year, month, day = plain[:-4], plain[-4:-2], plain[-2:]
@@ -450,7 +450,7 @@ def _moment(parts: Parts | None, clock: str | None, zone: str | None) -> float |
 
 
 def _since_midnight(clock: re.Match[str]) -> float | None:
-    """Seconds of a time of day as it is written, without its zone."""
+    """Return seconds of a time of day as it is written, without its zone."""
     if clock["m"] is None and clock["half"] is None:
         return None
     hour, minute, second = int(clock["h"]), int(clock["m"] or 0), int(clock["s"] or 0)

@@ -309,7 +309,7 @@ class _Amounts:
         )
 
     def _examples(self) -> list[float]:
-        """Some amounts, as they are written: different ones, and no zeros."""
+        """Return some amounts, as they are written: different ones, and no zeros."""
         return list(dict.fromkeys(self.written[self.written != 0].tolist()))[:EXAMPLES]
 
     def _ask(self, words: str, units: Sequence[AmountUnit], *, anew: bool = False) -> Undecided:

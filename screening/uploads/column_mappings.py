@@ -265,7 +265,7 @@ class Mappings:
 
 
 def mark(header: Sequence[str]) -> str:
-    """SHA-256, hex, of the names of a header without case, spaces and order."""
+    """Return SHA-256, hex, of the names of a header without case, spaces and order."""
     return hashlib.sha256(json.dumps(sorted(map(normalise, header))).encode()).hexdigest()
 
 

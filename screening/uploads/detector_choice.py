@@ -61,7 +61,7 @@ class Choice:
         """The columns that hold the currencies."""
 
     def __call__(self, head: Head) -> ColumnContract:
-        """The contract to read the file by.
+        """Return the contract to read the file by.
 
         What was said of this very file goes first, then the names; what was said of files like it decides where names
         leave columns missing or open, or where it says otherwise, unless the cells contradict it.

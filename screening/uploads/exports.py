@@ -27,7 +27,7 @@ ADDED = ("fraud_probability", "flagged")
 
 
 def scores_csv(found: Outcome) -> Iterator[bytes]:
-    """Every input row in input order, its columns untouched, then ``fraud_probability`` and ``flagged``.
+    """Yield every input row in input order, its columns untouched, then ``fraud_probability`` and ``flagged``.
 
     Rows that were set aside have both empty. Text that a spreadsheet would run as a formula gets a leading ``'``.
     """
@@ -81,7 +81,7 @@ def rejected_csv(found: Outcome | Report) -> Iterator[bytes]:
 
 
 def workbook(found: Outcome, screening: Screening) -> Iterator[bytes]:
-    """Two sheets: a summary with what proves it, and the flagged rows with their reasons.
+    """Yield a workbook of two sheets: a summary with what proves it, and the flagged rows with their reasons.
 
     It is made on the disk, beside the screening's files: 200,000 rows would take a gigabyte and a half of memory.
     """
@@ -170,7 +170,7 @@ def _flagged_sheet(book: Any, found: Outcome, screening: str) -> None:
 
 
 def _write_cell(sheet: Any, line: int, place: int, cell: str) -> None:
-    """Numbers stay numbers; everything else is text, whatever it begins with."""
+    """Write a cell: numbers stay numbers; everything else is text, whatever it begins with."""
     number = as_number(cell)
     if number is None:
         sheet.write_string(line, place, sheet_text(cell))

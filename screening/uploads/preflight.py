@@ -234,7 +234,7 @@ def _report(folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[
 
 
 def _labelled(choice: Choice, read: _Read, label: Labels) -> Labelled:
-    """All frauds that were kept, and the others of the spread; two classes, one after the other."""
+    """Return all frauds that were kept, and the others of the spread; two classes, one after the other."""
     frauds, theirs = read.frauds.taken()
     rows, values = read.sample.taken()
     other = label[rows] == 0
@@ -250,7 +250,7 @@ def _labelled(choice: Choice, read: _Read, label: Labels) -> Labelled:
 
 
 def _duplicates(rows: Rows, hashes: NDArray[np.uint64]) -> dict[str, Any]:
-    """Rows that are equal to an earlier one in every column that the detector needs; the label doesn't count.
+    """Return rows that are equal to an earlier one in every column that the detector needs; the label doesn't count.
 
     Of each row only its hash is kept, 8 bytes whatever its columns: two rows of one hash are taken for equal.
     """

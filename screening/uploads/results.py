@@ -172,7 +172,7 @@ class Outcome:
         return listed
 
     def select(self, chosen: Filter) -> NDArray[np.int64]:
-        """Row numbers, from 0, that pass the filter, in the order asked for. Rows without the key come last."""
+        """Return row numbers, from 0, that pass the filter, in the order asked for. Rows without the key come last."""
         keep = np.ones(len(self.probability), dtype=bool)
         if chosen.holding:
             keep[:] = False
@@ -199,7 +199,7 @@ class Outcome:
         return self.select(Filter(sort="probability", descending=True, flagged=True))[:count]
 
     def histogram(self, bins: int = HISTOGRAM_BINS) -> list[tuple[float, float, int, int]]:
-        """(low, high, rows, flagged rows) of equal bins over 0..1; the last one includes 1."""
+        """Return (low, high, rows, flagged rows) of equal bins over 0..1; the last one includes 1."""
         scored = np.asarray(self.probability)[np.isfinite(self.probability)]
         every, edges = np.histogram(scored, bins, (0, 1))
         flags, _ = np.histogram(np.asarray(self.probability)[self.flagged], bins, (0, 1))

@@ -333,7 +333,7 @@ class _Run:
         return kind
 
     def _on_choice(self, detector: Detector) -> None:
-        """Later files of the same detector wait for this one; others needn't, which may be told a little later."""
+        """Have later files of the same detector wait for this one; others needn't, which may be told a little later."""
         if self._folder.tokens.exists():
             card_tokens.check_key(detector, card_tokens.tokens_of(self._handler.settings.instance))
         self._key = detector.fingerprint if detector.vectorizer.looks_back else ""

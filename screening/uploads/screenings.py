@@ -321,7 +321,7 @@ class History(Jobs[Screening]):
         return screening
 
     def of(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
-        """This user's screenings, latest first."""
+        """Return this user's screenings, latest first."""
         query = select(Screening).where(Screening.owner == _key(owner)).order_by(Screening.created.desc())
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
@@ -340,7 +340,7 @@ class History(Jobs[Screening]):
             return session.scalar(latest)
 
     def named(self, owner: str, part: str, *, limit: int) -> Sequence[Screening]:
-        """This user's screenings of files whose name has a part, latest first; capital letters don't matter."""
+        """Return this user's screenings of files whose name has a part, latest first; capital letters don't matter."""
         query = select(Screening).where(Screening.owner == _key(owner))
         query = query.where(Screening.filename.icontains(part, autoescape=True))
         with self._database.read() as session:
@@ -363,7 +363,7 @@ class History(Jobs[Screening]):
             return done.rowcount if isinstance(done, CursorResult) else 0
 
     def ids(self) -> set[str]:
-        """Every id there is, for clearing folders that belong to none."""
+        """Return every id there is, for clearing folders that belong to none."""
         with self._database.read() as session:
             return set(session.scalars(select(Screening.id)))
 

@@ -95,7 +95,7 @@ class StorageQuota:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of all files below a folder; what goes away meanwhile takes none."""
+    """Return bytes of all files below a folder; what goes away meanwhile takes none."""
     total = 0
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

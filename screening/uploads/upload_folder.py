@@ -84,7 +84,7 @@ class Folder:
         self.arriving.touch(mode=0o600)
 
     def complete(self) -> None:
-        """The upload is whole."""
+        """Mark the upload as whole."""
         self.whole.touch()
 
     def remove(self) -> None:
@@ -148,7 +148,7 @@ class GrowingFile(io.RawIOBase):
         return count
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, which may be fewer; all that will come if it is negative.
+        """Return at most ``size`` bytes, which may be fewer; all that will come if it is negative.
 
         The inherited one reads into zeros that it makes first, and copies them.
         """

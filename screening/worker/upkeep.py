@@ -136,7 +136,9 @@ class Upkeep:
             self._audit.record("leftover_removed", screening=screening_id)
 
     def _tell_lost(self) -> None:
-        """Rows stay, their owner decides: the disk that has the files may only not be mounted."""
+        """Tell of lost files, but keep their rows: their owner decides, and the disk that has the files may only not be
+        mounted.
+        """
         lost = deletion.without_files(self._history, self._settings.instance)
         if lost and lost != self._told:
             named = ", ".join(lost[:MOST_NAMED])

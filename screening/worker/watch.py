@@ -127,7 +127,7 @@ class Watch:
 
     @staticmethod
     def _try(what: str, task: Callable[[], Any]) -> Any:
-        """One thing that can't be found out mustn't keep the others from being watched."""
+        """Run one check: one thing that can't be found out mustn't keep the others from being watched."""
         try:
             return task()
         except (SQLAlchemyError, ScreeningError, OSError) as problem:

@@ -70,8 +70,8 @@ def _convert(data: bytes, folder: Path, name: str, sha256: str) -> dict[str, Any
 
 
 def _same(net: Any, trial: GoldenRows, name: str) -> tuple[dict[int, bytes], float]:
-    """Flatbuffers that give what the net gives, and how far they are off: with its trees asked level by level if it
-    has any and if that is the same, else layer by layer as it stands.
+    """Return flatbuffers that give what the net gives, and how far they are off: with its trees asked level by level if
+    it has any and if that is the same, else layer by layer as it stands.
 
     Raises:
         BadArtefact: neither is.

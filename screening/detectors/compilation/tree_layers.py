@@ -24,7 +24,7 @@ YES = 6.0
 
 
 def leaf_layer(depth: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Kernel (gates, leaves) and bias of the leaves of any tree: 1 where all answers on the path agree, else 0.
+    """Return kernel (gates, leaves) and bias of the leaves of any tree: 1 where all answers on the path agree, else 0.
 
     Gates stand level by level, the yes branch first.
     """

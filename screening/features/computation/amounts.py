@@ -33,7 +33,7 @@ MIDDLE_TWO = 2
 
 
 def in_units(amounts: Floats, unit: float) -> Floats:
-    """Amounts in units, cut off and rounded as the sums take them, without a minus zero; the same shape."""
+    """Return amounts in units, cut off and rounded as the sums take them, without a minus zero; the same shape."""
     return np.rint(np.clip(amounts / unit, -LARGEST, LARGEST) * FINE) / FINE + 0.0
 
 
@@ -88,7 +88,7 @@ class Amounts:
         self._squares = running(coarse * coarse)
 
     def total(self, window: Window) -> Floats:
-        """Sums in units."""
+        """Return sums in units."""
         return window.total(self._sums) / FINE
 
     def scores(self, window: Window, units: Floats) -> Floats:

@@ -53,7 +53,7 @@ def _meet(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> Non
 
 
 def _tell(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: Sheet) -> None:
-    """Everything about some of the rows of one entity."""
+    """Add everything about some of the rows of one entity."""
     entity = Subject(scene, (name,), keys, sheet)
     entity.last()
     entity.counts()

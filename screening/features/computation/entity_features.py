@@ -80,7 +80,7 @@ class Subject:
                 self._put("score", np.arcsinh(amounts.scores(window, own)), span)
 
     def _ever(self, amounts: Amounts, own: Any) -> None:
-        """The mean of all that is remembered, and the row's own amount beside it."""
+        """Add the mean of all that is remembered, and the row's own amount beside it."""
         span = self._options.memory
         window = self._window(span)
         self._usual("mean", amounts.total(window) / np.maximum(window.count, 1), own, window, span)
@@ -153,7 +153,7 @@ class Subject:
         self._put("least fraud", least(marked, above[marked], window), partner)
 
     def _run(self, labels: NDArray[np.int8], frauds: Places) -> None:
-        """The last row known to be good, and the unbroken run of known frauds after it."""
+        """Add the last row known to be good, and the unbroken run of known frauds after it."""
         known = self._window(self._options.memory, self._options.label_delay)
         good, found = latest(np.flatnonzero(labels == 0).astype(np.int32), known)
         after = np.where(found, self._groups.after(good), known.low).astype(np.int32)

@@ -105,7 +105,7 @@ class Scene:
         return self.history.unusual[name][self._slice]
 
     def codes(self, names: tuple[str, ...]) -> Places:
-        """Numbers for the cells of an entity, or of two."""
+        """Return numbers for the cells of an entity, or of two."""
         return self.history.codes[names][self._slice]
 
     def links(self, names: tuple[str, str]) -> Links:

@@ -91,7 +91,7 @@ class _Row:
             self._meet(pair)
 
     def _entity(self, slots: EntitySlots, entity: EntityRows, edges: list[int]) -> None:
-        """Everything about one entity; ``edges`` are where the spans of the layout begin."""
+        """Add everything about one entity; ``edges`` are where the spans of the layout begin."""
         numbers, high = self._numbers, edges[self._layout.now]
         if edges[self._layout.memory] < high:
             self._last(slots.last, entity.times[high - 1])
@@ -211,7 +211,7 @@ class _Row:
         self._run(slots, entity, low, high)
 
     def _run(self, slots: EntitySlots, entity: EntityRows, low: int, high: int) -> None:
-        """The last row known to be good, and the unbroken run of known frauds after it."""
+        """Add the last row known to be good, and the unbroken run of known frauds after it."""
         labels, times, numbers = entity.labels, entity.times, self._numbers
         start = low
         for number in range(high - 1, low - 1, -1):

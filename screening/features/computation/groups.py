@@ -60,13 +60,13 @@ class Window:
 
 
 def sorted_keys(codes: Places) -> Whole:
-    """Code and place of each row that has a code, in one number, in this order."""
+    """Return code and place of each row that has a code, in one number, in this order."""
     present = np.flatnonzero(codes >= 0)
     return np.sort((codes[present].astype(np.int64) << SHIFT) | present)
 
 
 def parts_of(codes: Places) -> list[Whole]:
-    """Sorted keys in parts that fit into the processor's cache; no code is divided."""
+    """Return sorted keys in parts that fit into the processor's cache; no code is divided."""
     keys = sorted_keys(codes)
     wanted = keys[PART::PART] >> SHIFT << SHIFT
     cuts = np.unique(np.searchsorted(keys, wanted))
@@ -128,7 +128,7 @@ class Groups:
 
 
 def running(numbers: NDArray[Any]) -> Whole:
-    """Sums of all before each place, (n + 1,): whole numbers, which wrap and so differ exactly."""
+    """Return sums of all before each place, (n + 1,): whole numbers, which wrap and so differ exactly."""
     found = np.zeros(len(numbers) + 1, np.int64)
     np.cumsum(numbers, out=found[1:])
     return found

@@ -24,7 +24,7 @@ SATURDAY = 5
 
 
 def signed_log(units: Floats) -> Floats:
-    """log1p of the size, with the sign; the same shape."""
+    """Return log1p of the size, with the sign; the same shape."""
     return np.copysign(np.log1p(np.abs(units)), units)
 
 

@@ -50,7 +50,7 @@ class _Asked:
         self.rank = np.zeros(len(low), np.int32)
 
     def descend(self, zeros: Places, value: np.int32) -> None:
-        """One level down; ``zeros`` counts the rows before each place whose rank lacks ``value``."""
+        """Go one level down; ``zeros`` counts the rows before each place whose rank lacks ``value``."""
         low, high = zeros[self.low], zeros[self.high]
         below = high - low
         up = self.smaller >= below

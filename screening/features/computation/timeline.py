@@ -25,7 +25,7 @@ Places = NDArray[np.int32]
 
 
 def ticks(seconds: NDArray[np.float64]) -> Whole:
-    """Seconds as whole microseconds, the same shape; the far ends of time are cut off."""
+    """Return seconds as whole microseconds, the same shape; the far ends of time are cut off."""
     return np.rint(np.clip(seconds, -LATEST, LATEST) * TICKS).astype(np.int64)
 
 
@@ -80,7 +80,7 @@ class Timeline:
         return self._all(name)[self._order]
 
     def labels(self) -> NDArray[np.int8]:
-        """1 for fraud, 0 for none, -1 where it isn't known, in the order of time, (t,)."""
+        """Return 1 for fraud, 0 for none, -1 where it isn't known, in the order of time, (t,)."""
         own = self._labels
         own = np.full(len(self._values), -1, np.int8) if own is None else np.asarray(own, np.int8)
         return (own if self._past is None else np.concatenate([self._past.labels, own]))[self._order]
@@ -96,7 +96,7 @@ class Timeline:
         return found, own[found]
 
     def whole(self) -> Stretch:
-        """All rows, each of them asked about."""
+        """Return all rows, each of them asked about."""
         every = np.arange(len(self.time), dtype=np.int32)
         return Stretch(0, len(every), self.time, every, every, every)
 
@@ -113,7 +113,7 @@ class Timeline:
             start = end
 
     def _reach(self, start: int, end: int) -> tuple[int, int]:
-        """From where to where in time rows can count for some rows."""
+        """Return the times from which and up to which rows can count for some rows."""
         clock = self._clock[self._before + start : self._before + end]
         own = ticks(clock[~np.isnan(clock)])
         if not len(own):

@@ -96,7 +96,7 @@ def _read(path: Path, bound: Bound, numbers: Numbers) -> Ranges:
 
 
 def _apart(found: Iterable[_Range], damage: _Damage) -> list[_Range]:
-    """As many ranges as can be kept without an overlap: by their ends, each that begins after the last one kept.
+    """Return as many ranges as can be kept without an overlap: by their ends, each that begins after the last one kept.
 
     A bound that is wrong by much makes one range overlap with hundreds: it is the one that goes.
     """
@@ -237,7 +237,7 @@ def _numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
 
 
 def _any_bound(text: str, last: bool) -> int | str:
-    """As :func:`_bound`, or the first half of an IPv6 address."""
+    """Read a bound as :func:`_bound` does, or the first half of an IPv6 address."""
     if ":" not in text:
         return _bound(text, last)
     try:
@@ -251,7 +251,7 @@ def _any_bound(text: str, last: bool) -> int | str:
 
 
 def _any_numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
-    """As :func:`_numbers`, or of a whole network of IPv6."""
+    """Read a network as :func:`_numbers` does, or a whole one of IPv6."""
     plain = _numbers(network)
     if plain is not None or not isinstance(network, IPv6Network):
         return plain

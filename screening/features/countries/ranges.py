@@ -57,7 +57,7 @@ class Ranges:
         return np.where(inside, self.countries[place], UNKNOWN)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON types: the bounds as differences, packed, in base 64."""
+        """Return plain JSON types: the bounds as differences, packed, in base 64."""
         gaps = np.diff(self.lower, prepend=0)
         packed = [
             part.astype("<u4").view(np.uint8).reshape(-1, 4).T for part in (gaps, self.upper - self.lower)

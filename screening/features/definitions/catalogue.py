@@ -15,7 +15,7 @@ from screening.transactions.times import Since
 
 
 def catalogue(definition: Specification) -> tuple[Feature, ...]:
-    """All features of a definition; names are made different where columns are called alike."""
+    """Return all features of a definition; names are made different where columns are called alike."""
     found = [feature for column in definition.contract.parts() for feature in _of_column(definition, column)]
     found += [_of_distance(places) for places in definition.distances]
     found += [feature for relation in definition.relations for feature in _of_relation(definition, relation)]
@@ -151,7 +151,7 @@ def _of_moment(definition: Specification, column: Column) -> Iterator[Feature]:
 
 
 def _of_category(definition: Specification, column: str, name: str) -> Iterator[Feature]:
-    """Of the levels that are known by ``name``: a column's own, or the countries of its addresses."""
+    """Yield the features of the levels known by ``name``: a column's own, or the countries of its addresses."""
     for number, level in enumerate(one_hot(definition, name)):
         words = f"{name} {_level_words(definition, column, name, level)}"
         key = ("level", name, str(number))

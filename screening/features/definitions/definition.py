@@ -53,7 +53,7 @@ class Definition(Specification):
         return tuple(tuple(place for place, _ in group) for _, group in numbered)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON types; :meth:`from_dict` reads them."""
+        """Return plain JSON types; :meth:`from_dict` reads them."""
         found = {
             "version": VERSION,
             "contract": self.contract.as_dict(),

@@ -110,7 +110,7 @@ def _since(logged: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As "2 h 5 min": the largest unit that fits and the next below it."""
+    """Return a duration as "2 h 5 min": the largest unit that fits and the next below it."""
     if seconds >= 2 * DAY:
         return f"{seconds / DAY:.0f} days"
     if seconds >= HOUR:
@@ -123,7 +123,7 @@ def duration(seconds: float) -> str:
 
 
 def window_name(seconds: float) -> str:
-    """As "7d", for the name of a feature."""
+    """Return a window as "7d", for the name of a feature."""
     for size, sign in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size:.0f}{sign}"
@@ -131,7 +131,7 @@ def window_name(seconds: float) -> str:
 
 
 def window_words(seconds: float) -> str:
-    """As "7 days", for a sentence."""
+    """Return a window as "7 days", for a sentence."""
     for size, sign in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
         if seconds >= size and seconds % size == 0:
             count = int(seconds // size)

@@ -83,7 +83,7 @@ def _numbers(contract: ColumnContract, values: Matrix) -> dict[str, NDArray[np.f
 
 
 def _levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:
-    """Levels that occur more than once, by frequency; and how many get an input of their own."""
+    """Return levels that occur more than once, by frequency; and how many get an input of their own."""
     level, count = np.unique(present, return_counts=True)
     order = np.lexsort((level, -count))[: options.known]
     order = order[count[order] > 1]

@@ -26,12 +26,12 @@ def looking_back(definition: Specification) -> Iterator[Feature]:
 
 
 def pairs(definition: Specification) -> tuple[tuple[str, str], ...]:
-    """Entities that are looked at together."""
+    """Return entities that are looked at together."""
     return tuple(pair for pair in linked_pairs(definition) if set(pair) <= set(definition.tracked))
 
 
 def linked_pairs(definition: Specification) -> tuple[tuple[str, str], ...]:
-    """Entities of which at least one counts the other."""
+    """Return entities of which at least one counts the other."""
     entities = [column.name for column in definition.of_role(Role.ENTITY)]
     return tuple(pair for pair in combinations(entities, 2) if set(pair) & set(definition.tracked))
 
@@ -128,7 +128,7 @@ def _of_amount(definition: Specification, name: str, amount: str) -> Iterator[Fe
 
 
 def _ever(definition: Specification, windows: tuple[float, ...], wanted: bool = True) -> tuple[float, ...]:
-    """Some windows, and all that is remembered."""
+    """Return some windows, and all that is remembered."""
     memory = definition.options.memory
     return windows if memory in windows or not wanted else (*windows, memory)
 

@@ -42,7 +42,7 @@ class Options:
         return max(self.memory, self.label_delay + 2 * self.windows[-1])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Return plain JSON types."""
         return asdict(self) | {"windows": list(self.windows)}
 
     @classmethod

@@ -60,7 +60,7 @@ class Rates:
         return np.where(self.cells[place] == cells, self.logs[place], 0.0)
 
     def levels(self) -> Levels:
-        """For a definition."""
+        """Return the levels for a definition."""
         return tuple(zip(self.cells.tolist(), self.logs.tolist(), strict=True))
 
 
@@ -90,7 +90,7 @@ def as_known_then(cells: Floats, label: Labels, time: Floats | None, delay: floa
 
 
 def _earlier(cells: Floats, label: Labels, time: Floats, delay: float) -> Floats:
-    """Of each row the rows of its value, against those of all values, whose labels were known before it."""
+    """Return for each row the rows of its value, against those of all values, whose labels were known before it."""
     order = np.argsort(time, kind="stable")
     when, frauds = time[order], np.r_[0, np.cumsum(label[order] == 1)]
     # rows whose label was known before this one

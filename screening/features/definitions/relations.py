@@ -110,7 +110,7 @@ def _various(cells: Floats) -> bool:
 
 
 def _spread(cells: Floats, most: int) -> Floats:
-    """At most so many cells, evenly from all rows."""
+    """Return at most so many cells, evenly from all rows."""
     if len(cells) <= most:
         return cells
     return cells[np.linspace(0, len(cells) - 1, most).astype(np.int64)]
@@ -127,7 +127,7 @@ def _of_pairs(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Relat
 
 
 def _of_triples(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Relation]:
-    """Columns of which one is the sum of two others; each three are looked at from each side."""
+    """Return columns of which one is the sum of two others; each three are looked at from each side."""
     some = {name: _spread(columns[name], TRIPLE_ROWS) for name in names}
     table = np.stack([some[name] for name in names])
     table[~np.isfinite(table) | (table == 0)] = np.nan  # equal to nothing

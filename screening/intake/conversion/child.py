@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _end_with_parent() -> None:
-    """Nobody waits for the work of a child whose parent is gone, however that ended."""
+    """End with the parent: nobody waits for the work of a child whose parent is gone, however that ended."""
     while sys.stdin.read(1024):
         pass
     os._exit(1)

@@ -75,7 +75,7 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str |
 
 
 def _with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str, str]) -> Iterator[list[Any]]:
-    """Rows with the errors that their cells show, where the parser gives nothing."""
+    """Yield rows with the errors that their cells show, where the parser gives nothing."""
     if not errors:
         yield from rows
         return
@@ -88,7 +88,7 @@ def _with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str,
 
 
 def _rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[Any]]:
-    """Rows as they are written; empty ones at the end (left by formats or deleted cells) are not.
+    """Yield rows as they are written; empty ones at the end (left by formats or deleted cells) are not.
 
     Raises:
         BadFile: far below the others, under rows that are empty, stand some more cells.

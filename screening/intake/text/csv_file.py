@@ -204,7 +204,7 @@ class _Reader:
         self._hours.check()
 
     def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
-        """Blocks in their order, parsed in a thread while the caller scores the one before."""
+        """Yield blocks in their order, parsed in a thread while the caller scores the one before."""
         waiting: deque[tuple[Block, Future[tuple[Marks, Parsed | None]]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="intake") as pool:
             for block in blocks(self._opened.pieces, self._limits, self._layout.delimiter, self._note_empty):

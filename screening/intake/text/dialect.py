@@ -31,7 +31,7 @@ class Dialect:
 
 
 def encoding(head: bytes) -> str:
-    """``utf-8``, ``utf-8-sig``, ``utf-16``, ``utf-16-le``, ``utf-16-be`` or ``cp1252``, by the head of a file.
+    """Detect ``utf-8``, ``utf-8-sig``, ``utf-16``, ``utf-16-le``, ``utf-16-be`` or ``cp1252``, by the head of a file.
 
     Raises:
         BadFile: NUL bytes, or an encoding that isn't read.

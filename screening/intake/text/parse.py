@@ -103,7 +103,7 @@ class Parsed:
 
 
 def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | None:
-    """All of a block at once, or ``None`` when anything in it is off."""
+    """Read all of a block at once, or ``None`` when anything in it is off."""
     pa: Any = import_module("pyarrow")
     readers = layout.readers or (CellReader(),) * len(layout.sources)
     pairs = zip(layout.sources, readers, strict=True)

@@ -80,7 +80,7 @@ class Tally:
         ]
 
     def finish(self, rows: int) -> None:
-        """The end of the file.
+        """End the file.
 
         Raises:
             BadFile: it can't be scored.

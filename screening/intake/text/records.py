@@ -34,7 +34,7 @@ class Block:
         return ends(self.data, quoted=self.quotes > 0)
 
     def marks(self, delimiter: str) -> Marks:
-        """All that must be known of it before it is read: see :func:`marks_of`."""
+        """Return all that must be known of it before it is read: see :func:`marks_of`."""
         return marks_of(self.data, delimiter, quoted=self.quotes > 0)
 
 
@@ -44,7 +44,7 @@ def blocks(
     delimiter: str = "",
     left_out: Callable[[int], None] = lambda _rows: None,
 ) -> Iterator[Block]:
-    """Pieces of a file cut anew at the ends of records. Empty lines at the end of the file are dropped.
+    """Cut the pieces of a file anew at the ends of records. Empty lines at the end of the file are dropped.
 
     With a ``delimiter`` so are rows of nothing but it, as spreadsheets leave them: ``left_out`` gets their count.
     """
@@ -78,7 +78,9 @@ class Marks:
 
 
 def marks_of(data: bytes, delimiter: str, *, quoted: bool) -> Marks:
-    """All that must be known of a block before it is read, in one look at it: see :func:`ends`, :func:`stray_quote`."""
+    """Return all that must be known of a block before it is read, in one look at it: see :func:`ends`,
+    :func:`stray_quote`.
+    """
     codes = np.frombuffer(data, np.uint8)
     newlines = np.flatnonzero(codes == NEWLINE) + 1
     quotes = np.flatnonzero(codes == QUOTE) if quoted else None

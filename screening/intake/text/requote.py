@@ -10,7 +10,7 @@ COMMA = ord(",")
 
 
 def with_commas(data: bytes, delimiter: str) -> bytes:
-    """Whole records with ``delimiter`` between cells become the same records with commas.
+    """Write whole records with ``delimiter`` between cells as the same records with commas.
 
     A cell that holds a comma (``1,5``) is put into quotes. Quotation marks in ``data`` are well formed: see
     :func:`screening.intake.text.records.stray_quote`.

@@ -86,7 +86,9 @@ def _opposite(of: Answer) -> Answer:
 
 
 def _joined(parts: list[Answer], *, ends: bool) -> Answer:
-    """``and`` ends at the first that is false, ``or`` at the first that is true; else what isn't known counts."""
+    """Evaluate ``and`` up to the first that is false, ``or`` up to the first that is true; else what isn't known
+    counts.
+    """
 
     def answer(row: Row) -> bool | None:
         unknown = False

@@ -271,7 +271,7 @@ def only_these(found: Replaced | None, wanted: Collection[str]) -> None:
 
 
 def _silent(_done: int) -> None:
-    """The command line shows no progress: a file takes a second."""
+    """Show no progress on the command line: a file takes a second."""
 
 
 def _say(found: Found, outcome: Outcome) -> None:
@@ -286,7 +286,7 @@ def _say(found: Found, outcome: Outcome) -> None:
 
 
 def _write(output: Path, folder: Folder, threshold: float) -> None:
-    """Beside the target first: a full disk leaves no half file under the wanted name."""
+    """Write beside the target first: a full disk leaves no half file under the wanted name."""
     part = output.with_name(f".{output.name}.part")
     try:
         with part.open("wb") as out:

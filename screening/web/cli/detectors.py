@@ -20,7 +20,7 @@ detectors = AppGroup("detectors", help="The detectors of this installation.")
 @detectors.command("list")
 @plainly
 def list_detectors() -> None:
-    """One line each: name, state, columns, fingerprint; warnings below it."""
+    """Show one line for each detector: name, state, columns, fingerprint; warnings below it."""
     mine = services().detectors
     for name, standing in mine.standings().items():
         try:
@@ -39,7 +39,7 @@ def list_detectors() -> None:
 @click.argument("name")
 @plainly
 def show_detector(name: str) -> None:
-    """The whole card as JSON."""
+    """Show the whole card as JSON."""
     detector, standing = services().detectors.get(name), services().detectors.standing(name)
     shown = {
         "name": detector.name,

@@ -88,7 +88,7 @@ def create(
 @click.option("--all", "every", is_flag=True, help="Also those that were revoked.")
 @plainly
 def show(*, every: bool) -> None:
-    """One line for each key: id, state, name, owner, scopes, limits, expiry, last use."""
+    """Show one line for each key: id, state, name, owner, scopes, limits, expiry, last use."""
     for key in services().keys.all():
         if every or key.revoked is None:
             click.echo(_line(key))

@@ -62,7 +62,7 @@ def backtest(file: Path, start: datetime | None, end: datetime | None) -> None:
 @rules.command("list")
 @plainly
 def list_rules() -> None:
-    """One line each: number, state, effect, detector, name; what is wrong below it."""
+    """Show one line for each rule: number, state, effect, detector, name; what is wrong below it."""
     store = store_of()
     for rule in store.all():
         click.echo(

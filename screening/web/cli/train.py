@@ -72,7 +72,7 @@ FIGURES = (
 
 
 def _delay(_context: click.Context, _option: click.Parameter, text: str) -> float:
-    """Seconds, from ``7d``."""
+    """Return seconds, from ``7d``."""
     found = DELAY.fullmatch(text.strip().lower())
     if found is None:
         raise click.BadParameter("write it as 7d, 12h, 30m, 90s or 2w")
@@ -83,7 +83,7 @@ def _delay(_context: click.Context, _option: click.Parameter, text: str) -> floa
 
 
 def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Role]:
-    """Roles by column, from ``COLUMN=ROLE``."""
+    """Return roles by column, from ``COLUMN=ROLE``."""
     found = {}
     for text in given:
         column, equals, role = text.rpartition("=")
@@ -262,7 +262,7 @@ def _name_of(file: Path) -> str:
 
 
 def _show(choices: list[Choice]) -> None:
-    """The roles as a table, with why each was guessed."""
+    """Show the roles as a table, with why each was guessed."""
     heads = ("column", "role", "cells", "why")
     rows = [
         (
@@ -304,7 +304,7 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
 
 
 def _watch(workshop: Workshop) -> None:
-    """A bar on a terminal, a line now and then elsewhere."""
+    """Show a bar on a terminal, a line now and then elsewhere."""
     shown, due = sys.stdout.isatty(), 0.0
     with click.progressbar(
         length=STEPS, show_eta=False, item_show_func=lambda text: text, hidden=not shown

@@ -39,7 +39,7 @@ def add(username: str, email: str, role: str | None, must_change: bool) -> None:
 @users.command("list")
 @plainly
 def show() -> None:
-    """All accounts, and the lines of users.txt that can't be used."""
+    """Show all accounts, and the lines of users.txt that can't be used."""
     for account in services().users.accounts():
         click.echo(f"{account.username}\t{account.email}\t{account.role}\t{account.state}")
     for problem in services().users.problems():

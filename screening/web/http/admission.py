@@ -115,7 +115,7 @@ class Ticket:
             self._admitted()
 
     def give_back(self) -> None:
-        """The request is answered."""
+        """Give the places back: the request is answered."""
         places, self._places = self._places, ()
         self._admission.give_back(places)
 

@@ -72,7 +72,7 @@ class Arriving:
         return bytes(message.get("body", b""))
 
     async def at_most(self, count: int) -> bytes:
-        """All of the body, or its first bytes as soon as they are more than ``count``."""
+        """Read all of the body, or its first bytes as soon as they are more than ``count``."""
         held = bytearray()
         while not self.whole and not self.gone and len(held) <= count:
             held += await self.piece()
@@ -131,7 +131,7 @@ class Incoming(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """At most ``size`` bytes, which may be fewer; all that will come if it is negative."""
+        """Read at most ``size`` bytes, which may be fewer; all that will come if it is negative."""
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(HELD_BYTES), b""))
         if not size:
@@ -156,13 +156,13 @@ class Incoming(io.RawIOBase):
         return bytes(piece)
 
     def readinto(self, buffer: Any) -> int:
-        """As :meth:`read`, for readers that bring their own room."""
+        """Read as :meth:`read` does, for readers that bring their own room."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def _wait(self) -> None:
-        """Until there is a piece or the end. The lock is held."""
+        """Wait until there is a piece or the end. The lock is held."""
         began = time.monotonic()
         while not self._pieces and not self._ended:
             self._changed.wait(1.0)
@@ -204,7 +204,7 @@ class Incoming(io.RawIOBase):
                 self._changed.notify()
 
     async def stop(self) -> None:
-        """Nobody reads any more: leave the line to whoever discards the rest."""
+        """Leave the line to whoever discards the rest: nobody reads any more."""
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait([self._pump])

@@ -304,7 +304,7 @@ class Front:
         return self._bodies
 
     async def _small(self, environ: WSGIEnvironment, arriving: Arriving, address: str) -> bytes:
-        """All of a small body, or the beginning of one that turns out to be large."""
+        """Read all of a small body, or the beginning of one that turns out to be large."""
         self._waiting[address] += 1
         try:
             begun = await self._patience.at_most(arriving.at_most(SMALL_BYTES), SMALL_SECONDS)

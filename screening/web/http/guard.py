@@ -171,7 +171,7 @@ def _body_limit() -> int:
 
 
 def _check_token() -> None:
-    """A token on every request that changes something, also on addresses that don't exist yet."""
+    """Require a token on every request that changes something, also on addresses that don't exist yet."""
     if request.method in SAFE_METHODS or request.endpoint is None:
         return
     if _is_streamed() or api_keys.caller() is not None:
@@ -197,7 +197,9 @@ def _view() -> Callable[..., Any] | None:
 
 
 def _forbid_keeping(response: Any) -> Any:
-    """No copy of a page stays in a cache; files that are the same for everybody may. Refusals aren't."""
+    """Keep copies of pages out of caches; files that are the same for everybody may stay there. Refusals aren't.
+    Refusals aren't.
+    """
     if request.endpoint not in SAME_FOR_ALL or response.status_code >= HTTPStatus.BAD_REQUEST:
         request.environ[NO_STORE] = True
     return response

@@ -327,7 +327,7 @@ def _come_back() -> str | None:
 
 
 def _unauthorized() -> Any:
-    """Nobody is logged in: programs get 401, people the login page, which brings them back."""
+    """Answer when nobody is logged in: programs get 401, people the login page, which brings them back."""
     if errors.wants_json():
         raise no_key()
     # a fragment must not be replaced by a whole page

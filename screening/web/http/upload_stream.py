@@ -223,7 +223,7 @@ def _find(piece: bytes, mark: bytes) -> int:
 
 
 def first_bytes(content: Iterable[bytes], count: int) -> bytes:
-    """At least ``count`` bytes of the file, or all when it is shorter."""
+    """Return at least ``count`` bytes of the file, or all when it is shorter."""
     head = bytearray()
     for piece in content:
         head += piece

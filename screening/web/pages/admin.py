@@ -21,7 +21,7 @@ blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 @blueprint.get("/users")
 @require("manage_users")
 def users() -> str:
-    """All accounts, and the lines of users.txt that can't be used."""
+    """Show all accounts, and the lines of users.txt that can't be used."""
     return _page()
 
 

@@ -44,7 +44,7 @@ class KeyView:
 @blueprint.get("")
 @require("manage_users")
 def index() -> str:
-    """All keys, and the form for another."""
+    """Show all keys, and the form for another."""
     return _page()
 
 

@@ -46,7 +46,7 @@ class Listed:
 
 @blueprint.get("")
 def index() -> str:
-    """All detectors with their key figures; administrators see the trainings too."""
+    """Show all detectors with their key figures; administrators see the trainings too."""
     return render_template(
         "detectors.html",
         detectors=[_listed(name) for name in services().detectors.names() if is_shown(name)],

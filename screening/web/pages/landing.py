@@ -31,7 +31,9 @@ LATEST = 6
 
 @blueprint.get("/")
 def index() -> str:
-    """Signed out: what this is, and where to begin. Signed in: what happened here lately, and what is to be done."""
+    """Show the start page. Signed out: what this is, and where to begin. Signed in: what happened here lately, and what
+    is to be done.
+    """
     if not may("see"):
         return render_template("landing.html", detectors=[one for one in at_work() if not doubt_of(one)])
     mine = services()

@@ -80,7 +80,7 @@ def _for_all() -> bool:
 
 
 def _fingerprints() -> list[str]:
-    """Of the detectors that look back: others remember nothing."""
+    """Return the fingerprints of the detectors that look back: others remember nothing."""
     return [one.fingerprint for one in services().detectors.all() if one.vectorizer.looks_back]
 
 

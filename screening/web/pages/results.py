@@ -53,7 +53,7 @@ def _download_of(name: str, words: str, media: str = "text/csv") -> Operation:
 @blueprint.get("")
 @require("see")
 def index() -> str:
-    """This user's screenings, latest first."""
+    """Show this user's screenings, latest first."""
     page = _page_number()
     history = services().history
     shown = history.of(user().username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
@@ -64,7 +64,7 @@ def index() -> str:
 @blueprint.get("/<screening_id>")
 @require("see")
 def show(screening_id: str) -> Any:
-    """One screening in views: its flagged rows, all rows, an overview, its labels, a receipt.
+    """Show one screening in views: its flagged rows, all rows, an overview, its labels, a receipt.
 
     A file that was only checked: its check.
     """

@@ -18,7 +18,7 @@ SIZE = re.compile(r"--(size-\d+): ")
 @blueprint.get("/styleguide")
 @require("admin")
 def show() -> str:
-    """Tokens and components as the style sheet has them."""
+    """Show tokens and components as the style sheet has them."""
     colours, sizes = _tokens()
     return render_template("styleguide.html", colours=colours, sizes=sizes)
 

@@ -80,7 +80,7 @@ class Chosen:
 
     @classmethod
     def of(cls, training: Training) -> Chosen:
-        """As it was guessed, or chosen the last time."""
+        """Return the form as it was guessed, or chosen the last time."""
         options = training.options
         return cls(
             name=training.name,
@@ -97,7 +97,7 @@ class Chosen:
 
     @classmethod
     def sent(cls, before: Chosen, form: Mapping[str, str]) -> Chosen:
-        """As the form has it.
+        """Return the form as it was sent.
 
         Raises:
             BadForm: it isn't the form of these columns.
@@ -353,7 +353,7 @@ def _made(role: Role, parts: Mapping[str, str]) -> Composition:
 
 
 def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
-    """One column as the form has it; a kind of cells that was left as it was follows the role."""
+    """Return one column as the form has it; a kind of cells that was left as it was follows the role."""
     try:
         role, kind = Role(form[f"role-{place}"]), CellKind(form[f"kind-{place}"])
     except (KeyError, ValueError):

@@ -270,8 +270,8 @@ def _patience() -> float:
 
 
 def _refuse(screening_id: str, *, may_map: bool) -> None:
-    """A file that is refused at once leaves nothing behind; one that failed through our fault stays in the list, and so
-    does one of which its sender can say how it can be screened. Card numbers in it were replaced by then.
+    """Refuse a file. One that is refused at once leaves nothing behind; one that failed through our fault stays in the
+    list, and so does one of which its sender can say how it can be screened. Card numbers in it were replaced by then.
 
     Raises:
         Refused: always; it is what the worker found.

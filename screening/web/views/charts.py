@@ -87,7 +87,7 @@ class Curve:
 
 
 def histogram(bins: Sequence[tuple[float, float, int, int]], threshold: float) -> Histogram:
-    """Bars of (low, high, rows, flagged rows).
+    """Draw bars of (low, high, rows, flagged rows).
 
     The scale is logarithmic: one bar of 284,000 beside bars of 5 would leave nothing to see of the 5. A bin
     that holds the threshold is drawn as two bars, left and right of it, each with its own count.
@@ -186,7 +186,7 @@ def roc(points: Sequence[Sequence[float]]) -> Curve:
 
 
 def reliability(bins: Sequence[ReliabilityBin]) -> Curve:
-    """Observed share of fraud against mean probability, with 95 % intervals, on logit axes.
+    """Draw the observed share of fraud against mean probability, with 95 % intervals, on logit axes.
 
     Most of the bins lie below 1 %: on a linear axis they would sit on one another in the corner.
     """

@@ -117,7 +117,7 @@ def _with_blanks(made: Composition, file: Columns) -> list[Composition]:
 
 
 def _turned(made: Composition) -> Composition:
-    """Debit and credit the other way round."""
+    """Return debit and credit the other way round."""
     first, second = made.columns
     return Composition(((Part.DEBIT, second), (Part.CREDIT, first)))
 

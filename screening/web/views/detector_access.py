@@ -32,7 +32,7 @@ def shown() -> list[Detector]:
 
 
 def at_work() -> list[Detector]:
-    """Of those that this visitor may see, the ones that score every file that they fit."""
+    """Return the detectors that score every file that they fit, of those that this visitor may see."""
     offered = {detector.name for detector in services().detectors.offered()}
     return [detector for detector in shown() if detector.name in offered]
 

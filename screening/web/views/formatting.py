@@ -169,7 +169,7 @@ def mebibytes(value: float) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds since the file's clock began, as ``1 d 03:12:45``; a date where they are so many that it was 1970."""
+    """Return seconds since the file's clock began, as ``1 d 03:12:45``; a date where the clock is that of 1970."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if EARLIEST_DATE <= seconds < LATEST_DATE:
@@ -269,12 +269,12 @@ def document_word(state: str) -> str:
 
 
 def days_later(when: datetime, count: int) -> datetime:
-    """So many days after a moment."""
+    """Return the day so many days after a moment."""
     return when + timedelta(days=count)
 
 
 def day(seconds: float | None) -> str:
-    """Seconds since 1970 as a date: ``20 Nov 2026``."""
+    """Return seconds since 1970 as a date: ``20 Nov 2026``."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     try:
@@ -304,7 +304,7 @@ def short_name(name: str) -> str:
 
 
 def columns_in_short(columns: Sequence[str]) -> str:
-    """Names with their runs drawn together: ``Time, V1 to V28, Amount``."""
+    """Return names with their runs drawn together: ``Time, V1 to V28, Amount``."""
     runs: list[list[str]] = []
     for name in columns:
         if runs and _follows(runs[-1][-1], name):

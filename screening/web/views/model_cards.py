@@ -153,7 +153,7 @@ def _figures(tested: Tested) -> list[Figure]:
 
 
 def _flagged_remark(rows: int | None) -> str:
-    """Of how many rows the precision is: of a few hundred, 100 % is no certainty."""
+    """Say of how many rows the precision is: of a few hundred, 100 % is no certainty."""
     if rows is None:
         return "of the flagged rows are fraud"
     said = formatting.plural(rows, "row is", "rows are")

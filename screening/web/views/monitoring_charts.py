@@ -43,7 +43,7 @@ class Dots:
 
 
 def scores(given: Compared) -> Bars:
-    """Shares of the score's bins, side by side, on a log scale: nearly all payments lie in the lowest ones."""
+    """Draw the shares of the score's bins, side by side, on a log scale: nearly all payments lie in the lowest ones."""
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     step = (right - LEFT) / len(given.now)
 
@@ -99,7 +99,7 @@ def mini(given: Compared) -> Bars:
 
 
 def over_time(periods: Sequence[Period], which: str) -> Dots:
-    """Precision or recall of each period in which there are labels enough.
+    """Draw the precision or recall of each period in which there are labels enough.
 
     Args:
         periods: the earliest first.

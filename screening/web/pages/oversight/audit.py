@@ -56,7 +56,7 @@ def index() -> Any:
 @blueprint.get("/entries.jsonl", defaults={"kind": "jsonl"})
 @require("audit")
 def entries(kind: str) -> Response:
-    """Every entry that passes the filters, in the order in which they were written."""
+    """Show every entry that passes the filters, in the order in which they were written."""
     given = _given()
     chosen = _search(given)
     # this very export isn't part of itself

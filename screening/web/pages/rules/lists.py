@@ -48,7 +48,7 @@ def make() -> Any:
 @blueprint.get("/<name>")
 @require("see")
 def show(name: str) -> str:
-    """One list with its latest entries."""
+    """Show one list with its latest entries."""
     kept = lists_of().get(name)
     count = next(count for each, count in lists_of().all() if each.name == kept.name)
     return render_template(

@@ -105,7 +105,7 @@ def add_shipped() -> Any:
 @blueprint.get("/export")
 @require("see")
 def export() -> Response:
-    """All rules and lists as a file, without the entries of lists."""
+    """Send all rules and lists as a file, without the entries of lists."""
     text = written(store_of().all(), [each for each, _ in lists_of().all()])
     request_audit.record("export", what="rules")
     headers = {"Content-Disposition": "attachment; filename=rules.toml"}
@@ -115,7 +115,7 @@ def export() -> Response:
 @blueprint.get("/<number>")
 @require("see")
 def show(number: str) -> str:
-    """One rule with its history; with ``try=1`` what it would have done."""
+    """Show one rule with its history; with ``try=1`` what it would have done."""
     rule = store_of().get(_number(number))
     trial, problem = _tried(draft_of(rule)) if request.args.get("try") else (None, None)
     return _form(draft_of(rule), rule=rule, trial=trial, problem=problem or store_of().problem(rule))
