@@ -97,6 +97,29 @@ def test_flagged_rows_become_cases_of_their_customers_ordered_by_what_they_may_c
     assert "In work: ana" in words(page(ana, f"/review/{cases[0].id}"))
 
 
+def test_a_script_is_answered_with_the_main_part_of_the_next_case_alone(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    cases = filled(ana, services)
+    first = taken(ana)
+    form = {"csrf_token": ana.token("/account"), "decision": "fraud"}
+    answer = ana.client.post(
+        f"/review/{first}/decision", data=form, headers={"Prefer": "return=representation"}
+    )
+    assert answer.status_code == 200
+    assert answer.headers["Content-Location"] == f"/review/{cases[1].id}"
+    whole = ana.client.get(answer.headers["Content-Location"]).text
+
+    def part(text: str, begin: str, end: str) -> str:
+        return re.sub(r'name="csrf_token"[^>]*', "", text.split(begin, 1)[1].split(end, 1)[0])
+
+    for begin, end in (("<main", "</main>"), ("<title>", "</title>")):
+        assert part(answer.text, begin, end).split() == part(whole, begin, end).split()
+    assert 'class="rail"' in whole
+    assert 'class="rail"' not in answer.text
+
+
 def test_a_decision_is_a_label_everywhere_and_leads_to_the_next_case(
     login: Callable[[str], Person], worker: Worker, services: Services
 ) -> None:

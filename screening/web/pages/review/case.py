@@ -12,7 +12,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from screening.errors import NotFound, ScreeningError
 from screening.intake import header_of, read_records
 from screening.ledger import identity
-from screening.ledger.filters import TooMuch
+from screening.ledger.filters import Unanswered
 from screening.review.around import around, similar
 from screening.review.people import Reviewer
 from screening.review.tables import Case, CaseState, Item
@@ -30,12 +30,18 @@ from screening.web.views.rules import FRAUD_TYPES
 blueprint = Blueprint("case", __name__, url_prefix="/review")
 BACK = HTTPStatus.SEE_OTHER
 SHOWN_ITEMS = 50
+WHOLE, BARE = "base.html", "_bare.html"
+"""What a case stands in: the whole page, or its main part alone."""
 
 
 @blueprint.get("/<number>")
 @require("see")
 def show(number: str) -> str:
     """Show a case; with ``around=1`` together with what the ledger has around it, which a script asks for otherwise."""
+    return _page(number, WHOLE)
+
+
+def _page(number: str, layout: str) -> str:
     who, now = views.reviewer(), views.now()
     whole = views.cases().get(forms.number(number), who)
     case = whole.case
@@ -43,6 +49,7 @@ def show(number: str) -> str:
     free = case.waiting and (who.decides or not case.escalated)
     return render_template(
         "review/case.html",
+        layout=layout,
         case=case,
         view=views.CaseView.of(case, now),
         items=[views.ItemView(item) for item in whole.items[:SHOWN_ITEMS]],
@@ -165,7 +172,8 @@ def lead_on(told: Sequence[tuple[int, int]] = ()) -> Any:
     """Take the next case and lead there, or without one to the queue.
 
     A script that asks so (``Prefer: return=representation``, RFC 7240) is answered with the page itself, whose address
-    is in ``Content-Location``: one way to the server and back less before the next case is there.
+    is in ``Content-Location``: one way to the server and back less before the next case is there. It has the main part
+    alone, which is all that the script puts in place: the frame around takes as long as the rest.
     """
     found = views.cases().take_next(views.reviewer(), told)
     if found is None:
@@ -175,7 +183,7 @@ def lead_on(told: Sequence[tuple[int, int]] = ()) -> Any:
     address = url_for("case.show", number=found.id)
     if request.headers.get("Prefer") != "return=representation":
         return redirect(address, BACK)
-    response = make_response(show(str(found.id)))
+    response = make_response(_page(str(found.id), BARE))
     response.headers["Content-Location"] = address
     return response
 
@@ -214,7 +222,7 @@ def _around(case: Case, items: Any, who: Reviewer) -> dict[str, Any]:
         if kind is not None and value is not None:
             last = max(one.event_time or one.decided_at for one in items)
             found = around(services().ledger.questions, kind, value, owner, moment=last)
-    except (TooMuch, ScreeningError) as problem:
+    except (Unanswered, ScreeningError) as problem:
         trouble = problem
     rows = [] if found is None else [LedgerRow.of(each) for each in found.rows]
     return {
