@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from screening.explore.counts import COUNTED, MONEY, Row, grouped, percentage, ranked, total
@@ -76,6 +77,8 @@ class Board:
     flagged: int
     confirmed: int
     labelled: int
+    blocked: int | None
+    """Flagged rows that reached the second threshold of their time, too; ``None`` where there was never one."""
     sums: Mapping[str, Any]
     """As the data API gives them: ``amount``, ``fraud_amount``, ``currency``."""
     by_currency: Sequence[Money]
@@ -90,13 +93,19 @@ class Board:
     time_basis: str
 
 
-def board(questions: Questions, chosen: Filter, interval: Interval) -> Board:
+def board(
+    questions: Questions,
+    chosen: Filter,
+    interval: Interval,
+    blocks: Sequence[tuple[str, datetime, float | None]] = (),
+) -> Board:
     """Count everything that the dashboard shows.
 
     Args:
         questions: of the ledger.
         chosen: which rows.
         interval: how long a period of the trends is.
+        blocks: of which detector which second threshold held, since when.
 
     Raises:
         TooMuch: the ledger didn't answer in time.
@@ -107,6 +116,7 @@ def board(questions: Questions, chosen: Filter, interval: Interval) -> Board:
         "scores": SCORES,
         "amounts": AMOUNTS,
         "device_id": by_query("device_id", MOST_BARS),
+        **({"blocked": blocked_query(blocks)} if blocks else {}),
     }
     found, time_basis = questions.together(queries, chosen)
     by_name: dict[str, list[Row]] = {name: [] for name in ("summary", *FEW)}
@@ -122,6 +132,7 @@ def board(questions: Questions, chosen: Filter, interval: Interval) -> Board:
         flagged=counts["flagged"],
         confirmed=counts["confirmed"],
         labelled=counts["labelled"],
+        blocked=sum(row["blocked"] for row in found["blocked"]) if blocks else None,
         sums=amounts(summary, MONEY),
         by_currency=_by_currency(summary),
         without_amount=counts["transactions"] - counts["amounts"],
@@ -130,6 +141,21 @@ def board(questions: Questions, chosen: Filter, interval: Interval) -> Board:
         scores=_scores(found["scores"]),
         spreads=_spreads(found["amounts"]),
         time_basis=time_basis,
+    )
+
+
+def blocked_query(blocks: Sequence[tuple[str, datetime, float | None]]) -> str:
+    """Return the question how many flagged rows reached the second threshold that held when they were decided on."""
+    rows = ", ".join(
+        "('{}', TIMESTAMP '{:%Y-%m-%d %H:%M:%S.%f}', {}::FLOAT)".format(
+            detector.replace("'", "''"), since, "NULL" if block is None else repr(block)
+        )
+        for detector, since, block in blocks
+    )
+    return (
+        f", limits(detector, since, block) AS (VALUES {rows}) SELECT count(*) AS blocked FROM chosen c "
+        "ASOF JOIN limits l ON c.detector = l.detector AND c.decided_at >= l.since "
+        "WHERE c.flagged AND c.probability >= l.block"
     )
 
 

@@ -6,15 +6,18 @@ With two, what reaches the first is flagged, as ever, and what reaches the secon
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+import numpy as np
 from sqlalchemy import Double, Index, Integer, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.errors import ScreeningError
 from screening.infra.database import Base, Database, UntilChanged
 from screening.infra.job_queue import UtcDateTime, now
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Limits, flag
 
 MOST_REASON = 500
 
@@ -43,6 +46,15 @@ class ThresholdRow(Base):
     said: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+@dataclass(frozen=True, slots=True)
+class BlockChange:
+    """Since when a detector has which second threshold; ``None`` for none."""
+
+    detector: str
+    since: datetime
+    block: float | None
+
+
 class AppliedThresholds:
     """The rows, each change one short transaction.
 
@@ -54,6 +66,7 @@ class AppliedThresholds:
     def __init__(self, database: Database, usual: float) -> None:
         self._database, self.usual = database, usual
         self._kept: UntilChanged[None, Mapping[str, Limits]] = UntilChanged(database)
+        self._changes: UntilChanged[None, Sequence[BlockChange]] = UntilChanged(database)
 
     def of(self, detector: str) -> Limits:
         """Return the thresholds of a detector, by its name."""
@@ -65,6 +78,39 @@ class AppliedThresholds:
         return {
             row.detector: Limits(self.usual if row.review is None else row.review, row.block) for row in rows
         }
+
+    def blocks(self) -> Sequence[BlockChange]:
+        """Return since when which second threshold holds, of all detectors, the earliest first; empty where none ever
+        did.
+        """
+        return self._changes.get(None, self._read_changes)
+
+    def _read_changes(self) -> Sequence[BlockChange]:
+        with self._database.read() as session:
+            rows = session.scalars(select(ThresholdRow).order_by(ThresholdRow.id)).all()
+        found = [BlockChange(row.detector, row.said, row.block) for row in rows]
+        return found if any(each.block is not None for each in found) else []
+
+    def action(
+        self, detector: str, decided: datetime, probability: float, *, flagged: bool
+    ) -> Literal["block", "review"] | None:
+        """Return what a flagged row is to be, by the second threshold that held when it was decided on.
+
+        Args:
+            detector: its name.
+            decided: when, UTC.
+            probability: the detector's.
+            flagged: what came of it.
+
+        Returns:
+            ``None`` of a row that isn't flagged, or where there was no second threshold.
+        """
+        if not flagged:
+            return None
+        mine = [each.block for each in self.blocks() if each.detector == detector and each.since <= decided]
+        if not mine or mine[-1] is None:
+            return None
+        return "block" if flag(np.array([probability], np.float32), mine[-1])[0] else "review"
 
     def history(self, detector: str) -> Sequence[ThresholdRow]:
         """Return what was said of a detector's thresholds, the latest first."""

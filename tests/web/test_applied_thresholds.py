@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,20 @@ def test_two_thresholds_hold_in_files_answers_and_documents_and_nothing_that_was
     kept = asked(ana, "/transactions", screening=second, flagged="true", limit="1000")["transactions"]
     assert len(kept) == flagged
     assert {each["threshold"] for each in kept} == {0.3}
+    assert sum(each["action"] == "block" for each in kept) == blocked > 0
+    assert sum(each["action"] == "review" for each in kept) == flagged - blocked > 0
+    earlier = asked(ana, "/transactions", screening=first, limit="1000")["transactions"]
+    assert all("action" not in each for each in earlier), (
+        "there was no second threshold when these were decided"
+    )
+    board = json.dumps(ana.client.get("/dashboard/_dash-layout").json)
+    assert f'"{blocked:,} to be stopped"' in board
+    assert page(ana, f"/explore/transactions?screening={second}&flagged=true").count(">Stop<") == min(
+        blocked, 50
+    )
+    assert page(ana, f"/results/{second}").count(">Stop<") == min(blocked, 50)
+    stopped = next(each["row"] for each in kept if each["action"] == "block")
+    assert "Action Stop without a look" in words(page(ana, f"/results/{second}/rows/{stopped}"))
     report = tmp_path / "report.xlsx"
     report.write_bytes(ana.client.get(f"/results/{second}/report.xlsx").data)
     summary = {line[0].value: line[1].value for line in openpyxl.load_workbook(report)["Summary"].iter_rows()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from screening.ledger import identity
 from screening.realtime.answers import Probability
@@ -62,6 +62,16 @@ class Transaction(Struct):
     label: Annotated[Word | None, Meta(description="what it turned out to be; the last word counts")]
     rules: list[str]
     reasons: list[str]
+    action: (
+        Annotated[
+            Literal["block", "review"],
+            Meta(
+                description="only of flagged transactions, where the detector had a second threshold: whether that one "
+                "was reached, too, and the payment was to be stopped without a look"
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class TransactionPage(Struct):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
-from msgspec import ValidationError, convert
+from msgspec import UNSET, ValidationError, convert
 
 from screening.errors import BadArtefact, BadTransaction, Conflict, NotFound
 from screening.ledger import identity, money
@@ -311,6 +311,13 @@ def shown(row: dict[str, Any]) -> Transaction:
         label=None if label is None else "fraud" if label else "legitimate",
         rules=row["rules"] or [],
         reasons=row["reasons"] or [],
+        action=services().thresholds.action(
+            row["detector"],
+            row["decided_at"].replace(tzinfo=UTC),
+            row["probability"],
+            flagged=row["flagged"],
+        )
+        or UNSET,
         **{field: row[field] for field in FIELDS},
     )
 

@@ -43,6 +43,8 @@ class RowView:
     """The cells of :attr:`RowsView.who`."""
     level: str = "none"
     """``high``, ``medium``, ``low``, or ``none`` for a row that wasn't scored."""
+    stop: bool = False
+    """Whether it is flagged and reaches the second threshold, too."""
 
     @property
     def verdict(self) -> str:

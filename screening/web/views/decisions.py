@@ -10,6 +10,7 @@ from typing import Any
 
 from screening.ledger import identity, money
 from screening.ledger.fields import ENTITIES
+from screening.web.services import services
 from screening.web.views.charts import Frame, Tick
 
 # Medium risk begins at this share of the threshold. At a threshold of 0.8 that is a probability of 0.2: one
@@ -55,11 +56,13 @@ class LedgerRow:
     decided_at: datetime
     event_time: datetime | None
     fraud_type: str | None
+    action: str | None
+    """``block``: it was to be stopped without a look; ``None`` where the detector had no second threshold."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> LedgerRow:
         """Return a row as :class:`screening.ledger.questions.Questions` gives it."""
-        amount = row["amount"]
+        amount, decided_at = row["amount"], row["decided_at"].replace(tzinfo=UTC)
         return cls(
             id=str(identity.TransactionId(row["origin"], row["number"])),
             screening=row["screening"],
@@ -72,9 +75,12 @@ class LedgerRow:
             amount=None if amount is None else money.major(amount, row["currency"]),
             currency=row["currency"],
             label=row["label"],
-            decided_at=row["decided_at"].replace(tzinfo=UTC),
+            decided_at=decided_at,
             event_time=None if row["event_time"] is None else row["event_time"].replace(tzinfo=UTC),
             fraud_type=row["fraud_type"],
+            action=services().thresholds.action(
+                row["detector"], decided_at, row["probability"], flagged=row["flagged"]
+            ),
         )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from screening.intake import header_of, read_records
+from screening.scoring.thresholds import flag
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import Screening
 from screening.web.views.contexts import RowView
@@ -50,6 +51,8 @@ def _row(
         cells=cells,
         who=[cells.get(name, "") for name in who],
         level=level_of(scored, screening.threshold, flagged=bool(found.flagged[number])),
+        stop=screening.block is not None
+        and bool(found.flagged[number] and flag(found.probability[number], screening.block)),
     )
 
 

@@ -21,7 +21,7 @@ from werkzeug.test import run_wsgi_app
 from screening.errors import NotFound, ScreeningError
 from screening.explore.who import who_of
 from screening.intake import header_of
-from screening.ledger.filters import Interval, TooMuch
+from screening.ledger.filters import Interval, Unanswered
 from screening.uploads.results import Filter as OutcomeFilter
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import CHECKED, DONE, Screening
@@ -96,11 +96,11 @@ def index() -> Response:
     scripts = [*(path for path in SCRIPT.findall(parts[1]) if UNUSED not in path), lazy_script()]
     config |= {"serve_locally": False, "plotlyjs_url": plotly}  # not Dash's own, of 4.8 MB
     given = {name: value for name, value in request.args.items() if value}
-    trouble: TooMuch | None = None
+    trouble: Unanswered | None = None
     found = Choices((), (), ())
     try:
         found = choices(mine.ledger.questions, owner_seen())
-    except TooMuch as problem:
+    except Unanswered as problem:
         trouble = problem
     latest = _latest()
     who, flagged = _result(latest)
@@ -260,6 +260,7 @@ def _inner(method: str, path: str, body: bytes = b"", search: str = "") -> Respo
         owner_seen(),
         url_for("explore.transactions"),
         url_for("static", filename=MAP),
+        [(each.detector, each.since, each.block) for each in services().thresholds.blocks()],
     )
     environ = {
         **{

@@ -6,8 +6,9 @@ reads only through the :class:`Reader` that comes with each request. Importing i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -52,12 +53,14 @@ class Reader:
         owner: whose rows the account may see; ``None`` for everybody's.
         rows_page: the path of the list of transactions.
         topojson: the path of the folder with the map.
+        blocks: of which detector which second threshold held, since when.
     """
 
     questions: Questions
     owner: str | None
     rows_page: str
     topojson: str
+    blocks: Sequence[tuple[str, datetime, float | None]] = ()
 
     def read(self, search: str) -> tuple[list[Figures], list[Panel]]:
         """Return the figures and the panels of an address.
@@ -80,7 +83,7 @@ class Reader:
         links = Links(
             self.rows_page, {name: value for name, value in given.items() if name != "interval"}, chosen
         )
-        found = board(self.questions, chosen, interval)
+        found = board(self.questions, chosen, interval, self.blocks)
         return summary(found, links), panels(found, interval, links)
 
 

@@ -128,7 +128,12 @@ def summary(board: Board, links: Links) -> list[Figures]:
             fraud=any(each.fraud_amount for each, _ in sums),
             more=[_money(each.fraud_amount, unit) for each, unit in sums[1:]],
         ),
-        Figures("Flagged", number(board.flagged), href=links.rows(flagged="true")),
+        Figures(
+            "Flagged",
+            number(board.flagged),
+            foot="" if board.blocked is None else f"{number(board.blocked)} to be stopped",
+            href=links.rows(flagged="true"),
+        ),
         Figures(
             "Confirmed fraud",
             number(board.confirmed),
