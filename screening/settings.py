@@ -37,9 +37,10 @@ ALERTS: Mapping[str, float] = MappingProxyType(
         "disk": 1.0,
         "backlog": 15.0,
         "drift": 0.2,
+        "ledger": 24.0,
     }
 )
-"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB, minutes and PSI."""
+"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB, minutes, PSI, and hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

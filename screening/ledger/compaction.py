@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.infra.job_queue import now
+from screening.ledger.filters import DamagedLedger
 from screening.ledger.rows import aligned, schema_with
 from screening.ledger.segments import GROUP_ROWS, Segments, moved
 from screening.ledger.tables import Content, Segment
@@ -34,6 +35,7 @@ class Compaction:
 
     def __init__(self, tables: Database, segments: Segments) -> None:
         self._tables, self._segments = tables, segments
+        self._damaged: set[str] = set()
 
     def due(self, *, today: bool = False) -> list[list[Segment]]:
         """Return the segments that are to be put together, each list to one, the oldest decisions first.
@@ -41,7 +43,8 @@ class Compaction:
         Args:
             today: also those of the present day, however few they are.
         """
-        kept = sorted(self._segments.all(), key=lambda each: (each.kind, each.decided_first, each.name))
+        whole = [each for each in self._segments.all() if each.name not in self._damaged]
+        kept = sorted(whole, key=lambda each: (each.kind, each.decided_first, each.name))
         found = []
         for (_, day), some in groupby(kept, key=lambda each: (each.kind, each.decided_first.date())):
             small = [each for each in some if each.rows < MOST_ROWS // 2]
@@ -50,7 +53,11 @@ class Compaction:
         return found
 
     def put_together(self, some: Sequence[Segment]) -> Segment | None:
-        """Write one segment in the place of some of one kind; ``None`` if one of them has gone meanwhile."""
+        """Write one segment in the place of some of one kind; ``None`` if one of them has gone meanwhile.
+
+        Raises:
+            DamagedLedger: one can't be read; it stays as it is, and isn't due any more in this process.
+        """
         names = [each.name for each in some]
         made = _together(some)
 
@@ -74,9 +81,13 @@ class Compaction:
         kind = some[0].kind
         which = Segment.name.in_(names)
         try:
-            return self._segments.enter(
-                f"{kind}s-{uuid.uuid4().hex}", self._rows(some), describe, which, enter
-            )
+            with self._segments.reading(some):
+                return self._segments.enter(
+                    f"{kind}s-{uuid.uuid4().hex}", self._rows(some), describe, which, enter
+                )
+        except DamagedLedger:
+            self._damaged |= {each.name for each in some if self._segments.fault(each) is not None}
+            raise
         except FileNotFoundError:
             # its screening was deleted; what was begun is swept
             return None

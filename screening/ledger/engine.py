@@ -24,6 +24,10 @@ MEMORY = "160MB"
 SECONDS = 10.0
 
 
+class Unreadable(Exception):
+    """DuckDB has no answer, by the fault of a file or of the question: who asks it finds out which."""
+
+
 class Engine:
     """One database in memory that may read the ledger's folder and nothing else, and can't be told otherwise.
 
@@ -49,6 +53,7 @@ class Engine:
         Raises:
             TooMuch: it would take too long or too much memory.
             FileNotFoundError: a segment was removed meanwhile; ask again with the present manifest.
+            Unreadable: a segment is damaged, or the query is wrong.
         """
 
         def rows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -128,6 +133,8 @@ class Engine:
             ) from None
         except duckdb.IOException as problem:
             raise FileNotFoundError(str(problem)) from problem
+        except duckdb.Error as problem:
+            raise Unreadable(str(problem)) from problem
         finally:
             timer.cancel()
 

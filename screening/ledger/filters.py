@@ -15,11 +15,23 @@ MOST_GROUPS = 1000
 NO_CURRENCY = ""
 
 
-class TooMuch(ScreeningError):
-    """A question that takes too long or too much memory."""
+class Unanswered(ScreeningError):
+    """A question that the ledger has no answer to at the moment; other questions have theirs."""
 
     status = 503
+    title = "There is no answer at the moment"
+
+
+class TooMuch(Unanswered):
+    """A question that takes too long or too much memory."""
+
     title = "This question is too large"
+
+
+class DamagedLedger(Unanswered):
+    """A question about decisions whose segment is damaged or gone."""
+
+    title = "A part of the ledger is damaged"
 
 
 class Basis(StrEnum):

@@ -27,6 +27,7 @@ from screening.ledger.velocity.state import Velocity
 
 if TYPE_CHECKING:
     from screening.ledger.compaction import Compaction
+    from screening.ledger.inspection import Inspection
     from screening.ledger.observed import Observed
     from screening.ledger.questions import Questions
     from screening.ledger.rebuilding import Rebuilding
@@ -116,6 +117,13 @@ class Ledger:
         from screening.ledger.compaction import Compaction
 
         return Compaction(self.tables, self.segments)
+
+    @cached_property
+    def inspection(self) -> Inspection:
+        """What looks whether segments are still what was written."""
+        from screening.ledger.inspection import Inspection
+
+        return Inspection(self.segments)
 
     @cached_property
     def rebuilding(self) -> Rebuilding:

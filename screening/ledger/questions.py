@@ -18,7 +18,7 @@ from sqlalchemy import or_, select
 from screening.infra.database import Database
 from screening.ledger import identity, money
 from screening.ledger.answers import Answers, state_of
-from screening.ledger.engine import Engine, listed
+from screening.ledger.engine import Engine, Unreadable, listed
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
 from screening.ledger.rows import MICROSECONDS, SCHEMA, aligned, schema_with
@@ -224,6 +224,7 @@ class Questions:
 
         Raises:
             TooMuch: it would take too long or too much memory.
+            DamagedLedger: it is about decisions whose segment is damaged.
         """
 
         def answer(snapshot: Snapshot) -> Answer:
@@ -270,13 +271,18 @@ class Questions:
 
         Raises:
             TooMuch: one part would take too long or too much memory.
+            DamagedLedger: a segment is damaged.
             FileNotFoundError: a segment was removed meanwhile; begin anew.
         """
         snapshot = self._snapshot(chosen)
         for number, (part, query) in enumerate(parts if snapshot else ()):
             statement, given, tables = self._stated(query, part, snapshot)
-            for batch in self._engine.batches(statement, given, tables, rows):
-                yield number, batch
+            try:
+                for batch in self._engine.batches(statement, given, tables, rows):
+                    yield number, batch
+            except (FileNotFoundError, Unreadable) as problem:
+                self._explain(snapshot, problem)
+                raise
 
     def _consistently(self, chosen: Filter, ask: Callable[[Snapshot], Found]) -> Found | None:
         """Ask of one moment's ledger; anew if a segment is removed meanwhile. ``None`` where no row can be chosen."""
@@ -286,10 +292,21 @@ class Questions:
                 return None
             try:
                 return ask(snapshot)
-            except FileNotFoundError:
-                if attempt + 1 == TRIES:
+            except (FileNotFoundError, Unreadable) as problem:
+                if isinstance(problem, Unreadable) or attempt + 1 == TRIES:
+                    self._explain(snapshot, problem)
                     raise
         raise AssertionError
+
+    def _explain(self, snapshot: Snapshot, problem: Exception) -> None:
+        """Say which segments are damaged, if that is why there is no answer.
+
+        Raises:
+            DamagedLedger: some are.
+        """
+        damage = self._segments.damage(snapshot.segments)
+        if damage is not None:
+            raise damage from problem
 
     def _query(
         self,

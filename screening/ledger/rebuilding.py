@@ -98,7 +98,8 @@ class Rebuilding:
             if segment.kind != API:
                 continue
             try:
-                table = pq.read_table(self._segments.path(segment.name), columns=list(NEEDED))
+                with self._segments.reading([segment]):
+                    table = pq.read_table(self._segments.path(segment.name), columns=list(NEEDED))
             except FileNotFoundError:  # put together with others in this moment
                 raise ScreeningError(
                     "The ledger's segments changed while they were read.", remedy="Do it again."

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -26,6 +27,7 @@ from sqlalchemy.orm import Session
 from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger import totals
+from screening.ledger.filters import DamagedLedger
 from screening.ledger.identity import first_id, id_prefix
 from screening.ledger.rows import aligned, schema_with
 from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment, ShadowFile, ShadowScores
@@ -35,6 +37,7 @@ SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flag
 ENDING, PART = ".parquet", ".part"
 # Rows of a row group: as many as DuckDB gives to a thread at once.
 GROUP_ROWS = 122_880
+MOST_NAMED = 3
 # A younger draft may still be written, so it isn't removed.
 YOUNG = timedelta(minutes=10)
 Entering = Callable[[Session], bool]
@@ -157,7 +160,8 @@ class Segments:
     def _without(self, holder: Segment, content: Content) -> bool:
         """Write a segment without one of its screenings; ``False`` if it isn't in the manifest any more."""
         try:
-            left = pq.read_table(self.path(holder.name), partitioning=None)
+            with self.reading([holder]):
+                left = pq.read_table(self.path(holder.name), partitioning=None)
         except FileNotFoundError:  # put together with others in this moment
             return False
         left = left.filter(pc.not_equal(left.column("screening"), content.screening))
@@ -232,7 +236,53 @@ class Segments:
 
     def verify(self) -> list[Fault]:
         """Compare every file with the manifest: its bytes with the hash, its rows and flags with the numbers."""
-        return [fault for segment in self.all() if (fault := self._fault(segment))]
+        return [fault for segment in self.all() if (fault := self.fault(segment))]
+
+    def damage(self, among: Sequence[Segment]) -> DamagedLedger | None:
+        """Return what is to be said of the segments that are damaged or gone among some; ``None`` where all are whole.
+
+        Those that have left the manifest meanwhile aren't among them.
+        """
+        there = {each.name for each in self.all()}
+        bad = [each for each in among if each.name in there and self.fault(each) is not None]
+        if not bad:
+            return None
+        first, last = min(each.decided_first for each in bad), max(each.decided_last for each in bad)
+        many = f"{len(bad):,} segments hold" if len(bad) > 1 else "It holds"
+        named = ", ".join(each.name for each in bad[:MOST_NAMED])
+        return DamagedLedger(
+            f"The ledger's files are not what was written: {named}{', …' if len(bad) > MOST_NAMED else ''}. "
+            f"{many} decisions made from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC.",
+            where=f"segment {named}",
+            remedy="Ask about another period, which is answered. The operator finds all that is damaged with "
+            "“flask --app app ledger verify”, and restores the files from a backup.",
+        )
+
+    @contextmanager
+    def reading(self, among: Sequence[Segment]) -> Iterator[None]:
+        """Read segments, and say which are damaged where that fails.
+
+        Raises:
+            DamagedLedger: one is.
+            FileNotFoundError: one has left the manifest, and its file is gone.
+        """
+        try:
+            yield
+        except (pa.ArrowException, OSError) as problem:
+            damage = self.damage(among)
+            if damage is None:
+                raise
+            raise damage from problem
+
+    def missing(self, segment: Segment) -> Fault | None:
+        """Compare a file's size with the manifest, which takes no time; ``None`` where it is as long as it was."""
+        try:
+            size = self.path(segment.name).stat().st_size
+        except OSError as problem:
+            return Fault(segment.name, f"can't be read: {problem.strerror}")
+        if size != segment.size:
+            return Fault(segment.name, f"has {size:,} bytes, the manifest {segment.size:,}")
+        return None
 
     def sweep(self) -> list[str]:
         """Remove what a writer left that was killed, and return the names; a young draft may still be written."""
@@ -251,7 +301,8 @@ class Segments:
         with self._tables.write() as session:
             session.execute(delete(Draft).where(Draft.name.in_(names)))
 
-    def _fault(self, segment: Segment) -> Fault | None:
+    def fault(self, segment: Segment) -> Fault | None:
+        """Compare a file with the manifest: its bytes with the hash, its rows and flags with the numbers."""
         path = self.path(segment.name)
         try:
             digest = _hash(path)

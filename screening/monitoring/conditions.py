@@ -30,6 +30,7 @@ RECENT_SECONDS = 300.0
 LEAST_REQUESTS, LEAST_ANSWERS = 100, 50
 QUANTILE = 0.99
 SCORING = "/detect_fraud"
+MOST_NAMED = 3
 
 
 def flag_rate(feeds: Mapping[tuple[str, str], Feed], now: float, limit: float) -> Iterable[Breach]:
@@ -105,6 +106,28 @@ def backlog(waiting: Mapping[str, tuple[int, float]], now: float, limit: float) 
                 limit=limit,
                 text=f"{count:,} jobs wait, the oldest for {minutes:.0f} minutes.",
             )
+
+
+def ledger(damaged: Iterable[tuple[str, str]], rows: int, limit: float) -> Iterable[Breach]:
+    """Tell of segments of the ledger that aren't what was written.
+
+    Args:
+        damaged: the name of each, and what is wrong with it.
+        rows: decisions that they hold.
+        limit: hours within which each segment is read.
+    """
+    bad = list(damaged)
+    if bad:
+        named = "; ".join(f"{name} {problem}" for name, problem in bad[:MOST_NAMED])
+        more = f", and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+        yield Breach(
+            rule="ledger",
+            subject="segments",
+            value=len(bad),
+            limit=limit,
+            text=f"{named}{more}: questions about their {rows:,} decisions have no answer. Run “flask --app app ledger "
+            "verify”, and restore them from a backup.",
+        )
 
 
 def drift(known: Iterable[Found], limit: float) -> Iterable[Breach]:

@@ -6,6 +6,7 @@ crash: its id is the key of :class:`screening.review.tables.Item`.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.fields import ENTITIES
+from screening.ledger.filters import DamagedLedger
 from screening.review.counting import MOST_PARAMETERS, Values, joined, parts
 from screening.review.leaving import forget_screening
 from screening.review.tables import MOST_VALUE, Case, CaseState, Item, LookedAt
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
     from screening.ledger.ledger import Ledger
     from screening.ledger.tables import Segment
 
+log = logging.getLogger("screening.review")
 # Rows per step: a file that arrives meanwhile waits for one step only.
 AT_ONCE = 5_000
 # Rows per transaction: every other writer waits for it.
 OF_TRANSACTION = 500
 LAST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'review_cases'")
+# A damaged segment is tried again so long after: its file may have been restored.
+AGAIN = timedelta(minutes=10)
 # Transactions per case: whoever decides must be able to look at all of them.
 MOST_ITEMS = 200
 GROUPED_BY = ("customer", "card", "account")
@@ -73,6 +78,8 @@ class Opener:
         self._database, self._ledger, self._days, self._raised = database, ledger, days, raised
         self._share = share
         self._seen: int | None = None
+        self._damaged: dict[str, datetime] = {}
+        """Segments that couldn't be read, and when they are tried again."""
 
     def step(self) -> bool:
         """Open the cases of some rows, and tell whether there are more."""
@@ -80,12 +87,20 @@ class Opener:
         if version is not None and version == self._seen:
             return False
         oldest = now() - timedelta(days=self._days)
-        due = self._due(oldest)
+        every = self._due(oldest)
+        left = {each.name for each, _ in every}
+        self._damaged = {name: again for name, again in self._damaged.items() if name in left}
+        due = [each for each in every if self._damaged.get(each[0].name, oldest) < now()]
         if not due:
-            self._seen = version
+            self._seen = None if self._damaged else version
             return False
         segment, done = due[0]
-        self._look(segment, done, oldest)
+        try:
+            self._look(segment, done, oldest)
+            self._damaged.pop(segment.name, None)
+        except DamagedLedger as problem:  # the others' cases mustn't wait for its being restored
+            log.error("no cases can be opened: %s", problem)  # noqa: TRY400 -- the sentence says it all
+            self._damaged[segment.name] = now() + AGAIN
         return True
 
     def _due(self, oldest: datetime) -> list[tuple[Segment, int]]:
@@ -113,13 +128,14 @@ class Opener:
         )
 
         try:
-            rows = rows_of(
-                self._ledger.segments.path(segment.name),
-                self._raised(),
-                skip=done,
-                limit=AT_ONCE,
-                share=self._share,
-            )
+            with self._ledger.segments.reading([segment]):
+                rows = rows_of(
+                    self._ledger.segments.path(segment.name),
+                    self._raised(),
+                    skip=done,
+                    limit=AT_ONCE,
+                    share=self._share,
+                )
         except FileNotFoundError:  # deleted, or put together with others: the manifest has another one
             return
         limit = oldest.replace(tzinfo=None)

@@ -70,7 +70,8 @@ def _before(run: ShadowRun, ledger: Ledger, store: ShadowStore) -> Iterator[pa.T
         bytes.fromhex(Asked.of(Pending(0, payload, None)).kept.same["origin"]) for payload in store.payloads()
     }
     for segment in segments:
-        table = pq.read_table(ledger.segments.path(segment.name), columns=list(NEEDED), partitioning=None)
+        with ledger.segments.reading([segment]):
+            table = pq.read_table(ledger.segments.path(segment.name), columns=list(NEEDED), partitioning=None)
         yield _theirs(table, run, waiting)
 
 

@@ -109,8 +109,14 @@ class Watch:
             "drift": lambda: conditions.drift(findings.read(self._database), limit),
             "latency": lambda: self._requests.latency(limit),
             "errors": lambda: self._requests.errors(limit),
+            "ledger": lambda: self._damaged(limit),
         }
         return rules[rule]()
+
+    def _damaged(self, hours: float) -> Iterable[Breach]:
+        found = self._ledger.inspection.step(hours)
+        rows = sum(segment.rows for segment, _ in found)
+        return conditions.ledger([(fault.name, fault.problem) for _, fault in found], rows, hours)
 
     def _waiting(self) -> dict[str, tuple[int, float]]:
         found = {}

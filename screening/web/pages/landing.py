@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, render_template, send_file
 from flask_login import current_user
 
 from screening.explore.overview import DAYS, overview
-from screening.ledger.filters import TooMuch
+from screening.ledger.filters import Unanswered
 from screening.monitoring.alerts import going_on
 from screening.review.listing import Chosen, by_day, standing
 from screening.settings import ROOT
@@ -38,13 +38,13 @@ def index() -> str:
         return render_template("landing.html", detectors=[one for one in at_work() if not doubt_of(one)])
     mine = services()
     figures: list[Kpi] = []
-    trouble: TooMuch | None = None
+    trouble: Unanswered | None = None
     now, who = datetime.now(UTC), review.reviewer()
     first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2 * DAYS - 1)
     work = by_day(mine.database, who, first=first, days=2 * DAYS)
     try:
         figures = kpis(overview(mine.ledger.questions, owner_seen(), now), work)
-    except TooMuch as problem:  # the rest of the page is of use all the same
+    except Unanswered as problem:  # the rest of the page is of use all the same
         trouble = problem
     return render_template(
         "home.html",

@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 
 from screening.detectors.detector import Detector
 from screening.errors import NotFound, ScreeningError
-from screening.ledger.filters import Filter, TooMuch
+from screening.ledger.filters import Filter, Unanswered
 from screening.shadow.flips import SHOWN, Flips, flips, scores_of
 from screening.shadow.scores import ShadowStore
 from screening.uploads.results import Outcome
@@ -86,7 +86,7 @@ def index() -> tuple[str, int]:
         sides = _sides(given, names, screening)
         if (sides.detector, sides.threshold) != (sides.other, sides.other_threshold):
             found, source = _compared(replace(chosen, detector=sides.detector), sides, screening)
-    except (BadQuery, NotFound, NoScores, TooMuch) as refused:
+    except (BadQuery, NotFound, NoScores, Unanswered) as refused:
         problem = refused
         wanting = screening if isinstance(refused, NoScores) else None
     twin = None if wanting is None else mine.history.twin(wanting, sides.other)
@@ -153,7 +153,7 @@ def _compared(chosen: Filter, sides: Sides, screening: Screening | None) -> tupl
 
     Raises:
         NoScores: nowhere.
-        TooMuch: the ledger didn't answer in time.
+        Unanswered: the ledger didn't answer in time.
     """
     questions = services().ledger.questions
     scores: Any = None

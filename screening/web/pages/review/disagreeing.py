@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template
 
 from screening.intake.formulas import csv_text, safe
 from screening.ledger import money
-from screening.ledger.filters import TooMuch
+from screening.ledger.filters import Unanswered
 from screening.review.disagreements import MOST_EXPORTED, SHOWN, Disagreements, disagreements
 from screening.web.http.sessions import require
 from screening.web.services import services
@@ -28,10 +28,10 @@ WORDS = {1: "fraud", 0: "legitimate", None: ""}
 def index() -> str:
     """Show them, and how often each two sources disagree."""
     found: Disagreements | None = None
-    trouble: TooMuch | None = None
+    trouble: Unanswered | None = None
     try:
         found = _found()
-    except TooMuch as problem:
+    except Unanswered as problem:
         trouble = problem
     return render_template(
         "review/disagreements.html",

@@ -14,7 +14,7 @@ from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.disk_space import require_room
 from screening.infra.job_queue import new_id
 from screening.intake import Kind
-from screening.ledger.filters import TooMuch
+from screening.ledger.filters import Unanswered
 from screening.training.column_choices import check_name, overruled
 from screening.training.from_reviews import Known, delay_of, description, free_name, known, roles_of
 from screening.training.trainings import TrainingFolder
@@ -113,7 +113,7 @@ def _page(name: str, problem: ScreeningError | None = None) -> tuple[str, int]:
     found: list[Known] = []
     try:
         found = known(_detector(name).name, mine.ledger)
-    except (NotFound, TooMuch) as refused:
+    except (NotFound, Unanswered) as refused:
         problem = problem or refused
     text = render_template(
         "from_reviews.html",

@@ -11,7 +11,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.errors import Conflict
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import TooMuch
+from screening.ledger.filters import Unanswered
 from screening.review.listing import MOST_COUNTED, Chosen, Listing, standing
 from screening.review.missed import Missed, missed
 from screening.review.tables import CaseState
@@ -72,10 +72,10 @@ def missed_fraud() -> str:
     mine = services()
     days = mine.settings.review_days
     rows: Sequence[Missed] = []
-    trouble: TooMuch | None = None
+    trouble: Unanswered | None = None
     try:
         rows = missed(mine.database, mine.ledger.questions, views.now() - timedelta(days=days))
-    except TooMuch as problem:
+    except Unanswered as problem:
         trouble = problem
     return render_template(
         "review/missed.html", rows=rows, days=days, share=mine.settings.review_sample, trouble=trouble

@@ -12,7 +12,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.errors import ScreeningError
 from screening.intake import numbers
-from screening.ledger.filters import Filter, TooMuch
+from screening.ledger.filters import Filter, Unanswered
 from screening.review.threshold import Advice, Prices, advise
 from screening.scoring.applied_thresholds import BadThreshold
 from screening.scoring.thresholds import Limits
@@ -54,7 +54,7 @@ def index() -> tuple[str, int]:
         found = advise(
             mine.ledger.questions, Filter(owner=owner_seen(), detector=chosen, decided_from=since), prices
         )
-    except (TooMuch, BadPrice) as refused:
+    except (Unanswered, BadPrice) as refused:
         problem = refused
     limits = mine.thresholds.of(chosen)
     text = render_template(
