@@ -41,7 +41,7 @@ class ScreeningError(Exception):
     remedy: str | None = None
     problems: list[CellProblem] = field(default_factory=list)
     problem_count: int = 0
-    """How many cells or rows are wrong in all; ``problems`` holds the first few."""
+    """Number of cells or rows that are wrong in all; ``problems`` holds the first few."""
 
     status: ClassVar[int] = 400
     title: ClassVar[str] = "This can't be used as it is"
@@ -136,7 +136,7 @@ class CardNumbersFound(BadFile):
 
     columns: tuple[str, ...] = ()
     places: tuple[int, ...] = ()
-    """Where these columns stand, from 0."""
+    """Places of these columns, from 0."""
 
     title: ClassVar[str] = "This file holds payment card numbers"
 

@@ -48,7 +48,7 @@ STOP_SECONDS = 15
 
 
 WORKER = ("-m", "screening.worker")
-"""How Python is told to run the job worker."""
+"""Arguments by which Python runs the job worker."""
 
 
 def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], object] = lambda: None) -> int:

@@ -73,7 +73,7 @@ class Settings:
     workers: int = 2
     job_workers: int = 2
     history_policy: str = "managers"
-    """Whose earlier rows count for a user's files: ``managers``, ``own`` or ``all``."""
+    """Policy of whose earlier rows count for a user's files: ``managers``, ``own`` or ``all``."""
     keep_screenings_days: int | None = None
     """``None``: they are kept until somebody deletes them."""
     keep_ledger_days: int | None = None
@@ -87,7 +87,7 @@ class Settings:
     review_release_minutes: int = 30
     """After so long a case goes back that somebody took and did nothing with."""
     review_queue: str = "own"
-    """Whose cases analysts are given: ``own`` transactions', or everybody's, ``team``."""
+    """Cases that analysts are given: ``own`` transactions', or everybody's, ``team``."""
     four_eyes: bool = False
     """Changes of thresholds, rules, their lists and detectors hold once somebody else has approved them."""
     proposal_days: int = 14
@@ -113,9 +113,9 @@ class Settings:
     log_format: str = "text"
     """``text`` or ``json``."""
     webhook_url: str | None = field(default=None, repr=False)
-    """Where messages about alerts are sent."""
+    """Address that messages about alerts are sent to."""
     webhook_secret: str | None = field(default=None, repr=False)
-    """What they are signed with."""
+    """Secret that they are signed with."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:

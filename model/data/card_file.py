@@ -24,7 +24,7 @@ TRUE_PRIOR = FULL_FILE_FRAUDS / FULL_FILE_ROWS
 """Share of frauds in the full ULB file (Dal Pozzolo et al. 2015)."""
 UNIFORM_ROWS = 15_240
 UNIFORM_WEIGHT = (FULL_FILE_ROWS - FULL_FILE_FRAUDS) / UNIFORM_ROWS
-"""What a legitimate row of the uniform sample stands for: 18.66 rows of the full file."""
+"""Weight of a legitimate row of the uniform sample: 18.66 rows of the full file."""
 
 
 @dataclass(frozen=True)

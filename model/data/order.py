@@ -29,7 +29,7 @@ class Order:
     """The detector's folder; made when the training is done, as a whole."""
     name: str
     filename: str
-    """What the file is called where people see it."""
+    """Name of the file where people see it."""
     label: str | None = None
     columns: tuple[Column, ...] | None = None
     """Every column with its role; ``None`` has them guessed."""
@@ -42,7 +42,7 @@ class Order:
     chosen: tuple[str, ...] = ()
     """Columns whose roles a person chose: they are learned from even if they give the label away."""
     answers: Answers = NOTHING_SAID
-    """How columns are meant that can be read in two ways."""
+    """Meaning of columns that can be read in two ways."""
     quick: bool = False
     """A first look: few trees and one small net of fixed size, tested once."""
     seed: int = 0

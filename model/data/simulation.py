@@ -20,9 +20,9 @@ FIRST_DAY = "2025-01-01"
 HIGH = 220.0
 """Amount above which a payment is a fraud of the first kind."""
 TERMINAL_DAYS, CARD_DAYS = 28, 14
-"""How long a compromised terminal and a leaked card stay so."""
+"""Days for which a compromised terminal and a leaked card stay so."""
 MULTIPLE = 5.0
-"""What a leaked card's thief pays, times the owner's usual amount."""
+"""Factor by which a leaked card's thief exceeds the owner's usual amount."""
 BROWSERS = ("Chrome", "Safari", "Firefox", "Edge", "Opera")
 SOURCES = ("Ads", "Direct", "SEO")
 Generator = np.random.Generator

@@ -46,7 +46,7 @@ class Validation:
     words: str
     splits: tuple[tuple[Rows, Rows], ...]
     caution: str | None = None
-    """Why later rows will hardly keep what the test shows, where that is known."""
+    """Reason why later rows will hardly keep what the test shows, where that is known."""
 
     def once(self, why: str) -> Validation:
         """Return the first split alone, for a first look or for many rows."""

@@ -181,7 +181,7 @@ class _Held:
     rows: Rows
     logit: Floats
     closeness: Floats
-    """How close each is to the best, (candidates,), from 0 to 1; see :func:`closeness`."""
+    """Closeness of each to the best, (candidates,), from 0 to 1; see :func:`closeness`."""
     weights: Floats
 
     def counts(self, candidate: Candidate) -> float:

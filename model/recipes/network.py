@@ -52,7 +52,7 @@ class Branches:
     members: list[Member]
     trees: Trees
     share: float = 1.0
-    """What the members' mean logit counts beside the trees'."""
+    """Weight of the members' mean logit beside the trees'."""
     floor: float | None = None
     """The trees' logit is at least that: below it their order is chance, and the members decide alone."""
 

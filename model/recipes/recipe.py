@@ -39,9 +39,9 @@ COLD_SHARE = 0.03
 MOST_COPIED = 30_000
 """Rows of each class that are copied in each way; of the legitimate ones a quarter at most."""
 CHOOSING = 0.7
-"""What part of the time choosing a blend takes, about."""
+"""Share of the time that choosing a blend takes, about."""
 COUNTING, GROWING = 0.5, 0.3
-"""What part of the time counting takes, and of each half growing trees: measured on 1.1 million rows, about."""
+"""Shares of the time that counting takes, and growing trees of each half: measured on 1.1 million rows, about."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Recipe:
     trees: TreeRecipe
     nets: PackedRecipe
     share: float = 1.0
-    """What the nets' logit counts beside the trees'."""
+    """Weight of the nets' logit beside the trees'."""
     below_prior: float = 0.5
-    """How far below the prior's log odds the trees still count: among rows that are hardly suspect they order by
-    chance, those of a small file sooner."""
+    """Distance below the prior's log odds down to which the trees still count: among rows that are hardly suspect
+    they order by chance, those of a small file sooner."""
 
     @classmethod
     def of(cls, rows: int) -> Recipe:
@@ -90,7 +90,7 @@ class Fitted:
     recipe: Recipe | Blend
     """With the trees and epochs that were counted."""
     choice: Choice | None = None
-    """How a blend was chosen, if it was: its rows are those that were learned from, by number."""
+    """Choice of the blend, if it was chosen: its rows are those that were learned from, by number."""
 
     def logits(self, features: Features) -> Floats:
         """Return uncalibrated logits (rows,) of scaled features (rows, f)."""

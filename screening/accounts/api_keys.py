@@ -38,7 +38,8 @@ class Scope:
     """Permissions of an API key."""
 
     permission: str
-    """What the owner's role must allow (:mod:`screening.accounts.roles`), now and whenever the key is used."""
+    """Permission that the owner's role must have (:mod:`screening.accounts.roles`), now and whenever the key is
+    used."""
     what: str
 
 
@@ -50,7 +51,7 @@ SCOPES: Mapping[str, Scope] = {
 }
 
 ANY_SCOPE = "any"
-"""What a route asks for that every key opens."""
+"""Scope of a route that every key opens."""
 
 
 class BadKeyRequest(ScreeningError):

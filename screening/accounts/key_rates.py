@@ -39,7 +39,7 @@ class Bucket:
     interval: float
     """Between two requests in the long run."""
     slack: float
-    """How far ahead of it requests may run."""
+    """Seconds that requests may run ahead of it."""
 
     @classmethod
     def of(cls, cell: int, per_minute: int, burst: int) -> Bucket:

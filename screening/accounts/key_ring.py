@@ -49,7 +49,7 @@ from screening.infra.database import Database
 
 log = logging.getLogger("screening.accounts")
 KEEPER_SECONDS = 0.25
-"""How often the keeper looks."""
+"""Seconds between two looks of the keeper."""
 # When the ring is older, a check looks by itself: keys weren't used for a while, or the keeper is late.
 LOOK_SECONDS = 0.5
 # An older ring lets nothing in: together with the time of a look this stays within a second.
@@ -75,7 +75,7 @@ class Caller:
     key_name: str
     account: Account
     scopes: frozenset[str]
-    """What the key may be used for and the owner's role allows."""
+    """Scopes that the key has and the owner's role allows."""
 
 
 @dataclass(frozen=True, slots=True)

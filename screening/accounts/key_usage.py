@@ -65,7 +65,7 @@ class _Refused:
     last: float
     fields: dict[str, Any]
     told: float = 0.0
-    """When a line was last written of this kind."""
+    """Time at which a line of this kind was last written."""
 
 
 class KeyUsage:

@@ -32,7 +32,7 @@ class Counter(Base):
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     count: Mapped[int] = mapped_column(Integer, default=0)
     until: Mapped[float] = mapped_column(Float, index=True)
-    """When it is forgotten, in seconds since 1970."""
+    """Time at which it is forgotten, in seconds since 1970."""
 
 
 class TooMany(ScreeningError):

@@ -31,15 +31,15 @@ class Notification(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     username: Mapped[str | None] = mapped_column(String(128))
-    """Whose it is, in small letters."""
+    """Its owner, in small letters."""
     permission: Mapped[str | None] = mapped_column(String(32))
     """Or: whoever has it may see this."""
     kind: Mapped[str] = mapped_column(String(32))
     words: Mapped[str] = mapped_column(String(MOST_WORDS))
     path: Mapped[str] = mapped_column(String(300))
-    """Where it leads, on this server."""
+    """Address that it leads to, on this server."""
     by: Mapped[str | None] = mapped_column(String(128))
-    """Who did it, in small letters."""
+    """Account that did it, in small letters."""
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

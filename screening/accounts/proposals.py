@@ -43,13 +43,13 @@ class Proposal(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     kind: Mapped[str] = mapped_column(String(32))
-    """Which action it is."""
+    """Kind of action."""
     subject: Mapped[str] = mapped_column(String(128))
-    """What it changes: the name of a detector or a rule."""
+    """Subject that it changes: the name of a detector or a rule."""
     words: Mapped[str] = mapped_column(String(MOST_WORDS))
-    """What it does, for people."""
+    """Description of the change, for people."""
     given: Mapped[Mapping[str, Any]] = mapped_column(JSON)
-    """What the action needs; also what was seen when it was proposed, so that nothing else is approved."""
+    """Arguments of the action; also what was seen when it was proposed, so that nothing else is approved."""
     state: Mapped[str] = mapped_column(String(16))
     proposed_by: Mapped[str] = mapped_column(String(128))
     proposed: Mapped[datetime] = mapped_column(UtcDateTime)

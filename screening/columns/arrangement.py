@@ -28,7 +28,7 @@ class Arrangement:
 
     contract: ColumnContract
     made: tuple[Made, ...] = ()
-    """What was found to be made of several columns."""
+    """Columns that were found to be made of several."""
     open: tuple[str, ...] = ()
 
 

@@ -64,7 +64,7 @@ PERIODS = {
 }
 """Between which numbers the first and the last row of a file lie apart, if that is what they count."""
 STEP_UNITS = (Since.HOURS, Since.DAYS)
-"""What simulations take for a step."""
+"""Units that simulations take for a step."""
 # Meaning of a column in files that have these other columns, by their publishers: PaySim (Lopez-Rojas et al.
 # 2016) and BankSim (Lopez-Rojas and Axelsson 2014).
 PUBLISHED = {
@@ -90,11 +90,11 @@ WORDS = {
     Since.DAYS: "days since a start",
 }
 SAID = {"s": Since.SECONDS, **{unit.value: unit for unit in Since}}
-"""What can be said of numbers that count from a start."""
+"""Answers about numbers that count from a start."""
 NEVER_DATES = (Since.MINUTES.value, Since.HOURS.value)
-"""What nobody counts since 1970."""
+"""Units that nobody counts since 1970."""
 TRAINING_ANSWERS = (*ANSWERS["time_unit"], *(unit.value for unit in Since if unit is not Since.DAYS))
-"""What can be said of the numbers of a time, whether they count from 1970 or from a start: ``days`` is of both."""
+"""Answers about the numbers of a time, whether they count from 1970 or from a start: ``days`` is of both."""
 
 
 @dataclass(frozen=True, slots=True)

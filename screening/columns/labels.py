@@ -25,7 +25,7 @@ class Labelled:
     fraud_values: tuple[str, ...]
     """The values that mean fraud; none where they are those that everybody uses."""
     types: tuple[tuple[str, int], ...]
-    """Where the label names several types of fraud: each with its rows."""
+    """Types of fraud, if the label names several: each with its rows."""
     rows: int
     frauds: int
     unlabelled: int

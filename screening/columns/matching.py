@@ -15,7 +15,7 @@ from screening.transactions.composition import DAY, Composition
 from screening.transactions.schema import CellKind, Column, Role, normalise
 
 LESS = 0.98
-"""What a day without a time of day is worth beside a moment."""
+"""Worth of a day without a time of day beside a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Match:
     header: str | None
     score: float
     made: Composition | None = None
-    """Where several columns of the file seem to be it together; ``header`` is ``None`` then."""
+    """Composition, if several columns of the file seem to be it together; ``header`` is ``None`` then."""
 
 
 def guess_mapping(

@@ -71,9 +71,9 @@ class Guess:
     reason: str
     confidence: float
     clock: Clock | None = None
-    """What its numbers count if it is made the time."""
+    """Meaning of its numbers if it is made the time."""
     remark: str = ""
-    """What must be said of it though it is used, to be read after its name."""
+    """Remark that must be made although it is used, to be read after its name."""
 
 
 def guess_roles(

@@ -50,7 +50,7 @@ COUNTING = _set("num number no nr n nb count cnt total")
 WINDOW = re.compile(r"\d+(?:min|h|hr|hrs|d|days?|w|weeks?|m|months?|y)")
 ABOUT_THE_LABEL = _set("scenario fraud chargeback reason disposition betrug fraude")
 STEMS_OF_FRAUD = ("fraud", "antifraud", "nonfraud", "chargeback", "betrug", "fraude")
-"""How further words about the label begin: chargebacks, fraudster."""
+"""Beginnings of further words about the label: chargebacks, fraudster."""
 SPLIT = re.compile(r"[^0-9a-zà-öø-ÿ]+|(?<=[a-z])(?=[0-9])")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SYNONYMS = (

@@ -35,7 +35,7 @@ class Detector:
     """SHA-256, hex, over both files' hashes and the contract."""
     card: ModelCard | None
     warnings: list[str]
-    """What an operator should know: an identity scaler, assumed columns, a missing card."""
+    """Warnings for the operator: an identity scaler, assumed columns, a missing card."""
     model_sha256: str
     vectorizer_sha256: str
     typical: dict[str, tuple[float, float]]

@@ -35,7 +35,7 @@ class Shares:
     shares: tuple[float, ...]
     """(edges + 1,), of the values that aren't blank."""
     rows: int | None = None
-    """How many were counted."""
+    """Number of rows that were counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ class Evaluation:
     as_many: FlaggedRows | None = None
     """The flags at a threshold that flags about as many rows as there were frauds, where the usual one flags none."""
     caution: str | None = None
-    """Why later rows will hardly keep its figures, where that is known."""
+    """Reason why later rows will hardly keep its figures, where that is known."""
     scores: Shares | None = None
     """The probabilities that it gave, at the share of fraud that they are for; in cards since version 0.3."""
 
@@ -146,7 +146,7 @@ class Metrics:
     folds: Evaluation | None = None
     validation: Evaluation | None = None
     blend: tuple[BlendPart, ...] = ()
-    """What it is made of, where that was chosen for its file."""
+    """Parts of its blend, where that was chosen for its file."""
 
     @property
     def scores(self) -> Shares | None:
@@ -193,7 +193,7 @@ class TrainingData:
     time_min: float | None = None
     time_max: float | None = None
     fraud_types: tuple[FraudType, ...] = ()
-    """Where the label names several."""
+    """Types of fraud, if the label names several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,13 +36,13 @@ class ShadowRun(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     first: Mapped[str] = mapped_column(String(64))
-    """Whose decisions are scored once more."""
+    """Detector whose decisions are scored once more."""
     first_fingerprint: Mapped[str] = mapped_column(String(64))
     shadow: Mapped[str] = mapped_column(String(64))
-    """What scores them."""
+    """Detector that scores them."""
     shadow_fingerprint: Mapped[str] = mapped_column(String(64))
     columns: Mapped[list[str]] = mapped_column(JSON)
-    """What the shadow reads: the API keeps these of a transaction, too, as long as it runs."""
+    """Columns that the shadow reads: the API keeps these of a transaction, too, as long as it runs."""
     lacking: Mapped[list[str]] = mapped_column(JSON)
     """Those of them that the first detector doesn't read: rows without them can't be scored."""
     started: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -50,7 +50,7 @@ class ShadowRun(Base):
     stopped: Mapped[datetime | None] = mapped_column(UtcDateTime)
     stopped_by: Mapped[str | None] = mapped_column(String(128))
     reason: Mapped[str | None] = mapped_column(String(LONGEST_REASON))
-    """Why it was stopped, where nobody did."""
+    """Reason for its end, where nobody did."""
 
     @property
     def runs(self) -> bool:

@@ -59,7 +59,7 @@ class Standing:
 
     state: State
     owner: str | None = None
-    """Who trained it, in small letters; ``None`` for what ships, and where nobody knows."""
+    """Account that trained it, in small letters; ``None`` for what ships, and where nobody knows."""
     said_by: str | None = None
     said: datetime | None = None
 
@@ -84,7 +84,7 @@ class DetectorStates:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        """Where they are."""
+        """Database that holds them."""
         self._kept: UntilChanged[None, Mapping[str, StateRow]] = UntilChanged(database)
 
     def rows(self) -> Mapping[str, StateRow]:

@@ -78,7 +78,7 @@ class Vectorizer:
     scale: NDArray[np.float64]
     warnings: tuple[str, ...] = ()
     definition: Definition | None = None
-    """How the inputs are made of the columns; without one, the columns are the inputs."""
+    """Definition of the inputs; without one, the columns are the inputs."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

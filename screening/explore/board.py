@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 MOST_BARS = 12
 """Of devices, browsers and so on."""
 FEW = {"country": 1000, "browser": MOST_BARS, "detector": 25, "fraud_type": 25}
-"""What there are few of, and how many of each are shown: these are counted together, in one pass."""
+"""Fields with few different values, and the number of each that is shown: these are counted together, in one pass."""
 SCORE_EDGES = tuple(number / 20 for number in range(20))
-"""Where the ranges of the probability begin."""
+"""Beginnings of the ranges of the probability."""
 AMOUNT_EDGES = (0, *(step * 10**power for power in range(7) for step in (1, 2, 5)), 10**7)
-"""Where the ranges of the amount begin, in whole units of its currency; what lies below the first is one, too."""
+"""Beginnings of the ranges of the amount, in whole units of its currency; what lies below the first is one, too."""
 MOST_CHOICES = 500
 
 
@@ -43,7 +43,7 @@ class Groups:
     rows: Sequence[Row]
     """As the data API gives them."""
     count: int
-    """How many groups there are, also those that aren't among the rows."""
+    """Number of groups, also those that aren't among the rows."""
     without: int
     """Transactions that have none."""
 

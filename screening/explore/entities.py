@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from screening.ledger.questions import Questions
 
 LATEST = 50
-"""How many of its transactions are read, at most."""
+"""Most of its transactions that are read."""
 LINKED = 8
-"""How many others of each kind."""
+"""Most others of each kind."""
 ROWS = (
     "SELECT origin, number, screening, source, decided_at, event_time, moment, detector, probability, threshold, "
     "flagged, amount, currency, known AS label, fraud_type FROM chosen"

@@ -29,7 +29,7 @@ SECRET_FIELDS = re.compile(r"password|passwd|secret|cookie|token|authorization|a
 FINGERPRINT_FIELDS = ("sha256", "model_sha256", "fingerprint", "request_id", "screening")
 HEX = re.compile(r"[0-9a-f-]{16,128}")
 OWN_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
-"""What ``uuid4().hex`` gives: the ids of screenings, trainings, runs and cases."""
+"""Form of ``uuid4().hex``: the ids of screenings, trainings, runs and cases."""
 KEY_PREFIX = "fsk_"
 API_KEY = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{10}})_[0-9A-Za-z]+", re.ASCII)
 """An API key, also a damaged one, with its public id as group 1."""

@@ -36,7 +36,7 @@ class Limits:
     """The bounds of reading one file; sizes in bytes. They bound memory whatever the size of the file."""
 
     block: int = 2 * MEGABYTE
-    """How much is read and parsed at once."""
+    """Bytes that are read and parsed at once."""
     record: int = 128 * 1024
     """The longest row. Also the longest cell that Python's csv module takes by default."""
     unpacked: int = 1024 * MEGABYTE
@@ -48,9 +48,9 @@ class Limits:
     """Address space of the process that reads workbooks and Parquet files."""
     child_seconds: float = 300.0
     shown: int = 20
-    """How many problems an error carries."""
+    """Problems that an error carries."""
     counted: int = 100_000
-    """How many problems are counted before reading stops."""
+    """Problems that are counted before reading stops."""
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Words:
     """Values of a column with few different cells, as far as it was read."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """How often each word stands in it, as words are compared."""
+    """Number of times that each word occurs, as words are compared."""
     first: dict[str, tuple[int, str]] = field(default_factory=dict)
     """The row of the first of each, from 1, and how it is written there."""
 

@@ -28,7 +28,7 @@ MOST_DAYS = 50_000
 # Up to this share of a column, cells of another form are mistakes; more of them are another form.
 FEW = 0.01
 SCIENTIFIC = re.compile(r"[+-]?\d[.,]\d{1,3}E[+-]\d{2}", re.ASCII)
-"""What the scientific format of a spreadsheet leaves of a number."""
+"""Form in which the scientific format of a spreadsheet leaves a number."""
 # So many cells may be written so by chance.
 FEW_SHORT = 4
 # So many cells like 1,070 beside whole numbers below 1000, and no other decimals, can only be thousands.
@@ -57,8 +57,7 @@ class Answers:
     sign: str | None = None
     time_unit: str | None = None
     unit: str | None = None
-    """What the amounts are counted in: whoever chooses the columns takes it into account, by
-    :attr:`ColumnContract.unit`."""
+    """Unit of the amounts: whoever chooses the columns takes it into account, by :attr:`ColumnContract.unit`."""
 
     @classmethod
     def of(cls, given: Mapping[str, str | None]) -> Answers:

@@ -114,7 +114,7 @@ class Written:
 
 PLAIN = NumberForm()
 BOOKED = frozenset({"DR", "CR", "D", "C", "S", "H"})
-"""How banks mark money that leaves and that comes in."""
+"""Marks of banks for money that leaves and that comes in."""
 _SPACES = str.maketrans(
     {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\ufeff": None, "\u200b": None}
 )

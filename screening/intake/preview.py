@@ -68,12 +68,12 @@ class Sample:
     header: list[str]
     rows: list[list[str]]
     blanks: list[int]
-    """How many cells of each column say nothing, of all rows of the file."""
+    """Number of blank cells of each column, of all rows of the file."""
     total: int
     counts: Mapping[str, int]
-    """How many rows have each cell of the column that was asked about."""
+    """Number of rows by the cells of the column that was asked about."""
     cards: CardColumns
-    """Which columns of the whole file hold card numbers."""
+    """Columns of the whole file that hold card numbers."""
 
 
 def sample(

@@ -57,7 +57,7 @@ class Filter:
     """Filter of the rows of a question; ``None`` is all."""
 
     owner: str | None = None
-    """Whose rows; ``None`` for those who may see everybody's."""
+    """Owner of the rows; ``None`` for those who may see everybody's."""
     start: datetime | None = None
     """From when on, included."""
     end: datetime | None = None
@@ -111,7 +111,7 @@ GROUPS = {
     "fraud_type": "fraud_type",
     "detector": "detector",
 }
-"""What the answers by group are called, and which field each is about."""
+"""Names of the answers by group, and the field of each."""
 
 
 def amounts(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:

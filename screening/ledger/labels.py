@@ -31,7 +31,7 @@ class LaterLabel:
     label: int
     """1 for fraud, 0 for legitimate."""
     at: datetime | None = None
-    """When that became known; ``None`` is now."""
+    """Time at which that became known; ``None`` is now."""
     fraud_type: str | None = None
 
 

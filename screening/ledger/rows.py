@@ -40,15 +40,14 @@ SCHEMA = pa.schema(
         ("values", pa.string()),
     ]
 )
-"""What each segment has. ``origin`` and ``number`` are the id (:mod:`screening.ledger.identity`); ``number`` is a
+"""Columns of each segment. ``origin`` and ``number`` are the id (:mod:`screening.ledger.identity`); ``number`` is a
 file's row, from 1. Times are UTC without a zone; ``event_time`` is null where the data have no calendar. ``amount``
 is in minor units of ``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON
-transaction as it came: what is needed to score it again; of a file's row it stands in the file.
-"""
+transaction as it came: what is needed to score it again; of a file's row it stands in the file."""
 FACTS: Mapping[str, pa.DataType] = {"n:": pa.float64(), "t:": pa.string(), "l:": pa.list_(pa.string())}
-"""How the names of further columns begin, and what they hold: what rules can ask of a transaction as it was decided on,
-numbers and texts, and lists of names. Which ones a segment has depends on its detectors; where one is missing, nothing
-is known of it."""
+"""Beginnings of the names of further columns, and their types: what rules can ask of a transaction as it was
+decided on, numbers and texts, and lists of names. Which ones a segment has depends on its detectors; where one is
+missing, nothing is known of it."""
 
 
 def fact_type(name: str) -> pa.DataType | None:

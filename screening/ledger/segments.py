@@ -41,7 +41,7 @@ MOST_NAMED = 3
 # A younger draft may still be written, so it isn't removed.
 YOUNG = timedelta(minutes=10)
 Entering = Callable[[Session], bool]
-"""What is done in the transaction that enters a segment; where it returns ``False``, nothing is entered."""
+"""Work in the transaction that enters a segment; where it returns ``False``, nothing is entered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from screening.infra.database import Database, Schema
 from screening.infra.job_queue import UtcDateTime
 
 FILE, API = "file", "api"
-"""Where a transaction came in."""
+"""Ways in which a transaction came in."""
 LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
 OWNER_LENGTH = 64
@@ -53,9 +53,9 @@ class Segment(Base):
     origin: Mapped[str | None] = mapped_column(String(24))
     """The first 96 bits of the ids of its rows, in hexadecimal; ``None`` where they have several."""
     owner: Mapped[str | None] = mapped_column(String(64))
-    """Whose rows they are; ``None`` where they are several people's."""
+    """Owner of the rows; ``None`` where they are several people's."""
     detector: Mapped[str | None] = mapped_column(String(64))
-    """Whose decisions they are; ``None`` where they are several detectors'."""
+    """Detector of the decisions; ``None`` where they are several detectors'."""
     calendar: Mapped[bool | None]
     """Whether the rows have a time of their own; ``None`` where some have."""
     earliest: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -134,7 +134,7 @@ class Label(Base):
     """1 for fraud, 0 for legitimate."""
     fraud_type: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
-    """When it became known."""
+    """Time at which it became known."""
     source: Mapped[str] = mapped_column(String(16))
     by: Mapped[str] = mapped_column(String(64))
     written: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -177,7 +177,7 @@ class VelocitySubject(Base):
     newest: Mapped[float | None] = mapped_column(Double)
     """The latest time of its rows."""
     built: Mapped[float | None] = mapped_column(Double)
-    """When it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
+    """Time at which it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
 
 
 class VelocityRow(Base):
@@ -288,7 +288,7 @@ class ShadowScores(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     run: Mapped[str] = mapped_column(String(32))
     screening: Mapped[str | None] = mapped_column(String(32))
-    """Whose rows they are; ``None`` for the API's."""
+    """Screening of the rows; ``None`` for the API's."""
     rows: Mapped[int] = mapped_column(Integer)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     """:mod:`screening.ledger.shadow_scores`."""
@@ -303,7 +303,7 @@ class ShadowFile(Base):
     run: Mapped[str] = mapped_column(String(32), primary_key=True)
     screening: Mapped[str] = mapped_column(String(32), primary_key=True)
     problem: Mapped[str | None] = mapped_column(String(300))
-    """Why its rows couldn't be scored."""
+    """Reason why its rows couldn't be scored."""
 
 
 class ShadowCount(Base):
@@ -324,9 +324,9 @@ class ShadowCount(Base):
     dropped: Mapped[int] = mapped_column(WHOLE_NUMBER)
     """Rows for which there was no room among those that wait."""
     trying: Mapped[int] = mapped_column(Integer)
-    """How often it has begun since it last came to an end."""
+    """Attempts since it last came to an end."""
     problem: Mapped[str | None] = mapped_column(String(300))
-    """What it stumbled on last."""
+    """Problem that it last stumbled on."""
 
 
 def open_tables(instance: Path, database_url: str, durability: str = "full") -> Database:

@@ -71,9 +71,9 @@ class Kept(msgspec.Struct):
 
     rows: int
     same: dict[str, Any]
-    """What all rows have in common, by the names of :data:`screening.ledger.rows.SCHEMA`."""
+    """Values that all rows have in common, by the names of :data:`screening.ledger.rows.SCHEMA`."""
     columns: dict[str, list[Any]]
-    """What they haven't, (rows,) each; what is in neither is null. Bytes are in hexadecimal, times in microseconds
+    """Values that differ, (rows,) each; what is in neither is null. Bytes are in hexadecimal, times in microseconds
     since 1970."""
     values: list[Any]
     """The transactions as JSON objects, (rows,)."""
@@ -87,13 +87,13 @@ class Entry:
     rows: int
     payload: bytes
     answer: bytes
-    """What the request is answered; of several each is told by who asks."""
+    """Answer to the request; of several each is told by who asks."""
     request: Repeatable | None = None
     """With which key it came, if with one."""
     velocity: VelocityEntry | None = None
-    """What later transactions look back on, for a detector that does."""
+    """Rows that later transactions look back on, for a detector that does."""
     requests: int = 1
-    """How many requests share it; one that may be repeated has an entry of its own."""
+    """Number of requests that share it; one that may be repeated has an entry of its own."""
 
     def row(self, written: float) -> tuple[str, int, float, bytes]:
         """Return it as :data:`ROW` of the table."""

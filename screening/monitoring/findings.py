@@ -10,7 +10,7 @@ from screening.infra.database import Database
 from screening.monitoring.tables import Findings
 
 SCORE = "fraud_probability"
-"""What the score is called where columns are listed."""
+"""Name of the score where columns are listed."""
 COUNTED, QUANTILES, TEST, EARLIER, NOTHING = "counted", "quantiles", "test", "earlier", ""
 
 BASE_DAYS = 30
@@ -30,7 +30,7 @@ class Compared(msgspec.Struct, kw_only=True):
     rows: int
     """Of the window, as many as independent ones tell."""
     needed: int | None
-    """How many a figure needs; ``None``: the reference has too few rows for any."""
+    """Rows that a figure needs; ``None``: the reference has too few rows for any."""
     psi: float | None = None
     """``None`` where there are too few rows."""
     ks: float | None = None
@@ -42,11 +42,11 @@ class Window(msgspec.Struct, kw_only=True):
 
     days: int
     rows: dict[str, int]
-    """How many were decided, by source."""
+    """Number of decisions, by source."""
     covered: int
     """Of how many rows the values are known: a file that was screened by an earlier version left none."""
     looked_at: int
-    """How many of these were looked at."""
+    """Number of these that were looked at."""
     unreadable: int = 0
     """Rows that were drawn, and that the detector doesn't read now."""
     score: Compared | None = None
@@ -89,7 +89,7 @@ class Found(msgspec.Struct, kw_only=True):
     scores_from: str
     """The card's :data:`TEST`, the detector's own :data:`EARLIER` decisions, or :data:`NOTHING`."""
     score_rows: int
-    """How many rows that is."""
+    """Number of rows behind it."""
     windows: list[Window]
     """The shortest first."""
     days: list[Day]
@@ -99,7 +99,7 @@ class Found(msgspec.Struct, kw_only=True):
     delay_from: str
     """``set``, ``measured`` or ``assumed``."""
     delay_labels: int
-    """How many labels came later."""
+    """Number of labels that came later."""
 
 
 _decode = msgspec.json.Decoder(Found).decode

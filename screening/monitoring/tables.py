@@ -30,10 +30,10 @@ class Alert(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     rule: Mapped[str] = mapped_column(String(16))
     subject: Mapped[str] = mapped_column(String(MOST_SUBJECT))
-    """What it is about: a detector, a feed, a machine."""
+    """Subject of the alert: a detector, a feed, a machine."""
     began: Mapped[float] = mapped_column(Double)
     seen: Mapped[float] = mapped_column(Double)
-    """When the rule was found broken last."""
+    """Time at which the rule was last found broken."""
     ended: Mapped[float | None] = mapped_column(Double)
     value: Mapped[float] = mapped_column(Double)
     limit: Mapped[float] = mapped_column(Double)
@@ -52,10 +52,10 @@ class Message(Base):
     body: Mapped[str] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     due: Mapped[float | None] = mapped_column(Double)
-    """When it is to be sent; ``None``: it won't be any more."""
+    """Time at which it is to be sent; ``None``: it won't be any more."""
     delivered: Mapped[float | None] = mapped_column(Double)
     error: Mapped[str | None] = mapped_column(String(MOST_ERROR))
-    """Why the last attempt failed."""
+    """Reason why the last attempt failed."""
 
 
 class Hour(Base):

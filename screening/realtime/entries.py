@@ -42,10 +42,10 @@ class Read:
     cells: bytes
     """float64 (rows, columns of the contract), one row after the other."""
     labels: Sequence[int] | None
-    """What they say themselves that they are: 1 for fraud, 0 for legitimate, -1 where nothing is said; ``None`` where
+    """Labels that they bring themselves: 1 for fraud, 0 for legitimate, -1 where nothing is said; ``None`` where
     none has the column."""
     fields: dict[str, list[str | None]]
-    """Who and where, by the fields of the ledger that any of them has, (rows,) each."""
+    """Fields of the ledger that any of them has, who and where, (rows,) each."""
     values: Sequence[Any]
     """(rows,), JSON: what is needed to score each again."""
 

@@ -47,7 +47,7 @@ class Page:
         self._asked, self._values, self._scored = asked, values, scored
         self._answers: list[bytes] = []
         self.entry: Entry
-        """What the ledger keeps."""
+        """Entry that the ledger keeps."""
 
     def told(self, kept: bytes | Exception) -> Iterator[tuple[int, Answer | None]]:
         """Yield the answer to each request, with its place, once the entry was kept or wasn't."""

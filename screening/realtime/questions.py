@@ -44,12 +44,12 @@ class Question:
     single: bool
     """Whether the answer is one object, and not a list of them."""
     detector: Detector
-    """What scores."""
+    """Detector that scores."""
     history: Seen
     """Earlier rows, for features that look back."""
     caller: Caller
     notes: Sequence[str] = ()
-    """What each answer says of the detector."""
+    """Notes about the detector in each answer."""
     shadowed: tuple[str, ...] = ()
     """Columns that the ledger keeps of the transactions beside its own, for a detector in its shadow."""
     countries: AddressCountries | None = None
@@ -61,7 +61,7 @@ class Question:
     limits: Limits | None = None
     """The thresholds of its detector; ``None`` where the one holds that is given for all."""
     rules: RuleSet | None = None
-    """What has a say beside the net; ``None`` where there is no rule."""
+    """Rules beside the net; ``None`` where there is no rule."""
 
     @property
     def live(self) -> LivePast | None:

@@ -25,7 +25,7 @@ from screening.uploads.instance_check import belong_together
 log = logging.getLogger(__name__)
 MODULE = "screening.reports.making"
 TICK_SECONDS = 0.5
-"""How often progress is written down, and a cancellation noticed."""
+"""Seconds between two notes of the progress, and looks for a cancellation."""
 TIDY_SECONDS = 600.0
 YOUNG_SECONDS = 60
 BLOCK = 1 << 20

@@ -60,13 +60,13 @@ class Document(Job, Base):
     end: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Of a period; the end is left out."""
     whose: Mapped[str | None] = mapped_column(String(OWNER_LENGTH))
-    """Whose decisions it tells of; ``None``: everybody's."""
+    """Owner of the decisions that it tells of; ``None``: everybody's."""
     author: Mapped[str] = mapped_column(String(128))
-    """Who has it made, as the document says it."""
+    """Author, as the document names it."""
     schedule: Mapped[str | None] = mapped_column(String(32))
     """The schedule that asked for it."""
     stage: Mapped[str] = mapped_column(String(200), default="")
-    """What is being done, in words."""
+    """Work that is being done, in words."""
     started: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @property

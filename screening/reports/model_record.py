@@ -43,7 +43,7 @@ class ModelRecord:
     detector: Detector
     standing: Standing
     found: Found | None
-    """What monitoring found out last of this fingerprint; ``None`` where it hasn't."""
+    """Latest findings of monitoring about this fingerprint; ``None`` where it hasn't."""
     limit: float | None
     """The operator's limit of drift; ``None`` where it isn't watched."""
     decisions: Mapping[str, Any]

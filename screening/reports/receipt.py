@@ -48,7 +48,7 @@ class Receipt:
     rules: str | None
     """Of what all rules said that were asked."""
     ruled: Sequence[dict[str, Any]]
-    """What each of these said."""
+    """Verdict of each of these."""
     input: str | None
     """Of the transaction as it came, or of the file that it came in."""
     segment: str | None

@@ -19,7 +19,7 @@ from screening.infra.wake_signal import Signals
 from screening.reports.documents import What, new_document
 
 LOOK_SECONDS = 20.0
-"""How often the worker looks whether a report is due."""
+"""Seconds between two looks whether a report is due."""
 MOST = 20
 """Schedules of an instance."""
 BY_SCHEDULE = "schedule"

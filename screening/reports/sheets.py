@@ -36,11 +36,11 @@ EMPTY = "<c/>"
 OPEN_TEXT = '<c t="inlineStr"><is><t xml:space="preserve">'
 CLOSE_TEXT = "</t></is></c>"
 PLAIN_NUMBER = r"\A-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?\z"
-"""What a sheet keeps as it is, as almost all numbers of files are; others are looked at one by one."""
+"""Numbers that a sheet keeps as they are, as almost all numbers of files are; others are looked at one by one."""
 PLAIN_TEXT = r"\A[\pL\pN][^\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}]*\z"
-"""What needs nothing but the three signs of XML written otherwise."""
+"""Texts in which only the three characters of XML are written otherwise."""
 NEARLY_NUMBER = r"\A[0-9.,eE+\- ]+\z"
-"""What may be a number that is written in an unusual way, or a name of digits, as 007."""
+"""Texts that may be a number written in an unusual way, or a name of digits, as 007."""
 # Form in which a sheet writes characters that XML lacks. Text that only looks like it gets its underscore
 # written that way.
 ESCAPE_OF_SHEETS = re.compile(r"_x[0-9A-Fa-f]{4}_")

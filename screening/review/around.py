@@ -41,7 +41,7 @@ class Link:
     fraud: int
     """That are known to be fraud."""
     others: int
-    """How many others of the first one's kind it is in transactions with."""
+    """Number of others of the first one's kind that it has transactions with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Case(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     """Never given twice: the audit log names it."""
     owner: Mapped[str] = mapped_column(String(64))
-    """Whose transactions they are."""
+    """Owner of the transactions."""
     detector: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str | None] = mapped_column(String(16))
     value: Mapped[str | None] = mapped_column(String(MOST_VALUE))
@@ -92,14 +92,14 @@ class Case(Base):
     """Whether only those who decide on rules and thresholds are given it."""
     assignee: Mapped[str | None] = mapped_column(String(64))
     taken: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """When its assignee last did something with it."""
+    """Time at which its assignee last did something with it."""
     opened: Mapped[datetime] = mapped_column(UtcDateTime)
-    """When the first of its transactions was flagged: its age counts from then on."""
+    """Time at which the first of its transactions was flagged: its age counts from then on."""
     items: Mapped[int] = mapped_column(Integer)
     loss: Mapped[float] = mapped_column(Double)
     """Expected: the sum of probability times amount, whatever the currencies."""
     rank: Mapped[float] = mapped_column(Double)
-    """Where it stands in the queue: its expected loss, or that of another case for one that was drawn at random."""
+    """Rank in the queue: its expected loss, or that of another case for one that was drawn at random."""
     sampled: Mapped[bool] = mapped_column(default=False)
     """Whether its one transaction wasn't flagged and was drawn at random. No page of the queue shows it."""
     probability: Mapped[float] = mapped_column(Double)
@@ -143,7 +143,7 @@ class Item(Base):
     label: Mapped[int | None] = mapped_column(SmallInteger)
     """That it came with."""
     who: Mapped[dict[str, str]] = mapped_column(JSON)
-    """Whom and what it is about: values by kind of entity."""
+    """Subjects of the case: values by kind of entity."""
     rules: Mapped[list[str]] = mapped_column(JSON)
     reasons: Mapped[list[str]] = mapped_column(JSON)
     earlier: Mapped[Any] = mapped_column(JSON, nullable=True)
@@ -174,7 +174,7 @@ class Event(Base):
     together: Mapped[str | None] = mapped_column(String(32))
     """Acts of one request have this in common."""
     before: Mapped[Any] = mapped_column(JSON, nullable=True)
-    """What the case was before, for taking it back."""
+    """Earlier state of the case, for taking it back."""
     undone: Mapped[bool] = mapped_column(default=False)
 
 
@@ -195,5 +195,5 @@ class LookedAt(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     rows: Mapped[int] = mapped_column(Integer)
-    """How many flagged rows were looked at."""
+    """Number of flagged rows that were looked at."""
     done: Mapped[bool]

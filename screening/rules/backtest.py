@@ -41,7 +41,7 @@ class Tried:
     condition: Condition
     effect: Effect
     detector: str | None = None
-    """Whose transactions it is asked of; ``None`` is everybody's."""
+    """Owner of the transactions that it is asked of; ``None`` is everybody's."""
 
 
 @dataclass(slots=True)

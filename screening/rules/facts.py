@@ -24,7 +24,7 @@ from screening.transactions.schema import WORDED, CellKind, Column, Role, Transa
 Floats = NDArray[np.float64]
 AMOUNT, PROBABILITY, HOUR, WEEKDAY = "amount", "probability", "hour", "weekday"
 ADDRESS_COUNTRY = "t:address country"
-"""Where the address is, whatever the transaction says of its country."""
+"""Country of the address, whatever the transaction says of its country."""
 WORDS = {
     "customer": "the customer",
     "card": "the card",
@@ -55,7 +55,7 @@ COMMON: tuple[Fact, ...] = (
         entity="country",
     ),
 )
-"""What is known of every detector's transactions."""
+"""Facts about every detector's transactions."""
 # First parts of the keys of features that rules can ask for: those that a person reads without a formula.
 STATISTICS = frozenset(
     {"last", "new", "count", "sum", "distinct", "frauds", "against mean", "just", "distance", "since"}
@@ -70,7 +70,7 @@ NEVER = 1e-4
 # A feature is a 32-bit logarithm, which is good for so many digits of the quantity behind it.
 DIGITS = 6
 TINY, HUGE, FARTHEST = 1e-100, 1e100, 110
-"""What lies outside stays as it is."""
+"""Bounds: values beyond them stay as they are."""
 UP = np.power(10.0, np.maximum(np.arange(-FARTHEST, FARTHEST + 1), 0))
 # Powers of ten that move the point by -110 to 110 places. They are tables since computing them takes longer
 # than all the rest.
@@ -111,7 +111,7 @@ class KnownFacts:
     places: Mapping[str, int]
     """Of features among the net's inputs, by key."""
     usual: frozenset[str] = frozenset()
-    """What is kept in the ledger whether a rule names it or not."""
+    """Names that the ledger keeps whether a rule uses them or not."""
 
     @classmethod
     def of(cls, detector: Detector) -> KnownFacts:

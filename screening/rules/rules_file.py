@@ -21,7 +21,7 @@ MOST_RULES = 500
 TEXTS = {"name", "detector", "when", "effect", "fraud_type", "note", "owner", "state"}
 LIST_TEXTS = {"name", "kind", "purpose", "note"}
 SHIPPED = ("model", "model/detectors/*")
-"""Where a file ``rules.toml`` may lie beside a detector that ships with the product."""
+"""Place of a file ``rules.toml`` beside a detector that ships with the product."""
 HEAD = """# Rules of fraud screening. "flask --app app rules check FILE" says what is wrong with one,
 # "rules backtest FILE" what its rules would have done, and "rules import FILE" keeps them as drafts.
 """
@@ -33,7 +33,7 @@ class FileRule:
 
     draft: Draft
     state: RuleState
-    """What it was where the file was written."""
+    """State of the rule where the file was written."""
     place: int
     """Among the rules of the file, from 1."""
 

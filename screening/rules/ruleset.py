@@ -82,7 +82,7 @@ class RuleSet:
     stored: bool = False
     """Whether there is any rule for this detector."""
     told: Mapping[str, Any] = field(default_factory=dict)
-    """What its rules say, and the hashes of the lists, as JSON types."""
+    """Record of its rules, and the hashes of the lists, as JSON types."""
     mark: str = ""
     """SHA-256, hex, of that; empty where none is asked of transactions."""
 
@@ -251,7 +251,7 @@ class RuleBook:
 
 
 TOLD_OF_RULE = ("name", "detector", "condition", "effect", "fraud_type", "note", "state")
-"""What of a rule has a say in a decision, or in its words."""
+"""Parts of a rule that take part in a decision, or in its words."""
 
 
 def _told(rules: Sequence[Rule], entries: Mapping[str, frozenset[str]]) -> dict[str, Any]:

@@ -55,15 +55,15 @@ class _Told:
 
     name: Mapped[str] = mapped_column(String(MOST_NAME))
     detector: Mapped[str | None] = mapped_column(String(64))
-    """Whose transactions it is asked of; ``None`` is everybody's."""
+    """Owner of the transactions that it is asked of; ``None`` is everybody's."""
     condition: Mapped[str] = mapped_column(Text)
     """The text of the rule."""
     effect: Mapped[str] = mapped_column(String(16))
     fraud_type: Mapped[str | None] = mapped_column(String(64))
     note: Mapped[str] = mapped_column(String(MOST_NOTE))
-    """Why there is such a rule; it is told with a flag of its own."""
+    """Reason for the rule; it is told with a flag of its own."""
     owner: Mapped[str] = mapped_column(String(64))
-    """Whom to ask about it."""
+    """Account to ask about it."""
     state: Mapped[str] = mapped_column(String(16))
     changed: Mapped[datetime] = mapped_column(UtcDateTime)
     changed_by: Mapped[str] = mapped_column(String(128))

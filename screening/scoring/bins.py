@@ -40,9 +40,8 @@ class Bins:
     exact: bool = True
     """Whether the shares were counted, not read from quantiles."""
     reach: tuple[float, ...] = ()
-    """How much may at most lie at or below each edge, of the cells that aren't blank; the shares say how much does at
-    least. Empty where nothing is open.
-    """
+    """Greatest share that may lie at or below each edge, of the cells that aren't blank; the shares say how much
+    does at least. Empty where nothing is open."""
 
     def nearest(self, now: NDArray[Any]) -> Cells:
         """Return the shares of the training data, (bins,): of those that may be right, the nearest to the present ones.

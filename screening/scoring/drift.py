@@ -39,7 +39,7 @@ class Counts:
     shape: str
     """Of the bins: :func:`screening.scoring.bins.shape`."""
     rows: int
-    """How many were looked at."""
+    """Number of rows that were looked at."""
     columns: Mapping[str, NDArray[np.int64]]
     """By name, (bins,) each."""
 

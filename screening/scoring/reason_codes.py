@@ -29,7 +29,7 @@ class Reason:
     typical_low: float
     typical_high: float
     effect: float
-    """How far the column moves the logit of the probability (log odds): 0.69 doubles the odds of fraud."""
+    """Effect of the column on the logit of the probability (log odds): 0.69 doubles the odds of fraud."""
     text: str
 
 

@@ -96,7 +96,7 @@ class Sentences:
         self.features = definition.features
         amount = ("plain", definition.contract.amount)
         self.amount_place = next((at for at, one in enumerate(self.features) if one.key == amount), None)
-        """Which input is the amount as it is."""
+        """Place of the input that is the amount as it is."""
         self._names = display_names(definition.contract)
         self._amount = definition.contract.amount
         self._makers: Mapping[str, Callable[[Said], str]] = {

@@ -16,7 +16,7 @@ from screening.scoring.reason_codes import Reason
 from screening.transactions.schema import Transactions
 
 Probabilities = Callable[[Inputs, Detector], NDArray[np.float32]]
-"""Who is asked for the probabilities of some rows: float32 (rows,). The app binds the function at its root."""
+"""Function that gives the probabilities of some rows: float32 (rows,). The app binds the function at its root."""
 NO_REASON: Sequence[Reason] = ()
 
 
@@ -29,7 +29,7 @@ class Scored:
     flagged: NDArray[np.bool_]
     """(rows,)"""
     suspects: Inputs
-    """What the net saw of the flagged rows, (flagged rows, inputs): reasons are made of it."""
+    """Inputs of the flagged rows, (flagged rows, inputs): reasons are made of it."""
     reasons: list[Sequence[Reason]]
     """Of each row the strongest reasons for its flag; none where it has no flag, or where nobody asked."""
     caveats: list[Sequence[str]]

@@ -41,7 +41,7 @@ class Layer:
     activation: str
     numbers: int
     active: int
-    """How many aren't nought."""
+    """Number of outputs that aren't nought."""
     least: float
     most: float
     few: Sequence[float]

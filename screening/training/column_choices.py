@@ -39,7 +39,7 @@ KINDS: Mapping[Role, tuple[CellKind, ...]] = {
     Role.CARRY: tuple(CellKind),
     Role.IGNORE: tuple(CellKind),
 }
-"""Which kinds of cells each role can have; the first is taken where the column's own doesn't fit."""
+"""Kinds of cells that each role can have; the first is taken where the column's own doesn't fit."""
 SINGLE = (Role.LABEL, Role.TIME, Role.AMOUNT)
 
 
@@ -57,9 +57,9 @@ class Choice:
     reason: str = ""
     examples: tuple[str, ...] = ()
     clock: Clock | None = None
-    """What its numbers count if it is the time; ``None`` where its cells are no numbers."""
+    """Meaning of its numbers if it is the time; ``None`` where its cells are no numbers."""
     remark: str = ""
-    """What must be said of it though it is used, to be read after its name."""
+    """Remark that must be made although it is used, to be read after its name."""
     labelled: Labelled | None = None
     """Of the label: what its values mean."""
     chosen: bool = False

@@ -11,7 +11,7 @@ from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import Role
 
 ROLES = (Role.AMOUNT, Role.TIME)
-"""What can be made of several columns."""
+"""Roles that can be made of several columns."""
 FREE = "is no part any more: say what it is"
 
 

@@ -27,7 +27,7 @@ SOURCES: Mapping[str, tuple[str, str]] = {
     "feed": ("label of programs", "labels of programs"),
     "review": ("decision on cases", "decisions on cases"),
 }
-"""Who says what transactions were, for one and for several."""
+"""Sources of labels, for one label and for several."""
 QUERY = (
     "SELECT coalesce(says.says, 'file') AS says, count(*) AS rows, count(*) FILTER (WHERE known = 1) AS frauds, "
     "median(greatest(0, date_diff('millisecond', moment, known_at) / 1000)) FILTER (WHERE known_at IS NOT NULL) "

@@ -62,12 +62,12 @@ class Training(Job, Base):
     __table_args__ = (Index("trainings_by_state", "state"),)
 
     name: Mapped[str] = mapped_column(String(40))
-    """What the detector is to be called."""
+    """Name of the new detector."""
     options: Mapped[dict[str, Any]] = mapped_column(Payload(dict, are_sound, lost=dict))
     """``label``; ``columns`` as they were chosen or guessed, each with its ``reason``; ``label_delay`` in seconds,
     ``keep_leaks``, ``quick``, ``remember``, ``seed``."""
     stage: Mapped[str] = mapped_column(String(200), default="")
-    """What is being done, in words."""
+    """Work that is being done, in words."""
     started: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @property

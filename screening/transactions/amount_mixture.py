@@ -30,9 +30,9 @@ class Mixture:
     """Two groups of amounts of one file, one many times as large as the other."""
 
     whole: int
-    """How many amounts are whole numbers."""
+    """Number of amounts that are whole numbers."""
     others: int
-    """How many have decimals."""
+    """Number of amounts that have decimals."""
     power: float
     """By how many powers of ten the whole ones are larger."""
     row: int | None

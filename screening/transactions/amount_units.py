@@ -18,7 +18,7 @@ class AmountUnit(StrEnum):
     """Unit of a file's amounts, relative to the detector's; the values are those of the option ``--unit``."""
 
     WHOLE = "whole"
-    """What it is in the detector's training data, too."""
+    """The unit of the detector's training data."""
     CENTS = "cents"
     """A hundredth of it, as minor units of most currencies are."""
     MILS = "mils"

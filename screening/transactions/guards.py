@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 MARKS = "='"
-"""What a guard begins with."""
+"""First characters of a guard."""
 _FORMULA = re.compile(r'=\s*"([^"]*)"')
 _APOSTROPHE = re.compile(r"'(?=[\d=+\-@])", re.ASCII)
 UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

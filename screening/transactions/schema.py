@@ -24,7 +24,7 @@ from screening.transactions.times import EARLIEST, Since
 Matrix = NDArray[np.float64]
 SHOWN_NAMES = 8
 Parts = tuple[tuple[tuple[Part, str], ...], tuple[int, ...]]
-"""What a value is made of, and where these columns stand."""
+"""Parts of a value, and the places of their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,13 @@ class Role(StrEnum):
 
     LABEL = "label"
     TIME = "time"
-    """When the transaction happened; one column at most."""
+    """Time of the transaction; one column at most."""
     MOMENT = "moment"
     """Another date, such as the sign-up."""
     AMOUNT = "amount"
     """One column at most."""
     ENTITY = "entity"
-    """Who or what comes back: customer, card, terminal, device, address."""
+    """Somebody or something that comes back: customer, card, terminal, device, address."""
     CATEGORY = "category"
     NUMBER = "number"
     CARRY = "carry"
@@ -94,9 +94,9 @@ class Column:
     optional: bool = False
     """Whether its cells may be blank."""
     since: Since | None = None
-    """What the numbers of a time count from a start that nobody names; they are seconds once they have been read."""
+    """Unit in which a time counts from a start that nobody names; they are seconds once they have been read."""
     made: Composition | None = None
-    """What it is made of, where the file has it in several columns; it needn't be one of the file's then."""
+    """Composition, if the file has it in several columns; it needn't be one of the file's then."""
 
     @property
     def scale(self) -> float:
@@ -125,9 +125,9 @@ class ColumnContract:
     roles: tuple[Role, ...] = ()
     optional: tuple[str, ...] = ()
     since: Since | None = None
-    """What the numbers of the time count, where they count from a start that nobody names."""
+    """Unit in which the time counts, if it counts from a start that nobody names."""
     aliases: tuple[tuple[str, str], ...] = ()
-    """What some columns are called in the file at hand; no part of what the contract is."""
+    """Names of some columns in the file at hand; no part of what the contract is."""
     composed: tuple[tuple[str, Composition], ...] = ()
     """Columns that are made of several of the file's. Where the detector learned it so it is part of what the contract
     is, else it is said of the file at hand."""
@@ -137,7 +137,7 @@ class ColumnContract:
     """Columns of the file at hand whose words are counted, since further down they may say which way the money goes or
     name other currencies; no part of what it is."""
     unit: AmountUnit = AmountUnit.WHOLE
-    """What the file at hand counts its amounts in; no part of what it is."""
+    """Unit of the amounts in the file at hand; no part of what it is."""
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ColumnContract:

@@ -20,7 +20,7 @@ PART_KINDS: Mapping[Part, ReadKind] = {
     Part.DIRECTION_IN: PartKind.DIRECTION_IN,
     Part.DIRECTION_OUT: PartKind.DIRECTION_OUT,
 }
-"""What the cells of parts are; those of any other are numbers."""
+"""Kinds of the cells of parts; those of any other are numbers."""
 DIRECTION_KINDS: Mapping[ReadKind, Part] = {PART_KINDS[part]: part for part in DIRECTIONS}
 """The kinds of cells that are words for debit or credit, and the part that each of them is."""
 
@@ -40,11 +40,11 @@ class Source:
     """The number of the contract's column that it belongs to."""
     part: Part | None = None
     scale: float = 1.0
-    """What a number is multiplied with as it is read."""
+    """Factor that a number is multiplied by as it is read."""
     least: float | None = None
     """The least that a cell can mean, if there is such a bound."""
     unit: AmountUnit = AmountUnit.WHOLE
-    """What amounts are counted in."""
+    """Unit of the amounts."""
 
 
 def sources_of(contract: ColumnContract, header: Sequence[str]) -> tuple[Source, ...]:

@@ -24,7 +24,7 @@ EARLIEST = 0.0
 # Smaller numbers aren't times: 20250104 is a date, and not a day of August 1970.
 FIRST_NUMBER_YEAR = 1990
 AHEAD = timedelta(days=366)
-"""How far in the future a time may lie whose century or order of parts isn't written."""
+"""Time that a moment may lie in the future whose century or order of parts isn't written."""
 
 Parts = tuple[int, int, int]
 """Year, month and day."""
@@ -95,7 +95,7 @@ class TimeForm:
 
 AUTO = TimeForm()
 SPELLINGS = "2025-12-31 23:59:00, 31.12.2025 23:59, 31/12/2025, 12/31/2025 11:59 PM, 31-Dec-2025, 20251231, 1767225540"
-"""What a message names as readable."""
+"""Forms that a message names as readable."""
 
 _PER_SECOND = {
     Unit.SECONDS: 1.0,

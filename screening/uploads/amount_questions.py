@@ -151,7 +151,7 @@ class _Amounts:
     written: NDArray[np.float64]
     """(rows,), without those that are set aside."""
     codes: Mapping[str, int]
-    """How often each currency stands in the file."""
+    """Number of times that each currency stands in the file."""
     many: bool
     """Whether there are more of them than were counted."""
 

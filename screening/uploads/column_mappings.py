@@ -44,7 +44,7 @@ class MappingRow(Base):
     said_by: Mapped[str] = mapped_column(String(64))
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     approved_by: Mapped[str | None] = mapped_column(String(64))
-    """Who has said that it holds for all; ``None`` for one of an earlier version, which always did."""
+    """Account that approved it for all; ``None`` for one of an earlier version, which always did."""
 
     @property
     def for_all(self) -> bool:
@@ -108,7 +108,7 @@ class Answered:
     said: str
     """By whom and when."""
     words: str = ""
-    """What it means."""
+    """Meaning in words."""
 
     def to(self, questions: Sequence[Question]) -> Answered | None:
         """Return the answers to some questions, all of them and each one of those that a file's cells leave open;

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 3
 """Columns that are named as contradicting what was said of them."""
 ROLES = (Role.AMOUNT, Role.TIME)
-"""What can be made of several columns, and so can be called by its role."""
+"""Roles that can be made of several columns, and so can be called by its role."""
 Said = Given[str, str | Composition]
 """Columns of a detector, by their names or roles, and what the file has for them."""
 
@@ -52,11 +52,11 @@ class Choice:
         self.contract: ColumnContract
         self.header: list[str] = []
         self.mapping: Mapping | None = None
-        """What was said of the columns, where they aren't called as the detector calls them."""
+        """Mapping of the columns, where they aren't called as the detector calls them."""
         self.named_unit: AmountUnit | None = None
-        """What the names of the file's columns say of the unit of its amounts."""
+        """Unit of the amounts by the names of the file's columns."""
         self.earlier_unit: AmountUnit | None = None
-        """What was said of it for files like this one."""
+        """Unit that was chosen for files like this one."""
         self.currencies: tuple[str, ...] = ()
         """The columns that hold the currencies."""
 

@@ -198,7 +198,7 @@ LONGEST_CELL = 32_767
 # A longer whole number (an account, a reference) would lose its last digits in a sheet, and 007 its zeros.
 EXACT_DIGITS = 15
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-"""What XML has no room for."""
+"""Characters that XML lacks."""
 
 
 def _records(found: Outcome | Report, numbers: np.ndarray[Any, Any]) -> Iterator[tuple[int, list[str]]]:

@@ -31,7 +31,7 @@ class Instance(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     seen: Mapped[float] = mapped_column(Float, default=0.0)
-    """When readiness was last asked, in seconds since 1970: a write that shows that there can be one."""
+    """Time at which readiness was last asked, in seconds since 1970: a write that shows that there can be one."""
 
 
 def claim(instance: Path, database: Database) -> None:

@@ -73,7 +73,7 @@ class _Collected:
     suspect_rows: list[NDArray[np.int64]] = field(default_factory=list)
     suspects: list[NDArray[Any]] = field(default_factory=list)
     facts: Collected | None = None
-    """What rules ask for."""
+    """Facts that rules ask for."""
     missing: MissingPast | None = None
     scored_rows: NDArray[np.int64] | None = None
     """The rows that ``missing`` is about, from 0."""
@@ -92,11 +92,11 @@ class _Rows:
     labels: NDArray[np.int8] | None
     """(rows,) or ``None`` unless every batch has labels."""
     numbers: NDArray[np.int64]
-    """Which rows of the file these are, from 1, (rows,)."""
+    """Numbers of the rows in the file, from 1, (rows,)."""
     first: int
     """The number of the first row of the batches, whether it is set aside or not."""
     count: int
-    """How many rows the batches have, with those set aside."""
+    """Number of rows in the batches, with those set aside."""
 
     @classmethod
     def of(cls, batches: list[Batch]) -> _Rows:

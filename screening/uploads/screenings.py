@@ -84,7 +84,7 @@ class Screening(Job, Base):
     block: Mapped[float | None] = mapped_column(Float)
     """From which on flagged rows are to be stopped without a look; ``None`` where none is."""
     blocked: Mapped[int | None] = mapped_column(Integer)
-    """How many those are."""
+    """Number of these."""
     detector: Mapped[str | None] = mapped_column(String(64))
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     rows: Mapped[int] = mapped_column(Integer, default=0)
@@ -96,7 +96,7 @@ class Screening(Job, Base):
     mapping: Mapped[dict[str, str] | None] = mapped_column(Payload(dict))
     """For each column of the detector the file's, where a user said so."""
     answers: Mapped[dict[str, str] | None] = mapped_column(Payload(dict))
-    """How columns are meant that can be read in two ways, where a user said so."""
+    """Meaning of columns that can be read in two ways, where a user chose one."""
     check_first: Mapped[bool] = mapped_column(default=False)
     """Whether the file is to be checked, and scored only when its owner says so."""
     tokenize: Mapped[bool] = mapped_column(default=False)
@@ -107,7 +107,7 @@ class Screening(Job, Base):
     """The manager who has said so since; ``None`` as long as nobody has."""
     counts_said: Mapped[datetime | None] = mapped_column(UtcDateTime)
     pace: Mapped[dict[str, Any] | None] = mapped_column(Payload(dict))
-    """What is being done with it: see :meth:`screening.uploads.pace.Pace.told`."""
+    """Progress of the work: see :meth:`screening.uploads.pace.Pace.told`."""
     history_key: Mapped[str | None] = mapped_column(String(64))
     """Of which detector the history is read and added to, its fingerprint; empty for a detector that has none, ``None``
     as long as the detector isn't known."""
@@ -142,7 +142,7 @@ class Request:
     mapping: dict[str, str] | None = None
     """For each column of the detector the file's, where that was said of the same file before."""
     answers: dict[str, str] | None = None
-    """How columns are meant that can be read in two ways, likewise."""
+    """Meaning of columns that can be read in two ways, likewise."""
 
 
 class History(Jobs[Screening]):

@@ -136,7 +136,7 @@ class GrowingFile(io.RawIOBase):
         self._folder = folder
         self._stream = stream
         self.taken = 0
-        """How many bytes were read so far."""
+        """Number of bytes that were read so far."""
         self._waited = 0.0
 
     def readable(self) -> bool:

@@ -44,35 +44,35 @@ class Services:
     users: UserStore
     detectors: Detectors
     states: DetectorStates
-    """What was said of the detectors that were trained here."""
+    """States of the detectors that were trained here."""
     history: History
     trainings: Trainings
     documents: Documents
     """Reports that are made as jobs."""
     quota: StorageQuota
-    """How much of the disk the files of an account may take."""
+    """Limit of the disk space of an account's files."""
     signals: Signals
     recollections: Recollections
     ledger: Ledger
     places: Places
     """Of which country transactions are."""
     rules: RuleBook
-    """What has a say beside the net."""
+    """Rules beside the net."""
     thresholds: AppliedThresholds
     """From which probability on each detector flags."""
     notifications: Notifications
     proposals: Proposals
     """Changes that wait for somebody else's approval."""
     policy: HistoryPolicy
-    """Whose earlier rows count for whom."""
+    """Policy of whose earlier rows count for whom."""
     mappings: Mappings
     handed: HandedPasswords
     keys: ApiKeys
     key_ring: KeyRing
     requests: RequestMetrics
-    """What this process counts of its answers."""
+    """Counters of this process's answers."""
     probabilities: Probabilities
-    """Who is asked for the probabilities of some rows."""
+    """Function that gives the probabilities of some rows."""
 
     def part_from_namesake(self, username: str, *, by: str) -> Sequence[ApiKey]:
         """Give a new account nothing of an earlier one that had its name; returns the keys that end with this.

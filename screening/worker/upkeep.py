@@ -35,7 +35,7 @@ AGAIN_SECONDS = 60.0
 # Screenings deleted between two looks at the queue, so that an uploaded file doesn't wait for the rest.
 BATCH = 20
 SCRATCH = ("screen-", "training-")
-"""How folders below the instance begin in which the command line screens a file or trains."""
+"""Beginnings of folders below the instance in which the command line screens a file or trains."""
 SCRATCH_SECONDS = 3 * 24 * 3600.0
 MOST_NAMED = 5
 
@@ -68,7 +68,7 @@ class Upkeep:
         self._scattered = False
         self._told: list[str] = []
         self._again: dict[str, float] = {}
-        """When what ended with a fault is tried again."""
+        """Times at which tasks that ended with a fault are tried again."""
         self._unbuildable: frozenset[int] = frozenset()
 
     def step(self) -> None:

@@ -26,7 +26,7 @@ from screening.errors import BadArtefact
 Form = Callable[[Any], Any]
 """A net as a function of a tensor (rows, inputs) of fixed shape."""
 DIFFERENCE = 1e-5
-"""How far a compiled probability may be from Keras' own."""
+"""Largest difference of a compiled probability from Keras' own."""
 TRIAL_ROWS = 2048
 GOLDEN_EACH = 8
 # Probabilities are compared where rows are flagged: in the middle, and at the default threshold.

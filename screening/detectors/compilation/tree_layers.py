@@ -20,7 +20,7 @@ Floats = NDArray[Any]
 CHAIN = (("Dense", "relu6"), ("Reshape", None), ("Dense", "relu"), ("Reshape", None), ("Dense", None))
 """The layers that a forest is written as, with the activations that they must have."""
 YES = 6.0
-"""What a gate gives for yes: where relu6 ends."""
+"""Output of a gate for yes: where relu6 ends."""
 
 
 def leaf_layer(depth: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

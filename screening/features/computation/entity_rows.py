@@ -40,7 +40,7 @@ class TimelineRows:
         self._entities: dict[tuple[str, float], EntityRows] = {}
         self.since = since
         self.usual_span = round(definition.options.windows[-1] * TICKS)
-        """How far back the usual amount reaches, in ticks."""
+        """Span of the usual amount, in ticks."""
         self.time, self.labels = timeline.time, timeline.labels()
         units = units_of(definition, timeline)
         self.units = np.zeros(len(self.time)) if units is None else units

@@ -106,7 +106,7 @@ class RowLayout:
         self.entities = [self._entity(name) for name in definition.tracked]
         self.pairs = [self._last(*names) for names in pairs(definition)]
         self.backs = [round(span * TICKS) for span in self._spans]
-        """How far back each span reaches, in ticks, by its number."""
+        """Length of each span, in ticks, by its number."""
         kinds = [_kind_of(key[0]) for key in keys]
         self._logged = _where(kind is LOGGED for kind in kinds)
         self._signed = np.append(_where(kind is SIGNED for kind in kinds), self.own)

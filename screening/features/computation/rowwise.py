@@ -127,7 +127,7 @@ class _Levels(NamedTuple):
 
     cells: Floats
     ranks: NDArray[np.int64]
-    """How many are more frequent."""
+    """Number of levels that are more frequent."""
     shares: Floats
     features: NDArray[np.int64]
     """The places of the features that are 1 for a level, by its rank: of the first ones only, (shown,)."""

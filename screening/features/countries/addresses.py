@@ -20,9 +20,9 @@ from screening.transactions.encoding import NUMBER
 from screening.transactions.guards import unguarded
 
 PRIVATE = "private"
-"""What stands in the place of a country for addresses that nobody on the internet has: private and reserved ones."""
+"""Stands in the place of a country for addresses that nobody on the internet has: private and reserved ones."""
 UNKNOWN_COUNTRY = "unknown"
-"""What stands there for addresses that the table doesn't have, and for what is no address."""
+"""Stands there for addresses that the table doesn't have, and for what is no address."""
 # Up to so many addresses are looked up one by one: a call of NumPy takes longer than its work there.
 FEW = 16
 RESERVED = np.array(

@@ -58,14 +58,14 @@ class Feature:
     """For a person, to be read before " is <value>"; a whole sentence where :meth:`show` says nothing."""
     shape: Shape
     key: tuple[str, ...]
-    """Which statistic, of which columns, over which window: what the engine looks for."""
+    """Key by which the engine finds it: the statistic, its columns, and its window."""
     topic: str = ""
     """Features of one topic stand together and say one thing; without one, a feature is by itself."""
     scale: float = 1.0
     never: str = ""
     """A whole sentence for a duration that stands for "not in all that is remembered"."""
     memory: float = math.inf
-    """How far back is remembered, in seconds."""
+    """Seconds that are remembered."""
 
     def is_never(self, value: float) -> bool:
         """Return whether a value stands for something that isn't remembered at all."""
@@ -152,4 +152,4 @@ SHOWN: dict[Shape, Callable[[float], str]] = {
     Shape.DISTANCE: lambda value: f"{number(_unlogged(value))} km",
     Shape.WEEKDAY: lambda value: WEEKDAYS[round(value) % 7],
 }
-"""How the value of each shape is said; the rest have no value that says more than the words, or need a scale."""
+"""Words for the value of each shape; the rest have no value that says more than the words, or need a scale."""

@@ -17,11 +17,11 @@ class Options:
     """All times are in seconds."""
 
     windows: tuple[float, ...] = (HOUR, DAY, 7 * DAY, 30 * DAY)
-    """How far back the sums and counts reach; ascending."""
+    """Windows of the sums and counts; ascending."""
     label_delay: float = 7 * DAY
-    """How long after a transaction it is known whether it was fraud."""
+    """Seconds after a transaction until it is known whether it was fraud."""
     memory: float = 90 * DAY
-    """How far back "ever" reaches; at least the longest window."""
+    """Seconds that "ever" reaches back; at least the longest window."""
     levels: int = 40
     """Levels of a category that get an input of their own."""
     known: int = 1000

@@ -23,7 +23,7 @@ class Specification:
     unit: float = 1.0
     """About a 64th of a usual amount, a power of two: logarithms of amounts are of multiples of it."""
     fills: Mapping[str, float] = field(default_factory=dict)
-    """What stands for a blank, by column."""
+    """Fillers of blanks, by column."""
     levels: Mapping[str, Levels] = field(default_factory=dict)
     """By column: each known level with its share of the training rows, the most frequent first."""
     shown: Mapping[str, int] = field(default_factory=dict)

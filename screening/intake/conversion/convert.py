@@ -26,7 +26,7 @@ from screening.settings import ROOT
 SECRETS = ("SECRET_KEY", "DATABASE_URL")
 COMMAND = [sys.executable, "-m", "screening.intake.conversion.child"]
 LOOK_SECONDS = 0.25
-"""How often it is asked whether the file is still wanted."""
+"""Seconds between two looks whether the file is still wanted."""
 REFUSED = 3
 """The child's exit status when it has said on its standard output, as JSON, why the file is refused."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from screening.intake.text.records import Block
 
 BLOCK_BYTES = 1 << 22
-"""How much of a file is parsed at once."""
+"""Bytes of a file that are parsed at once."""
 
 
 def read_block(

@@ -66,7 +66,7 @@ class Layout:
     fraud: tuple[str, ...] = ()
     """The values of the label that mean fraud; empty for those that everybody uses."""
     readers: tuple[CellReader, ...] | None = None
-    """How each of the sources is read; ``None`` for plain numbers that must all be there."""
+    """Readers of the sources; ``None`` for plain numbers that must all be there."""
 
     @property
     def composed(self) -> list[int]:

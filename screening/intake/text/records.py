@@ -20,7 +20,7 @@ class Block:
 
     data: bytes
     quotes: int
-    """How many quotation marks are in it."""
+    """Number of quotation marks in it."""
     overlong: bool = False
     last: bool = False
 

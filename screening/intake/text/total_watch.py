@@ -16,9 +16,9 @@ LEAST_ROWS = 3
 # A smaller amount, in any unit, is the sum of many columns by chance.
 LEAST_SUM = 1.0
 CENT = 0.006
-"""How far a sum that is written with cents may be from the exact one."""
+"""Largest distance of a sum that is written with cents from the exact one."""
 CLOSE = 1e-9
-"""How far, as a share of what was added up."""
+"""Largest distance, as a share of what was added up."""
 
 
 class TotalWatch:

@@ -29,7 +29,7 @@ BLANKS = {
     "NaT",
     r"\N",
 }
-"""What Arrow takes for a blank in a column of numbers; others go the exact way."""
+"""Cells that Arrow takes for a blank in a column of numbers; others go the exact way."""
 SHORTENED = "was shortened by a spreadsheet: its last digits are lost"
 
 
@@ -49,8 +49,8 @@ class Clock(IntEnum):
 
 
 _SAYS = np.zeros(256, np.uint8)
-"""What the last byte of a time says: digits end bare ones, ``Z``, ``UTC`` and ``GMT`` zones, ``AM`` and ``PM`` halves;
-0 nothing."""
+"""Meaning of the last byte of a time: digits end bare ones, ``Z``, ``UTC`` and ``GMT`` zones, ``AM`` and ``PM``
+halves; 0 nothing."""
 _SAYS[list(b"zZcCtT")] = Clock.ZONED
 _SAYS[list(b"0123456789")] = Clock.BARE
 _SAYS[list(b"mM")] = Clock.HALVED
@@ -80,12 +80,12 @@ class CellReader:
     numbers: NumberForm | None = None
     times: TimeForm | None = None
     scale: float = 1.0
-    """What a number is multiplied with: a time that counts hours becomes seconds."""
+    """Factor that a number is multiplied by: a time that counts hours becomes seconds."""
     least: float | None = None
     """The least that a cell can mean, if there is such a bound."""
     sign: Sign = Sign.KEPT
     unit: AmountUnit = AmountUnit.WHOLE
-    """What amounts are counted in."""
+    """Unit of the amounts."""
 
     @classmethod
     def of(cls, source: Source) -> CellReader:
@@ -188,7 +188,7 @@ _ONE_FORM: dict[ReadKind, Callable[[str], float | None]] = {
     PartKind.CLOCK: times.clock_of,
     PartKind.MONTH: times.month_of,
 }
-"""What reads the kinds of cells that are written in one way, or in ways that say the same."""
+"""Readers of the kinds of cells that are written in one way, or in ways that say the same."""
 NO_WORD = (
     "is blank: it doesn't say which way the money went; write a word in every row, or say what a blank means"
 )

@@ -25,7 +25,7 @@ class Subject:
     number: int
     """In the tables."""
     columns: int
-    """How many its contract has."""
+    """Number of columns of its contract."""
     time: int
     """The place of the time among the columns."""
     tracked: tuple[int, ...]
@@ -61,7 +61,7 @@ class VelocityEntry:
 
     subject: Subject
     viewer: Viewer
-    """Whose view they were scored with; they are that owner's rows."""
+    """Viewer with whose view they were scored; they are that owner's rows."""
     shared: bool
     """Whether they count for all."""
     values: Matrix

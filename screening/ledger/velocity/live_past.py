@@ -63,7 +63,7 @@ class LivePast:
         self.repeated: NDArray[np.bool_] = np.empty(0, bool)
         """Of the rows that it was asked about, those that were there already, as they are."""
         self._met: Past | None = None
-        """What :meth:`related` has found last."""
+        """Rows that :meth:`related` has found last."""
         columns = definition.contract.columns
         self._places = {name: place for place, name in enumerate(columns)}
 

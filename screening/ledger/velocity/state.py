@@ -44,7 +44,7 @@ class Standing:
     newest: float | None
     """The latest time."""
     built: float | None
-    """When it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
+    """Time at which it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
 
 
 class Reader(Protocol):

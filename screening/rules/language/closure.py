@@ -27,7 +27,7 @@ from screening.rules.language.tree import (
 )
 
 Row: TypeAlias = Mapping[str, Any]
-"""What is known of a transaction, by the keys of facts: numbers, texts, and nothing or ``None`` for what is missing."""
+"""Facts about a transaction, by their keys: numbers, texts, and nothing or ``None`` for what is missing."""
 Answer: TypeAlias = Callable[[Row], bool | None]
 Reckoned: TypeAlias = Callable[[Row], float | None]
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {

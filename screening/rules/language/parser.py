@@ -43,7 +43,7 @@ from screening.rules.language.tree import (
 from screening.rules.language.vocabulary import Vocabulary
 
 DEEPEST = 20
-"""How deep brackets, ``not`` and minus may be nested."""
+"""Depth to which brackets, ``not`` and minus may be nested."""
 MOST_NODES = 300
 MOST_LITERALS = 100
 """In one pair of brackets; longer ones are lists."""

@@ -53,7 +53,7 @@ class Statement:
     lists: dict[str, pa.Table] = field(default_factory=dict)
     """Tables with the column ``entry``, by the names that the SQL calls them by."""
     facts: dict[str, Fact] = field(default_factory=dict)
-    """What is needed, by key."""
+    """Facts that are needed, by key."""
 
 
 def statement(

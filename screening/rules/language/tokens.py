@@ -39,7 +39,7 @@ class Token:
     text: str
     """As it is compared: words in small letters, names and texts without their quotes."""
     at: int
-    """Where it begins, from 0."""
+    """Place of its first character, from 0."""
     number: float = 0.0
     """Of a number; seconds where it has a unit."""
     unit: str = ""

@@ -33,7 +33,7 @@ from screening.web.services import Services
 
 MOST_KEY = 255
 KEY_PATTERN = f"^[!-~]([ -~]{{0,{MOST_KEY - 2}}}[!-~])?$"
-"""What an Idempotency-Key is; spaces around the value of a header are no part of it."""
+"""Form of an Idempotency-Key; spaces around the value of a header are no part of it."""
 # A body with any other key is refused. A misspelt “detector” that was passed over would let another detector
 # decide without a word.
 ASKED = frozenset({"detector", "transaction", "transactions"})
@@ -42,7 +42,7 @@ ASKED = frozenset({"detector", "transaction", "transactions"})
 MOST_KNOWN = 256
 """Senders that are remembered."""
 _Who = tuple[str, str, str | None]
-"""Whose request it is, with which role, and which detector it names."""
+"""Sender of a request, with the role, and the detector that the request names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Sent:
 
     body: bytes
     account: Account
-    """Who sent it, or owns the key that it came with."""
+    """Account that sent it, or owns the key that it came with."""
     key: str | None
     """The id of that key."""
     request: str | None
@@ -69,7 +69,7 @@ class Decider:
     def __init__(self, mine: Services) -> None:
         self._mine = mine
         self._lasting: tuple[int | None, dict[_Who, _Bound]] = None, {}
-        """What holds until anybody changes the app's database, which then has another version."""
+        """Values that hold until anybody changes the app's database, which then has another version."""
 
     def answer(self, sent: Sequence[Sent]) -> list[Answer]:
         """Score what was sent, keep the decisions, and return the answers; they are kept when this returns.
@@ -235,7 +235,7 @@ class _Bound:
     owner: str
     shared: bool
     rules: RuleSet | None
-    """What has a say beside the net."""
+    """Rules beside the net."""
     limits: Limits
 
 

@@ -11,7 +11,7 @@ from screening.realtime.answers import Probability
 from screening.web.http.ledger_filters import TIME_WORDS
 
 SAME = 1e-6
-"""How far apart two probabilities may be that are the same."""
+"""Largest difference of two probabilities that are the same."""
 MOST_LABELS = 10_000
 MOST_TYPE = 64
 

@@ -26,7 +26,7 @@ class Reviewed:
     label_delay: float | None
     """Seconds; ``None`` where no label came later than its row."""
     description: str
-    """What the card says of it."""
+    """Description for the card."""
 
 
 def gathered(scratch: Path, detector: str | None, file: Path | None, label: str | None) -> Reviewed:

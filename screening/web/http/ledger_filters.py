@@ -196,7 +196,7 @@ COMMON: Mapping[str, Parameter] = {
         words="What a fraud case is: `flagged` (usual) a flagged row, `confirmed` one that a label says was fraud.",
     ),
 }
-"""What all questions about the ledger take."""
+"""Parameters of all questions about the ledger."""
 ROWS: Mapping[str, Parameter] = {
     **COMMON,
     "entity": Parameter(
@@ -224,7 +224,7 @@ ROWS: Mapping[str, Parameter] = {
     "browser": Parameter(kind=TEXT, field="browser", words="This browser.", example="Chrome"),
     "screening": Parameter(kind=TEXT, field="screening", words="Rows of this file: the id of its screening."),
 }
-"""What questions for single rows take."""
+"""Parameters of questions for single rows."""
 TRENDS: Mapping[str, Parameter] = {
     **COMMON,
     "interval": Parameter(
@@ -235,7 +235,7 @@ TRENDS: Mapping[str, Parameter] = {
 }
 
 DASHBOARD = TRENDS
-"""What the address of the dashboard takes."""
+"""Parameters of the dashboard's address."""
 
 
 def _refused(name: str, problem: str, remedy: str) -> BadQuery:

@@ -83,7 +83,7 @@ class Answer:
     media: str = JSON
     headers: Mapping[str, Header] = field(default_factory=dict)
     links: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Where its fields can be used next, as OpenAPI writes links."""
+    """Links to operations that take its fields, as OpenAPI writes links."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class Operation:
     headers: Mapping[str, Header] = field(default_factory=dict)
     body: Body | None = None
     raises: Sequence[type[ScreeningError]] = ()
-    """What the view itself refuses with, beside what the guard does."""
+    """Errors that the view itself raises, beside what the guard does."""
     open_here: bool = False
     """Whether it wants no key of whoever asks on the server's own machine, and takes no session."""
 

@@ -21,7 +21,7 @@ FORWARDING = frozenset(
         "HTTP_X_REAL_IP",
     )
 )
-"""What proxies add to a request, ours or not."""
+"""Headers that proxies add to a request, ours or not."""
 # In the environ. Unknown proxies count too: what came through one isn't from this machine, whatever its
 # address.
 PROXIED = "screening.proxied"

@@ -34,7 +34,7 @@ blueprint = Blueprint("mapping", __name__, url_prefix="/results")
 MOST_READ = 50_000
 """Rows that are read for the one that must be shown, where it isn't among the first."""
 PARTS = ":parts"
-"""What the form sends where the parts are chosen one by one."""
+"""Value that the form sends where the parts are chosen one by one."""
 UNMADE = {
     Role.AMOUNT: "Choose money that leaves and money that comes in; or the amount and the word for debit or credit.",
     Role.TIME: "Choose a date, or year, month and day; and the time of day, or hour, minute and second.",

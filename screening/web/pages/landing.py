@@ -24,9 +24,9 @@ from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("pages", __name__)
 QUEUE = 5
-"""How many cases it shows."""
+"""Number of cases that it shows."""
 LATEST = 6
-"""How many screenings the home page shows."""
+"""Number of screenings that the home page shows."""
 
 
 @blueprint.get("/")

@@ -141,7 +141,7 @@ _CONTEXTS: dict[str, Callable[[Screening, Outcome, Detector | None], dict[str, A
     "performance": _performance_context,
     "receipt": _receipt_context,
 }
-"""What each view needs beside what all have."""
+"""Contexts of each view beside what all have."""
 
 
 @blueprint.get("/<screening_id>/rows")

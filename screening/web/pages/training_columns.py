@@ -48,7 +48,7 @@ OPEN = ("dates", "decimal", "time_unit")
 
 
 NO_PART = "none"
-"""What the form sends for a part that no column is."""
+"""Value that the form sends for a part that no column is."""
 MOST_READ = 500
 """Rows of which some show what a value in several columns would be."""
 
@@ -69,7 +69,7 @@ class Chosen:
     """Days until a fraud is known, as written."""
     fraud_values: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
-    """How columns are meant that can be read in two ways."""
+    """Meaning of columns that can be read in two ways."""
     tokens: Mapping[str, str] = field(default_factory=dict)
     """Columns in which tokens stand for card numbers, each with the name of the key."""
     agreed: bool = False

@@ -54,7 +54,7 @@ PATHS: Mapping[str, tuple[str, Schema]] = {
     ),
     "screening_id": ("The `id` of a file's screening.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}),
 }
-"""What stands in addresses."""
+"""Parameters in addresses."""
 WORDS: Mapping[int, str] = {
     400: "The request can't be used: the host isn't ours, or a session's cookie came without its form token.",
     401: "No key and no session; or a key that is damaged, unknown, revoked, expired, or stands in the address.",
@@ -67,7 +67,7 @@ WORDS: Mapping[int, str] = {
     503: "The server is busy or not ready; behind a full queue it is plain text.",
     507: "The disk of the server is full; nothing was changed.",
 }
-"""What statuses mean that many routes answer with."""
+"""Meaning of statuses that many routes answer with."""
 KEY_IN_ADDRESS = "An API key stands in the address, where logs keep it."
 HEADERS: Mapping[str, Header] = {
     "X-Request-ID": Header(words="The number of the request.", schema={"type": "string"}),
@@ -98,7 +98,7 @@ class Route:
     summary: str
     words: str
     scope: str | None
-    """What a key needs, if anybody is asked for one."""
+    """Scope that a key needs, if anybody is asked for one."""
 
     @property
     def parameters(self) -> list[str]:

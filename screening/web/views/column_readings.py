@@ -30,7 +30,7 @@ MOST = 4
 """Readings that are offered by themselves; any other can be put together."""
 CELL_SIGNS = 24
 NOTHING = "–"
-"""What is shown for a blank cell, and for parts that make no value."""
+"""Text for a blank cell, and for parts that make no value."""
 
 
 @dataclass(frozen=True, slots=True)

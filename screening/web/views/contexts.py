@@ -70,7 +70,7 @@ class RowsView:
     page: int
     pages: int
     total: int
-    """How many rows pass the filter."""
+    """Number of rows that pass the filter."""
     first: int
     """The place of the first row shown among those that pass, from 1; 0 when there is none."""
     sort: str = "row"

@@ -42,7 +42,7 @@ class ColumnView:
     name: str
     role: str
     remark: str
-    """What its cells hold where the role doesn't say it, and whether they may be blank."""
+    """Remark about its cells where the role doesn't say it, and whether they may be blank."""
     usual: str
     """The middle half of its values, or what is known of them."""
 

@@ -72,7 +72,7 @@ class CardView:
     auc: float | None = None
     measured_on: str = ""
     rows: int | None = None
-    """How many rows it learned from."""
+    """Number of rows that it learned from."""
 
 
 def describe(detector: Detector) -> CardView:

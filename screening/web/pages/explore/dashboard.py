@@ -44,7 +44,7 @@ POLICY = headers.POLICY.replace(
     "default-src 'self';", "default-src 'self'; style-src 'self' 'unsafe-inline';"
 )
 FRAUD_TYPES = ("Unauthorized transactions", "Identity theft", "Malicious behaviour")
-"""What every bank has; those of the ledger come after them."""
+"""Types that every bank has; those of the ledger come after them."""
 INTERVALS = (Interval.DAY, Interval.HOUR, Interval.WEEK, Interval.MONTH)
 """The usual one first."""
 LATEST = 10

@@ -28,7 +28,7 @@ class Mark:
     transactions: int
     fraud_cases: int
     says: str
-    """When it is pointed at."""
+    """Text when it is pointed at."""
     rows: str | None
     """The address of its transactions."""
     fraud_rows: str | None

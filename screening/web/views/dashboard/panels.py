@@ -17,7 +17,7 @@ from screening.web.views.formatting import number, percent, plural
 
 MOST_PERIODS = 1000
 SEVERAL_NAMES = "#geography-table"
-"""Where the map leads for a country that the files write in several ways: its table has each with its rows."""
+"""Target of the map for a country that the files write in several ways: its table has each with its rows."""
 PERIOD_FORMS = {
     Interval.HOUR: "%-d %b %Y, %H:%M",
     Interval.DAY: "%-d %b %Y",
