@@ -104,6 +104,7 @@ class Context:
         part = file.with_suffix(".part")
         with part.open("wb") as out:
             np.savez(out, span=self._span(values), values=np.ascontiguousarray(values), labels=known)
+        # as a whole: a reader finds the rows before or these, never a part
         part.replace(file)
 
     def recall(self, name: str) -> tuple[Matrix, NDArray[np.int8]] | None:
@@ -219,6 +220,7 @@ class Context:
             return everything
         latest, count = np.empty(0), 0
         for path in paths:
+            # it is told of when its rows are read
             with suppress(*UNREADABLE):
                 for values, _ in _blocks(path):
                     times = self._times(values)[self._within(values, rows)]

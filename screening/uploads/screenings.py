@@ -245,6 +245,7 @@ class History(Jobs[Screening]):
                 and_(Screening.created == mine.created, Screening.id < mine.id),
             )
             goes_on = or_(held, and_(Screening.state.in_(OPEN_STATES), Screening.attempts < MOST_ATTEMPTS))
+            # of a file whose header wasn't read yet the history isn't known: it may turn out to be the same
             first = and_(
                 Screening.size.is_not(None), before, goes_on, or_(same, Screening.history_key.is_(None))
             )

@@ -135,6 +135,7 @@ class RedisVelocity(Velocity):
     def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
         """Return all rows that count for somebody, from a time to before another."""
         with _reached():
+            # the bracket is Redis' sign for a bound that is left out
             numbers = self._redis.zrangebyscore(self.key(subject.number, "times"), since, f"({until!r}")
             parts = [past_of([], subject.columns)]
             for start in range(0, len(numbers), BLOCK_ROWS):
@@ -160,6 +161,7 @@ class RedisVelocity(Velocity):
         watched = sorted({self.key(entry.subject.number, "state") for entry in entries})
         while True:
             with _reached(), self._redis.pipeline() as pipe:
+                # if anybody adds rows between here and the end, nothing is executed, and all is read again
                 pipe.watch(*watched)  # type: ignore[no-untyped-call]
                 kept, again = sorted_out(entries, self._since)
                 changed = self._changes(kept)
@@ -266,6 +268,7 @@ class RedisVelocity(Velocity):
                 last = self._redis.hget(self.key(number, "state"), "last") or 0
                 for key in self._redis.scan_iter(self.key(number, "*"), count=BLOCK_ROWS):
                     self._redis.unlink(key)
+                # numbers aren't given twice: another process may still know rows by theirs
                 self._redis.hset(self.key(number, "state"), "last", last)
 
     def part(self, owner: str) -> None:

@@ -120,6 +120,7 @@ class SqlVelocity(Velocity):
     def _since(self, write: DriverWrite, entry: VelocityEntry) -> list[Kept]:
         """Return what was added since an entry was scored."""
         given = {"subject": entry.subject.number, "after": entry.read_at}
+        # mostly nothing was added since, which one number tells
         if _Reader(write).last(entry.subject)[0] == entry.read_at:
             return []
         return [(owner, bool(shared), cells) for owner, shared, cells in write.one(NEWS, given).fetchall()]

@@ -11,7 +11,7 @@ from screening.web.http.sessions import user
 from screening.web.services import services
 
 CARDS, QUESTIONS, COLUMNS = "card_columns", "questions", "columns_missing"
-"""Wording of a file's refusals, in the order in which it is dealt with."""
+"""Keys of a refusal's extra fields, in the order in which it is dealt with."""
 _PAGES = {CARDS: "cards.show", QUESTIONS: "questions.show", COLUMNS: "mapping.show"}
 _WORDS = {CARDS: "a word about card numbers", QUESTIONS: "an answer", COLUMNS: "a mapping of its columns"}
 
