@@ -120,7 +120,7 @@ class Ledger:
 
     @cached_property
     def inspection(self) -> Inspection:
-        """What looks whether segments are still what was written."""
+        """Inspection of segments: whether they still are as they were written."""
         from screening.ledger.inspection import Inspection
 
         return Inspection(self.segments)
