@@ -24,7 +24,7 @@ from pathlib import Path
 
 log = logging.getLogger("screening.accounts")
 CELL_BYTES = 8
-# Bytes: files grow by 4 KiB anyway.
+# Cells of 8 bytes: files grow by 4 KiB.
 PAGE_CELLS = 512
 LOCK_TRIES = 20
 # The time that a request brings may be so much older than that of others: it was interrupted meanwhile.

@@ -24,7 +24,8 @@ SMOOTHING = 10.0
 MOST_LEVELS = 5_000
 """Values of a column that are told of, the most frequent."""
 FOLDS = 5
-# Columns with more values, or fewer rows for each, have rates that are mostly chance.
+# Least different values of a column that is told of, and least rows of each on average: shares of fewer rows
+# are chance.
 FEWEST_LEVELS, ROWS_EACH = 3, 3
 
 
