@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.progress import Say
+from model.progress import Say, part
 from model.recipes.candidates import (
     FEW_ROWS,
     STRENGTHS,
@@ -155,10 +155,10 @@ def choose(seen: Seen, origin: Rows, splits: Sequence[Split], seed: int, say: Sa
         given, shown = seen.rows(np.isin(origin, learned)), seen.rows(held)
         ranked = strongest(given, seed)
         for place, candidate in enumerate(traces):
-            done = (number + place / len(traces)) / len(splits)
+            done, step = (number + place / len(traces)) / len(splits), 1 / len(traces) / len(splits)
             say(done, f"Trying {candidate.name}, part {number + 1} of {len(splits)}")
-            columns = _columns(candidate, ranked)
-            traces[candidate].append(trace(candidate, given.of(columns), shown.of(columns), seed))
+            columns, share = _columns(candidate, ranked), part(say, done, done + step)
+            traces[candidate].append(trace(candidate, given.of(columns), shown.of(columns), seed, share))
         found = _held(traces, seen, splits[: number + 1])
         if number + 1 < len(splits):
             traces = {
@@ -277,7 +277,9 @@ def learn(blend: Blend, seen: Seen, views: tuple[Marks, Layer], seed: int, say: 
         columns = _columns(one.candidate, ranked)
         bags = BAGS if len(seen) < FEW_FOR_BAGS and one.candidate.kind in FORESTS else 1
         for bag in range(bags):
-            grown = make(one.candidate, one.rounds, seen.of(columns), seed + bag)
+            begun = (number + bag / bags) / len(blend.parts)
+            share = part(say, begun, begun + 1 / bags / len(blend.parts))
+            grown = make(one.candidate, one.rounds, seen.of(columns), seed + bag, share)
             _take(widened(grown, columns, width), one.weight / bags, forests, members)
     depth = max(trees.depth for _, trees in forests)
     trees = joined([(weight, deepened(one, depth)) for weight, one in forests])

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.progress import Say, silent
 from model.recipes.ensemble import PackedRecipe, mean_logits, train_packed
 from model.recipes.network import Layer, Member
 from model.recipes.tail_bins import Reached
@@ -33,6 +34,8 @@ STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Inverse ridges of the logistic regression, weakest last; its rounds count them."""
 PATIENCE = 50
 # A logistic regression has one weight a column, so more rows tell it nothing.
+TOLD_EACH = 10
+"""Trees after which progress is said: each word of it is a line for whoever waits, and is kept."""
 MOST_FOR_A_LINE = 30_000
 
 
@@ -103,14 +106,14 @@ class Grown:
     members: tuple[Member, ...] = ()
 
 
-def trace(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> Trace:
+def trace(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say = silent) -> Trace:
     """Learn from some rows and watch others; both have the candidate's columns only."""
-    return TRACERS[candidate.kind](candidate, learned, held, seed)
+    return TRACERS[candidate.kind](candidate, learned, held, seed, say)
 
 
-def make(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Grown:
+def make(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say = silent) -> Grown:
     """Learn with a known number of rounds, from 1, as a trace found them; rows have the candidate's columns only."""
-    return MAKERS[candidate.kind](candidate, rounds, seen, seed)
+    return MAKERS[candidate.kind](candidate, rounds, seen, seed, say)
 
 
 def widened(grown: Grown, columns: Columns | None, width: int) -> Grown:
@@ -157,18 +160,33 @@ def _threads(seen: Seen) -> int:
     return 1 if len(seen) < FEW_ROWS else 2
 
 
-def _boosted(candidate: Candidate, rounds: int, seen: Seen, seed: int, **more: Any) -> Any:
+def told(say: Say, candidate: Candidate, rounds: int) -> Any:
+    """Return what XGBoost and CatBoost call after each tree, so that progress moves while they grow."""
+    from xgboost.callback import TrainingCallback
+
+    class Told(TrainingCallback):
+        def after_iteration(self, *given: Any) -> bool:
+            # XGBoost gives the model, the number of the tree from 0 and the log, CatBoost one object with the number.
+            tree = given[1] + 1 if len(given) > 1 else given[0].iteration
+            if tree % TOLD_EACH == 0:
+                say(min(tree / rounds, 1.0), f"{candidate.name}, tree {tree} of at most {rounds}")
+            return len(given) == 1  # XGBoost stops where this is true, CatBoost where it is false
+
+    return Told()
+
+
+def _boosted(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say, **more: Any) -> Any:
     from xgboost import XGBClassifier
 
     return XGBClassifier(
         n_estimators=rounds, max_depth=candidate.depth, learning_rate=candidate.rate, subsample=0.8,
         colsample_bytree=0.8, tree_method="hist", max_bin=_answers(seen), n_jobs=_threads(seen), random_state=seed,
-        eval_metric="logloss", **more,
+        eval_metric="logloss", callbacks=[told(say, candidate, rounds)], **more,
     )  # fmt: skip
 
 
-def _trace_trees(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> Trace:
-    grown = _boosted(candidate, candidate.most, learned, seed, early_stopping_rounds=PATIENCE)
+def _trace_trees(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
+    grown = _boosted(candidate, candidate.most, learned, seed, say, early_stopping_rounds=PATIENCE)
     grown.fit(
         learned.reached, learned.label, sample_weight=learned.weight, verbose=False,
         eval_set=[(held.reached, held.label)], sample_weight_eval_set=[held.weight],
@@ -182,8 +200,8 @@ def _trace_trees(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> 
     )
 
 
-def _make_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Grown:
-    grown = _boosted(candidate, rounds, seen, seed)
+def _make_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
+    grown = _boosted(candidate, rounds, seen, seed, say)
     grown.fit(seen.reached, seen.label, sample_weight=seen.weight)
     read = read_trees(grown.get_booster(), candidate.depth)
     first = seen.reached[:1]
@@ -200,7 +218,7 @@ def _symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Any:
     )  # fmt: skip
 
 
-def _trace_symmetric(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> Trace:
+def _trace_symmetric(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
     from catboost import Pool
 
     grown = _symmetric(candidate, candidate.most, learned, seed)
@@ -208,14 +226,18 @@ def _trace_symmetric(candidate: Candidate, learned: Seen, held: Seen, seed: int)
     grown.fit(
         learned.reached.astype(np.float32), learned.label, sample_weight=learned.weight, use_best_model=False,
         eval_set=Pool(shown, held.label, weight=held.weight), early_stopping_rounds=PATIENCE,
+        callbacks=[told(say, candidate, candidate.most)],
     )  # fmt: skip
     loss = np.array(grown.get_evals_result()["validation"]["Logloss"])
     return Trace(loss, lambda rounds: grown.predict(shown, prediction_type="RawFormulaVal", ntree_end=rounds))
 
 
-def _make_symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Grown:
+def _make_symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
     grown = _symmetric(candidate, rounds, seen, seed)
-    grown.fit(seen.reached.astype(np.float32), seen.label, sample_weight=seen.weight)
+    grown.fit(
+        seen.reached.astype(np.float32), seen.label, sample_weight=seen.weight,
+        callbacks=[told(say, candidate, rounds)],
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="trees-") as folder:
         file = Path(folder) / "trees.json"
         grown.save_model(str(file), format="json")
@@ -271,7 +293,7 @@ def _line(strength: float, seen: Seen) -> Layer:
     return Layer(kernel[:, None], np.array([model.intercept_[0] - centre @ kernel]))
 
 
-def _trace_line(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> Trace:
+def _trace_line(candidate: Candidate, learned: Seen, held: Seen, seed: int, _say: Say) -> Trace:
     some = _sample(learned, seed)
     tried = [_line(strength, some) for strength in STRENGTHS[: candidate.most]]
     logits = [held.bent.astype(np.float64) @ line.kernel[:, 0] + line.bias[0] for line in tried]
@@ -279,7 +301,7 @@ def _trace_line(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> T
     return Trace(np.array(loss), lambda rounds: logits[rounds - 1])
 
 
-def _make_line(_candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Grown:
+def _make_line(_candidate: Candidate, rounds: int, seen: Seen, seed: int, _say: Say) -> Grown:
     return Grown(members=([_line(STRENGTHS[rounds - 1], _sample(seen, seed))],))
 
 
@@ -290,11 +312,11 @@ def _nets(epochs: int) -> PackedRecipe:
     )
 
 
-def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> Trace:
+def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
     """Trace nets, which stop by themselves: there is one answer, and the loss before isn't worth keeping."""
     trained = train_packed(
         learned.bent, learned.label, learned.weight, _nets(candidate.most), seed,
-        held=(held.bent, held.label, held.weight),
+        held=(held.bent, held.label, held.weight), say=say,
     )  # fmt: skip
     logit = mean_logits(trained.members, held.bent) if trained.held_logit is None else trained.held_logit
     loss = np.full(trained.epochs, np.inf)
@@ -302,18 +324,18 @@ def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int) -> T
     return Trace(loss, lambda _rounds: logit)
 
 
-def _make_nets(_candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Grown:
-    trained = train_packed(seen.bent, seen.label, seen.weight, _nets(rounds), seed)
+def _make_nets(_candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
+    trained = train_packed(seen.bent, seen.label, seen.weight, _nets(rounds), seed, say=say)
     return Grown(members=tuple(trained.members))
 
 
-TRACERS: dict[Kind, Callable[[Candidate, Seen, Seen, int], Trace]] = {
+TRACERS: dict[Kind, Callable[[Candidate, Seen, Seen, int, Say], Trace]] = {
     Kind.TREES: _trace_trees,
     Kind.SYMMETRIC: _trace_symmetric,
     Kind.LINE: _trace_line,
     Kind.NETS: _trace_nets,
 }
-MAKERS: dict[Kind, Callable[[Candidate, int, Seen, int], Grown]] = {
+MAKERS: dict[Kind, Callable[[Candidate, int, Seen, int, Say], Grown]] = {
     Kind.TREES: _make_trees,
     Kind.SYMMETRIC: _make_symmetric,
     Kind.LINE: _make_line,

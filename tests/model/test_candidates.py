@@ -47,6 +47,27 @@ def test_a_trace_tells_the_loss_of_rows_it_has_not_seen(seen: Seen, kind: Kind) 
     assert roc_auc_score(held.label, logit) > 0.85
 
 
+@pytest.mark.parametrize("kind", [Kind.TREES, Kind.SYMMETRIC, Kind.NETS])
+def test_progress_rises_while_it_learns(seen: Seen, kind: Kind) -> None:
+    said: list[tuple[float, str]] = []
+    learned, held = seen.rows(np.arange(800)), seen.rows(np.arange(800, ROWS))
+    trace(SMALL[kind], learned, held, 1, lambda share, text: said.append((share, text)))
+    traced = [share for share, _ in said]
+    make(
+        SMALL[kind],
+        30 if kind is not Kind.NETS else 3,
+        seen,
+        1,
+        lambda share, text: said.append((share, text)),
+    )
+    made = [share for share, _ in said[len(traced) :]]
+    for shares in (traced, made):
+        assert len(shares) >= 2
+        assert shares == sorted(shares)
+        assert 0 < shares[0] < shares[-1] <= 1
+    assert len({text for _, text in said}) > 2
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_layers_of_some_columns_give_what_the_model_gives(seen: Seen, kind: Kind) -> None:
     columns = np.array([1, 3, 4])
