@@ -242,7 +242,9 @@ def test_without_a_time_nobody_is_both_learned_from_and_tested(tmp_path: Path) -
             "fraud": fraud.astype(int),
         }
     )
-    card = trainer.train(order_for(tmp_path, frame, label="fraud"), lambda *_: None)
+    shares: list[float] = []
+    card = trainer.train(order_for(tmp_path, frame, label="fraud"), lambda share, _: shares.append(share))
+    assert shares == sorted(shares)
     found = card["metrics"]["validation"]
     assert found["kind"] == "grouped"
     assert "customer_id" in found["name"]
