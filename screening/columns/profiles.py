@@ -78,7 +78,9 @@ class Profile:
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
         """The cells as numbers in the order of the rows, NaN for what is none, (rows,)."""
-        return encoding.codes(self.cells, lambda text: _number(text, self.number_form))
+        return encoding.codes(
+            self.cells, lambda text: math.nan if missing(text) else numbers.number(text, self.number_form)
+        )
 
     @cached_property
     def moments(self) -> NDArray[np.float64]:
@@ -117,10 +119,6 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
         number_form=number,
         time_form=time,
     )
-
-
-def _number(text: str, form: NumberForm) -> float | None:
-    return math.nan if missing(text) else numbers.number(text, form)
 
 
 def _number_form(cells: Sequence[str]) -> NumberForm:

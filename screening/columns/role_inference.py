@@ -164,7 +164,13 @@ def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of col
     if sum(CLOCK.fullmatch(value) is not None for value in each.values) >= MOSTLY * each.distinct:
         return _ignored(each, "a time of day without its day: it doesn't tell which row came first")
     measure = is_measure(each.name)
-    numbered = "ip" in each.words and not measure and each.number >= MOSTLY and _are_addresses(each)
+    numbered = (
+        "ip" in each.words
+        and not measure
+        and each.number >= MOSTLY
+        and np.nanmedian(each.numbers) >= LEAST_ADDRESS
+        and np.nanmax(each.numbers) < 2**32
+    )
     if each.dotted >= MOSTLY or numbered:
         return _made(each, Role.ENTITY, CellKind.ADDRESS, "IP addresses", 0.9)
     if each.number >= MOSTLY:
@@ -184,10 +190,6 @@ def _counts_rows(each: Profile) -> bool:
     return bool(not named and each.numbers[0] in (0, 1) and steps[0] > 0 and (steps == steps[0]).all())
 
 
-def _are_addresses(each: Profile) -> bool:
-    return bool(np.nanmedian(each.numbers) >= LEAST_ADDRESS and np.nanmax(each.numbers) < 2**32)
-
-
 def _of_numbers(each: Profile, *, measure: bool) -> Guess:
     if not measure and each.whole == 1.0:
         named = _named_by_numbers(each)
@@ -196,7 +198,9 @@ def _of_numbers(each: Profile, *, measure: bool) -> Guess:
     clock = clocks.clock_of(each)
     if clock is not None and clocks.counts_time(each, clock):
         return _clock(each, clock)
-    if each.words & WORDS[Role.AMOUNT] and not (each.words & NOT_THE_AMOUNT or _has_window(each)):
+    # a sum or mean over so many days is no amount of the transaction
+    over_a_window = any(re.fullmatch(r"\d+(?:min|hr?s?|d|days?|w|m|y)", word) for word in each.words)
+    if each.words & WORDS[Role.AMOUNT] and not (each.words & NOT_THE_AMOUNT or over_a_window):
         return _made(each, Role.AMOUNT, CellKind.NUMBER, "numbers, and the name says amount", 0.8)
     return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
 
@@ -236,10 +240,6 @@ def _long(each: Profile) -> bool:
     if each.words & (WORDS[Role.AMOUNT] | clocks.COUNTS):
         return False
     return bool(np.nanmedian(np.abs(each.numbers)) >= LONG)
-
-
-def _has_window(each: Profile) -> bool:
-    return any(re.fullmatch(r"\d+(?:min|hr?s?|d|days?|w|m|y)", word) for word in each.words)
 
 
 def _clock(each: Profile, clock: Clock) -> Guess:

@@ -67,7 +67,11 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
                 if not data:
                     break
                 empty, before = empty + 1 if given == before else 0, given
-                _check_members(empty)
+                if empty > MOST_EMPTY_MEMBERS:
+                    raise BadFile(
+                        f"The gzip file holds more than {MOST_EMPTY_MEMBERS:,} empty parts in a row.",
+                        remedy="Pack it again and send that.",
+                    )
                 machine = zlib.decompressobj(GZIP_WINDOW)
             try:
                 # bounded, since a small piece may unpack to gigabytes
@@ -81,14 +85,6 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
             data = machine.unused_data if machine.eof else machine.unconsumed_tail
     if not machine.eof:
         raise BadFile("The gzip file is cut off: its end is missing.", remedy="Send the whole file again.")
-
-
-def _check_members(empty: int) -> None:
-    if empty > MOST_EMPTY_MEMBERS:
-        raise BadFile(
-            f"The gzip file holds more than {MOST_EMPTY_MEMBERS:,} empty parts in a row.",
-            remedy="Pack it again and send that.",
-        )
 
 
 def _slices(packed: Iterator[bytes], size: int) -> Iterator[bytes]:

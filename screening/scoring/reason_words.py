@@ -81,7 +81,9 @@ class Said:
             "median",
             "max",
         ):
-            return two_decimals(_unlogged(value) * self.feature.scale)
+            # the feature is a signed logarithm
+            size = math.copysign(math.expm1(min(abs(value), 80.0)), value)
+            return two_decimals(size * self.feature.scale)
         if self.money:
             return two_decimals(value).replace("-", "−")
         if self.feature.shape is Shape.DURATION and self.feature.is_never(value):
@@ -263,10 +265,6 @@ def _ago(said: Said) -> str:
     if low == high:
         return "usually never before" if low == "never" else f"usually {low} ago"
     return f"usually {low} ago to {'never' if high == 'never' else f'{high} ago'}"
-
-
-def _unlogged(value: float) -> float:
-    return math.copysign(math.expm1(min(abs(value), 80.0)), value)
 
 
 def _sentence(text: str) -> str:

@@ -55,7 +55,12 @@ def define(
             levels[name], shown[name] = _levels(places[places >= 0], len(cells), options)
         if column.role is Role.AMOUNT:
             unit = _unit(present)
-    numbers = _numbers(contract, values)
+    # those that are neither names nor times, the amount among them
+    numbers = {
+        column.name: cells
+        for column, cells in zip(contract.parts(), np.asarray(values).T, strict=True)
+        if column.role in (Role.NUMBER, Role.AMOUNT) and column.kind is CellKind.NUMBER
+    }
     plain = [name for name in numbers if name != contract.amount]
     return Definition(
         contract,
@@ -71,15 +76,6 @@ def define(
         relations_of(list(numbers), numbers),
         ratios_of(contract.amount, list(numbers), numbers),
     )
-
-
-def _numbers(contract: ColumnContract, values: Matrix) -> dict[str, NDArray[np.float64]]:
-    """Return the columns of numbers that aren't names or times, the amount among them."""
-    return {
-        column.name: cells
-        for column, cells in zip(contract.parts(), np.asarray(values).T, strict=True)
-        if column.role in (Role.NUMBER, Role.AMOUNT) and column.kind is CellKind.NUMBER
-    }
 
 
 def _levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:

@@ -254,13 +254,10 @@ class _Exact:
             self._explain_parts(index, row, found, unmade)
         else:
             self.parsed.values[index] = made[0]
-            self._label(index, row)
-
-    def _label(self, index: int, row: Sequence[str]) -> None:
-        if self._layout.label is not None:
-            found = numbers.label(row[self._layout.label], self._layout.fraud)
-            self._labels_fit = self._labels_fit and found is not None
-            self._labels[index] = numbers.BLANK if found is None else found
+            if self._layout.label is not None:
+                label = numbers.label(row[self._layout.label], self._layout.fraud)
+                self._labels_fit = self._labels_fit and label is not None
+                self._labels[index] = numbers.BLANK if label is None else label
 
     def _explain(self, index: int, row: Sequence[str], wrong: list[int]) -> None:
         if self._header_again(index, row):
