@@ -148,6 +148,8 @@ def prepare(settings: Settings) -> None:
     claim(settings.instance, database)
     ledger.require_manifest()
     keep_reserve(settings.instance)
+    for each in (database, ledger.tables):
+        each.engine.dispose()  # web processes are forked: none of them may have, or end, a connection of ours
     print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201
 
 

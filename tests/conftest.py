@@ -23,6 +23,7 @@ from screening.web.services import Services
 from screening.web.views.api_description import routes
 from screening.worker.loop import Worker
 from tests.kept import keep_detectors, keep_migrations, keep_routes, keep_statements, keep_templates
+from tests.postgres_server import POSTGRESQL, SQLITE, database_url, postgres
 from tests.scheduling import place
 from tests.served import PASSWORD
 from tests.shared import new_databases, run_folder, share_compiled
@@ -35,6 +36,8 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
     os.environ.setdefault(name, "1")
 # The processes that tests start keep what they compile of the app: without, each of them took half a second more.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+__all__ = ["database_url", "postgres"]  # fixtures
 
 # An app in the process of the tests doesn't get its dashboard ready by itself: the thread would parse routes beside
 # the next app, and Python 3.11 counts the depth of all threads' parsing together ("recursion depth mismatch").
@@ -63,6 +66,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     config.option.loadscopereorder = False  # the order is that of the collection
     return FromBothEnds(config, log)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests marked ``both_databases`` that use ``database_url``, or what is made of it, once with each."""
+    has = metafunc.definition.get_closest_marker
+    if has("both_databases") and not has("sqlite_only") and "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", [SQLITE, POSTGRESQL], indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,7 +119,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, compiled: Path) -> Settings:
+def settings(tmp_path: Path, compiled: Path, database_url: str) -> Settings:
     instance = tmp_path / "instance"
     shutil.copytree(new_databases(compiled.parent), instance)
     share_compiled(instance, compiled)
@@ -118,7 +128,7 @@ def settings(tmp_path: Path, compiled: Path) -> Settings:
     return Settings(
         instance=instance,
         users_file=users,
-        database_url=f"sqlite:///{instance / 'screening.sqlite3'}",
+        database_url=database_url,
         secret_key="k" * 32,
         review_sample=0.0,  # tests count the cases of flagged rows
     )

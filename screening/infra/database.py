@@ -1,7 +1,8 @@
 """The store: one SQLAlchemy engine, SQLite in WAL mode by default, PostgreSQL by ``DATABASE_URL``.
 
 Writers take the lock when they begin (``BEGIN IMMEDIATE``): a deferred transaction that reads first and writes
-later fails at once when another writer came between, however long the busy timeout is.
+later fails at once when another writer came between, however long the busy timeout is. What PostgreSQL is told so that
+the same holds there is in :mod:`screening.infra.postgresql`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Dialect, Engine, TextClause, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from screening.errors import BadSetting, NotReady
+from screening.infra import postgresql
 from screening.infra.write_turn import WriteTurn
 
 Key = TypeVar("Key", bound=Hashable)
@@ -38,7 +40,7 @@ MOST_PARAMETERS = 500
 COPY_LOG = "PRAGMA wal_checkpoint(PASSIVE)"
 LONG_LOG = 500
 """Pages."""
-HEAD = "0023"
+HEAD = "0032"
 """The newest version in :mod:`screening.infra.migrations`; a test holds that the two agree."""
 
 
@@ -63,12 +65,19 @@ class Database:
 
     def __init__(self, url: str, schema: Schema | None = None) -> None:
         """``schema`` is the app's own tables unless said."""
-        self.engine = _engine(url)
+        self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
+        self.engine = _engine(url, self._schema)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
         path = _path_of(self.engine)
         self._watch = _Watch(path)
         self._turn = WriteTurn(path, TURN_SECONDS)
+        self._take_turn = (
+            "BEGIN IMMEDIATE" if self.is_sqlite else postgresql.turn_of(self._schema.version_table)
+        )
+        self._reading = (
+            self.engine if self.is_sqlite else self.engine.execution_options(**postgresql.SNAPSHOT)
+        )
         self._spare = _Spare(self.engine)
-        self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
 
     def create_tables(self) -> None:
         """Bring the tables to the present version; two processes may do it at once.
@@ -80,10 +89,15 @@ class Database:
             if self._version() != self._schema.head:
                 self._migrate()
         except DatabaseError as problem:
+            remedy = "Restore it from a backup, or set DATABASE_URL to another; the file was left untouched."
+            if not self.is_sqlite:
+                remedy = (
+                    "See that it runs, that DATABASE_URL names it, and that its user may make tables in it."
+                )
             raise NotReady(
                 f"The database can't be used: {problem.orig}.",
                 where=self.engine.url.render_as_string(hide_password=True),
-                remedy="Restore it from a backup, or set DATABASE_URL to another; the file was left untouched.",
+                remedy=remedy,
             ) from problem
 
     def _version(self) -> str | None:
@@ -129,7 +143,7 @@ class Database:
         Raises:
             NotReady: it is damaged; it is left as it is.
         """
-        if self.engine.dialect.name != "sqlite":
+        if not self.is_sqlite:
             return True
         deadline = time.monotonic() + seconds
         try:
@@ -174,8 +188,8 @@ class Database:
             whole = False
             try:
                 cursor = connection.cursor()
-                if begin and self.engine.dialect.name == "sqlite":
-                    cursor.execute("BEGIN IMMEDIATE")
+                if begin:
+                    cursor.execute(self._take_turn)
                 yield DriverWrite(self.engine, cursor)
                 connection.commit()
                 # a statement that wasn't read to its end would hold on to what it has seen
@@ -197,7 +211,7 @@ class Database:
         """
         named = [f":{column}" for column in columns]
         insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 -- names of the app's own
-        if self.engine.dialect.name != "sqlite" or len(rows) * len(columns) > MOST_PARAMETERS:
+        if not self.is_sqlite or len(rows) * len(columns) > MOST_PARAMETERS:
             statement = text(f"{insert}({', '.join(named)})")
             with self.driver_write() as write:
                 write.many(statement, [dict(zip(columns, row, strict=True)) for row in rows])
@@ -224,7 +238,7 @@ class Database:
         Raises:
             DatabaseError: as SQLAlchemy has it; nothing is lost.
         """
-        if self.engine.dialect.name != "sqlite":
+        if not self.is_sqlite:
             return
         with self.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
@@ -244,8 +258,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Give a session for reading; whatever it changed is thrown away."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """Give a session for reading, of one moment; whatever it changed is thrown away."""
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -385,17 +399,29 @@ def _path_of(engine: Engine) -> Path | None:
     return Path(path).absolute()
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, schema: Schema) -> Engine:
     try:
         parsed = make_url(url)
-        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        if postgresql.is_postgresql(parsed):
+            return postgresql.engine_of(parsed, schema.version_table)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite_engine(parsed)
     except (ArgumentError, ImportError) as problem:
-        raise BadSetting(
-            f"DATABASE_URL can't be used: {problem}.", remedy="Example: sqlite:///instance/screening.sqlite3"
-        ) from None
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        raise _bad_url(str(problem)) from None
+    raise _bad_url("it is neither SQLite nor PostgreSQL")
+
+
+def _bad_url(problem: str) -> BadSetting:
+    return BadSetting(
+        f"DATABASE_URL can't be used: {problem}.",
+        remedy="Examples: sqlite:///instance/screening.sqlite3, postgresql://user:password@host/database",
+    )
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 

@@ -215,7 +215,6 @@ class Jobs(Generic[Row]):
             # false sorts first: whole files before those that are still arriving
             .order_by(self.table.state == RECEIVING, self.table.created)
             .limit(1)
-            .with_for_update(skip_locked=True)
         )
         with self._database.read() as session:
             if session.scalar(query.with_only_columns(self.table.id)) is None:

@@ -2,8 +2,8 @@
 
 A signal is rung by whoever changed something and heard by everybody who listens, in any process. A listener that rings
 are meant for looks at the database once, then waits; no ring between the two is lost. The signals of one instance are
-files (:class:`FileSignal`); an installation on several machines needs another :class:`WakeSignal`, such as PostgreSQL's
-LISTEN and NOTIFY, and nothing else changes.
+files (:class:`FileSignal`); those of one whose database is PostgreSQL go through that
+(:mod:`screening.infra.postgres_signal`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from screening.infra.database import Database
 
 # Seconds between looks of a listener that was made or woken lately. A look takes some 2 µs, and the sleep
 # before it ten times as much.
@@ -52,10 +55,19 @@ class Signals:
     """A job ended, or was removed."""
 
     @classmethod
-    def of(cls, instance: Path) -> Signals:
-        """Return the signals of an instance folder, which must be there."""
+    def of(cls, instance: Path, database: Database | None = None) -> Signals:
+        """Return the signals of an instance.
+
+        Args:
+            instance: its folder, which must be there.
+            database: the app's. What isn't SQLite tells processes on other machines, too.
+        """
         folder = instance / "signals"
         folder.mkdir(mode=0o700, exist_ok=True)
+        if database is not None and not database.is_sqlite:
+            from screening.infra.postgres_signal import Bell
+
+            return cls(Bell(database.engine, "fraud_waiting"), Bell(database.engine, "fraud_ended"))
         return cls(FileSignal(folder / "waiting"), FileSignal(folder / "ended"))
 
 

@@ -102,7 +102,7 @@ def create_app(
     if is_new(settings.instance, database):
         accounts.begin()
     claim(settings.instance, database)
-    signals = Signals.of(settings.instance)
+    signals = Signals.of(settings.instance, database)
     history, states = History(database, signals), DetectorStates(database)
     orders, documents_here = Trainings(database, signals), Documents(database, signals)
     stores = [

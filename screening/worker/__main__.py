@@ -51,7 +51,7 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         claim(settings.instance, database)
         detectors = Detectors(settings, DetectorStates(database))
         adopt_detectors(detectors, AuditLog(settings.instance))
-        signals = Signals.of(settings.instance)
+        signals = Signals.of(settings.instance, database)
         worker = Worker(
             settings,
             History(database, signals),

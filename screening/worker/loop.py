@@ -81,7 +81,7 @@ class Worker:
         self._detectors = detectors
         self._number = number
         self._stop = threading.Event()
-        self._signals = Signals.of(settings.instance)
+        self._signals = Signals.of(settings.instance, history.database)
         ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
         recordings = Recordings(history.database, self._signals)
         self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None

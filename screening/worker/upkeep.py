@@ -61,6 +61,7 @@ class Upkeep:
     ) -> None:
         self._settings, self._history, self._detectors = settings, history, detectors
         self._ledger = ledger
+        self._signals = Signals.of(settings.instance, history.database)
         self._audit = AuditLog(settings.instance)
         self._clock = clock
         self._due = clock()
@@ -209,7 +210,7 @@ class Upkeep:
         for name in self._ledger.segments.sweep():
             log.warning("%s, which was left of the ledger by a process that was killed, was removed", name)
         self._ledger.tail.forget_answers()
-        recordings = Recordings(self._history.database, Signals.of(self._settings.instance))
+        recordings = Recordings(self._history.database, self._signals)
         again = recordings.try_again()
         missing = recordings.add_missing(self._ledger.segments.screenings(), oldest)
         if again + missing:

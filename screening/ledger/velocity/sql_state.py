@@ -18,7 +18,7 @@ import numpy as np
 from sqlalchemy import delete, false, func, select, text, update
 
 from screening.features import Past, Wanted
-from screening.infra.database import Database, DriverWrite
+from screening.infra.database import DriverWrite
 from screening.ledger.identity import first_id
 from screening.ledger.tables import OWNER_LENGTH, VelocityEntity, VelocityRow, VelocitySubject
 from screening.ledger.velocity import state
@@ -61,17 +61,11 @@ KNOWN = text("SELECT 1 FROM ledger_velocity_rows WHERE id = :id LIMIT 1")
 IDS = text("SELECT seq, id FROM ledger_velocity_rows WHERE subject = :subject AND id <= :until")
 DROP_ROW = text("DELETE FROM ledger_velocity_rows WHERE subject = :subject AND seq = :seq")
 DROP_ENTITIES = text("DELETE FROM ledger_velocity_entities WHERE subject = :subject AND seq = :seq")
-# Other databases than SQLite, where writers don't wait for each other by themselves.
-LOCK = text("SELECT pg_advisory_xact_lock(7306217)")
 BLOCK_ROWS = 65_536
 
 
 class SqlVelocity(Velocity):
     """The state in the ledger's own tables."""
-
-    def __init__(self, tables: Database) -> None:
-        super().__init__(tables)
-        self._locks = tables.engine.dialect.name != "sqlite"
 
     @contextmanager
     def reading(self) -> Iterator[_Reader]:
@@ -97,9 +91,7 @@ class SqlVelocity(Velocity):
         )
 
     def begin(self, write: DriverWrite) -> None:
-        """Let nobody else add rows until the transaction has ended."""
-        if self._locks:
-            write.one(LOCK, {})
+        """Do nothing: one transaction writes at a time."""
 
     def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:
         """Add rows, after :meth:`begin`, but for those of companies that were overtaken, and return these."""

@@ -36,13 +36,15 @@ class Desk:
 
     folder: Path
     clock: Callable[[], float] = time.time
+    url: str | None = None
+    """Of the database; SQLite in the folder by default."""
 
     def __post_init__(self) -> None:
         (self.folder / "signals").mkdir(exist_ok=True)
         self.users_file = self.folder / "users.txt"
         if not self.users_file.exists():
             self.hire(**TEAM)
-        self.database = Database(f"sqlite:///{self.folder / 'a.sqlite3'}")
+        self.database = Database(self.url or f"sqlite:///{self.folder / 'a.sqlite3'}")
         self.database.create_tables()
         self.users = UserStore(self.users_file)
         self.keys = ApiKeys(self.database, self.users, self.clock)

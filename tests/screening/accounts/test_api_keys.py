@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from screening.accounts import key_text
 from screening.accounts.api_keys import SCOPES, BadKeyRequest, may_have
@@ -22,10 +22,12 @@ from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.audit_log import mask_keys
 from tests.screening.accounts.keys_fixture import Clock, Desk
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path, Clock())
+def desk(tmp_path: Path, database_url: str) -> Iterator[Desk]:
+    made = Desk(tmp_path, Clock(), database_url)
     yield made
     made.close()
 
@@ -181,10 +183,8 @@ def test_the_keys_of_one_owner_end_together(desk: Desk) -> None:
 
 def test_every_change_is_seen_in_the_sum_of_revisions(desk: Desk) -> None:
     def revision() -> int:
-        with sqlite3.connect(desk.folder / "a.sqlite3") as connection:
-            found: int = connection.execute("SELECT sum(revision) FROM api_keys").fetchone()[0]
-        connection.close()
-        return found
+        with desk.database.read() as session:
+            return int(session.scalar(text("SELECT sum(revision) FROM api_keys")) or 0)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: desk.make(name=f"key {number}"), range(24)))

@@ -8,7 +8,6 @@ import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -24,6 +23,8 @@ from screening.accounts.login_throttle import (
 from screening.infra.database import Database
 from screening.settings import ROOT
 
+pytestmark = pytest.mark.both_databases
+
 
 @dataclass
 class Clock:
@@ -34,8 +35,8 @@ class Clock:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'screening.sqlite3'}"
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture

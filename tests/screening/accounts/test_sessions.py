@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -13,6 +12,8 @@ from sqlalchemy import select, update
 from screening.accounts.sessions import LONGEST_SECONDS, SKEW_SECONDS, SessionRow, SessionStore, proof_of
 from screening.accounts.users_text import Account
 from screening.infra.database import Database
+
+pytestmark = pytest.mark.both_databases
 
 ADA = Account("ada", "ada@bank.example", "scrypt:32768:8:3$salt$00", "manager")
 IDLE = 15 * 60
@@ -32,8 +33,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path / 'screening.sqlite3'}")
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
     made.create_tables()
     yield made
     made.engine.dispose()

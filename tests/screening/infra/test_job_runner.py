@@ -28,6 +28,8 @@ from screening.infra.job_runner import (
 )
 from screening.infra.wake_signal import Signals
 
+pytestmark = pytest.mark.both_databases
+
 WAITING = "waiting"
 
 
@@ -90,13 +92,13 @@ class Telling:
 
 
 @pytest.fixture
-def signals(tmp_path: Path) -> Signals:
-    return Signals.of(tmp_path)
+def signals(tmp_path: Path, database_url: str) -> Signals:
+    return Signals.of(tmp_path, Database(database_url))
 
 
 @pytest.fixture
-def tales(tmp_path: Path, signals: Signals) -> Iterator[Tales]:
-    database = Database(f"sqlite:///{tmp_path / 'tales.sqlite3'}")
+def tales(database_url: str, signals: Signals) -> Iterator[Tales]:
+    database = Database(database_url)
     Tale.__table__.create(database.engine)
     yield Tales(database, signals)
     database.engine.dispose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +19,14 @@ from screening.ledger.segments import Segments
 from screening.ledger.tables import Draft
 from tests.screening.ledger.ledger_rows import DECIDED, table
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.open(tmp_path, "sqlite:///unused")
+def ledger(tmp_path: Path, database_url: str) -> Iterator[Ledger]:
+    made = Ledger.open(tmp_path, database_url)
+    yield made
+    made.tables.engine.dispose()
 
 
 def drafts(ledger: Ledger) -> list[str]:
@@ -98,7 +103,8 @@ def test_a_writer_that_dies_leaves_nothing_that_counts_and_a_note_of_what_to_swe
 
 
 @pytest.mark.security(51)
-def test_files_that_no_note_names_are_never_swept(ledger: Ledger, tmp_path: Path) -> None:
+def test_files_that_no_note_names_are_never_swept(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path, "sqlite:///unused")
     ledger.segments.add("a" * 32, "file", table())
     (tmp_path / "ledger.sqlite3").rename(tmp_path / "elsewhere.sqlite3")
     for beside in ("-wal", "-shm"):
@@ -131,7 +137,7 @@ def test_verify_finds_a_changed_byte_a_missing_file_and_wrong_counts(ledger: Led
     assert "3 rows and 1 flags, the manifest 3 and 2" in found[names[2]]
 
 
-def test_two_ledgers_of_one_instance_see_the_same(tmp_path: Path, ledger: Ledger) -> None:
-    other = Segments(tmp_path, Ledger.open(tmp_path, "sqlite:///unused").tables)
+def test_two_ledgers_of_one_instance_see_the_same(tmp_path: Path, ledger: Ledger, database_url: str) -> None:
+    other = Segments(tmp_path, Ledger.open(tmp_path, database_url).tables)
     ledger.segments.add("a" * 32, "file", table())
     assert [each.rows for each in other.all()] == [3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from screening.ledger.ledger import Ledger
 from screening.ledger.tables import Answered, TailRow
 from screening.ledger.tail import Entry, Kept, OtherRequest, Repeatable
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.open(tmp_path, f"sqlite:///{tmp_path / 'screening.sqlite3'}")
+def ledger(tmp_path: Path, database_url: str) -> Iterator[Ledger]:
+    made = Ledger.open(tmp_path, database_url)
+    yield made
+    made.tables.engine.dispose()
 
 
 def entry(number: int, key: str | None = None, body: bytes = b"body") -> Entry:
@@ -53,8 +58,10 @@ def test_an_entry_that_cant_be_written_harms_no_other(ledger: Ledger) -> None:
         assert len(session.scalars(select(Answered)).all()) == 1
 
 
-def test_many_threads_of_several_processes_lose_and_double_nothing(ledger: Ledger, tmp_path: Path) -> None:
-    ledgers = [ledger, Ledger.open(tmp_path, f"sqlite:///{tmp_path / 'screening.sqlite3'}", "normal")]
+def test_many_threads_of_several_processes_lose_and_double_nothing(
+    ledger: Ledger, tmp_path: Path, database_url: str
+) -> None:
+    ledgers = [ledger, Ledger.open(tmp_path, database_url, "normal")]
     answers: dict[int, bytes | Exception] = {}
 
     def write(thread: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,14 @@ from screening.ledger.tail import Entry, Kept, Repeatable
 from screening.ledger.totals import EDGES
 from tests.screening.ledger.ledger_rows import DECIDED, table
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.open(tmp_path, "sqlite:///unused")
+def ledger(tmp_path: Path, database_url: str) -> Iterator[Ledger]:
+    made = Ledger.open(tmp_path, database_url)
+    yield made
+    made.tables.engine.dispose()
 
 
 def entry(*probabilities: float, detector: str = "card", key: str | None = None) -> Entry:

@@ -41,6 +41,7 @@ from screening.realtime.decide import decide
 from screening.settings import ROOT, Settings
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import Transactions
+from tests.postgres_server import Postgres
 from tests.redis_server import redis_url  # noqa: F401 -- a fixture
 from tests.screening.ledger.velocity_desk import Desk, Row, as_file
 
@@ -76,13 +77,25 @@ def payments(registry: Detectors, tmp_path: Path) -> tuple[Detector, list[Row], 
 
 @pytest.fixture(params=["sql", "redis"])
 def state_url(request: pytest.FixtureRequest) -> str | None:
-    """Where the state is kept: every test runs with both."""
+    """Where the state is kept by itself for each of several desks."""
     return request.getfixturevalue("redis_url") if request.param == "redis" else None
 
 
+@pytest.fixture(params=["sql", "redis", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where the state is kept: every test runs with all."""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        name = server.new()
+        yield server.url(name)
+        server.drop(name)
+    else:
+        yield request.getfixturevalue("redis_url") if request.param == "redis" else None
+
+
 @pytest.fixture
-def desk(payments: Any, tmp_path: Path, state_url: str | None) -> Iterator[Desk]:
-    made = Desk(tmp_path, payments[0], state_url)
+def desk(payments: Any, tmp_path: Path, store: str | None) -> Iterator[Desk]:
+    made = Desk(tmp_path, payments[0], store)
     yield made
     made.close()
 
@@ -125,7 +138,7 @@ def test_what_is_asked_at_the_same_moment_is_as_if_it_had_come_by_time(desk: Des
 
 
 def test_processes_that_ask_at_once_decide_as_if_one_after_the_other(
-    tmp_path: Path, payments: Any, state_url: str | None
+    tmp_path: Path, payments: Any, store: str | None
 ) -> None:
     """Each row saw exactly the earlier rows that were kept before it, whoever kept them: by the order in which they
     were numbered, all probabilities come out again.
@@ -133,7 +146,7 @@ def test_processes_that_ask_at_once_decide_as_if_one_after_the_other(
     detector, rows, _ = payments
     rng = np.random.default_rng(5)
     chosen = [{**row, "CUSTOMER_ID": int(rng.integers(3))} for row in rows[:60]]
-    desks = [Desk(tmp_path, detector, state_url) for _ in range(4)]
+    desks = [Desk(tmp_path, detector, store) for _ in range(4)]
     answers: dict[str, float] = {}
     problems: list[BaseException] = []
 
@@ -210,7 +223,7 @@ def test_who_is_overtaken_again_and_again_is_told_so(
 ) -> None:
     """Another process keeps a row of the same customer between each reading and its commit."""
     rows = [{**row, "CUSTOMER_ID": 1} for row in payments[1]]
-    other = Desk(desk.folder, desk.detector, desk.state_url)
+    other = Desk(desk.folder, desk.detector, desk.store)
     usual, count = desk.ledger.tail.add, [0]
 
     def overtaken(entries: Any) -> Any:

@@ -26,17 +26,30 @@ Row = dict[str, Any]
 
 @dataclass
 class Desk:
-    """One process that answers; several can share a folder."""
+    """One process that answers; several can share a folder.
+
+    Args:
+        folder: of the instance.
+        detector: that is asked.
+        store: the address of a PostgreSQL in which all tables are, or of a Redis in which the velocity state is; by
+            default all is in SQLite.
+    """
 
     folder: Path
     detector: Detector
-    state_url: str | None = None
+    store: str | None = None
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger.open(
-            self.folder, f"sqlite:///{self.folder / 'app.sqlite3'}", "normal", self.state_url
-        )
+        tables = f"sqlite:///{self.folder / 'app.sqlite3'}"
+        if self.store is not None and self.state_url is None:
+            tables = self.store
+        self.ledger = Ledger.open(self.folder, tables, "normal", self.state_url)
+
+    @property
+    def state_url(self) -> str | None:
+        """Where the state is, if it isn't among the tables."""
+        return None if self.store is None or self.store.startswith("postgresql") else self.store
 
     def question(self, rows: Sequence[Row], owner: str = "till", *, shared: bool = True) -> Question:
         subject, definition = self.ledger.velocity.subject(self.detector), self.detector.vectorizer.definition

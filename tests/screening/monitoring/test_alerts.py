@@ -22,6 +22,8 @@ from screening.monitoring.alerts import CALM_SECONDS, Alerts, Breach
 from screening.monitoring.tables import Message
 from screening.monitoring.webhooks import WAITS, Webhook
 
+pytestmark = pytest.mark.both_databases
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -77,8 +79,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path / 'a.sqlite3'}")
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
     made.create_tables()
     yield made
     made.engine.dispose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -20,8 +19,8 @@ MOMENT = datetime(2026, 11, 20, 12)  # noqa: DTZ001 -- as rows of the ledger hav
 ORIGIN = bytes.fromhex("019bf52b7c1e7f408a3d5c2e")
 
 
-def database(path: Path) -> Database:
-    found = Database(f"sqlite:///{path / 'review.sqlite3'}")
+def database(url: str) -> Database:
+    found = Database(url)
     found.create_tables()
     return found
 

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -24,6 +23,8 @@ from screening.review.people import Reviewer
 from screening.review.tables import Act, Case, CaseState, Event
 from screening.settings import ROOT
 from tests.screening.review.desk import all_cases, database, open_cases, row
+
+pytestmark = pytest.mark.both_databases
 
 ANA, BEN = Reviewer(name="ana"), Reviewer(name="ben")
 MIA = Reviewer(name="mia", sees_all=True, decides=True)
@@ -43,8 +44,8 @@ for _ in range(int(sys.argv[3])):
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Database]:
-    found = database(tmp_path)
+def kept(database_url: str) -> Iterator[Database]:
+    found = database(database_url)
     yield found
     found.engine.dispose()
 

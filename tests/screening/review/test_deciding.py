@@ -27,6 +27,8 @@ from screening.review.people import Reviewer
 from screening.review.tables import Act, Case, CaseState, Event, Item, Outcome
 from tests.screening.review.desk import all_cases, database, id_of, open_cases, row
 
+pytestmark = pytest.mark.both_databases
+
 ANA = Reviewer(name="ana")
 MIA = Reviewer(name="mia", sees_all=True, decides=True)
 FRAUD, LEGITIMATE, UNSURE = (Decision(outcome=outcome) for outcome in Outcome)
@@ -58,16 +60,16 @@ class Desk:
         self.ledger.tables.engine.dispose()
 
 
-def desk_in(folder: Path) -> Desk:
-    kept = database(folder)
-    ledger = Ledger.open(folder, str(kept.engine.url))
+def desk_in(folder: Path, url: str) -> Desk:
+    kept = database(url)
+    ledger = Ledger.open(folder, url)
     cases = Cases(kept)
     return Desk(kept, ledger, cases, Deciding(cases, ledger.labels))
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = desk_in(tmp_path)
+def desk(tmp_path: Path, database_url: str) -> Iterator[Desk]:
+    made = desk_in(tmp_path, database_url)
     yield made
     made.close()
 
@@ -217,7 +219,7 @@ ACTS = st.lists(
 def test_whatever_is_done_the_label_is_the_last_word(acts: list[str]) -> None:
     """Beside a plain account of it: what a feed said, and what was decided."""
     with tempfile.TemporaryDirectory() as folder:
-        desk = desk_in(Path(folder))
+        desk = desk_in(Path(folder), f"sqlite:///{Path(folder) / 'review.sqlite3'}")
         open_cases(desk.kept, [row(1)])
         (case,) = all_cases(desk.kept)
         shown: tuple[int, str] | None = None

@@ -30,9 +30,9 @@ COUNT = 40_000
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    kept = database(tmp_path)
-    ledger = Ledger.open(tmp_path, str(kept.engine.url))
+def desk(tmp_path: Path, database_url: str) -> Iterator[Desk]:
+    kept = database(database_url)
+    ledger = Ledger.open(tmp_path, database_url)
     cases = Cases(kept)
     made = Desk(kept, ledger, cases, Deciding(cases, ledger.labels))
     yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from screening.rules.tables import Clock, RuleState
 from screening.settings import Settings
 from screening.transactions.schema import normalise
 
+pytestmark = pytest.mark.both_databases
+
 NUMBER = "4111111111111111"
 FILE = """
 [[rule]]
@@ -36,10 +39,11 @@ def detectors(tmp_path_factory: pytest.TempPathFactory) -> Detectors:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    made = Database(f"sqlite:///{tmp_path / 'app.sqlite3'}")
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
     made.create_tables()
-    return made
+    yield made
+    made.engine.dispose()
 
 
 @pytest.fixture
@@ -126,6 +130,7 @@ def test_a_change_is_noticed_by_its_clock(rules: RuleStore, lists: RuleLists, da
 
 
 @pytest.mark.security(33, 54)
+@pytest.mark.sqlite_only  # it looks into the file
 def test_a_card_in_a_list_is_kept_as_its_token_alone(
     rules: RuleStore, lists: RuleLists, database: Database, tmp_path: Path
 ) -> None:
@@ -137,9 +142,9 @@ def test_a_card_in_a_list_is_kept_as_its_token_alone(
     assert lists.add("blocked_cards", [token, NUMBER], "ana").new == 0
     rules.add(Draft(name="b", condition="card in list blocked_cards"), "ana")
     database.engine.dispose()
-    for file in tmp_path.glob("app.sqlite3*"):
+    for file in tmp_path.glob("screening.sqlite3*"):
         assert NUMBER.encode() not in file.read_bytes()
-    assert sqlite3.connect(tmp_path / "app.sqlite3").execute(
+    assert sqlite3.connect(tmp_path / "screening.sqlite3").execute(
         "SELECT count(*) FROM rule_list_entries"
     ).fetchone() == (2,)
 

@@ -26,12 +26,14 @@ from screening.uploads.screenings import (
     new_id,
 )
 
+pytestmark = pytest.mark.both_databases
+
 WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    database = Database(f"sqlite:///{tmp_path / 'kept.sqlite3'}")
+def history(database_url: str) -> Iterator[History]:
+    database = Database(database_url)
     database.create_tables()
     yield History(database)
     database.engine.dispose()
@@ -186,9 +188,10 @@ def test_somebody_elses_and_nobodys_screening_get_the_same_answer(history: Histo
     assert history.owned(made, "ana").id == made
 
 
+@pytest.mark.sqlite_only  # takes half a minute; other tests have processes that write at once with both
 @pytest.mark.security(39)
-def test_eight_writers_at_once_lose_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'kept.sqlite3'}"
+def test_eight_writers_at_once_lose_nothing(database_url: str) -> None:
+    url = database_url
     database = Database(url)
     database.create_tables()
     program = (
@@ -215,6 +218,7 @@ def test_a_file_that_is_no_database_stops_the_start_and_is_kept(tmp_path: Path) 
     assert file.read_bytes() == before
 
 
+@pytest.mark.sqlite_only  # PostgreSQL keeps no damaged JSON
 @pytest.mark.parametrize(
     "kept",
     [
@@ -247,6 +251,7 @@ def test_an_error_that_is_damaged_in_the_database_is_left_out_and_keeps_no_other
     assert "in the database is left out" in caplog.text
 
 
+@pytest.mark.sqlite_only  # PostgreSQL keeps no damaged JSON
 def test_a_mapping_that_is_damaged_in_the_database_is_as_if_nobody_had_given_it(history: History) -> None:
     damaged = received(history)
     with history.database.write() as session:

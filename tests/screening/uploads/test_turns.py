@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,8 @@ from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 
+pytestmark = pytest.mark.both_databases
+
 WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
 TAKEN = (
     "earlier rows were taken into account, of files that count for all users and of the sender's own files."
@@ -33,8 +34,8 @@ KEY, OTHER = "a" * 64, "b" * 64
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    database = Database(f"sqlite:///{tmp_path / 'kept.sqlite3'}")
+def history(database_url: str) -> Iterator[History]:
+    database = Database(database_url)
     database.create_tables()
     yield History(database)
     database.engine.dispose()
