@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 """So long a listener waits for its connection; without one it is woken when there is one."""
 LOOK_SECONDS = 2.0
-"""How often the thread that listens looks whether anybody still wants it, and the connection still stands."""
+"""Seconds between two looks of the listening thread whether anybody still wants it, and the connection stands."""
 AGAIN_SECONDS = 1.0
 """After so long a connection that was lost is made again."""
 
@@ -40,7 +40,7 @@ class Bell:
         self._connected = threading.Event()
         self.changed = threading.Condition()
         self.count = 0
-        """How often it was heard."""
+        """Number of times that it was heard."""
 
     def ring(self) -> None:
         """Wake all who listen.

@@ -1,4 +1,4 @@
-"""What PostgreSQL is told, so that the app may rely on it as on SQLite: one writer at a time, reads of one moment, UTC.
+"""Have PostgreSQL work as the app knows it from SQLite: one writer at a time, reads of one moment, times in UTC.
 
 SQLite lets one transaction write at a time, and what reads sees one moment. All that the app does was thought out and
 tested on that. So writers of one set of tables take a lock of PostgreSQL's that nothing else uses (an advisory one)
@@ -25,7 +25,7 @@ SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
 
 
 def is_postgresql(url: URL) -> bool:
-    """Whether an address is PostgreSQL's, with whichever driver."""
+    """Return whether an address is PostgreSQL's, with whichever driver."""
     return url.get_backend_name() in NAMES
 
 

@@ -27,7 +27,7 @@ class Inspection:
     def __init__(self, segments: Segments, clock: Callable[[], float] = time.monotonic) -> None:
         self._segments, self._clock = segments, clock
         self._read: dict[str, float] = {}
-        """When each file was last found to be whole."""
+        """Time at which each file was last found to be whole."""
         self._last: float | None = None
 
     def step(self, hours: float) -> Sequence[tuple[Segment, Fault]]:

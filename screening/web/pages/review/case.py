@@ -31,7 +31,7 @@ blueprint = Blueprint("case", __name__, url_prefix="/review")
 BACK = HTTPStatus.SEE_OTHER
 SHOWN_ITEMS = 50
 WHOLE, BARE = "base.html", "_bare.html"
-"""What a case stands in: the whole page, or its main part alone."""
+"""Templates of a case: the whole page, or its main part alone."""
 
 
 @blueprint.get("/<number>")
