@@ -442,6 +442,31 @@ def blanks(draw: Draw) -> Made:
     )
 
 
+def rules(draw: Draw) -> Made:
+    """Card payments that a rule of five columns calls fraud, without noise; its bounds lie where most rows are."""
+    rows = 15_000
+    home, last, ratio = (
+        np.exp(draw.normal(middle, spread, rows)) for middle, spread in ((2.5, 1.3), (0, 1.6), (-0.1, 0.9))
+    )
+    repeat, chip, pin, online = (
+        (draw.random(rows) < share).astype(float) for share in (0.88, 0.35, 0.1, 0.65)
+    )
+    bad = (online == 1) & (pin == 0) & ((ratio > 4) | ((home > 100) & (chip == 0)))
+    table = pd.DataFrame(
+        {
+            "distance_from_home": home,
+            "distance_from_last": last,
+            "ratio_to_median_price": ratio,
+            "repeat_shop": repeat,
+            "used_chip": chip,
+            "used_pin": pin,
+            "online": online,
+            "fraud": bad.astype(float),
+        }
+    )
+    return Made(table, "fraud", "1.0", words="an exact rule of distances, ratios and flags, no time")
+
+
 def postings(draw: Draw) -> Made:
     """Offers of work with titles, long texts that may be missing, and a mail address; no time."""
     rows = 8_000
@@ -564,7 +589,7 @@ SETS: dict[str, Callable[[Draw], Made]] = {
     each.__name__: each
     for each in (
         wide, small, accounts, transfers, categories, merchants, invoices, cold, drifting, noisy, rare, common, declines,
-        wallet, applications, blanks, postings, rings, terminals,
+        wallet, applications, blanks, rules, postings, rings, terminals,
     )
 }  # fmt: skip
 
