@@ -67,9 +67,9 @@ def test_no_copy_of_a_held_out_row_is_learned_from(seen: Seen, monkeypatch) -> N
     both = seen.rows(origin)
     learned_from = []
 
-    def watched(candidate, learned, held, seed):
+    def watched(candidate, learned, *given):
         learned_from.append(len(learned))
-        return real(candidate, learned, held, seed)
+        return real(candidate, learned, *given)
 
     real = module.trace
     monkeypatch.setattr(module, "trace", watched)
