@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from screening.explore.board import blocked_query
 from screening.ledger import money
 from screening.ledger.filters import Filter
 
@@ -44,9 +45,16 @@ class Overview:
     now: Period
     before: Period
     days: Sequence[Period]
+    blocked: int | None
+    """Flagged rows of the last days that reached the second threshold of their time; ``None`` where there was none."""
 
 
-def overview(questions: Questions, owner: str | None, now: datetime) -> Overview:
+def overview(
+    questions: Questions,
+    owner: str | None,
+    now: datetime,
+    blocks: Sequence[tuple[str, datetime, float | None]] = (),
+) -> Overview:
     """Count by the day of the decision, UTC.
 
     A file of last year that was screened today counts today: the page says what happens here, not when the payments
@@ -56,18 +64,24 @@ def overview(questions: Questions, owner: str | None, now: datetime) -> Overview
         questions: of the ledger.
         owner: whose rows; ``None`` for everybody's.
         now: the days end with this one.
+        blocks: of which detector which second threshold held, since when.
 
     Raises:
         TooMuch: the ledger didn't answer in time.
     """
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     first = today - timedelta(days=2 * DAYS - 1)
-    rows = questions.ask(BY_DAY, Filter(owner=owner, decided_from=first.replace(tzinfo=UTC))).rows
+    queries = {"days": BY_DAY}
+    if blocks:
+        begins = today - timedelta(days=DAYS - 1)
+        queries["blocked"] = f"{blocked_query(blocks)} AND c.decided_at >= TIMESTAMP '{begins:%Y-%m-%d}'"
+    found = questions.several(Filter(owner=owner, decided_from=first.replace(tzinfo=UTC)), queries)
     by_day: dict[datetime, list[Mapping[str, object]]] = {}
-    for row in rows:
+    for row in found["days"]:
         by_day.setdefault(row["day"], []).append(row)
     days = [_period(by_day.get(first + timedelta(days=at), [])) for at in range(2 * DAYS)]
-    return Overview(_total(days[DAYS:]), _total(days[:DAYS]), days[DAYS:])
+    blocked = sum(int(row["blocked"]) for row in found["blocked"]) if blocks else None
+    return Overview(_total(days[DAYS:]), _total(days[:DAYS]), days[DAYS:], blocked)
 
 
 def _period(rows: Sequence[Mapping[str, object]]) -> Period:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from screening.ledger import money
@@ -29,8 +30,19 @@ BY_BIN = (
     "sum(probability::DOUBLE) AS frauds, sum(probability::DOUBLE * abs(coalesce(amount, 0))) AS loss, "
     "sum(probability::DOUBLE * (1 - probability::DOUBLE) * coalesce(amount, 0)::DOUBLE * coalesce(amount, 0)) "
     "AS spread, "
-    "min(moment) AS first, max(moment) AS last FROM chosen GROUP BY ALL"
+    "min(moment) AS first, max(moment) AS last, min(decided_at) AS decided_first, max(decided_at) AS decided_last, "
+    "count(*) FILTER (WHERE source = 'file' AND event_time IS NOT NULL) AS dated_in_files "
+    "FROM chosen GROUP BY ALL"
 )
+
+
+class Days(StrEnum):
+    """Times that reviews a day are counted by."""
+
+    OWN = "own"
+    """The transactions' own, or of the decision where they have none."""
+    DECIDED = "decided"
+    """Those of the decisions, when cases come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +93,12 @@ class Advice:
 
     currency: str | None
     rows: int
+    by: Days
+    """Which days count."""
     days: float
+    """From the first to the last transaction, by that time; at least one."""
+    from_files: int
+    """Rows of files that have a time of their own."""
     costs: Sequence[Cost]
     """By threshold, rising from 1/200 to 1."""
     best: Cost | None
@@ -94,13 +111,15 @@ class Advice:
         return min(self.costs, key=lambda each: abs(each.threshold - threshold))
 
 
-def advise(questions: Questions, chosen: Filter, prices: Prices) -> list[Advice]:
+def advise(questions: Questions, chosen: Filter, prices: Prices, by: Days | None = None) -> list[Advice]:
     """Return what each threshold would cost, by currency, that with most rows first.
 
     Args:
         questions: of the ledger.
         chosen: whose and which decisions; of one detector.
         prices: what things cost.
+        by: which days count; ``None`` for the transactions' own where most rows came in files, since a file of a year
+            is decided on in a minute, and for those of the decisions elsewhere.
 
     Raises:
         TooMuch: the ledger didn't answer in time.
@@ -108,11 +127,13 @@ def advise(questions: Questions, chosen: Filter, prices: Prices) -> list[Advice]
     by_currency: dict[str | None, list[dict[str, Any]]] = {}
     for row in questions.ask(BY_BIN, chosen).rows:
         by_currency.setdefault(row["currency"], []).append(row)
-    found = [advice_of(rows, currency, prices) for currency, rows in by_currency.items()]
+    found = [advice_of(rows, currency, prices, by) for currency, rows in by_currency.items()]
     return sorted(found, key=lambda each: (-each.rows, each.currency or ""))
 
 
-def advice_of(rows: Sequence[dict[str, Any]], currency: str | None, prices: Prices) -> Advice:
+def advice_of(
+    rows: Sequence[dict[str, Any]], currency: str | None, prices: Prices, by: Days | None = None
+) -> Advice:
     """Return the curve of the rows of one currency: counts and sums of money, in minor units, by bin."""
     unit = 10.0 ** money.exponent(currency)
     count, frauds = [0] * (BINS + 1), [0.0] * (BINS + 1)
@@ -123,7 +144,11 @@ def advice_of(rows: Sequence[dict[str, Any]], currency: str | None, prices: Pric
         frauds[place] += row["frauds"]
         loss[place] += row["loss"] / unit
         spread[place] += row["spread"] / unit**2
-    first, last = min(row["first"] for row in rows), max(row["last"] for row in rows)
+    from_files = sum(row["dated_in_files"] for row in rows)
+    if by is None:
+        by = Days.OWN if 2 * from_files > sum(count) else Days.DECIDED
+    begins, ends = ("first", "last") if by is Days.OWN else ("decided_first", "decided_last")
+    first, last = min(row[begins] for row in rows), max(row[ends] for row in rows)
     days = max(1.0, (last - first).total_seconds() / DAY_SECONDS)
     costs = []
     for place in range(1, BINS + 1):
@@ -144,4 +169,4 @@ def advice_of(rows: Sequence[dict[str, Any]], currency: str | None, prices: Pric
     best = min(allowed, key=lambda each: (each.total, -each.threshold), default=None)
     # who is stopped without a look costs (1 - p) · stopped; who is looked at, a review
     block = 1 - prices.review / prices.stopped if prices.stopped > prices.review else None
-    return Advice(currency, sum(count), days, costs, best, block)
+    return Advice(currency, sum(count), by, days, from_files, costs, best, block)

@@ -41,6 +41,7 @@ def test_two_thresholds_hold_in_files_answers_and_documents_and_nothing_that_was
 ) -> None:
     ana, mia = login("ana"), login("mia")
     first = sent(ana, services, SHOP)
+    assert "to be stopped" not in page(ana, "/"), "there never was a second threshold"
     before = detect(ana, shop(400))
     assert all("action" not in each for each in before)
     applied(mia, review="0.3", block="0.9", reason="the curve says so")
@@ -79,6 +80,7 @@ def test_two_thresholds_hold_in_files_answers_and_documents_and_nothing_that_was
     )
     board = json.dumps(ana.client.get("/dashboard/_dash-layout").json)
     assert f'"{blocked:,} to be stopped"' in board
+    assert f"{blocked:,} to be stopped" in words(page(ana, "/")), "beside the flagged ones at home, too"
     assert page(ana, f"/explore/transactions?screening={second}&flagged=true").count(">Stop<") == min(
         blocked, 50
     )

@@ -347,6 +347,11 @@ def test_the_page_of_the_threshold_says_what_it_costs_now(
         ("review=x", "no number"),
         ("detector=nobody", "no such detector"),
         ("lost=101", "no number"),
+        ("by=moon", "says no days"),
     ):
         assert said in words(page(mia, f"/review/threshold?{query}", 400))
+    assert "Days are the transactions' own: " in text
+    assert "Days are those of the decisions." in words(
+        page(mia, "/review/threshold?detector=payments&by=decided")
+    )
     assert "decided on nothing" in page(mia, "/review/threshold?detector=card")

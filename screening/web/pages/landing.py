@@ -43,7 +43,8 @@ def index() -> str:
     first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2 * DAYS - 1)
     work = by_day(mine.database, who, first=first, days=2 * DAYS)
     try:
-        figures = kpis(overview(mine.ledger.questions, owner_seen(), now), work)
+        blocks = [(each.detector, each.since, each.block) for each in mine.thresholds.blocks()]
+        figures = kpis(overview(mine.ledger.questions, owner_seen(), now, blocks), work)
     except Unanswered as problem:  # the rest of the page is of use all the same
         trouble = problem
     return render_template(

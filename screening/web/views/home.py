@@ -51,7 +51,9 @@ def kpis(found: Overview, work: Sequence[DayOfWork]) -> list[Kpi]:
             "Transactions at or above the threshold.",
             formatting.number(now.flagged),
             beside=formatting.percent(now.flag_rate, 2) if now.scored else "",
-            change=_change(now.flagged, before.flagged),
+            change=", ".join(
+                filter(None, (_stopped(found.blocked), _change(now.flagged, before.flagged)))
+            ),
             line=_line([day.flagged for day in days]),
             risk=now.flagged > 0,
         ),
@@ -87,6 +89,10 @@ def money(amounts: Mapping[str | None, float]) -> str:
         left = len(named) - MOST_CURRENCIES
         shown.append(f"{left} more {formatting.plural(left, 'currency', 'currencies')}")
     return " + ".join(shown) if shown else formatting.NOTHING
+
+
+def _stopped(blocked: int | None) -> str:
+    return "" if blocked is None else f"{formatting.number(blocked)} to be stopped"
 
 
 def _change(now: int, before: int) -> str:

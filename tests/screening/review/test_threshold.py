@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from screening.ledger.filters import Filter
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import FILE
-from screening.review.threshold import BINS, Prices, advice_of, advise
-from tests.screening.ledger.ledger_rows import table
+from screening.ledger.tables import API, FILE
+from screening.review.threshold import BINS, Days, Prices, advice_of, advise
+from tests.screening.ledger.ledger_rows import DECIDED, table
 
 COUNT = 3_000
 DAYS = 10
@@ -63,6 +63,32 @@ def test_each_threshold_costs_what_its_rows_cost_one_by_one(ledger: Ledger, pric
     assert advice.best.total == min(cost.total for cost in advice.costs)
 
 
+def test_days_are_the_transactions_own_where_most_came_in_files_and_of_decisions_elsewhere(
+    ledger: Ledger,
+) -> None:
+    probability, _, seconds = rows()
+    chosen = Filter(detector="payments")
+
+    def days(by: Days | None = None) -> tuple[Days, float, int]:
+        (advice,) = advise(ledger.questions, chosen, Prices(), by)
+        assert advice.at(0.5).per_day == pytest.approx(advice.at(0.5).reviews / advice.days)
+        return advice.by, round(advice.days, 6), advice.from_files
+
+    ledger.segments.add("a" * 32, FILE, table(COUNT, probability=probability, seconds=seconds))
+    assert days() == days(Days.OWN) == (Days.OWN, DAYS, COUNT)
+    assert days(Days.DECIDED) == (Days.DECIDED, 1, COUNT), "a file is decided on at once"
+    later = DECIDED + timedelta(days=4)
+    ledger.segments.add("b" * 32, API, table(COUNT, source=API, decided_at=later, seconds=seconds))
+    assert days() == days(Days.DECIDED) == (Days.DECIDED, 4, COUNT), "no more than half came in files"
+    assert days(Days.OWN) == (Days.OWN, DAYS, COUNT)
+
+
+def test_a_file_without_times_has_the_days_of_its_decision(ledger: Ledger) -> None:
+    ledger.segments.add("a" * 32, FILE, table(COUNT))
+    (advice,) = advise(ledger.questions, Filter(detector="payments"), Prices())
+    assert (advice.by, advice.days, advice.from_files) == (Days.DECIDED, 1, 0)
+
+
 def test_frauds_that_are_drawn_cost_what_the_interval_says() -> None:
     probability, amount, _ = rows()
     below = probability < np.float32(0.5)
@@ -94,6 +120,9 @@ def test_the_capacity_is_kept_to_whatever_it_costs(bins: list[tuple[int, int]], 
             "spread": 0.0,
             "first": MOMENT,
             "last": MOMENT,
+            "decided_first": MOMENT,
+            "decided_last": MOMENT,
+            "dated_in_files": 0,
         }
         for place, count in bins
     ]
@@ -108,6 +137,7 @@ def test_the_capacity_is_kept_to_whatever_it_costs(bins: list[tuple[int, int]], 
 
 def test_from_where_on_stopping_is_cheaper_than_looking() -> None:
     row = {"bin": 5, "rows": 1, "frauds": 0.1, "loss": 1.0, "spread": 0.0}
-    row |= {"first": MOMENT, "last": MOMENT}
+    row |= {"first": MOMENT, "last": MOMENT, "decided_first": MOMENT, "decided_last": MOMENT}
+    row["dated_in_files"] = 0
     assert advice_of([row], None, Prices(review=5, stopped=50)).block == pytest.approx(0.9)
     assert advice_of([row], None, Prices(review=5, stopped=5)).block is None

@@ -13,7 +13,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from screening.errors import ScreeningError
 from screening.intake import numbers
 from screening.ledger.filters import Filter, Unanswered
-from screening.review.threshold import Advice, Prices, advise
+from screening.review.threshold import Advice, Days, Prices, advise
 from screening.scoring.applied_thresholds import BadThreshold
 from screening.scoring.thresholds import Limits
 from screening.web.http import request_audit
@@ -52,7 +52,10 @@ def index() -> tuple[str, int]:
         _require_known(chosen, detectors)
         since = views.now() - timedelta(days=days)
         found = advise(
-            mine.ledger.questions, Filter(owner=owner_seen(), detector=chosen, decided_from=since), prices
+            mine.ledger.questions,
+            Filter(owner=owner_seen(), detector=chosen, decided_from=since),
+            prices,
+            _days(),
         )
     except (Unanswered, BadPrice) as refused:
         problem = refused
@@ -149,6 +152,21 @@ def _given(text: str, name: str) -> float | None:
 def _require_known(chosen: str, detectors: Sequence[str]) -> None:
     if chosen not in detectors:
         raise BadPrice("There is no such detector.", "detector", f"There are: {', '.join(detectors)}.")
+
+
+def _days() -> Days | None:
+    """Return which days the form says; ``None`` where the rows say it.
+
+    Raises:
+        BadPrice: there are no such days.
+    """
+    given = request.args.get("by", "")
+    try:
+        return Days(given) if given else None
+    except ValueError:
+        raise BadPrice(
+            f"“{given[:40]}” says no days.", "by", f"There are: {', '.join(Days)}; or leave it out."
+        ) from None
 
 
 def _prices() -> Prices:
