@@ -6,14 +6,16 @@ So a million rows of a file need no million random numbers on the disk, and an i
 
 from __future__ import annotations
 
+import re
 import secrets
-import uuid
 from typing import NamedTuple
 
 ORIGIN_BYTES = 12
 MOST_NUMBER = 2**32 - 1
 PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
 """A regular expression of the texts that :func:`parse` takes."""
+# ids are written and read by the hundred thousand: uuid.UUID takes five times as long
+_WRITTEN = re.compile(PATTERN.removesuffix("$"))
 
 
 class TransactionId(NamedTuple):
@@ -23,7 +25,7 @@ class TransactionId(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        return str(uuid.UUID(bytes=self.origin + self.number.to_bytes(4, "big")))
+        return f"{id_prefix(self.origin)}{self.number:08x}"
 
 
 def new_origin(milliseconds: int) -> bytes:
@@ -53,10 +55,7 @@ def first_id(milliseconds: int) -> str:
 
 def parse(text: str) -> TransactionId | None:
     """Return the parts of an id as :meth:`TransactionId.__str__` writes it; ``None`` for any other text."""
-    try:
-        found = uuid.UUID(text)
-    except ValueError:
+    if _WRITTEN.fullmatch(text) is None:
         return None
-    if str(found) != text.lower() or found.version != 7:
-        return None
-    return TransactionId(found.bytes[:ORIGIN_BYTES], int.from_bytes(found.bytes[ORIGIN_BYTES:], "big"))
+    found = bytes.fromhex(text.replace("-", ""))
+    return TransactionId(found[:ORIGIN_BYTES], int.from_bytes(found[ORIGIN_BYTES:], "big"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from screening.infra.database import Database
 from screening.infra.job_queue import now
@@ -44,19 +44,23 @@ class Labels:
     def say(self, said: Sequence[LaterLabel], by: str, source: str = FEED) -> None:
         """Keep labels, all or none; the last one of a transaction counts, also for what looks back on it."""
         moment = now()
+        last = {
+            str(each.id): {
+                "label": each.label,
+                "fraud_type": each.fraud_type,
+                "at": each.at or moment,
+                "source": source,
+                "by": by,
+                "written": moment,
+            }
+            for each in said
+        }
+        ids = list(last)
         with self._tables.write() as session:
-            for each in said:
-                session.merge(
-                    Label(
-                        id=str(each.id),
-                        label=each.label,
-                        fraud_type=each.fraud_type,
-                        at=each.at or moment,
-                        source=source,
-                        by=by,
-                        written=moment,
-                    )
-                )
+            for start in range(0, len(ids), MOST_PARAMETERS):
+                session.execute(delete(Label).where(Label.id.in_(ids[start : start + MOST_PARAMETERS])))
+            if last:
+                session.execute(insert(Label), [{"id": number, **told} for number, told in last.items()])
         self._velocity.relabel([(str(each.id), each.label) for each in said])
 
     def standing(self, ids: Sequence[str], but: str = REVIEW) -> dict[str, dict[str, Any]]:

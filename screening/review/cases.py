@@ -277,12 +277,17 @@ def release(session: Session, after: timedelta) -> int:
 
 def tell(session: Session, case: Case, who: Reviewer, kind: Act, **more: Any) -> Event:
     """Note an act; what was written with it has no card numbers."""
-    for name, most in (("note", MOST_NOTE), ("reason", MOST_REASON)):
-        more[name] = masked(" ".join(str(more.get(name) or "").split()))[:most]
-    event = Event(case_id=case.id, at=now(), by=who.name, kind=kind.value, **more)
+    event = event_of(case, who, kind, **more)
     session.add(event)
     session.flush()
     return event
+
+
+def event_of(case: Case, who: Reviewer, kind: Act, **more: Any) -> Event:
+    """Return the note of an act, for a session that it still has to be added to."""
+    for name, most in (("note", MOST_NOTE), ("reason", MOST_REASON)):
+        more[name] = masked(" ".join(str(more.get(name) or "").split()))[:most]
+    return Event(case_id=case.id, at=now(), by=who.name, kind=kind.value, **more)
 
 
 def state_of(case: Case) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from sqlalchemy.orm import Session
 from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.labels import REVIEW, UNKNOWN, Labels
-from screening.review.cases import state_of, tell
+from screening.review.cases import event_of, state_of
 from screening.review.people import Reviewer
 from screening.review.tables import Act, Case, CaseState, Item, Outcome
 
 AT_ONCE = 400
 """Transactions that are looked for with one statement."""
+CASES_AT_ONCE = 100
+"""Cases that are closed or marked in one write: others wait for it, and each has the disk wait once."""
 OUTCOMES = {1: Outcome.FRAUD, 0: Outcome.LEGITIMATE}
 
 
@@ -45,31 +47,35 @@ def hear(database: Database, labels: Labels, said: Mapping[str, int], by: str) -
     who = Reviewer(name=by)
     closed: list[int] = []
     noted: list[int] = []
-    for number, ids in sorted(_cases(database, list(said)).items()):
+    within = _cases(database, list(said))
+    numbers = sorted(within)
+    for start in range(0, len(numbers), CASES_AT_ONCE):
         with database.write() as session:
-            case = session.get(Case, number, with_for_update=True)
-            if case is None:
-                continue
-            counts = Counter(OUTCOMES[said[one]] for one in ids)
-            words = f"{len(ids)} of {case.items}: " + ", ".join(
-                f"{n} {outcome}" for outcome, n in counts.items()
-            )
-            outcome = _whole(session, labels, case, said) if case.waiting else None
-            before = state_of(case)
-            if outcome is not None:
-                case.state, case.waiting, case.outcome = CaseState.DECIDED.value, False, outcome.value
-                case.decided, case.decided_by = now(), by
-            tell(
-                session,
-                case,
-                who,
-                Act.LABELLED,
-                outcome=None if outcome is None else outcome.value,
-                note=words,
-                before=before,
-            )
-            case.version += 1
-        (noted if outcome is None else closed).append(number)
+            wanted = select(Case).where(Case.id.in_(numbers[start : start + CASES_AT_ONCE])).order_by(Case.id)
+            cases = session.scalars(wanted.with_for_update()).all()
+            outcomes = _wholes(session, labels, [case.id for case in cases if case.waiting], said)
+            for case in cases:
+                ids = within[case.id]
+                counts = Counter(OUTCOMES[said[one]] for one in ids)
+                words = f"{len(ids)} of {case.items}: " + ", ".join(
+                    f"{n} {outcome}" for outcome, n in counts.items()
+                )
+                outcome = outcomes.get(case.id)
+                before = state_of(case)
+                if outcome is not None:
+                    case.state, case.waiting, case.outcome = CaseState.DECIDED.value, False, outcome.value
+                    case.decided, case.decided_by = now(), by
+                event = event_of(
+                    case,
+                    who,
+                    Act.LABELLED,
+                    outcome=None if outcome is None else outcome.value,
+                    note=words,
+                    before=before,
+                )
+                session.add(event)
+                case.version += 1
+                (noted if outcome is None else closed).append(case.id)
     return Heard(closed, noted)
 
 
@@ -84,9 +90,19 @@ def _cases(database: Database, ids: Sequence[str]) -> Mapping[int, Sequence[str]
     return found
 
 
-def _whole(session: Session, labels: Labels, case: Case, said: Mapping[str, int]) -> Outcome | None:
-    """Return what programs say of a whole case; ``None`` where they don't say one thing of all of it."""
-    ids = session.scalars(select(Item.id).where(Item.case_id == case.id)).all()
-    others = labels.standing([one for one in ids if one not in said], REVIEW)
-    kinds = {said[one] if one in said else others[one]["label"] if one in others else UNKNOWN for one in ids}
-    return OUTCOMES.get(kinds.pop()) if len(kinds) == 1 else None
+def _wholes(
+    session: Session, labels: Labels, numbers: Sequence[int], said: Mapping[str, int]
+) -> Mapping[int, Outcome]:
+    """Return what programs say of whole cases; without those of which they don't say one thing of all of it."""
+    ids: dict[int, list[str]] = defaultdict(list)
+    for row in session.execute(select(Item.case_id, Item.id).where(Item.case_id.in_(numbers))):
+        ids[row.case_id].append(row.id)
+    others = labels.standing([one for some in ids.values() for one in some if one not in said], REVIEW)
+    found = {}
+    for number, some in ids.items():
+        kinds = {
+            said[one] if one in said else others[one]["label"] if one in others else UNKNOWN for one in some
+        }
+        if len(kinds) == 1 and (outcome := OUTCOMES.get(kinds.pop())) is not None:
+            found[number] = outcome
+    return found

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from screening.errors import BadFile
 from screening.intake import header_of, read_records
 from screening.ledger import money
 from screening.ledger.filters import Filter
-from screening.ledger.identity import TransactionId
+from screening.ledger.identity import TransactionId, parse
 from screening.ledger.tables import Label
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 LABEL = "known_fraud"
 """The column that says what was fraud: 1 or 0."""
+MOST_NAMES = 10_000
+"""Names of columns that are remembered: a program may send any."""
 WITH_FILE = "file"
 """The source of labels that came with their rows."""
 QUERY = (
@@ -81,8 +83,9 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
     columns = contract.columns
     rows = ledger.questions.ask(QUERY, Filter(detector=detector.name)).rows
     with ledger.tables.read() as session:
-        said = {row.id: row.source for row in session.execute(select(Label.id, Label.source))}
+        said = {parse(row.id): row.source for row in session.execute(select(Label.id, Label.source))}
     found = Gathered()
+    own = _Own.of(detector)
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*columns, LABEL])
@@ -92,11 +95,10 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
                 continue
             found.rows += 1
             found.frauds += row["known"]
-            key = str(TransactionId(row["origin"], row["number"]))
-            found.sources[said.get(key, WITH_FILE)] += 1
+            found.sources[said.get(TransactionId(row["origin"], row["number"]), WITH_FILE)] += 1
             if row["known_at"] is not None:
                 found.delays.append(max(0.0, (row["known_at"] - row["moment"]).total_seconds()))
-            writer.writerow([*_own(cells, row, detector), row["known"]])
+            writer.writerow([*own.cells(cells, row), row["known"]])
     if not found.rows:
         raise BadFile(
             f"Of no transaction of {detector.name} that can still be read is it known what it was.",
@@ -105,17 +107,30 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
     return found
 
 
-def _own(cells: Sequence[str], row: Mapping[str, Any], detector: Detector) -> list[str]:
-    """Return the cells with time and amount as the ledger has them."""
-    contract = detector.contract
-    found = list(cells)
-    if contract.has_calendar and contract.time is not None and row["event_time"] is not None:
-        at = row["event_time"].replace(tzinfo=UTC)
-        found[contract.columns.index(contract.time)] = f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
-    if contract.amount is not None and row["amount"] is not None:
-        amount = money.major(row["amount"], row["currency"])
-        found[contract.columns.index(contract.amount)] = repr(amount)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Where the cells stand that are the ledger's: time and amount; ``None`` where the detector has none."""
+
+    time: int | None
+    amount: int | None
+
+    @classmethod
+    def of(cls, detector: Detector) -> _Own:
+        """Look them up, once for all rows."""
+        contract = detector.contract
+        dated = contract.has_calendar and contract.time is not None
+        return cls(
+            time=contract.columns.index(contract.time) if dated else None,
+            amount=None if contract.amount is None else contract.columns.index(contract.amount),
+        )
+
+    def cells(self, cells: list[str], row: Mapping[str, Any]) -> list[str]:
+        """Return the cells with time and amount as the ledger has them."""
+        if self.time is not None and row["event_time"] is not None:
+            cells[self.time] = f"{row['event_time'].isoformat(timespec='microseconds')}Z"
+        if self.amount is not None and row["amount"] is not None:
+            cells[self.amount] = repr(money.major(row["amount"], row["currency"]))
+        return cells
 
 
 def _with_cells(
@@ -123,10 +138,12 @@ def _with_cells(
 ) -> Iterator[tuple[dict[str, Any], list[str] | None]]:
     """Give each row with its cells, in the order of the rows; ``None`` where they can't be read."""
     files: dict[str, _File | None] = {}
+    plain = lru_cache(MOST_NAMES)(lambda name: name.strip().casefold())
+    wanted = [plain(name) for name in columns]
     for row in rows:
         if row["values"] is not None:
-            given = {str(name).strip().casefold(): cell for name, cell in json.loads(row["values"]).items()}
-            cells = (given.get(name.strip().casefold()) for name in columns)
+            given = {plain(name): cell for name, cell in json.loads(row["values"]).items()}
+            cells = (given.get(name) for name in wanted)
             yield row, ["" if cell is None else str(cell) for cell in cells]
             continue
         screening = str(row["screening"])
