@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from reportlab.platypus import Flowable
-
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Filter, Interval, amounts
-from screening.reports import pages
+from screening.reports import svg_charts
+from screening.reports.typeset import Block, Chart, Facts, Heading, Table, Text, accessible_pdf
 
 if TYPE_CHECKING:
     from screening.ledger.questions import Questions
@@ -113,33 +112,41 @@ def period_pdf(found: PeriodFigures, *, whose: str, author: str, made: datetime)
         made: when.
     """
     name = f"Decisions from {day(found.start)} to {last_day(found)}"
-    return pages.document(name, author, list(_parts(name, found, whose)), made)
+    return accessible_pdf(name, author, list(_parts(found, whose)), made)
 
 
-def _parts(name: str, found: PeriodFigures, whose: str) -> Iterator[Flowable]:
-    yield pages.title(name)
-    yield pages.facts(list(summary(found, whose)))
+def _parts(found: PeriodFigures, whose: str) -> Iterator[Block]:
+    yield Facts([(what, str(value)) for what, value in summary(found, whose)])
     if not found.total["transactions"]:
-        yield pages.body("No decision falls into this period.")
+        yield Text("No decision falls into this period.")
         return
-    yield pages.heading(f"By {found.interval.value}")
-    yield pages.bars(
-        [(day(at), every, cases) for at, every, cases in found.trend],
-        words="transactions; flagged ones in red",
+    yield Heading(f"By {found.interval.value}")
+    most = max(found.trend, key=lambda each: each[1])
+    yield Chart(
+        svg_charts.bars(
+            [(day(at), every, cases) for at, every, cases in found.trend],
+            (f"{found.interval.value}, by its beginning", "transactions"),
+        ),
+        words=f"Transactions by {found.interval.value}, flagged ones in red. Most, {most[1]:,} of which {most[2]:,} "
+        f"flagged, in the {found.interval.value} that begins on {day(most[0])}.",
+        caption=f"Transactions by {found.interval.value}; flagged ones in red.",
     )
-    yield _counts("Beginning", [(day(at), every, cases) for at, every, cases in found.trend])
+    yield _counts(
+        found.interval.value.capitalize(), [(day(at), every, cases) for at, every, cases in found.trend]
+    )
     for words, rows in (
         ("Detector", found.detectors),
         *((GROUPED[key], rows) for key, rows in found.groups.items()),
     ):
         if rows:
-            yield pages.heading(f"By {words.lower()}")
+            yield Heading(f"By {words.lower()}")
             yield _counts(words, rows)
     if found.flagged:
-        yield pages.heading("Flagged decisions")
+        yield Heading("Flagged decisions")
         if found.total["flagged"] > len(found.flagged):
-            yield pages.note(
-                f"The latest {len(found.flagged)} of {found.total['flagged']:,}; the workbook has more."
+            yield Text(
+                f"The latest {len(found.flagged)} of {found.total['flagged']:,}; the workbook has more.",
+                soft=True,
             )
         lines = [
             [
@@ -156,7 +163,7 @@ def _parts(name: str, found: PeriodFigures, whose: str) -> Iterator[Flowable]:
             for row in found.flagged
         ]
         heads = ["When (UTC)", "Detector", "Probability", "Amount", "Who", "Known as", "Strongest reason"]
-        yield pages.table(heads, lines, [2, 1.3, 1.3, 1.5, 2.6, 1.1, 3.4], [2, 3])
+        yield Table("The latest first", heads, lines, [2, 3], [2, 1.4, 1.6, 1.5, 2.6, 1.2, 3.2])
 
 
 def summary(found: PeriodFigures, whose: str) -> Iterator[tuple[str, object]]:
@@ -182,11 +189,17 @@ def summary(found: PeriodFigures, whose: str) -> Iterator[tuple[str, object]]:
         yield f"Amount, {currency}", f"{sums['amount']:,.2f}, of which {sums['fraud_amount']:,.2f} flagged"
 
 
-def _counts(words: str, rows: Sequence[tuple[str, int, int]]) -> Flowable:
+def _counts(words: str, rows: Sequence[tuple[str, int, int]]) -> Block:
     lines = [
         [name, f"{every:,}", f"{cases:,}", f"{100 * cases / every:.2f} %"] for name, every, cases in rows
     ]
-    return pages.table([words, "Transactions", "Flagged", "Share"], lines, [3, 1, 1, 1], [1, 2, 3])
+    return Table(
+        f"Decisions by {words.lower()}",
+        [words, "Transactions", "Flagged", "Share"],
+        lines,
+        [1, 2, 3],
+        [3, 1, 1, 1],
+    )
 
 
 def _who(row: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
-from reportlab.platypus import Flowable
 
 from screening.detectors.detector import Detector
 from screening.explore.who import who_of
 from screening.intake import header_of, read_records
-from screening.reports import pages
+from screening.reports import svg_charts
+from screening.reports.typeset import Block, Chart, Facts, Heading, Table, Text, accessible_pdf
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import Screening
 
@@ -34,35 +34,33 @@ def screening_pdf(
         made: when.
     """
     name = f"Screening of {screening.filename}"
-    return pages.document(name, author, list(_parts(name, screening, found, detector)), made)
+    return accessible_pdf(name, author, list(_parts(screening, found, detector)), made)
 
 
-def _parts(name: str, screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Flowable]:
-    yield pages.title(name)
-    yield pages.facts(list(_summary(screening, found)))
+def _parts(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
+    yield Facts([(what, str(value)) for what, value in _summary(screening, found)])
     for text in screening.notes or []:
-        yield pages.note(text)
-    yield pages.heading("Score distribution")
+        yield Text(text, soft=True)
+    yield Heading("Score distribution")
     bins = found.histogram()
-    yield pages.bars(
-        [
-            (f"{low:.2f}", math.log10(rows + 1), math.log10(flagged + 1) if flagged else 0)
-            for low, _, rows, flagged in bins
-        ],
-        words="rows by probability of fraud, on a logarithmic scale; the table has the numbers",
-        scale=False,
+    rows = [
+        (f"{low:.2f} to {high:.2f}", f"{rows:,}", f"{flagged:,}") for low, high, rows, flagged in bins if rows
+    ]
+    highest = max(bins, key=lambda each: each[2])
+    yield Chart(
+        svg_charts.bars(
+            [
+                (f"{low:.2f}", math.log10(rows + 1), math.log10(flagged + 1) if flagged else 0)
+                for low, _, rows, flagged in bins
+            ],
+            ("probability of fraud", "rows, logarithmic"),
+            scale=False,
+        ),
+        words=f"Rows by probability of fraud, on a logarithmic scale, flagged ones in red. Most, {highest[2]:,}, lie "
+        f"between {highest[0]:.2f} and {highest[1]:.2f}; {sum(each[3] for each in bins):,} are flagged.",
+        caption="Rows by probability of fraud, on a logarithmic scale; flagged ones in red.",
     )
-    yield pages.gap()
-    yield pages.table(
-        ["Probability", "Rows", "Flagged"],
-        [
-            [f"{low:.2f} to {high:.2f}", f"{rows:,}", f"{flagged:,}"]
-            for low, high, rows, flagged in bins
-            if rows
-        ],
-        [2, 1, 1],
-        [1, 2],
-    )
+    yield Table("The same in numbers", ["Probability", "Rows", "Flagged"], rows, [1, 2])
     yield from _labels(screening)
     yield from _flagged(screening, found, detector)
     yield from _unreadable(screening, found)
@@ -85,11 +83,11 @@ def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, object
     yield "Unreadable, not scored", f"{screening.set_aside:,}"
 
 
-def _labels(screening: Screening) -> Iterator[Flowable]:
+def _labels(screening: Screening) -> Iterator[Block]:
     quality = screening.quality
     if not quality:
         return
-    yield pages.heading("Against the file's labels")
+    yield Heading("Against the file's labels")
     rows = [
         ["Labelled fraud", f"{quality['true_positives']:,} caught", f"{quality['false_negatives']:,} missed"],
         [
@@ -98,20 +96,21 @@ def _labels(screening: Screening) -> Iterator[Flowable]:
             f"{quality['true_negatives']:,} correctly passed",
         ],
     ]
-    yield pages.table(["", "Flagged", "Not flagged"], rows, [1, 1, 1], [1, 2])
+    yield Table("Flags and labels", ["Label", "Flagged", "Not flagged"], rows, [1, 2], [1, 1, 1])
     figures = [("Hit rate (precision)", "precision"), ("Catch rate (recall)", "recall")]
     said = [f"{words} {100 * quality[key]:.1f} %" for words, key in figures if quality.get(key) is not None]
     if said:
-        yield pages.body("; ".join(said) + ".")
+        yield Text("; ".join(said) + ".")
 
 
-def _flagged(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Flowable]:
+def _flagged(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
     if not screening.flagged:
         return
-    yield pages.heading("Flagged transactions")
+    yield Heading("Flagged transactions")
     if screening.flagged > MOST_ROWS:
-        yield pages.note(
-            f"The {MOST_ROWS} most probable of {screening.flagged:,}. flagged.csv of this screening has all."
+        yield Text(
+            f"The {MOST_ROWS} most probable of {screening.flagged:,}. flagged.csv of this screening has all.",
+            soft=True,
         )
     header = header_of(found.canonical)
     who = who_of(header, found.meta.get("columns", {}), detector)
@@ -134,7 +133,7 @@ def _flagged(screening: Screening, found: Outcome, detector: Detector | None) ->
         *("Id" if kind == "id" else kind.capitalize() for kind, _ in who),
         "Reasons",
     ]
-    yield pages.table(heads, rows, [1, 1.7, 1.4, *(1.7 for _ in who), 6.5], [0, 1, 2])
+    yield Table("The most probable first", heads, rows, [0, 1, 2], [1.1, 1.7, 1.4, *(1.7 for _ in who), 6.5])
 
 
 def _cell(header: Sequence[str], record: Sequence[str], name: str) -> str:
@@ -142,17 +141,20 @@ def _cell(header: Sequence[str], record: Sequence[str], name: str) -> str:
     return record[place] if place < len(record) else ""
 
 
-def _unreadable(screening: Screening, found: Outcome) -> Iterator[Flowable]:
+def _unreadable(screening: Screening, found: Outcome) -> Iterator[Block]:
     if not screening.set_aside:
         return
-    yield pages.heading("Unreadable rows")
+    yield Heading("Unreadable rows")
     shown = found.problems[:MOST_PROBLEMS]
     if screening.set_aside > len(shown):
-        yield pages.note(
-            f"The first {len(shown)} of {screening.set_aside:,}. rejected.csv of this screening has all."
+        yield Text(
+            f"The first {len(shown)} of {screening.set_aside:,}. rejected.csv of this screening has all.",
+            soft=True,
         )
-    rows = [[f"{one['row']:,}", one["column"] or "", one["value"] or "", one["problem"]] for one in shown]
-    yield pages.table(["Row", "Column", "Value", "Problem"], rows, [1, 2, 2, 4], [0])
+    rows = [
+        [f"{one['row']:,}", one["column"] or "", str(one["value"] or ""), one["problem"]] for one in shown
+    ]
+    yield Table("In the order of the file", ["Row", "Column", "Value", "Problem"], rows, [0], [1, 2, 2, 4])
 
 
 def _blocking(screening: Screening) -> list[tuple[str, object]]:
@@ -166,8 +168,8 @@ def _blocking(screening: Screening) -> list[tuple[str, object]]:
     ]
 
 
-def _detector(screening: Screening, detector: Detector | None) -> Iterator[Flowable]:
-    yield pages.heading("Detector")
+def _detector(screening: Screening, detector: Detector | None) -> Iterator[Block]:
+    yield Heading("Detector")
     pairs: list[tuple[str, object]] = [
         ("Name", screening.detector or ""),
         ("Fingerprint", screening.fingerprint or ""),
@@ -178,11 +180,12 @@ def _detector(screening: Screening, detector: Detector | None) -> Iterator[Flowa
         pairs.append(("State", "It isn't here any more, or was trained anew since."))
     elif detector.card is not None and detector.card.metrics.doubt:
         pairs.append(("Doubt", detector.card.metrics.doubt))
-    yield pages.facts(pairs)
+    yield Facts([(what, str(value)) for what, value in pairs])
     for warning in detector.warnings if detector else ():
-        yield pages.note(warning)
-    yield pages.note(
+        yield Text(warning, soft=True)
+    yield Text(
         "A probability is what the detector gives a transaction, calibrated on its test data. A flag is a reason to "
         "look, not a finding of fraud; transactions that aren't flagged can be fraud all the same. The same file, "
-        "detector, earlier files and threshold give the same flags again."
+        "detector, earlier files and threshold give the same flags again.",
+        soft=True,
     )

@@ -9,6 +9,9 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 480, 200
 LEFT, BOTTOM, TOP, RIGHT = 44, 30, 10, 10
 INK, SOFT, LINE, ACCENT = "#14202b", "#55616c", "#dcddd8", "#0b5c6b"
+QUIET, RISK = "#9aa9b3", "#a3201a"
+MOST_NAMES = 8
+"""Names that are written below bars; of more, every second, third and so on."""
 # A share of nought has no place on a logarithmic axis.
 LEAST = 1e-5
 
@@ -64,6 +67,30 @@ def pairs_of_bars(names: Sequence[str], then: Sequence[float], now: Sequence[flo
             )
         marks.append(_text(left + wide, HEIGHT - BOTTOM + 12, name, "middle"))
     return _frame("".join(marks), ("score", "share of rows"), [], [(0, "0"), (1, f"{100 * most:.3g} %")])
+
+
+def bars(values: Sequence[tuple[str, float, float]], axes: tuple[str, str], *, scale: bool = True) -> str:
+    """Return columns of counts, the part that is flagged in red and half as wide.
+
+    Args:
+        values: for each column its name, all, and how many of these are flagged.
+        axes: what they count, across and upwards.
+        scale: whether the largest value is written.
+    """
+    most = max((every for _, every, _ in values), default=0) or 1
+    step = 1 / max(len(values), 1)
+    shown = max(1, -(-len(values) // MOST_NAMES))
+    marks = []
+    for at, (name, every, flagged) in enumerate(values):
+        for share, inset, paint in ((every, 0.1, QUIET), (flagged, 0.3, RISK)):
+            left, top = _x((at + inset) * step), _y(share / most)
+            wide = (WIDTH - LEFT - RIGHT) * step * (1 - 2 * inset)
+            marks.append(
+                f'<rect x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{_y(0) - top:.1f}" fill="{paint}"/>'
+            )
+        if at % shown == 0:
+            marks.append(_text(_x((at + 0.5) * step), HEIGHT - BOTTOM + 12, name, "middle"))
+    return _frame("".join(marks), axes, [], [(1, f"{most:,.0f}")] if scale else [])
 
 
 def _frame(

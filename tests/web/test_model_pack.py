@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pikepdf
 import pytest
 from flask import Flask
 
@@ -22,6 +20,7 @@ from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.web.pdf_structure import structure_of
 from tests.web.test_data_api import PAYMENTS, asked, sent
 from tests.web.test_documents import made
 from tests.web.test_reports import PDF, needs_poppler, text_of
@@ -40,85 +39,11 @@ def record(name: str, services: Services, settings: Settings) -> ModelRecord:
     )
 
 
-def elements(node: Any) -> Iterator[tuple[str, Any]]:
-    """The structure tree, from the top to the end: the type of each element, and the element."""
-    kids = node.get("/K", [])
-    for kid in kids if isinstance(kids, pikepdf.Array) else [kids]:
-        if isinstance(kid, pikepdf.Dictionary) and "/S" in kid:
-            yield str(kid["/S"]), kid
-            yield from elements(kid)
-
-
 @pytest.mark.parametrize("name", ["card", "payments", "ecommerce"])
 def test_it_is_tagged_as_pdf_ua_asks(name: str, services: Services, settings: Settings) -> None:
     data = model_pack(record(name, services, settings), author="ada", made=NOW)
-    with pikepdf.open(io.BytesIO(data)) as pdf:
-        root = pdf.Root
-        assert str(root["/Lang"]).startswith("en")
-        assert root["/MarkInfo"]["/Marked"]
-        assert root["/ViewerPreferences"]["/DisplayDocTitle"]
-        with pdf.open_metadata() as meta:
-            assert meta["pdfuaid:part"] == "1"
-            assert meta["dc:title"] == f"Model risk of {name}"
-            assert meta["dc:creator"] == ["ada"]
-        found = list(elements(root["/StructTreeRoot"]))
-        kinds = [kind for kind, _ in found]
-        assert {
-            "/Document",
-            "/H1",
-            "/H2",
-            "/P",
-            "/L",
-            "/LI",
-            "/Table",
-            "/THead",
-            "/TH",
-            "/TD",
-            "/Figure",
-        } <= set(kinds)
-        for kind, element in found:
-            if kind == "/Figure":
-                assert len(str(element["/Alt"])) > 40, "what a chart shows is said in words"
-            if kind == "/Table":
-                inside = [each for each, _ in elements(element)]
-                assert inside.count("/TH") >= 2
-        heads = [element for kind, element in found if kind == "/TH"]
-        assert all(scope(head) == "/Column" for head in heads)
-        for page in pdf.pages:
-            assert page["/Tabs"] == "/S"
-            assert set(marked(page)) <= {"/Artifact", "structure"}, (
-                "everything on a page is tagged or decoration"
-            )
-            for font in fonts(page):
-                descriptor = font["/DescendantFonts"][0]["/FontDescriptor"]
-                assert "/FontFile2" in descriptor or "/FontFile3" in descriptor
-                assert "/ToUnicode" in font
-
-
-def scope(head: Any) -> str:
-    attributes = head["/A"]
-    every = attributes if isinstance(attributes, pikepdf.Array) else [attributes]
-    return next(str(one["/Scope"]) for one in every if "/Scope" in one)
-
-
-def fonts(page: Any) -> list[Any]:
-    return [font for font in page["/Resources"].get("/Font", {}).values() if "/DescendantFonts" in font]
-
-
-def marked(page: Any) -> Iterator[str]:
-    """What each text of a page is marked as: a piece of the structure, by its number, or an artifact."""
-    within: list[str] = []
-    for operands, operator in pikepdf.parse_content_stream(page):
-        if str(operator) in ("BDC", "BMC"):
-            numbered = (
-                len(operands) > 1 and isinstance(operands[1], pikepdf.Dictionary) and "/MCID" in operands[1]
-            )
-            within.append("structure" if numbered else str(operands[0]))
-        elif str(operator) == "EMC":
-            within.pop()
-        elif str(operator) in ("Tj", "TJ", "S", "f", "Do"):
-            known = [each for each in within if each in ("structure", "/Artifact")]
-            yield known[-1] if known else "nothing"
+    kinds = structure_of(data, f"Model risk of {name}", "ada")
+    assert {"/H1", "/H2", "/L", "/LI"} <= kinds
 
 
 @needs_poppler

@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import openpyxl
 import pytest
 from flask import Flask
 
+from screening.reports.typeset import Heading, Table, accessible_pdf
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.web.pdf_structure import structure_of
 from tests.web.test_data_api import PAYMENTS, SHOP, asked, scored, sent
 
 needs_poppler = pytest.mark.skipif(
@@ -124,6 +127,33 @@ def test_the_report_of_a_period_counts_as_the_data_api_does(
         assert len(flagged) - 1 == counted["flagged"]
         known = asked(person, "/transactions", flagged="true", **{"from": "2025-01-10", "to": "2025-01-20"})
         assert {row[0] for row in flagged[1:]} == {each["id"] for each in known["transactions"]}
+
+
+def test_reports_are_tagged_as_pdf_ua_asks(
+    login: Callable[[str], Person], worker: Worker, services: Services
+) -> None:
+    ana = login("ana")
+    screening = sent(ana, services, PAYMENTS, NAME)
+    assert "/H1" in structure_of(
+        got(ana, f"/results/{screening}/report.pdf", PDF), f"Screening of {NAME}", "ana"
+    )
+    period = got(ana, "/reports/period.pdf?from=2025-01-10&to=2025-01-19", PDF)
+    assert "/H1" in structure_of(period, "Decisions from 2025-01-10 to 2025-01-19", "ana")
+
+
+@needs_poppler
+def test_a_long_word_goes_on_in_the_next_line_of_its_cell_without_signs_that_it_has_not(
+    tmp_path: Path,
+) -> None:
+    long = "0123456789abcdef" * 8
+    blocks = [Heading("Rows"), Table("Ids", ["Id", "Other"], [[long, "other"], ["é" * 30, long]])]
+    text = text_of(accessible_pdf("Ids", "ada", blocks, datetime(2026, 3, 4, tzinfo=UTC)), tmp_path)
+    letters = "".join(text.split())
+    assert "\u200b" not in text
+    assert letters.count("other") == 1
+    assert letters.count("é") == 30
+    assert letters.count("0123456789abcdef") >= 8
+    assert max(len(line) for line in text.splitlines() if "0123" in line) < 2 * len(long)
 
 
 def test_the_page_of_reports_shows_a_period_and_says_what_is_wrong_with_one(
