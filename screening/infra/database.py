@@ -69,11 +69,12 @@ class Database:
         self.engine = _engine(url, self._schema)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         path = _path_of(self.engine)
-        self._watch = _Watch(path)
+        # of PostgreSQL only the app's tables are watched
+        watched = not self.is_sqlite and self._schema.version_table == postgresql.WATCHED
+        self._watch = postgresql.Watch(self.engine) if watched else _Watch(path)
         self._turn = WriteTurn(path, TURN_SECONDS)
-        self._take_turn = (
-            "BEGIN IMMEDIATE" if self.is_sqlite else postgresql.turn_of(self._schema.version_table)
-        )
+        turn = ["BEGIN IMMEDIATE"] if self.is_sqlite else postgresql.turn_of(self._schema.version_table)
+        self._take_turn = turn
         self._reading = (
             self.engine if self.is_sqlite else self.engine.execution_options(**postgresql.SNAPSHOT)
         )
@@ -117,7 +118,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", self._schema.migrations)
         config.set_main_option("path_separator", "os")
-        with self.engine.execution_options(writes=True).begin() as connection:
+        with self.engine.execution_options(writes=True, migrates=True).begin() as connection:
             config.attributes["connection"] = connection
             config.attributes["earlier"] = inspect(connection).has_table("alembic_version")
             try:
@@ -189,7 +190,8 @@ class Database:
             try:
                 cursor = connection.cursor()
                 if begin:
-                    cursor.execute(self._take_turn)
+                    for statement in self._take_turn:
+                        cursor.execute(statement)
                 yield DriverWrite(self.engine, cursor)
                 connection.commit()
                 # a statement that wasn't read to its end would hold on to what it has seen
@@ -252,7 +254,8 @@ class Database:
     def version(self) -> int | None:
         """Return a number that is another one as soon as any connection of any process has committed something.
 
-        ``None`` where only a query could tell: with another database than SQLite, and with one that can't be opened.
+        ``None`` where only a query could tell: of the ledger's tables in PostgreSQL, and of a database that can't be
+        opened. In PostgreSQL it tells of all that this class writes, and not of statements by hand.
         """
         return self._watch.version()
 

@@ -15,13 +15,15 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from screening.infra.postgresql import alone
+
 log = logging.getLogger(__name__)
+# So long a listener waits for its connection; without one it is woken when there is one.
 CONNECT_SECONDS = 5.0
-"""So long a listener waits for its connection; without one it is woken when there is one."""
+# Seconds between two looks of the listening thread whether anybody still wants it, and the connection stands.
 LOOK_SECONDS = 2.0
-"""Seconds between two looks of the listening thread whether anybody still wants it, and the connection stands."""
+# After so long a connection that was lost is made again.
 AGAIN_SECONDS = 1.0
-"""After so long a connection that was lost is made again."""
 
 
 class Bell:
@@ -125,9 +127,6 @@ def _hear(of: weakref.ref[Bell], connection: Any) -> None:
 
 def _connected(engine: Engine, name: str) -> Any:
     """Return a connection of the driver's that listens, and is nobody else's."""
-    lent = engine.raw_connection()
-    connection: Any = lent.driver_connection
-    lent.detach()
-    connection.autocommit = True
+    connection = alone(engine)
     connection.execute(f"LISTEN {name}")
     return connection

@@ -240,6 +240,7 @@ def test_300_requests_get_the_same_both_ways(desk: Desk) -> None:
     assert statuses == {200, 404, 422}
 
 
+@pytest.mark.both_databases
 def test_together_they_get_what_they_get_alone(desk: Desk) -> None:
     given = [sample(name) for name in ("card", "ecommerce", "payments")]
     every = [desk.told(body) for body in strangers((*good(*given), *bad(*given)))]

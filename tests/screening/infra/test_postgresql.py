@@ -126,6 +126,34 @@ def test_who_reads_and_then_writes_loses_nothing_of_others(database: Database) -
         assert session.scalar(text("SELECT count FROM counters")) == 100
 
 
+def test_a_commit_is_told_to_every_process_and_nothing_before_it(database: Database) -> None:
+    other = Database(str(database.engine.url))
+    first = database.version()
+    assert first is not None
+    assert other.version() == database.version() == first
+    with other.write() as session:
+        session.execute(text("INSERT INTO counters (key, count, until) VALUES ('a', 0, 1.0)"))
+        session.flush()
+        assert database.version() == first
+    second = database.version()
+    assert second not in (None, first)
+    assert other.version() == second
+    with pytest.raises(ZeroDivisionError), other.write():
+        raise ZeroDivisionError
+    assert database.version() == second
+    with other.driver_write() as write:
+        write.one(text("UPDATE counters SET count = :count"), {"count": 2})
+    assert database.version() not in (None, first, second)
+    other.engine.dispose()
+
+
+def test_a_watch_that_lost_its_connection_asks_again(postgres: Postgres, database: Database) -> None:
+    first = database.version()
+    postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test%'")
+    assert database.version() is None
+    assert database.version() == first
+
+
 def test_what_reads_sees_one_moment(database: Database) -> None:
     with database.read() as reading:
         assert reading.scalar(text("SELECT count(*) FROM counters")) == 0

@@ -71,6 +71,8 @@ def taken_by_now(kept: Database) -> int:
         return len(session.scalars(select(Case.id).where(Case.assignee.is_not(None))).all())
 
 
+# the test of those who are killed has ten that take cases at once, with both
+@pytest.mark.sqlite_only
 def test_two_processes_that_take_200_cases_each_at_once_get_each_case_once(kept: Database) -> None:
     open_cases(kept, [row(number, amount=number) for number in range(1, 401)])
     people = [taker(kept, name, 200) for name in ("ana", "ben")]
