@@ -20,8 +20,6 @@ from screening.web.app_factory import create_app
 from screening.web.services import Services
 from tests.conftest import PASSWORD, Person
 
-pytestmark = pytest.mark.both_databases
-
 
 def cookie_of(person: Person, name: str = "session") -> str:
     kept = person.client.get_cookie(name)
