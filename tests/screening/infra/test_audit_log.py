@@ -72,9 +72,9 @@ def test_secrets_and_card_numbers_are_taken_out(tmp_path: Path) -> None:
         number=4111111111111111,
         fullwidth="４１１１１１１１１１１１１１１１",
     )
-    text = log.path.read_text("ascii")
-    assert "river" not in text
-    assert "1111" not in text
+    assert "river" not in log.path.read_text("ascii")
+    # the time and the hashes of the chain have any digits now and then
+    text = json.dumps({key: value for key, value in lines(log)[0].items() if key not in ("time", "chain")})
     for digits in ("0004", "2822463", "60110", "35301", "1111"):
         assert digits not in text
     assert "\\uff11" not in text
