@@ -109,7 +109,7 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """Where the cells stand that are the ledger's: time and amount; ``None`` where the detector has none."""
+    """Places of the cells that are the ledger's: time and amount; ``None`` where the detector has none."""
 
     time: int | None
     amount: int | None
