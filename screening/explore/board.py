@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from screening.explore.counts import COUNTED, MONEY, Row, grouped, percentage, ranked, total
+from screening.explore.counts import COUNTED, MONEY, Row, blocked_query, grouped, percentage, ranked, total
 from screening.ledger import money
 from screening.ledger.filters import Filter, Interval, amounts
 from screening.ledger.questions import COUNTS, MORE, by_query, trends_query
@@ -141,21 +141,6 @@ def board(
         scores=_scores(found["scores"]),
         spreads=_spreads(found["amounts"]),
         time_basis=time_basis,
-    )
-
-
-def blocked_query(blocks: Sequence[tuple[str, datetime, float | None]]) -> str:
-    """Return the question how many flagged rows reached the second threshold that held when they were decided on."""
-    rows = ", ".join(
-        "('{}', TIMESTAMP '{:%Y-%m-%d %H:%M:%S.%f}', {}::FLOAT)".format(
-            detector.replace("'", "''"), since, "NULL" if block is None else repr(block)
-        )
-        for detector, since, block in blocks
-    )
-    return (
-        f", limits(detector, since, block) AS (VALUES {rows}) SELECT count(*) AS blocked FROM chosen c "
-        "ASOF JOIN limits l ON c.detector = l.detector AND c.decided_at >= l.since "
-        "WHERE c.flagged AND c.probability >= l.block"
     )
 
 

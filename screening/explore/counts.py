@@ -6,6 +6,7 @@ The data API and the dashboard both say these.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -45,4 +46,19 @@ def ranked(rows: Iterable[Row], key: str) -> list[Row]:
     return sorted(
         grouped(sorted(known, key=lambda row: str(row[key])), key),
         key=lambda each: (-each["fraud_cases"], -each["transactions"], each[key]),
+    )
+
+
+def blocked_query(blocks: Sequence[tuple[str, datetime, float | None]]) -> str:
+    """Return the question how many flagged rows reached the second threshold that held when they were decided on."""
+    rows = ", ".join(
+        "('{}', TIMESTAMP '{:%Y-%m-%d %H:%M:%S.%f}', {}::FLOAT)".format(
+            detector.replace("'", "''"), since, "NULL" if block is None else repr(block)
+        )
+        for detector, since, block in blocks
+    )
+    return (
+        f", limits(detector, since, block) AS (VALUES {rows}) SELECT count(*) AS blocked FROM chosen c "
+        "ASOF JOIN limits l ON c.detector = l.detector AND c.decided_at >= l.since "
+        "WHERE c.flagged AND c.probability >= l.block"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from screening.explore.board import blocked_query
+from screening.explore.counts import blocked_query
 from screening.ledger import money
 from screening.ledger.filters import Filter
 
