@@ -68,8 +68,10 @@ def test_a_threshold_holds_once_another_manager_has_approved_it_and_all_of_it_is
     thresholds = mine(careful).thresholds
     assert thresholds.of(DETECTOR).review == settings.threshold
     assert "card decides at 0.7 (now 0.8)" in ada.client.get("/approvals").text
+    assert "“cheaper”" in ada.client.get("/approvals").text, "the reason stands before whoever approves it"
     assert answer(ada, "approve").status_code == 303
     assert thresholds.of(DETECTOR).review == 0.7
+    assert "“cheaper”" in ada.client.get("/approvals").text
     assert thresholds.history(DETECTOR)[0].said_by == "mia"
     told = [(one["event"], one["user"]) for one in events(settings)][-3:]
     assert told == [("change_proposed", "mia"), ("threshold_applied", "ada"), ("change_approved", "ada")]

@@ -176,4 +176,5 @@ def test_what_can_not_be_compared_is_said(
     }
     for query, (status, said) in cases.items():
         assert said in words(page(ana, f"/explore/flips?{query}", status)), query
+    assert "1 problem" not in page(ana, "/explore/flips?threshold=2", 400), "a table says nothing more of it"
     assert "No rows" in words(page(ana, "/explore/flips?other_threshold=0.5"))
