@@ -515,16 +515,14 @@ def postings(draw: Draw) -> Made:
     profile[draw.random(rows) < np.where(bad, 0.6, 0.15)] = ""
     benefits[draw.random(rows) < 0.4] = ""
     free = draw.random(rows) < np.where(bad, 0.5, 0.12)
-    domain = np.where(
-        free, draw.choice(["mail.example", "free.example"], rows), _codes(draw, rows, 300, "firm")
-    )
+    domain = np.where(free, draw.choice(["mail", "free"], rows), _codes(draw, rows, 300, "firm"))
     table = pd.DataFrame(
         {
             "title": texts(4, 0.3),
             "description": texts(30, 0.35),
             "company_profile": profile,
             "benefits": benefits,
-            "contact": [f"jobs{number}@{name}" for number, name in enumerate(domain)],
+            "contact": [f"jobs{number}@{name}.example" for number, name in enumerate(domain)],
             "remote": (draw.random(rows) < np.where(bad, 0.2, 0.05)).astype(int),
             "kind": draw.choice(["Full-time", "Part-time", "Contract", ""], rows),
             "fraudulent": bad.astype(int),
