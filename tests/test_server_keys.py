@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from screening.accounts import key_text
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT
 from tests.served import Server
 from tests.web.keys_kit import payment

@@ -20,7 +20,7 @@ from screening.accounts.roles import allows
 from screening.accounts.user_store import UserStore
 from screening.accounts.users_text import Account
 from screening.errors import Conflict, NotFound, ScreeningError
-from screening.infra.audit_log import API_KEY
+from screening.infra.audit.log import API_KEY
 from screening.infra.database import Base, Database
 
 DAY = 86_400.0

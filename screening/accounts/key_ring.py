@@ -44,7 +44,7 @@ from screening.accounts.key_usage import KeyUsage, KeyUse
 from screening.accounts.user_store import UserStore
 from screening.accounts.users_text import Account
 from screening.errors import NotReady
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 
 log = logging.getLogger("screening.accounts")

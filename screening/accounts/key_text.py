@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from screening.infra.audit_log import API_KEY, KEY_PREFIX
+from screening.infra.audit.log import API_KEY, KEY_PREFIX
 
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 """Of numbers to the base 62."""

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from screening.accounts.api_keys import ApiKeyNetwork, ApiKeyRow
 from screening.accounts.key_refusals import Refusal
 from screening.accounts.login_throttle import network
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 
 log = logging.getLogger("screening.accounts")

@@ -17,7 +17,7 @@ from screening.detectors.provenance import Decider, Provenance
 from screening.detectors.shadow_runs import ShadowRun, ShadowRuns
 from screening.detectors.states import DetectorStates, Standing, State, StateRow
 from screening.errors import BadArtefact, BadFile, Conflict, NotFound, NotReady
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.instance_secret import InstanceSecret
 from screening.settings import ROOT, Settings
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from screening.explore.counts import COUNTED, MONEY, Row, blocked_query, grouped, percentage, ranked, total
 from screening.ledger import money
 from screening.ledger.filters import Filter, Interval, amounts
-from screening.ledger.questions import COUNTS, MORE, by_query, trends_query
+from screening.ledger.queries.questions import COUNTS, MORE, by_query, trends_query
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 MOST_BARS = 12
 """Of devices, browsers and so on."""

@@ -12,7 +12,7 @@ from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Filter
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 LATEST = 50
 """Most of its transactions that are read."""

@@ -12,7 +12,7 @@ from screening.ledger import money
 from screening.ledger.filters import Filter
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 DAYS = 30
 BY_DAY = (

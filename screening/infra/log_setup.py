@@ -13,7 +13,7 @@ from typing import Any
 
 from screening.cards.masking import without_card_numbers
 from screening.infra import log_context
-from screening.infra.audit_log import AUDIT, mask_keys
+from screening.infra.audit.log import AUDIT, mask_keys
 
 TEXT, JSON = "text", "json"
 SERVER_LOGS: Mapping[str, Any] = MappingProxyType(

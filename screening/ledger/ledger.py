@@ -28,8 +28,8 @@ from screening.ledger.velocity.state import Velocity
 if TYPE_CHECKING:
     from screening.ledger.compaction import Compaction
     from screening.ledger.inspection import Inspection
-    from screening.ledger.observed import Observed
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.observed import Observed
+    from screening.ledger.queries.questions import Questions
     from screening.ledger.rebuilding import Rebuilding
     from screening.ledger.sealing import Sealing
     from screening.ledger.segments import Segments
@@ -135,15 +135,15 @@ class Ledger:
     @cached_property
     def observed(self) -> Observed:
         """Answers to the questions of monitoring."""
-        from screening.ledger.observed import Observed
+        from screening.ledger.queries.observed import Observed
 
         return Observed(self.tables, self.questions)
 
     @cached_property
     def questions(self) -> Questions:
         """Answers to questions about the ledger."""
-        from screening.ledger.engine import Engine
-        from screening.ledger.questions import Questions
+        from screening.ledger.queries.engine import Engine
+        from screening.ledger.queries.questions import Questions
 
         return Questions(self.segments, self.sealing, self.tables, Engine(self.segments.folder))
 

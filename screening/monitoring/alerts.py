@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from screening.accounts.notifications import Notifications
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.monitoring.tables import MOST_SUBJECT, MOST_TEXT, Alert, Message
 

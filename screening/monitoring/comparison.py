@@ -24,7 +24,7 @@ from screening.errors import ScreeningError
 from screening.infra.database import Database
 from screening.ledger import totals
 from screening.ledger.ledger import Ledger
-from screening.ledger.observed import Observed
+from screening.ledger.queries.observed import Observed
 from screening.ledger.tables import API
 from screening.monitoring import findings
 from screening.monitoring.findings import Compared, Day, Found, Window

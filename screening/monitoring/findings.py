@@ -61,7 +61,7 @@ class Window(msgspec.Struct, kw_only=True):
 
 
 class Day(msgspec.Struct, kw_only=True):
-    """One day (UTC) and source: :class:`screening.ledger.observed.DayCounts`."""
+    """One day (UTC) and source: :class:`screening.ledger.queries.observed.DayCounts`."""
 
     day: int
     """Days since 1970."""

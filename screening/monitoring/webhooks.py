@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import delete, select, update
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.monitoring.tables import MOST_ERROR, Message
 

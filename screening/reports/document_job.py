@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from screening.errors import ScreeningError
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.child_work import STOP_SECONDS, ChildWork
 from screening.infra.disk_space import require_room
 from screening.infra.job_queue import DONE, FAILED, now

@@ -10,10 +10,10 @@ from typing import Any
 from screening.detectors.detector import Detector
 from screening.detectors.promotions import PromotionRow, Promotions
 from screening.detectors.states import Standing
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.ledger.filters import Filter
-from screening.ledger.questions import Questions
+from screening.ledger.queries.questions import Questions
 from screening.monitoring import findings
 from screening.monitoring.findings import Found
 from screening.scoring.applied_thresholds import AppliedThresholds

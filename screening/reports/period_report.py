@@ -14,7 +14,7 @@ from screening.reports import svg_charts
 from screening.reports.typeset import Block, Chart, Facts, Heading, Table, Text, accessible_pdf
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 MOST_GROUPS = 20
 MOST_ROWS = 100
@@ -27,7 +27,7 @@ MONEY = ("amount", "fraud_amount")
 
 @dataclass(frozen=True, slots=True)
 class PeriodFigures:
-    """Answers of the ledger for one period. Rows are as :class:`screening.ledger.questions.Questions` gives them."""
+    """Answers of the ledger for one period; rows as of :class:`screening.ledger.queries.questions.Questions`."""
 
     start: datetime
     end: datetime

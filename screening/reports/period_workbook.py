@@ -14,7 +14,7 @@ from screening.reports.period_report import GROUPED, PeriodFigures, day, last_da
 from screening.reports.sheets import Workbook
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 MOST_FLAGGED = 50_000
 """Flagged decisions in a workbook without all decisions."""

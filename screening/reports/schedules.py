@@ -12,7 +12,7 @@ from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.errors import Conflict, NotFound, ScreeningError
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Base, Database
 from screening.infra.job_queue import OWNER_LENGTH, UtcDateTime, new_id, now
 from screening.infra.wake_signal import Signals

@@ -18,7 +18,7 @@ from screening.review.people import Reviewer, visible
 from screening.review.tables import Case, CaseState, Outcome
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 MOST_LINKS = 10
 BEFORE, AFTER = 40, 15

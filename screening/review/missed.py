@@ -17,7 +17,7 @@ from screening.review.tables import Case, CaseState, Outcome
 from screening.scoring.metrics import wilson
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 QUERY = (
     "SELECT detector, count(*) FILTER (WHERE NOT flagged) AS unflagged, "

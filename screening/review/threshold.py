@@ -17,7 +17,7 @@ from screening.ledger import money
 from screening.ledger.filters import Filter
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 BINS = 200
 """Thresholds that are tried: multiples of 1/200, as 0.8 is."""

@@ -23,7 +23,7 @@ from screening.rules.language.tree import Condition
 from screening.rules.tables import Effect
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 # Rules of one pass: a row's hits are the bits of a 64-bit number.
 AT_ONCE = 60

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from screening.ledger.engine import Engine
 from screening.ledger.fields import RULES_MARK, SHADOW_RULES
+from screening.ledger.queries.engine import Engine
 from screening.ledger.rows import times, units
 from screening.rules.facts import TEXTS, WRITTEN, KnownFacts
 from screening.rules.files import Bools, FileVerdicts

@@ -12,7 +12,7 @@ from screening.monitoring.quality import Estimate
 from screening.rules.language.sql import quoted
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 COUNTS = "count(*) AS rows, count(*) FILTER (WHERE known = 1) AS fraud, count(*) FILTER (WHERE known = 0) AS legitimate"
 

@@ -18,7 +18,7 @@ from screening.rules.store import Draft, RuleStore
 from screening.rules.tables import Effect, RuleState
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from screening.ledger.identity import TransactionId
 from screening.shadow.scores import ShadowStore
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 # With fewer rows there is no comparison: of 1,000 rows a rate of one in a hundred is known to within 0.6 of a
 # hundredth.

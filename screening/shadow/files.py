@@ -17,9 +17,9 @@ from screening.detectors.shadow_runs import ShadowRun
 from screening.intake import Answers
 from screening.scoring.score import Probabilities
 from screening.transactions.composition import Composition
-from screening.uploads.column_mappings import Mapping
 from screening.uploads.history_policy import HistoryPolicy, Shadowing
 from screening.uploads.pipeline import screen
+from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import Screening
 from screening.uploads.upload_folder import Folder

@@ -20,7 +20,7 @@ from screening.shadow.comparison import Interval, Moved, Part, caught, moved_of,
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 SHOWN = 100
 KEY_BYTES = 12

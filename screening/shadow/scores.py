@@ -233,7 +233,7 @@ class ShadowStore:
                 session.execute(delete(table).where(table.screening == screening))
 
     def table(self, run: str) -> pa.Table:
-        """Return all that a run has said, as :meth:`screening.ledger.questions.Questions.beside` takes it."""
+        """Return all that a run has said, as :meth:`screening.ledger.queries.questions.Questions.beside` takes it."""
         # web processes do without it until somebody compares
         import pyarrow as pa
 

@@ -11,7 +11,7 @@ from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.detectors.shadow_runs import ShadowRun
 from screening.errors import BadArtefact, NotFound, ScreeningError
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.ledger.history import Context
 from screening.ledger.ledger import Ledger
 from screening.scoring.score import Probabilities, own_probabilities

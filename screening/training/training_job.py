@@ -13,7 +13,7 @@ from screening.detectors.model_card import read_card
 from screening.detectors.registry import cache_of
 from screening.detectors.states import DetectorStates, State
 from screening.errors import Conflict
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.child_work import Killed
 from screening.infra.job_queue import FAILED, now
 from screening.infra.job_runner import AttemptFailed, Lease

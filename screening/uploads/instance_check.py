@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.errors import NotReady
 from screening.infra.atomic_file import locked, replace_file
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Base, Database
 from screening.uploads.screenings import Screening
 

@@ -22,10 +22,10 @@ from screening.scoring.score import Probabilities, Scored, own_probabilities, sc
 from screening.scoring.thresholds import Limits
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads import results
-from screening.uploads.amount_questions import check_sign, check_unit
-from screening.uploads.detector_choice import Choice
 from screening.uploads.missing_past import MissingPast, missing_past
 from screening.uploads.pace import COMPARING, EXPLAINING, SCORING
+from screening.uploads.questions.amounts import check_sign, check_unit
+from screening.uploads.questions.detector_choice import Choice
 from screening.uploads.upload_folder import Folder, Reader
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
     from screening.intake import Batch, Forms, Words
     from screening.ledger.history import Context
-    from screening.uploads.column_mappings import Mapping
+    from screening.uploads.questions.column_mappings import Mapping
 
 # Flagged rows that get reasons, strongest first: nobody reads more, and each costs a scoring of its own.
 MOST_EXPLAINED = 5000

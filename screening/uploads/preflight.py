@@ -20,10 +20,10 @@ from screening.errors import CellProblem, NotFound
 from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.scoring import drift
-from screening.uploads.amount_questions import check_sign, check_unit
-from screening.uploads.detector_choice import Choice
 from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
 from screening.uploads.pipeline import MOST_LISTED
+from screening.uploads.questions.amounts import check_sign, check_unit
+from screening.uploads.questions.detector_choice import Choice
 from screening.uploads.sampling import Rows, Spread
 from screening.uploads.upload_folder import Folder, Reader
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
     from screening.intake import Batch, Forms, Words
     from screening.transactions.schema import ColumnContract
-    from screening.uploads.column_mappings import Mapping
+    from screening.uploads.questions.column_mappings import Mapping
 
 MOST_SAMPLED = 20_000
 """Rows whose numbers are kept, evenly spread: they are compared with the training data and with their labels."""

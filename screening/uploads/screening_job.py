@@ -10,7 +10,7 @@ from typing import Any
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import CardNumbersFound, ColumnsMissing, ScreeningError, Undecided
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
 from screening.intake import Answers, Kind
@@ -24,12 +24,13 @@ from screening.scoring.applied_thresholds import AppliedThresholds
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
-from screening.uploads import card_tokens, deletion, preflight
-from screening.uploads.column_mappings import Answered, Mapping, Mappings, columns_of
-from screening.uploads.detector_choice import Choice
+from screening.uploads import deletion, preflight
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.pace import Pace
 from screening.uploads.pipeline import Found, screen
+from screening.uploads.questions import card_tokens
+from screening.uploads.questions.column_mappings import Answered, Mapping, Mappings, columns_of
+from screening.uploads.questions.detector_choice import Choice
 from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
 from screening.uploads.upload_folder import Abandoned, Folder

@@ -16,7 +16,7 @@ from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors, adopt_detectors
 from screening.detectors.states import DetectorStates
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.infra.instance_secret import secret_key
 from screening.infra.wake_signal import Signals
@@ -30,9 +30,9 @@ from screening.scoring.places import Places
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.training.trainings import TrainingFolder, Trainings
-from screening.uploads.column_mappings import Mappings
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim, is_new
+from screening.uploads.questions.column_mappings import Mappings
 from screening.uploads.screenings import History
 from screening.uploads.storage_quota import StorageQuota, Store
 from screening.uploads.upload_folder import Folder

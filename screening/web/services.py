@@ -29,8 +29,8 @@ from screening.scoring.places import Places
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
 from screening.training.trainings import Trainings
-from screening.uploads.column_mappings import Mappings
 from screening.uploads.history_policy import HistoryPolicy
+from screening.uploads.questions.column_mappings import Mappings
 from screening.uploads.screenings import History
 from screening.uploads.storage_quota import StorageQuota
 

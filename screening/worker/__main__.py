@@ -13,7 +13,7 @@ from screening.detectors.registry import Detectors, adopt_detectors
 from screening.detectors.states import DetectorStates
 from screening.errors import BadSetting, ScreeningError
 from screening.infra import watchdog
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.infra.log_setup import begin_logging
 from screening.infra.wake_signal import Signals

@@ -16,7 +16,7 @@ from typing import Any
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import Jobs
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals

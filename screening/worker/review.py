@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 
 from sqlalchemy import select
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.ledger.ledger import Ledger
 from screening.review.cases import Cases

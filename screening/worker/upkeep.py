@@ -17,7 +17,7 @@ from screening.accounts.user_store import UserStore
 from screening.detectors.compilation.pruning import prune
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact, NotFound
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.disk_space import keep_reserve
 from screening.infra.job_queue import now
 from screening.infra.wake_signal import Signals

@@ -15,7 +15,7 @@ from flask import Flask
 from screening.accounts.proposals import STUCK, Proposal, Proposals, ProposalState
 from screening.accounts.users_text import Account, write
 from screening.errors import Conflict, ScreeningError
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
 from screening.rules.store import Draft
 from screening.rules.tables import RuleState

@@ -17,9 +17,9 @@ import pytest
 from flask import Flask
 
 from screening.cards.tokens import TOKEN, Tokens
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT, Settings
-from screening.uploads.card_tokens import tokens_of
+from screening.uploads.questions.card_tokens import tokens_of
 from screening.uploads.screenings import CHECKED, DONE, FAILED
 from screening.web.cli import train
 from screening.web.services import Services

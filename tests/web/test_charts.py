@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening.detectors.model_card import ReliabilityBin
-from screening.web.views import charts
+from screening.web.views.charts import geometry as charts
 
 COUNTS = st.lists(st.integers(0, 10**7), min_size=20, max_size=20)
 

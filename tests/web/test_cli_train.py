@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT, Settings
 from screening.web.cli import train
 from tests.web.test_trainings import HEADER, table

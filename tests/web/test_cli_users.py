@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from screening.accounts.users_text import Account
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import Settings
 from screening.web.services import Services
 from tests.conftest import PASSWORD, Person

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from screening.uploads.column_mappings import Mapping, mark
+from screening.uploads.questions.column_mappings import Mapping, mark
 from screening.uploads.screenings import DONE, OPEN_STATES
 from screening.web.services import Services
 from screening.worker.loop import Worker

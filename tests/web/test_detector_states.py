@@ -15,11 +15,11 @@ from flask import Flask
 from screening.detectors.registry import Detectors
 from screening.detectors.states import DetectorStates, State, trial_note
 from screening.errors import BadFile, Conflict, NotFound
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.settings import ROOT, Settings
 from screening.training.training_job import begin_trial
-from screening.uploads.column_mappings import Mapping
+from screening.uploads.questions.column_mappings import Mapping
 from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.worker.loop import Worker

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT, Settings
 from screening.web.services import Services
 from tests.conftest import Person

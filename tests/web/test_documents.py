@@ -19,7 +19,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import Settings
 from screening.uploads.upload_folder import Folder
 from screening.web.services import Services

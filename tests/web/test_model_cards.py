@@ -10,8 +10,8 @@ from screening.detectors.detector import Detector
 from screening.detectors.model_card import ModelCard
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from screening.web.services import Services
-from screening.web.views.detector_columns import cleaning_of, columns_of, features_of
-from screening.web.views.model_cards import describe
+from screening.web.views.detectors.columns import cleaning_of, columns_of, features_of
+from screening.web.views.detectors.model_cards import describe
 from tests.conftest import Person
 
 

@@ -20,7 +20,7 @@ from screening.monitoring.findings import Compared, Day, Found, Window
 from screening.scoring.bins import SCORE_EDGES
 from screening.settings import Settings
 from screening.web.services import Services
-from screening.web.views import monitoring_charts
+from screening.web.views.charts import monitoring as monitoring_charts
 from screening.worker.loop import Worker
 from tests.conftest import Person
 
@@ -190,7 +190,7 @@ def test_only_flagged_rows_with_labels_leave_the_recall_unknown(manager: Person,
 
 
 def test_alerts_that_go_on_are_shown(manager: Person, services: Services, settings: Settings) -> None:
-    from screening.infra.audit_log import AuditLog
+    from screening.infra.audit.log import AuditLog
 
     alerts = Alerts(services.database, AuditLog(settings.instance), webhook=False)
     alerts.update([Breach(rule="drift", subject="card", value=0.9, limit=0.2, text="V4 has <moved>.")])

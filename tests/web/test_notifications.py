@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from screening.accounts.notifications import KEPT, Notifications, Read
 from screening.accounts.users_text import Account
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
 from screening.monitoring.alerts import Alerts, Breach
 from screening.monitoring.tables import Message

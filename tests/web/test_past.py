@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT, Settings
-from screening.uploads.column_mappings import Mapping, mark
+from screening.uploads.questions.column_mappings import Mapping, mark
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person

@@ -19,7 +19,7 @@ from screening.errors import ColumnsMissing, Conflict
 from screening.infra.database import Database
 from screening.settings import ROOT, Settings
 from screening.shadow.desk import ShadowDesk
-from screening.uploads.column_mappings import Mapping
+from screening.uploads.questions.column_mappings import Mapping
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person

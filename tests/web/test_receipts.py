@@ -14,7 +14,7 @@ from screening.rules.lists import RuleLists
 from screening.rules.store import RuleStore
 from screening.rules.tables import RuleState
 from screening.settings import ROOT, Settings
-from screening.uploads.card_tokens import tokens_of
+from screening.uploads.questions.card_tokens import tokens_of
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person

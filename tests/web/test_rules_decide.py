@@ -22,7 +22,7 @@ from screening.rules.store import Draft, RuleStore, changing
 from screening.rules.tables import Rule, RuleState
 from screening.rules.trying import Trials
 from screening.settings import Settings
-from screening.uploads.card_tokens import tokens_of
+from screening.uploads.questions.card_tokens import tokens_of
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.services import Services

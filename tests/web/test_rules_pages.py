@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.rules.store import RuleStore
 from screening.settings import Settings
 from screening.web.services import Services

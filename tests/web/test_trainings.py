@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import Settings
 from screening.training.trainings import CHOOSING, DONE, FAILED, WAITING, Training, TrainingFolder
 from screening.web.services import Services

@@ -17,7 +17,7 @@ from screening.detectors.states import State, trial_note
 from screening.detectors.vectorizer import Seen
 from screening.errors import BadTransaction, CellProblem, ScreeningError
 from screening.features.countries.addresses import AddressCountries
-from screening.infra.audit_log import API_KEY
+from screening.infra.audit.log import API_KEY
 from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.realtime.decide import decide
@@ -27,7 +27,7 @@ from screening.realtime.shapes import Shapes, body_of, marks_of, shapes_of
 from screening.rules.ruleset import RuleSet
 from screening.scoring.thresholds import Limits
 from screening.transactions.json_cards import with_tokens
-from screening.uploads.card_tokens import check_key, tokens_of
+from screening.uploads.questions.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
 from screening.web.services import Services
 

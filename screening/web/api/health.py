@@ -16,7 +16,7 @@ from screening.uploads.instance_check import touch
 from screening.web.http.errors import DAMAGED
 from screening.web.http.operations import Answer, Operation, answered, describes
 from screening.web.services import services
-from screening.web.views.detector_access import is_shown
+from screening.web.views.detectors.access import is_shown
 
 blueprint = Blueprint("health", __name__)
 

@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from screening.accounts.key_refusals import Refusal
 from screening.accounts.key_ring import bearer
 from screening.infra import log_context
-from screening.infra.audit_log import KEY_PREFIX
+from screening.infra.audit.log import KEY_PREFIX
 from screening.web.api import deciding
 from screening.web.http import failures, headers, problems
 from screening.web.http.front import Environ, Reply

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-from screening.infra.audit_chain import read_head
-from screening.infra.audit_log import KEY_PURPOSE, AuditLog, log_files
-from screening.infra.audit_verification import verify as verify_files
+from screening.infra.audit.chain import read_head
+from screening.infra.audit.log import KEY_PURPOSE, AuditLog, log_files
+from screening.infra.audit.verification import verify as verify_files
 from screening.infra.instance_secret import InstanceSecret
 from screening.web.cli.commands import plainly
 from screening.web.services import services

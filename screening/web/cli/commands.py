@@ -25,10 +25,11 @@ from screening.intake.tokenizing import Replaced
 from screening.rules.files import FileRules
 from screening.transactions.composition import BadParts, Composition
 from screening.transactions.schema import Role, normalise
-from screening.uploads import card_tokens, exports
-from screening.uploads.column_mappings import Mapping
-from screening.uploads.detector_choice import ROLES, Choice, Said, mapping_of
+from screening.uploads import exports
 from screening.uploads.pipeline import Found, screen
+from screening.uploads.questions import card_tokens
+from screening.uploads.questions.column_mappings import Mapping
+from screening.uploads.questions.detector_choice import ROLES, Choice, Said, mapping_of
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from screening.web.services import services

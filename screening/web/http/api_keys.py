@@ -13,7 +13,7 @@ from flask import Request, current_app, g, request
 
 from screening.accounts.key_refusals import NotByKey, Refusal
 from screening.accounts.key_ring import Caller, bearer
-from screening.infra.audit_log import KEY_PREFIX
+from screening.infra.audit.log import KEY_PREFIX
 from screening.web.services import services
 
 

@@ -15,7 +15,7 @@ from werkzeug.datastructures import Headers
 from screening.cards.finding import card_numbers
 from screening.cards.masking import masked
 from screening.infra import log_context
-from screening.infra.audit_log import KEY_PREFIX
+from screening.infra.audit.log import KEY_PREFIX
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from screening.errors import CellProblem, Question
-from screening.infra.audit_log import mask_keys
+from screening.infra.audit.log import mask_keys
 
 MIMETYPE = "application/problem+json"
 

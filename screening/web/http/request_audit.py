@@ -8,7 +8,7 @@ from flask import current_app, g, has_request_context, request
 from flask_login import current_user
 
 from screening.accounts.api_keys import ApiKey
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.web.http import api_keys
 
 

@@ -22,7 +22,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from screening.cards.masking import without_card_numbers
 from screening.errors import StorageFull
-from screening.infra.audit_log import mask_keys
+from screening.infra.audit.log import mask_keys
 from screening.infra.disk_space import require_room
 from screening.intake.kinds import with_ending
 from screening.uploads.upload_folder import Folder

@@ -21,7 +21,7 @@ from screening.accounts.api_keys import (
 )
 from screening.accounts.users_text import Account
 from screening.errors import NotReady, ScreeningError, StorageFull
-from screening.infra.audit_log import mask_keys
+from screening.infra.audit.log import mask_keys
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services

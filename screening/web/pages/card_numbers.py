@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, url_for
 
-from screening.uploads.card_tokens import replaced_in
+from screening.uploads.questions.card_tokens import replaced_in
 from screening.uploads.screenings import FAILED
 from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.pages.uploads import WAIT_SECONDS, wait_for
 from screening.web.services import services
-from screening.web.views.waiting_files import CARDS, page_for, waiting
+from screening.web.views.files.waiting import CARDS, page_for, waiting
 
 blueprint = Blueprint("cards", __name__, url_prefix="/results")
 

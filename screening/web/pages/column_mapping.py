@@ -19,16 +19,16 @@ from screening.intake.numbers import excerpt
 from screening.intake.preview import preview
 from screening.transactions.composition import BadParts, Composition, Part
 from screening.transactions.schema import Column, Role, normalise
-from screening.uploads.column_mappings import Mapping, columns_of, mark
-from screening.uploads.detector_choice import Said
+from screening.uploads.questions.column_mappings import Mapping, columns_of, mark
+from screening.uploads.questions.detector_choice import Said
 from screening.uploads.screenings import CHECKED, Screening
 from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
-from screening.web.views.column_readings import ColumnReading, can_be_made, parts_of, readings, sent
-from screening.web.views.detector_access import ask_for, usable
-from screening.web.views.waiting_files import COLUMNS, waiting
+from screening.web.views.detectors.access import ask_for, usable
+from screening.web.views.files.column_readings import ColumnReading, can_be_made, parts_of, readings, sent
+from screening.web.views.files.waiting import COLUMNS, waiting
 
 blueprint = Blueprint("mapping", __name__, url_prefix="/results")
 MOST_READ = 50_000

@@ -21,7 +21,7 @@ from screening.web.http import request_audit
 from screening.web.http.sessions import may, require
 from screening.web.services import services
 from screening.web.views import approvals
-from screening.web.views.detector_access import doubt_of, is_own, is_shown, sample_of, standing_of
+from screening.web.views.detectors.access import doubt_of, is_own, is_shown, sample_of, standing_of
 
 blueprint = Blueprint("detectors", __name__, url_prefix="/detectors")
 

@@ -17,7 +17,7 @@ from screening.settings import ROOT
 from screening.web.http.sessions import may, user
 from screening.web.services import services
 from screening.web.views import review
-from screening.web.views.detector_access import at_work, doubt_of, is_shown, look_at, shown
+from screening.web.views.detectors.access import at_work, doubt_of, is_shown, look_at, shown
 from screening.web.views.home import Kpi, kpis
 from screening.web.views.monitoring import AlertView
 from screening.web.views.visibility import owner_seen

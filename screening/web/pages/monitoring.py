@@ -11,7 +11,8 @@ from screening.monitoring.alerts import going_on
 from screening.settings import ALERTS
 from screening.web.http.sessions import require
 from screening.web.services import services
-from screening.web.views import monitoring, monitoring_charts
+from screening.web.views import monitoring
+from screening.web.views.charts import monitoring as monitoring_charts
 
 blueprint = Blueprint("monitoring", __name__, url_prefix="/monitoring")
 

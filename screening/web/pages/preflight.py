@@ -20,7 +20,7 @@ from screening.web.http import errors, request_audit
 from screening.web.http.operations import URL_FORM, Answer, Body, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
-from screening.web.views.file_forms import LOCATION, CheckReport, Consent, ScreeningQueued, StillRunning
+from screening.web.views.files.forms import LOCATION, CheckReport, Consent, ScreeningQueued, StillRunning
 
 blueprint = Blueprint("check", __name__, url_prefix="/results")
 CLEAR, LOOK, DECIDE, UNKNOWN = "clear", "look", "decide", "unknown"

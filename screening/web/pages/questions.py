@@ -14,7 +14,7 @@ from screening.uploads.upload_folder import Folder
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
-from screening.web.views.waiting_files import QUESTIONS, waiting
+from screening.web.views.files.waiting import QUESTIONS, waiting
 
 blueprint = Blueprint("questions", __name__, url_prefix="/results")
 

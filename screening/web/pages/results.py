@@ -30,9 +30,9 @@ from screening.web.http.operations import Answer, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.contexts import RowsView, TrialView
-from screening.web.views.file_forms import ScreeningState
-from screening.web.views.missing_past import MissingPastView
-from screening.web.views.screening_rows import rows_of
+from screening.web.views.files.forms import ScreeningState
+from screening.web.views.files.missing_past import MissingPastView
+from screening.web.views.files.rows import rows_of
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
 

@@ -17,7 +17,7 @@ from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views import approvals
-from screening.web.views.detector_access import doubt_of
+from screening.web.views.detectors.access import doubt_of
 
 blueprint = Blueprint("shadow", __name__, url_prefix="/shadow")
 

@@ -15,8 +15,8 @@ from screening.teaching.lesson import LADDER, LESSONS, Lesson, NoLesson
 from screening.teaching.stream import Places, Plan
 from screening.web.http.sessions import require
 from screening.web.services import services
-from screening.web.views import charts
-from screening.web.views.detector_access import look_at, sample_of
+from screening.web.views.charts import geometry as charts
+from screening.web.views.detectors.access import look_at, sample_of
 
 blueprint = Blueprint("teaching", __name__, url_prefix="/detectors")
 SHOWN = 12

@@ -31,12 +31,12 @@ from screening.training.trainings import LONGEST_DELAY, Training, TrainingFolder
 from screening.transactions.composition import BadParts, Composition
 from screening.transactions.schema import CellKind, Column, Role
 from screening.transactions.times import Since
-from screening.uploads.card_tokens import replace_in, replaced_in, tokens_of
+from screening.uploads.questions.card_tokens import replace_in, replaced_in, tokens_of
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
 from screening.web.services import services
 from screening.web.views import approvals
-from screening.web.views.column_readings import ColumnReading, parts_of, readings
+from screening.web.views.files.column_readings import ColumnReading, parts_of, readings
 
 blueprint = Blueprint("choosing", __name__)
 

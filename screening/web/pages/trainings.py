@@ -23,7 +23,7 @@ from screening.web.http.sessions import require, user
 from screening.web.http.upload_stream import Body, Watch, first_bytes, plain_name, store
 from screening.web.pages.training_columns import guess
 from screening.web.services import services
-from screening.web.views.detector_access import doubt_of, silence_of
+from screening.web.views.detectors.access import doubt_of, silence_of
 
 blueprint = Blueprint("trainings", __name__)
 

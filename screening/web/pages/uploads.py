@@ -33,9 +33,9 @@ from screening.web.http.sessions import may, require, user
 from screening.web.http.upload_stream import Body as FormBody
 from screening.web.http.upload_stream import Form, PlainBody, Watch, first_bytes, plain_name, store
 from screening.web.services import services
-from screening.web.views.detector_access import ask_for, sample_of, samples, usable
-from screening.web.views.file_forms import LOCATION, Flag, Screened, Sent, Wishes
-from screening.web.views.waiting_files import page_for
+from screening.web.views.detectors.access import ask_for, sample_of, samples, usable
+from screening.web.views.files.forms import LOCATION, Flag, Screened, Sent, Wishes
+from screening.web.views.files.waiting import page_for
 
 blueprint = Blueprint("uploads", __name__)
 

@@ -17,7 +17,7 @@ from werkzeug.routing import Rule
 
 from screening.accounts.api_keys import ANY_SCOPE, SCOPES
 from screening.detectors.detector import Detector
-from screening.infra.audit_log import KEY_PREFIX
+from screening.infra.audit.log import KEY_PREFIX
 from screening.ledger import identity
 from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.transactions import json_schema
@@ -33,8 +33,8 @@ from screening.web.http.operations import (
     operation_of,
 )
 from screening.web.views import formatting
-from screening.web.views.detector_access import is_usual, sample_of, usable
-from screening.web.views.detector_columns import columns_of, role_help
+from screening.web.views.detectors.access import is_usual, sample_of, usable
+from screening.web.views.detectors.columns import columns_of, role_help
 
 Document = dict[str, Any]
 REF = "#/components/schemas/{name}"

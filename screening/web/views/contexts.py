@@ -1,7 +1,7 @@
 """Contexts of templates as dataclasses, and the words, charts and links that all use.
 
 Templates do no arithmetic. Whatever must be worked out for a page is a property here, a filter in
-:mod:`screening.web.views.formatting` or a chart in :mod:`screening.web.views.charts`.
+:mod:`screening.web.views.formatting` or a chart in :mod:`screening.web.views.charts.geometry`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,9 @@ from dataclasses import dataclass, field
 
 from flask import Flask
 
-from screening.web.views import (
-    charts,
-    detector_access,
-    detector_columns,
-    formatting,
-    model_cards,
-    navigation,
-    notices,
-)
+from screening.web.views import formatting, navigation, notices
+from screening.web.views.charts import geometry
+from screening.web.views.detectors import access, columns, model_cards
 
 PRODUCT = "Fraud Screening"
 
@@ -149,27 +143,25 @@ def turns(page: int, pages: int) -> tuple[tuple[str, int | None], ...]:
 def init_app(app: Flask) -> None:
     """Teach the app's templates the words, the charts and the navigation."""
     environment = app.jinja_env
-    environment.filters.update(
-        {one.__name__: one for one in (*formatting.FILTERS, *detector_columns.FILTERS)}
-    )
+    environment.filters.update({one.__name__: one for one in (*formatting.FILTERS, *columns.FILTERS)})
     environment.globals.update(
-        charts=charts,
-        cleaning_of=detector_columns.cleaning_of,
-        columns_of=detector_columns.columns_of,
+        charts=geometry,
+        cleaning_of=columns.cleaning_of,
+        columns_of=columns.columns_of,
         describe=model_cards.describe,
-        features_of=detector_columns.features_of,
-        doubt_of=detector_access.doubt_of,
-        silence_of=detector_access.silence_of,
-        is_default=detector_access.is_default,
-        in_place_of=detector_access.in_place_of,
-        is_own=detector_access.is_own,
+        features_of=columns.features_of,
+        doubt_of=access.doubt_of,
+        silence_of=access.silence_of,
+        is_default=access.is_default,
+        in_place_of=access.in_place_of,
+        is_own=access.is_own,
         four_eyes=app.extensions["screening"].settings.four_eyes,
         keep_days=app.extensions["screening"].settings.keep_screenings_days,
         rooms=navigation.rooms,
         product=PRODUCT,
-        sample_of=detector_access.sample_of,
-        samples=detector_access.samples,
-        standing_of=detector_access.standing_of,
+        sample_of=access.sample_of,
+        samples=access.samples,
+        standing_of=access.standing_of,
         turns=turns,
         unread=notices.unread,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from screening.ledger import identity, money
 from screening.ledger.fields import ENTITIES
 from screening.web.services import services
-from screening.web.views.charts import Frame, Tick
+from screening.web.views.charts.geometry import Frame, Tick
 
 # Medium risk begins at this share of the threshold. At a threshold of 0.8 that is a probability of 0.2: one
 # in five is fraud.
@@ -61,7 +61,7 @@ class LedgerRow:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> LedgerRow:
-        """Return a row as :class:`screening.ledger.questions.Questions` gives it."""
+        """Return a row as :class:`screening.ledger.queries.questions.Questions` gives it."""
         amount, decided_at = row["amount"], row["decided_at"].replace(tzinfo=UTC)
         return cls(
             id=str(identity.TransactionId(row["origin"], row["number"])),

@@ -10,7 +10,7 @@ from screening.rules.language.problems import BadRule
 from screening.rules.lists import RuleLists
 from screening.rules.store import RuleStore
 from screening.rules.tables import Rule, RuleState
-from screening.uploads.card_tokens import tokens_of
+from screening.uploads.questions.card_tokens import tokens_of
 from screening.web.http import request_audit
 from screening.web.services import services
 

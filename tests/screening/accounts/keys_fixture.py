@@ -13,7 +13,7 @@ from screening.accounts.api_keys import ApiKeys
 from screening.accounts.key_ring import KeyRing
 from screening.accounts.user_store import UserStore
 from screening.accounts.users_text import Account, write
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 
 HASH = "scrypt:1024:8:1$salt$abcdef"

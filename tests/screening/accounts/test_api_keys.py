@@ -19,7 +19,7 @@ from screening.accounts import key_text
 from screening.accounts.api_keys import SCOPES, BadKeyRequest, may_have
 from screening.accounts.roles import PERMISSIONS
 from screening.errors import Conflict, NotFound, ScreeningError
-from screening.infra.audit_log import mask_keys
+from screening.infra.audit.log import mask_keys
 from tests.screening.accounts.keys_fixture import Clock, Desk
 
 pytestmark = pytest.mark.both_databases

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from screening.infra.audit_chain import HEAD, Head, read_head
-from screening.infra.audit_log import KEY_PURPOSE, AuditLog
-from screening.infra.audit_verification import Verification, verify
+from screening.infra.audit.chain import HEAD, Head, read_head
+from screening.infra.audit.log import KEY_PURPOSE, AuditLog
+from screening.infra.audit.verification import Verification, verify
 from screening.infra.instance_secret import InstanceSecret
 from screening.settings import ROOT
 
@@ -97,7 +97,7 @@ def test_two_lines_that_were_swapped_are_named(log: AuditLog) -> None:
 
 @pytest.mark.security(33)
 def test_an_entry_with_a_hash_made_anew_is_named_by_the_next_one(log: AuditLog) -> None:
-    from screening.infra.audit_chain import encoded, hash_of
+    from screening.infra.audit.chain import encoded, hash_of
 
     def forge(lines: list[bytes]) -> list[bytes]:
         entry = json.loads(lines[3])
@@ -210,7 +210,7 @@ def test_a_writer_that_was_killed_leaves_a_chain_that_goes_on(tmp_path: Path) ->
     script = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from screening.infra.audit_log import AuditLog
+        from screening.infra.audit.log import AuditLog
         print("ready", flush=True)
         while True:
             AuditLog(Path(sys.argv[1])).record("export", user=sys.argv[2], text="x" * 300)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening.cards.masking import masked
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT
 
 
@@ -115,7 +115,7 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     script = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from screening.infra.audit_log import AuditLog
+        from screening.infra.audit.log import AuditLog
         log = AuditLog(Path(sys.argv[1]))
         for number in range(200):
             log.record("export", user=sys.argv[2], number=number, text="x" * 450)
@@ -135,7 +135,7 @@ MONTHS = """
 import sys, time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 begun, start = float(sys.argv[3]), datetime(2026, 10, 31, 12, tzinfo=UTC)
 clock = lambda: start + timedelta(hours=time.monotonic() - begun)  # one for all writers, fast
 log, number = AuditLog(Path(sys.argv[1]), clock), 0

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from screening.infra import log_context
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.log_setup import JsonLines, TextLines, begin_logging
 
 KEY = "fsk_0123456789_0123456789abcdefghijABCDEFGHIJ0123456789ab"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from screening.ledger import answers
-from screening.ledger.answers import Answers, state_of
+from screening.ledger.queries import answers
+from screening.ledger.queries.answers import Answers, state_of
 
 
 def test_what_was_kept_is_a_copy() -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from screening.ledger.engine import Engine, Unreadable, listed
 from screening.ledger.filters import TooMuch
+from screening.ledger.queries.engine import Engine, Unreadable, listed
 
 ENDLESS = "SELECT count(*) FROM range(10000000000) a, range(1000) b"
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.monitoring.alerts import CALM_SECONDS, Alerts, Breach
 from screening.monitoring.tables import Message

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from screening.errors import Conflict, NotFound
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.reports.documents import Document
 from screening.reports.schedules import BadSchedule, Every, Schedules

@@ -13,8 +13,8 @@ from screening.detectors.registry import Detectors
 from screening.intake import NOTHING_SAID, Answers, identify
 from screening.settings import Settings
 from screening.uploads import preflight
-from screening.uploads.column_mappings import Mapping
 from screening.uploads.pipeline import screen
+from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from tests.screening.uploads.payment_forms import Plain, Result, Screen

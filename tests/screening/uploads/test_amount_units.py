@@ -20,8 +20,8 @@ from screening.intake import NOTHING_SAID, Answers, Kind
 from screening.settings import ROOT, Settings
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.schema import ColumnContract
-from screening.uploads.column_mappings import Mapping
 from screening.uploads.pipeline import screen
+from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from tests.screening.uploads.payment_forms import HEADER, WHOLE, Plain, Row, Screen, payments, table

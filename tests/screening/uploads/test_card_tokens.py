@@ -9,7 +9,7 @@ import pytest
 
 from screening.cards.tokens import Tokens
 from screening.errors import BadSetting
-from screening.uploads.card_tokens import tokens_of
+from screening.uploads.questions.card_tokens import tokens_of
 
 NUMBER = "4111111111111111"
 

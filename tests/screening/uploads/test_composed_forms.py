@@ -16,7 +16,7 @@ import xlsxwriter
 
 from screening.errors import BadFile, ColumnsMissing, ColumnsUnclear, Undecided
 from screening.transactions.composition import Composition
-from screening.uploads.column_mappings import Mapping
+from screening.uploads.questions.column_mappings import Mapping
 from tests.screening.uploads.payment_forms import (
     DAYS,
     SHEET_ZERO,

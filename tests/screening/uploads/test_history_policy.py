@@ -27,8 +27,8 @@ from screening.ledger.velocity.live_past import LivePast
 from screening.ledger.velocity.sql_state import SqlVelocity
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import Transactions
-from screening.uploads.column_mappings import EVERYBODY, Mapping, Mappings, mark
 from screening.uploads.history_policy import HistoryPolicy
+from screening.uploads.questions.column_mappings import EVERYBODY, Mapping, Mappings, mark
 from screening.uploads.screenings import DONE, History, Request, Screening, new_id
 from screening.web.services import Services
 

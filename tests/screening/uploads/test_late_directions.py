@@ -14,7 +14,7 @@ import pytest
 from screening.errors import BadFile, ColumnsUnclear
 from screening.intake.batch import FIRST_ROWS
 from screening.transactions.composition import Composition
-from screening.uploads.column_mappings import Mapping
+from screening.uploads.questions.column_mappings import Mapping
 from tests.screening.uploads.payment_forms import HEADER, Plain, Row, Screen, payments, table
 
 FIRST_BACK = FIRST_ROWS + 101

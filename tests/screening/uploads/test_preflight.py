@@ -14,8 +14,8 @@ from screening.detectors.states import Standing, State
 from screening.errors import BadFile, ColumnsMissing
 from screening.intake import Kind
 from screening.uploads import preflight
-from screening.uploads.column_mappings import Mapping
 from screening.uploads.preflight import Checked, Report, check
+from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.upload_folder import Folder
 
 Check = Callable[..., Checked]

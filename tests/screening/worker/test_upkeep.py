@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 
-from screening.infra.audit_log import AuditLog
+from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
 from screening.ledger.history import Context
 from screening.ledger.tables import API, FILE

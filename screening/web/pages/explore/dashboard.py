@@ -31,7 +31,7 @@ from screening.web.http.sessions import may, require, user
 from screening.web.http.static_files import FOR_EVER
 from screening.web.services import services
 from screening.web.views.contexts import RowView
-from screening.web.views.screening_rows import rows_of
+from screening.web.views.files.rows import rows_of
 from screening.web.views.visibility import owner_seen
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from screening.web.http.ledger_filters import COMMON, SHARE, TEXT, BadQuery, fil
 from screening.web.http.operations import Parameter
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
-from screening.web.views.detector_access import usable
-from screening.web.views.screen_again import screen_again, why_not
+from screening.web.views.detectors.access import usable
+from screening.web.views.files.screen_again import screen_again, why_not
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("flips", __name__, url_prefix="/explore/flips")

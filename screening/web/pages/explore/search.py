@@ -11,7 +11,7 @@ from screening.cards.masking import masked
 from screening.explore.entities import find as find_entities
 from screening.ledger import identity
 from screening.transactions.encoding import plain_text
-from screening.uploads.card_tokens import tokens_of
+from screening.uploads.questions.card_tokens import tokens_of
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.visibility import owner_seen

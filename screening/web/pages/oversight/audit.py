@@ -11,9 +11,9 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request, url_for
 
 from screening.errors import NotFound
-from screening.infra.audit_chain import CHAIN, encode
-from screening.infra.audit_log import AuditLog
-from screening.infra.audit_search import BadSearch, Search, about_of, forwards, search
+from screening.infra.audit.chain import CHAIN, encode
+from screening.infra.audit.log import AuditLog
+from screening.infra.audit.search import BadSearch, Search, about_of, forwards, search
 from screening.intake.formulas import csv_text
 from screening.web.http import request_audit
 from screening.web.http.sessions import require

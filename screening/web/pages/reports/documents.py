@@ -16,7 +16,7 @@ from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.pages.reports.reports import KINDS, read_period
 from screening.web.services import services
-from screening.web.views.detector_access import look_at, shown
+from screening.web.views.detectors.access import look_at, shown
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("documents", __name__, url_prefix="/reports/documents")

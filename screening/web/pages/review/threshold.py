@@ -21,7 +21,7 @@ from screening.web.http.sessions import require
 from screening.web.services import services
 from screening.web.views import approvals
 from screening.web.views import review as views
-from screening.web.views.review_charts import cost_chart
+from screening.web.views.charts.review import cost_chart
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("threshold", __name__, url_prefix="/review/threshold")

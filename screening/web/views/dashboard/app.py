@@ -26,7 +26,7 @@ from screening.web.views.dashboard.links import Links
 from screening.web.views.dashboard.panels import TITLES, Figures, Panel, panels, summary
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 PREFIX = "/dashboard/"
 READER = "screening.dashboard_reader"

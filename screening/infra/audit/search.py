@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from screening.errors import ScreeningError
-from screening.infra.audit_chain import CHAIN
+from screening.infra.audit.chain import CHAIN
 
 ABOUT = ("time", "event", "user", "address", "request_id", "key", "key_name", CHAIN)
 """Fields that say when, who and from where; all others say what an entry is about."""

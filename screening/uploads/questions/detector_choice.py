@@ -18,7 +18,7 @@ from screening.intake import Head, Words
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import ColumnContract, Role, normalise
-from screening.uploads.column_mappings import Mapping
+from screening.uploads.questions.column_mappings import Mapping
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector

@@ -20,7 +20,7 @@ from screening.intake.batch import FIRST_ROWS
 from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced, replace_card_numbers
 from screening.transactions.schema import normalise
-from screening.uploads.detector_choice import Choice
+from screening.uploads.questions.detector_choice import Choice
 from screening.uploads.upload_folder import Folder
 
 PURPOSE = "card tokens 1"

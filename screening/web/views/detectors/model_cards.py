@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from screening.detectors.detector import Detector
 from screening.detectors.model_card import Evaluation, FlaggedRows, FraudType, ModelCard, ReliabilityBin
 from screening.transactions.schema import CellKind, ColumnContract
-from screening.web.views import charts, formatting
-from screening.web.views.measures import Tested, mean
+from screening.web.views import formatting
+from screening.web.views.charts import geometry as charts
+from screening.web.views.detectors.measures import Tested, mean
 
 PRECISION_RECALL = "Precision against recall"
 ROC = "Receiver operating characteristic (ROC)"

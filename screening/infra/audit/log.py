@@ -2,7 +2,7 @@
 
 A line is written by a single ``write`` to a file that is open for appending, by whoever has the log's lock, so that
 lines of several processes never mix and a line cut off by a full disk doesn't swallow the next. Each names the hash of
-the line before (:mod:`screening.infra.audit_chain`). Each month (UTC) has a file of its own,
+the line before (:mod:`screening.infra.audit.chain`). Each month (UTC) has a file of its own,
 named by the line's own time: nothing is renamed under a writer, so no line can be lost to a rotation, and a month that
 is over is never written again: it may be packed, hashed or moved away. What must never be in a log is taken
 out here, whoever calls: secrets by their field's name, card numbers and API keys by their form.
@@ -20,7 +20,7 @@ from typing import Any
 
 from screening.cards.masking import DIGITS, masked, without_card_numbers
 from screening.errors import BadSetting
-from screening.infra.audit_chain import Chain
+from screening.infra.audit.chain import Chain
 from screening.infra.instance_secret import InstanceSecret
 
 log = logging.getLogger("screening.infra.audit_log")

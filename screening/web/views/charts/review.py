@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from screening.review.threshold import Advice
-from screening.web.views.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Frame, Tick
+from screening.web.views.charts.geometry import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Frame, Tick
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from screening.monitoring.findings import Compared
 from screening.monitoring.quality import Estimate, Period
-from screening.web.views.charts import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, Bar, Frame, Point, Tick
+from screening.web.views.charts.geometry import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, Bar, Frame, Point, Tick
 
 # Room for “0.01 %” in the larger type of a phone.
 LEFT = 68.0

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from screening.infra.database import Database
 from screening.ledger.filters import Filter
-from screening.ledger.questions import Questions
+from screening.ledger.queries.questions import Questions
 from screening.ledger.tables import API, FileCounts
 
 DELAY_SHARE = 0.9

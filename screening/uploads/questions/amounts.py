@@ -23,7 +23,7 @@ from screening.transactions.missing import missing
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
-    from screening.uploads.detector_choice import Choice
+    from screening.uploads.questions.detector_choice import Choice
 
 EXAMPLES = 5
 # Up to this share negative amounts are taken for refunds; with more of them it may be the other way round.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from screening.infra.audit_chain import CHAIN, NOTHING, Head, hash_of, parse
+from screening.infra.audit.chain import CHAIN, NOTHING, Head, hash_of, parse
 
 LOST = (
     "the head was missing or damaged when this entry was written: whether entries before it were cut off, only a head "

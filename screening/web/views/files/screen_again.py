@@ -15,7 +15,7 @@ from screening.web.http import request_audit
 from screening.web.http.sessions import may, user
 from screening.web.http.upload_stream import Watch, store
 from screening.web.services import services
-from screening.web.views.detector_access import ask_for
+from screening.web.views.detectors.access import ask_for
 
 PIECE = 1 << 20
 

@@ -17,10 +17,10 @@ from sqlalchemy import or_, select
 
 from screening.infra.database import Database
 from screening.ledger import identity, money
-from screening.ledger.answers import Answers, state_of
-from screening.ledger.engine import Engine, Unreadable, listed
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
+from screening.ledger.queries.answers import Answers, state_of
+from screening.ledger.queries.engine import Engine, Unreadable, listed
 from screening.ledger.rows import MICROSECONDS, SCHEMA, aligned, schema_with
 from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments, has

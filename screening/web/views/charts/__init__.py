@@ -1,0 +1,1 @@
+"""Charts: their geometry, worked out on the server, and those of single pages."""
