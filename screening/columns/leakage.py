@@ -26,6 +26,11 @@ FEW_THINGS = 20
 ROWS_A_THING = 20
 # Code of a blank where texts are compared: no text has it.
 BLANK_CODE = -2e15
+# A merchant at which most of the fraud happens says one of a few things, too, but of honest payments as well: the one
+# of a generated bank file had an AUC of 0.9956 and 0.64 here, and without it a detector had an average precision of
+# 0.85 in place of 0.99.
+PURE = 0.9
+"""Average precision of the values' own shares of fraud from which on few things are a form of the label."""
 Labels = NDArray[np.int8]
 Cells = NDArray[np.float64]
 # With fewer rows that say something unusual their share of fraud means nothing.
@@ -95,9 +100,12 @@ def only_at_frauds(values: Cells, label: Labels) -> bool:
 
 
 def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:
-    """Return whether a column that tells the label is a form of it: it says one and the same of nearly every legitimate
-    row, or says only a few things. A measure that happens to part the classes, as the age of an account, is none, and
-    neither is who or what comes back: that a device of many orders is a ring's was known before the label was.
+    """Return whether a column that tells the label is a form of it.
+
+    It is one if it says one and the same of nearly every legitimate row, or says only a few things, those of frauds
+    of hardly anything else. A measure that happens to part the classes, as the age of an account, is none. Neither is
+    who or what comes back: that a device of many orders is a ring's was known before the label was; nor is where most
+    fraud happens, beside honest payments.
     """
     legitimate = values[label == 0]
     filled = legitimate[~np.isnan(legitimate)]
@@ -109,7 +117,18 @@ def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:
         if kind in (CellKind.TEXT, CellKind.DOMAIN)
         else FEW_THINGS
     )
-    return bool(one_thing or different <= few)
+    return bool(one_thing or (different <= few and _purity(values, label) >= PURE))
+
+
+def _purity(values: Cells, label: Labels) -> float:
+    """Return the average precision of ranking rows by the share of fraud of their value in the other half, 0 to 1."""
+    score = _cross_fitted(values, label)
+    order = np.argsort(-score, kind="stable")
+    _, last = np.unique(-score[order], return_index=True)
+    # after the last row of each tie, as if its rows had come at once
+    ends = np.r_[last[1:], len(order)] - 1
+    frauds = np.cumsum(label[order] == 1)[ends]
+    return float(np.sum(np.diff(frauds, prepend=0) * frauds / (ends + 1)) / max(frauds[-1], 1))
 
 
 def alone(kind: CellKind, values: Cells, label: Labels) -> float:
