@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
 DATA ?= creditcard.csv
 
-.PHONY: run test lint bench train lock plotly clean
+.PHONY: run test lint bench train batch lock plotly clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python app.py
@@ -27,9 +27,12 @@ bench: $(VENV)/.train
 train: $(VENV)/.train
 	$(BIN)/python -m model.train $(DATA)
 
+# Spark, for `flask --app app batch`: 456 MB to download. Java, 17 or newer, comes from the system: openjdk-17-jre-headless
+batch: $(VENV)/.batch
+
 lock: $(VENV)/.test
 	$(BIN)/python -m pip -q install uv
-	for part in run test train; do \
+	for part in run test train batch; do \
 	  out=requirements/$$part.txt; test $$part = run && out=requirements.txt; \
 	  $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	    --no-emit-find-links --custom-compile-command "make lock" requirements/$$part.in -o $$out -q; \
@@ -57,4 +60,8 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.run
 
 $(VENV)/.train: requirements/train.txt $(VENV)/.test
 	$(PIP) -r requirements/train.txt
+	@touch $@
+
+$(VENV)/.batch: requirements/batch.txt $(VENV)/.run
+	$(PIP) -r requirements/batch.txt
 	@touch $@

@@ -9,8 +9,8 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-BUSY = ("tests/model/test_notebook.py", "tests/browser/", "tests/model/")
-"""Browsers and trainings: they fill a core. The longest stand first."""
+BUSY = ("tests/model/test_notebook.py", "tests/browser/", "tests/model/", "tests/test_batch.py")
+"""Browsers, trainings and Spark: they fill a core. The longest stand first."""
 WAITING = (
     "tests/test_api_docs.py",
     "tests/test_container.py",

@@ -15,7 +15,20 @@ import pytest
 
 from screening.settings import ROOT
 
-HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "h5py", "joblib", "scipy", "pyarrow", "dash", "plotly")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "sklearn",
+    "pandas",
+    "h5py",
+    "joblib",
+    "scipy",
+    "pyarrow",
+    "dash",
+    "plotly",
+    "pyspark",
+    "py4j",
+)
 
 
 @cache

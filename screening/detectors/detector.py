@@ -124,7 +124,7 @@ def load_detector(
         return _form(model, vectorizer, cache, None if card is None else card.compiled_sha256)
 
     found = None if late else form()
-    scorer = _Late(lambda: Scorer(checked(found or form(), model, cache)))
+    scorer = _Late(lambda: Scorer(checked(found or form(), model, cache)), lambda: found or form())
     warnings = list(vectorizer.warnings)
     if card is None:
         warnings.append(
@@ -148,12 +148,19 @@ def load_detector(
 
 
 class _Late:
-    """A scorer that is made when it is first needed, once."""
+    """A scorer that is made when it is first needed, once.
 
-    def __init__(self, make: Callable[[], Scorer]) -> None:
-        self._make = make
+    What is pickled of it is the compiled form, so that a detector can be sent to processes that have none of its files:
+    they run its golden rows before they score, and can't compile it anew.
+    """
+
+    def __init__(self, make: Callable[[], Scorer], form: Callable[[], CompiledForm]) -> None:
+        self._make, self._form = make, form
         self._made: Scorer | None = None
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Callable[[CompiledForm], _Late], tuple[CompiledForm]]:
+        return _sent, (self._form(),)
 
     def made(self) -> Scorer:
         if self._made is None:
@@ -164,6 +171,21 @@ class _Late:
 
     def probabilities(self, rows: Rows) -> NDArray[np.float32]:
         return (self._made or self.made()).probabilities(rows)
+
+
+def _sent(form: CompiledForm) -> _Late:
+    """Return a scorer of a form that another process has sent."""
+
+    def make() -> Scorer:
+        problem = form.disagreement()
+        if problem is not None:
+            raise BadArtefact(
+                f"The net can't be scored with here: {problem}.",
+                remedy="Install the packages of requirements/batch.txt in all executors, or use other machines.",
+            )
+        return Scorer(form.net)
+
+    return _Late(make, lambda: form)
 
 
 def _form(

@@ -89,7 +89,7 @@ READING_HELP = {
 }
 
 
-def _columns(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def columns_of(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """Return the file's names of some columns, by the detector's, from ``NAME=COLUMN``."""
     found = {}
     for text in given:
@@ -169,7 +169,7 @@ TOKENIZE = click.option(
     "--column",
     "columns",
     multiple=True,
-    callback=_columns,
+    callback=columns_of,
     metavar="NAME=COLUMN",
     help="What the file calls a column of the detector (may be given more than once).",
 )

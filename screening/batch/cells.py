@@ -1,0 +1,82 @@
+"""Read the cells of Arrow batches by the functions that read a file: rows are written as CSV first, as Parquet is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from screening.intake.conversion.arrow_csv import csv_of, written_schema
+from screening.intake.text.parse import Layout, Parsed
+from screening.intake.text.rows import read_rows
+from screening.transactions.schema import Matrix
+
+RAW = "raw_record"
+"""The column of a row of CSV that has more or fewer cells than the header: the row as it stands in the file."""
+RAGGED = "has another number of cells than the header, or a quotation mark that isn't closed in its line"
+REPLACED = "\ufffd"
+NOT_UTF8 = "holds bytes that aren't UTF-8"
+Problems = dict[int, list[str]]
+"""What is wrong with rows, by their places."""
+
+
+@dataclass(slots=True)
+class Read:
+    """Rows as numbers: ``values`` (rows, columns of the contract), NaN in a rejected row; ``labels`` (rows,), -1 where
+    unknown, ``None`` where a cell of the label is none.
+    """
+
+    values: Matrix
+    labels: NDArray[np.int8] | None
+    rejected: NDArray[np.bool_]
+    problems: Problems
+
+
+def read_cells(batch: Any, layout: Layout) -> Read:
+    """Return the rows of an Arrow batch as numbers.
+
+    Args:
+        batch: the rows, with the columns of the layout among others.
+        layout: the columns that are needed, and how they are written.
+    """
+    count = batch.num_rows
+    needed = batch.select(list(layout.header))
+    parsed = read_rows(csv_of(needed, written_schema(needed.schema)), layout, count)
+    problems = _problems(parsed)
+    for name in layout.header:
+        for row in _with(needed.column(name), REPLACED):
+            problems.setdefault(row, []).append(f"{name.strip()} {NOT_UTF8}")
+    if RAW in batch.schema.names:
+        ragged = batch.column(RAW).is_valid().to_numpy(zero_copy_only=False)
+        problems.update({row: [RAGGED] for row in np.flatnonzero(ragged).tolist()})
+    rejected = parsed.bad.copy()
+    rejected[list(problems)] = True
+    values = parsed.values
+    if rejected.any():
+        values = np.where(rejected[:, np.newaxis], np.nan, values)
+    return Read(values, parsed.labels, rejected, problems)
+
+
+def _problems(parsed: Parsed) -> Problems:
+    found: Problems = {}
+    for each in parsed.problems:
+        if each.row is not None:
+            text = f"{each.column} {each.problem}" if each.column else each.problem
+            found.setdefault(each.row - 1, []).append(text)
+    return found
+
+
+def _with(column: Any, mark: str) -> Sequence[int]:
+    """Return the places of the cells of a column of texts that hold a character."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(column.type):
+        return ()
+    found: Sequence[int] = np.flatnonzero(
+        pc.match_substring(column, mark).fill_null(False).to_numpy(zero_copy_only=False)
+    ).tolist()
+    return found

@@ -1,0 +1,160 @@
+"""Screen a folder on Spark: read it, score it where its rows are, and write all of it once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from screening.batch.folders import Folder, open_folder
+from screening.batch.scoring import (
+    FLAG,
+    FLAGGED,
+    NOT_FLAGGED,
+    PROBABILITY,
+    PROBLEMS,
+    REASONS,
+    REJECTED,
+    RESULT,
+    ScoreAlone,
+)
+from screening.batch.settling import SAMPLE_ROWS, Settled, settle
+from screening.batch.spark import quiet, send_code
+from screening.detectors.detector import Detector
+from screening.errors import BadFile, ScreeningError
+from screening.intake import NOTHING_SAID, Answers, Head
+from screening.transactions.schema import ColumnContract
+
+log = logging.getLogger(__name__)
+
+
+class BatchFailed(ScreeningError):
+    """Spark gave up a job; nothing of it counts."""
+
+    status = 500
+    title = "The job failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A job: a folder in, a folder out.
+
+    Args:
+        source, target: paths or URLs that Spark knows; ``target`` isn't there yet.
+        detector: what scores.
+        choose: gives what picks the contract by a header.
+        threshold: from which probability on a row is flagged.
+        answers: what was said of columns that can be read in two ways.
+    """
+
+    source: str
+    target: str
+    detector: Detector
+    choose: Callable[[], Callable[[Head], ColumnContract]]
+    threshold: float
+    answers: Answers = NOTHING_SAID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Numbers of rows that were written."""
+
+    flagged: int
+    not_flagged: int
+    rejected: int
+    notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of all rows."""
+        return self.flagged + self.not_flagged + self.rejected
+
+
+def run(spark: Any, order: Order) -> Summary:
+    """Do a job, and return what was written.
+
+    Raises:
+        BadFile: the folder can't be screened.
+        BatchFailed: Spark gave up.
+    """
+    with quiet(), _plainly(order):
+        send_code(spark)
+        folder = open_folder(spark, order.source)
+        settled = settle(folder.sample(SAMPLE_ROWS), order.choose, order.answers)
+        scored = _scored(spark, folder, settled, order)
+        # one write, and one commit at its end: each row once, whichever executor is lost
+        scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
+        counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
+        counts = {row[0]: row[1] for row in counted}
+        return Summary(
+            flagged=counts.get(FLAGGED, 0),
+            not_flagged=counts.get(NOT_FLAGGED, 0),
+            rejected=counts.get(REJECTED, 0),
+            notes=settled.notes,
+        )
+
+
+def _scored(spark: Any, folder: Folder, settled: Settled, order: Order) -> Any:
+    """Return the rows with what is said of them; nothing is computed yet."""
+    sent = spark.sparkContext.broadcast(order.detector)
+    alone = ScoreAlone(sent, settled.layout, order.threshold)
+    return folder.table.mapInArrow(alone.__call__, output_schema(folder.table.schema))
+
+
+def output_schema(schema: Any) -> Any:
+    """Return a schema of Spark with the columns that the output adds."""
+    from pyspark.sql.types import ArrayType, BooleanType, FloatType, StringType, StructField, StructType
+
+    texts = ArrayType(StringType())
+    added = {
+        PROBABILITY: FloatType(),
+        FLAG: BooleanType(),
+        REASONS: texts,
+        PROBLEMS: texts,
+        RESULT: StringType(),
+    }
+    return StructType([*schema.fields, *(StructField(name, kind) for name, kind in added.items())])
+
+
+@contextmanager
+def _plainly(order: Order) -> Iterator[None]:
+    """Say in one line what Spark says in a hundred; the log has all of it."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import AnalysisException, PySparkException
+
+    try:
+        yield
+    except AnalysisException as problem:
+        known = {
+            "PATH_NOT_FOUND": BadFile(
+                "There is no such folder.",
+                where=order.source,
+                remedy="Give the path that the executors know.",
+            ),
+            "PATH_ALREADY_EXISTS": BadFile(
+                "The output is there already; nothing was changed.",
+                where=order.target,
+                remedy="Give another folder, or remove this one.",
+            ),
+        }
+        log.debug("Spark refused the plan", exc_info=True)
+        raise known.get(problem.getCondition() or "") or _failed(problem) from problem
+    except (PySparkException, Py4JError) as problem:
+        log.exception("Spark gave up a job")
+        raise _failed(problem) from problem
+
+
+def _failed(problem: Exception) -> BatchFailed:
+    text = str(problem)
+    # of an error in Python the last line of its traceback, of one in Java the first
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("screening.errors.", "pyspark.errors."))]
+    what = (told or lines or [type(problem).__name__])[0][:MOST_SAID]
+    return BatchFailed(
+        f"Spark gave up: {what}", remedy="Spark's log has the whole message. No output counts."
+    )
+
+
+MOST_SAID = 400

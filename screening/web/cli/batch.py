@@ -1,0 +1,98 @@
+"""``flask --app app batch``: folders of any size through Spark, with the numbers that a file gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from screening.intake import Answers
+from screening.intake.forms import ANSWERS
+from screening.uploads.questions.column_mappings import Mapping
+from screening.uploads.questions.detector_choice import Choice, mapping_of
+from screening.web.cli.commands import columns_of, options_of, plainly
+from screening.web.services import services
+
+
+def _settings(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return settings of Spark by their names, from ``NAME=VALUE``."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.startswith("spark."):
+            raise click.BadParameter("write it as NAME=VALUE, as in spark.executor.memory=4g")
+        found[name] = value
+    return found
+
+
+@click.command("batch")
+@click.argument("source", metavar="INPUT")
+@click.argument("target", metavar="OUTPUT")
+@click.option("--detector", required=True, help="What scores.")
+@click.option(
+    "--master",
+    metavar="URL",
+    help="Spark's master, as in spark://host:7077; by default Spark's own, else this machine.",
+)
+@click.option(
+    "--conf",
+    multiple=True,
+    callback=_settings,
+    metavar="NAME=VALUE",
+    help="A setting of Spark (may be given more than once).",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    callback=columns_of,
+    metavar="NAME=COLUMN",
+    help="What the files call a column of the detector (may be given more than once).",
+)
+@options_of(ANSWERS)
+@with_appcontext
+@plainly
+def batch(
+    *,
+    source: str,
+    target: str,
+    detector: str,
+    master: str | None,
+    conf: dict[str, str],
+    columns: dict[str, str],
+    **answers: str | None,
+) -> None:
+    """Screen all Parquet or CSV files in the folder INPUT, and write the folder OUTPUT."""
+    from screening.batch.job import Order, run
+    from screening.batch.spark import session
+
+    mine = services()
+    mine.detectors.require_in_use(detector)
+    found = mine.detectors.get(detector)
+    choices: list[Choice] = []
+
+    def recall(header: list[str]) -> Mapping | None:
+        return mapping_of(columns, header, mine.detectors, detector) if columns else None
+
+    def choose() -> Any:
+        choices.append(Choice(mine.detectors, detector, recall, unit=Answers.of(answers).unit))
+        return choices[-1]
+
+    order = Order(
+        source=source,
+        target=target,
+        detector=found,
+        choose=choose,
+        threshold=mine.thresholds.of(detector).review,
+        answers=Answers.of(answers),
+    )
+    with session(master, conf) as spark:
+        summary = run(spark, order)
+    click.echo(
+        f"{summary.rows:,} rows, {summary.flagged:,} flagged, {summary.rejected:,} rejected; "
+        f"detector {detector}, threshold {order.threshold:g}"
+    )
+    for note in dict.fromkeys((*choices[-1].notes, *found.warnings, *summary.notes)):
+        click.echo(f"Note: {note}", err=True)
+    click.echo(f"Written to {target}")

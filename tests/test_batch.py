@@ -1,0 +1,141 @@
+"""Folders through Spark: the numbers of the file path, each row once, and what can't be read told of.
+
+All tests share one Spark session, which takes seconds to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from flask import Flask
+
+from screening.batch import spark as sparks
+from screening.errors import NotReady
+from screening.settings import ROOT
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    try:
+        sparks.require_spark()
+    except NotReady as problem:
+        pytest.skip(str(problem))
+    conf = {
+        "spark.sql.shuffle.partitions": "3",
+        "spark.driver.memory": "512m",
+        # jobs of seconds aren't worth compiling for
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
+    with sparks.session("local[2]", conf) as session:
+        yield session
+
+
+def run(app: Flask, *words: object):
+    return app.test_cli_runner().invoke(args=list(map(str, words)))
+
+
+def screened(app: Flask, file: Path, *words: str) -> pd.DataFrame:
+    """What `screen` says of a file, row by row."""
+    out = file.with_suffix(".scores.csv")
+    done = run(app, "screen", file, "-o", out, *words)
+    assert done.exit_code == 0, done.output
+    return pd.read_csv(out)
+
+
+def cards(rows: int) -> pd.DataFrame:
+    """Rows as those of the sample, each value a little moved, with a number of its own."""
+    sample = pd.read_csv(ROOT / "transactions_data.csv").drop(columns="Class")
+    draw = np.random.default_rng(3)
+    found = sample.iloc[draw.integers(0, len(sample), rows)].reset_index(drop=True)
+    found = found * draw.normal(1, 0.01, found.shape)
+    found.insert(0, "number", np.arange(rows))
+    return found
+
+
+def written(path: Path) -> pd.DataFrame:
+    """What a job wrote, in the order of the rows' numbers."""
+    found = pd.read_parquet(path)
+    return found.iloc[found["number"].astype(int).argsort()].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
+    app: Flask, spark: Any, tmp_path: Path, kind: str
+) -> None:
+    rows = cards(3000)
+    folder, file = tmp_path / "in", tmp_path / "all.csv"
+    folder.mkdir()
+    rows.to_csv(file, index=False)
+    for number, part in enumerate(np.array_split(np.arange(len(rows)), 3)):
+        some = rows.iloc[part]
+        if kind == "parquet":
+            some.to_parquet(folder / f"{number}.parquet")
+        else:
+            some.to_csv(folder / f"{number}.csv", index=False)
+    done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
+    assert done.exit_code == 0, done.output
+
+    found, expected = written(tmp_path / "out"), screened(app, file)
+    assert found["number"].astype(int).tolist() == expected["number"].tolist()
+    np.testing.assert_allclose(found["fraud_probability"], expected["fraud_probability"], rtol=0, atol=1e-7)
+    assert found["flagged"].tolist() == expected["flagged"].tolist()
+    assert 0 < found["flagged"].sum() < len(rows)
+    assert f"3,000 rows, {found['flagged'].sum():,} flagged, 0 rejected" in done.output
+    assert found["reasons"][found["flagged"]].map(len).min() >= 1
+    assert found["reasons"][~found["flagged"].astype(bool)].isna().all()
+
+
+def test_rows_that_cannot_be_read_are_kept_with_their_reasons(app: Flask, spark: Any, tmp_path: Path) -> None:
+    lines = (ROOT / "transactions_data.csv").read_text().splitlines()
+    lines[0] = "number," + lines[0]
+    lines[1:] = [f"{number},{line}" for number, line in enumerate(lines[1:])]
+    lines[1] = lines[1].rpartition(",")[0].rpartition(",")[0]  # two cells short
+    lines[3] = "2,x" + lines[3].removeprefix("2,")
+    cells = lines[5].split(",")
+    lines[5] = ",".join([*cells[:5], "", *cells[6:]])
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.csv").write_text("\n".join(lines) + "\n")
+    done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
+
+    assert done.exit_code == 0, done.output
+    assert "200 rows, 10 flagged, 3 rejected" in done.output
+    rejected = written(tmp_path / "out" / "result=rejected")
+    assert rejected["number"].tolist() == ["0", "2", "4"]
+    assert rejected["problems"].map(list).tolist() == [
+        ["has another number of cells than the header, or a quotation mark that isn't closed in its line"],
+        ["Time is not a number"],
+        ["V4 is empty"],
+    ]
+    assert rejected["raw_record"].dropna().tolist() == [lines[1]]
+    assert rejected["fraud_probability"].isna().all()
+
+
+def test_what_cannot_be_done_is_one_line(app: Flask, spark: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "notes.docx").write_text("hello")
+    cards(3).rename(columns={"V7": "flagged"}).to_parquet(tmp_path / "clash.parquet")
+    cards(3).drop(columns="V7").to_parquet(tmp_path / "less.parquet")
+    cards(3).to_parquet(tmp_path / "good.parquet")
+    for source, target, words in (
+        ("nowhere", "out", "There is no such folder"),
+        ("empty", "out", "The folder holds no files"),
+        ("odd", "out", "notes.docx isn't read here"),
+        ("clash.parquet", "out", "Column flagged would be written twice"),
+        ("less.parquet", "out", "Column V7 is missing"),
+        ("good.parquet", "taken", "The output is there already"),
+    ):
+        done = run(app, "batch", tmp_path / source, tmp_path / target, "--detector", "card")
+        assert done.exit_code == 1, done.output
+        assert words in done.output
+        assert "Traceback" not in done.output
+        assert not (tmp_path / "out").exists()
