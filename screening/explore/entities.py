@@ -20,8 +20,9 @@ LINKED = 8
 """Most others of each kind."""
 ROWS = (
     "SELECT origin, number, screening, source, decided_at, event_time, moment, detector, probability, threshold, "
-    "flagged, amount, currency, known AS label, fraud_type FROM chosen"
+    f"flagged, amount, currency, known AS label, fraud_type, reasons, {', '.join(ENTITIES)} FROM chosen"
 )
+"""What a list shows of a row."""
 LATEST_FIRST = "ORDER BY moment DESC, origin DESC, number DESC"
 
 

@@ -47,13 +47,26 @@ class Feed:
         ]
 
 
-def note(database: Database, found: Sequence[Totals], now: float) -> None:
-    """Keep the totals as those of the present hour."""
+def note(database: Database, found: Sequence[Totals], now: float, *, watched: bool) -> None:
+    """Keep the totals as those of the present hour.
+
+    Args:
+        database: of the app.
+        found: the totals.
+        now: seconds since 1970.
+        watched: whether they were noted a moment ago, too: a feed that is seen first then had no row until the hour
+            before, and else nothing is known of how old its rows are.
+    """
     hour = int(now // HOUR_SECONDS)
     with database.write() as session:
+        known = {
+            (name, source) for name, source in session.execute(select(Hour.detector, Hour.source).distinct())
+        }
         for each in found:
-            given = {"hour": hour, "detector": each.detector, "source": each.source}
-            session.execute(NOTE, {**given, "rows": each.count, "flagged": each.flagged})
+            given = {"detector": each.detector, "source": each.source}
+            if watched and (each.detector, each.source) not in known:
+                session.execute(NOTE, {**given, "hour": hour - 1, "rows": 0, "flagged": 0})
+            session.execute(NOTE, {**given, "hour": hour, "rows": each.count, "flagged": each.flagged})
         session.execute(delete(Hour).where(Hour.hour < hour - KEPT_HOURS))
 
 

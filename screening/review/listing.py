@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -144,9 +144,9 @@ class Standing:
     decided: int
     """Transactions that were decided since a moment."""
     fraud: int
-    """Of them those that were fraud."""
+    """Of the flagged ones among them, those that were fraud: what was drawn at random says nothing of flags."""
     sure: int
-    """Of them those of which it was said what they are."""
+    """Of the flagged ones those of which it was said what they are."""
     opened: int
     """Transactions in cases that were flagged since that moment."""
 
@@ -167,11 +167,11 @@ def standing(database: Database, who: Reviewer, *, since: datetime, late_before:
 
     with database.read() as session:
         transactions = (
-            select(Case.outcome, func.sum(Case.items))
-            .where(here, Case.state == CaseState.DECIDED, ~Case.sampled, Case.decided >= since)
-            .group_by(Case.outcome)
+            select(Case.outcome, Case.sampled, func.sum(Case.items))
+            .where(here, Case.state == CaseState.DECIDED, Case.decided >= since)
+            .group_by(Case.outcome, Case.sampled)
         )
-        decided = {str(outcome): int(count) for outcome, count in session.execute(transactions)}
+        decided = _Decided.of(session.execute(transactions))
         opened = select(func.sum(Case.items)).where(here, ~Case.sampled, Case.opened >= since)
         return Standing(
             waiting=cases(_waiting(who)),
@@ -180,21 +180,40 @@ def standing(database: Database, who: Reviewer, *, since: datetime, late_before:
             late=cases(Case.waiting.is_(True), Case.opened < late_before)
             + cases(Case.state == CaseState.IN_WORK, Case.opened < late_before),
             mine=cases(Case.state == CaseState.IN_WORK, Case.assignee == who.name),
-            decided=sum(decided.values()),
-            fraud=decided.get(Outcome.FRAUD, 0),
-            sure=decided.get(Outcome.FRAUD, 0) + decided.get(Outcome.LEGITIMATE, 0),
+            decided=decided.all,
+            fraud=decided.fraud,
+            sure=decided.sure,
             opened=int(session.scalar(opened) or 0),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class DayOfWork:
-    """Transactions that were decided on one day, UTC."""
+    """Transactions that were decided on one day, UTC; ``fraud`` and ``sure`` as :class:`Standing` has them."""
 
     decided: int = 0
     fraud: int = 0
     sure: int = 0
-    """Of which it was said what they are."""
+
+
+@dataclass(slots=True)
+class _Decided:
+    """Transactions that were decided: all of them, and the flagged ones by what they were."""
+
+    all: int = 0
+    fraud: int = 0
+    sure: int = 0
+
+    @classmethod
+    def of(cls, counted: Iterable[Sequence[Any]]) -> _Decided:
+        """Add up some counts: outcome, whether the case was drawn at random, and how many."""
+        found = cls()
+        for outcome, sampled, count in counted:
+            found.all += int(count)
+            if not sampled and outcome in (Outcome.FRAUD, Outcome.LEGITIMATE):
+                found.sure += int(count)
+                found.fraud += int(count) if outcome == Outcome.FRAUD else 0
+        return found
 
 
 def by_day(database: Database, who: Reviewer, *, first: datetime, days: int) -> list[DayOfWork]:
@@ -207,23 +226,16 @@ def by_day(database: Database, who: Reviewer, *, first: datetime, days: int) -> 
         days: how many.
     """
     query = (
-        select(func.date(Case.decided), Case.outcome, func.sum(Case.items))
-        .where(visible(who), Case.state == CaseState.DECIDED, ~Case.sampled, Case.decided >= first)
-        .group_by(func.date(Case.decided), Case.outcome)
+        select(func.date(Case.decided), Case.outcome, Case.sampled, func.sum(Case.items))
+        .where(visible(who), Case.state == CaseState.DECIDED, Case.decided >= first)
+        .group_by(func.date(Case.decided), Case.outcome, Case.sampled)
     )
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, list[Sequence[Any]]] = {}
     with database.read() as session:
-        for day, outcome, count in session.execute(query):
-            found.setdefault(str(day), {})[str(outcome)] = int(count)
-    counted = [found.get(f"{first + timedelta(days=at):%Y-%m-%d}", {}) for at in range(days)]
-    return [
-        DayOfWork(
-            sum(day.values()),
-            day.get(Outcome.FRAUD, 0),
-            day.get(Outcome.FRAUD, 0) + day.get(Outcome.LEGITIMATE, 0),
-        )
-        for day in counted
-    ]
+        for day, *counted in session.execute(query):
+            found.setdefault(str(day), []).append(counted)
+    by_date = (found.get(f"{first + timedelta(days=at):%Y-%m-%d}", []) for at in range(days))
+    return [DayOfWork(day.all, day.fraud, day.sure) for day in map(_Decided.of, by_date)]
 
 
 def last_undoable(database: Database, name: str, since: datetime) -> Event | None:

@@ -66,6 +66,7 @@ class Watch:
             )
         self._requests = conditions.Requests(socket.gethostname()[:MOST_SUBJECT])
         self._forget_at = 0.0
+        self._watched = False
 
     def loop(self, stop: threading.Event) -> None:
         """Watch until told to stop."""
@@ -80,7 +81,7 @@ class Watch:
     def step(self) -> None:
         """Evaluate all rules, and begin and end alerts."""
         now = self._clock()
-        self._try("activity", lambda: activity.note(self._database, totals.read(self._ledger.tables), now))
+        self._try("activity", lambda: self._note(now))
         self._try("requests", lambda: self._requests.note(counted_below(self._settings.instance), now))
         self._try("drift", self._comparison.step)
         found: list[Breach] = []
@@ -97,6 +98,10 @@ class Watch:
             self._try("alerts", self.alerts.forget_old)
             if self._webhook is not None:
                 self._try("webhook", self._webhook.forget_old)
+
+    def _note(self, now: float) -> None:
+        activity.note(self._database, totals.read(self._ledger.tables), now, watched=self._watched)
+        self._watched = True
 
     def _broken(self, rule: str, limit: float, now: float) -> Iterable[Breach]:
         rules: dict[str, Callable[[], Iterable[Breach]]] = {

@@ -299,22 +299,40 @@ def test_each_sees_their_own_and_whoever_may_see_all_sees_all(
     assert f"Transactions {own:,} " in words(ana.client.get("/explore/transactions").get_data(as_text=True))
 
 
-def test_the_list_gives_each_row_once_page_by_page(
+def test_the_list_gives_each_row_once_page_by_page_in_the_order_that_was_asked_for(
     login: Callable[[str], Person], worker: Worker, services: Services
 ) -> None:
     ana = login("ana")
     sent(ana, services, SHOP)
-    url, seen = "/explore/transactions?browser=Chrome", []
-    while url:
-        page = ana.client.get(url).get_data(as_text=True)
-        seen += re.findall(r'<a href="/decisions/([\w-]+)"', page)
-        found = re.search(r'href="([^"]+)" rel="next"', page)
-        url = found[1].replace("&amp;", "&") if found else ""
     expected = asked(ana, "/transactions", browser="Chrome", limit="1000")["transactions"]
-    assert seen == [row["id"] for row in expected]
-    answer = ana.client.get("/explore/transactions?country=&colour=red")
-    assert answer.status_code == 400
-    assert "colour" in answer.get_data(as_text=True)
+    by_id = {row["id"]: row for row in expected}
+    for order, key in (
+        ("", lambda row: (row["event_time"], row["id"])),
+        ("&sort=amount&order=asc", lambda row: (row["amount"], row["id"])),
+        ("&sort=probability", lambda row: (row["fraud_probability"], row["id"])),
+    ):
+        url, seen = f"/explore/transactions?browser=Chrome{order}", []
+        while url:
+            page = ana.client.get(url).get_data(as_text=True)
+            rows = re.findall(
+                r'<a href="/decisions/([\w-]+)".*?data-label="Who and what"[^>]*>(.*?)</td>'
+                r'.*?class="why wide"([^>]*)>',
+                page,
+                re.DOTALL,
+            )
+            for name, who, why in rows:
+                assert f"<code>{by_id[name]['device']}</code>" in who, "whom a row is about is said"
+                assert ("title=" in why) == bool(by_id[name]["reasons"])
+            seen += [name for name, _, _ in rows]
+            found = re.search(r'href="([^"]+)" rel="next"', page)
+            url = found[1].replace("&amp;", "&") if found else ""
+        assert seen == [row["id"] for row in sorted(expected, key=key, reverse="asc" not in order)]
+    past_the_end = ana.client.get("/explore/transactions?browser=Chrome&page=9999").get_data(as_text=True)
+    assert f"of {len(expected)} transactions" in past_the_end
+    for query, named in (("country=&colour=red", "colour"), ("sort=colour", "sort"), ("page=0", "page")):
+        answer = ana.client.get(f"/explore/transactions?{query}")
+        assert answer.status_code == 400
+        assert named in answer.get_data(as_text=True)
 
 
 def test_bad_filters_and_questions_that_are_too_large_say_so_and_show_no_figures(

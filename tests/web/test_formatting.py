@@ -100,7 +100,15 @@ def test_a_size_is_written_as_file_managers_do(value: float | None, shown: str) 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.01, "less than 0.1 s"), (1.26, "1.3 s"), (125, "2 min 5 s"), (None, "–")]
+    ("seconds", "shown"),
+    [
+        (0.01, "less than 0.1 s"),
+        (1.26, "1.3 s"),
+        (125, "2 min 5 s"),
+        (12_000, "3 h 20 min"),
+        (54_959_253, "636 days"),
+        (None, "–"),
+    ],
 )
 def test_no_work_took_no_time(seconds: float | None, shown: str) -> None:
     assert formatting.duration(seconds) == shown

@@ -58,6 +58,10 @@ class LedgerRow:
     fraud_type: str | None
     action: str | None
     """``block``: it was to be stopped without a look; ``None`` where the detector had no second threshold."""
+    who: Sequence[tuple[str, str]]
+    """Who and what it was about: kind and value."""
+    reason: str | None
+    """The strongest, if there is one."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> LedgerRow:
@@ -81,6 +85,8 @@ class LedgerRow:
             action=services().thresholds.action(
                 row["detector"], decided_at, row["probability"], flagged=row["flagged"]
             ),
+            who=entities_of(row),
+            reason=next(iter(row.get("reasons") or ()), None),
         )
 
     @property

@@ -16,7 +16,7 @@ from screening.scoring.drift import MUCH, SOME
 
 NOTHING = "–"
 PERCENT = "\u00a0%"
-DAY = 86_400
+HOUR, DAY = 3600, 86_400
 # 1980 to 2100: no file's own clock runs that long
 EARLIEST_DATE, LATEST_DATE = 315_532_800, 4_102_444_800
 DIGITS = 4
@@ -181,14 +181,18 @@ def clock(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a duration in words: ``0.4 s``, ``2 min 5 s``."""
+    """Return a duration in words: ``0.4 s``, ``2 min 5 s``, ``3 h 20 min``, ``12 days``."""
     if seconds is None:
         return NOTHING
     if seconds < 0.1:  # would round to nothing
         return "less than 0.1 s"
     if seconds < 60:  # seconds in a minute
         return f"{seconds:.1f} s"
-    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    if seconds < HOUR:
+        return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    if seconds < 2 * DAY:
+        return f"{int(seconds // HOUR)} h {int(seconds % HOUR) // 60} min"
+    return f"{seconds // DAY:,.0f} days"
 
 
 def latency(seconds: float | None) -> str:

@@ -162,7 +162,11 @@ def _is_here(link: Link) -> bool:
     if here == link.endpoint:
         return True
     elsewhere = {other.endpoint for section in SECTIONS for other in section.links}
-    return here not in elsewhere and (here in link.rooms or here.partition(".")[0] in link.rooms)
+    if here in elsewhere:
+        return False
+    # a page that a link names itself isn't below the link that has its blueprint
+    named = any(here in other.rooms for section in SECTIONS for other in section.links)
+    return here in link.rooms if named else here.partition(".")[0] in link.rooms
 
 
 def _is_on(setting: str | None) -> bool:

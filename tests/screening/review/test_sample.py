@@ -17,6 +17,7 @@ from screening.ledger.tables import FILE
 from screening.review.cases import BY_RISK, Cases
 from screening.review.deciding import Deciding, Decision
 from screening.review.flagged import rows_of
+from screening.review.listing import standing
 from screening.review.missed import Missed, missed
 from screening.review.opening import Opener
 from screening.review.people import Reviewer
@@ -94,6 +95,12 @@ def test_those_that_are_drawn_stand_among_the_others_and_count_as_no_flags(desk:
     desk.deciding.decide(drawn[4:], MIA, Decision(outcome=Outcome.LEGITIMATE))
     (after,) = missed(desk.kept, desk.ledger.questions, datetime.now(UTC) - timedelta(days=1))
     assert (after.decided, after.fraud, after.unflagged) == (100, 4, COUNT - COUNT // 100)
+    work = standing(
+        desk.kept, MIA, since=datetime.now(UTC) - timedelta(days=1), late_before=datetime.now(UTC)
+    )
+    assert (work.decided, work.sure, work.fraud) == (100, 0, 0), (
+        "work that was done, and no hit or miss of a flag"
+    )
     assert after.estimate == pytest.approx(0.04 * after.unflagged)
     assert after.interval is not None
     assert after.interval[0] < after.estimate < after.interval[1]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+
+import pytest
+from sqlalchemy import delete
 
 from screening.infra.job_queue import now
 from screening.ledger.ledger import Ledger
+from screening.monitoring import activity
 from screening.monitoring.comparison import Comparison
+from screening.monitoring.tables import Hour
 from screening.settings import ALERTS, Settings
 from screening.uploads.screenings import History
 from screening.web.services import Services
+from screening.web.views.monitoring import feeds
 from screening.worker.watch import Watch
+from tests.conftest import Person
+from tests.web.test_data_api import sent
 
 
 def watch(settings: Settings, services: Services, ledger: Ledger | None = None) -> Watch:
@@ -48,3 +57,21 @@ def test_a_ledger_that_cant_be_read_leaves_the_other_rules(settings: Settings, s
         session.connection().exec_driver_sql("DROP TABLE ledger_totals")
     made = watch(replace(settings, alerts={**ALERTS, "disk": 1e9}), services)
     assert [rule for rule, _ in going_on(made)] == ["disk"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_first_rows_of_a_feed_count_in_its_first_hour(
+    settings: Settings, services: Services, analyst: Person, sample: bytes
+) -> None:
+    def seen() -> list[int]:
+        return [feed.rows for feed in feeds(activity.feeds(services.database), time.time())]
+
+    made = watch(settings, services)
+    made.step()
+    sent(analyst, services, sample)
+    watch(settings, services).step()
+    assert seen() == [0], "when rows came that were there before anybody watched isn't known"
+    with services.database.write() as session:
+        session.execute(delete(Hour))
+    made.step()
+    assert seen() == [sample.count(b"\n") - 1]

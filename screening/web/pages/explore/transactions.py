@@ -8,18 +8,24 @@ from flask import Blueprint, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 
 from screening.explore.counts import MONEY, total
+from screening.explore.listing import ORDERS, Order, page_of
 from screening.ledger.filters import amounts
-from screening.web.http import ledger_cursor
-from screening.web.http.ledger_filters import ROWS, filter_of, value_of
+from screening.web.http.ledger_filters import ROWS, filter_of, one_of, value_of, whole
 from screening.web.http.operations import Parameter
 from screening.web.http.sessions import require
 from screening.web.services import services
+from screening.web.views.contexts import turns
 from screening.web.views.decisions import LedgerRow
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("explore", __name__, url_prefix="/explore")
 ON_PAGE = 50
-QUERY = {**ROWS, "cursor": Parameter(kind=ledger_cursor.KIND, words="Where the page before ended.")}
+SHOWN: dict[str, Parameter] = {
+    "sort": Parameter(kind=one_of({name: name for name in ORDERS}), words="What rows are sorted by."),
+    "order": Parameter(kind=one_of({"asc": False, "desc": True}), words="Which way."),
+    "page": Parameter(kind=whole(1, 100_000_000, 1), words="From 1."),
+}
+QUERY = {**ROWS, **SHOWN}
 WORDS = {
     "from": "From", "to": "Before", "detector": "Detector", "fraud_type": "Fraud type", "country": "Country",
     "source": "Came by", "basis": "Fraud cases are", "entity": "Who or what", "flagged": "Flagged", "label": "Known as",
@@ -31,32 +37,49 @@ WORDS = {
 @blueprint.get("/transactions")
 @require("see")
 def transactions() -> str:
-    """Show decisions, the latest first, a page at a time."""
+    """Show transactions in the order of the address, a page at a time."""
     # a form sends its blank fields, too
     given: MultiDict[str, str] = MultiDict(
         (name, value) for name, value in request.args.items(multi=True) if value
     )
     chosen = filter_of(given, QUERY, owner_seen())
+    by, way, page = (value_of(given, name, parameter) for name, parameter in SHOWN.items())
+    order = Order(by or "time", True if way is None else way)
     questions = services().ledger.questions
-    found = questions.rows(chosen, limit=ON_PAGE, before=value_of(given, "cursor", QUERY["cursor"]))
     summed = questions.summary(chosen)
     counts = total(summed.rows, ("transactions", "flagged", "fraud_cases"))
-    filters: dict[str, Any] = {name: value for name, value in given.items() if name != "cursor"}
-    chips = [(WORDS[name], value, _without(filters, name)) for name, value in filters.items()]
-    following: dict[str, Any] = {}
-    if len(found) == ON_PAGE:
-        following = {**filters, "cursor": ledger_cursor.after(found[-1])}
+    pages = max(-(-counts["transactions"] // ON_PAGE), 1)
+    page = min(page or 1, pages)
+    found = page_of(questions, chosen, order, size=ON_PAGE, page=page)
+    filters: dict[str, Any] = {name: value for name, value in given.items() if name not in SHOWN}
+    sorted_so: dict[str, Any] = {name: given[name] for name in ("sort", "order") if name in given}
     return render_template(
         "transactions.html",
         rows=[LedgerRow.of(row) for row in found],
         counts=counts,
         sums=amounts(summed.rows, MONEY),
-        chips=chips,
-        later="cursor" in given,
-        first_page=url_for("explore.transactions", **filters),
-        next_page=url_for("explore.transactions", **following) if following else None,
+        chips=[
+            (WORDS[name], value, _without({**filters, **sorted_so}, name)) for name, value in filters.items()
+        ],
+        order=order,
+        headings={name: _heading(filters, order, name) for name in ORDERS},
+        first=(page - 1) * ON_PAGE + 1,
+        page=page,
+        pages=pages,
+        pager=[
+            (word, target and url_for("explore.transactions", **filters, **sorted_so, page=target))
+            for word, target in turns(page, pages)
+        ],
         everybody=owner_seen() is None,
     )
+
+
+def _heading(filters: dict[str, Any], order: Order, by: str) -> tuple[str, str]:
+    """Return where the heading of a column leads, and its ``aria-sort``: the other way round if it is sorted so."""
+    here = by == order.by
+    way = "asc" if here and order.descending else "desc"
+    said = "none" if not here else "descending" if order.descending else "ascending"
+    return url_for("explore.transactions", **filters, sort=by, order=way), said
 
 
 def _without(filters: dict[str, Any], name: str) -> str:
