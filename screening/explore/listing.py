@@ -10,7 +10,7 @@ from screening.explore.entities import ROWS
 from screening.ledger.filters import Filter
 
 if TYPE_CHECKING:
-    from screening.ledger.questions import Questions
+    from screening.ledger.queries.questions import Questions
 
 ORDERS: Mapping[str, str] = {"time": "moment", "probability": "probability", "amount": "amount"}
 """What rows can be sorted by, and the column of the ledger."""
