@@ -125,7 +125,7 @@ class Settings:
             BadSetting: a variable holds something else than its kind; the message names it.
         """
         read = _Reader(os.environ if environ is None else environ)
-        instance = read("INSTANCE_PATH", _path, ROOT / "instance")
+        instance = read("INSTANCE_PATH", path_of, ROOT / "instance")
         webhook_url = read("WEBHOOK_URL", _endpoint, None)
         webhook_secret = read("WEBHOOK_SECRET", _signing, None)
         if (webhook_url is None) != (webhook_secret is None):
@@ -144,7 +144,7 @@ class Settings:
             host=read("HOST", _text, "127.0.0.1"),
             port=read("PORT", _whole(1, 65535), 5000),
             secret_key=read("SECRET_KEY", _secret, ""),
-            users_file=read("USERS_FILE", _path, ROOT / "users.txt"),
+            users_file=read("USERS_FILE", path_of, ROOT / "users.txt"),
             instance=instance,
             database_url=read("DATABASE_URL", _text, f"sqlite:///{instance / 'screening.sqlite3'}"),
             threshold=read("FRAUD_THRESHOLD", _probability, 0.8),
@@ -154,8 +154,8 @@ class Settings:
             cookie_secure=read("COOKIE_SECURE", _switch, None),
             trusted_proxies=read("TRUSTED_PROXIES", _networks, ()),
             trusted_hosts=read("TRUSTED_HOSTS", _names, ()),
-            model_file=read("MODEL_FILE", _path, ROOT / "model.h5"),
-            vectorizer_file=read("VECTORIZER_FILE", _path, ROOT / "vectorizer.pkl"),
+            model_file=read("MODEL_FILE", path_of, ROOT / "model.h5"),
+            vectorizer_file=read("VECTORIZER_FILE", path_of, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
             uploads_per_account=read("UPLOADS_PER_ACCOUNT", _whole(1, 20), 6),
             stored_per_account=read("STORED_MB_PER_ACCOUNT", _whole(1, 100_000_000), 20_480) * 2**20,
@@ -164,7 +164,7 @@ class Settings:
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
             state_url=read("STATE_URL", _redis, None),
-            ip_countries=read("IP_COUNTRIES", _path, None),
+            ip_countries=read("IP_COUNTRIES", path_of, None),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             review_days=read("REVIEW_DAYS", _whole(1, 3_650), 30),
             review_sample=read("REVIEW_SAMPLE", _sample, 0.005),
@@ -238,7 +238,8 @@ def _text(raw: str) -> str:
     return raw
 
 
-def _path(raw: str) -> Path:
+def path_of(raw: str) -> Path:
+    """Read a path: of the user's home with ``~``, relative to the folder in which the app was started."""
     return Path(raw).expanduser().resolve()
 
 
@@ -259,20 +260,20 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _probability(raw: str) -> float:
     message = "must be a probability above 0 and at most 1, as 0.8"
-    value = _decimal(raw)
+    value = decimal(raw)
     if not 0 < value <= 1:
         raise ValueError(message)
     return value
 
 
 def _sample(raw: str) -> float:
-    value = _decimal(raw)
+    value = decimal(raw)
     if not 0 <= value <= 0.5:
         raise ValueError("must be a share from 0 to 0.5, as 0.005")
     return value
 
 
-def _decimal(raw: str) -> float:
+def decimal(raw: str) -> float:
     """Return a number as people write it, NaN for any other text: ``float`` takes ``0_8`` and the digits of all
     scripts.
     """
@@ -313,7 +314,7 @@ def _limits(raw: str) -> Mapping[str, float]:
         if value == "off":
             found.pop(name, None)
             continue
-        limit = _decimal(value)
+        limit = decimal(value)
         # so many times: less than once is always
         least = 1 if name == "flag_rate" else 0
         if not (math.isfinite(limit) and limit > least):

@@ -349,12 +349,13 @@ def _key(row: ApiKeyRow) -> ApiKey:
         burst=row.burst,
         created=datetime.fromtimestamp(row.created, UTC),
         created_by=row.created_by,
-        expires=_moment(row.expires),
-        last_used=_moment(row.last_used),
-        revoked=_moment(row.revoked),
+        expires=moment_of(row.expires),
+        last_used=moment_of(row.last_used),
+        revoked=moment_of(row.revoked),
         revoked_by=row.revoked_by,
     )
 
 
-def _moment(seconds: float | None) -> datetime | None:
+def moment_of(seconds: float | None) -> datetime | None:
+    """Return a moment kept as seconds since 1970 (UTC); ``None`` for none."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

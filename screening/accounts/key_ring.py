@@ -165,13 +165,19 @@ class KeyRing:
     ) -> tuple[Caller, _Entry, float] | Refusal:
         """Return whose key a header carries, which may do what ``scope`` is for; with the time."""
         if now - self._looked > LOOK_SECONDS and not self._look(now):
-            return _unavailable()
+            return KeysUnavailable(
+                "API keys can't be checked at the moment.", remedy="Try again, then tell the operator."
+            )
         text = bearer(authorization)
         if text is None:
             return no_key()
         # another system's secret: nothing of it is told or logged
         if not key_text.may_be(text):
-            return _damaged(text)
+            return DamagedKey(
+                f"What was sent has {len(text):,} characters and is no key: a key begins with fsk_ and has "
+                f"{key_text.LENGTH}.",
+                remedy="Copy the whole key, without quotes or line ends.",
+            )
         entry = self._entries.get(text[key_text.ID]) or self._look_for(text, now)
         # in constant time: how much of a key is right must not show
         if entry is None or not hmac.compare_digest(entry.digest, key_text.digest_of(text)):
@@ -362,19 +368,6 @@ def _closed(entry: _Entry) -> Refusal:
     else:
         refusal = ExpiredKey("This key has expired.", remedy="Ask an administrator for another.")
     return refusal.of(entry.use.id, entry.name, entry.use.owner)
-
-
-def _unavailable() -> Refusal:
-    return KeysUnavailable(
-        "API keys can't be checked at the moment.", remedy="Try again, then tell the operator."
-    )
-
-
-def _damaged(text: str) -> DamagedKey:
-    return DamagedKey(
-        f"What was sent has {len(text):,} characters and is no key: a key begins with fsk_ and has {key_text.LENGTH}.",
-        remedy="Copy the whole key, without quotes or line ends.",
-    )
 
 
 def _scope_missing(scope: str, entry: _Entry, caller: Caller) -> ScopeMissing:

@@ -47,7 +47,7 @@ def make() -> NewKey:
     """Return a new key of 256 random bits."""
     public = "".join(secrets.choice(ID_SIGNS) for _ in range(ID_LENGTH))
     body = f"{KEY_PREFIX}{public}_{_base62(secrets.randbits(SECRET_BITS), SECRET_LENGTH)}"
-    return NewKey(public, body + _checksum(body))
+    return NewKey(public, body + checksum(body))
 
 
 def digest_of(text: str) -> bytes:
@@ -66,7 +66,7 @@ def may_be(text: str) -> bool:
 
 def is_whole(text: str) -> bool:
     """Return whether a text has a key's form and its checksum fits: one wrong or missing sign is seen."""
-    return WHOLE.fullmatch(text) is not None and _checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
+    return WHOLE.fullmatch(text) is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
 
 
 def id_in(text: str) -> str | None:
@@ -87,7 +87,8 @@ def id_in_url(target: str) -> str | None:
     return found[1] if found else None
 
 
-def _checksum(body: str) -> str:
+def checksum(body: str) -> str:
+    """Return the checksum of a key's body, which tells a damaged key without a look into the database."""
     return _base62(zlib.crc32(body.encode("ascii")), CHECKSUM_LENGTH)
 
 

@@ -73,7 +73,7 @@ class Lockout:
 
         A failure is forgotten when 30 minutes pass without another one; the tenth locks for 30 minutes.
         """
-        key = _key("account", username.strip(" ").casefold())
+        key = counter_key("account", username.strip(" ").casefold())
         now = self._clock()
         # under the write lock: of many tries at once each must see the failures of the others
         with self._database.write() as session:
@@ -94,7 +94,7 @@ class Lockout:
     def unlock(self, username: str) -> None:
         """Forget the failures of an account: an administrator has given it a new password."""
         with self._database.write() as session:
-            session.execute(delete(Counter).where(Counter.key == _key("account", username.casefold())))
+            session.execute(delete(Counter).where(Counter.key == counter_key("account", username.casefold())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Throttle:
         """
         now = self._clock()
         with self._database.read() as session:
-            kept = session.get(Counter, _key(limit.what, network(address)))
+            kept = session.get(Counter, counter_key(limit.what, network(address)))
         if kept is not None and kept.until > now and kept.count >= limit.most:
             raise _too_many(limit, kept.until - now)
 
@@ -137,7 +137,7 @@ class Throttle:
             TooMany: there was no room for it.
         """
         now = self._clock()
-        key = _key(limit.what, network(address))
+        key = counter_key(limit.what, network(address))
         with self._database.write() as session:
             kept = _row(session, key, now)
             if kept is not None and kept.count >= limit.most:
@@ -159,7 +159,8 @@ def network(address: str) -> str:
     return str(parsed)
 
 
-def _key(kind: str, what: str) -> str:
+def counter_key(kind: str, what: str) -> str:
+    """Return the key of a counter: a hash, so that the table names neither accounts nor networks."""
     return hashlib.sha256(f"{kind}\0{what}".encode()).hexdigest()
 
 

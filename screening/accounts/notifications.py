@@ -103,13 +103,15 @@ class Notifications:
         return self._counts.get((username, role), lambda: self._count(username, role))
 
     def _count(self, username: str, role: str) -> int:
-        query = select(Notification.id).where(_visible(username, role), ~_read(username)).limit(MOST_COUNTED)
+        query = (
+            select(Notification.id).where(_visible(username, role), ~read_by(username)).limit(MOST_COUNTED)
+        )
         with self._database.read() as session:
             return session.scalar(select(func.count()).select_from(query.subquery())) or 0
 
     def page(self, username: str, role: str, *, before: int | None, most: int) -> Sequence[Shown]:
         """Return somebody's notifications, the latest first; those before one of this number."""
-        query = select(Notification, _read(username)).where(_visible(username, role))
+        query = select(Notification, read_by(username)).where(_visible(username, role))
         if before is not None:
             query = query.where(Notification.id < before)
         with self._database.read() as session:
@@ -124,7 +126,7 @@ class Notifications:
         with self._database.write() as session:
             one = session.scalar(query) if number is not None else None
             for found in session.scalars(
-                query.where(~_read(username)).with_only_columns(Notification.id)
+                query.where(~read_by(username)).with_only_columns(Notification.id)
             ).all():
                 session.add(Read(username=username.casefold(), notification=found))
         return one
@@ -144,5 +146,6 @@ def _visible(username: str, role: str) -> ColumnElement[bool]:
     return or_(Notification.username == name, and_(shared, others))
 
 
-def _read(username: str) -> ColumnElement[bool]:
+def read_by(username: str) -> ColumnElement[bool]:
+    """Return the condition for notifications that somebody has read."""
     return exists().where(Read.username == username.casefold(), Read.notification == Notification.id)

@@ -64,7 +64,7 @@ class Hasher:
     def hash(self, password: str) -> str:
         """Return a salted hash of the whole password."""
         with self._turns:
-            return generate_password_hash(_composed(password), method=self.method)
+            return generate_password_hash(composed(password), method=self.method)
 
     def check(self, kept: str | None, password: str, *, whose: str = "") -> bool:
         """Return whether ``password`` fits the hash; ``None`` (nobody) costs one check like any other.
@@ -73,13 +73,13 @@ class Hasher:
         """
         # HMAC fills its key up with NULs, so that a NUL at the end would not count
         fits = kept is not None and "\0" not in password and self._check(kept, password, whose)
-        if not fits and (kept is None or "\0" in password or _method(kept) != self.method):
+        if not fits and (kept is None or "\0" in password or kept.partition("$")[0] != self.method):
             self._check(self._nobody, password, whose)
         return fits
 
     def is_weak(self, kept: str) -> bool:
         """Return whether a hash is below the floor (or unknown) and should be made anew at the next chance."""
-        method = _method(kept)
+        method = kept.partition("$")[0]
         if method == self.method:
             return False
         known = re.fullmatch(r"scrypt:(\d{1,9}):(\d{1,4}):(\d{1,4})", method)
@@ -91,7 +91,7 @@ class Hasher:
     def _check(self, kept: str, password: str, whose: str) -> bool:
         try:
             with self._turns:
-                return check_password_hash(kept, _composed(password))
+                return check_password_hash(kept, composed(password))
         except (ValueError, TypeError, OverflowError, MemoryError, UnicodeError) as problem:
             log.error("the password hash of %r in users.txt can't be used: %s", whose, type(problem).__name__)  # noqa: TRY400
             return False
@@ -138,7 +138,7 @@ def check_new(password: str, *, minimum: int, names: Iterable[str] = ()) -> None
 
 def same(one: str, other: str) -> bool:
     """Return whether two passwords are the same, however a keyboard sends their signs."""
-    return _composed(one) == _composed(other)
+    return composed(one) == composed(other)
 
 
 def is_common(password: str) -> bool:
@@ -147,13 +147,13 @@ def is_common(password: str) -> bool:
     Near: a listed word with capitals, digits for letters, digits and signs around it, or repeated.
     """
     plain = password.casefold()
-    forms = {plain, _core(plain)}
+    forms = {plain, core(plain)}
     forms |= {form.translate(table) for form in forms for table in READ_AS}
-    forms |= {_letters_and_digits(form) for form in forms}
-    forms |= {_core(_period(form)) for form in forms}
+    forms |= {letters_and_digits(form) for form in forms}
+    forms |= {core(_period(form)) for form in forms}
     if forms & _common():
         return True
-    joined = _letters_and_digits(plain)
+    joined = letters_and_digits(plain)
     if len(set(plain)) <= FEW_SIGNS or 0 < len(_period(joined)) <= FEW_SIGNS:
         return True
     single = re.sub(r"(.)\1+", r"\1", joined)
@@ -173,29 +173,26 @@ def _common() -> frozenset[str]:
     return frozenset(line for line in lines if not line.startswith("#"))
 
 
-def _composed(password: str) -> str:
+def composed(password: str) -> str:
     """Return the same characters whether a keyboard sends é as one sign or as two."""
     return unicodedata.normalize("NFC", password)
 
 
-def _method(kept: str) -> str:
-    return kept.partition("$")[0]
-
-
-def _core(text: str) -> str:
+def core(text: str) -> str:
     """Return the text without the digits and signs at both ends."""
     return re.sub(r"^[\W\d_]+|[\W\d_]+$", "", text)
 
 
 def _is_name(password: str, names: Iterable[str]) -> bool:
     """Return whether nothing but digits and signs is left of a password once a name is taken out of it."""
-    parts = (_letters_and_digits(part) for name in names for part in (name, name.split("@")[0]))
-    plain = _letters_and_digits(password)
+    parts = (letters_and_digits(part) for name in names for part in (name, name.split("@")[0]))
+    plain = letters_and_digits(password)
     words = [word for word in (*parts, *PRODUCT_WORDS) if word and word in plain]
     return any(not re.search(r"[^\W\d_]", plain.replace(word, "")) for word in words)
 
 
-def _letters_and_digits(text: str) -> str:
+def letters_and_digits(text: str) -> str:
+    """Return the letters and digits of a text, without regard to case."""
     return re.sub(r"[\W_]+", "", text.casefold())
 
 

@@ -89,7 +89,7 @@ class SessionStore:
             session.add(
                 SessionRow(
                     # whoever reads the database, or a backup of it, gets no token to log in with
-                    digest=_digest(token),
+                    digest=digest_of(token),
                     username=account.username,
                     proof=proof_of(account),
                     created=now,
@@ -109,8 +109,12 @@ class SessionStore:
         """Return the session of a cookie, or ``None`` when it is unknown, ended, idle or too old."""
         now = self._clock()
         with self._database.read() as session:
-            row = session.get(SessionRow, _digest(token))
-        if row is None or not _is_fresh(row, now, self._idle):
+            row = session.get(SessionRow, digest_of(token))
+        # one from the future is no session: a clock was set back, or somebody wrote the row
+        if row is None or not (
+            -SKEW_SECONDS <= now - row.last_seen <= self._idle
+            and -SKEW_SECONDS <= now - row.created <= LONGEST_SECONDS
+        ):
             return None
         return Found(row.username, row.proof, row.last_seen, json.loads(row.data))
 
@@ -124,12 +128,12 @@ class SessionStore:
         if used:
             values["last_seen"] = now
         with self._database.write() as session:
-            session.execute(update(SessionRow).where(SessionRow.digest == _digest(token)).values(**values))
+            session.execute(update(SessionRow).where(SessionRow.digest == digest_of(token)).values(**values))
 
     def end(self, token: str) -> None:
         """End one session."""
         with self._database.write() as session:
-            session.execute(delete(SessionRow).where(SessionRow.digest == _digest(token)))
+            session.execute(delete(SessionRow).where(SessionRow.digest == digest_of(token)))
 
     def end_all(self, username: str) -> int:
         """End every session of an account; returns how many there were."""
@@ -139,14 +143,6 @@ class SessionStore:
             return done.rowcount if isinstance(done, CursorResult) else 0
 
 
-def _is_fresh(row: SessionRow, now: float, idle: float) -> bool:
-    """Return whether a session is neither idle nor too old. One from the future is no session: a clock was set back, or
-    somebody wrote the row.
-    """
-    return (
-        -SKEW_SECONDS <= now - row.last_seen <= idle and -SKEW_SECONDS <= now - row.created <= LONGEST_SECONDS
-    )
-
-
-def _digest(token: str) -> str:
+def digest_of(token: str) -> str:
+    """Return the hash under which a session's token is kept."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -35,7 +35,7 @@ class HandedPasswords:
     def note(self, account: Account) -> None:
         """Note that the account's present password was chosen by somebody else."""
         with self._database.write() as session:
-            session.merge(HandedPassword(username=account.username.casefold(), digest=_digest(account)))
+            session.merge(HandedPassword(username=account.username.casefold(), digest=digest_of(account)))
 
     def forget(self, account: Account) -> None:
         """Note that the account's present password is its owner's."""
@@ -48,14 +48,15 @@ class HandedPasswords:
         """Return whether the account's present password must be changed."""
         with self._database.read() as session:
             kept = session.get(HandedPassword, account.username.casefold())
-        return kept is not None and kept.digest == _digest(account)
+        return kept is not None and kept.digest == digest_of(account)
 
     def of(self, accounts: Iterable[Account]) -> set[str]:
         """Return the usernames of those whose present password must be changed."""
         with self._database.read() as session:
             kept = {row.username: row.digest for row in session.scalars(select(HandedPassword))}
-        return {one.username for one in accounts if kept.get(one.username.casefold()) == _digest(one)}
+        return {one.username for one in accounts if kept.get(one.username.casefold()) == digest_of(one)}
 
 
-def _digest(account: Account) -> str:
+def digest_of(account: Account) -> str:
+    """Return the hash of an account's password hash, which changes with the password."""
     return hashlib.sha256(account.password_hash.encode()).hexdigest()

@@ -207,7 +207,7 @@ class UserStore:
             BadAccount: there is no such role.
             Conflict: nobody would be admin any more.
         """
-        _check_role(role)
+        check_role(role)
         return self._change(username, lambda kept: replace(kept, role=role))
 
     def set_state(self, username: str, *, active: bool) -> Account:
@@ -234,7 +234,7 @@ class UserStore:
         if len(email) > MOST_EMAIL or not EMAIL.fullmatch(email):
             raise BadAccount("This isn't an e-mail address.", "email", "Example: name@bank.example")
         if role is not None:
-            _check_role(role)
+            check_role(role)
         passwords.check_new(password, minimum=self.minimum_length, names=(username, email))
 
     def _refuse_taken(self, text: UsersText, username: str, email: str) -> None:
@@ -270,7 +270,7 @@ class UserStore:
                 raise NotFound("There is no such account.")
             changed.append(change(before))
             after = text.changing(changed[0])
-            if _admins(text) and not _admins(after):
+            if count_admins(text) and not count_admins(after):
                 raise Conflict(
                     f"{before.username} is the last administrator.",
                     remedy="Make somebody else administrator first.",
@@ -281,10 +281,12 @@ class UserStore:
         return changed[0]
 
 
-def _admins(text: UsersText) -> int:
+def count_admins(text: UsersText) -> int:
+    """Return how many active accounts have the role of an admin."""
     return sum(account.active and account.role == "admin" for account in text.accounts)
 
 
-def _check_role(role: str) -> None:
+def check_role(role: str) -> None:
+    """Raise :class:`BadAccount` for a role that there isn't."""
     if role not in ROLES:
         raise BadAccount("There is no such role.", where="role", remedy=f"Roles: {', '.join(ROLES)}.")

@@ -51,7 +51,7 @@ class UsersFile:
             found = self.path.stat()
         except OSError as problem:
             self._last = None
-            raise _unreadable(self.path, problem) from problem
+            raise unreadable(self.path, problem) from problem
         stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
         if last is not None and last.stamp == stamp and last.at - found.st_mtime > FRESH_SECONDS:
             return last
@@ -97,10 +97,11 @@ class UsersFile:
         try:
             return self.path.read_bytes()
         except OSError as problem:
-            raise _unreadable(self.path, problem) from problem
+            raise unreadable(self.path, problem) from problem
 
 
-def _unreadable(path: Path, problem: OSError) -> NotReady:
+def unreadable(path: Path, problem: OSError) -> NotReady:
+    """Return the error of a users file that can't be read."""
     return NotReady(
         f"The accounts can't be read: {problem.strerror}.",
         where=path.name,

@@ -90,7 +90,8 @@ class UsersText:
         body = data.removeprefix(BOM)
         seen: dict[str, int] = {}
         lines = []
-        for number, raw in enumerate(_split(body), start=1):
+        # split at LF only: a lone CR is no line end for the other readers of this file
+        for number, raw in enumerate([part for part in re.split(rb"(?<=\n)", body) if part], start=1):
             line = _parse_line(raw)
             if line.account is not None:
                 first = seen.setdefault(line.account.username.casefold(), number)
@@ -154,11 +155,6 @@ def write(account: Account, comment: str = "") -> str:
     return (
         f"{account.username},{account.email},{account.password_hash},{account.role},{account.state}{comment}"
     )
-
-
-def _split(body: bytes) -> list[bytes]:
-    """Split the text at LF only: a lone CR is no line end for the other readers of this file."""
-    return [part for part in re.split(rb"(?<=\n)", body) if part]
 
 
 def _parse_line(raw: bytes) -> Line:

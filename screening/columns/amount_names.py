@@ -78,10 +78,8 @@ def currency_columns(header: Sequence[str], rows: Callable[[], Rows]) -> dict[st
         if not set(words_of(name)) & CURRENCY:
             continue
         cells = {row[place].strip() for row in rows() if place < len(row) and not missing(row[place])}
-        if cells and all(_is_code(cell) for cell in cells):
+        if cells and all(
+            len(cell) == 3 and cell.isascii() and (cell.isalpha() or cell.isdigit()) for cell in cells
+        ):
             found[name.strip()] = cells
     return found
-
-
-def _is_code(cell: str) -> bool:
-    return len(cell) == 3 and cell.isascii() and (cell.isalpha() or cell.isdigit())

@@ -146,7 +146,7 @@ def clock_of(column: Profile, names: Collection[str] = ()) -> Clock | None:
 def words_of_count(clock: Clock) -> str:
     """Say what numbers count that are no dates."""
     if len(clock.units) != 1:
-        units = _listed([unit.value for unit in clock.units or tuple(Since)])
+        units = either([unit.value for unit in clock.units or tuple(Since)])
         return f"counts from some start: {units}, which isn't certain"
     return WORDS[clock.units[0]] + (", as in the published files of these columns" if clock.published else "")
 
@@ -229,7 +229,7 @@ def counted(column: Column, clock: Clock | None, said: str | None) -> Column:
         raise BadFile(
             f"The numbers in {column.name} make no dates, so they don't count {said} since 1970.",
             where=f"column {column.name}",
-            remedy=f"Say what they count from their start: {_listed([unit.value for unit in Since])}.",
+            remedy=f"Say what they count from their start: {either([unit.value for unit in Since])}.",
         )
     return replace(column, kind=CellKind.NUMBER, since=unit)
 
@@ -247,9 +247,7 @@ def is_open(column: Column, clock: Clock | None) -> bool:
 
 def _asked(name: str, units: Iterable[Since]) -> Undecided:
     units = tuple(units)
-    words = (
-        f"{name} counts from some start, and its numbers can be {_listed([unit.value for unit in units])}."
-    )
+    words = f"{name} counts from some start, and its numbers can be {either([unit.value for unit in units])}."
     readings = tuple(Reading(unit.value, WORDS[unit], ()) for unit in units)
     said = " or ".join(f"--time-unit {unit}" for unit in units)
     return Undecided(
@@ -260,5 +258,6 @@ def _asked(name: str, units: Iterable[Since]) -> Undecided:
     )
 
 
-def _listed(words: list[str]) -> str:
+def either(words: list[str]) -> str:
+    """Return words as a choice: ``s, ms or days``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -28,8 +28,8 @@ CLEAR = (PART_NAMES[Part.DEBIT] | PART_NAMES[Part.CREDIT]) - {"in", "out", "af",
 
 def pairs(columns: Sequence[FileColumn]) -> Iterator[Made]:
     """Yield debit and credit: two columns of numbers, one of which is filled in each row."""
-    debits = [each for each in columns if _only(each, Part.DEBIT, Part.CREDIT)]
-    credits_ = [each for each in columns if _only(each, Part.CREDIT, Part.DEBIT)]
+    debits = [each for each in columns if called_only(each, Part.DEBIT, Part.CREDIT)]
+    credits_ = [each for each in columns if called_only(each, Part.CREDIT, Part.DEBIT)]
     for debit, credit in product(debits, credits_):
         both = (debit, credit)
         if not any(each.known.filled for each in both):
@@ -44,17 +44,19 @@ def pairs(columns: Sequence[FileColumn]) -> Iterator[Made]:
             yield Made(composition, HARDLY)
 
 
-def _only(column: FileColumn, part: Part, other: Part) -> bool:
+def called_only(column: FileColumn, part: Part, other: Part) -> bool:
+    """Return whether a column is called like one part and not like the other, too."""
     return column.called(part) and not column.called(other)
 
 
 def _one_of_both(first: Sequence[str], second: Sequence[str]) -> float:
     """Return the share of rows in which just one of two cells holds an amount."""
-    pairs = [(_filled(one), _filled(other)) for one, other in zip(first, second, strict=True)]
+    pairs = [(holds_amount(one), holds_amount(other)) for one, other in zip(first, second, strict=True)]
     return sum(one != other for one, other in pairs) / max(len(pairs), 1)
 
 
-def _filled(cell: str) -> bool:
+def holds_amount(cell: str) -> bool:
+    """Return whether a cell holds a number other than zero."""
     return not missing(cell) and any(map("123456789".__contains__, cell))
 
 

@@ -150,19 +150,19 @@ def _as_label(each: Profile, *, given: bool) -> Guess:
 
 def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
     if not each.filled:
-        return _ignored(each, "every cell is blank")
+        return ignored(each, "every cell is blank")
     if each.distinct == 1 and not each.blanks:
-        return _ignored(each, "every cell says the same")
+        return ignored(each, "every cell says the same")
     if each.distinct == 1:
         return _made(each, Role.CATEGORY, CellKind.TEXT, "one value, or blank", 0.6)
     if _counts_rows(each):
-        return _ignored(each, "it counts the rows")
+        return ignored(each, "it counts the rows")
     if each.time >= MOSTLY:
         moment = bool(each.words & MOMENTS) and not each.words & (TRANSACTION - {"time", "datetime"})
         role = Role.MOMENT if moment else Role.TIME
         return _made(each, role, CellKind.TIME, "dates", 0.8)
     if sum(CLOCK.fullmatch(value) is not None for value in each.values) >= MOSTLY * each.distinct:
-        return _ignored(each, "a time of day without its day: it doesn't tell which row came first")
+        return ignored(each, "a time of day without its day: it doesn't tell which row came first")
     measure = is_measure(each.name)
     numbered = (
         "ip" in each.words
@@ -255,7 +255,13 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
         return _made(each, Role.ENTITY, CellKind.TEXT, "tokens of cards", 1.0)
     if each.unique >= MOSTLY and _share(each, E_MAIL.fullmatch) >= MOSTLY:
         return _made(each, Role.CATEGORY, CellKind.DOMAIN, "e-mail addresses, by their domain", 0.8)
-    if not entity and each.distinct > FEW and _is_free_text(each):
+    # most of the rows have another text, and most of these have several words or are too long for a name
+    if (
+        not entity
+        and each.distinct > FEW
+        and each.unique >= OTHERS
+        and _share(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
+    ):
         return _of_length(each, "free text, by its length", 0.6)
     if each.unique >= MOSTLY and not (
         each.words & (WORDS[Role.ENTITY] - {"account"}) and not each.words & {"transaction", "order"}
@@ -276,13 +282,6 @@ def _of_length(each: Profile, why: str, confidence: float) -> Guess:
     return replace(found, column=replace(found.column, optional=True))
 
 
-def _is_free_text(each: Profile) -> bool:
-    """Return whether most of the rows have another text, and most of these have several words or are too long for a
-    name.
-    """
-    return each.unique >= OTHERS and _share(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
-
-
 def _share(each: Profile, fits: Callable[[str], object]) -> float:
     """Return the share of the different cells."""
     return sum(map(bool, map(fits, each.values))) / each.distinct
@@ -294,33 +293,35 @@ def _made(each: Profile, role: Role, kind: CellKind, why: str, confidence: float
     return Guess(Column(each.name, role, kind, optional), why + more, confidence)
 
 
-def _ignored(each: Profile, why: str) -> Guess:
+def ignored(each: Profile, why: str) -> Guess:
+    """Return the guess that a column is left out, and why."""
     return Guess(Column(each.name, Role.IGNORE, CellKind.TEXT, optional=True), why, 0.9)
 
 
-def _leave_out(found: list[Guess], place: int, each: Profile, why: str) -> None:
-    found[place] = replace(_ignored(each, why), clock=found[place].clock)
+def leave_out(found: list[Guess], place: int, each: Profile, why: str) -> None:
+    """Ignore the column at ``place``, and say why; the clock that it was read by stays known."""
+    found[place] = replace(ignored(each, why), clock=found[place].clock)
 
 
 def _one_time(found: list[Guess], profiles: list[Profile]) -> None:
     """Leave one time only: dates before numbers, names that say transaction before others, later dates before earlier
     ones; further dates are moments, and a date that is the only one is the time, whatever it is called.
     """
-    times = _of_role(found, Role.TIME)
-    moments = [place for place in _of_role(found, Role.MOMENT) if not profiles[place].words & BIRTH]
+    times = places_of(found, Role.TIME)
+    moments = [place for place in places_of(found, Role.MOMENT) if not profiles[place].words & BIRTH]
     if not times and moments:
         times = moments
     if not times:
         # a date of birth says an age only where there is a day to count it on
-        for place in _of_role(found, Role.MOMENT):
-            _leave_out(found, place, profiles[place], "a date of birth, and no time to tell the age at")
+        for place in places_of(found, Role.MOMENT):
+            leave_out(found, place, profiles[place], "a date of birth, and no time to tell the age at")
         return
-    late = latest({place: profiles[place].moments for place in times if _dated(found[place])})
+    late = latest({place: profiles[place].moments for place in times if is_dated(found[place])})
 
     def rank(place: int) -> tuple[float, ...]:
         words = len(profiles[place].words & TRANSACTION)
         return (
-            _dated(found[place]),
+            is_dated(found[place]),
             not profiles[place].blanks,
             words,
             place in late,
@@ -334,18 +335,20 @@ def _one_time(found: list[Guess], profiles: list[Profile]) -> None:
             alone = "; the only date" if guess.column.role is Role.MOMENT else ""
             column = replace(guess.column, role=Role.TIME, optional=False)
             found[place] = replace(guess, column=column, reason=guess.reason + alone)
-        elif _dated(guess):
+        elif is_dated(guess):
             found[place] = replace(guess, column=replace(guess.column, role=Role.MOMENT))
         else:
-            _leave_out(found, place, profiles[place], f"another form of {found[best].column.name}")
+            leave_out(found, place, profiles[place], f"another form of {found[best].column.name}")
     _other_forms(found, profiles, best)
 
 
-def _dated(guess: Guess) -> bool:
+def is_dated(guess: Guess) -> bool:
+    """Return whether a column was guessed to hold dates."""
     return guess.column.kind is CellKind.TIME
 
 
-def _of_role(found: list[Guess], role: Role) -> list[int]:
+def places_of(found: list[Guess], role: Role) -> list[int]:
+    """Return the places of the columns that were guessed to have a role."""
     return [place for place, guess in enumerate(found) if guess.column.role is role]
 
 
@@ -353,17 +356,17 @@ def _other_forms(found: list[Guess], profiles: list[Profile], best: int) -> None
     """Leave out what says the time once more: as the day alone, or counted from another start."""
     time = found[best].column.name
     for place, each in enumerate(profiles):
-        role, dated = found[place].column.role, _dated(found[best])
+        role, dated = found[place].column.role, is_dated(found[best])
         same = dated and role is Role.MOMENT and another_form(each.moments, profiles[best].moments)
         clock = (
             dated and role in (Role.NUMBER, Role.AMOUNT) and each.words & (clocks.COUNTS | set(clocks.UNITS))
         )
         if same or (clock and counts_like(each.numbers, profiles[best].moments)):
-            _leave_out(found, place, each, f"another form of {time}")
+            leave_out(found, place, each, f"another form of {time}")
 
 
 def _one_amount(found: list[Guess], profiles: list[Profile]) -> None:
-    amounts = _of_role(found, Role.AMOUNT)
+    amounts = places_of(found, Role.AMOUNT)
     if len(amounts) > 1:
         said = ("amount", "amt", "betrag", "importe", "monto", "montant", "value")
         best = max(amounts, key=lambda p: ([word in profiles[p].words for word in said], -p))
@@ -377,7 +380,7 @@ def _named_twice(found: list[Guess], profiles: list[Profile]) -> None:
     """Leave out texts of many values that an entity always has the same of: they name it once more, and less well."""
     entities = {
         place: profiles[place].cells
-        for place in _of_role(found, Role.ENTITY)
+        for place in places_of(found, Role.ENTITY)
         if found[place].confidence >= 0.8 and found[place].column.kind is CellKind.TEXT
     }
     for place, each in enumerate(profiles):
@@ -385,7 +388,7 @@ def _named_twice(found: list[Guess], profiles: list[Profile]) -> None:
             continue
         owner = determined_by(each.cells, entities)
         if owner is not None:
-            _leave_out(found, place, each, f"each {profiles[owner].name} always has the same one")
+            leave_out(found, place, each, f"each {profiles[owner].name} always has the same one")
 
 
 def _describing_the_label(
@@ -404,7 +407,7 @@ def _describing_the_label(
         if verdict is None:
             continue
         if verdict.suspicion is leakage.Suspicion.LEAK:
-            _leave_out(found, place, each, verdict.words)
+            leave_out(found, place, each, verdict.words)
         else:
             found[place] = replace(found[place], remark=verdict.words)
 

@@ -268,14 +268,14 @@ class ModelCard:
             model_sha256=card.text("model_sha256"),
             vectorizer_sha256=card.text("vectorizer_sha256"),
             compiled_sha256=card.text("compiled_sha256"),
-            training_data=_training_data(card.part("training_data") or _Part({}, where)),
+            training_data=training_data_of(card.part("training_data") or _Part({}, where)),
             prior=card.number("prior"),
             threshold=card.number("threshold"),
             metrics=_metrics(card.part("metrics") or _Part({}, where)),
             columns=card.parts_by_name("columns", _profile),
             features=card.parts_by_name("features", _profile),
             libraries=card.texts("libraries"),
-            cleaning=_cleaning(part) if (part := card.part("cleaning")) else None,
+            cleaning=cleaning_of(part) if (part := card.part("cleaning")) else None,
             tokens=card.texts("tokens"),
         )
 
@@ -465,7 +465,8 @@ def _profile(part: _Part) -> Profile:
     )
 
 
-def _training_data(part: _Part) -> TrainingData:
+def training_data_of(part: _Part) -> TrainingData:
+    """Return what a card tells of the training data."""
     return TrainingData(
         description=part.text("description"),
         credit=part.text("credit"),
@@ -476,11 +477,12 @@ def _training_data(part: _Part) -> TrainingData:
         frauds=part.count("frauds"),
         time_min=part.number("time_min"),
         time_max=part.number("time_max"),
-        fraud_types=part.parts("fraud_types", _fraud_type),
+        fraud_types=part.parts("fraud_types", fraud_type_of),
     )
 
 
-def _fraud_type(part: _Part) -> FraudType:
+def fraud_type_of(part: _Part) -> FraudType:
+    """Return a kind of fraud as a card tells it."""
     return FraudType(
         name=part.text("name") or "",
         rows=part.count("rows"),
@@ -495,11 +497,12 @@ def _metrics(part: _Part) -> Metrics:
         windows=part.parts("windows", _evaluation),
         folds=None if folds is None else _evaluation(folds),
         validation=None if validation is None else _evaluation(validation),
-        blend=part.parts("blend", _blend_part),
+        blend=part.parts("blend", blend_part_of),
     )
 
 
-def _blend_part(part: _Part) -> BlendPart:
+def blend_part_of(part: _Part) -> BlendPart:
+    """Return a part of a blend as a card tells it."""
     return BlendPart(
         model=part.text("model") or "", rounds=part.count("rounds"), weight=part.number("weight")
     )
@@ -519,18 +522,19 @@ def _evaluation(part: _Part) -> Evaluation:
         recall_at_0_1_percent_fpr=part.number("recall_at_0_1_percent_fpr"),
         recall_at_1_percent_fpr=part.number("recall_at_1_percent_fpr"),
         intervals={name: pair for name, pair in bounds.items() if pair},
-        flagged=None if flagged is None else _flagged(flagged),
-        as_many=None if as_many is None else _flagged(as_many),
+        flagged=None if flagged is None else flagged_of(flagged),
+        as_many=None if as_many is None else flagged_of(as_many),
         caution=part.text("caution"),
         reliability=tuple(one for one in part.parts("reliability", _bin) if one),
         precision_recall=(curves and curves.pairs("precision_recall")) or (),
         roc=(curves and curves.pairs("roc")) or (),
-        fraud_types=part.parts("fraud_types", _fraud_type),
+        fraud_types=part.parts("fraud_types", fraud_type_of),
         scores=part.shares("scores"),
     )
 
 
-def _flagged(part: _Part) -> FlaggedRows:
+def flagged_of(part: _Part) -> FlaggedRows:
+    """Return the flagged rows of a test as a card tells them."""
     return FlaggedRows(
         threshold=part.number("threshold"),
         precision=part.number("precision"),
@@ -547,7 +551,8 @@ def _bin(part: _Part) -> ReliabilityBin | None:
     return ReliabilityBin(mean_probability=said, observed=seen, low=low, high=high, rows=part.count("rows"))
 
 
-def _cleaning(part: _Part) -> Cleaning:
+def cleaning_of(part: _Part) -> Cleaning:
+    """Return what a training cleaned, as a card tells it."""
     return Cleaning(
         rows=part.count("rows"),
         rows_learned_from=part.count("rows_learned_from"),

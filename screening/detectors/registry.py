@@ -124,7 +124,14 @@ class Detectors:
             # removed and trained again under the same name
             if loaded is None or loaded.stamp != stamp:
                 card = folder / "card.json"
-                detector = self._load(wanted, folder)
+                detector = load_detector(
+                    wanted,
+                    folder / "model.h5",
+                    folder / "vectorizer.pkl",
+                    folder / "card.json",
+                    self._cache,
+                    late=True,
+                )
                 self._note(detector)
                 loaded = self._loaded[wanted] = _Loaded(stamp, detector, card)
         return loaded.detector
@@ -434,16 +441,6 @@ class Detectors:
         found, _ = self.in_place_of(max(fitting, key=lambda detector: len(detector.contract.columns)))
         found.contract.match(header)
         return found
-
-    def _load(self, name: str, folder: Path) -> Detector:
-        return load_detector(
-            name,
-            folder / "model.h5",
-            folder / "vectorizer.pkl",
-            folder / "card.json",
-            self._cache,
-            late=True,
-        )
 
 
 def _fits(detector: Detector, header: Sequence[str]) -> bool:

@@ -410,11 +410,12 @@ def _engine(url: str, schema: Schema) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite_engine(parsed)
     except (ArgumentError, ImportError) as problem:
-        raise _bad_url(str(problem)) from None
-    raise _bad_url("it is neither SQLite nor PostgreSQL")
+        raise bad_url(str(problem)) from None
+    raise bad_url("it is neither SQLite nor PostgreSQL")
 
 
-def _bad_url(problem: str) -> BadSetting:
+def bad_url(problem: str) -> BadSetting:
+    """Return the error of a ``DATABASE_URL`` that can't be used."""
     return BadSetting(
         f"DATABASE_URL can't be used: {problem}.",
         remedy="Examples: sqlite:///instance/screening.sqlite3, postgresql://user:password@host/database",

@@ -199,13 +199,10 @@ class Runner:
         for handler in self._handlers:
             job = handler.claim(self._slot)
             if job is not None:
-                self._run(handler, job)
+                with log_context.bound(job=job.id):
+                    self._do(handler, job)
                 return True
         return False
-
-    def _run(self, handler: Handler[Any], job: Job) -> None:
-        with log_context.bound(job=job.id):
-            self._do(handler, job)
 
     def _do(self, handler: Handler[Any], job: Job) -> None:
         started = time.monotonic()
@@ -227,7 +224,11 @@ class Runner:
                 outcome = {"state": FAILED, "error": problem.as_dict()}
             except Exception:
                 log.exception("job %s of %s failed", job.id, handler.queue.table.__tablename__)
-                outcome = {"state": FAILED, "error": _unexpected(handler.doing, job.id).as_dict()}
+                unexpected = ScreeningError(
+                    f"Something went wrong here while {handler.doing}; the file isn't to blame as far as is known.",
+                    remedy=f"Try once more. If it happens again, tell the operator this number: {job.id}.",
+                )
+                outcome = {"state": FAILED, "error": unexpected.as_dict()}
             else:
                 outcome = {"error": None, **outcome}
             seconds = round(time.monotonic() - started, 3)
@@ -242,10 +243,3 @@ class Runner:
     def _discard(handler: Handler[Any], job: Job) -> None:
         log.info("job %s was removed, or taken by another worker, while it ran", job.id)
         handler.discard(job)
-
-
-def _unexpected(doing: str, job_id: str) -> ScreeningError:
-    return ScreeningError(
-        f"Something went wrong here while {doing}; the file isn't to blame as far as is known.",
-        remedy=f"Try once more. If it happens again, tell the operator this number: {job_id}.",
-    )

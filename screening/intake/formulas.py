@@ -102,11 +102,13 @@ def safe(cell: str) -> str:
     return cell
 
 
-def _signs(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+def signs_at(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return where plus and minus signs are."""
     return np.flatnonzero((codes == ord("+")) | (codes == ord("-")))
 
 
-def _exponents(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+def exponents_at(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return where the letter of an exponent is."""
     return np.flatnonzero((codes | 0x20) == ord("e"))
 
 
@@ -123,10 +125,10 @@ def _after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]
 
 def _signs_fit(codes: NDArray[np.uint8]) -> bool:
     """Return whether each sign begins a number or an exponent, in a block that holds characters of numbers only."""
-    at = _signs(codes)
+    at = signs_at(codes)
     before = _before(codes, at)
     fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[_after(codes, at)]
-    return bool(fit.all()) and _exponents_fit(codes, _exponents(codes))
+    return bool(fit.all()) and _exponents_fit(codes, exponents_at(codes))
 
 
 def _exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
@@ -161,9 +163,9 @@ def _runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
     closed = (_after(codes, stops - 1) == QUOTE) & _ENDS[_after(codes, stops)]
     if not np.where(quoted, closed, ended).all():
         return False
-    inner = _within(_signs(codes), starts, stops)
+    inner = _within(signs_at(codes), starts, stops)
     fit = _EXPONENT[_before(codes, inner)] & _DIGITS[_after(codes, inner)]
-    return bool(fit.all()) and _exponents_fit(codes, _within(_exponents(codes), starts, stops))
+    return bool(fit.all()) and _exponents_fit(codes, _within(exponents_at(codes), starts, stops))
 
 
 def _next(codes: NDArray[np.uint8], at: NDArray[np.int64], inside: NDArray[np.bool_]) -> NDArray[np.int64]:

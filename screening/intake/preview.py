@@ -141,7 +141,7 @@ def _sampled(
         stops = block.ends()
         for at in range(-total % stride, len(stops), stride):
             start = int(stops[at - 1]) if at else 0
-            row = _cells(block.data[start : int(stops[at])], mark)
+            row = cells_of(block.data[start : int(stops[at])], mark)
             if row is not None and len(row) == len(header):
                 kept.append(row)
         told = _told(block, stops, mark, named[0] if len(named) == 1 else None, total, cards)
@@ -155,7 +155,8 @@ def _sampled(
     return Sample(header, kept, blanks, total, counts, cards)
 
 
-def _cells(record: bytes, delimiter: str) -> list[str] | None:
+def cells_of(record: bytes, delimiter: str) -> list[str] | None:
+    """Return the cells of a record; ``None`` where its quotation marks make no sense."""
     try:
         return dialect.cells(streams.readable(record).rstrip("\r\n"), delimiter)
     except csv.Error:
@@ -185,7 +186,7 @@ def _told(  # noqa: PLR0917
     found = texts(block, delimiter, width, range(width))
     if found is None:
         starts = [0, *stops.tolist()]
-        rows = [_cells(block.data[start:stop], delimiter) or [] for start, stop in pairwise(starts)]
+        rows = [cells_of(block.data[start:stop], delimiter) or [] for start, stop in pairwise(starts)]
         cards.add_rows(rows)
         whole = [row for row in rows if len(row) == width]
         blanks = [sum(missing(row[place]) for row in whole) for place in range(width)]

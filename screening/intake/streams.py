@@ -57,7 +57,7 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     machine = zlib.decompressobj(GZIP_WINDOW)
     taken = given = empty = before = 0
     # what is left after a member is copied: of a slice, not of all
-    for piece in _slices(packed, SLICE):
+    for piece in slices(packed, SLICE):
         taken += len(piece)
         data = piece
         while data:
@@ -87,7 +87,8 @@ def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
         raise BadFile("The gzip file is cut off: its end is missing.", remedy="Send the whole file again.")
 
 
-def _slices(packed: Iterator[bytes], size: int) -> Iterator[bytes]:
+def slices(packed: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield pieces of any size in pieces of at most ``size`` bytes."""
     for piece in packed:
         for start in range(0, len(piece), size):
             yield piece[start : start + size]

@@ -85,7 +85,7 @@ def _seen(
     for block in blocks(opened.pieces, limits, layout.delimiter):
         waiting()
         if block.overlong or block.unclosed:
-            raise _unreadable()
+            raise unreadable()
         stops = block.ends()
         take(seen, block, stops, layout, row)
         row += len(stops)
@@ -147,10 +147,11 @@ def _rows(block: Block, delimiter: str) -> Iterator[list[str]]:
             io.StringIO(streams.readable(block.data), newline=""), delimiter=delimiter, strict=True
         )
     except csv.Error:
-        raise _unreadable() from None
+        raise unreadable() from None
 
 
-def _unreadable() -> BadFile:
+def unreadable() -> BadFile:
+    """Return the error of a file whose rows aren't where they seem to be: no card number may be missed in it."""
     return BadFile(
         "The rows of this file can't be read safely: a quotation mark isn't closed, or a row is too long.",
         remedy="Export the file again and send that.",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import date
 from itertools import groupby
 
 import pyarrow as pa
@@ -48,7 +47,7 @@ class Compaction:
         found = []
         for (_, day), some in groupby(kept, key=lambda each: (each.kind, each.decided_first.date())):
             small = [each for each in some if each.rows < MOST_ROWS // 2]
-            if len(small) > (1 if today or day < _today() else MOST_OF_TODAY):
+            if len(small) > (1 if today or day < now().date() else MOST_OF_TODAY):
                 found += [each for each in _filled(small) if len(each) > 1]
         return found
 
@@ -108,10 +107,6 @@ class Compaction:
                     count += len(batch)
         if waiting:
             yield pa.concat_tables(waiting)
-
-
-def _today() -> date:
-    return now().date()
 
 
 def _filled(some: Sequence[Segment]) -> Iterator[list[Segment]]:

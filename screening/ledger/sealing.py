@@ -73,7 +73,7 @@ class Sealing:
 
         def leave(session: Session) -> bool:
             still = select(func.count()).select_from(TailRow)
-            runs = [TailRow.seq.between(first, last) for first, last in _runs(numbers)]
+            runs = [TailRow.seq.between(first, last) for first, last in runs_of(numbers)]
             # another process was first: what it has sealed must not be entered twice
             if sum(session.scalar(still.where(run)) or 0 for run in runs) != len(numbers):
                 return False
@@ -85,7 +85,7 @@ class Sealing:
         return count if self._segments.add(f"{API}-{uuid.uuid4().hex}", API, table_of(payloads), leave) else 0
 
 
-def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+def runs_of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield first and last of each run of numbers that follow one another; they are given in order.
 
     The tail is mostly one run: two numbers are quicker sent to the database than two thousand.

@@ -135,7 +135,7 @@ class Segments:
         with self._tables.write() as session:
             for origin in session.scalars(select(Segment.origin).where(Segment.screening == screening)):
                 if origin is not None:
-                    _drop_labels(session, origin)
+                    drop_labels(session, origin)
             names = dropped(session, Segment.screening == screening)
             session.execute(delete(FileCounts).where(FileCounts.screening == screening))
             for said in (ShadowScores, ShadowFile):
@@ -170,7 +170,7 @@ class Segments:
             # put together with others while it was read: the caller looks for the new one
             if session.get(Segment, holder.name) is None:
                 return False
-            _drop_labels(session, content.origin)
+            drop_labels(session, content.origin)
             session.execute(delete(Content).where(Content.screening == content.screening))
             return True
 
@@ -305,7 +305,7 @@ class Segments:
         """Compare a file with the manifest: its bytes with the hash, its rows and flags with the numbers."""
         path = self.path(segment.name)
         try:
-            digest = _hash(path)
+            digest = hash_of(path)
         except OSError as problem:
             return Fault(segment.name, f"can't be read: {problem.strerror}")
         if digest != segment.sha256:
@@ -342,7 +342,8 @@ def moved(session: Session, names: Sequence[str], name: str) -> bool:
     return True
 
 
-def _drop_labels(session: Session, origin: str) -> None:
+def drop_labels(session: Session, origin: str) -> None:
+    """Remove what was said later of an origin's transactions."""
     session.execute(delete(Label).where(Label.id.startswith(id_prefix(bytes.fromhex(origin)))))
 
 
@@ -368,14 +369,15 @@ def _write(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
                 writer.write_table(aligned(table, schema), row_group_size=GROUP_ROWS)
         out.flush()
         os.fsync(out.fileno())
-    digest = _hash(part)
+    digest = hash_of(part)
     size = part.stat().st_size
     part.replace(path)
     _sync(path.parent)
     return size, digest
 
 
-def _hash(path: Path) -> str:
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -177,7 +177,13 @@ class Tail:
                         results[place] = first
                         out.add(place)
                 if looking_back:
-                    again = _left_by(entries, out)
+                    # of a company of which one was answered before under its key the rows aren't added
+                    # again: the others saw them
+                    again = {
+                        entry.velocity.company
+                        for place in out
+                        if (entry := entries[place]).velocity is not None
+                    }
                     added = [each for each in looking_back if each.company not in again]
                     again |= self._velocity.add(write, added)
                     for place, entry in enumerate(entries):
@@ -222,13 +228,6 @@ class Tail:
         """Forget the answers to requests that nobody sends again."""
         with self._tables.write() as session:
             session.execute(delete(Answered).where(Answered.written < time.time() - KEEP_ANSWERS_SECONDS))
-
-
-def _left_by(entries: Sequence[Entry], out: set[int]) -> set[object]:
-    """Return the companies of which one was answered before under its key: its rows aren't added again, which the
-    others have seen.
-    """
-    return {entry.velocity.company for place in out if (entry := entries[place]).velocity is not None}
 
 
 def _first(

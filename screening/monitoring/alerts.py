@@ -134,8 +134,8 @@ class Alerts:
                 "value": alert.value,
                 "limit": alert.limit,
                 "text": alert.text,
-                "began": _iso(alert.began),
-                "ended": None if alert.ended is None else _iso(alert.ended),
+                "began": iso(alert.began),
+                "ended": None if alert.ended is None else iso(alert.ended),
             }
             session.add(_message(kind, data, now))
 
@@ -153,7 +153,7 @@ def keep_message(database: Database, kind: str, data: Mapping[str, Any]) -> None
 
 
 def _message(kind: str, data: Mapping[str, Any], now: float) -> Message:
-    body = {"type": kind, "timestamp": _iso(now), "data": data}
+    body = {"type": kind, "timestamp": iso(now), "data": data}
     return Message(id=f"msg_{uuid.uuid4().hex}", created=now, body=json.dumps(body), attempts=0, due=now)
 
 
@@ -163,5 +163,6 @@ def going_on(database: Database) -> Sequence[Alert]:
         return session.scalars(select(Alert).where(Alert.ended.is_(None)).order_by(Alert.began)).all()
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """Return a moment in ISO 8601, to the millisecond, in UTC (``Z``)."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -163,7 +163,7 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
         computed=now.timestamp(),
         seconds=round(time.thread_time() - began, 3),
         columns_from=(findings.COUNTED if exact else findings.QUANTILES) if known else findings.NOTHING,
-        training_rows=_training_rows(detector),
+        training_rows=training_rows(detector),
         scores_from=scores.origin,
         score_rows=scores.rows,
         windows=windows,
@@ -202,7 +202,8 @@ def _score(reference: _Reference, by_source: Mapping[str, NDArray[np.int64]]) ->
     )
 
 
-def _training_rows(detector: Detector) -> int | None:
+def training_rows(detector: Detector) -> int | None:
+    """Return how many rows a detector learned from, where its card says so."""
     return None if detector.card is None else detector.card.training_data.rows
 
 
@@ -225,7 +226,7 @@ def _window(
     if not found.looked_at:
         return found
     effective = found.covered**2 / sum(each.rows**2 / each.counts.rows for each in values)
-    training = _training_rows(detector)
+    training = training_rows(detector)
     for name, then in known.items():
         now = sum(
             (each.rows / each.counts.rows * each.counts.columns[name] for each in values),

@@ -116,17 +116,17 @@ def read(database: Database) -> Sequence[Found]:
     """Return what is known, by the detectors' names."""
     with database.read() as session:
         rows = session.query(Findings).order_by(Findings.detector).all()
-        return [found for row in rows if (found := _read(row)) is not None]
+        return [found for row in rows if (found := read_row(row)) is not None]
 
 
 def of(database: Database, detector: str) -> Found | None:
     """Return what is known of one detector."""
     with database.read() as session:
         row = session.get(Findings, detector)
-        return None if row is None else _read(row)
+        return None if row is None else read_row(row)
 
 
-def _read(row: Findings) -> Found | None:
+def read_row(row: Findings) -> Found | None:
     """Return what a row says; ``None`` where another version wrote it: the worker soon writes it anew."""
     try:
         return _decode(row.found)

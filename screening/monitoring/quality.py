@@ -81,18 +81,20 @@ def together(
     days: Sequence[Day], *, now: float, delay: float, coverage: Collection[str] = ()
 ) -> Period | None:
     """Return all days of which labels have come as one period; ``None`` where there is none."""
-    closed = [each for each in days if not _is_open(each, now - delay)]
+    closed = [each for each in days if not is_open(each, now - delay)]
     if not closed:
         return None
     start = datetime.fromtimestamp(min(each.day for each in closed) * DAY_SECONDS, UTC).date()
     return _period(start, closed, now - delay, coverage)
 
 
-def _is_open(each: Day, until: float) -> bool:
-    return _unlabelled(each) > 0 and (each.day + 1) * DAY_SECONDS > until
+def is_open(each: Day, until: float) -> bool:
+    """Return whether labels of a day may still come."""
+    return unlabelled(each) > 0 and (each.day + 1) * DAY_SECONDS > until
 
 
-def _unlabelled(each: Day) -> int:
+def unlabelled(each: Day) -> int:
+    """Return how many rows of a day have no label."""
     return each.rows - each.caught - each.false_alarms - each.missed - each.passed
 
 
@@ -101,16 +103,16 @@ def _period(start: date, parts: Sequence[Day], until: float, coverage: Collectio
     for each in parts:
         caught, missed = caught + each.caught, missed + each.missed
         false_alarms, passed = false_alarms + each.false_alarms, passed + each.passed
-        if each.source in coverage and not _is_open(each, until):
+        if each.source in coverage and not is_open(each, until):
             silent = each.flagged - each.caught - each.false_alarms
             false_alarms += silent
-            passed += _unlabelled(each) - silent
+            passed += unlabelled(each) - silent
     return Period(
         start=start,
         rows=sum(each.rows for each in parts),
         flagged=sum(each.flagged for each in parts),
-        labelled=sum(each.rows - _unlabelled(each) for each in parts),
+        labelled=sum(each.rows - unlabelled(each) for each in parts),
         precision=Estimate(caught, caught + false_alarms),
         recall=Estimate(caught, caught + missed) if missed + passed else None,
-        open=any(_is_open(each, until) for each in parts),
+        open=any(is_open(each, until) for each in parts),
     )

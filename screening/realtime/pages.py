@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from screening.ledger import identity
 from screening.ledger.tables import API
@@ -86,7 +85,11 @@ class Page:
             for decision, verdict in zip(decisions, verdicts, strict=True):
                 _add_rules(decision, verdict)
         if limits.block is not None:
-            _add_actions(decisions, self._scored.probabilities, limits.block)
+            for decision, stops in zip(
+                decisions, flagged_at(self._scored.probabilities, limits.block).tolist(), strict=True
+            ):
+                if decision.fraud:
+                    decision.action = "block" if stops else "review"
         kept.same |= {
             "source": API,
             "origin": origin.hex(),
@@ -149,13 +152,6 @@ class Page:
                 if said or caveats:
                     decision.notes = [*said, *caveats]
         return found
-
-
-def _add_actions(decisions: Sequence[Decision], probabilities: NDArray[np.float32], block: float) -> None:
-    """Say of flagged ones whether to stop them without a look."""
-    for decision, stops in zip(decisions, flagged_at(probabilities, block).tolist(), strict=True):
-        if decision.fraud:
-            decision.action = "block" if stops else "review"
 
 
 def _add_rules(decision: Decision, verdict: Verdict) -> None:

@@ -114,7 +114,8 @@ class Shapes:
             except (ValueError, RecursionError):
                 continue
             if place:
-                self._put_first(shape)
+                with self._lock:
+                    self._shapes = (shape, *(each for each in self._shapes if each is not shape))
             if not 0 < len(given) <= most:
                 return None
             return shape.read(given, body, marks)
@@ -131,10 +132,6 @@ class Shapes:
             shape = _shape(names, self._contract, self._shadowed)
             if shape is not None:
                 self._shapes = (shape, *self._shapes)
-
-    def _put_first(self, shape: _Shape) -> None:
-        with self._lock:
-            self._shapes = (shape, *(each for each in self._shapes if each is not shape))
 
 
 @lru_cache(maxsize=64)

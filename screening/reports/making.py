@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 from screening.detectors.registry import Detectors
 from screening.detectors.states import DetectorStates
@@ -27,9 +27,6 @@ from screening.settings import Settings
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import DONE, History, Screening
 from screening.uploads.upload_folder import Folder
-
-if TYPE_CHECKING:
-    from screening.detectors.detector import Detector
 
 SAY_SECONDS = 0.3
 Progress = Callable[[float, str], None]
@@ -159,9 +156,16 @@ def _of_screening(order: Order, desk: Desk, file: IO[bytes], progress: Progress)
         else:
             from screening.reports.screening_report import screening_pdf
 
+            # the detector that scored it, if it is still there and still the same
+            known = desk.detectors().all()
+            scorer = next((one for one in known if one.fingerprint == screening.fingerprint), None)
             file.write(
                 screening_pdf(
-                    screening, found, _scorer(desk, screening), author=order.author, made=order.made
+                    screening,
+                    found,
+                    scorer,
+                    author=order.author,
+                    made=order.made,
                 )
             )
     except FileNotFoundError:
@@ -181,11 +185,6 @@ def _screening(desk: Desk, wanted: str) -> Screening:
             "This screening has no result.", remedy="Wait until it is done, or screen the file again."
         )
     return found
-
-
-def _scorer(desk: Desk, screening: Screening) -> Detector | None:
-    """Return the detector that scored a file, if it is still there and still the same."""
-    return next((one for one in desk.detectors().all() if one.fingerprint == screening.fingerprint), None)
 
 
 def _of_period(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
@@ -219,7 +218,7 @@ def main(arguments: list[str]) -> int:
         nonlocal last
         if time.monotonic() - last >= SAY_SECONDS:
             last = time.monotonic()
-            _tell({"progress": share, "stage": stage})
+            tell({"progress": share, "stage": stage})
 
     try:
         with target.open("wb") as file:
@@ -227,13 +226,14 @@ def main(arguments: list[str]) -> int:
             file.flush()
             os.fsync(file.fileno())
     except ScreeningError as problem:
-        _tell({"error": problem.as_dict()})
+        tell({"error": problem.as_dict()})
         return 1
-    _tell({"done": {"size": target.stat().st_size}})
+    tell({"done": {"size": target.stat().st_size}})
     return 0
 
 
-def _tell(said: Mapping[str, Any]) -> None:
+def tell(said: Mapping[str, Any]) -> None:
+    """Write one line of JSON, which the process that began this one reads."""
     print(json.dumps(said), flush=True)  # noqa: T201 -- the parent reads it
 
 

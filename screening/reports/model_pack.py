@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from screening.detectors.model_card import Evaluation, ModelCard
 from screening.detectors.states import State
@@ -226,20 +225,15 @@ def _calibration(card: ModelCard, missing: list[str]) -> Iterator[Block]:
 def _identity(record: ModelRecord) -> Iterator[Block]:
     yield Heading("Files")
     card = record.detector.card
+    libraries = () if card is None else (f"{name} {version}" for name, version in card.libraries.items())
     yield Facts(
         [
             ("SHA-256 of the net", record.detector.model_sha256),
             ("SHA-256 of the vectorizer", _said(None if card is None else card.vectorizer_sha256)),
             ("SHA-256 of the compiled form", _said(None if card is None else card.compiled_sha256)),
-            ("Libraries", _libraries(card)),
+            ("Libraries", ", ".join(libraries) or MISSING),
             ("Columns", ", ".join(record.detector.contract.columns)),
         ]
-    )
-
-
-def _libraries(card: ModelCard | None) -> str:
-    return _said(
-        None if card is None else ", ".join(f"{name} {version}" for name, version in card.libraries.items())
     )
 
 
@@ -327,9 +321,9 @@ def _in_use(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
             ("With a label", f"{counts['labelled']:,}, {counts['fraud']:,} of them fraud"),
             (
                 "Hit rate (precision)",
-                _ratio(counts["caught"], counts["flagged_labelled"], "flagged rows with a label"),
+                ratio(counts["caught"], counts["flagged_labelled"], "flagged rows with a label"),
             ),
-            ("Catch rate (recall)", _ratio(counts["caught"], counts["fraud"], "frauds that are known")),
+            ("Catch rate (recall)", ratio(counts["caught"], counts["fraud"], "frauds that are known")),
         ]
     )
     if not counts["labelled"]:
@@ -362,7 +356,11 @@ def _approvals(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
         yield Table("Promotions", ["Promoted", "In the place of", "Said", "Taken back"], rows)
     if record.events:
         lines = [
-            (_minute(one), str(one.get("event", "")), str(one.get("user") or MISSING))
+            (
+                str(one.get("time", MISSING))[:16].replace("T", " "),
+                str(one.get("event", "")),
+                str(one.get("user") or MISSING),
+            )
             for one in record.events
         ]
         yield Table("Lines of the audit log", ["When (UTC)", "Event", "Who"], lines)
@@ -382,10 +380,6 @@ def _limits(record: ModelRecord, missing: Sequence[str]) -> Iterator[Block]:
         yield Text("Nothing of what this document asks for.")
 
 
-def _minute(event: Any) -> str:
-    return str(event.get("time", MISSING))[:16].replace("T", " ")
-
-
 def _said(text: str | None) -> str:
     return text or MISSING
 
@@ -398,7 +392,8 @@ def _percent(share: float | None, digits: int = 1) -> str:
     return MISSING if share is None else f"{100 * share:.{digits}f} %"
 
 
-def _ratio(part: int, whole: int, of: str) -> str:
+def ratio(part: int, whole: int, of: str) -> str:
+    """Return a share in words: of how many of what."""
     return f"{_percent(part / whole)} of {whole:,} {of}" if whole else f"{MISSING}: there are no {of}"
 
 

@@ -156,7 +156,7 @@ def _parts(found: PeriodFigures, whose: str) -> Iterator[Block]:
                 ""
                 if row["amount"] is None
                 else f"{money.major(row['amount'], row['currency']):,.2f} {row['currency'] or ''}",
-                _who(row),
+                ", ".join(f"{kind} {row[kind]}" for kind in ENTITIES if row[kind] is not None),
                 {1: "fraud", 0: "legitimate"}.get(row["known"], ""),
                 (row["reasons"] or [""])[0],
             ]
@@ -200,10 +200,6 @@ def _counts(words: str, rows: Sequence[tuple[str, int, int]]) -> Block:
         [1, 2, 3],
         [3, 1, 1, 1],
     )
-
-
-def _who(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{kind} {row[kind]}" for kind in ENTITIES if row[kind] is not None)
 
 
 def day(moment: datetime) -> str:

@@ -160,14 +160,14 @@ def _parts(questions: Questions, chosen: Filter) -> Iterator[_Part]:
     start, count = None, 0
     for begins, rows in sorted(hours.items()):
         if start is not None and count + rows > PART_ROWS:
-            yield _Part(_between(chosen, start, begins), count)
+            yield _Part(between(chosen, start, begins), count)
             start, count = None, 0
         start, count = start or begins, count + rows
     if start is not None:
-        yield _Part(_between(chosen, start, max(hours) + timedelta(hours=1)), count)
+        yield _Part(between(chosen, start, max(hours) + timedelta(hours=1)), count)
 
 
-def _between(chosen: Filter, start: datetime, end: datetime) -> Filter:
+def between(chosen: Filter, start: datetime, end: datetime) -> Filter:
     """Return what is chosen of some hours: a period may begin and end within one."""
     return replace(chosen, start=max(start, chosen.start or start), end=min(end, chosen.end or end))
 

@@ -227,7 +227,11 @@ class Desk:
         row = receipt.row
         net = bool(np.float32(now) >= np.float32(row["threshold"]))
         if not rules.mark:
-            return [Check("Flagged", _yes(flag=row["flagged"]), _yes(flag=net), same=net == row["flagged"])]
+            return [
+                Check(
+                    "Flagged", yes_or_no(flag=row["flagged"]), yes_or_no(flag=net), same=net == row["flagged"]
+                )
+            ]
         # Arrow, which not every process loads
         from screening.ledger.rows import fact_type
 
@@ -238,7 +242,7 @@ class Desk:
             return [
                 Check(
                     "Flagged",
-                    _yes(flag=row["flagged"]),
+                    yes_or_no(flag=row["flagged"]),
                     "",
                     same=None,
                     why="The row has just left the ledger.",
@@ -249,14 +253,14 @@ class Desk:
         return [
             Check(
                 "Rules that fired",
-                _named(fired),
-                _named(sorted(verdict.names)),
+                named(fired),
+                named(sorted(verdict.names)),
                 sorted(verdict.names) == fired,
             ),
             Check(
                 "Flagged",
-                _yes(flag=row["flagged"]),
-                _yes(flag=verdict.flagged),
+                yes_or_no(flag=row["flagged"]),
+                yes_or_no(flag=verdict.flagged),
                 verdict.flagged == row["flagged"],
             ),
         ]
@@ -271,9 +275,11 @@ def _hashed(what: str, was: str, opened: Any) -> Check:
     return Check(what, was, now, same=was == now, why="" if was == now else "Other bytes.")
 
 
-def _yes(*, flag: bool) -> str:
+def yes_or_no(*, flag: bool) -> str:
+    """Return a flag as a word."""
     return "yes" if flag else "no"
 
 
-def _named(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """Return names as text: ``none`` without any."""
     return ", ".join(names) or "none"

@@ -70,7 +70,7 @@ def _flagged(table: Table, found: Outcome, rows: np.ndarray[Any, Any], width: in
         some = rows[begin : begin + ROWS_AT_ONCE]
         records = read_records(found.canonical, found.offsets, [int(row) for row in some])
         reasons = ["; ".join(found.reasons.get(int(row), ())) for row in some]
-        table.columns([some + 1, _shown(found.probability[some]), reasons, *_turned(records, width)])
+        table.columns([some + 1, shown(found.probability[some]), reasons, *_turned(records, width)])
         yield begin + len(some)
 
 
@@ -84,14 +84,14 @@ def _all(table: Table, found: Outcome, width: int) -> Iterator[int]:
             raise CutOff("the file of a screening has more rows than were scored")
         flags = np.where(np.isfinite(probability), FLAGS[flagged[rows].astype(int)], "")
         numbers = np.arange(done + 1, done + len(records) + 1)
-        table.columns([numbers, _shown(probability), flags.tolist(), *_turned(records, width)])
+        table.columns([numbers, shown(probability), flags.tolist(), *_turned(records, width)])
         done += len(records)
         yield done
     if done != total:
         raise CutOff("the file of a screening has lost its end")
 
 
-def _shown(probability: np.ndarray[Any, Any]) -> list[str]:
+def shown(probability: np.ndarray[Any, Any]) -> list[str]:
     """Return the probabilities with nine significant digits, which bring every float32 back exactly; a row that was set
     aside has none.
     """

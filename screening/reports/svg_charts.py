@@ -18,7 +18,7 @@ LEAST = 1e-5
 
 def curve(points: Sequence[tuple[float, float]], axes: tuple[str, str]) -> str:
     """Return a line through points, both axes from 0 to 1."""
-    path = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in points)
+    path = " ".join(f"{x_of(x):.1f},{up(y):.1f}" for x, y in points)
     return _frame(
         f'<polyline points="{path}" fill="none" stroke="{ACCENT}" stroke-width="2"/>',
         axes,
@@ -38,13 +38,13 @@ def reliability(bins: Sequence[tuple[float, float, float, float]]) -> str:
         return 1 - math.log10(max(share, 10.0**low)) / low if low else share
 
     marks = [
-        f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" stroke="{SOFT}" stroke-dasharray="4 3"/>'
+        f'<line x1="{x_of(0)}" y1="{up(0)}" x2="{x_of(1)}" y2="{up(1)}" stroke="{SOFT}" stroke-dasharray="4 3"/>'
     ]
     for said, seen, least, most in bins:
-        x = _x(place(said))
+        x = x_of(place(said))
         marks += [
-            f'<line x1="{x:.1f}" y1="{_y(place(least)):.1f}" x2="{x:.1f}" y2="{_y(place(most)):.1f}" stroke="{INK}"/>',
-            f'<circle cx="{x:.1f}" cy="{_y(place(seen)):.1f}" r="3.5" fill="{ACCENT}"/>',
+            f'<line x1="{x:.1f}" y1="{up(place(least)):.1f}" x2="{x:.1f}" y2="{up(place(most)):.1f}" stroke="{INK}"/>',
+            f'<circle cx="{x:.1f}" cy="{up(place(seen)):.1f}" r="3.5" fill="{ACCENT}"/>',
         ]
     ticks = [(place(10.0**power), f"{10.0**power:g}") for power in range(low, 1)]
     return _frame("".join(marks), ("mean probability", "share of fraud"), ticks)
@@ -56,16 +56,16 @@ def pairs_of_bars(names: Sequence[str], then: Sequence[float], now: Sequence[flo
     step = 1 / max(len(names), 1)
     marks = []
     for at, (name, before, after) in enumerate(zip(names, then, now, strict=True)):
-        left, wide = _x((at + 0.1) * step), (WIDTH - LEFT - RIGHT) * step * 0.4
+        left, wide = x_of((at + 0.1) * step), (WIDTH - LEFT - RIGHT) * step * 0.4
         for place, share, paint in (
             (left, before, f'fill="none" stroke="{SOFT}"'),
             (left + wide, after, f'fill="{ACCENT}"'),
         ):
-            top = _y(share / most)
+            top = up(share / most)
             marks.append(
-                f'<rect x="{place:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{_y(0) - top:.1f}" {paint}/>'
+                f'<rect x="{place:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{up(0) - top:.1f}" {paint}/>'
             )
-        marks.append(_text(left + wide, HEIGHT - BOTTOM + 12, name, "middle"))
+        marks.append(text_at(left + wide, HEIGHT - BOTTOM + 12, name, "middle"))
     return _frame("".join(marks), ("score", "share of rows"), [], [(0, "0"), (1, f"{100 * most:.3g} %")])
 
 
@@ -83,13 +83,13 @@ def bars(values: Sequence[tuple[str, float, float]], axes: tuple[str, str], *, s
     marks = []
     for at, (name, every, flagged) in enumerate(values):
         for share, inset, paint in ((every, 0.1, QUIET), (flagged, 0.3, RISK)):
-            left, top = _x((at + inset) * step), _y(share / most)
+            left, top = x_of((at + inset) * step), up(share / most)
             wide = (WIDTH - LEFT - RIGHT) * step * (1 - 2 * inset)
             marks.append(
-                f'<rect x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{_y(0) - top:.1f}" fill="{paint}"/>'
+                f'<rect x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{up(0) - top:.1f}" fill="{paint}"/>'
             )
         if at % shown == 0:
-            marks.append(_text(_x((at + 0.5) * step), HEIGHT - BOTTOM + 12, name, "middle"))
+            marks.append(text_at(x_of((at + 0.5) * step), HEIGHT - BOTTOM + 12, name, "middle"))
     return _frame("".join(marks), axes, [], [(1, f"{most:,.0f}")] if scale else [])
 
 
@@ -100,15 +100,15 @@ def _frame(
     upwards: Sequence[tuple[float, str]] | None = None,
 ) -> str:
     lines = [
-        f'<line x1="{LEFT}" y1="{_y(at):.1f}" x2="{WIDTH - RIGHT}" y2="{_y(at):.1f}" stroke="{LINE}"/>'
-        + _text(LEFT - 5, _y(at) + 3, words, "end")
+        f'<line x1="{LEFT}" y1="{up(at):.1f}" x2="{WIDTH - RIGHT}" y2="{up(at):.1f}" stroke="{LINE}"/>'
+        + text_at(LEFT - 5, up(at) + 3, words, "end")
         for at, words in (across if upwards is None else upwards)
     ]
-    lines += [_text(_x(at), HEIGHT - BOTTOM + 12, words, "middle") for at, words in across]
+    lines += [text_at(x_of(at), HEIGHT - BOTTOM + 12, words, "middle") for at, words in across]
     lines += [
-        f'<line x1="{LEFT}" y1="{_y(0)}" x2="{WIDTH - RIGHT}" y2="{_y(0)}" stroke="{SOFT}"/>',
-        _text(WIDTH / 2, HEIGHT - 4, axes[0], "middle"),
-        f'<g transform="translate(11 {HEIGHT / 2}) rotate(-90)">{_text(0, 0, axes[1], "middle")}</g>',
+        f'<line x1="{LEFT}" y1="{up(0)}" x2="{WIDTH - RIGHT}" y2="{up(0)}" stroke="{SOFT}"/>',
+        text_at(WIDTH / 2, HEIGHT - 4, axes[0], "middle"),
+        f'<g transform="translate(11 {HEIGHT / 2}) rotate(-90)">{text_at(0, 0, axes[1], "middle")}</g>',
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="IBM Plex Sans">'
@@ -116,13 +116,16 @@ def _frame(
     )
 
 
-def _text(x: float, y: float, words: str, anchor: str) -> str:
+def text_at(x: float, y: float, words: str, anchor: str) -> str:
+    """Return a text of a chart as an SVG element, at a place in pixels."""
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="9" fill="{SOFT}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _x(share: float) -> float:
+def x_of(share: float) -> float:
+    """Return where a share of the width is, in pixels."""
     return LEFT + share * (WIDTH - LEFT - RIGHT)
 
 
-def _y(share: float) -> float:
+def up(share: float) -> float:
+    """Return where a share of the height is, in pixels from the top."""
     return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP)

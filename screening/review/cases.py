@@ -136,7 +136,7 @@ class Cases:
                     f"This case was escalated, and {to.name} isn't given such cases.",
                     remedy="Hand it to a manager or an administrator.",
                 )
-            _keep(case, to.name)
+            keep_at_work(case, to.name)
             tell(session, case, who, Act.HANDED, note=note, target=to.name)
 
     def escalate(self, number: int, who: Reviewer, note: str = "", *, version: int | None = None) -> Event:
@@ -249,12 +249,13 @@ def put_back(case: Case, state: CaseState = CaseState.OPEN) -> None:
 
 
 def _take(session: Session, case: Case, who: Reviewer) -> None:
-    _keep(case, who.name)
+    keep_at_work(case, who.name)
     case.version += 1
     tell(session, case, who, Act.TAKEN)
 
 
-def _keep(case: Case, name: str) -> None:
+def keep_at_work(case: Case, name: str) -> None:
+    """Give a case to somebody, who works on it from now on."""
     case.state, case.waiting, case.assignee, case.taken = CaseState.IN_WORK.value, False, name, now()
 
 

@@ -167,7 +167,7 @@ def backtest(
             _counting(some, made, flagging=bool(flagging)),
             chosen,
             given,
-            facts=_further(made),
+            facts=further_facts(made),
             tables=made.lists,
         ).rows
         found += _outcomes(some, groups, now - delay)
@@ -190,7 +190,7 @@ def counterexamples(
         f"ORDER BY amount DESC NULLS LAST, origin, number LIMIT {SHOWN}"
     )
     given = {**made.given, **_scopes([rule])}
-    rows = questions.ask(query, chosen, given, facts=_further(made), tables=made.lists).rows
+    rows = questions.ask(query, chosen, given, facts=further_facts(made), tables=made.lists).rows
     return [_example(row) for row in rows]
 
 
@@ -210,7 +210,8 @@ def _scopes(rules: Sequence[Tried]) -> dict[str, str]:
     return {f"detector{place}": name for place, name in enumerate(sorted(names))}
 
 
-def _further(made: Statement) -> list[str]:
+def further_facts(made: Statement) -> list[str]:
+    """Return the keys of facts that the ledger's rows don't hold and that are computed for them."""
     return [key for key in made.facts if ":" in key]
 
 
@@ -245,9 +246,9 @@ def _outcomes(rules: Sequence[Tried], groups: Iterable[Mapping[str, Any]], until
     totals: dict[tuple[str | None, int | None, bool], int] = defaultdict(int)
     for group in groups:
         totals[group.get("detector"), group["known"], group["recent"]] += group["rows"]
-        for place in _bits(group["unknown"]):
+        for place in bits_of(group["unknown"]):
             found[place].unknown += group["rows"]
-        for place in _bits(group["fired"]):
+        for place in bits_of(group["fired"]):
             _count(found[place], group, days[place], until)
     for outcome, each in zip(found, days, strict=True):
         outcome.days = [each[day] for day in sorted(each)]
@@ -260,7 +261,7 @@ def _outcomes(rules: Sequence[Tried], groups: Iterable[Mapping[str, Any]], until
     return found
 
 
-def _bits(number: int) -> Iterator[int]:
+def bits_of(number: int) -> Iterator[int]:
     """Yield the places of the bits that are set."""
     while number:
         lowest = number & -number

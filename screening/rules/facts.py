@@ -278,7 +278,8 @@ def _known(hashed: _Hashed) -> KnownFacts:
     where: dict[str, int] = {}
     definition = detector.vectorizer.definition
     for place, feature in enumerate(() if definition is None else definition.features):
-        if feature.key[0] not in STATISTICS or feature.shape is Shape.CYCLE or _is_since(feature):
+        # a feature of another moment is left out: the columns tell that moment to the second
+        if feature.key[0] not in STATISTICS or feature.shape is Shape.CYCLE or feature.key[0] == "since":
             continue
         key = f"n:{_spelled(feature, called)}"
         kind = _kind(feature)
@@ -317,11 +318,6 @@ def _of_column(
         key = f"t:{normalise(name)}"
         texts[key] = name
         yield Fact(name, Type.TEXT, key, f"the column {name}")
-
-
-def _is_since(feature: Feature) -> bool:
-    """Return whether it tells of another moment, which the columns tell to the second."""
-    return feature.key[0] == "since"
 
 
 def _kind(feature: Feature) -> Type:

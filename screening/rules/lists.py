@@ -183,7 +183,7 @@ class RuleLists:
         """
         with self._database.read() as session:
             if session.get(ListEntry, (name.casefold(), entry)) is None:
-                raise _gone()
+                raise gone()
 
     def remove(self, name: str, entry: str) -> None:
         """Take an entry off a list.
@@ -194,7 +194,7 @@ class RuleLists:
         with changing(self._database) as session:
             found = session.get(ListEntry, (name.casefold(), entry))
             if found is None:
-                raise _gone()
+                raise gone()
             session.delete(found)
 
     def require_unused(self, name: str, rules: RuleStore) -> None:
@@ -204,7 +204,7 @@ class RuleLists:
             Conflict: there are such rules.
         """
         asking = [
-            rule.name for rule in rules.all() if rule.state != RuleState.OFF and _names(rules, rule, name)
+            rule.name for rule in rules.all() if rule.state != RuleState.OFF and names_list(rules, rule, name)
         ]
         if asking:
             raise Conflict(
@@ -250,11 +250,12 @@ class RuleLists:
         return found
 
 
-def _gone() -> NotFound:
+def gone() -> NotFound:
+    """Return the error of an entry that somebody has removed meanwhile."""
     return NotFound("This entry isn't on the list any more.", remedy="Load the page again.")
 
 
-def _names(rules: RuleStore, rule: Rule, name: str) -> bool:
+def names_list(rules: RuleStore, rule: Rule, name: str) -> bool:
     """Return whether a rule looks into a list; one that can't be read any more does if its text has the name."""
     try:
         draft = draft_of(rule)

@@ -235,7 +235,13 @@ class RuleBook:
         entries = entries_of(self._database, names) if names else {}
         told = _told([rule for rule, _ in trees if rule.state in ASKED], entries)
         armed = {
-            state: [_armed(rule, tree, entries) for rule, tree in trees if rule.state == state]
+            state: [
+                Armed(
+                    rule.name, Effect(rule.effect), rule.fraud_type, rule.note, tree, compiled(tree, entries)
+                )
+                for rule, tree in trees
+                if rule.state == state
+            ]
             for state in ASKED
         }
         return RuleSet(
@@ -261,7 +267,3 @@ def _told(rules: Sequence[Rule], entries: Mapping[str, frozenset[str]]) -> dict[
         "rules": trees,
         "lists": {name: mark_of({"entries": sorted(each)}) for name, each in entries.items()},
     }
-
-
-def _armed(rule: Rule, tree: Condition, entries: Mapping[str, frozenset[str]]) -> Armed:
-    return Armed(rule.name, Effect(rule.effect), rule.fraud_type, rule.note, tree, compiled(tree, entries))

@@ -176,7 +176,7 @@ class RuleStore:
             _require_free(session, draft.name)
             if (session.scalar(select(func.count()).select_from(Rule)) or 0) >= MOST_RULES:
                 raise Conflict(f"There are {MOST_RULES} rules already.", remedy="Change one of them.")
-            rule = Rule(version=1, state=RuleState.DRAFT.value, **_told(draft, by))
+            rule = Rule(version=1, state=RuleState.DRAFT.value, **columns_of(draft, by))
             session.add(rule)
             session.flush()
             session.add(RuleVersion(rule=rule.id, version=1, **rule.told()))
@@ -203,14 +203,14 @@ class RuleStore:
         self.check(draft)
 
         def apply(session: Session, rule: Rule) -> None:
-            _require_seen(rule, seen)
+            require_seen(rule, seen)
             if rule.state in ASKED and not decides:
                 raise Conflict(
                     f"{rule.name} is {rule.state}, and a manager's to change.",
                     remedy="Write a rule of another name, or ask a manager.",
                 )
             _require_free(session, draft.name, other_than=rule.id)
-            for name, value in _told(draft, by).items():
+            for name, value in columns_of(draft, by).items():
                 setattr(rule, name, value)
 
         return self._changed(number, apply)
@@ -280,7 +280,8 @@ def draft_of(rule: Rule | RuleVersion) -> Draft:
     )
 
 
-def _told(draft: Draft, by: str) -> dict[str, Any]:
+def columns_of(draft: Draft, by: str) -> dict[str, Any]:
+    """Return the columns of a rule's row as a draft has them, changed now by somebody."""
     return {
         "name": draft.name,
         "detector": draft.detector,
@@ -294,7 +295,8 @@ def _told(draft: Draft, by: str) -> dict[str, Any]:
     }
 
 
-def _require_seen(rule: Rule, seen: int | None) -> None:
+def require_seen(rule: Rule, seen: int | None) -> None:
+    """Raise :class:`Conflict` for a rule that was changed since somebody looked at it."""
     if seen is not None and rule.version != seen:
         raise Conflict(
             f"{rule.changed_by} has changed this rule since you opened it.",
@@ -303,7 +305,7 @@ def _require_seen(rule: Rule, seen: int | None) -> None:
 
 
 def _require_other(rule: Rule, state: RuleState, seen: int | None) -> None:
-    _require_seen(rule, seen)
+    require_seen(rule, seen)
     if rule.state == state.value:
         raise Conflict(f"{rule.name} is {state.value} already.", remedy="Load the page again.")
 

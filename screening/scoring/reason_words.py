@@ -136,9 +136,9 @@ class Sentences:
         """Return the sentence; the value must not be a usual one."""
         statistic = said.feature.key[0]
         if said.feature.is_never(said.value) and statistic != "last":
-            return _sentence(self._spoken(said.feature.never))
+            return sentence(self._spoken(said.feature.never))
         make = self._makers.get(statistic, self._other)
-        return _sentence(make(said))
+        return sentence(make(said))
 
     def name(self, column: str) -> str:
         """Return what a column is called in the middle of a sentence."""
@@ -164,9 +164,9 @@ class Sentences:
         times = math.exp(min(said.value, 80.0))  # beyond it nobody cares
         whose = f"this {self.name(name)}'s {window_of(window)} {STATISTICS[statistic]}"
         if said.amount is None or times <= 0:
-            return f"the amount is {_times(times)} × {whose}"
+            return f"the amount is {times_of(times)} × {whose}"
         usual = said.amount / times
-        return f"amount {said.amount:,.2f} is {_times(times)} × {whose} ({usual:,.2f})"
+        return f"amount {said.amount:,.2f} is {times_of(times)} × {whose} ({usual:,.2f})"
 
     def _score(self, said: Said) -> str:
         name, window = said.feature.key[1], float(said.feature.key[2])
@@ -182,11 +182,11 @@ class Sentences:
 
     def _count(self, said: Said) -> str:
         name, window = said.feature.key[1], float(said.feature.key[2])
-        return f"{_many(said.shown, 'transaction')} with this {self.name(name)} in the {last(window)}; {said.usual}"
+        return f"{plural(said.shown, 'transaction')} with this {self.name(name)} in the {last(window)}; {said.usual}"
 
     def _distinct(self, said: Said) -> str:
         name, partner, window = said.feature.key[1:]
-        what = _many(said.shown, self.name(partner))
+        what = plural(said.shown, self.name(partner))
         return f"{what} seen with this {self.name(name)} in the {last(float(window))}; {said.usual}"
 
     def _last(self, said: Said) -> str:
@@ -243,11 +243,13 @@ def last(seconds: float) -> str:
     return f"last {seconds:g} seconds"
 
 
-def _times(ratio: float) -> str:
+def times_of(ratio: float) -> str:
+    """Return a ratio with as many digits as say something."""
     return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.1f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
-def _many(count: str, one: str) -> str:
+def plural(count: str, one: str) -> str:
+    """Return a count with its noun, in the plural but for one."""
     return f"{count} {one}" if count == "1" else f"{count} {one}{'es' if one.endswith(('s', 'x')) else 's'}"
 
 
@@ -267,5 +269,6 @@ def _ago(said: Said) -> str:
     return f"usually {low} ago to {'never' if high == 'never' else f'{high} ago'}"
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a text with a capital at its beginning."""
     return text[:1].upper() + text[1:]

@@ -22,13 +22,13 @@ def are_sound(options: dict[str, Any]) -> bool:
         and delay >= 0
         and isinstance(values, list)
         and all(isinstance(each, str) for each in values)
-        and _named(options.get("answers", {}))
-        and _named(options.get("tokens", {}))
+        and is_object_of_texts(options.get("answers", {}))
+        and is_object_of_texts(options.get("tokens", {}))
         and _columns(options.get("columns", []))
     )
 
 
-def _named(found: Any) -> bool:
+def is_object_of_texts(found: Any) -> bool:
     """Return whether it is an object of texts."""
     return isinstance(found, dict) and all(isinstance(each, (str, type(None))) for each in found.values())
 

@@ -43,7 +43,7 @@ class Mixture:
         where = "" if self.row is None else f", from about row {self.row:,} on"
         return (
             f"{name} has {self.others:,} amounts with decimals and {self.whole:,} whole ones about "
-            f"{_rounded(self.power)} times as large{where}"
+            f"{rounded(self.power)} times as large{where}"
         )
 
 
@@ -59,9 +59,9 @@ class Turn:
     @classmethod
     def at(cls, row: int, before: Floats, after: Floats) -> Self | None:
         """Return the turn between two parts of a file, sizes in powers of ten; ``None`` where there is none."""
-        if not (_enough(before) and _enough(after)):
+        if not (enough(before) and enough(after)):
             return None
-        power = _apart(after, before)
+        power = distance(after, before)
         low, high = (before, after) if power > 0 else (after, before)
         parted = np.quantile(low, 0.9) < np.quantile(high, 0.1)  # not only on the average
         return cls(row, power) if abs(power) >= APART and parted else None
@@ -69,7 +69,7 @@ class Turn:
     def words(self, name: str) -> str:
         """Return what was found in a column of this name, without a stop."""
         than = "as large as" if self.power > 0 else "smaller than"
-        return f"{name} is about {_rounded(self.power)} times {than} before from about row {self.row:,} on"
+        return f"{name} is about {rounded(self.power)} times {than} before from about row {self.row:,} on"
 
 
 def unlike(name: str, amounts: Floats) -> list[str]:
@@ -95,12 +95,12 @@ def mixture(amounts: Floats) -> Mixture | None:
     """
     rows, powers = _sizes(amounts)
     kinds = whole(amounts[rows])
-    if not (_enough(powers[kinds]) and _enough(powers[~kinds])):
+    if not (enough(powers[kinds]) and enough(powers[~kinds])):
         return None
-    power = _apart(powers[kinds], powers[~kinds])
+    power = distance(powers[kinds], powers[~kinds])
     if power < APART:
         return None
-    split = _split(kinds.astype(np.float64))
+    split = turn_of(kinds.astype(np.float64))
     shares = kinds[:split].mean(), kinds[split:].mean()
     parted = min(shares) <= HALF and max(shares) >= ALL
     return Mixture(int(kinds.sum()), int((~kinds).sum()), power, int(rows[split]) + 1 if parted else None)
@@ -116,7 +116,7 @@ def turn(amounts: Floats) -> Turn | None:
     steps = np.diff(powers)
     if len(powers) < 2 * FEWEST or (steps >= 0).all() or (steps <= 0).all():
         return None
-    split = _split(powers)
+    split = turn_of(powers)
     return Turn.at(int(rows[split]) + 1, powers[:split], powers[split:])
 
 
@@ -126,16 +126,17 @@ def _sizes(amounts: Floats) -> tuple[NDArray[np.intp], Floats]:
     return rows, np.log10(np.abs(amounts[rows]))
 
 
-def _enough(powers: Floats) -> bool:
+def enough(powers: Floats) -> bool:
+    """Return whether amounts are many and different enough to tell anything by."""
     return len(powers) >= FEWEST and len(np.unique(powers[: 100 * FEWEST])) >= FEWEST_VALUES
 
 
-def _apart(some: Floats, others: Floats) -> float:
+def distance(some: Floats, others: Floats) -> float:
     """Return how far some amounts lie above others: the middle one of their quartiles' distances."""
     return float(np.median(np.quantile(some, QUARTILES) - np.quantile(others, QUARTILES)))
 
 
-def _split(values: Floats) -> int:
+def turn_of(values: Floats) -> int:
     """Return where a sequence changes its level: where the sum of deviations from its mean turns (CUSUM; Page 1954).
 
     Args:
@@ -147,6 +148,6 @@ def _split(values: Floats) -> int:
     return int(np.argmax(np.abs(np.cumsum(values - values.mean())[:-1]))) + 1
 
 
-def _rounded(power: float) -> str:
+def rounded(power: float) -> str:
     """Return how many times that is, to one digit: ``100``."""
     return f"{float(f'{10 ** abs(power):.1g}'):,.0f}"

@@ -17,7 +17,8 @@ from screening.transactions.schema import CellKind, Column, ColumnContract
 Schema = dict[str, Any]
 
 
-def _either_case(word: str) -> str:
+def either_case(word: str) -> str:
+    """Return a pattern that takes a word in capitals and small letters: programs have no flag for it."""
     return "".join(
         f"[{letter.lower()}{letter.upper()}]"
         if letter.isalpha()
@@ -32,7 +33,7 @@ SIGNS = frozenset(r"\.?()[]|+*^$/{}")
 SPACE = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 SPACE += "".join(f"\\u{ord(mark):04x}" for mark in UNSEEN) + "]*"
 """What is around a text and isn't part of it; the ``\\s`` of other languages is less."""
-NOTHING = f"^{SPACE}(?:{'|'.join(sorted(_either_case(word) for word in WORDS))})?{SPACE}$"
+NOTHING = f"^{SPACE}(?:{'|'.join(sorted(either_case(word) for word in WORDS))})?{SPACE}$"
 """Texts that say that there is nothing."""
 SOMETHING = f"^(?!{NOTHING[1:-1]}$)[\\s\\S]*$"
 LONG_MONTHS, SHORT_MONTHS = (

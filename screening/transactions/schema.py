@@ -297,7 +297,7 @@ class ColumnContract:
         twice = [name for name, theirs in {**known, **of_parts}.items() if count[theirs] > 1]
         if twice:
             raise BadFile(
-                f"{_listed('Column', twice)} more than once in the header.",
+                f"{listed('Column', twice)} more than once in the header.",
                 remedy="Keep one column of each name; it can't be guessed which one is meant.",
                 problems=[CellProblem("appears more than once", column=name) for name in twice],
             )
@@ -305,7 +305,7 @@ class ColumnContract:
         missing = [name for name, theirs in needed.items() if not count[theirs]]
         if missing:
             raise ColumnsMissing(
-                f"{_listed('Column', missing)} missing. {_seen(header)}",
+                f"{listed('Column', missing)} missing. {_seen(header)}",
                 remedy=f"The first line must name these columns, in any order: {_short(list(needed))}.",
                 problems=[CellProblem("is missing", column=name) for name in missing[:SHOWN_NAMES]],
                 problem_count=len(missing),
@@ -349,7 +349,8 @@ def normalise(name: object) -> str:
     return (plain if plain.isascii() else bare(plain)).casefold()
 
 
-def _listed(word: str, names: Sequence[str]) -> str:
+def listed(word: str, names: Sequence[str]) -> str:
+    """Return the columns with the verb that goes with their number."""
     return f"{word} {names[0]} is" if len(names) == 1 else f"{word}s {_short(names)} are"
 
 

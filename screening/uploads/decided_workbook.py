@@ -60,7 +60,7 @@ def read_decisions(
         with target.open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
     if not rows or tuple(rows[0][: len(BEFORE)]) != BEFORE or KEY not in rows[0]:
-        raise _not_ours("Its sheet hasn't the columns of a workbook that was downloaded here.")
+        raise not_ours("Its sheet hasn't the columns of a workbook that was downloaded here.")
     key = rows[0].index(KEY)
     filled = [
         (line, row)
@@ -80,7 +80,7 @@ def read_decisions(
     screening = _screening([row[key] for _, row in filled])
     found = outcome_of(screening)
     if found is None or not found.there:
-        raise _not_ours("Its rows are of a screening that isn't here.")
+        raise not_ours("Its rows are of a screening that isn't here.")
     problems = list(_problems(filled, rows[0], key, found))
     if problems:
         raise BadFile(
@@ -100,7 +100,7 @@ def read_decisions(
 def _screening(keys: Sequence[str]) -> str:
     found = {match[1] for each in keys if (match := ID.fullmatch(each.strip()))}
     if len(found) != 1:
-        raise _not_ours("The last column doesn't say which screening its rows are of, or names several.")
+        raise not_ours("The last column doesn't say which screening its rows are of, or names several.")
     return found.pop()
 
 
@@ -143,7 +143,8 @@ def _same(was: str, now: str) -> bool:
     return again is not None and again == number
 
 
-def _not_ours(why: str) -> BadFile:
+def not_ours(why: str) -> BadFile:
+    """Return the error of a workbook that wasn't downloaded here."""
     return BadFile(
         f"This isn't the workbook of one of your screenings. {why}",
         remedy="Download report.xlsx from the page of a screening, decide there, and send that.",

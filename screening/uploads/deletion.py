@@ -75,7 +75,7 @@ def clear_leftovers(history: History, instance: Path) -> list[str]:
         log.error("%s and the database don't belong together: no left-over is cleared", instance)
         return []
     # before the rows are read: a row comes after its folder, never before
-    found = set(_ids_on_disk(instance))
+    found = set(ids_on_disk(instance))
     known = history.ids() if found else set()
     left = sorted(found - known)
     if left and not known:
@@ -97,7 +97,7 @@ def without_files(history: History, instance: Path) -> list[str]:
     return sorted(one for one in history.ended() if not Folder(instance, one).path.is_dir())
 
 
-def _ids_on_disk(instance: Path) -> Iterator[str]:
+def ids_on_disk(instance: Path) -> Iterator[str]:
     """Yield the ids of screenings that have a folder, or rows that a detector remembers."""
     for path in (
         *instance.glob("screenings/*"),

@@ -54,7 +54,7 @@ def flagged_csv(found: Outcome) -> Iterator[bytes]:
             [
                 number + 1,
                 format(float(found.probability[number]), ".9g"),
-                safe(_joined(found, number)),
+                safe(reasons_of(found, number)),
                 *map(safe, record),
             ]
             for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
@@ -161,7 +161,7 @@ def _flagged_sheet(book: Any, found: Outcome, screening: str) -> None:
             line += 1
             sheet.write_number(line, 0, number + 1)
             sheet.write_number(line, 1, float(found.probability[number]), percent)
-            sheet.write_string(line, 2, _joined(found, number))
+            sheet.write_string(line, 2, reasons_of(found, number))
             for place, cell in enumerate(record, start=len(BEFORE)):
                 _write_cell(sheet, line, place, cell)
             sheet.write_string(line, len(BEFORE) + len(record), f"{screening}-{number + 1}")
@@ -206,7 +206,8 @@ def _records(found: Outcome | Report, numbers: np.ndarray[Any, Any]) -> Iterator
     return zip(wanted, read_records(found.canonical, found.offsets, wanted), strict=True)
 
 
-def _joined(found: Outcome, number: int) -> str:
+def reasons_of(found: Outcome, number: int) -> str:
+    """Return a row's reasons as one text."""
     return "; ".join(found.reasons.get(number, []))
 
 

@@ -41,10 +41,10 @@ def claim(instance: Path, database: Database) -> None:
         NotReady: they belong to others, or the folder has screenings of which the database knows none.
     """
     kept = _kept(instance)
-    if kept is not None and kept == _known(database):
+    if kept is not None and kept == known_id(database):
         return
     with locked(instance / FILE):
-        kept, known = _kept(instance), _known(database)
+        kept, known = _kept(instance), known_id(database)
         if kept is not None and known is not None:
             if kept != known:
                 raise NotReady(
@@ -68,13 +68,13 @@ def is_new(instance: Path, database: Database) -> bool:
 
     Ask before :func:`claim`. An instance of an earlier version has no ids, and an audit log.
     """
-    return _kept(instance) is None and _known(database) is None and not AuditLog(instance).files()
+    return _kept(instance) is None and known_id(database) is None and not AuditLog(instance).files()
 
 
 def belong_together(instance: Path, database: Database) -> bool:
     """Return whether a folder and a database carry the same id."""
     kept = _kept(instance)
-    return kept is not None and kept == _known(database)
+    return kept is not None and kept == known_id(database)
 
 
 def touch(database: Database, seconds: float) -> bool:
@@ -96,7 +96,8 @@ def _kept(instance: Path) -> str | None:
     return text if ID.fullmatch(text) else None
 
 
-def _known(database: Database) -> str | None:
+def known_id(database: Database) -> str | None:
+    """Return the id that the database carries, if it carries one."""
     with database.read() as session:
         return session.scalar(select(Instance.id).limit(1))
 

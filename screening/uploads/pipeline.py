@@ -366,8 +366,8 @@ def _conclude(
 ) -> Found:
     detector = choice.detector
     probability = np.concatenate(collected.probability)
-    amount, time = _joined(collected.amount), _joined(collected.time)
-    label = _joined(collected.label) if len(collected.label) == len(collected.offsets) else None
+    amount, time = joined(collected.amount), joined(collected.time)
+    label = joined(collected.label) if len(collected.label) == len(collected.offsets) else None
     threshold = limits.review
     flagged = thresholds.flag(probability, threshold)
     arrays: dict[str, NDArray[Any] | None] = {
@@ -434,7 +434,8 @@ def _missing(
     return missing.told(None if label is None else label[rows], flagged[rows])
 
 
-def _joined(parts: list[NDArray[Any]]) -> NDArray[Any] | None:
+def joined(parts: list[NDArray[Any]]) -> NDArray[Any] | None:
+    """Return the parts as one array; ``None`` of none."""
     return np.concatenate(parts) if parts else None
 
 

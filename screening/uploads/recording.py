@@ -260,9 +260,9 @@ def decisions_of(
         fingerprint=str(screening.fingerprint),
         threshold=screening.threshold,
         probability=probability[kept],
-        amount=_taken(found.amount, kept),
-        seconds=_taken(found.time, kept) if contract is not None and contract.has_calendar else None,
-        label=_taken(found.label, kept),
+        amount=taken_of(found.amount, kept),
+        seconds=taken_of(found.time, kept) if contract is not None and contract.has_calendar else None,
+        label=taken_of(found.label, kept),
         fields={name: column for name, column in columns.items() if name not in facts},
         reasons=_reasons(found, kept),
         flagged=np.asarray(found.flagged)[kept],
@@ -297,7 +297,8 @@ def _ruled(
     return ruled, {**columns, **said}
 
 
-def _taken(values: NDArray[Any] | None, kept: NDArray[np.int64]) -> NDArray[Any] | None:
+def taken_of(values: NDArray[Any] | None, kept: NDArray[np.int64]) -> NDArray[Any] | None:
+    """Return the values of the rows that are kept; ``None`` where the file has no such column."""
     return None if values is None else np.asarray(values)[kept]
 
 

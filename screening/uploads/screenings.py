@@ -160,7 +160,7 @@ class History(Jobs[Screening]):
         """Note that a file is being received; its folder must be there already, for a worker looks at once."""
         screening = Screening(
             id=screening_id,
-            owner=_key(request.owner),
+            owner=key_of(request.owner),
             filename=request.filename[:255],
             kind=request.kind,
             wanted_detector=request.detector,
@@ -265,7 +265,7 @@ class History(Jobs[Screening]):
             owner: the user whose own count; ``None``: nobody's.
             for_all: whether those that count for all do.
         """
-        key = None if owner is None else _key(owner)
+        key = None if owner is None else key_of(owner)
         return self._counting.get(
             (fingerprint, key, for_all), lambda: self._read_counting(fingerprint, key, for_all=for_all)
         )
@@ -282,13 +282,13 @@ class History(Jobs[Screening]):
         self, fingerprints: Collection[str], *, offset: int = 0, limit: int = 50
     ) -> Sequence[Screening]:
         """Return those of all users that were scored by one of some detectors, latest first."""
-        query = select(Screening).where(*_scored_by(fingerprints)).order_by(Screening.created.desc())
+        query = select(Screening).where(*scored_by(fingerprints)).order_by(Screening.created.desc())
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
 
     def count_remembered(self, fingerprints: Collection[str]) -> int:
         """Count the screenings of all users that were scored by one of some detectors."""
-        query = select(func.count()).select_from(Screening).where(*_scored_by(fingerprints))
+        query = select(func.count()).select_from(Screening).where(*scored_by(fingerprints))
         with self._database.read() as session:
             return session.scalar(query) or 0
 
@@ -300,7 +300,7 @@ class History(Jobs[Screening]):
         Raises:
             NotFound: there is none that was scored by one of these detectors.
         """
-        query = select(Screening).where(Screening.id == screening_id, *_scored_by(fingerprints))
+        query = select(Screening).where(Screening.id == screening_id, *scored_by(fingerprints))
         with self._database.write() as session:
             screening = session.scalar(query.with_for_update())
             if screening is None:
@@ -315,7 +315,7 @@ class History(Jobs[Screening]):
             NotFound: there is none, or it is somebody else's; the answer doesn't tell which.
         """
         screening = self.get(screening_id)
-        if screening is None or screening.owner != _key(owner):
+        if screening is None or screening.owner != key_of(owner):
             raise NotFound(
                 "There is no such screening.", remedy="Look for it in the list of your screenings."
             )
@@ -323,7 +323,7 @@ class History(Jobs[Screening]):
 
     def of(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
         """Return this user's screenings, latest first."""
-        query = select(Screening).where(Screening.owner == _key(owner)).order_by(Screening.created.desc())
+        query = select(Screening).where(Screening.owner == key_of(owner)).order_by(Screening.created.desc())
         with self._database.read() as session:
             return session.scalars(query.offset(offset).limit(limit)).all()
 
@@ -342,7 +342,7 @@ class History(Jobs[Screening]):
 
     def named(self, owner: str, part: str, *, limit: int) -> Sequence[Screening]:
         """Return this user's screenings of files whose name has a part, latest first; capital letters don't matter."""
-        query = select(Screening).where(Screening.owner == _key(owner))
+        query = select(Screening).where(Screening.owner == key_of(owner))
         query = query.where(Screening.filename.icontains(part, autoescape=True))
         with self._database.read() as session:
             return session.scalars(query.order_by(Screening.created.desc()).limit(limit)).all()
@@ -350,7 +350,7 @@ class History(Jobs[Screening]):
     def count(self, owner: str) -> int:
         """Count the screenings of this user."""
         with self._database.read() as session:
-            return session.scalar(select(func.count()).where(Screening.owner == _key(owner))) or 0
+            return session.scalar(select(func.count()).where(Screening.owner == key_of(owner))) or 0
 
     def part(self, owner: str) -> int:
         """Take screenings away from a name that somebody new has signed up with; returns how many there were.
@@ -358,7 +358,7 @@ class History(Jobs[Screening]):
         They stay, for the operator, under a name that nobody can have.
         """
         former = func.substr("~" + Screening.owner, 1, OWNER_LENGTH)
-        theirs = update(Screening).where(Screening.owner == _key(owner))
+        theirs = update(Screening).where(Screening.owner == key_of(owner))
         with self._database.write() as session:
             done = session.execute(theirs.values(owner=former))
             return done.rowcount if isinstance(done, CursorResult) else 0
@@ -381,14 +381,14 @@ class History(Jobs[Screening]):
 
     def older(self, than: datetime, *, limit: int) -> Sequence[Screening]:
         """Return those that ended before a moment, the oldest first."""
-        query = select(Screening).where(*_ended_before(than)).order_by(Screening.created).limit(limit)
+        query = select(Screening).where(*ended_by(than)).order_by(Screening.created).limit(limit)
         with self._database.read() as session:
             return session.scalars(query).all()
 
     def remove_older(self, screening_id: str, than: datetime) -> bool:
         """Forget a row if it still is one of :meth:`older`: its owner may have set it to work again."""
         with self._database.write() as session:
-            theirs = delete(Screening).where(Screening.id == screening_id, *_ended_before(than))
+            theirs = delete(Screening).where(Screening.id == screening_id, *ended_by(than))
             return bool(session.execute(theirs).rowcount)  # type: ignore[attr-defined]
 
     def _claimed(self, row: Screening) -> None:
@@ -401,16 +401,18 @@ class History(Jobs[Screening]):
         )
 
 
-def _key(username: str) -> str:
+def key_of(username: str) -> str:
     """Return an owner's name as it is kept: users.txt may have Ana for ana, and both are one account."""
     return username.casefold()
 
 
-def _ended_before(moment: datetime) -> tuple[Any, ...]:
+def ended_by(moment: datetime) -> tuple[Any, ...]:
+    """Return the conditions for screenings that ended before a moment."""
     return Screening.state.not_in(OPEN_STATES), func.coalesce(Screening.finished, Screening.created) < moment
 
 
-def _scored_by(fingerprints: Collection[str]) -> tuple[Any, ...]:
+def scored_by(fingerprints: Collection[str]) -> tuple[Any, ...]:
+    """Return the conditions for screenings that one of some detectors has scored."""
     return Screening.state == DONE, Screening.fingerprint.in_(fingerprints)
 
 

@@ -59,13 +59,13 @@ class StorageQuota:
             return
         files.sort(key=lambda each: -each[0])
         largest = ", ".join(
-            f"{each.filename} ({_megabytes(size)} MB, of {each.created:%Y-%m-%d})"
+            f"{each.filename} ({megabytes(size)} MB, of {each.created:%Y-%m-%d})"
             for size, each in files[:NAMED]
             if size
         )
-        more = f", and this one has {_megabytes(coming)} MB" if coming else ""
+        more = f", and this one has {megabytes(coming)} MB" if coming else ""
         raise AccountFull(
-            f"Your files take {_megabytes(taken)} of the {_megabytes(self._most)} MB that one account may keep{more}; "
+            f"Your files take {megabytes(taken)} of the {megabytes(self._most)} MB that one account may keep{more}; "
             "nothing was kept of it.",
             remedy="Delete files that you need no more, on the page of your screenings"
             + (f"; the largest are {largest}." if largest else "."),
@@ -108,5 +108,6 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """Return a size in megabytes, with a decimal below ten."""
     return f"{size / MEGABYTE:,.1f}" if size < 10 * MEGABYTE else f"{size / MEGABYTE:,.0f}"

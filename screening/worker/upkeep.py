@@ -27,7 +27,7 @@ from screening.settings import Settings
 from screening.uploads import deletion
 from screening.uploads.history_policy import sharing
 from screening.uploads.recording import Recordings
-from screening.uploads.screenings import History, Screening
+from screening.uploads.screenings import History
 
 log = logging.getLogger("screening.worker.upkeep")
 EVERY_SECONDS = 3600.0
@@ -118,18 +118,15 @@ class Upkeep:
         self._more = len(found) == BATCH
         for screening in found:
             if self._history.remove_older(screening.id, limit):
-                self._record_expired(screening, days)
+                self._audit.record(
+                    "screening_expired",
+                    screening=screening.id,
+                    owner=screening.owner,
+                    filename=screening.filename,
+                    sha256=screening.sha256,
+                    kept_days=days,
+                )
                 deletion.remove_files(self._settings.instance, screening.id)
-
-    def _record_expired(self, screening: Screening, days: int) -> None:
-        self._audit.record(
-            "screening_expired",
-            screening=screening.id,
-            owner=screening.owner,
-            filename=screening.filename,
-            sha256=screening.sha256,
-            kept_days=days,
-        )
 
     def _clear(self) -> None:
         for screening_id in deletion.clear_leftovers(self._history, self._settings.instance):

@@ -38,7 +38,7 @@ class Subject:
             self._places[span] = self._groups.places(self._scene.edges[span])
         return self._places[span]
 
-    def _window(self, span: float, delay: float = 0.0) -> Window:
+    def window(self, span: float, delay: float = 0.0) -> Window:
         """Return the rows from ``span`` to ``delay`` seconds before each asked row."""
         return Window(self._place(span), self._place(delay))
 
@@ -48,7 +48,7 @@ class Subject:
     def last(self) -> None:
         """Add the time since the entity was last seen."""
         memory = self._options.memory
-        window = self._window(memory)
+        window = self.window(memory)
         since = self._groups.since(np.maximum(window.high - 1, 0)) / TICKS
         known = window.count > 0
         self._put("last", np.log1p(np.where(known, since, memory)))
@@ -57,7 +57,7 @@ class Subject:
     def counts(self) -> None:
         """Add the numbers of rows."""
         for span in count_windows(self._definition):
-            self._put("count", np.log1p(self._window(span).count), span)
+            self._put("count", np.log1p(self.window(span).count), span)
 
     def amounts(self) -> None:
         """Add the statistics of the amounts, and the row's own amount beside them."""
@@ -66,7 +66,7 @@ class Subject:
             return
         amounts = Amounts(self._groups, units[self._groups.rows])
         own = units[self._groups.now]
-        windows = [self._window(span) for span in self._options.windows]
+        windows = [self.window(span) for span in self._options.windows]
         self._ever(amounts, own)
         for span, window, median in zip(
             self._options.windows, windows, amounts.medians(windows), strict=True
@@ -82,7 +82,7 @@ class Subject:
     def _ever(self, amounts: Amounts, own: Any) -> None:
         """Add the mean of all that is remembered, and the row's own amount beside it."""
         span = self._options.memory
-        window = self._window(span)
+        window = self.window(span)
         self._usual("mean", amounts.total(window) / np.maximum(window.count, 1), own, window, span)
         self._put("score", np.arcsinh(amounts.scores(window, own)), span)
 
@@ -100,9 +100,9 @@ class Subject:
             return
         high = self._scene.unusual(name)[self._groups.rows] > HIGH
         for span in self._options.long_windows:
-            self._put("high", np.log1p(self._window(span).total(running(high))), span)
+            self._put("high", np.log1p(self.window(span).total(running(high))), span)
         marked = np.flatnonzero(high).astype(np.int32)
-        place, found = latest(marked, self._window(self._options.windows[-1]))
+        place, found = latest(marked, self.window(self._options.windows[-1]))
         since = self._groups.since(place) / TICKS
         self._put("last high", np.log1p(np.where(found, since, self._options.memory)))
 
@@ -113,7 +113,7 @@ class Subject:
         start = self._groups.starts[self._groups.here]
         later, earlier = links.later[rows], links.earlier[rows]
         for number, span in enumerate(distinct_windows(self._definition)):
-            count = distinct(self._window(span), start, present, later <= number, earlier <= number)
+            count = distinct(self.window(span), start, present, later <= number, earlier <= number)
             self._put("distinct", np.log1p(count), name, span)
 
     def frauds(self) -> None:
@@ -121,7 +121,7 @@ class Subject:
         labels, delay = self._scene.labels[self._groups.rows], self._options.label_delay
         frauds, known = running(labels == 1), running(labels >= 0)
         for span in fraud_windows(self._definition):
-            window = self._window(delay + span, delay)
+            window = self.window(delay + span, delay)
             count = window.total(frauds)
             self._put("frauds", np.log1p(count), span)
             self._put("share", count / (window.total(known) + self._options.smoothing), span)
@@ -130,9 +130,9 @@ class Subject:
         """Add the age of the known frauds, and of what was known to be good since the last one."""
         labels, delay = self._scene.labels[self._groups.rows], self._options.label_delay
         marked = np.flatnonzero(labels == 1).astype(np.int32)
-        last, found = latest(marked, self._window(self._options.memory, delay))
-        first, begun = earliest(marked, self._window(delay + self._options.windows[-1], delay))
-        ever, _ = earliest(marked, self._window(self._options.memory, delay))
+        last, found = latest(marked, self.window(self._options.memory, delay))
+        first, begun = earliest(marked, self.window(delay + self._options.windows[-1], delay))
+        ever, _ = earliest(marked, self.window(self._options.memory, delay))
         told = (("fraud", last, found), ("first fraud", first, begun), ("first ever", ever, found))
         for statistic, place, known in told:
             since = self._groups.since(place) / TICKS
@@ -149,12 +149,12 @@ class Subject:
         known = (self._scene.labels[self._groups.rows] == 1) & ~np.isnan(above)
         marked = np.flatnonzero(known).astype(np.int32)
         delay = self._options.label_delay
-        window = self._window(delay + self._options.windows[-1], delay)
+        window = self.window(delay + self._options.windows[-1], delay)
         self._put("least fraud", least(marked, above[marked], window), partner)
 
     def _run(self, labels: NDArray[np.int8], frauds: Places) -> None:
         """Add the last row known to be good, and the unbroken run of known frauds after it."""
-        known = self._window(self._options.memory, self._options.label_delay)
+        known = self.window(self._options.memory, self._options.label_delay)
         good, found = latest(np.flatnonzero(labels == 0).astype(np.int32), known)
         after = np.where(found, self._groups.after(good), known.low).astype(np.int32)
         run = Window(np.minimum(after, known.high), known.high)

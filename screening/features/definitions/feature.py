@@ -69,18 +69,19 @@ class Feature:
 
     def is_never(self, value: float) -> bool:
         """Return whether a value stands for something that isn't remembered at all."""
-        return bool(self.never) and _unlogged(value) >= self.memory * (1 - ROUNDING)
+        return bool(self.never) and unlogged(value) >= self.memory * (1 - ROUNDING)
 
     def show(self, value: float) -> str | None:
         """Return the value for a person, with its unit; ``None`` where the words say all."""
         if self.shape in (Shape.CYCLE, Shape.FLAG):
             return None
         if self.shape is Shape.AMOUNT:
-            return number(_unlogged(value) * self.scale)
+            return number(unlogged(value) * self.scale)
         return SHOWN[self.shape](value)
 
 
-def _unlogged(value: float) -> float:
+def unlogged(value: float) -> float:
+    """Undo the logarithm of a feature: ``sign(x) (exp(|x|) - 1)``, bounded where it would overflow."""
     return math.copysign(math.expm1(min(abs(value), STEEPEST)), value)
 
 
@@ -105,7 +106,7 @@ def _clock(hours: float) -> str:
 
 
 def _since(logged: float) -> str:
-    seconds = _unlogged(logged)
+    seconds = unlogged(logged)
     return duration(seconds) if seconds >= 0 else f"{duration(-seconds)} ahead"
 
 
@@ -141,7 +142,7 @@ def window_words(seconds: float) -> str:
 
 SHOWN: dict[Shape, Callable[[float], str]] = {
     Shape.PLAIN: number,
-    Shape.COUNT: lambda value: f"{_unlogged(value):,.0f}",
+    Shape.COUNT: lambda value: f"{unlogged(value):,.0f}",
     Shape.DURATION: _since,
     Shape.RATIO: lambda value: f"{number(math.exp(min(value, STEEPEST)))} times",
     Shape.SCORE: lambda value: f"{math.sinh(max(min(value, STEEPEST), -STEEPEST)):.1f} standard deviations",
@@ -149,7 +150,7 @@ SHOWN: dict[Shape, Callable[[float], str]] = {
     Shape.FREQUENCY: lambda value: _share(math.expm1(value * math.log1p(PER)) / PER),
     Shape.HOUR: _clock,
     Shape.DAY_PART: lambda value: f"{value:.1f} h",
-    Shape.DISTANCE: lambda value: f"{number(_unlogged(value))} km",
+    Shape.DISTANCE: lambda value: f"{number(unlogged(value))} km",
     Shape.WEEKDAY: lambda value: WEEKDAYS[round(value) % 7],
 }
 """Words for the value of each shape; the rest have no value that says more than the words, or need a scale."""

@@ -72,13 +72,13 @@ def _of_entity(definition: Specification, name: str) -> Iterator[Feature]:
     yield from _of_last(definition, (name,), this, f"this {name} has not been seen")
     words = f"the number of transactions with this {name}"
     for window in count_windows(definition):
-        yield _windowed("count", (name,), window, words, Shape.COUNT)
+        yield windowed("count", (name,), window, words, Shape.COUNT)
     if definition.contract.amount is not None and name in definition.profiled:
         yield from _of_amount(definition, name, definition.contract.amount)
     for partner in partners(definition, name):
         words = f"the number of different {partner} with this {name}"
         for window in distinct_windows(definition):
-            yield _windowed("distinct", (name, partner), window, words, Shape.COUNT)
+            yield windowed("distinct", (name, partner), window, words, Shape.COUNT)
     yield from _of_frauds(definition, name)
     yield from _of_known_frauds(definition, name)
 
@@ -90,16 +90,17 @@ def _of_last(definition: Specification, columns: tuple[str, ...], when: str, nev
     since = Feature(
         f"since({listed})", columns, f"the time since {when}", Shape.DURATION, ("last", *columns), topic=topic
     )
-    yield _or_never(definition, since, words)
+    yield or_never(definition, since, words)
     yield Feature(f"new({listed})", columns, words, Shape.FLAG, ("new", *columns), topic=topic)
 
 
-def _or_never(definition: Specification, feature: Feature, never: str) -> Feature:
+def or_never(definition: Specification, feature: Feature, never: str) -> Feature:
     """Return a duration that is as long as what is remembered where there was nothing, and what is said then."""
     return replace(feature, never=never, memory=definition.options.memory)
 
 
-def _windowed(statistic: str, columns: tuple[str, ...], window: float, words: str, shape: Shape) -> Feature:
+def windowed(statistic: str, columns: tuple[str, ...], window: float, words: str, shape: Shape) -> Feature:
+    """Return the feature of a statistic over a window of time."""
     return Feature(
         f"{statistic}({', '.join(columns)}, {window_name(window)})",
         columns,
@@ -115,15 +116,15 @@ def _of_amount(definition: Specification, name: str, amount: str) -> Iterator[Fe
     kinds |= {"median": f"the median {amount}", "max": f"the largest {amount}"}
     for statistic, words in kinds.items():
         for window in _ever(definition, definition.options.windows, statistic == "mean"):
-            feature = _windowed(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
+            feature = windowed(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
             yield replace(feature, scale=definition.unit)
     for statistic, words in (("mean", "the mean"), ("median", "the median"), ("max", "the largest")):
         for window in _ever(definition, definition.options.long_windows, statistic == "mean"):
             against = f"{amount} against {words} {of}"
-            yield _windowed(f"against {statistic}", (name,), window, against, Shape.RATIO)
+            yield windowed(f"against {statistic}", (name,), window, against, Shape.RATIO)
     for window in _ever(definition, definition.options.long_windows):
         words = f"the distance of {amount} from the mean {of}"
-        yield _windowed("score", (name,), window, words, Shape.SCORE)
+        yield windowed("score", (name,), window, words, Shape.SCORE)
     yield from _of_high(definition, name, amount)
 
 
@@ -137,11 +138,11 @@ def _of_high(definition: Specification, name: str, amount: str) -> Iterator[Feat
     usual = f"{amount} far above the median of this {name}"
     for window in definition.options.long_windows:
         words = f"the number of transactions with {usual}"
-        yield _windowed("high", (name,), window, words, Shape.COUNT)
+        yield windowed("high", (name,), window, words, Shape.COUNT)
     words = f"the time since the last transaction with {usual}"
     since = Feature(f"since high({name})", (name,), words, Shape.DURATION, ("last high", name))
     month = window_words(definition.options.windows[-1])
-    yield _or_never(definition, since, f"no transaction of the {month} before had {usual}")
+    yield or_never(definition, since, f"no transaction of the {month} before had {usual}")
 
 
 def _of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
@@ -152,7 +153,7 @@ def _of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
             ("frauds", f"the number of frauds with this {name}", Shape.COUNT),
             ("share", f"the share of frauds with this {name}", Shape.SHARE),
         ):
-            feature = _windowed(statistic, (name,), window, words, shape)
+            feature = windowed(statistic, (name,), window, words, shape)
             yield replace(feature, words=feature.words + known)
 
 
@@ -162,7 +163,7 @@ def _of_known_frauds(definition: Specification, name: str) -> Iterator[Feature]:
     words = f"the time since the last known fraud with this {name}"
     since = Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic=topic)
     memory = window_words(definition.options.memory)
-    yield _or_never(definition, since, f"no fraud with this {name} is known of the {memory} before")
+    yield or_never(definition, since, f"no fraud with this {name} is known of the {memory} before")
     window = window_words(definition.options.windows[-1])
     words = f"the time since the first known fraud with this {name} within {window}"
     yield Feature(
@@ -185,7 +186,7 @@ def _of_known_frauds(definition: Specification, name: str) -> Iterator[Feature]:
         yield Feature(f"least fraud({name}, {partner})", columns, words, Shape.RATIO, key, topic=topic)
     words = f"the time since the last transaction known to be good with this {name}"
     since = Feature(f"since known good({name})", columns, words, Shape.DURATION, ("known good", name))
-    yield _or_never(
+    yield or_never(
         definition, since, f"no transaction with this {name} of the {memory} before is known to be good"
     )
     topic = f"run of frauds {name}"

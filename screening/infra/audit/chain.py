@@ -136,7 +136,7 @@ class Chain:
         """
         key = self._key()
         with self.locked(), _opened(self._folder / HEAD) as head_handle:
-            head = read_head(os.pread(head_handle, HEAD_BYTES, 0)) if _size(head_handle) else None
+            head = read_head(os.pread(head_handle, HEAD_BYTES, 0)) if os.fstat(head_handle).st_size else None
             if head is None:
                 # the room that it needs, before a line needs it
                 _write_at(head_handle, b" " * HEAD_BYTES)
@@ -197,7 +197,7 @@ class Chain:
 
 def _append(handle: int, name: str, entry: dict[str, Any], *, link: dict[str, Any], head: Head) -> Head:
     """Append an entry to an open file, and return the head that it makes, not signed yet."""
-    size, start = _size(handle), b""
+    size, start = os.fstat(handle).st_size, b""
     if size != (head.size if name == head.file else 0):
         head, rest = _caught_up(handle, name, size, head)
         if rest:
@@ -251,10 +251,6 @@ def _opened(path: Path, flags: int = 0) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
-
-
-def _size(handle: int) -> int:
-    return os.fstat(handle).st_size
 
 
 def _write_at(handle: int, text: bytes) -> None:

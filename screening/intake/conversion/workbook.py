@@ -51,7 +51,7 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str |
         ]
         filled = [(name, sheet) for name in sheets if (sheet := book.get_sheet_by_name(name)).height]
     except python_calamine.PasswordError:
-        raise _encrypted() from None
+        raise encrypted() from None
     except (python_calamine.CalamineError, OSError, ValueError, KeyError) as problem:
         raise BadFile(
             "The workbook is damaged or cut off.", remedy="Open it in Excel, save it again, and send that."
@@ -153,7 +153,7 @@ def _check_container(source: Path) -> None:
         before = b""
         while piece := file.read(2**20):
             if _ENCRYPTED in before + piece:
-                raise _encrypted()
+                raise encrypted()
             before = piece[-len(_ENCRYPTED) :]
     raise BadFile(
         "The name says an Excel workbook (.xlsx), but the content is an old Excel workbook (.xls).",
@@ -161,7 +161,8 @@ def _check_container(source: Path) -> None:
     )
 
 
-def _encrypted() -> BadFile:
+def encrypted() -> BadFile:
+    """Return the error of a workbook that nobody can read without its password."""
     return BadFile(
         "The workbook is encrypted with a password.", remedy="Remove the password in Excel and send it again."
     )

@@ -39,7 +39,7 @@ def read_block(
     return _read(
         pa.BufferReader(block.data),
         types,
-        reading={"column_names": _names(range(width)), "block_size": len(block.data) + 1},
+        reading={"column_names": plain_names(range(width)), "block_size": len(block.data) + 1},
         parsing={
             "delimiter": delimiter,
             "newlines_in_values": block.quotes > 0,
@@ -71,7 +71,7 @@ def bytes_of(canonical: Path, places: Iterable[int]) -> dict[int, Any] | None:
     return None if table is None else dict(zip(types, table.columns, strict=True))
 
 
-def _names(places: Iterable[int]) -> list[str]:
+def plain_names(places: Iterable[int]) -> list[str]:
     """Return the names that Arrow gives to columns without one."""
     return [f"f{place}" for place in places]
 
@@ -86,7 +86,7 @@ def _read(
 ) -> Any:
     pa: Any = import_module("pyarrow")
     arrow: Any = import_module("pyarrow.csv")
-    wanted = dict(zip(_names(types), types.values(), strict=True))
+    wanted = dict(zip(plain_names(types), types.values(), strict=True))
     try:
         return arrow.read_csv(
             source,

@@ -119,20 +119,21 @@ def lines_above(head: bytes, delimiter: str | None) -> tuple[int, int]:
     while first and len(rows[first - 1]) == width:
         first -= 1
     # workbooks fill short rows up with blanks
-    while first < len(rows) - 1 and _filled(rows[first]) < width - 1:
+    while first < len(rows) - 1 and count_filled(rows[first]) < width - 1:
         first += 1
     above, header = rows[:first], [cell.strip() for cell in rows[first]]
-    fewer = all(len(row) < width or _filled(row) < width - 1 for row in above)
-    if not above or width < 2 or first == len(rows) - 1 or not fewer or not _like_names(header):
+    fewer = all(len(row) < width or count_filled(row) < width - 1 for row in above)
+    if not above or width < 2 or first == len(rows) - 1 or not fewer or not look_like_names(header):
         return 0, 0
     return records[first][0], first
 
 
-def _filled(row: list[str]) -> int:
+def count_filled(row: list[str]) -> int:
+    """Return how many cells of a row aren't blank."""
     return sum(bool(cell.strip()) for cell in row)
 
 
-def _like_names(header: list[str]) -> bool:
+def look_like_names(header: list[str]) -> bool:
     """Return whether cells can be the names of columns: none is blank or a number, none stands twice, not all have
     digits.
     """

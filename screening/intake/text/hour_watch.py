@@ -38,7 +38,7 @@ class _Stretch:
         self.rows += len(within)
         if len(self.days) < DAYS:
             self.days.update(np.unique(days).tolist())
-        self.hours += _by_hour(within)
+        self.hours += by_hour(within)
 
 
 class _Hours:
@@ -66,7 +66,7 @@ class _Hours:
         known = np.flatnonzero(~np.isnan(seconds))
         moments = seconds[known]
         within = np.mod(moments, DAY)
-        self.counts += _by_hour(within)
+        self.counts += by_hour(within)
         self.midnights += int(np.count_nonzero(within == 0))
         ends = np.flatnonzero((within < HOUR) | (within >= 13 * HOUR))
         starts = np.concatenate([[0], ends + 1])
@@ -145,6 +145,6 @@ class HourWatch:
         return found
 
 
-def _by_hour(within: Floats) -> NDArray[np.int64]:
+def by_hour(within: Floats) -> NDArray[np.int64]:
     """Count seconds since midnight by hour: (24,)."""
     return np.bincount((within // HOUR).astype(np.int64), minlength=24)

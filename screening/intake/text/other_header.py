@@ -69,7 +69,14 @@ def problem_of(
                 record, start = block.data[start:stop], stop
                 found = _kind(record, known, delimiter)
                 if found is not None and found is not Again.SAME:
-                    return _refusal(number, found)
+                    return BadFile(
+                        f"Row {number:,} {found.value}.",
+                        where=f"row {number:,}",
+                        remedy="Send each part as a file of its own, or put the columns in one order and leave one "
+                        "header.",
+                        problems=[CellProblem(found.value, row=number)],
+                        problem_count=1,
+                    )
         row += len(stops)
     return None
 
@@ -79,13 +86,3 @@ def _kind(record: bytes, header: Sequence[str], delimiter: str) -> Again | None:
         return again(cells(readable(record).rstrip("\r\n"), delimiter), header)
     except csv.Error:
         return None
-
-
-def _refusal(row: int, found: Again) -> BadFile:
-    return BadFile(
-        f"Row {row:,} {found.value}.",
-        where=f"row {row:,}",
-        remedy="Send each part as a file of its own, or put the columns in one order and leave one header.",
-        problems=[CellProblem(found.value, row=row)],
-        problem_count=1,
-    )

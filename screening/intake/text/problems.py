@@ -56,7 +56,7 @@ class Tally:
             self._stop("holds NUL bytes: the file is damaged or isn't text", row + index, None)
         lengths = stops - starts
         if lengths.max() > self._limits.record:
-            self._stop(_too_long(self._limits), row + int(np.argmax(lengths > self._limits.record)), None)
+            self._stop(too_long(self._limits), row + int(np.argmax(lengths > self._limits.record)), None)
 
     def add(self, parsed: Parsed) -> None:
         """Take the problems of a block into account.
@@ -122,8 +122,9 @@ class Tally:
 def _endless(block: Block, limits: Limits) -> str:
     if block.unclosed:
         return "has a quotation mark that is never closed"
-    return _too_long(limits)
+    return too_long(limits)
 
 
-def _too_long(limits: Limits) -> str:
+def too_long(limits: Limits) -> str:
+    """Return what is wrong with a row that is longer than a row may be."""
     return f"is longer than {limits.record // 1024} kB, the most that a row may take"

@@ -34,19 +34,19 @@ class Answers:
             if found is None:
                 return None
             self._kept.move_to_end(key)
-        return _copy(found)
+        return copied(found)
 
     def put(self, key: Hashable, answer: Rows) -> None:
         """Keep an answer, and forget the ones that were longest not asked for. One with too many rows isn't kept."""
-        count = _size(answer)
+        count = count_rows(answer)
         if count > MOST_ROWS // 2:
             return
         with self._lock:
             before = self._kept.pop(key, None)
-            self._rows += count - (_size(before) if before else 0)
-            self._kept[key] = _copy(answer)
+            self._rows += count - (count_rows(before) if before else 0)
+            self._kept[key] = copied(answer)
             while self._rows > MOST_ROWS or len(self._kept) > MOST_ANSWERS:
-                self._rows -= _size(self._kept.popitem(last=False)[1])
+                self._rows -= count_rows(self._kept.popitem(last=False)[1])
 
 
 def state_of(segments: Sequence[Segment], tables: Sequence[pa.Table]) -> bytes:
@@ -70,9 +70,11 @@ def state_of(segments: Sequence[Segment], tables: Sequence[pa.Table]) -> bytes:
     return digest.digest()
 
 
-def _copy(answer: Mapping[str, list[dict[str, Any]]]) -> Rows:
+def copied(answer: Mapping[str, list[dict[str, Any]]]) -> Rows:
+    """Return a copy of an answer: whoever asked may change theirs."""
     return {name: [dict(row) for row in rows] for name, rows in answer.items()}
 
 
-def _size(answer: Mapping[str, list[dict[str, Any]]]) -> int:
+def count_rows(answer: Mapping[str, list[dict[str, Any]]]) -> int:
+    """Return how many rows an answer has."""
     return sum(map(len, answer.values()))

@@ -54,8 +54,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Row)
 
 
-# what Redis gives is bytes; its client's types allow text, too
-def _decode(data: Any) -> Row:
+def decode_row(data: Any) -> Row:
+    """Decode a row as Redis has it: bytes, though its client's types allow text, too."""
     return _decoder.decode(data)
 
 
@@ -151,7 +151,7 @@ class RedisVelocity(Velocity):
         if not numbers:
             return []
         found = cast("list[bytes | None]", self._redis.hmget(self.key(subject, "rows"), list(numbers)))
-        return [_decode(each) for each in found if each is not None]
+        return [decode_row(each) for each in found if each is not None]
 
     def begin(self, write: DriverWrite) -> None:
         """Do nothing: Redis refuses what somebody else overtook."""
@@ -209,7 +209,7 @@ class RedisVelocity(Velocity):
                 for number, data in zip(some, found, strict=True):
                     if data is None:
                         continue
-                    row = _decode(data)
+                    row = decode_row(data)
                     cells = np.frombuffer(row.cells)
                     for place in tracked or range(len(cells)):
                         pipe.zrem(self.entity(subject, place, float(cells[place])), number)
@@ -234,7 +234,7 @@ class RedisVelocity(Velocity):
             return
         found = self._redis.hmget(key, list(labels))
         changed = {
-            seq: _encode(msgspec.structs.replace(_decode(data), label=label))
+            seq: _encode(msgspec.structs.replace(decode_row(data), label=label))
             for (seq, label), data in zip(labels.items(), found, strict=True)
             if data is not None
         }
@@ -277,7 +277,7 @@ class RedisVelocity(Velocity):
             key = self.key(number, "rows")
             with _reached():
                 for seq, data in self._redis.hscan_iter(key, count=BLOCK_ROWS):
-                    row = _decode(data)
+                    row = decode_row(data)
                     if row.owner == owner:
                         former = msgspec.structs.replace(row, owner=f"~{owner}"[:OWNER_LENGTH])
                         self._redis.hset(key, seq, _encode(former))
@@ -410,7 +410,7 @@ class _Reader:
             rows = self._redis.hmget(self._of.key(subject.number, "rows"), some)
             for number, data in zip(some, rows, strict=True):
                 if data is not None:
-                    row = _decode(data)
+                    row = decode_row(data)
                     if viewer.sees(row.owner, shared=row.shared):
                         found[number] = row.cells, row.label
         return found

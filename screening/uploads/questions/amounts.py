@@ -121,7 +121,7 @@ def check_unit(
         return [*looked.currency_notes, *looked.told("as was said"), *unlike(name, amounts)]
     if unit is not AmountUnit.WHOLE:
         looked.check_named()
-        said = f"as {_quoted(choice.amount_columns)} says"
+        said = f"as {quoted(choice.amount_columns)} says"
         return [*looked.currency_notes, *looked.told(said), *unlike(name, amounts)]
     looked.check_plain()
     if choice.earlier_unit is not AmountUnit.WHOLE:
@@ -138,7 +138,8 @@ def _codes(choice: Choice, words: Mapping[str, Words]) -> dict[str, int]:
     return dict(found)
 
 
-def _quoted(names: Sequence[str]) -> str:
+def quoted(names: Sequence[str]) -> str:
+    """Return names in quotation marks, as a list in words."""
     return listed([f"“{name}”" for name in names])
 
 
@@ -188,7 +189,7 @@ class _Amounts:
             BadFile: there are currencies with different smallest units.
         """
         self._check_currencies()
-        scale, names = self.scale, _quoted(self.choice.amount_columns)
+        scale, names = self.scale, quoted(self.choice.amount_columns)
         says = f"The name of {names} says that its amounts are {self.unit.words}"
         if profile_of(self.choice.detector) is None:
             raise self._ask(

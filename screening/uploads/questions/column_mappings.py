@@ -55,7 +55,7 @@ class MappingRow(Base):
     def renamed(self) -> str:
         """The columns that are called otherwise, in words, and the answers."""
         answers = self.columns.get(ANSWERS, {})
-        words = [_renamed(columns_of(self.columns)), *(f"{name}: {said}" for name, said in answers.items())]
+        words = [renaming(columns_of(self.columns)), *(f"{name}: {said}" for name, said in answers.items())]
         return ", ".join(filter(None, words))
 
     @property
@@ -97,7 +97,7 @@ class Mapping:
     @property
     def note(self) -> str:
         """Note for the user on the result."""
-        return f"The file's columns were mapped as was said {self.said}: {_renamed(self.columns) or 'by their names'}."
+        return f"The file's columns were mapped as was said {self.said}: {renaming(self.columns) or 'by their names'}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +159,13 @@ class Mappings:
     def has_own(self, header: Sequence[str], owner: str) -> bool:
         """Return whether a user has said something for files with these columns."""
         with self._database.read() as session:
-            return session.get(MappingRow, (mark(header), _key(owner))) is not None
+            return session.get(MappingRow, (mark(header), key_of(owner))) is not None
 
     def _row(
         self, header: Sequence[str], owner: str, holds: Callable[[MappingRow], bool]
     ) -> MappingRow | None:
         with self._database.read() as session:
-            for whose in (_key(owner), EVERYBODY):
+            for whose in (key_of(owner), EVERYBODY):
                 row = session.get(MappingRow, (mark(header), whose))
                 if row is not None and holds(row):
                     return row
@@ -202,11 +202,11 @@ class Mappings:
         change: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> None:
         with self._database.write() as session:
-            before = session.get(MappingRow, (mark(header), _key(owner)))
+            before = session.get(MappingRow, (mark(header), key_of(owner)))
             session.merge(
                 MappingRow(
                     header=mark(header),
-                    owner=_key(owner),
+                    owner=key_of(owner),
                     detector=detector,
                     columns=change({} if before is None else dict(before.columns)),
                     said_by=owner,
@@ -216,7 +216,7 @@ class Mappings:
 
     def forget(self, header: Sequence[str], owner: str) -> None:
         """Drop what a user said for these columns; what holds for all stays."""
-        self._drop(mark(header), _key(owner))
+        self._drop(mark(header), key_of(owner))
 
     def recent(self, limit: int) -> Sequence[MappingRow]:
         """Return the latest ones, latest first, everybody's and each user's own."""
@@ -236,7 +236,7 @@ class Mappings:
             NotFound: the user has none for these columns.
         """
         with self._database.write() as session:
-            own = session.get(MappingRow, (header, _key(owner)))
+            own = session.get(MappingRow, (header, key_of(owner)))
             if own is None or own.for_all:
                 raise NotFound("There is no such mapping any more.", remedy="Load the page again.")
             row = MappingRow(
@@ -257,7 +257,7 @@ class Mappings:
     def part(self, owner: str) -> None:
         """Forget what a name had said that somebody new has signed up with."""
         with self._database.write() as session:
-            session.execute(delete(MappingRow).where(MappingRow.owner == _key(owner)))
+            session.execute(delete(MappingRow).where(MappingRow.owner == key_of(owner)))
 
     def _drop(self, header: str, owner: str) -> None:
         with self._database.write() as session:
@@ -269,11 +269,13 @@ def mark(header: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(sorted(map(normalise, header))).encode()).hexdigest()
 
 
-def _key(owner: str) -> str:
+def key_of(owner: str) -> str:
+    """Return an owner's name as it is kept: users.txt may have Ana for ana, and both are one account."""
     return owner.casefold()
 
 
-def _renamed(columns: Given[str, str | Composition]) -> str:
+def renaming(columns: Given[str, str | Composition]) -> str:
+    """Return in words which columns of a file are called otherwise than the detector's."""
     return ", ".join(
         f"{theirs.words if isinstance(theirs, Composition) else theirs} as {ours}"
         for ours, theirs in columns.items()

@@ -90,7 +90,7 @@ class Choice:
             elif found is None:
                 raise refused or self._unfit(head)
             elif found.open:
-                raise _unclear(found.open)
+                raise unclear(found.open)
             else:
                 self.contract = found.contract
         self.contract = self.contract.made(head.names)
@@ -208,7 +208,7 @@ class Choice:
             return [f"{listed(told)}; {amount} was read without it, as was said."]
         theirs = {normalise(name): name for name in self.header}[normalise(amount)]
         name, first = next(iter(found.items()))
-        problem = _unclear([f"{each}: it may belong to {amount}" for each in told])
+        problem = unclear([f"{each}: it may belong to {amount}" for each in told])
         problem.made, problem.row = {amount: {"amount": theirs, "direction": name}}, first.last
         raise problem
 
@@ -240,7 +240,8 @@ def _is_table(head: Head) -> bool:
     return sum(map(bool, map(str.strip, head.names))) > 1 and 2 * fitting >= len(rows)
 
 
-def _unclear(words: Sequence[str]) -> ColumnsUnclear:
+def unclear(words: Sequence[str]) -> ColumnsUnclear:
+    """Return the error of columns of which only a person can say what they are."""
     return ColumnsUnclear(
         f"{listed(words)}.",
         remedy="Say which columns are meant, on the page of the file; on the command line with --part (as in --part "

@@ -107,7 +107,7 @@ class LeanPath:
         for place, request in enumerate(requests):
             of_key.setdefault(request.authorization, []).append(place)
         for authorization, places in of_key.items():
-            with log_context.bound(**_numbers([requests[place].number for place in places])):
+            with log_context.bound(**numbers_of([requests[place].number for place in places])):
                 addresses = [requests[place].address for place in places]
                 checked = self._mine.key_ring.check_all(authorization, SCOPE, addresses)
             for place, found in zip(places, checked, strict=True):
@@ -132,7 +132,8 @@ class LeanPath:
                 with log_context.bound(**_about([let_in[place]])):
                     replies[place] = self._failed(request, answer)
             else:
-                replies[place] = _reply(200, JSON, answer, request.number, NO_MORE, https=request.https)
+                more = headers.of_program(JSON, answer, request.number, NO_MORE, https=request.https)
+                replies[place] = 200, more, answer
         return [reply for reply in replies if reply is not None]
 
     def _failed(self, request: _Request, error: Exception) -> Reply:
@@ -141,24 +142,19 @@ class LeanPath:
             error, request_id=number, instance=self._mine.settings.instance, on_damage=self._on_damage
         )
         body = problems.encoded(failure.problem, path=PATH, request_id=number)
-        more = failure.headers
-        return _reply(failure.status, problems.MIMETYPE, body, number, more, https=request.https)
+        more = headers.of_program(problems.MIMETYPE, body, number, failure.headers, https=request.https)
+        return failure.status, more, body
 
 
 def _about(sent: Sequence[deciding.Sent]) -> dict[str, log_context.Value]:
     """Return what the log says of requests that are decided together: of one who sent it, of several their numbers."""
-    found = _numbers([str(each.request) for each in sent])
+    found = numbers_of([str(each.request) for each in sent])
     return found if len(sent) != 1 else {**found, "user": sent[0].account.username, "key": str(sent[0].key)}
 
 
-def _numbers(numbers: list[str]) -> dict[str, log_context.Value]:
+def numbers_of(numbers: list[str]) -> dict[str, log_context.Value]:
+    """Return the ids of requests as fields of a log line."""
     return {"request_id": numbers[0]} if len(numbers) == 1 else {"request_ids": numbers}
-
-
-def _reply(
-    status: int, kind: str, body: bytes, number: str, more: Mapping[str, str], *, https: bool
-) -> Reply:
-    return status, headers.of_program(kind, body, number, more, https=https), body
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from msgspec import Meta, Struct
 
 from screening.explore.counts import COUNTED, MONEY, grouped, percentage, ranked, total
-from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Interval, amounts
+from screening.ledger.filters import GROUPS, MOST_GROUPS, Interval, amounts
 from screening.web.http import operations
 from screening.web.http.ledger_filters import COMMON, TRENDS, BadQuery, chosen, value
 from screening.web.http.operations import Header, Operation, answered, describes
@@ -114,7 +114,7 @@ def summary() -> Response:
         confirmed=counts["confirmed"],
         labelled=counts["labelled"],
     )
-    return _told(answer, found)
+    return answered(found, X_Time_Basis=answer.time_basis)
 
 
 @blueprint.get("/fraud_trends")
@@ -125,7 +125,7 @@ def trends() -> Response:
     interval = value("interval") or Interval.DAY
     answer = services().ledger.questions.trends(chosen(), interval)
     rows = [{**row, "period": row["period"].isoformat() + "Z"} for row in answer.rows]
-    return _told(answer, [Period(**each) for each in grouped(rows, "period")])
+    return answered([Period(**each) for each in grouped(rows, "period")], X_Time_Basis=answer.time_basis)
 
 
 @blueprint.get("/fraud_geography")
@@ -188,8 +188,4 @@ def _by(group: str, form: type[Group]) -> Response:
     if group not in GROUPS:
         raise ValueError(group)
     answer = services().ledger.questions.by(group, chosen())
-    return _told(answer, [form(**each) for each in ranked(answer.rows, group)])
-
-
-def _told(answer: Answer, found: Any) -> Response:
-    return answered(found, X_Time_Basis=answer.time_basis)
+    return answered([form(**each) for each in ranked(answer.rows, group)], X_Time_Basis=answer.time_basis)

@@ -52,7 +52,7 @@ def show_detector(name: str) -> None:
         "vectorizer_sha256": detector.vectorizer_sha256,
         "contract": detector.contract.as_dict(),
         "warnings": detector.warnings,
-        "doubt": _doubt(detector),
+        "doubt": doubt_of(detector),
         "card": None if detector.card is None else detector.card.raw,
     }
     click.echo(json.dumps(shown, indent=2))
@@ -137,7 +137,7 @@ def promote(name: str, first: str | None, *, back: bool, yes: bool) -> None:
 
 
 def _record(event: str, detector: Detector, *, confirmed: bool) -> None:
-    doubt = _doubt(detector)
+    doubt = doubt_of(detector)
     more = {"doubt": doubt, "confirmed": confirmed} if doubt else {}
     about = {"name": detector.name, "fingerprint": detector.fingerprint}
     request_audit.record(event, user=operator(), **about, **more)
@@ -145,10 +145,11 @@ def _record(event: str, detector: Detector, *, confirmed: bool) -> None:
 
 
 def _say_doubt(detector: Detector) -> None:
-    doubt = _doubt(detector)
+    doubt = doubt_of(detector)
     if doubt:
         click.secho(f"\t⚠ {doubt}", fg="red", bold=True, err=True)
 
 
-def _doubt(detector: Detector) -> str:
+def doubt_of(detector: Detector) -> str:
+    """Return what the card says that a detector is doubtful for; empty for nothing."""
     return "" if detector.card is None else detector.card.metrics.doubt

@@ -115,11 +115,12 @@ def _line(key: ApiKey) -> str:
             key.owner,
             " ".join(scope + (" (role)" if scope in withheld else "") for scope in key.scopes),
             f"{key.per_minute:,} a minute, {key.burst:,} at once",
-            f"expires {_day(key.expires)}" if key.expires else "no expiry",
-            f"last used {_day(key.last_used)}" if key.last_used else "never used",
+            f"expires {minute_of(key.expires)}" if key.expires else "no expiry",
+            f"last used {minute_of(key.last_used)}" if key.last_used else "never used",
         )
     )
 
 
-def _day(when: datetime) -> str:
+def minute_of(when: datetime) -> str:
+    """Return a moment to the minute, in UTC."""
     return f"{when:%Y-%m-%d %H:%M} UTC"

@@ -34,9 +34,9 @@ def identify() -> None:
         Refusal: 401, 403, 429 or 503.
     """
     ring = services().key_ring
-    _pass(ring.check_url(request.path, request.remote_addr))
+    pass_or_raise(ring.check_url(request.path, request.remote_addr))
     if request.query_string:
-        _pass(ring.check_url(request.query_string.decode("latin-1"), request.remote_addr))
+        pass_or_raise(ring.check_url(request.query_string.decode("latin-1"), request.remote_addr))
     header = request.headers.get("Authorization")
     if bearer(header) is None:
         return
@@ -55,6 +55,7 @@ def identify() -> None:
         raise ring.note(refusal, request.remote_addr)
 
 
-def _pass(refusal: Refusal | None) -> None:
+def pass_or_raise(refusal: Refusal | None) -> None:
+    """Raise the refusal, if there is one."""
     if refusal is not None:
         raise refusal

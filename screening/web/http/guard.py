@@ -148,13 +148,13 @@ def _limit_body() -> None:
     """Refuse what is too long by its own account, and stop reading what turns out to be."""
     limit = _body_limit()
     visitor = not current_user.is_authenticated
-    if visitor and not _needs_login():
+    if visitor and not needs_login():
         # whoever isn't known has no thread while a body is on its way
         limit = min(limit, SMALL_BYTES)
     request.max_content_length = limit
     if request.content_length is not None:
         too_long = request.content_length > limit
-    elif request.method in SAFE_METHODS or _is_streamed() or (visitor and _needs_login()):
+    elif request.method in SAFE_METHODS or is_streamed() or (visitor and needs_login()):
         return
     else:  # sent in chunks: werkzeug would cut a long form off at the limit and take what is left for the whole
         request.max_content_length = limit + 1
@@ -166,7 +166,7 @@ def _limit_body() -> None:
 def _body_limit() -> int:
     if request.endpoint in STREAMED:
         return services().settings.max_upload + FORM_BYTES
-    limit = getattr(_view(), "body_limit", FORM_BYTES)
+    limit = getattr(current_view(), "body_limit", FORM_BYTES)
     return int(limit(services().settings) if callable(limit) else limit)
 
 
@@ -174,25 +174,27 @@ def _check_token() -> None:
     """Require a token on every request that changes something, also on addresses that don't exist yet."""
     if request.method in SAFE_METHODS or request.endpoint is None:
         return
-    if _is_streamed() or api_keys.caller() is not None:
+    if is_streamed() or api_keys.caller() is not None:
         return
-    if _needs_login() and not current_user.is_authenticated:
+    if needs_login() and not current_user.is_authenticated:
         # nobody's session can be misused; the view itself asks for a login
         return
     sent = next(filter(None, map(request.headers.get, ("X-CSRFToken", "X-CSRF-Token"))), None)
     check_csrf(sent or request.form.get("csrf_token"))
 
 
-def _needs_login() -> bool:
+def needs_login() -> bool:
     """Return whether nobody gets in without an account: the body of somebody else isn't read."""
-    return hasattr(_view(), "permission")
+    return hasattr(current_view(), "permission")
 
 
-def _is_streamed() -> bool:
-    return request.endpoint in STREAMED or bool(getattr(_view(), "streams", False))
+def is_streamed() -> bool:
+    """Return whether the view reads the body itself, piece by piece."""
+    return request.endpoint in STREAMED or bool(getattr(current_view(), "streams", False))
 
 
-def _view() -> Callable[..., Any] | None:
+def current_view() -> Callable[..., Any] | None:
+    """Return the view behind this request, if there is one."""
     return current_app.view_functions.get(request.endpoint or "")
 
 

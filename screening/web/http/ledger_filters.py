@@ -61,9 +61,9 @@ def filter_of(args: MultiDict[str, str], known: Mapping[str, Parameter], owner: 
     """
     for name in args:
         if name not in known:
-            raise _refused(name, "is no parameter here", f"These are: {', '.join(known)}.")
+            raise refused(name, "is no parameter here", f"These are: {', '.join(known)}.")
         if len(args.getlist(name)) > 1:
-            raise _refused(name, "appears more than once", "Give it once.")
+            raise refused(name, "appears more than once", "Give it once.")
     given: dict[str, Any] = {
         parameter.field: read
         for name, parameter in known.items()
@@ -87,13 +87,13 @@ def value_of(args: MultiDict[str, str], name: str, parameter: Parameter) -> Any:
     if raw is None:
         return None
     if not raw.strip():
-        raise _refused(name, "is blank", "Give it a value, or leave it out.")
+        raise refused(name, "is blank", "Give it a value, or leave it out.")
     if len(raw) > MOST_CHARACTERS:
-        raise _refused(name, "is too long", f"It has at most {MOST_CHARACTERS} characters.")
+        raise refused(name, "is too long", f"It has at most {MOST_CHARACTERS} characters.")
     try:
         return parameter.kind.read(raw)
     except ValueError as problem:
-        raise _refused(name, "can't be used", f"It must be {problem}.") from None
+        raise refused(name, "can't be used", f"It must be {problem}.") from None
 
 
 def one_of(names: Mapping[str, Any]) -> Kind:
@@ -238,7 +238,8 @@ DASHBOARD = TRENDS
 """Parameters of the dashboard's address."""
 
 
-def _refused(name: str, problem: str, remedy: str) -> BadQuery:
+def refused(name: str, problem: str, remedy: str) -> BadQuery:
+    """Return the error of a parameter that can't be used."""
     return BadQuery(
         f"The parameter “{name[:40]}” {problem}.",
         where=f"query string, {name[:40]}",

@@ -69,7 +69,11 @@ class TrustedProxies:
             environ["REMOTE_ADDR"] = _text(sender)
             if self._trusts(sender):
                 environ["REMOTE_ADDR"] = _text(self._client(sender, given["FOR"]))
-                _take_scheme_and_host(environ, _last(given["PROTO"]).lower(), _last(given["HOST"]))
+                _take_scheme_and_host(
+                    environ,
+                    given["PROTO"].rpartition(",")[2].strip().lower(),
+                    given["HOST"].rpartition(",")[2].strip(),
+                )
 
     @staticmethod
     def is_loopback(environ: WSGIEnvironment) -> bool:
@@ -112,10 +116,6 @@ def _take_scheme_and_host(environ: WSGIEnvironment, scheme: str, host: str) -> N
         environ["wsgi.url_scheme"] = scheme
     if host:
         environ["HTTP_HOST"] = host
-
-
-def _last(value: str) -> str:
-    return value.rpartition(",")[2].strip()
 
 
 _text = lru_cache(maxsize=1024)(str)

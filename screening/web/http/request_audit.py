@@ -22,14 +22,15 @@ def record(event: str, **fields: Any) -> None:
     """
     known: dict[str, Any] = {}
     if has_request_context():
-        known = {"user": _username(), "address": request.remote_addr, "request_id": g.get("request_id")}
+        known = {"user": username(), "address": request.remote_addr, "request_id": g.get("request_id")}
         key = api_keys.caller()
         if key is not None:
             known |= {"key": key.key_id, "key_name": key.key_name}
     AuditLog(current_app.extensions["screening"].settings.instance).record(event, **{**known, **fields})
 
 
-def _username() -> str | None:
+def username() -> str | None:
+    """Return the name of the account behind this request; ``None`` for a visitor."""
     return current_user.username if current_user and current_user.is_authenticated else None
 
 

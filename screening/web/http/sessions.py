@@ -182,7 +182,8 @@ def require(permission: str, scope: str | None = None) -> Callable[[View], View]
     return guard
 
 
-def _is_static(app: Flask, request: Request) -> bool:
+def is_static(app: Flask, request: Request) -> bool:
+    """Return whether a static file is asked for, which needs no session."""
     return request.path.startswith(f"{app.static_url_path}/")
 
 
@@ -190,8 +191,8 @@ class _Interface(SessionInterface):
     _signed = SecureCookieSessionInterface()
 
     def open_session(self, app: Flask, request: Request) -> WebSession:
-        cookie = request.cookies.get(_cookie_name(app, request))
-        if not cookie or api_keys.is_sent_with(request) or _is_static(app, request):
+        cookie = request.cookies.get(cookie_name(app, request))
+        if not cookie or api_keys.is_sent_with(request) or is_static(app, request):
             return WebSession()
         opened = self._visitor(app, cookie[1:]) if cookie.startswith(VISITOR) else self._of_store(app, cookie)
         opened.sent = True
@@ -223,20 +224,20 @@ class _Interface(SessionInterface):
         if api_keys.is_sent_with(request):
             # it has no session, and gets none, whether it was let in or refused
             return
-        if _is_static(app, request):
+        if is_static(app, request):
             # the same for everybody, and kept by browsers whoever logs in
             return
         if mine.accessed or mine.sent:
             response.vary.add("Cookie")
-        name = _cookie_name(app, request)
+        name = cookie_name(app, request)
         if mine.token is not None:
             self._keep(app, mine)
             if mine.begun:
-                _set_cookie(response, name, mine.token)
+                set_cookie(response, name, mine.token)
         elif mine.modified and mine.kept():
             signer = self._signed.get_signing_serializer(app)
             if signer is not None:
-                _set_cookie(response, name, VISITOR + str(signer.dumps(mine.kept())))
+                set_cookie(response, name, VISITOR + str(signer.dumps(mine.kept())))
         elif mine.modified and mine.sent:
             response.delete_cookie(name, path="/", secure=name == SECURE_NAME, httponly=True, samesite="Lax")
 
@@ -255,17 +256,19 @@ def _store_of(app: Flask) -> SessionStore:
     return SessionStore(mine.database, settings.idle_minutes * 60.0, most=settings.sessions_per_account)
 
 
-def _cookie_name(app: Flask, request: Request) -> str:
+def set_cookie(response: Response, name: str, value: str) -> None:
+    """Send the session's cookie, which scripts can't read and which comes with no request from another site."""
+    response.set_cookie(name, value, path="/", secure=name == SECURE_NAME, httponly=True, samesite="Lax")
+
+
+def cookie_name(app: Flask, request: Request) -> str:
+    """Return the name of the session's cookie: over HTTPS one that only HTTPS can set."""
     return SECURE_NAME if _is_secure(app, request) else PLAIN_NAME
 
 
 def _is_secure(app: Flask, request: Request) -> bool:
     forced: bool | None = app.extensions["screening"].settings.cookie_secure
     return request.is_secure if forced is None else forced
-
-
-def _set_cookie(response: Response, name: str, value: str) -> None:
-    response.set_cookie(name, value, path="/", secure=name == SECURE_NAME, httponly=True, samesite="Lax")
 
 
 def _settle() -> None:
@@ -314,14 +317,14 @@ def _require_own_password() -> Any:
             remedy=f"Log in with a browser, choose another password on {url_for('auth.account')}, and try again.",
         )
     if request.headers.get("HX-Request"):
-        here = _path_of(request.headers.get("HX-Current-URL"))
+        here = path_of(request.headers.get("HX-Current-URL"))
         answer = Response(status=HTTPStatus.FORBIDDEN)
         answer.headers["HX-Redirect"] = url_for("auth.account", next=here)
         return answer
-    return redirect(url_for("auth.account", next=_come_back()), HTTPStatus.SEE_OTHER)
+    return redirect(url_for("auth.account", next=way_back()), HTTPStatus.SEE_OTHER)
 
 
-def _come_back() -> str | None:
+def way_back() -> str | None:
     """Return the page that was asked for, to go on with afterwards; nothing that changes something."""
     return request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else None
 
@@ -334,12 +337,13 @@ def _unauthorized() -> Any:
     if request.headers.get("HX-Request"):
         here = request.headers.get("HX-Current-URL")
         answer = Response(status=HTTPStatus.UNAUTHORIZED)
-        answer.headers["HX-Redirect"] = url_for("auth.login", next=_path_of(here))
+        answer.headers["HX-Redirect"] = url_for("auth.login", next=path_of(here))
         return answer
-    return redirect(url_for("auth.login", next=_come_back()), HTTPStatus.SEE_OTHER)
+    return redirect(url_for("auth.login", next=way_back()), HTTPStatus.SEE_OTHER)
 
 
-def _path_of(address: str | None) -> str | None:
+def path_of(address: str | None) -> str | None:
+    """Return the path of an address; ``None`` for none, or for a text that is no address."""
     try:
         return urlsplit(address).path if address else None
     except ValueError:  # "http://[" is none

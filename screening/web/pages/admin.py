@@ -36,7 +36,7 @@ def change_role(username: str) -> Any:
         "role_changed", account=changed.username, role=changed.role, before=before and before.role
     )
     flash(f"{changed.username} is now {changed.role}.")
-    return _back()
+    return redirect(url_for("admin.users"), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.post("/users/<username>/state")
@@ -51,7 +51,7 @@ def change_state(username: str) -> Any:
         sessions.store().end_all(changed.username)
     request_audit.record("state_changed", account=changed.username, state=state)
     flash(f"{changed.username} is now {state}.")
-    return _back()
+    return redirect(url_for("admin.users"), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.post("/users/<username>/password")
@@ -78,7 +78,3 @@ def _page(**more: Any) -> str:
         permissions=PERMISSIONS,
         **more,
     )
-
-
-def _back() -> Any:
-    return redirect(url_for("admin.users"), HTTPStatus.SEE_OTHER)

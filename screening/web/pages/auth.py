@@ -84,7 +84,7 @@ def _signup_page(error: ScreeningError | None) -> Any:
     mine = services()
     page = render_template(
         "signup.html",
-        form=_echo("username", "email"),
+        form=echo("username", "email"),
         error=error,
         first=mine.users.is_empty(),
         signup=mine.settings.signup,
@@ -108,7 +108,7 @@ def enter() -> Any:
         return _login_page(problem)
     sessions.begin(account, must_change=must_change)
     request_audit.record("login", user=account.username)
-    return redirect(safe_target(_next()), HTTPStatus.SEE_OTHER)
+    return redirect(safe_target(wanted_page()), HTTPStatus.SEE_OTHER)
 
 
 def _identified() -> tuple[Account, bool]:
@@ -151,14 +151,14 @@ def _record_failure(username: str, *, locked_now: bool, was_locked: bool) -> Non
 
 
 def _login_page(error: ScreeningError | None) -> Any:
-    page = render_template("login.html", form=_echo("username"), error=error, next=_next())
+    page = render_template("login.html", form=echo("username"), error=error, next=wanted_page())
     return _answer(page, error)
 
 
 @blueprint.get("/signin")
 def signin() -> Any:
     """Redirect from the old address of the login page."""
-    return redirect(url_for("auth.login", next=_next() or None), HTTPStatus.MOVED_PERMANENTLY)
+    return redirect(url_for("auth.login", next=wanted_page() or None), HTTPStatus.MOVED_PERMANENTLY)
 
 
 @blueprint.post("/logout")
@@ -202,7 +202,7 @@ def change_password() -> Any:
     sessions.begin(changed)
     request_audit.record("password_changed", account=username)
     flash("The password was changed. Every other session of this account has ended.")
-    target = safe_target(_next()) if must_change else url_for("auth.account")
+    target = safe_target(wanted_page()) if must_change else url_for("auth.account")
     return redirect(target, HTTPStatus.SEE_OTHER)
 
 
@@ -225,7 +225,7 @@ def _account_page(error: ScreeningError | None) -> Any:
         "account.html",
         error=error,
         password_min_length=services().settings.password_min_length,
-        next=_next() if user().must_change else "",
+        next=wanted_page() if user().must_change else "",
     )
     return _answer(page, error)
 
@@ -236,12 +236,13 @@ def _answer(page: str, error: ScreeningError | None) -> Response:
     return answer
 
 
-def _echo(*names: str) -> dict[str, str]:
+def echo(*names: str) -> dict[str, str]:
     """Return the typed values, but never a password."""
     return {name: request.form.get(name, "") for name in names}
 
 
-def _next() -> str:
+def wanted_page() -> str:
+    """Return the page that was asked for before the login, as the browser sends it: not checked yet."""
     return request.form.get("next") or request.args.get("next") or ""
 
 

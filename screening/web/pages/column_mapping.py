@@ -76,13 +76,13 @@ def show(screening_id: str) -> str:
     given = _given(screening)
     detector = _wanted(screening, given)
     if screening.mapping and detector.name == screening.detector:
-        found = _as_chosen(columns_of(screening.mapping))
+        found = as_chosen(columns_of(screening.mapping))
     else:
         found = guess_mapping(given.header, given.rows, detector.contract.parts())
         for name, parts in (screening.error or {}).get("made", {}).items():  # rows further down told of it
             if name in found:
                 found[name] = Match(None, HARDLY, Composition.of(parts))
-    return _page(screening, given, detector, _choices(detector, given, found))
+    return mapping_page(screening, given, detector, choices_of(detector, given, found))
 
 
 @blueprint.post("/<screening_id>/mapping")
@@ -103,8 +103,8 @@ def save(screening_id: str) -> Any:
     chosen, wrong = _chosen(detector)
     wrong = {**_wrong(chosen, given.header), **wrong}
     if wrong:
-        choices = _choices(detector, given, _as_chosen(chosen), wrong)
-        return _page(screening, given, detector, choices), HTTPStatus.BAD_REQUEST
+        choices = choices_of(detector, given, as_chosen(chosen), wrong)
+        return mapping_page(screening, given, detector, choices), HTTPStatus.BAD_REQUEST
     mapping = Mapping(detector.name, chosen)
     services().mappings.remember(given.header, mapping, user().username)
     for_all = may("decide") and request.form.get("for_all") == "1"
@@ -175,7 +175,7 @@ def _wanted(screening: Screening, given: Given) -> Detector:
     return max(services().detectors.choosable(), key=fit)
 
 
-def _as_chosen(columns: Said) -> dict[str, Match]:
+def as_chosen(columns: Said) -> dict[str, Match]:
     """Return the choices as if they had been guessed."""
     return {
         name: Match(None, 1.0, theirs) if isinstance(theirs, Composition) else Match(theirs or None, 1.0)
@@ -183,9 +183,10 @@ def _as_chosen(columns: Said) -> dict[str, Match]:
     }
 
 
-def _choices(
+def choices_of(
     detector: Detector, given: Given, found: dict[str, Match], wrong: dict[str, str] | None = None
 ) -> list[Choice]:
+    """Return how each column of a detector can be chosen, and what is wrong with a choice."""
     return [
         _choice(place, column, given, found[column.name], (wrong or {}).get(column.name))
         for place, column in enumerate(detector.contract.parts())
@@ -262,7 +263,8 @@ def _wrong(chosen: Said, header: list[str]) -> dict[str, str]:
     return wrong
 
 
-def _page(screening: Screening, given: Given, detector: Detector, choices: list[Choice]) -> str:
+def mapping_page(screening: Screening, given: Given, detector: Detector, choices: list[Choice]) -> str:
+    """Return the page on which columns are mapped."""
     return render_template(
         "mapping.html",
         screening=screening,

@@ -49,7 +49,7 @@ def index() -> str:
     """Show all detectors with their key figures; administrators see the trainings too."""
     return render_template(
         "detectors.html",
-        detectors=[_listed(name) for name in services().detectors.names() if is_shown(name)],
+        detectors=[listed(name) for name in services().detectors.names() if is_shown(name)],
         trainings=services().trainings.recent(SHOWN_TRAININGS) if may("train") else (),
     )
 
@@ -102,17 +102,18 @@ def _retire(given: Mapping[str, Any], by: str) -> str:
 
 def _require_same(name: str, fingerprint: str) -> None:
     if services().detectors.get(name).fingerprint != fingerprint:
-        raise _outdated(name)
+        raise outdated(name)
 
 
-def _outdated(name: str) -> approvals.Outdated:
+def outdated(name: str) -> approvals.Outdated:
+    """Return the error of a proposal whose detector was replaced or removed since."""
     return approvals.Outdated(
         f"{name} is another detector by now than the one that was proposed, or gone.",
         remedy="Reject it, and propose the change anew.",
     )
 
 
-def _fingerprint(name: str) -> str | None:
+def fingerprint_of(name: str) -> str | None:
     """Return the fingerprint of a detector; ``None`` where it can't be loaded, which is a reason to remove it."""
     try:
         return services().detectors.get(name).fingerprint
@@ -136,7 +137,7 @@ def delete(name: str) -> Any:
     if name not in services().detectors.names():
         raise NotFound(f"There is no detector {name[:60]!r}.", remedy="Look for it in the list of detectors.")
     _require_removable(name)
-    given = {"name": name, "fingerprint": _fingerprint(name)}
+    given = {"name": name, "fingerprint": fingerprint_of(name)}
     approvals.carry_out("detector_delete", name, f"The detector {name} is removed.", given)
     return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
 
@@ -153,8 +154,8 @@ def _require_removable(name: str) -> None:
 def _delete(given: Mapping[str, Any], by: str) -> str:
     del by
     name = given["name"]
-    if name not in services().detectors.names() or _fingerprint(name) != given["fingerprint"]:
-        raise _outdated(name)
+    if name not in services().detectors.names() or fingerprint_of(name) != given["fingerprint"]:
+        raise outdated(name)
     _require_removable(name)
     instance = services().settings.instance
     # cleared by the trainer too, should the server die now
@@ -169,7 +170,8 @@ def _delete(given: Mapping[str, Any], by: str) -> str:
     return f"The detector {name} was removed."
 
 
-def _listed(name: str) -> Listed:
+def listed(name: str) -> Listed:
+    """Return a detector as the list shows it: one that can't be loaded with what is wrong with it."""
     try:
         return Listed(name, services().detectors.get(name), is_own(name), standing_of(name))
     except BadArtefact as problem:

@@ -21,7 +21,7 @@ SHOWN_MAPPINGS = 100
 @require("decide")
 def index() -> str:
     """Show the files whose rows detectors remember, of all users, and the mappings that users have said."""
-    page, known = _page_number(), _fingerprints()
+    page, known = _page_number(), fingerprints()
     pages = max(-(-services().history.count_remembered(known) // LIST_ROWS), 1)
     page = min(page, pages)
     return render_template(
@@ -39,7 +39,7 @@ def index() -> str:
 def count(screening_id: str) -> Any:
     """Let the rows and labels of a file count for everybody's later files, or for its owner's alone."""
     for_all = _for_all()
-    changed = services().history.let_count(screening_id, _fingerprints(), user().username, for_all=for_all)
+    changed = services().history.let_count(screening_id, fingerprints(), user().username, for_all=for_all)
     request_audit.record(
         "history_released" if for_all else "history_withdrawn",
         screening=changed.id,
@@ -79,7 +79,7 @@ def _for_all() -> bool:
     return said == "all"
 
 
-def _fingerprints() -> list[str]:
+def fingerprints() -> list[str]:
     """Return the fingerprints of the detectors that look back: others remember nothing."""
     return [one.fingerprint for one in services().detectors.all() if one.vectorizer.looks_back]
 

@@ -136,7 +136,7 @@ def show(screening_id: str) -> Any:
     screening = services().history.owned(screening_id, user().username)
     if screening.state != CHECKED:
         return _elsewhere(screening)
-    report = _report(screening)
+    report = report_of(screening)
     if not report.there and not errors.wants_json():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if errors.wants_json():
@@ -178,7 +178,7 @@ def screen(screening_id: str) -> Any:
     if refusal is not None:
         if errors.wants_json():
             raise refusal
-        return _page(screening, _report(screening), refusal.as_dict()), refusal.status
+        return _page(screening, report_of(screening), refusal.as_dict()), refusal.status
     # else another window was quicker
     if services().history.go_on(screening.id, set_aside_bad=set_aside):
         request_audit.record(
@@ -220,7 +220,8 @@ def _elsewhere(screening: Screening) -> Any:
     raise Conflict("This file doesn't wait to be screened.", remedy="Look at its result.")
 
 
-def _report(screening: Screening) -> Report:
+def report_of(screening: Screening) -> Report:
+    """Return what a check has found in a file."""
     return Report(Folder(services().settings.instance, screening.id))
 
 
@@ -229,7 +230,7 @@ def _as_json(screening: Screening, report: Report) -> CheckReport:
         "id": screening.id,
         "state": screening.state,
         "detector": screening.detector,
-        "detector_changed": _has_other_detector(screening),
+        "detector_changed": has_other_detector(screening),
         "fingerprint": screening.fingerprint,
         "rows": screening.rows,
         "set_aside": screening.set_aside,
@@ -242,11 +243,11 @@ def _as_json(screening: Screening, report: Report) -> CheckReport:
 
 def _page(screening: Screening, report: Report, error: dict[str, Any] | None = None) -> str:
     view = CheckView(screening.rows, screening.set_aside, report.found)
-    changed = _has_other_detector(screening)
+    changed = has_other_detector(screening)
     return render_template("check.html", screening=screening, check=view, error=error, changed=changed)
 
 
-def _has_other_detector(screening: Screening) -> bool:
+def has_other_detector(screening: Screening) -> bool:
     """Return whether the detector of that name isn't the one any more that the file was checked for."""
     try:
         return services().detectors.get(screening.detector).fingerprint != screening.fingerprint

@@ -68,14 +68,14 @@ def show(screening_id: str) -> Any:
 
     A file that was only checked: its check.
     """
-    screening = _mine(screening_id)
+    screening = owned(screening_id)
     if _is_lost(screening) and not errors.wants_json():
         return render_template("lost.html", screening=screening), HTTPStatus.NOT_FOUND
     if screening.state == CHECKED:
         return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state != DONE:
         return render_template("screening.html", screening=screening)
-    found, detector, view = _outcome(screening), _detector(screening), _view()
+    found, detector, view = outcome_of(screening), _detector(screening), _view()
     context = _CONTEXTS[view](screening, found, detector)
     return render_template(
         f"results/{view}.html",
@@ -150,7 +150,7 @@ def rows(screening_id: str) -> Response:
     """Show a page of rows, sorted and filtered, as a fragment; the address of the page around it follows."""
     screening = _done(screening_id)
     view = "queue" if request.args.get("view") == "queue" else "rows"
-    listing = _listing(screening, _outcome(screening), _detector(screening), view)
+    listing = _listing(screening, outcome_of(screening), _detector(screening), view)
     response = Response(render_template("results/_grid.html", screening=screening, listing=listing))
     query: dict[str, Any] = listing.query()
     response.headers["HX-Replace-Url"] = url_for("results.show", screening_id=screening.id, **query)
@@ -161,7 +161,7 @@ def rows(screening_id: str) -> Response:
 @require("see")
 def progress(screening_id: str) -> Any:
     """Send the progress of a screening; asks the page to load again once it has ended."""
-    screening = _mine(screening_id)
+    screening = owned(screening_id)
     response = Response(render_template("_progress.html", screening=screening))
     if screening.state not in OPEN_STATES:
         response.headers["HX-Refresh"] = "true"
@@ -174,7 +174,7 @@ def threshold(screening_id: str) -> str:
     """Send the number of rows that another threshold would flag. The screening itself keeps its own."""
     screening = _done(screening_id)
     value = _trial_value(screening)
-    found = _outcome(screening)
+    found = outcome_of(screening)
     trial = TrialView(**found.trial(value))
     return render_template(
         "results/_threshold.html", screening=screening, trial=trial, trial_quality=_quality_at(found, value)
@@ -193,7 +193,7 @@ def threshold(screening_id: str) -> str:
 )
 def as_json(screening_id: str) -> Response:
     """Get the state of a screening."""
-    screening = _mine(screening_id)
+    screening = owned(screening_id)
     return answered(
         ScreeningState(
             id=screening.id,
@@ -229,9 +229,13 @@ def flagged_csv(screening_id: str) -> Response:
 @describes(_download_of("getRejected", "Those set aside, or found by a check, with what is wrong with each."))
 def rejected(screening_id: str) -> Response:
     """Download the rows that can't be screened."""
-    screening = _mine(screening_id)
+    screening = owned(screening_id)
     checked = screening.state == CHECKED
-    found = Report(_folder(screening)) if checked else _outcome(_done(screening_id))
+    found = (
+        Report(Folder(services().settings.instance, screening.id))
+        if checked
+        else outcome_of(_done(screening_id))
+    )
     return _sent(screening, "rejected.csv", CSV, exports.rejected_csv(found))
 
 
@@ -265,7 +269,7 @@ def report_pdf(screening_id: str) -> Response:
 @require("screen")
 def delete(screening_id: str) -> Any:
     """Forget a screening and its files."""
-    screening = _mine(screening_id)
+    screening = owned(screening_id)
     deletion.delete_recorded(
         services().history, services().ledger.segments, services().settings.instance, screening.id
     )
@@ -273,12 +277,13 @@ def delete(screening_id: str) -> Any:
     return redirect(url_for("results.index"), HTTPStatus.SEE_OTHER)
 
 
-def _mine(screening_id: str) -> Screening:
+def owned(screening_id: str) -> Screening:
+    """Return a screening of whoever asks; :class:`NotFound` for another's."""
     return services().history.owned(screening_id, user().username)
 
 
 def _done(screening_id: str) -> Screening:
-    screening = _mine(screening_id)
+    screening = owned(screening_id)
     if screening.state == CHECKED:
         raise Conflict("This file was checked and isn't scored.", remedy="Have it screened from its check.")
     if screening.state == FAILED:
@@ -300,26 +305,23 @@ def _detector(screening: Screening) -> Detector | None:
     return None
 
 
-def _folder(screening: Screening) -> Folder:
-    return Folder(services().settings.instance, screening.id)
-
-
-def _outcome(screening: Screening) -> Outcome:
-    return Outcome(_folder(screening), screening.threshold)
+def outcome_of(screening: Screening) -> Outcome:
+    """Return the outcome of a screening, at its threshold."""
+    return Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
 
 
 def _is_lost(screening: Screening) -> bool:
     """Return whether the history knows of what the disk no longer has."""
     if screening.state == CHECKED:
-        return not Report(_folder(screening)).there
-    return screening.state == DONE and not _outcome(screening).there
+        return not Report(Folder(services().settings.instance, screening.id)).there
+    return screening.state == DONE and not outcome_of(screening).there
 
 
 def _export(
     screening_id: str, name: str, kind: str, write: Callable[[Screening, Outcome], Iterator[bytes]]
 ) -> Response:
     screening = _done(screening_id)
-    return _sent(screening, name, kind, write(screening, _outcome(screening)))
+    return _sent(screening, name, kind, write(screening, outcome_of(screening)))
 
 
 def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> Response:

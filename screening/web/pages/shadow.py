@@ -51,7 +51,7 @@ def start() -> Any:
     if not first or not name:
         raise ScreeningError("The form doesn't say which two detectors.", remedy="Choose both.")
     run = _desk().start(first, name, user().username)
-    request_audit.record("shadow_started", **_about(run))
+    request_audit.record("shadow_started", **audited(run))
     flash(f"{run.shadow} scores what {run.first} decides on, and nobody but managers is told.")
     return redirect(url_for("shadow.show", run_id=run.id), HTTPStatus.SEE_OTHER)
 
@@ -79,7 +79,7 @@ def show(run_id: str) -> str:
         least_rows=LEAST_ROWS,
         least_flagged=LEAST_FLAGGED,
         promotable=_promotable(run, found),
-        doubt=_doubt(run),
+        doubt=doubt_about(run),
     )
 
 
@@ -88,7 +88,7 @@ def show(run_id: str) -> str:
 def stop(run_id: str) -> Any:
     """Let it score no more."""
     run = _desk().stop(run_id, user().username)
-    request_audit.record("shadow_stopped", **_about(run))
+    request_audit.record("shadow_stopped", **audited(run))
     flash(f"{run.shadow} scores in the shadow of {run.first} no longer. The comparison stays.")
     return redirect(url_for("shadow.show", run_id=run.id), HTTPStatus.SEE_OTHER)
 
@@ -106,7 +106,7 @@ def promote(run_id: str) -> Any:
             remedy=f"Wait for {LEAST_ROWS:,} rows and {LEAST_FLAGGED} flagged ones, or have the operator promote it.",
         )
     said = request.form.get("confirm", "").strip()
-    doubt = _doubt(run)
+    doubt = doubt_about(run)
     if said != (run.shadow if doubt else "yes"):
         raise Conflict(
             doubt or "The promotion wasn't confirmed.",
@@ -182,7 +182,8 @@ def _desk() -> ShadowDesk:
     return ShadowDesk(mine.detectors, mine.ledger, mine.history)
 
 
-def _about(run: ShadowRun) -> dict[str, Any]:
+def audited(run: ShadowRun) -> dict[str, Any]:
+    """Return what the audit log says of a run."""
     return {
         "run": run.id,
         "first": run.first,
@@ -192,7 +193,7 @@ def _about(run: ShadowRun) -> dict[str, Any]:
     }
 
 
-def _doubt(run: ShadowRun) -> str:
+def doubt_about(run: ShadowRun) -> str:
     """Return the warning on the card of the detector in the shadow."""
     try:
         return doubt_of(services().detectors.get(run.shadow))

@@ -33,7 +33,9 @@ def learn(name: str) -> Any:
     detector = look_at(name)
     lesson = LESSONS.of(detector, _sample(name))
     problem: ScreeningError | None = None
-    row, threshold, moved = _strongest(lesson), services().settings.threshold, dict[str, float]()
+    # the lesson begins with the row of the highest probability
+    row = int(np.argmax(np.nan_to_num(lesson.probabilities, nan=-1)))
+    threshold, moved = services().settings.threshold, dict[str, float]()
     try:
         row = _whole("row", 1, len(lesson.records), row + 1) - 1
         threshold = _number("threshold", threshold, 0.0, 1.0)
@@ -43,7 +45,7 @@ def learn(name: str) -> Any:
         problem, moved = found, {}
         walk = lesson.walk(row, moved, LESSONS.net(detector, services().detectors.net_file(name)))
     column = _column(lesson)
-    shown = _plain(lesson.value(row, column)) if column else ""
+    shown = f"{lesson.value(row, column):.10g}" if column else ""
     inputs = sorted(walk.inputs, key=lambda one: (not one.moved, -abs(one.scaled)))
     page = render_template(
         "learn.html",
@@ -103,11 +105,6 @@ def _moved(lesson: Lesson) -> dict[str, float]:
             remedy="Choose one from the list: numbers only.",
         )
     return {column: _finite("value", raw)}
-
-
-def _strongest(lesson: Lesson) -> int:
-    """Return the row with the highest probability, from 0."""
-    return int(np.argmax(np.nan_to_num(lesson.probabilities, nan=-1)))
 
 
 @blueprint.get("/<name>/classroom")
@@ -220,7 +217,3 @@ def _finite(name: str, raw: str) -> float:
     if not math.isfinite(value):
         raise NoLesson(f"“{raw[:20]}” is no number.", where=name, remedy="Write it as 12.5.")
     return value
-
-
-def _plain(value: float) -> str:
-    return f"{value:.10g}"

@@ -166,7 +166,7 @@ class Chosen:
 def columns(training_id: str) -> str:
     """Show the guessed role of each column, and the reason; all of it can be changed."""
     training = guess(_mendable(training_id))
-    return _page(training, Chosen.of(training))
+    return columns_page(training, Chosen.of(training))
 
 
 @blueprint.post("/trainings/<training_id>/columns")
@@ -181,16 +181,16 @@ def start(training_id: str) -> Any:
     try:
         chosen = replace(single, choices=tuple(_composed(list(single.choices), before, request.form)))
     except BadForm as problem:
-        return _page(training, single, problem.as_dict(), sent=request.form), problem.status
+        return columns_page(training, single, problem.as_dict(), sent=request.form), problem.status
     if chosen.shape != before.shape:
         kept = {**training.options, "columns": [one.as_dict() for one in chosen.choices]}
         services().trainings.describe(training.id, kept)
-        return _page(training, chosen, changed=True)
+        return columns_page(training, chosen, changed=True)
     try:
         ordered = {"name": chosen.name, "options": chosen.options(), "card_columns": list(chosen.tokens)}
         begin(training, ordered)
     except ScreeningError as problem:
-        return _page(training, chosen, problem.as_dict()), problem.status
+        return columns_page(training, chosen, problem.as_dict()), problem.status
     return redirect(url_for("trainings.show", training_id=training.id), HTTPStatus.SEE_OTHER)
 
 
@@ -241,7 +241,7 @@ def guess(training: Training) -> Training:
     folder = TrainingFolder(services().settings.instance, training.id)
     tokens = tokens_of(services().settings.instance)
     try:
-        choices = _guessed(training, folder)
+        choices = guess_roles(training, folder)
     except CardNumbersFound as problem:
         found = replace_in(folder, training.kind, tokens, places=problem.places)
         if found is None:
@@ -253,7 +253,7 @@ def guess(training: Training) -> Training:
             cells=found.cells,
             agreed="to be asked",
         )
-        choices = _guessed(training, folder)
+        choices = guess_roles(training, folder)
     replaced = replaced_in(folder)
     labelled = labelled_as(choices)
     fraud_values = (
@@ -269,7 +269,8 @@ def guess(training: Training) -> Training:
     return services().trainings.found(training.id)
 
 
-def _guessed(training: Training, folder: TrainingFolder) -> list[Choice]:
+def guess_roles(training: Training, folder: TrainingFolder) -> list[Choice]:
+    """Return the guessed role of each column of a training's file."""
     return guessed(
         folder.input,
         folder.kind(training.kind),
@@ -414,7 +415,7 @@ def _wholes(training: Training, chosen: Chosen, sent: Mapping[str, str]) -> list
     return found
 
 
-def _page(
+def columns_page(
     training: Training,
     chosen: Chosen,
     error: dict[str, Any] | None = None,
@@ -422,6 +423,7 @@ def _page(
     changed: bool = False,
     sent: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
+    """Return the page on which the roles of columns are chosen."""
     return render_template(
         "training_columns.html",
         training=training,

@@ -147,7 +147,7 @@ def cancel(training_id: str) -> Any:
     """Call it off. The process that works on it ends within a few seconds, and its files go with it."""
     training = services().trainings.found(training_id)
     if services().trainings.cancel(training.id):
-        _clear(training_id, training.state)
+        clear_files(training_id, training.state)
         request_audit.record("training_cancelled", training=training.id, name=training.name)
     return redirect(url_for("trainings.show", training_id=training.id), HTTPStatus.SEE_OTHER)
 
@@ -158,13 +158,13 @@ def delete(training_id: str) -> Any:
     """Forget it and its file. A detector that it made stays."""
     training = services().trainings.found(training_id)
     services().trainings.remove(training.id)
-    _clear(training_id, training.state)
+    clear_files(training_id, training.state)
     request_audit.record("training_deleted", training=training.id, name=training.name)
     flash(f"The training of {training.name} was deleted.")
     return redirect(url_for("detectors.index"), HTTPStatus.SEE_OTHER)
 
 
-def _clear(training_id: str, state: str) -> None:
+def clear_files(training_id: str, state: str) -> None:
     """Remove the files at once; those of a running training go when its process has ended."""
     if state != RUNNING:
         TrainingFolder(services().settings.instance, training_id).remove()

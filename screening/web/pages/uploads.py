@@ -104,7 +104,7 @@ def receive() -> Any:
         screening_id, wishes = _receive(_body())
         state = wait_for(screening_id, _patience())
         if state is None:
-            raise _deleted()
+            raise deleted()
         if state == FAILED:
             _refuse(screening_id, may_map=wishes.may_map == "1")
     except TooBusy:
@@ -157,7 +157,7 @@ def _receive(body: FormBody | PlainBody) -> tuple[str, Wishes]:
         deletion.delete(services().history, services().settings.instance, screening_id)
         # deleted while it arrived, and its folder with it
         if gone and isinstance(problem, OSError):
-            raise _deleted() from None
+            raise deleted() from None
         raise
     request_audit.record(
         "upload",
@@ -189,11 +189,12 @@ def _sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
 
 def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
     if not services().history.received(screening_id, size, sha256):
-        raise _deleted()
+        raise deleted()
     folder.complete()
 
 
-def _deleted() -> NotFound:
+def deleted() -> NotFound:
+    """Return the error of a screening that was deleted while its file arrived."""
     return NotFound(
         "The screening was deleted before it was done.", remedy="Send the file again if you need it."
     )

@@ -174,12 +174,13 @@ def _of_rule(rule: Rule) -> Iterator[Route]:
 
 def _forms(operation: Operation) -> Iterator[Any]:
     for answer in operation.answers.values():
-        yield from _several(answer.form)
+        yield from all_forms(answer.form)
     if operation.body is not None:
-        yield from _several(operation.body.form)
+        yield from all_forms(operation.body.form)
 
 
-def _several(form: Any) -> Sequence[Any]:
+def all_forms(form: Any) -> Sequence[Any]:
+    """Return a form, or the forms of a tuple, as a sequence."""
     return form if isinstance(form, tuple) else () if form is None else (form,)
 
 
@@ -235,7 +236,7 @@ def _answer(answer: Answer, schemas: Mapping[str, Any]) -> Document:
     found: Document = {
         "description": answer.words,
         "headers": {
-            "X-Request-ID": _named("X-Request-ID"),
+            "X-Request-ID": header_named("X-Request-ID"),
             **{name: {**_header(header), "required": True} for name, header in answer.headers.items()},
         },
         "content": {answer.media: {"schema": _schema(answer.form, schemas) if answer.form else binary}},
@@ -248,15 +249,20 @@ def _refusal(status: int, words: str) -> Document:
     if status == 503:
         content["text/plain"] = {"schema": {"type": "string"}}
     headers = ("X-Request-ID", *HEADERS_OF.get(status, ()))
-    return {"description": words, "headers": {name: _named(name) for name in headers}, "content": content}
+    return {
+        "description": words,
+        "headers": {name: header_named(name) for name in headers},
+        "content": content,
+    }
 
 
-def _named(header: str) -> Document:
+def header_named(header: str) -> Document:
+    """Return the reference to a header that is described once for all answers."""
     return {"$ref": f"#/components/headers/{header}"}
 
 
 def _schema(form: Any, schemas: Mapping[str, Any]) -> Any:
-    several = [schemas[repr(each)] for each in _several(form)]
+    several = [schemas[repr(each)] for each in all_forms(form)]
     return several[0] if len(several) == 1 else {"anyOf": several}
 
 

@@ -209,24 +209,24 @@ def days(seconds: float | None) -> str:
 
 def moment(when: datetime | None) -> str:
     """Return a point in time, UTC, to the minute: ``20 Nov 2026, 22:15 UTC``."""
-    return NOTHING if when is None else f"{_utc(when):%-d %b %Y, %H:%M} UTC"
+    return NOTHING if when is None else f"{in_utc(when):%-d %b %Y, %H:%M} UTC"
 
 
 def date(when: datetime | None) -> str:
     """Return the day of a point in time, UTC: ``20 Nov 2026``."""
-    return NOTHING if when is None else f"{_utc(when):%-d %b %Y}"
+    return NOTHING if when is None else f"{in_utc(when):%-d %b %Y}"
 
 
 def iso(when: datetime | None) -> str:
     """Return a point in time for ``<time datetime>``."""
-    return "" if when is None else _utc(when).isoformat(timespec="seconds")
+    return "" if when is None else in_utc(when).isoformat(timespec="seconds")
 
 
 def ago(when: datetime | None, now: datetime | None = None) -> str:
     """Return the time since a moment in one unit: ``3 minutes ago``."""
     if when is None:
         return NOTHING
-    seconds = ((now or datetime.now(UTC)) - _utc(when)).total_seconds()
+    seconds = ((now or datetime.now(UTC)) - in_utc(when)).total_seconds()
     if seconds < 60:  # seconds in a minute
         return "just now"
     for size, word in AGES:
@@ -330,7 +330,8 @@ def _follows(name: str, after: str) -> bool:
     return bool(number) and after == f"{stem}{int(number) + 1}"
 
 
-def _utc(when: datetime) -> datetime:
+def in_utc(when: datetime) -> datetime:
+    """Return a moment in UTC, which one without a zone is taken for."""
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 

@@ -38,6 +38,7 @@ def kpis(found: Overview, work: Sequence[DayOfWork]) -> list[Kpi]:
     done, earlier = work[len(work) // 2 :], work[: len(work) // 2]
     decided, fraud, sure = (sum(getattr(day, name) for day in done) for name in ("decided", "fraud", "sure"))
     fraud_before, sure_before = (sum(getattr(day, name) for day in earlier) for name in ("fraud", "sure"))
+    stopped = "" if found.blocked is None else f"{formatting.number(found.blocked)} to be stopped"
     return [
         Kpi(
             "Scored",
@@ -52,7 +53,7 @@ def kpis(found: Overview, work: Sequence[DayOfWork]) -> list[Kpi]:
             formatting.number(now.flagged),
             beside=formatting.percent(now.flag_rate, 2) if now.scored else "",
             change=", ".join(
-                filter(None, (_stopped(found.blocked), _change(now.flagged, before.flagged)))
+                filter(None, (stopped, _change(now.flagged, before.flagged)))
             ),
             line=_line([day.flagged for day in days]),
             risk=now.flagged > 0,
@@ -89,10 +90,6 @@ def money(amounts: Mapping[str | None, float]) -> str:
         left = len(named) - MOST_CURRENCIES
         shown.append(f"{left} more {formatting.plural(left, 'currency', 'currencies')}")
     return " + ".join(shown) if shown else formatting.NOTHING
-
-
-def _stopped(blocked: int | None) -> str:
-    return "" if blocked is None else f"{formatting.number(blocked)} to be stopped"
 
 
 def _change(now: int, before: int) -> str:

@@ -150,7 +150,12 @@ def rooms() -> list[Room]:
         places = [
             Place(link.endpoint, link.word, _is_here(link), request.endpoint == link.endpoint)
             for link in section.links
-            if link.endpoint in known and _may(link.permission) and _is_on(link.setting)
+            if link.endpoint in known
+            and _may(link.permission)
+            and (
+                link.setting is None
+                or bool(getattr(current_app.extensions["screening"].settings, link.setting))
+            )
         ]
         if places:
             found.append(Room(section.word, section.icon, places[0].endpoint, places))
@@ -167,10 +172,6 @@ def _is_here(link: Link) -> bool:
     # a page that a link names itself isn't below the link that has its blueprint
     named = any(here in other.rooms for section in SECTIONS for other in section.links)
     return here in link.rooms if named else here.partition(".")[0] in link.rooms
-
-
-def _is_on(setting: str | None) -> bool:
-    return setting is None or bool(getattr(current_app.extensions["screening"].settings, setting))
 
 
 def _may(permission: str | None) -> bool:

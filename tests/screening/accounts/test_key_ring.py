@@ -132,7 +132,7 @@ def test_a_malformed_header_is_refused_and_never_an_error(desk: Desk, header: st
 def test_a_right_id_with_another_secret_is_unknown_and_says_nothing_of_the_key(desk: Desk) -> None:
     text, other = desk.make(name="hush"), key_text.make().text
     body = text[:15] + other[15:58]
-    forged = body + key_text._checksum(body)
+    forged = body + key_text.checksum(body)
     found = desk.ring.check(f"Bearer {forged}", "score")
     assert outcome(found) == "unknown"
     assert "hush" not in str(found)

@@ -52,7 +52,7 @@ SCREENINGS = 20
 MAP = "vendor/plotly.js-4.1.1/topojson/"
 # Only the part of plotly.js that draws bars and maps (requirements/plotly): 1.4 MB to parse instead of 4.8.
 PLOTLY = "vendor/plotly.js-4.1.1/plotly-board.min.js"
-SCRIPT = re.compile(r'<script src="(/dashboard/_dash-component-suites/[^"]+)"></script>')
+SCRIPT = re.compile(r'<script src="(/dashboard/mounted-component-suites/[^"]+)"></script>')
 # Dash always names this script, for a table that isn't used here.
 UNUSED = "/dash_table/"
 VERSIONED = re.compile(r"\.v\d[\w-]*m\d+\.")
@@ -80,7 +80,7 @@ class BadQuestion(ScreeningError):
 def index() -> Response:
     """Show the page; its figures come after it, by the filters in its address."""
     mine = services()
-    _dash()
+    mounted()
     # the start of a web process does without pyarrow, too
     from screening.explore.board import (
         Choices,
@@ -109,13 +109,11 @@ def index() -> Response:
         config=config,
         scripts=scripts,
         plotly=plotly,
-        search=_search(request.query_string),
+        search=f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else "",
         trouble=trouble,
-        fraud_types=_options(
-            [*FRAUD_TYPES, *(each for each in found.fraud_types if each not in FRAUD_TYPES)]
-        ),
-        detectors=_options(found.detectors),
-        countries=_options(found.countries),
+        fraud_types=options([*FRAUD_TYPES, *(each for each in found.fraud_types if each not in FRAUD_TYPES)]),
+        detectors=options(found.detectors),
+        countries=options(found.countries),
         intervals=[(each.value, each.value.capitalize()) for each in INTERVALS],
         given=given,
         given_rows={name: value for name, value in given.items() if name != "interval"},
@@ -152,28 +150,28 @@ def make_ready(static_folder: str) -> None:
 
     import screening.explore.board  # noqa: F401
 
-    app = _dash()
+    app = mounted()
     with app.server.test_request_context(app.config.requests_pathname_prefix):
         app.index()
     for name in (PLOTLY, f"{MAP}world_110m.json"):
         static_files.compress(static_folder, name)
 
 
-@blueprint.get("/_dash-layout")
+@blueprint.get("/mounted-layout")
 @require("see")
 def layout() -> Response:
     """Give Dash the parts of the page that it makes, with the figures of the page's address."""
     return _inner("GET", request.path, search=request.args.get("search", ""))
 
 
-@blueprint.get("/_dash-dependencies")
+@blueprint.get("/mounted-dependencies")
 @require("see")
 def dependencies() -> Response:
     """Give Dash what depends on what."""
     return _inner("GET", request.path)
 
 
-@blueprint.post("/_dash-update-component")
+@blueprint.post("/mounted-update-component")
 @require("see")
 def update() -> Response:
     """Give Dash the figures of an address."""
@@ -183,7 +181,7 @@ def update() -> Response:
     return _inner("POST", request.path, request.get_data())
 
 
-@blueprint.get("/_dash-component-suites/<package>/<path:name>")
+@blueprint.get("/mounted-component-suites/<package>/<path:name>")
 @require("see")
 def suites(package: str, name: str) -> Response:
     """Give a script of Dash or Plotly, compressed; its address carries its version."""
@@ -192,7 +190,7 @@ def suites(package: str, name: str) -> Response:
     versioned = VERSIONED.search(name) is not None
     packed = _packed.get(request.path)
     if packed is None:
-        _dash()
+        mounted()
         from dash.exceptions import DependencyException
 
         try:
@@ -219,7 +217,8 @@ def suites(package: str, name: str) -> Response:
     return response
 
 
-def _dash() -> Mounted:
+def mounted() -> Mounted:
+    """Return the dashboard's app, made when it is first asked for."""
     # two that open it at once don't import it half each
     with _making:
         from screening.web.views.dashboard.app import dash_app
@@ -229,7 +228,7 @@ def _dash() -> Mounted:
 
 def _is_question(asked: Any) -> bool:
     """Return whether a body has the form of Dash's only question: Dash answers any other with an error of its own."""
-    if not isinstance(asked, dict) or str(asked.get("output")) not in _dash().callback_map:
+    if not isinstance(asked, dict) or str(asked.get("output")) not in mounted().callback_map:
         return False
     inputs, outputs = asked.get("inputs"), asked.get("outputs")
     return (
@@ -245,14 +244,9 @@ def _is_question(asked: Any) -> bool:
     )
 
 
-def _search(query: bytes) -> str:
-    """Return a query string as a browser says it in ``location.search``."""
-    return f"?{query.decode('ascii', 'replace')}" if query else ""
-
-
 def _inner(method: str, path: str, body: bytes = b"", search: str = "") -> Response:
     """Ask the Dash app, which knows neither sessions nor services: what it may read comes with the request."""
-    app = _dash()
+    app = mounted()
     from screening.web.views.dashboard.app import READER, SEARCH, Reader
 
     reader = Reader(
@@ -279,7 +273,8 @@ def _inner(method: str, path: str, body: bytes = b"", search: str = "") -> Respo
     return Response(*run_wsgi_app(app.server, environ, buffered=True))
 
 
-def _options(values: Sequence[str]) -> list[tuple[str, str]]:
+def options(values: Sequence[str]) -> list[tuple[str, str]]:
+    """Return values as options of a select."""
     return [(value, value) for value in values]
 
 

@@ -42,7 +42,7 @@ def index() -> str:
 def approve(number: str) -> Any:
     """Apply what somebody else has proposed."""
     approvals.approve(_number(number))
-    return _back()
+    return redirect(url_for("approvals.index"), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.post("/<number>/reject")
@@ -50,14 +50,10 @@ def approve(number: str) -> Any:
 def reject(number: str) -> Any:
     """Reject what somebody has proposed, or withdraw what one has proposed oneself."""
     approvals.reject(_number(number), request.form.get("note", ""))
-    return _back()
+    return redirect(url_for("approvals.index"), HTTPStatus.SEE_OTHER)
 
 
 def _number(given: str) -> int:
     if not (given.isascii() and given.isdigit() and len(given) < 9):
         raise NotFound("There is no such proposal.", remedy="Choose one of the list.")
     return int(given)
-
-
-def _back() -> Any:
-    return redirect(url_for("approvals.index"), HTTPStatus.SEE_OTHER)

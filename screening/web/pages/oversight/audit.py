@@ -30,11 +30,12 @@ AT_ONCE = 500
 @require("audit")
 def index() -> Any:
     """Show entries, the latest first, a page at a time; the filters are in the address."""
-    given = _given()
+    given = given_filters()
     problem: BadSearch | None = None
     found = []
     try:
-        found = list(islice(search(_log().files(), _search(given), request.args.get("before")), ON_PAGE + 1))
+        entries_ = search(audit_log().files(), _search(given), request.args.get("before"))
+        found = list(islice(entries_, ON_PAGE + 1))
     except BadSearch as raised:
         problem = raised
     shown = found[:ON_PAGE]
@@ -46,7 +47,7 @@ def index() -> Any:
         error=problem,
         later="before" in request.args,
         next_page=url_for("audit.index", **following) if following else None,
-        head=_log().chain.head(),
+        head=audit_log().chain.head(),
         chain=CHAIN,
     )
     return page, problem.status if problem else 200
@@ -57,13 +58,13 @@ def index() -> Any:
 @require("audit")
 def entries(kind: str) -> Response:
     """Show every entry that passes the filters, in the order in which they were written."""
-    given = _given()
+    given = given_filters()
     chosen = _search(given)
     # this very export isn't part of itself
     now = datetime.now(UTC)
     chosen = replace(chosen, end=min(chosen.end or now, now))
     request_audit.record("audit_exported", kind=kind, filters=given)
-    found = forwards(_log().files(), chosen)
+    found = forwards(audit_log().files(), chosen)
     body = _csv(found) if kind == "csv" else (encode(entry) + "\n" for entry in found)
     answer = Response(body, content_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
     answer.headers.set("Content-Disposition", "attachment", filename=f"audit-entries.{kind}")
@@ -74,7 +75,7 @@ def entries(kind: str) -> Response:
 @require("audit")
 def head() -> Response:
     """Send the signed head of the chain, to be kept elsewhere."""
-    found = _log().chain.head()
+    found = audit_log().chain.head()
     if found is None:
         raise NotFound("There is no head of the audit log yet.", remedy="Have the operator look at its log.")
     answer = Response(found.text() + "\n", content_type="application/json")
@@ -82,11 +83,13 @@ def head() -> Response:
     return answer
 
 
-def _log() -> AuditLog:
+def audit_log() -> AuditLog:
+    """Return the audit log of this instance."""
     return AuditLog(services().settings.instance)
 
 
-def _given() -> dict[str, str]:
+def given_filters() -> dict[str, str]:
+    """Return the filters of the address that aren't blank."""
     return {name: text for name in FILTERS if (text := request.args.get(name, "").strip())}
 
 

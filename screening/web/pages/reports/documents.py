@@ -112,9 +112,9 @@ def model_risk() -> str:
 @require("see")
 def show(document_id: str) -> str:
     """Show the progress of a document, or its result."""
-    document = _mine(document_id)
+    document = visible(document_id)
     return render_template(
-        "document.html", document=document, kept=services().settings.keep_reports_days, own=_is_own(document)
+        "document.html", document=document, kept=services().settings.keep_reports_days, own=is_own(document)
     )
 
 
@@ -122,7 +122,7 @@ def show(document_id: str) -> str:
 @require("see")
 def progress(document_id: str) -> Response:
     """Send the progress, as a fragment; asks the page to load again once it has ended."""
-    document = _mine(document_id)
+    document = visible(document_id)
     response = Response(render_template("_document_progress.html", document=document))
     if not document.open:
         response.headers["HX-Refresh"] = "true"
@@ -133,7 +133,7 @@ def progress(document_id: str) -> Response:
 @require("see")
 def file(document_id: str) -> Response:
     """Download it."""
-    document = _mine(document_id)
+    document = visible(document_id)
     if document.state != DONE:
         raise Conflict("This document isn't made.", remedy="Wait until it is, or ask for it again.")
     folder = DocumentFolder(services().settings.instance, document.id)
@@ -172,18 +172,19 @@ def delete(document_id: str) -> Any:
     return redirect(url_for("documents.index"), HTTPStatus.SEE_OTHER)
 
 
-def _mine(document_id: str) -> Document:
+def visible(document_id: str) -> Document:
+    """Return a document that whoever asks may see."""
     return services().documents.found(document_id, user().username, sees_all=may("see_all"))
 
 
-def _is_own(document: Document) -> bool:
+def is_own(document: Document) -> bool:
     """Return whether a user may cancel and delete it: one's own, and managers those of schedules."""
     return may("decide") if document.schedule else document.owner == user().username.casefold()
 
 
 def _own(document_id: str) -> Document:
-    document = _mine(document_id)
-    if not _is_own(document):
+    document = visible(document_id)
+    if not is_own(document):
         raise NotFound(
             "There is no such document of yours.", remedy="Only managers delete scheduled reports."
         )

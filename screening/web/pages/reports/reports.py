@@ -53,7 +53,7 @@ def index() -> Any:
         error=problem,
         start=request.args.get("from") or f"{start:%Y-%m-%d}",
         end=request.args.get("to") or f"{end - timedelta(days=1):%Y-%m-%d}",
-        whose=_whose(),
+        whose="everybody" if owner_seen() is None else user().username,
     )
     return page, problem.status if problem else 200
 
@@ -67,7 +67,11 @@ def period(kind: str) -> Response:
     from screening.reports import period_report
 
     start, end = read_period(request.args)
-    told: dict[str, Any] = {"whose": _whose(), "author": user().username, "made": datetime.now(UTC)}
+    told: dict[str, Any] = {
+        "whose": "everybody" if owner_seen() is None else user().username,
+        "author": user().username,
+        "made": datetime.now(UTC),
+    }
     if kind == "pdf":
         body = period_report.period_pdf(_figures(start, end, rows=period_report.MOST_ROWS), **told)
     else:
@@ -96,10 +100,6 @@ def _figures(start: datetime, end: datetime, *, rows: int) -> PeriodFigures:
     return period_report.figures(
         services().ledger.questions, Filter(owner=owner_seen(), start=start, end=end), most_rows=rows
     )
-
-
-def _whose() -> str:
-    return "everybody" if owner_seen() is None else user().username
 
 
 def _usual() -> tuple[datetime, datetime]:

@@ -23,7 +23,7 @@ def index() -> str:
     settings = services().settings
     return render_template(
         "schedules.html",
-        schedules=_schedules().all(),
+        schedules=schedules().all(),
         documents=[each for each in seen if each.schedule],
         periods=list(Every),
         hour=settings.reports_hour,
@@ -36,7 +36,7 @@ def index() -> str:
 def add() -> Any:
     """Have a report made from now on."""
     every, kind = request.form.get("every", ""), request.form.get("kind", "")
-    made = _schedules().add(every, kind, user().username)
+    made = schedules().add(every, kind, user().username)
     request_audit.record("report_schedule_added", schedule=made, every=every, kind=kind)
     flash("The first report comes when the present period is over.")
     return redirect(url_for("schedules.index"), HTTPStatus.SEE_OTHER)
@@ -46,11 +46,12 @@ def add() -> Any:
 @require("decide")
 def remove(schedule_id: str) -> Any:
     """Have no further report made."""
-    gone = _schedules().remove(schedule_id)
+    gone = schedules().remove(schedule_id)
     request_audit.record("report_schedule_removed", schedule=schedule_id, every=gone.every, kind=gone.kind)
     flash("No further report is made. Those that were made stay for as long as reports are kept.")
     return redirect(url_for("schedules.index"), HTTPStatus.SEE_OTHER)
 
 
-def _schedules() -> Schedules:
+def schedules() -> Schedules:
+    """Return the schedules of this instance."""
     return Schedules(services().database, services().settings.reports_hour)

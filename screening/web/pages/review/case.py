@@ -61,7 +61,7 @@ def _page(number: str, layout: str) -> str:
         can_hand=may("review") and (mine or free or who.decides) and case.state != CaseState.DECIDED,
         may_work=may("review"),
         mine=mine,
-        people=_people(case) if may("decide") else [],
+        people=people(case) if may("decide") else [],
         fraud_types=FRAUD_TYPES,
         reasons=views.REASONS,
         outcomes=views.OUTCOMES,
@@ -85,7 +85,7 @@ def take(number: str) -> Any:
     """Take this case."""
     case = views.cases().take(forms.number(number), views.reviewer())
     request_audit.record("case_taken", case=case.id)
-    return _here(case.id)
+    return redirect(url_for("case.show", number=case.id), BACK)
 
 
 @blueprint.post("/<number>/decision")
@@ -105,7 +105,7 @@ def decide(number: str) -> Any:
     forms.record(found, decision)
     if found[0].act == "corrected" or request.form.get("then") == "stay":
         views.deciding().settle(found)
-        return _here(wanted)
+        return redirect(url_for("case.show", number=wanted), BACK)
     return lead_on([(each.case, each.told) for each in found if each.told is not None])
 
 
@@ -154,7 +154,7 @@ def note(number: str) -> Any:
     wanted = forms.number(number)
     views.cases().note(wanted, views.reviewer(), request.form.get("note", ""))
     request_audit.record("case_noted", case=wanted, note=request.form.get("note", ""))
-    return _here(wanted)
+    return redirect(url_for("case.show", number=wanted), BACK)
 
 
 @blueprint.post("/<number>/reopen")
@@ -165,7 +165,7 @@ def reopen(number: str) -> Any:
     views.deciding().reopen(wanted, views.reviewer(), request.form.get("note", ""))
     request_audit.record("case_reopened", case=wanted, note=request.form.get("note", ""))
     flash(f"Case {wanted} waits again.")
-    return _here(wanted)
+    return redirect(url_for("case.show", number=wanted), BACK)
 
 
 def lead_on(told: Sequence[tuple[int, int]] = ()) -> Any:
@@ -188,10 +188,6 @@ def lead_on(told: Sequence[tuple[int, int]] = ()) -> Any:
     return response
 
 
-def _here(wanted: int) -> Any:
-    return redirect(url_for("case.show", number=wanted), BACK)
-
-
 def _reviewers() -> list[Reviewer]:
     """Return the accounts that review."""
     from screening.accounts.roles import allows
@@ -203,7 +199,7 @@ def _reviewers() -> list[Reviewer]:
     ]
 
 
-def _people(case: Case) -> list[str]:
+def people(case: Case) -> list[str]:
     """Return to whom a case can be handed."""
     return sorted(
         one.name for one in _reviewers() if one.name != case.assignee and (one.decides or not case.escalated)

@@ -36,7 +36,7 @@ def index() -> str:
     return render_template(
         "review/disagreements.html",
         found=found,
-        rows=[] if found is None else [(each, _amount(each.row)) for each in found.rows],
+        rows=[] if found is None else [(each, amount_of(each.row)) for each in found.rows],
         trouble=trouble,
     )
 
@@ -45,7 +45,7 @@ def index() -> str:
 @require("compare")
 def export() -> Response:
     """Give all of them as CSV."""
-    response = Response(csv_text([HEADER, *_lines(_found(MOST_EXPORTED))]), mimetype="text/csv")
+    response = Response(csv_text([HEADER, *lines(_found(MOST_EXPORTED))]), mimetype="text/csv")
     response.headers["Content-Disposition"] = "attachment; filename=disagreements.csv"
     return response
 
@@ -55,14 +55,16 @@ def _found(limit: int = SHOWN) -> Disagreements:
     return disagreements(mine.ledger, mine.database, owner_seen(), limit)
 
 
-def _amount(row: Mapping[str, Any]) -> float | None:
+def amount_of(row: Mapping[str, Any]) -> float | None:
+    """Return the amount of a row in its currency's major unit; ``None`` for none."""
     return None if row["amount"] is None else money.major(row["amount"], row["currency"])
 
 
-def _lines(found: Disagreements) -> Iterator[list[Any]]:
+def lines(found: Disagreements) -> Iterator[list[Any]]:
+    """Yield the lines of the export, in the order of its header."""
     for each in found.rows:
         row = each.row
-        amount = _amount(row)
+        amount = amount_of(row)
         yield [
             each.id,
             safe(row["detector"]),

@@ -12,7 +12,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from screening.errors import Conflict
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Unanswered
-from screening.review.listing import MOST_COUNTED, Chosen, Listing, standing
+from screening.review.listing import MOST_COUNTED, Chosen, standing
 from screening.review.missed import Missed, missed
 from screening.review.tables import CaseState
 from screening.web.http import request_audit
@@ -49,7 +49,7 @@ def index() -> str:
         chosen=chosen,
         lines=[views.CaseView.of(case, now) for case in listing.cases],
         listing=listing,
-        total=_total(listing),
+        total=f"more than {MOST_COUNTED:,}" if listing.total > MOST_COUNTED else f"{listing.total:,}",
         turns=turns(listing.page, listing.pages),
         standing=standing(services().database, who, since=now - timedelta(days=days), late_before=late),
         days=days,
@@ -152,7 +152,3 @@ def _chosen(given: dict[str, str]) -> Chosen:
 def _page() -> int:
     given = request.args.get("page", "1")
     return min(int(given), MOST_PAGE) if given.isascii() and given.isdigit() and len(given) < 8 else 1
-
-
-def _total(listing: Listing) -> str:
-    return f"more than {MOST_COUNTED:,}" if listing.total > MOST_COUNTED else f"{listing.total:,}"

@@ -49,7 +49,7 @@ def index() -> tuple[str, int]:
     days = mine.settings.review_days
     try:
         prices = _prices()
-        _require_known(chosen, detectors)
+        require_known(chosen, detectors)
         since = views.now() - timedelta(days=days)
         found = advise(
             mine.ledger.questions,
@@ -83,13 +83,13 @@ def apply() -> Any:
     """Give a detector the thresholds that the form says."""
     mine, form = services(), request.form
     detector = form.get("detector", "")
-    _require_known(detector, mine.detectors.names())
+    require_known(detector, mine.detectors.names())
     review, block = _given(form.get("review", ""), "review"), _given(form.get("block", ""), "block")
     reason = form.get("reason", "").strip()
     wanted = mine.thresholds.check(review, block, reason)
     before = mine.thresholds.of(detector)
     given = {"detector": detector, "review": review, "block": block, "reason": reason}
-    words = f"{detector} decides at {_words(wanted)} (now {_words(before)})."
+    words = f"{detector} decides at {words_of(wanted)} (now {words_of(before)})."
     approvals.carry_out("thresholds", detector, words, {**given, "before": [before.review, before.block]})
     return redirect(url_for("threshold.index", detector=detector), HTTPStatus.SEE_OTHER)
 
@@ -97,18 +97,19 @@ def apply() -> Any:
 @approvals.action("thresholds", "Thresholds")
 def _apply(given: Mapping[str, Any], by: str) -> str:
     detector = given["detector"]
-    _require_known(detector, services().detectors.names())
+    require_known(detector, services().detectors.names())
     before = services().thresholds.of(detector)
     if [before.review, before.block] != list(given["before"]):
         raise approvals.Outdated(
-            f"The thresholds of {detector} were changed since: they are {_words(before)}.",
+            f"The thresholds of {detector} were changed since: they are {words_of(before)}.",
             remedy="Reject it, and propose the change anew.",
         )
     limits = apply_thresholds(detector, given["review"], given["block"], reason=given["reason"], by=by)
-    return f"{detector} decides at {_words(limits)} from now on. What was decided stays as it is."
+    return f"{detector} decides at {words_of(limits)} from now on. What was decided stays as it is."
 
 
-def _words(limits: Limits) -> str:
+def words_of(limits: Limits) -> str:
+    """Return thresholds in words."""
     return f"{limits.review:g}" + (f", and {limits.block:g} to block" if limits.block is not None else "")
 
 
@@ -149,7 +150,8 @@ def _given(text: str, name: str) -> float | None:
     return found
 
 
-def _require_known(chosen: str, detectors: Sequence[str]) -> None:
+def require_known(chosen: str, detectors: Sequence[str]) -> None:
+    """Raise :class:`BadPrice` for a detector that there isn't."""
     if chosen not in detectors:
         raise BadPrice("There is no such detector.", "detector", f"There are: {', '.join(detectors)}.")
 

@@ -109,7 +109,7 @@ def _decide(screening: str, rows: Sequence[DecidedRow]) -> Taken:
         )
         groups[item.case_id, decision].append(item.id)
     for (_, decision), ids in groups.items():
-        case = _case_of(ids[0])  # an earlier decision on a part of it may have split it
+        case = case_of(ids[0])  # an earlier decision on a part of it may have split it
         if case is None:
             taken.waiting += len(ids)
         elif case.state == CaseState.DECIDED and _is_said(case, decision):
@@ -140,7 +140,8 @@ def _items(screening: str, numbers: Sequence[int]) -> dict[int, Item]:
     return found
 
 
-def _case_of(item: str) -> Case | None:
+def case_of(item: str) -> Case | None:
+    """Return the case that a flagged transaction is in, if it is in one."""
     with services().database.read() as session:
         return session.scalar(select(Case).join(Item, Item.case_id == Case.id).where(Item.id == item))
 

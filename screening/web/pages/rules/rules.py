@@ -178,7 +178,7 @@ def _set_state(given: Mapping[str, Any], by: str) -> str:
 @require("decide")
 def ask_state(number: str) -> str:
     """Show what a rule would have done, before it is switched on."""
-    rule, state = store_of().get(_number(number)), _state(request.args.get("to", ""))
+    rule, state = store_of().get(_number(number)), state_of(request.args.get("to", ""))
     trial, problem = _tried(draft_of(rule)) if state in ASKED else (None, None)
     return render_template("rule_state.html", rule=rule, state=state, trial=trial, problem=problem)
 
@@ -187,7 +187,7 @@ def ask_state(number: str) -> str:
 @require("decide")
 def set_state(number: str) -> Any:
     """Let a rule do something else."""
-    state, seen = _state(request.form.get("to", "")), _number(request.form.get("version", ""))
+    state, seen = state_of(request.form.get("to", "")), _number(request.form.get("version", ""))
     rule = store_of().get(_number(number))
     store_of().require_changeable(rule, state, seen)
     given = {"rule": rule.id, "state": state.value, "version": seen}
@@ -282,7 +282,8 @@ def _number(given: str) -> int:
     return int(given)
 
 
-def _state(name: str) -> RuleState:
+def state_of(name: str) -> RuleState:
+    """Return the state of that name; :class:`BadRule` for any other text."""
     try:
         return RuleState(name)
     except ValueError:

@@ -103,8 +103,8 @@ def histogram(bins: Sequence[tuple[float, float, int, int]], threshold: float) -
 
     def bar(low: float, high: float, count: int, kind: str) -> Bar:
         left, top, width = x(low) + GAP, y(count), x(high) - x(low) - 2 * GAP
-        title = f"{_range(low, high)}: {count:,} {kind}"
-        return Bar(_round(left), _round(top), _round(width), _round(bottom - top), kind, title)
+        title = f"{range_of(low, high)}: {count:,} {kind}"
+        return Bar(rounded(left), rounded(top), rounded(width), rounded(bottom - top), kind, title)
 
     bars: list[Bar] = []
     for low, high, rows, flagged in bins:
@@ -116,17 +116,17 @@ def histogram(bins: Sequence[tuple[float, float, int, int]], threshold: float) -
     ticks = (0, *(10**decade for decade in range(min(decades, LARGEST_DECADE) + 1)))
     frame = Frame(
         WIDTH, HEIGHT, LEFT, right, TOP, bottom,
-        tuple(Tick(_round(x(step / 5)), f"{step / 5:.1f}") for step in range(6)),
-        tuple(Tick(_round(y(count)), _short(count)) for count in ticks if count != 1),
+        tuple(Tick(rounded(x(step / 5)), f"{step / 5:.1f}") for step in range(6)),
+        tuple(Tick(rounded(y(count)), _short(count)) for count in ticks if count != 1),
     )  # fmt: skip
-    table = tuple((_range(low, high), rows, flagged) for low, high, rows, flagged in bins)
-    return Histogram(frame, tuple(bars), _round(x(threshold)), table)
+    table = tuple((range_of(low, high), rows, flagged) for low, high, rows, flagged in bins)
+    return Histogram(frame, tuple(bars), rounded(x(threshold)), table)
 
 
 def precision_recall(points: Sequence[Sequence[float]]) -> Curve:
     """Return the curve of [recall, precision] points."""
-    frame = _square(_even(), _even())
-    return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=False)
+    frame = _square(even_ticks(), even_ticks())
+    return Curve(frame, path_of([_place(frame, x, y) for x, y in points]), (), diagonal=False)
 
 
 def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
@@ -143,7 +143,7 @@ def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
 
     marks_of_y = (low, (1 + low) / 2, 1.0)
     placed = [
-        (_round(LEFT + step * place if points[1:] else (LEFT + right) / 2), _round(y(share)))
+        (rounded(LEFT + step * place if points[1:] else (LEFT + right) / 2), rounded(y(share)))
         for place, (_, share, _) in enumerate(points)
     ]
     named = {0, len(points) - 1} if len(points) > 1 else {0} if points else set()
@@ -154,10 +154,10 @@ def over_time(points: Sequence[tuple[str, float, str]]) -> Curve:
         tuple(
             Tick(min(max(placed[place][0], LEFT + inset), right - inset), points[place][0]) for place in sorted(named)
         ),
-        tuple(Tick(_round(y(mark)), f"{mark * 100:.0f}") for mark in marks_of_y),
+        tuple(Tick(rounded(y(mark)), f"{mark * 100:.0f}") for mark in marks_of_y),
     )  # fmt: skip
     marks = tuple(Point(x, at, at, at, title) for (x, at), (_, _, title) in zip(placed, points, strict=True))
-    return Curve(frame, _path(placed), marks, diagonal=False)
+    return Curve(frame, path_of(placed), marks, diagonal=False)
 
 
 def by_value(points: Sequence[tuple[float, float]], marked: Sequence[tuple[float, float, str]]) -> Curve:
@@ -167,7 +167,7 @@ def by_value(points: Sequence[tuple[float, float]], marked: Sequence[tuple[float
     right, bottom, span = WIDTH - RIGHT, HEIGHT - BOTTOM, (high - low) or 1.0
 
     def place(value: float, share: float) -> tuple[float, float]:
-        return _round(LEFT + (value - low) / span * (right - LEFT)), _round(bottom - share * (bottom - TOP))
+        return rounded(LEFT + (value - low) / span * (right - LEFT)), rounded(bottom - share * (bottom - TOP))
 
     x_ticks = tuple(
         Tick(place(low + span * step / 4, 0)[0], f"{low + span * step / 4:.3g}") for step in range(5)
@@ -176,13 +176,13 @@ def by_value(points: Sequence[tuple[float, float]], marked: Sequence[tuple[float
     frame = Frame(WIDTH, HEIGHT, LEFT, right, TOP, bottom, x_ticks, y_ticks)
     dots = [(place(value, share), title) for value, share, title in marked]
     marks = tuple(Point(x, y, y, y, title) for (x, y), title in dots)
-    return Curve(frame, _path([place(*point) for point in points]), marks, diagonal=False)
+    return Curve(frame, path_of([place(*point) for point in points]), marks, diagonal=False)
 
 
 def roc(points: Sequence[Sequence[float]]) -> Curve:
     """Return the curve of [false positive rate, recall] points; the diagonal is a detector that guesses."""
-    frame = _square(_even(), _even())
-    return Curve(frame, _path([_place(frame, x, y) for x, y in points]), (), diagonal=True)
+    frame = _square(even_ticks(), even_ticks())
+    return Curve(frame, path_of([_place(frame, x, y) for x, y in points]), (), diagonal=True)
 
 
 def reliability(bins: Sequence[ReliabilityBin]) -> Curve:
@@ -206,7 +206,7 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Curve:
 
 def share_width(value: float | None, full: float = 100.0) -> float:
     """Return the length of a bar that stands for a share of 0..1."""
-    return 0.0 if value is None or not math.isfinite(value) else _round(min(max(value, 0.0), 1.0) * full)
+    return 0.0 if value is None or not math.isfinite(value) else rounded(min(max(value, 0.0), 1.0) * full)
 
 
 def _logit_place(value: float) -> float:
@@ -216,7 +216,8 @@ def _logit_place(value: float) -> float:
     return (math.log(inside / (1 - inside)) + edge) / (2 * edge)
 
 
-def _even() -> tuple[tuple[float, str], ...]:
+def even_ticks() -> tuple[tuple[float, str], ...]:
+    """Return the ticks of an axis from 0 to 1."""
     return tuple((step / 5, f"{step / 5:.1f}") for step in range(6))
 
 
@@ -229,14 +230,16 @@ def _square(x_scale: Sequence[tuple[float, str]], y_scale: Sequence[tuple[float,
 
 def _place(frame: Frame, x: float, y: float) -> tuple[float, float]:
     across = frame.left + x * (frame.right - frame.left)
-    return _round(across), _round(frame.bottom - y * (frame.bottom - frame.top))
+    return rounded(across), rounded(frame.bottom - y * (frame.bottom - frame.top))
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
+def path_of(points: Sequence[tuple[float, float]]) -> str:
+    """Return points in pixels as the path of an SVG line."""
     return " ".join(f"{'L' if number else 'M'}{x:g} {y:g}" for number, (x, y) in enumerate(points))
 
 
-def _range(low: float, high: float) -> str:
+def range_of(low: float, high: float) -> str:
+    """Return a range of probabilities in words."""
     return f"{low:.2f} to {high:.2f}"
 
 
@@ -248,5 +251,6 @@ def _short(count: int) -> str:
     return str(count)
 
 
-def _round(value: float) -> float:
+def rounded(value: float) -> float:
+    """Return a length to a hundredth of a pixel."""
     return round(value, 2)

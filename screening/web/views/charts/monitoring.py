@@ -113,10 +113,10 @@ def over_time(periods: Sequence[Period], which: str) -> Dots:
         if found is None or found.share is None or found.interval is None:
             continue
         low, high = found.interval
-        title = f"{_day(period.start)}: {found.share:.1%} ({low:.1%} to {high:.1%}), {found.hits:,} of {found.of:,}"
+        title = f"{day_of(period.start)}: {found.share:.1%} ({low:.1%} to {high:.1%}), {found.hits:,} of {found.of:,}"
         if period.open:
             title += "; labels may still come"
-        point = Point(x, _up(frame, found.share), _up(frame, low), _up(frame, high), title)
+        point = Point(x, height_of(frame, found.share), height_of(frame, low), height_of(frame, high), title)
         (open_ones if period.open else closed).append(point)
     return Dots(frame, tuple(closed), tuple(open_ones))
 
@@ -131,11 +131,11 @@ def flag_rates(periods: Sequence[Period]) -> Bars:
     bars = tuple(
         Bar(
             round(x - width / 2, 2),
-            top := min(_up(frame, rate / most), round(frame.bottom - LEAST_HEIGHT, 2)),
+            top := min(height_of(frame, rate / most), round(frame.bottom - LEAST_HEIGHT, 2)),
             round(width, 2),
             round(frame.bottom - top, 2),
             "now",
-            f"{_day(period.start)}: {rate:.2%} of {period.rows:,} rows",
+            f"{day_of(period.start)}: {rate:.2%} of {period.rows:,} rows",
         )
         for period, rate, x in zip(periods, rates, places, strict=True)
     )
@@ -177,7 +177,8 @@ def _timeline(periods: Sequence[Period], most: float) -> Frame:
     return Frame(WIDTH, HEIGHT, LEFT, right, TOP, bottom, dates, shares)
 
 
-def _up(frame: Frame, share: float) -> float:
+def height_of(frame: Frame, share: float) -> float:
+    """Return where a share lies, in pixels from the top."""
     return round(frame.bottom - share * (frame.bottom - frame.top), 2)
 
 
@@ -189,7 +190,8 @@ def _round_up(share: float) -> float:
     return min(next(step * power for step in (1, 2, 5, 10) if step * power >= share * (1 - 1e-9)), 1.0)
 
 
-def _day(day: date) -> str:
+def day_of(day: date) -> str:
+    """Return a day as the chart names it."""
     return f"{day:%-d %b %Y}"
 
 

@@ -150,14 +150,15 @@ def _layout() -> Any:
             html.Div(status, id="status", role="status"),
             html.Dl(figures, id="summary", className="kpis board-summary"),
             html.Div(
-                [_panel(*titled, said) for titled, said in zip(TITLES.items(), notes, strict=True)],
+                [panel_of(*titled, said) for titled, said in zip(TITLES.items(), notes, strict=True)],
                 className="board",
             ),
         ]
     )
 
 
-def _panel(name: str, title: str, notes: Any) -> Any:
+def panel_of(name: str, title: str, notes: Any) -> Any:
+    """Return the elements of a panel: its chart, its notes and its table."""
     return html.Section(
         [
             html.H2(title, id=f"{name}-title"),
@@ -185,8 +186,13 @@ def _fill(search: str | None) -> list[Any]:
     except ScreeningError as problem:  # no figure of other filters stays beside what it says
         return [_problem(problem), [], None, *([] for _ in TITLES)]
     config = {**CONFIG, "topojsonURL": reader.topojson}
-    board_data = {panel.name: {"graph": _graph(panel, config), **_table(panel)} for panel in found}
-    return [[], _summary(figures), board_data, *(_notes(panel) for panel in found)]
+    board_data = {panel.name: {"graph": _graph(panel, config), **table_of(panel)} for panel in found}
+    return [
+        [],
+        summary_of(figures),
+        board_data,
+        *([html.P(note, className="small soft") for note in panel.notes] for panel in found),
+    ]
 
 
 def _problem(problem: ScreeningError) -> Any:
@@ -197,7 +203,8 @@ def _problem(problem: ScreeningError) -> Any:
     return html.Div(words, className="notice notice-error")
 
 
-def _summary(figures: Iterable[Figures]) -> list[Any]:
+def summary_of(figures: Iterable[Figures]) -> list[Any]:
+    """Return the elements of the figures above the panels."""
     return [
         html.Div(
             [
@@ -214,10 +221,6 @@ def _summary(figures: Iterable[Figures]) -> list[Any]:
     ]
 
 
-def _notes(panel: Panel) -> list[Any]:
-    return [html.P(note, className="small soft") for note in panel.notes]
-
-
 def _graph(panel: Panel, config: Mapping[str, Any]) -> Any:
     """Return the chart of a panel, which the page puts into its box when that comes into view."""
     if panel.figure is None:
@@ -231,7 +234,7 @@ def _graph(panel: Panel, config: Mapping[str, Any]) -> Any:
     )
 
 
-def _table(panel: Panel) -> dict[str, Any]:
+def table_of(panel: Panel) -> dict[str, Any]:
     """Return the figures of a panel's table: its head, and rows of cells, each a text or a text and its link.
 
     The page makes the table when somebody opens it. As elements of Dash's, eight tables that nobody has opened took as

@@ -42,7 +42,7 @@ def plain(text: str) -> str:
 
 def columns(marks: Sequence[Mark], *, dates: bool = False) -> Figure:
     """Return marks from left to right: transactions above, fraud cases below."""
-    axis = {**_axis(), "anchor": "y2", "showgrid": False, "type": "date" if dates else "category"}
+    axis = {**axis_style(), "anchor": "y2", "showgrid": False, "type": "date" if dates else "category"}
     return _figure(
         [
             _bars(marks, "transactions", GREY, {"x": [mark.at for mark in marks], "yaxis": "y"}),
@@ -52,7 +52,7 @@ def columns(marks: Sequence[Mark], *, dates: bool = False) -> Figure:
             "xaxis": axis,
             "yaxis": {**_counts(marks, "transactions"), "domain": [0.54, 0.94]},
             "yaxis2": {**_counts(marks, "fraud_cases"), "domain": [0, 0.4]},
-            "annotations": [_title("Transactions", 0, 1), _title("Fraud cases", 0, 0.47)],
+            "annotations": [title_at("Transactions", 0, 1), title_at("Fraud cases", 0, 0.47)],
             "margin": {"l": 52, "r": 12, "t": 8, "b": 40},
             "bargap": 0.15,
         },
@@ -72,7 +72,7 @@ def bars(marks: Sequence[Mark]) -> Figure:
             "xaxis": {**_counts(marks, "transactions"), "domain": [0, 0.46], "nticks": 4},
             "xaxis2": {**_counts(marks, "fraud_cases"), "domain": [0.54, 1], "anchor": "y", "nticks": 4},
             "yaxis": {
-                **_axis(),
+                **axis_style(),
                 "showgrid": False,
                 # downwards; a few bars aren't fat
                 "range": [max(len(marks), FEWEST_ROWS) - 0.5, -0.5],
@@ -80,7 +80,10 @@ def bars(marks: Sequence[Mark]) -> Figure:
                 "ticktext": names,
                 "automargin": True,
             },
-            "annotations": [_title("Transactions", 0, 1.0, above=True), _title("Fraud cases", 0.54, 1.0, above=True)],
+            "annotations": [
+                title_at("Transactions", 0, 1.0, above=True),
+                title_at("Fraud cases", 0.54, 1.0, above=True),
+            ],
             "margin": {"l": 8, "r": 16, "t": 24, "b": 24},
             "bargap": 0.25,
         },
@@ -154,7 +157,8 @@ def _bars(marks: Sequence[Mark], field: str, colour: str, place: dict[str, Any])
     }
 
 
-def _axis() -> dict[str, Any]:
+def axis_style() -> dict[str, Any]:
+    """Return the style that all axes have in common."""
     return {
         "color": SOFT,
         "gridcolor": LINE,
@@ -170,10 +174,17 @@ def _counts(marks: Sequence[Mark], field: str) -> dict[str, Any]:
     most = max((getattr(mark, field) for mark in marks), default=0)
     few = {"dtick": 1} if most < 4 else {"nticks": 4}
     form = ",d" if most < 10_000 else ".3~s"
-    return {**_axis(), "rangemode": "tozero", "range": [0, max(most, 1) * 1.05], "tickformat": form, **few}
+    return {
+        **axis_style(),
+        "rangemode": "tozero",
+        "range": [0, max(most, 1) * 1.05],
+        "tickformat": form,
+        **few,
+    }
 
 
-def _title(text: str, x: float, y: float, *, above: bool = False) -> dict[str, Any]:
+def title_at(text: str, x: float, y: float, *, above: bool = False) -> dict[str, Any]:
+    """Return the title of a column of the figure."""
     return {
         "text": text, "x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left",
         "yanchor": "bottom" if above else "middle", "showarrow": False, "font": {"size": 12, "color": SOFT},

@@ -118,15 +118,15 @@ def summary(board: Board, links: Links) -> list[Figures]:
         ),
         Figures(
             "Amount",
-            _money(sums[0][0].amount, sums[0][1]) if sums else "–",
+            f"{sums[0][0].amount:,.2f}{sums[0][1]}" if sums else "–",
             foot=_without_amount(board),
-            more=[_money(each.amount, unit) for each, unit in sums[1:]],
+            more=[f"{each.amount:,.2f}{unit}" for each, unit in sums[1:]],
         ),
         Figures(
             "Amount of fraud cases",
-            _money(sums[0][0].fraud_amount, sums[0][1]) if sums else "–",
+            f"{sums[0][0].fraud_amount:,.2f}{sums[0][1]}" if sums else "–",
             fraud=any(each.fraud_amount for each, _ in sums),
-            more=[_money(each.fraud_amount, unit) for each, unit in sums[1:]],
+            more=[f"{each.fraud_amount:,.2f}{unit}" for each, unit in sums[1:]],
         ),
         Figures(
             "Flagged",
@@ -141,10 +141,6 @@ def summary(board: Board, links: Links) -> list[Figures]:
             href=links.rows(label="fraud"),
         ),
     ]
-
-
-def _money(amount: float, unit: str) -> str:
-    return f"{amount:,.2f}{unit}"
 
 
 def _without_amount(board: Board) -> str:
@@ -168,7 +164,7 @@ def _trends(board: Board, interval: Interval, links: Links) -> Panel:
             f"The last {number(len(shown))} of {number(len(board.trends))} {interval.value}s; choose a longer period, "
             "or other days, to see the rest."
         )
-    return Panel("trends", columns(marks, dates=True) if marks else None, notes, _head("Period"), rows)
+    return Panel("trends", columns(marks, dates=True) if marks else None, notes, head_of("Period"), rows)
 
 
 def _geography(board: Board, links: Links) -> Panel:
@@ -212,7 +208,7 @@ def _geography(board: Board, links: Links) -> Panel:
         *([f"No country that the map knows: {_some(unknown)}."] if unknown else []),
         *([f"Too small for this map: {_some(too_small)}."] if too_small else []),
     ]
-    return Panel("geography", world(marks) if marks else None, notes, _head("Country"), rows)
+    return Panel("geography", world(marks) if marks else None, notes, head_of("Country"), rows)
 
 
 def _named(name: str, head: str, key: str, found: Groups, links: Links) -> Panel:
@@ -227,7 +223,7 @@ def _named(name: str, head: str, key: str, found: Groups, links: Links) -> Panel
         rows.append(_cells(value, each, there, fraud))
     one = head.lower()
     notes = _rest(found, f"{one}s", f"names no {one}", f"name no {one}")
-    return Panel(name, bars(marks), notes, _head(head), rows)
+    return Panel(name, bars(marks), notes, head_of(head), rows)
 
 
 def _amounts(board: Board, links: Links) -> Panel:
@@ -252,7 +248,7 @@ def _amounts(board: Board, links: Links) -> Panel:
         notes.append(f"Amounts in {spread.currency or 'no currency that is named'}. Not drawn: {left}.")
     if board.without_amount:
         notes.append(f"{_without_amount(board)}, of {number(board.transactions)}.")
-    return Panel("amounts", columns(marks), notes, _head("Amount", money=False), rows)
+    return Panel("amounts", columns(marks), notes, head_of("Amount", money=False), rows)
 
 
 def _scores(board: Board, links: Links) -> Panel:
@@ -271,7 +267,7 @@ def _scores(board: Board, links: Links) -> Panel:
         marks.append(_mark(f"{100 * low:.0f}", f"Score {word}", counts, there, fraud))
         rows.append(_counted(word, counts, there, fraud))
     notes = ["The probability of fraud times 100; each bar begins at its number."]
-    return Panel("scores", columns(marks), notes, _head("Score", money=False), rows)
+    return Panel("scores", columns(marks), notes, head_of("Score", money=False), rows)
 
 
 def _mark(at: str, word: str, counts: Row, there: str | None, fraud: str | None) -> Mark:
@@ -283,7 +279,8 @@ def _mark(at: str, word: str, counts: Row, there: str | None, fraud: str | None)
     return Mark(at, all_of_them, cases, says, there, fraud)
 
 
-def _head(first: str, *, money: bool = True) -> list[str]:
+def head_of(first: str, *, money: bool = True) -> list[str]:
+    """Return the head of a panel's table."""
     return [first, "Transactions", "Fraud cases", "Share", *(["Amount", "Of fraud cases"] if money else [])]
 
 
@@ -305,7 +302,7 @@ def _cells(word: str, each: Row, there: str | None, fraud: str | None) -> list[C
             if each["currency"] == "mixed"
             else "–"
             if value is None
-            else _money(value, unit)
+            else f"{value:,.2f}{unit}"
         )
         for value in (each["amount"], each["fraud_amount"])
     ]

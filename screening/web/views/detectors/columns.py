@@ -120,25 +120,26 @@ def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) 
     if low is None or high is None:
         return formatting.NOTHING
     show = SHOWN.get(column.kind, formatting.reading) if column.since is None else formatting.clock
-    return f"{show(low)} to {show(high)}{_missing(known)}"
+    return f"{show(low)} to {show(high)}{blank_share(known)}"
 
 
-def _dotted(address: float) -> str:
+def dotted(address: float) -> str:
     """Return an IPv4 address as people write it."""
     return str(IPv4Address(int(address))) if 0 <= address < 2**32 else formatting.NOTHING
 
 
-SHOWN: Mapping[CellKind, Callable[[float], str]] = {CellKind.TIME: formatting.day, CellKind.ADDRESS: _dotted}
+SHOWN: Mapping[CellKind, Callable[[float], str]] = {CellKind.TIME: formatting.day, CellKind.ADDRESS: dotted}
 
 
 def _levels(known: Profile, levels: Pairs) -> str:
     if not levels:
         return formatting.NOTHING
     count = "many values" if known.other else f"{len(levels)} {formatting.plural(len(levels), 'value')}"
-    return f"{count}, the top one {formatting.percent(levels[0][1])}{_missing(known)}"
+    return f"{count}, the top one {formatting.percent(levels[0][1])}{blank_share(known)}"
 
 
-def _missing(known: Profile) -> str:
+def blank_share(known: Profile) -> str:
+    """Return which share of a column is blank, in words; nothing where no cell is."""
     return f", {formatting.percent(known.missing)} blank" if known.missing else ""
 
 

@@ -87,7 +87,7 @@ def describe(detector: Detector) -> CardView:
         description=card.training_data.description or "",
         figures=tuple(_figures(tested)),
         figures_source=tested.source,
-        tests=tuple(map(_test, tested.all)),
+        tests=tuple(map(test_view, tested.all)),
         curves=tuple(_curves(tested.widest)),
         training=tuple(_training(card, detector.contract)),
         libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),
@@ -174,7 +174,8 @@ def _spread(tests: Sequence[Evaluation], name: str, values: Sequence[float | Non
     return f"95 %: {formatting.figure(interval[0])} to {formatting.figure(interval[1])}" if interval else ""
 
 
-def _test(test: Evaluation) -> TestView:
+def test_view(test: Evaluation) -> TestView:
+    """Return a test of a card as its page shows it."""
     return TestView(
         name=test.name or "",
         frauds=test.frauds,

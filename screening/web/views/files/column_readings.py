@@ -77,7 +77,7 @@ def readings(
     made += [_turned(one) for one in made if one.kinds == AMOUNTS[0]]
     made = [way for one in made for way in (*_with_blanks(one, file), one)]
     found = {sent(one): _made(one, file) for one in made}
-    single = chosen if isinstance(chosen, str) else _main(made[0]) if made else None
+    single = chosen if isinstance(chosen, str) else main_part(made[0]) if made else None
     if single in file.names and found:
         found = {str(single): _alone(column, str(single), file), **found}
     return tuple(list(found.values())[:MOST])
@@ -94,7 +94,7 @@ def words_of(made: Composition) -> str:
     return f"{names[0]}, signed by {names[1]}{blank.get(made.kinds[1], '')}"
 
 
-def _main(made: Composition) -> str | None:
+def main_part(made: Composition) -> str | None:
     """Return the part that says the most by itself."""
     return next((name for part, name in made.parts if part in (Part.AMOUNT, Part.DATE)), None)
 
@@ -125,7 +125,7 @@ def _turned(made: Composition) -> Composition:
 def _made(made: Composition, file: Columns) -> ColumnReading:
     values = file.values(made)
     cells = [dict(zip(file.names, file.cells, strict=True))[name] for name in made.columns]
-    beside = [" | ".join(_cell(each[row]) for each in cells) for row in range(len(values))]
+    beside = [" | ".join(shown_cell(each[row]) for each in cells) for row in range(len(values))]
     return ColumnReading(sent(made), words_of(made), _examples(beside, values, is_time=not made.is_amount))
 
 
@@ -134,7 +134,7 @@ def _alone(column: Column, name: str, file: Columns) -> ColumnReading:
     values = file.moments(name) if is_time else file.numbers(name)
     cells = dict(zip(file.names, file.cells, strict=True))[name]
     return ColumnReading(
-        name, f"{name} alone", _examples([_cell(cell) for cell in cells], values, is_time=is_time)
+        name, f"{name} alone", _examples([shown_cell(cell) for cell in cells], values, is_time=is_time)
     )
 
 
@@ -148,7 +148,8 @@ def _examples(
     return tuple((cells[row], _shown(float(values[row]), is_time=is_time)) for row in rows)
 
 
-def _cell(cell: str) -> str:
+def shown_cell(cell: str) -> str:
+    """Return a cell as a page may show it: without card numbers, and cut."""
     return masked(cell.strip())[:CELL_SIGNS] or NOTHING
 
 

@@ -43,8 +43,8 @@ def _row(
         row=number + 1,
         probability=scored,
         flagged=bool(found.flagged[number]),
-        amount=_at(found.amount, number),
-        time=_at(found.time, number),
+        amount=value_at(found.amount, number),
+        time=value_at(found.time, number),
         label=None if found.label is None or found.label[number] < 0 else int(found.label[number]),
         reasons=found.reasons.get(number, []),
         rules=found.rules_at(number),
@@ -56,5 +56,6 @@ def _row(
     )
 
 
-def _at(values: np.ndarray[Any, Any] | None, number: int) -> float | None:
+def value_at(values: np.ndarray[Any, Any] | None, number: int) -> float | None:
+    """Return the value of a row; ``None`` where it has none."""
     return None if values is None or np.isnan(values[number]) else float(values[number])
