@@ -69,7 +69,14 @@ class SharedBuckets:
         wanted = -(-cells // PAGE_CELLS) * PAGE_CELLS
         with self._turn:
             try:
-                self._open(wanted)
+                size = wanted * CELL_BYTES
+                if self._handle is None:
+                    self._handle = os.open(
+                        self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
+                    )
+                _grow(self._handle, size)
+                # a map goes with the last view of it
+                self._cells = memoryview(mmap.mmap(self._handle, size)).cast("d")
             except OSError as problem:
                 log.warning(
                     "limits of API keys count in each process alone: %s can't be used: %s",
@@ -118,14 +125,6 @@ class SharedBuckets:
         """Let go of the file."""
         with self._turn:
             self._close()
-
-    def _open(self, cells: int) -> None:
-        size = cells * CELL_BYTES
-        if self._handle is None:
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        _grow(self._handle, size)
-        # a map goes with the last view of it
-        self._cells = memoryview(mmap.mmap(self._handle, size)).cast("d")
 
     def _close(self) -> None:
         self._cells = array("d")

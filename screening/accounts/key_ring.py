@@ -289,7 +289,9 @@ class KeyRing:
                 revision = connection.exec_driver_sql(REVISION).scalar()
                 changed = accounts is not self._accounts or revision != self._revision
                 if changed or begun - self._reread > REREAD_SECONDS:
-                    self._take(connection.execute(select(*ApiKeyRow.__table__.columns)).all(), accounts)
+                    rows = connection.execute(select(*ApiKeyRow.__table__.columns)).all()
+                    self._buckets.make_room(max((row.number for row in rows), default=0) + 1)
+                    self._entries = {row.id: self._entry(row, accounts.get(row.owner)) for row in rows}
                     self._accounts, self._revision, self._reread = accounts, revision or 0, begun
         except (SQLAlchemyError, NotReady, OSError) as problem:
             self._failed = time.monotonic()
@@ -297,10 +299,6 @@ class KeyRing:
             return False
         self._looked = begun
         return True
-
-    def _take(self, rows: Sequence[Row[Any]], accounts: Mapping[str, Account]) -> None:
-        self._buckets.make_room(max((row.number for row in rows), default=0) + 1)
-        self._entries = {row.id: self._entry(row, accounts.get(row.owner)) for row in rows}
 
     def _entry(self, row: Row[Any], owner: Account | None) -> _Entry:
         caller = None

@@ -194,7 +194,9 @@ class UserStore:
             NotFound: there is no such account.
             WeakPassword: the new password isn't taken.
         """
-        account = self._existing(username)
+        account = self.get(username)
+        if account is None:
+            raise NotFound("There is no such account.")
         passwords.check_new(password, minimum=self.minimum_length, names=(account.username, account.email))
         password_hash = self.hasher.hash(password)
         return self._change(username, lambda kept: replace(kept, password_hash=password_hash))
@@ -254,12 +256,6 @@ class UserStore:
         except (NotReady, StorageFull) as problem:
             log.warning("the weak hash of %s was not made anew: %s", account.username, problem)
             return account
-
-    def _existing(self, username: str) -> Account:
-        account = self.get(username)
-        if account is None:
-            raise NotFound("There is no such account.")
-        return account
 
     def _change(self, username: str, change: Callable[[Account], Account]) -> Account:
         changed: list[Account] = []

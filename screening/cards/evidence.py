@@ -79,7 +79,10 @@ class Evidence:
             if one.digits in self._known:
                 continue
             if len(self._known) >= MOST_DISTINCT:
-                self._forget_half()
+                self._known.clear()
+                for count in (self.every, self.said):
+                    count.trials //= 2
+                    count.passed //= 2
             self._known.add(one.digits)
             self.every.add(valid=one.valid)
             if self.named or one.said:
@@ -103,12 +106,6 @@ class Evidence:
     def doubtful(self) -> bool:
         """Return whether a few numbers stand in it of which some may be a card's: too few to tell."""
         return self.every.passed > 0 and self.every.trials <= FEW
-
-    def _forget_half(self) -> None:
-        self._known.clear()
-        for count in (self.every, self.said):
-            count.trials //= 2
-            count.passed //= 2
 
 
 class CardColumns:

@@ -197,7 +197,9 @@ def _of_numbers(each: Profile, *, measure: bool) -> Guess:
             return named
     clock = clocks.clock_of(each)
     if clock is not None and clocks.counts_time(each, clock):
-        return _clock(each, clock)
+        if clock.dated:
+            return _made(each, Role.TIME, CellKind.TIME, "numbers that count since 1970", 0.8)
+        return _made(each, Role.TIME, CellKind.NUMBER, "numbers that count from some start", 0.6)
     # a sum or mean over so many days is no amount of the transaction
     over_a_window = any(re.fullmatch(r"\d+(?:min|hr?s?|d|days?|w|m|y)", word) for word in each.words)
     if each.words & WORDS[Role.AMOUNT] and not (each.words & NOT_THE_AMOUNT or over_a_window):
@@ -242,13 +244,6 @@ def _long(each: Profile) -> bool:
     return bool(np.nanmedian(np.abs(each.numbers)) >= LONG)
 
 
-def _clock(each: Profile, clock: Clock) -> Guess:
-    """Guess the role of numbers that are a time: since 1970, or since some start."""
-    if clock.dated:
-        return _made(each, Role.TIME, CellKind.TIME, "numbers that count since 1970", 0.8)
-    return _made(each, Role.TIME, CellKind.NUMBER, "numbers that count from some start", 0.6)
-
-
 def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kind of text
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
     if all(map(TOKEN.fullmatch, each.values)):
@@ -262,7 +257,9 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
         and each.unique >= OTHERS
         and _share(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
     ):
-        return _of_length(each, "free text, by its length", 0.6)
+        # that a text may be blank says something too, wherever it is
+        found = _made(each, Role.NUMBER, CellKind.LENGTH, "free text, by its length", 0.6)
+        return replace(found, column=replace(found.column, optional=True))
     if each.unique >= MOSTLY and not (
         each.words & (WORDS[Role.ENTITY] - {"account"}) and not each.words & {"transaction", "order"}
     ):
@@ -274,12 +271,6 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
     if each.distinct <= FEW or each.unique < 0.2:  # five rows a value
         return _made(each, Role.CATEGORY, CellKind.TEXT, f"{each.distinct} different texts", 0.8)
     return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back", 0.5)
-
-
-def _of_length(each: Profile, why: str, confidence: float) -> Guess:
-    """Return the guess of a text whose length counts; that it may be blank says something too, wherever it is."""
-    found = _made(each, Role.NUMBER, CellKind.LENGTH, why, confidence)
-    return replace(found, column=replace(found.column, optional=True))
 
 
 def _share(each: Profile, fits: Callable[[str], object]) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.detectors.artifacts import Artefact, fingerprint, read_artefact
+from screening.detectors.artifacts import fingerprint, read_artefact
 from screening.detectors.compilation.cache import CompiledCache, checked, compiled
 from screening.detectors.compilation.form import CompiledForm
 from screening.detectors.model_card import ModelCard, Profile, check_contract, check_hashes, read_card
@@ -64,7 +64,14 @@ class Detector:
         """
         result = self.scorer.probabilities(self.vectorizer.matrix(rows, history))
         if len(result) and not _are_probabilities(result):
-            raise _too_extreme(result, rows.before if isinstance(rows, Inputs) else 0)
+            before = rows.before if isinstance(rows, Inputs) else 0
+            row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
+            raise BadTransaction(
+                f"Row {row} is too extreme: the net gives no probability for it.",
+                where=f"row {row}",
+                remedy="Correct or remove this row; nothing was scored.",
+                problems=[CellProblem("is too extreme to be scored", row=row)],
+            )
         return result
 
 
@@ -73,16 +80,6 @@ def _are_probabilities(numbers: NDArray[np.float32]) -> bool:
     if len(numbers) <= FEW:
         return all(0 <= number <= 1 for number in numbers.tolist())
     return bool(0 <= numbers.min() <= numbers.max() <= 1)
-
-
-def _too_extreme(result: NDArray[np.float32], before: int) -> BadTransaction:
-    row = before + int(np.argmax(~((result >= 0) & (result <= 1)))) + 1
-    return BadTransaction(
-        f"Row {row} is too extreme: the net gives no probability for it.",
-        where=f"row {row}",
-        remedy="Correct or remove this row; nothing was scored.",
-        problems=[CellProblem("is too extreme to be scored", row=row)],
-    )
 
 
 def load_detector(
@@ -121,7 +118,15 @@ def load_detector(
         check_contract(card, vectorizer.contract, mark, card_file)
 
     def form() -> CompiledForm:
-        return _form(model, vectorizer, cache, None if card is None else card.compiled_sha256)
+        shipped_sha256 = None if card is None else card.compiled_sha256
+        made, width = compiled(model, cache, shipped_sha256), len(vectorizer.inputs)
+        if made.net.inputs != width:
+            raise BadArtefact(
+                f"{model.path.name} takes {made.net.inputs} inputs, but the vectorizer makes {width}.",
+                where=str(model.path),
+                remedy="Use the model and the vectorizer of one training run.",
+            )
+        return made
 
     found = None if late else form()
     scorer = _Late(lambda: Scorer(checked(found or form(), model, cache)), lambda: found or form())
@@ -186,19 +191,6 @@ def _sent(form: CompiledForm) -> _Late:
         return Scorer(form.net)
 
     return _Late(make, lambda: form)
-
-
-def _form(
-    model: Artefact, vectorizer: Vectorizer, cache: CompiledCache, shipped_sha256: str | None
-) -> CompiledForm:
-    form, width = compiled(model, cache, shipped_sha256), len(vectorizer.inputs)
-    if form.net.inputs != width:
-        raise BadArtefact(
-            f"{model.path.name} takes {form.net.inputs} inputs, but the vectorizer makes {width}.",
-            where=str(model.path),
-            remedy="Use the model and the vectorizer of one training run.",
-        )
-    return form
 
 
 def _typical(vectorizer: Vectorizer, card: ModelCard | None) -> dict[str, tuple[float, float]]:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import URL, Connection, Dialect, Engine, TextClause, create_engine, event, inspect, text
+from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -408,7 +408,10 @@ def _engine(url: str, schema: Schema) -> Engine:
         if postgresql.is_postgresql(parsed):
             return postgresql.engine_of(parsed, schema.version_table)
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite_engine(parsed)
+            engine = create_engine(parsed)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
     except (ArgumentError, ImportError) as problem:
         raise bad_url(str(problem)) from None
     raise bad_url("it is neither SQLite nor PostgreSQL")
@@ -420,13 +423,6 @@ def bad_url(problem: str) -> BadSetting:
         f"DATABASE_URL can't be used: {problem}.",
         remedy="Examples: sqlite:///instance/screening.sqlite3, postgresql://user:password@host/database",
     )
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

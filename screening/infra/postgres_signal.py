@@ -96,7 +96,8 @@ def _listen(of: weakref.ref[Bell], engine: Engine, name: str) -> None:
     while of() is not None:
         connection = None
         try:
-            connection = _connected(engine, name)
+            connection = alone(engine)  # the driver's, and nobody else's
+            connection.execute(f"LISTEN {name}")
             lost = False
             _hear(of, connection)
         except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as problem:
@@ -123,10 +124,3 @@ def _hear(of: weakref.ref[Bell], connection: Any) -> None:
         heard = any(True for _ in connection.notifies(timeout=LOOK_SECONDS, stop_after=1))
         if not heard:
             connection.execute("SELECT 1")
-
-
-def _connected(engine: Engine, name: str) -> Any:
-    """Return a connection of the driver's that listens, and is nobody else's."""
-    connection = alone(engine)
-    connection.execute(f"LISTEN {name}")
-    return connection

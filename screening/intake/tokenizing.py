@@ -128,17 +128,14 @@ class _Job:
         for place in self.places:
             if place < len(row):
                 cell = row[place]
-                row[place] = self._token_of(cell)
+                known = self.known.get(cell)
+                if known is None:
+                    if len(self.known) >= MOST_KNOWN:
+                        self.known.clear()
+                    known = self.known[cell] = self.tokens.replaced(cell)
+                row[place] = known
                 changed += row[place] != cell
         return changed
-
-    def _token_of(self, cell: str) -> str:
-        known = self.known.get(cell)
-        if known is None:
-            if len(self.known) >= MOST_KNOWN:
-                self.known.clear()
-            known = self.known[cell] = self.tokens.replaced(cell)
-        return known
 
 
 def _rows(block: Block, delimiter: str) -> Iterator[list[str]]:

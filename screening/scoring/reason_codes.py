@@ -82,7 +82,9 @@ def _effects(
     without = np.where(member[group], np.float32(0), rows[row])
     alone = np.where(member[group], rows[row], np.float32(0))
     typical = np.zeros((1, inputs), np.float32)
-    logit = _logit(detector.scorer.probabilities(np.concatenate([rows, typical, without, alone])))
+    said = detector.scorer.probabilities(np.concatenate([rows, typical, without, alone]))
+    inside = np.clip(said.astype(np.float64), EDGE, 1 - EDGE)
+    logit = np.log(inside / (1 - inside))
     whole, base = logit[:count], logit[count]
     removed, added = logit[count + 1 :].reshape(2, len(row))
     effects = np.zeros((count, len(groups)))
@@ -97,11 +99,6 @@ def _members(groups: tuple[tuple[int, ...], ...], inputs: int) -> NDArray[np.boo
     for number, places in enumerate(groups):
         member[number, list(places)] = True
     return member
-
-
-def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    inside = np.clip(probability.astype(np.float64), EDGE, 1 - EDGE)
-    return np.log(inside / (1 - inside))
 
 
 def _reasons(

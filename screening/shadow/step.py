@@ -215,15 +215,12 @@ class ShadowStep:
             shares = sharing(UserStore(self._settings.users_file))
             seed_requests(run, shadow, subject, ledger=self._ledger, store=self._store, shares=shares)
             self._ledger.velocity.is_built(subject)
-            self._seed_files(run, first, shadow)
+            conversion = converting(first.contract, shadow.contract)
+            theirs = Context(self._settings.instance, first, counting=None)
+            mine = self._context(run, shadow, None)
+            for name in self._history.ended_before(run.first_fingerprint, run.started):
+                seed_file(name, theirs, mine, conversion)
         self._store.note(run.id, seeded=True)
-
-    def _seed_files(self, run: ShadowRun, first: Detector, shadow: Detector) -> None:
-        conversion = converting(first.contract, shadow.contract)
-        theirs = Context(self._settings.instance, first, counting=None)
-        mine = self._context(run, shadow, None)
-        for name in self._history.ended_before(run.first_fingerprint, run.started):
-            seed_file(name, theirs, mine, conversion)
 
     def _context(self, run: ShadowRun, shadow: Detector, owner: str | None) -> Context:
         return self._policy.context(shadow, owner, Shadowing(run.id, run.first_fingerprint))

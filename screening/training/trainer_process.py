@@ -7,7 +7,6 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from screening.errors import NotReady, ScreeningError
@@ -54,8 +53,17 @@ class Workshop(ChildWork):
         folder.scratch.mkdir()
         folder.order.write_text(json.dumps({**order, "out": str(folder.made)}), encoding="utf-8")
         self._folder = folder
+        kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
         super().__init__(
-            module, [str(folder.order)], errors=folder.log, environment=_environment(folder.scratch)
+            module,
+            [str(folder.order)],
+            errors=folder.log,
+            environment={
+                **kept,
+                "TMPDIR": str(folder.scratch),
+                "TEMP": str(folder.scratch),
+                "PYTHONUNBUFFERED": "1",
+            },
         )
 
     def result(self) -> dict[str, Any]:
@@ -85,8 +93,3 @@ class Workshop(ChildWork):
             "Something went wrong here while the detector was made; the file isn't to blame as far as is known.",
             remedy="Try once more. If it happens again, tell the operator to look at the log.",
         )
-
-
-def _environment(scratch: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    return {**kept, "TMPDIR": str(scratch), "TEMP": str(scratch), "PYTHONUNBUFFERED": "1"}

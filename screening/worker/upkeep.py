@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import chain
 
 from screening.accounts.notifications import Notifications
@@ -183,11 +183,6 @@ class Upkeep:
             self._ledger.compaction.put_together(due[0])
         self._scattered = len(due) > 1
 
-    def _oldest_kept(self) -> datetime | None:
-        """Return since when decisions are kept; ``None``: all of them are."""
-        days = self._settings.keep_ledger_days
-        return None if days is None else now() - timedelta(days=days)
-
     def _expire_proposals(self) -> None:
         """Write down which proposals nobody decided on in time, and tell whoever proposed them."""
         database, days = self._history.database, self._settings.proposal_days
@@ -198,7 +193,8 @@ class Upkeep:
             Notifications(database).tell("change.expired", words, "/approvals", to=row.proposed_by)
 
     def _tidy_ledger(self) -> None:
-        oldest = self._oldest_kept()
+        days = self._settings.keep_ledger_days
+        oldest = None if days is None else now() - timedelta(days=days)
         self._ledger.velocity.prune(None if oldest is None else oldest.timestamp())
         if oldest is not None and (rows := self._ledger.segments.expire(oldest)):
             log.info("%d decisions older than %d days left the ledger", rows, self._settings.keep_ledger_days)

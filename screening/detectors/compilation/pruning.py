@@ -33,7 +33,10 @@ def prune(cache: Path, wanted: Collection[str]) -> list[str]:
     """
     if not cache.is_dir():
         return []
-    _clear_drafts(cache)
+    # drafts that a killed compiler or pruner left; a compilation that lasts so long was ended
+    for left in (*cache.glob(f"{DRAFT}*"), *cache.glob(f"{PRUNED}*")):
+        if time.time() - left.stat().st_mtime > 2 * SECONDS:
+            shutil.rmtree(left)
     kept = {key_of(sha256) for sha256 in wanted}
     for key in kept:
         if (cache / key).is_dir():
@@ -70,10 +73,3 @@ def _remove(cache: Path, key: str) -> bool:
 def _unused(folder: Path, lock: Path) -> bool:
     path = folder if folder.is_dir() else lock
     return path.exists() and time.time() - path.stat().st_mtime > UNUSED_SECONDS
-
-
-def _clear_drafts(cache: Path) -> None:
-    """Remove the drafts that a killed compiler or pruner left; a compilation that lasts so long was ended."""
-    for left in (*cache.glob(f"{DRAFT}*"), *cache.glob(f"{PRUNED}*")):
-        if time.time() - left.stat().st_mtime > 2 * SECONDS:
-            shutil.rmtree(left)

@@ -41,14 +41,11 @@ class History:
         }
         self.links: dict[frozenset[str], Links] = {}
         for one, other in linked_pairs(definition):
-            self._meet(one, other)
+            codes = together(self.codes[one,], self.codes[other,])
+            spans = [round(span * TICKS) for span in distinct_windows(self.definition)]
+            self.links[frozenset((one, other))] = link(codes, self._timeline.time, np.array(spans, np.int64))
+            self.codes[one, other] = codes
         self.unusual = self._unusual()
-
-    def _meet(self, one: str, other: str) -> None:
-        codes = together(self.codes[one,], self.codes[other,])
-        spans = [round(span * TICKS) for span in distinct_windows(self.definition)]
-        self.links[frozenset((one, other))] = link(codes, self._timeline.time, np.array(spans, np.int64))
-        self.codes[one, other] = codes
 
     def _unusual(self) -> dict[str, Logs]:
         if self.units is None:
@@ -60,14 +57,13 @@ class History:
     def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
         """Yield the rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
         for begin, end, stretch in self._timeline.chunks(start, stop):
-            edges = {span: stretch.edges(span) for span in _spans(self.definition)}
+            options = self.definition.options
+            delayed = {options.label_delay + window for window in fraud_windows(self.definition)}
+            edges = {
+                span: stretch.edges(span)
+                for span in {0.0, options.label_delay, *count_windows(self.definition), *delayed}
+            }
             yield begin, end, Scene(self, stretch, edges)
-
-
-def _spans(definition: Definition) -> set[float]:
-    options = definition.options
-    delayed = {options.label_delay + window for window in fraud_windows(definition)}
-    return {0.0, options.label_delay, *count_windows(definition), *delayed}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ def fill_rows(definition: Definition, values: Matrix, sheet: Sheet) -> None:
         elif column.role in (Role.TIME, Role.MOMENT):
             _clock(column.name, cells, sheet)
             if time is not None and column.role is Role.MOMENT:
-                _moment(column.name, time - cells, sheet)
+                since = time - cells
+                sheet.put(("since", column.name), signed_log(since))
+                sheet.put(("just", column.name), (since >= 0) & (since < HOUR))
         elif column.role is not Role.ENTITY:
             _number(definition, column, cells, sheet)
     for places in definition.distances:
@@ -93,11 +95,6 @@ def _clock(name: str, seconds: Floats, sheet: Sheet) -> None:
     weekday = np.mod(np.floor(seconds / DAY) + EPOCH_WEEKDAY, 7)
     sheet.put(("weekday", name), weekday)
     sheet.put(("weekend", name), weekday >= SATURDAY)
-
-
-def _moment(name: str, since: Floats, sheet: Sheet) -> None:
-    sheet.put(("since", name), signed_log(since))
-    sheet.put(("just", name), (since >= 0) & (since < HOUR))
 
 
 def _country(definition: Definition, places: NDArray[np.int64], name: str, sheet: Sheet) -> None:

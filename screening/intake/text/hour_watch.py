@@ -70,7 +70,9 @@ class _Hours:
         self.midnights += int(np.count_nonzero(within == 0))
         ends = np.flatnonzero((within < HOUR) | (within >= 13 * HOUR))
         starts = np.concatenate([[0], ends + 1])
-        for number in self._looked_at(starts, ends, len(known)):
+        # of the stretches of a block the first and last, which may go on, and the longest
+        lengths = np.append(ends, len(known)) - starts
+        for number in sorted({0, int(np.argmax(lengths)), len(starts) - 1}):
             begin, end = starts[number], ends[number] if number < len(ends) else len(known)
             if number > 0:
                 at = int(known[begin]) if begin < len(known) else len(seconds)
@@ -79,12 +81,6 @@ class _Hours:
             if self._open.rows > self._longest.rows:
                 self._longest = self._open
         self._row += len(seconds)
-
-    @staticmethod
-    def _looked_at(starts: NDArray[np.intp], ends: NDArray[np.intp], rows: int) -> list[int]:
-        """Return the stretches of a block worth a look: its first and last, which may go on, and its longest."""
-        lengths = np.append(ends, rows) - starts
-        return sorted({0, int(np.argmax(lengths)), len(starts) - 1})
 
     @property
     def stretch(self) -> _Stretch | None:

@@ -60,7 +60,9 @@ def blocks(
             return
     kept = rest if rest.strip(blank) else b""
     if kept:
-        kept = _without_blank_end(rest, blank)
+        solid = len(rest.rstrip(blank))
+        end = rest.find(b"\n", solid)
+        kept = rest if end < 0 else rest[: end + 1]
         yield Block(kept, count_quotes(kept), last=True)
     if delimiter:
         empty = sum(delimiter.encode() in line for line in rest[len(kept) :].splitlines())
@@ -167,18 +169,8 @@ def _last_end(data: bytes, quotes: int, blank: bytes) -> int:
 
 def _before_blanks(data: bytes, cut: int, blank: bytes) -> int:
     """Return the end of the last record of ``data[:cut]`` that is more than blanks; 0 when none is."""
-    solid = _solid(data, cut, blank)
-    return data.find(b"\n", solid, cut) + 1 if solid else 0
-
-
-def _solid(data: bytes, cut: int, blank: bytes) -> int:
-    """Return the length of ``data[:cut]`` without blanks and empty lines at its end, which is looked at first."""
+    # the length without blanks and empty lines at the end, which is looked at first
     near = max(cut - 64, 0)
     end = len(data[near:cut].rstrip(blank))
-    return near + end if end else len(data[:near].rstrip(blank))
-
-
-def _without_blank_end(data: bytes, blank: bytes) -> bytes:
-    solid = len(data.rstrip(blank))
-    end = data.find(b"\n", solid)
-    return data if end < 0 else data[: end + 1]
+    solid = near + end if end else len(data[:near].rstrip(blank))
+    return data.find(b"\n", solid, cut) + 1 if solid else 0

@@ -193,12 +193,10 @@ class RedisVelocity(Velocity):
     def take_back(self, entries: Sequence[VelocityEntry]) -> None:
         """Remove what was added, for a transaction that failed."""
         for entry in entries:
-            self._remove(entry.subject.number, entry.subject.tracked, self._numbers(entry))
-
-    def _numbers(self, entry: VelocityEntry) -> list[Any]:
-        with _reached():
-            found = self._redis.hmget(self.key(entry.subject.number, "ids"), list(entry.ids))
-        return [number for number in found if number is not None]
+            with _reached():
+                found = self._redis.hmget(self.key(entry.subject.number, "ids"), list(entry.ids))
+            numbers = [number for number in found if number is not None]
+            self._remove(entry.subject.number, entry.subject.tracked, numbers)
 
     def _remove(self, subject: int, tracked: Sequence[int], numbers: Iterable[Any]) -> int:
         numbers = list(numbers)

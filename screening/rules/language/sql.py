@@ -14,7 +14,6 @@ import pyarrow as pa
 from screening.rules.language.tree import (
     All,
     Among,
-    Arithmetic,
     Compare,
     Condition,
     Equal,
@@ -129,9 +128,6 @@ class _Writer:
             return self._fact(value)
         if isinstance(value, Negative):
             return f"(-{self._reckoned(value.of)})"
-        return self._two(value)
-
-    def _two(self, value: Arithmetic) -> str:
         left, right = self._reckoned(value.left), self._reckoned(value.right)
         return f"({left} {value.sign} {f'NULLIF({right}, 0)' if value.sign == '/' else right})"
 

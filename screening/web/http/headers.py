@@ -99,18 +99,14 @@ class SecurityHeaders:
             status: str, given: list[tuple[str, str]], exc_info: OptExcInfo | None = None
         ) -> Callable[[bytes], object]:
             headers = Headers(given)
-            _complete(headers, environ)
+            for name, value in ALWAYS.items():
+                headers.setdefault(name, value)
+            headers["X-Request-ID"] = environ[REQUEST_ID]
+            if environ["wsgi.url_scheme"] == "https":
+                headers["Strict-Transport-Security"] = HSTS
+            if environ.get(NO_STORE):
+                headers["Cache-Control"] = "no-store"
             return start_response(status, headers.to_wsgi_list(), exc_info)
 
         with log_context.bound(request_id=environ[REQUEST_ID]):
             return self._app(environ, start)
-
-
-def _complete(headers: Headers, environ: WSGIEnvironment) -> None:
-    for name, value in ALWAYS.items():
-        headers.setdefault(name, value)
-    headers["X-Request-ID"] = environ[REQUEST_ID]
-    if environ["wsgi.url_scheme"] == "https":
-        headers["Strict-Transport-Security"] = HSTS
-    if environ.get(NO_STORE):
-        headers["Cache-Control"] = "no-store"

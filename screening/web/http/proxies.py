@@ -69,11 +69,12 @@ class TrustedProxies:
             environ["REMOTE_ADDR"] = _text(sender)
             if self._trusts(sender):
                 environ["REMOTE_ADDR"] = _text(self._client(sender, given["FOR"]))
-                _take_scheme_and_host(
-                    environ,
-                    given["PROTO"].rpartition(",")[2].strip().lower(),
-                    given["HOST"].rpartition(",")[2].strip(),
-                )
+                scheme = given["PROTO"].rpartition(",")[2].strip().lower()
+                host = given["HOST"].rpartition(",")[2].strip()
+                if scheme in ("http", "https"):
+                    environ["wsgi.url_scheme"] = scheme
+                if host:
+                    environ["HTTP_HOST"] = host
 
     @staticmethod
     def is_loopback(environ: WSGIEnvironment) -> bool:
@@ -109,13 +110,6 @@ class TrustedProxies:
             if not self._trusts(hop):
                 break
         return client
-
-
-def _take_scheme_and_host(environ: WSGIEnvironment, scheme: str, host: str) -> None:
-    if scheme in ("http", "https"):
-        environ["wsgi.url_scheme"] = scheme
-    if host:
-        environ["HTTP_HOST"] = host
 
 
 _text = lru_cache(maxsize=1024)(str)

@@ -263,12 +263,8 @@ def set_cookie(response: Response, name: str, value: str) -> None:
 
 def cookie_name(app: Flask, request: Request) -> str:
     """Return the name of the session's cookie: over HTTPS one that only HTTPS can set."""
-    return SECURE_NAME if _is_secure(app, request) else PLAIN_NAME
-
-
-def _is_secure(app: Flask, request: Request) -> bool:
     forced: bool | None = app.extensions["screening"].settings.cookie_secure
-    return request.is_secure if forced is None else forced
+    return SECURE_NAME if (request.is_secure if forced is None else forced) else PLAIN_NAME
 
 
 def _settle() -> None:

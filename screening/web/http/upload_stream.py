@@ -182,19 +182,16 @@ class Body:
             try:
                 event = self._decoder.next_event()
             except ValueError:
-                raise self._damage() from None
+                # a body that ended too early, or one that is no form
+                if self._decoder.complete:
+                    raise ClientDisconnected from None
+                raise BadRequest("The form's body is damaged.") from None
             if isinstance(event, Epilogue):
                 return
             if isinstance(event, NeedData):
                 self._decoder.receive_data(self._read() or None)
             else:
                 yield event
-
-    def _damage(self) -> BadRequest:
-        """Return the error for a body that the decoder can't go on with: a body that ended too early, or one that is no
-        form.
-        """
-        return ClientDisconnected() if self._decoder.complete else BadRequest("The form's body is damaged.")
 
     def _more(self) -> bytes:
         chunk = self._read()

@@ -126,7 +126,10 @@ def _identified() -> tuple[Account, bool]:
     if account is not None and verdict.allowed:
         return account, _must_change(before, account)
     throttle.count(FAILED_LOGINS, address)
-    _record_failure(username, locked_now=verdict.locked_now, was_locked=verdict.was_locked)
+    shown = shown_name(username)
+    request_audit.record("login_failed", user=shown, locked=verdict.was_locked or verdict.locked_now)
+    if verdict.locked_now:
+        request_audit.record("account_locked", user=shown)
     raise WrongLogin(
         "The username or the password is wrong, or the account is closed for now.",
         remedy="Try again. After ten failures an account stays locked for 30 minutes.",
@@ -141,13 +144,6 @@ def _must_change(before: Account | None, account: Account) -> bool:
     if before.password_hash != account.password_hash:
         handed.note(account)
     return True
-
-
-def _record_failure(username: str, *, locked_now: bool, was_locked: bool) -> None:
-    shown = shown_name(username)
-    request_audit.record("login_failed", user=shown, locked=was_locked or locked_now)
-    if locked_now:
-        request_audit.record("account_locked", user=shown)
 
 
 def _login_page(error: ScreeningError | None) -> Any:
