@@ -64,7 +64,7 @@ def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], o
         ScreeningError: something the start needs is wrong; nothing was started.
     """
     begin_logging(settings.log_format)
-    _check_port(settings)
+    check_port(settings)
     make_instance(settings)
     with _alone(settings):
         return _serve(settings, worker, load)
@@ -153,7 +153,7 @@ def prepare(settings: Settings) -> None:
     print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201
 
 
-def _check_port(settings: Settings) -> None:
+def check_port(settings: Settings) -> None:
     """Refuse a port that is served already: the server's sockets may share one, and a second server would silently take
     half of the first one's requests.
 

@@ -126,16 +126,16 @@ class Settings:
         """
         read = _Reader(os.environ if environ is None else environ)
         instance = read("INSTANCE_PATH", path_of, ROOT / "instance")
-        webhook_url = read("WEBHOOK_URL", _endpoint, None)
-        webhook_secret = read("WEBHOOK_SECRET", _signing, None)
+        webhook_url = read("WEBHOOK_URL", endpoint, None)
+        webhook_secret = read("WEBHOOK_SECRET", signing_secret, None)
         if (webhook_url is None) != (webhook_secret is None):
             raise BadSetting(
                 "WEBHOOK_URL and WEBHOOK_SECRET belong together, and one of them isn't set.",
                 remedy="Set both, or neither.",
             )
         return cls(
-            alerts=read("ALERTS", _limits, dict(ALERTS)),
-            drift_windows=read("DRIFT_WINDOWS", _days, (1, 7)),
+            alerts=read("ALERTS", alert_limits, dict(ALERTS)),
+            drift_windows=read("DRIFT_WINDOWS", days_of, (1, 7)),
             label_delay_days=read("LABEL_DELAY_DAYS", _whole(1, 365), None),
             label_coverage=read("LABEL_COVERAGE", _sources, frozenset()),
             log_format=read("LOG_FORMAT", _one_of("text", "json"), "text"),
@@ -152,7 +152,7 @@ class Settings:
             password_min_length=read("PASSWORD_MIN_LENGTH", _whole(8, 128), 12),
             max_upload=read("MAX_UPLOAD_MB", _whole(1, 1_000_000), 1024) * 2**20,
             cookie_secure=read("COOKIE_SECURE", _switch, None),
-            trusted_proxies=read("TRUSTED_PROXIES", _networks, ()),
+            trusted_proxies=read("TRUSTED_PROXIES", networks, ()),
             trusted_hosts=read("TRUSTED_HOSTS", _names, ()),
             model_file=read("MODEL_FILE", path_of, ROOT / "model.h5"),
             vectorizer_file=read("VECTORIZER_FILE", path_of, ROOT / "vectorizer.pkl"),
@@ -195,7 +195,7 @@ def make_instance(settings: Settings) -> None:
         settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(settings.instance, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        _make_private(settings.instance)
+        make_private(settings.instance)
     except OSError as problem:
         raise BadSetting(
             f"INSTANCE_PATH is {str(settings.instance)!r}, which can't be a folder: {problem.strerror}.",
@@ -203,7 +203,7 @@ def make_instance(settings: Settings) -> None:
         ) from None
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Take the rights of others away: the database and remembered rows below are nobody else's business."""
     if os.name != "posix" or not folder.stat().st_mode & 0o077:
         return
@@ -304,7 +304,7 @@ def _redis(raw: str) -> str:
     return raw
 
 
-def _limits(raw: str) -> Mapping[str, float]:
+def alert_limits(raw: str) -> Mapping[str, float]:
     """Read rules and their limits, as ``latency=0.5, silence=off``; what isn't named has its usual limit."""
     found = dict(ALERTS)
     for part in raw.split(","):
@@ -323,7 +323,7 @@ def _limits(raw: str) -> Mapping[str, float]:
     return found
 
 
-def _days(raw: str) -> tuple[int, ...]:
+def days_of(raw: str) -> tuple[int, ...]:
     """Read up to four whole numbers of days, as ``1, 7``."""
     parts = [part.strip() for part in raw.split(",")]
     if len(parts) > 4 or not all(
@@ -340,7 +340,7 @@ def _sources(raw: str) -> frozenset[str]:
     return found
 
 
-def _endpoint(raw: str) -> str:
+def endpoint(raw: str) -> str:
     """Return the address of a webhook: https, since messages tell of fraud; http only where nobody can listen."""
     message = "must be an https:// address without name and password (http:// only to this machine)"
     try:
@@ -363,7 +363,7 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _signing(raw: str) -> str:
+def signing_secret(raw: str) -> str:
     """Return a secret as Standard Webhooks has it: 24 to 64 bytes in Base64, mostly after ``whsec_``."""
     try:
         key = base64.b64decode(raw.removeprefix("whsec_"), validate=True)
@@ -390,7 +390,7 @@ def _switch(raw: str) -> bool | None:
     return known[raw.lower()]
 
 
-def _networks(raw: str) -> tuple[str, ...]:
+def networks(raw: str) -> tuple[str, ...]:
     """Read addresses or networks of proxies, separated by commas: ``10.0.0.1, 192.168.0.0/16``."""
     try:
         return tuple(str(ipaddress.ip_network(part.strip(), strict=False)) for part in raw.split(","))

@@ -74,7 +74,7 @@ class SharedBuckets:
                     self._handle = os.open(
                         self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600
                     )
-                _grow(self._handle, size)
+                reserve_blocks(self._handle, size)
                 # a map goes with the last view of it
                 self._cells = memoryview(mmap.mmap(self._handle, size)).cast("d")
             except OSError as problem:
@@ -133,7 +133,7 @@ class SharedBuckets:
             self._handle = None
 
 
-def _grow(handle: int, size: int) -> None:
+def reserve_blocks(handle: int, size: int) -> None:
     """Give the file its blocks beforehand: a mapped write to a hole in it would kill the process on a full disk."""
     if os.fstat(handle).st_size >= size:
         return

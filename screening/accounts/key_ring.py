@@ -184,7 +184,7 @@ class KeyRing:
             return self._unknown(text)
         caller, when = entry.caller, self._clock()
         if caller is None or when >= entry.expires:
-            return _closed(entry)
+            return why_closed(entry)
         if scope != ANY_SCOPE and scope not in caller.scopes:
             return _scope_missing(scope, entry, caller)
         return caller, entry, when
@@ -353,7 +353,7 @@ def _keep(of: weakref.ref[KeyRing], closed: threading.Event) -> None:
         del ring
 
 
-def _closed(entry: _Entry) -> Refusal:
+def why_closed(entry: _Entry) -> Refusal:
     """Return the reason why a key that is known opens nothing. Whoever has the whole key may know."""
     refusal: Refusal
     if entry.revoked:

@@ -46,7 +46,7 @@ class NewKey:
 def make() -> NewKey:
     """Return a new key of 256 random bits."""
     public = "".join(secrets.choice(ID_SIGNS) for _ in range(ID_LENGTH))
-    body = f"{KEY_PREFIX}{public}_{_base62(secrets.randbits(SECRET_BITS), SECRET_LENGTH)}"
+    body = f"{KEY_PREFIX}{public}_{base62(secrets.randbits(SECRET_BITS), SECRET_LENGTH)}"
     return NewKey(public, body + checksum(body))
 
 
@@ -89,10 +89,10 @@ def id_in_url(target: str) -> str | None:
 
 def checksum(body: str) -> str:
     """Return the checksum of a key's body, which tells a damaged key without a look into the database."""
-    return _base62(zlib.crc32(body.encode("ascii")), CHECKSUM_LENGTH)
+    return base62(zlib.crc32(body.encode("ascii")), CHECKSUM_LENGTH)
 
 
-def _base62(number: int, length: int) -> str:
+def base62(number: int, length: int) -> str:
     """Return ``number`` in ``length`` digits, the most significant first."""
     digits = []
     for _ in range(length):

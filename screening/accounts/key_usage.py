@@ -161,7 +161,9 @@ class KeyUsage:
                     ApiKeyRow.id == use.id, or_(ApiKeyRow.last_used.is_(None), minute_ago)
                 )
                 session.execute(row.values(last_used=last))
-            return [(use, address) for use, address in met if _is_new(session, use.id, network(address), now)]
+            return [
+                (use, address) for use, address in met if note_network(session, use.id, network(address), now)
+            ]
 
     def _tell_refusals(self, *, everything: bool) -> None:
         now = self._clock()
@@ -187,7 +189,7 @@ def _span(kept: _Refused) -> dict[str, Any]:
     }
 
 
-def _is_new(session: Session, key_id: str, from_network: str, now: float) -> bool:
+def note_network(session: Session, key_id: str, from_network: str, now: float) -> bool:
     """Note a network of a key; returns whether it wasn't known. Of two processes that see it first, one is told so."""
     dialect: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     row = dialect.insert(ApiKeyNetwork).values(key_id=key_id, network=from_network[:64], first_used=now)

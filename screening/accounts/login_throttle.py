@@ -84,7 +84,7 @@ class Lockout:
                     session.delete(kept)
                 return Verdict(allowed=True)
             # a try on a locked account is written down too: it must not be answered sooner than another failure
-            _count(session, key, now + LOCK_SECONDS, later=failures < MOST_FAILURES)
+            add_one(session, key, now + LOCK_SECONDS, later=failures < MOST_FAILURES)
             return Verdict(
                 allowed=False,
                 locked_now=failures + 1 == MOST_FAILURES,
@@ -142,7 +142,7 @@ class Throttle:
             kept = _row(session, key, now)
             if kept is not None and kept.count >= limit.most:
                 raise _too_many(limit, kept.until - now)
-            _count(session, key, now + limit.seconds, later=False)
+            add_one(session, key, now + limit.seconds, later=False)
 
 
 def network(address: str) -> str:
@@ -169,7 +169,7 @@ def _row(session: Session, key: str, now: float) -> Counter | None:
     return session.scalar(select(Counter).where(Counter.key == key).with_for_update())
 
 
-def _count(session: Session, key: str, until: float, *, later: bool) -> None:
+def add_one(session: Session, key: str, until: float, *, later: bool) -> None:
     """Add one; of two first events at once (PostgreSQL can't lock a row that isn't there) both count.
 
     Args:

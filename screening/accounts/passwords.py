@@ -128,7 +128,7 @@ def check_new(password: str, *, minimum: int, names: Iterable[str] = ()) -> None
             where="password",
             remedy="Take a few words that don't belong together.",
         )
-    if _is_name(password, names):
+    if is_name(password, names):
         raise WeakPassword(
             "The password is a name that anybody can see: yours, or this product's.",
             where="password",
@@ -150,15 +150,15 @@ def is_common(password: str) -> bool:
     forms = {plain, core(plain)}
     forms |= {form.translate(table) for form in forms for table in READ_AS}
     forms |= {letters_and_digits(form) for form in forms}
-    forms |= {core(_period(form)) for form in forms}
+    forms |= {core(period(form)) for form in forms}
     if forms & _common():
         return True
     joined = letters_and_digits(plain)
-    if len(set(plain)) <= FEW_SIGNS or 0 < len(_period(joined)) <= FEW_SIGNS:
+    if len(set(plain)) <= FEW_SIGNS or 0 < len(period(joined)) <= FEW_SIGNS:
         return True
     single = re.sub(r"(.)\1+", r"\1", joined)
-    return any(_only_runs(form) for form in (joined, single)) or (
-        _only_runs(joined[::2]) and _only_runs(joined[1::2])
+    return any(is_only_runs(form) for form in (joined, single)) or (
+        is_only_runs(joined[::2]) and is_only_runs(joined[1::2])
     )
 
 
@@ -183,7 +183,7 @@ def core(text: str) -> str:
     return re.sub(r"^[\W\d_]+|[\W\d_]+$", "", text)
 
 
-def _is_name(password: str, names: Iterable[str]) -> bool:
+def is_name(password: str, names: Iterable[str]) -> bool:
     """Return whether nothing but digits and signs is left of a password once a name is taken out of it."""
     parts = (letters_and_digits(part) for name in names for part in (name, name.split("@")[0]))
     plain = letters_and_digits(password)
@@ -196,13 +196,13 @@ def letters_and_digits(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
-def _period(text: str) -> str:
+def period(text: str) -> str:
     """Return the shortest piece that repeats to make ``text``: ``abc`` for ``abcabc``."""
     at = (text + text).find(text, 1) if text else 0
     return text[:at] if 0 < at < len(text) else text
 
 
-def _only_runs(text: str) -> bool:
+def is_only_runs(text: str) -> bool:
     """Return whether ``text`` is made of nothing but runs of three or more neighbours on a keyboard."""
     rows = [row for run in RUNS for row in (run, run[::-1])]
     at = 0

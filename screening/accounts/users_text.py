@@ -170,7 +170,7 @@ def _parse_line(raw: bytes) -> Line:
         return Line(raw)
     found = _COMMENT.search(text)
     fields = [part.strip() for part in (text[: found.start()] if found else text).split(",")]
-    problem = _problem(text, fields)
+    problem = problem_of(text, fields)
     if problem:
         return Line(raw, problem=problem)
     bare = len(fields) == 3 and not _HASH.fullmatch(fields[2])  # the old format
@@ -182,7 +182,7 @@ def _parse_line(raw: bytes) -> Line:
     return Line(raw, account, bare=bare, comment=found[0] if found else "")
 
 
-def _problem(text: str, fields: list[str]) -> str | None:
+def problem_of(text: str, fields: list[str]) -> str | None:
     """Return the first thing that is wrong with a line."""
     # from the old format to the full one
     if not 3 <= len(fields) <= 5:

@@ -100,7 +100,7 @@ def candidates(text: str) -> Iterator[Candidate]:
 
     A cell that is one number with a fraction is an amount or a measurement, and has none.
     """
-    whole = _as_one_number(text)
+    whole = as_one_number(text)
     if whole is not None:
         if given_out(whole):
             yield Candidate(0, len(text), whole, passes_luhn(whole), said=False, alone=True)
@@ -108,7 +108,7 @@ def candidates(text: str) -> Iterator[Candidate]:
     ibans = [found.span() for found in _IBAN.finditer(text) if _is_iban(found[0])]
     for run in _RUN.finditer(text):
         if not any(start <= run.start() < stop for start, stop in ibans):
-            yield from _of_run(text, run)
+            yield from of_run(text, run)
 
 
 def card_numbers(text: str, *, slips: bool = False) -> list[Candidate]:
@@ -135,7 +135,7 @@ def number_text(value: object) -> str | None:
     return str(value) if isinstance(value, (dict, list)) else None
 
 
-def _as_one_number(text: str) -> str | None:
+def as_one_number(text: str) -> str | None:
     """Return the digits of a cell that is one number with a point or an exponent, empty if it isn't a whole one."""
     if found := _WHOLE.fullmatch(text):
         return "" if found[2].strip("0") else ascii_digits(found[1])
@@ -152,7 +152,7 @@ def _is_iban(text: str) -> bool:
     return int("".join(str(int(sign, 36)) for sign in plain[4:] + plain[:4])) % 97 == 1
 
 
-def _of_run(text: str, run: re.Match[str]) -> Iterator[Candidate]:
+def of_run(text: str, run: re.Match[str]) -> Iterator[Candidate]:
     """Yield the parts of a run of digits that may be a card's number, which begins and ends where a group of digits
     does.
     """

@@ -29,7 +29,7 @@ _RANGES: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...] = (
 """Network, beginnings (a range of them with a dash), lengths."""
 
 
-def _lengths() -> list[int]:
+def lengths_by_beginning() -> list[int]:
     """Return for each beginning of four digits the lengths that its numbers have, as bits."""
     found = [0] * 10**KNOWN_BY
     for _, beginnings, lengths in _RANGES:
@@ -42,7 +42,7 @@ def _lengths() -> list[int]:
     return found
 
 
-_LENGTHS = _lengths()
+_LENGTHS = lengths_by_beginning()
 
 
 def given_out(digits: str) -> bool:

@@ -45,14 +45,14 @@ def unit_said(theirs: Iterable[str], ours: str, currencies: Collection[str] = ()
     Returns:
         ``None`` where the names say nothing, or nothing that differs by one of the known units.
     """
-    said = {found for name in theirs if (found := _digits(name, currencies)) is not None}
+    said = {found for name in theirs if (found := minor_digits(name, currencies)) is not None}
     if len(said) != 1:
         return None
-    own = _digits(ours, currencies) or 0
+    own = minor_digits(ours, currencies) or 0
     return next((unit for unit in AmountUnit if unit.digits == said.copy().pop() - own), None)
 
 
-def _digits(name: str, currencies: Collection[str]) -> int | None:
+def minor_digits(name: str, currencies: Collection[str]) -> int | None:
     """Return the number of places that the decimal mark moves to turn a column of this name into whole units."""
     words = set(words_of(name))
     if words & CENTS:

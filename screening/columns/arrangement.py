@@ -43,7 +43,7 @@ def arrange(contract: ColumnContract, header: Sequence[str], rows: Rows) -> Arra
     """
     found = Arrangement(contract)
     names = list(map(normalise, header))
-    single = _single(contract, set(names))
+    single = composable(contract, set(names))
     taken = _taken(contract, single)
     places = [place for place, name in enumerate(names) if name and name not in taken]
     own = {normalise(column.name) for column in single}
@@ -54,11 +54,11 @@ def arrange(contract: ColumnContract, header: Sequence[str], rows: Rows) -> Arra
         known = next((name for name in columns.names if normalise(name) == normalise(column.name)), None)
         guesses = columns.amounts(known) if column.role is Role.AMOUNT else columns.times(known)
         for made in guesses[:1]:
-            found = _with(found, column, made, known, columns)
+            found = arrange_composed(found, column, made, known, columns)
     return found
 
 
-def _single(contract: ColumnContract, names: set[str]) -> list[Column]:
+def composable(contract: ColumnContract, names: set[str]) -> list[Column]:
     """Return the columns that may be made of several: those that aren't already."""
     made = {
         name
@@ -82,7 +82,9 @@ def _taken(contract: ColumnContract, single: Sequence[Column]) -> set[str]:
     return {normalise(name) for name in taken}
 
 
-def _with(found: Arrangement, column: Column, made: Made, known: str | None, columns: Columns) -> Arrangement:
+def arrange_composed(
+    found: Arrangement, column: Column, made: Made, known: str | None, columns: Columns
+) -> Arrangement:
     """Return the arrangement with one more value that is made of several columns, if it is; else with what is open."""
     certain = made.certain
     if known is not None and known not in made.composition.columns:

@@ -90,7 +90,7 @@ def says_direction(name: str, counts: Mapping[str, int]) -> float:
         name: the column's.
         counts: how often each of its cells stands in it, as :func:`plain_word` has them.
     """
-    said, blank = _told_apart(counts)
+    said, blank = direction_words(counts)
     if len(blank) == len(counts) or len(counts) - len(blank) > MOST_WORDS:
         return 0.0
     words = frozenset(words_of(name))
@@ -117,12 +117,12 @@ def says_one_way(counts: Mapping[str, int]) -> bool:
     """Return whether some cells say one way only, beside others perhaps, or nothing: rows further down may say the
     other.
     """
-    said, blank = _told_apart(counts)
+    said, blank = direction_words(counts)
     only = len({direction_of(word) for word in said}) <= 1
     return only and len(counts) - len(blank) <= MOST_WORDS and (bool(said) or len(blank) == len(counts))
 
 
-def _told_apart(counts: Mapping[str, int]) -> tuple[set[str], set[str]]:
+def direction_words(counts: Mapping[str, int]) -> tuple[set[str], set[str]]:
     """Return the words that say which way the money goes, and those that say nothing."""
     said = {word for word in counts if direction_of(word) is not None}
     return said, {word for word in counts if word not in said and missing(word)}

@@ -43,7 +43,7 @@ def dated(columns: Sequence[FileColumn]) -> Iterator[Made]:
             same = date.rest(Part.DATE) == clock.rest(Part.CLOCK)
             composition = Composition(((Part.DATE, date.name), (Part.CLOCK, clock.name)))
             yield Made(composition, SURE if named and same else LIKELY if named else PERHAPS)
-        hours = _hours(columns, date.rest(Part.DATE))
+        hours = hours_beside(columns, date.rest(Part.DATE))
         if hours:
             yield Made(Composition(((Part.DATE, date.name), *hours)), SURE)
 
@@ -54,27 +54,27 @@ def in_parts(columns: Sequence[FileColumn]) -> Iterator[Made]:
         if not (year.called(Part.YEAR) and holds(year, Part.YEAR)):
             continue
         rest = year.rest(Part.YEAR)
-        month, day = (_part(columns, part, rest) for part in (Part.MONTH, Part.DAY))
+        month, day = (part_beside(columns, part, rest) for part in (Part.MONTH, Part.DAY))
         if month is None or day is None:
             continue
         date = tuple((part, each.name) for part, each in zip(YMD, (year, month, day), strict=True))
-        clock = _part(columns, Part.CLOCK, rest)
-        clocks = _hours(columns, rest) or (((Part.CLOCK, clock.name),) if clock else ())
+        clock = part_beside(columns, Part.CLOCK, rest)
+        clocks = hours_beside(columns, rest) or (((Part.CLOCK, clock.name),) if clock else ())
         yield Made(Composition((*date, *clocks)), SURE)
 
 
-def _hours(columns: Sequence[FileColumn], rest: frozenset[str]) -> tuple[tuple[Part, str], ...]:
+def hours_beside(columns: Sequence[FileColumn], rest: frozenset[str]) -> tuple[tuple[Part, str], ...]:
     """Return hours, with minutes, with seconds, as far as columns are called so, beside the same words."""
     found: list[tuple[Part, str]] = []
     for part in LARGEST_PARTS:
-        each = _part(columns, part, rest)
+        each = part_beside(columns, part, rest)
         if each is None:
             break
         found.append((part, each.name))
     return tuple(found)
 
 
-def _part(columns: Iterable[FileColumn], part: Part, rest: frozenset[str]) -> FileColumn | None:
+def part_beside(columns: Iterable[FileColumn], part: Part, rest: frozenset[str]) -> FileColumn | None:
     """Return the column that is called as a part, with the same other words, and holds it."""
     fitting = [
         each for each in columns

@@ -73,7 +73,7 @@ def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str]
     )
     assumed = ""
     if not fraud_values:
-        assumed, fraud_values = _types(values)
+        assumed, fraud_values = types_of(values)
     if len(fraud_values) > MOST_TYPES:
         raise BadFile(
             f"{len(fraud_values)} values of {name} mean fraud; at most {MOST_TYPES} types are told apart.",
@@ -112,7 +112,7 @@ def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str]
     )
 
 
-def _types(values: Counter[str]) -> tuple[str, tuple[str, ...]]:
+def types_of(values: Counter[str]) -> tuple[str, tuple[str, ...]]:
     """Return the value that means legitimate, and the types of fraud, most frequent first; nothing where that isn't
     clear.
     """

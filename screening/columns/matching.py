@@ -40,14 +40,14 @@ def guess_mapping(
     """
     profiles = [profile(name, [row[place] for row in rows]) for place, name in enumerate(header)]
     scores = [
-        (_likeness(column, each), wanted, place)
+        (name_likeness(column, each), wanted, place)
         for wanted, column in enumerate(columns)
         for place, each in enumerate(profiles)
     ]
     found: dict[str, Match] = {column.name: Match(None, 0.0) for column in columns}
     taken: set[int] = set()
     done: set[int] = set()
-    for wanted, made in _composed(profiles, columns, scores):
+    for wanted, made in match_composed(profiles, columns, scores):
         found[columns[wanted].name] = Match(None, made.score, made.composition)
         done.add(wanted)
         taken |= {place for place, name in enumerate(header) if name in made.composition.columns}
@@ -59,7 +59,7 @@ def guess_mapping(
     return found
 
 
-def _composed(
+def match_composed(
     profiles: Sequence[Profile],
     columns: Sequence[Column],
     scores: Sequence[tuple[float, int, int]],
@@ -91,15 +91,17 @@ def likeness(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequ
     return explained + explained / (len(found) + 1) / 1000
 
 
-def _likeness(column: Column, each: Profile) -> float:
+def name_likeness(column: Column, each: Profile) -> float:
     """Return 1 for the same name; else how many words both names share, less where the cells are of another kind, and
     never less than what cells that can hardly be anything else are worth.
     """
     if normalise(column.name) == normalise(each.name):
         return 1.0
-    ours, theirs = _meanings(column.name), _meanings(each.name)
+    ours, theirs = meanings(column.name), meanings(each.name)
     shared = len(ours & theirs) / len(ours | theirs) if ours and theirs else 0.0
-    found = max(0.95 * shared * (1.0 if fits(column, each) else 0.3), _by_cells(column, each, ours & theirs))
+    found = max(
+        0.95 * shared * (1.0 if fits(column, each) else 0.3), cell_likeness(column, each, ours & theirs)
+    )
     day_alone = (
         column.kind is CellKind.TIME and each.time >= MOSTLY and not np.nanmax(each.moments % DAY, initial=0)
     )
@@ -107,7 +109,7 @@ def _likeness(column: Column, each: Profile) -> float:
     return found * (LESS if day_alone else 1.0)
 
 
-def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
+def cell_likeness(column: Column, each: Profile, shared: set[str]) -> float:
     """Return the evidence of the cells alone for a column: dates for the time, sums for the amount, names for who."""
     if column.kind is CellKind.TIME:
         return 0.6 if each.time >= MOSTLY else 0.0
@@ -119,7 +121,7 @@ def _by_cells(column: Column, each: Profile, shared: set[str]) -> float:
     return 0.0
 
 
-def _meanings(name: str) -> set[str]:
+def meanings(name: str) -> set[str]:
     """Return the words of a name, each as the first of its synonyms, without those that say nothing."""
     words = set(words_of(name))
     words = words - NOISE or words

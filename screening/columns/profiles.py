@@ -99,7 +99,7 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
     """Return what the cells of a column are."""
     filled = [text.strip() for text in texts if not missing(text)]
     words = frozenset(words_of(name))
-    number, time = _number_form(filled), _time_form(filled)
+    number, time = guess_number_form(filled), _time_form(filled)
     count = max(len(filled), 1)
     different = Counter(filled)
 
@@ -113,7 +113,7 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
         blanks=len(texts) - len(filled),
         number=share(lambda text: numbers.number(text, number) is not None),
         whole=share(WHOLE.fullmatch),
-        time=share(lambda text: _is_time(text, time, words)),
+        time=share(lambda text: is_date(text, time, words)),
         dotted=share(lambda text: text.count(".") == 3 and encoding.address_code(text) is not None),
         values=tuple(different),
         number_form=number,
@@ -121,7 +121,7 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
     )
 
 
-def _number_form(cells: Sequence[str]) -> NumberForm:
+def guess_number_form(cells: Sequence[str]) -> NumberForm:
     """Guess the form in which some cells write their numbers, as far as they tell."""
     seen = NumberEvidence()
     for text in cells:
@@ -144,7 +144,7 @@ def _time_form(cells: Sequence[str]) -> TimeForm:
         return times.AUTO
 
 
-def _is_time(text: str, form: TimeForm, words: frozenset[str]) -> bool:
+def is_date(text: str, form: TimeForm, words: frozenset[str]) -> bool:
     """Return whether a cell is a date. Digits alone are one if they make a day, and less than eight if the name says
     so.
     """

@@ -100,16 +100,16 @@ def guess_roles(
     ]
     names = {normalise(each.name) for each in profiles}
     for place, each in enumerate(profiles):
-        found[place] = _with_clock(found[place], clocks.clock_of(each, names))
-    _one_time(found, profiles)
+        found[place] = with_clock(found[place], clocks.clock_of(each, names))
+    leave_one_time(found, profiles)
     _one_amount(found, profiles)
-    _named_twice(found, profiles)
+    leave_out_named_twice(found, profiles)
     if known is not None:
-        _describing_the_label(found, profiles, known, fraud)
-    return found if blanks is None else [_with_blanks(*pair) for pair in zip(found, blanks, strict=True)]
+        leave_out_describing_label(found, profiles, known, fraud)
+    return found if blanks is None else [with_blanks(*pair) for pair in zip(found, blanks, strict=True)]
 
 
-def _with_clock(guess: Guess, clock: Clock | None) -> Guess:
+def with_clock(guess: Guess, clock: Clock | None) -> Guess:
     """Return a guess that knows what its numbers count, as far as they tell."""
     column = guess.column
     if clock is None or column.role is not Role.TIME or column.kind is not CellKind.NUMBER:
@@ -119,7 +119,7 @@ def _with_clock(guess: Guess, clock: Clock | None) -> Guess:
     return replace(guess, column=counted, clock=clock, reason=clocks.words_of_count(clock))
 
 
-def _with_blanks(guess: Guess, blanks: int) -> Guess:
+def with_blanks(guess: Guess, blanks: int) -> Guess:
     """Return a guess that knows of blanks which its rows happen not to have; a time is never blank."""
     column = guess.column
     if not blanks or column.optional or column.role in {Role.LABEL, Role.TIME}:
@@ -155,7 +155,7 @@ def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of col
         return ignored(each, "every cell says the same")
     if each.distinct == 1:
         return _made(each, Role.CATEGORY, CellKind.TEXT, "one value, or blank", 0.6)
-    if _counts_rows(each):
+    if counts_rows(each):
         return ignored(each, "it counts the rows")
     if each.time >= MOSTLY:
         moment = bool(each.words & MOMENTS) and not each.words & (TRANSACTION - {"time", "datetime"})
@@ -178,7 +178,7 @@ def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of col
     return _of_texts(each)
 
 
-def _counts_rows(each: Profile) -> bool:
+def counts_rows(each: Profile) -> bool:
     """Return whether a column says 0, 1, 2, …, or is the index that a data frame was saved with."""
     if each.whole < 1 or each.blanks or each.rows < FEWEST:
         return False
@@ -192,7 +192,7 @@ def _counts_rows(each: Profile) -> bool:
 
 def _of_numbers(each: Profile, *, measure: bool) -> Guess:
     if not measure and each.whole == 1.0:
-        named = _named_by_numbers(each)
+        named = named_by_numbers(each)
         if named is not None:
             return named
     clock = clocks.clock_of(each)
@@ -207,7 +207,7 @@ def _of_numbers(each: Profile, *, measure: bool) -> Guess:
     return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
 
 
-def _named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
+def named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
     """Return the guess of whole numbers that name somebody or something, and measure nothing."""
     entity, identifier = each.words & WORDS[Role.ENTITY], bool(each.words & IDENTIFIERS)
     rest = {word for word in each.words if not word.isdecimal()} - WORDS[Role.ENTITY] - IDENTIFIERS
@@ -294,7 +294,7 @@ def leave_out(found: list[Guess], place: int, each: Profile, why: str) -> None:
     found[place] = replace(ignored(each, why), clock=found[place].clock)
 
 
-def _one_time(found: list[Guess], profiles: list[Profile]) -> None:
+def leave_one_time(found: list[Guess], profiles: list[Profile]) -> None:
     """Leave one time only: dates before numbers, names that say transaction before others, later dates before earlier
     ones; further dates are moments, and a date that is the only one is the time, whatever it is called.
     """
@@ -330,7 +330,7 @@ def _one_time(found: list[Guess], profiles: list[Profile]) -> None:
             found[place] = replace(guess, column=replace(guess.column, role=Role.MOMENT))
         else:
             leave_out(found, place, profiles[place], f"another form of {found[best].column.name}")
-    _other_forms(found, profiles, best)
+    leave_out_other_forms(found, profiles, best)
 
 
 def is_dated(guess: Guess) -> bool:
@@ -343,7 +343,7 @@ def places_of(found: list[Guess], role: Role) -> list[int]:
     return [place for place, guess in enumerate(found) if guess.column.role is role]
 
 
-def _other_forms(found: list[Guess], profiles: list[Profile], best: int) -> None:
+def leave_out_other_forms(found: list[Guess], profiles: list[Profile], best: int) -> None:
     """Leave out what says the time once more: as the day alone, or counted from another start."""
     time = found[best].column.name
     for place, each in enumerate(profiles):
@@ -367,7 +367,7 @@ def _one_amount(found: list[Guess], profiles: list[Profile]) -> None:
                 found[place] = replace(guess, column=replace(guess.column, role=Role.NUMBER), confidence=0.5)
 
 
-def _named_twice(found: list[Guess], profiles: list[Profile]) -> None:
+def leave_out_named_twice(found: list[Guess], profiles: list[Profile]) -> None:
     """Leave out texts of many values that an entity always has the same of: they name it once more, and less well."""
     entities = {
         place: profiles[place].cells
@@ -382,7 +382,7 @@ def _named_twice(found: list[Guess], profiles: list[Profile]) -> None:
             leave_out(found, place, each, f"each {profiles[owner].name} always has the same one")
 
 
-def _describing_the_label(
+def leave_out_describing_label(
     found: list[Guess], profiles: list[Profile], label: int, fraud: Sequence[str]
 ) -> None:
     """Leave out what gives the label away, by the rule of :func:`screening.columns.leakage.judge`."""

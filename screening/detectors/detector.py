@@ -146,7 +146,7 @@ def load_detector(
         warnings=warnings,
         model_sha256=model.sha256,
         vectorizer_sha256=dump.sha256,
-        typical=_typical(vectorizer, card),
+        typical=typical_of(vectorizer, card),
         vectorizer=vectorizer,
         scorer=scorer,
     )
@@ -193,7 +193,7 @@ def _sent(form: CompiledForm) -> _Late:
     return _Late(make, lambda: form)
 
 
-def _typical(vectorizer: Vectorizer, card: ModelCard | None) -> dict[str, tuple[float, float]]:
+def typical_of(vectorizer: Vectorizer, card: ModelCard | None) -> dict[str, tuple[float, float]]:
     """Return quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
     known: Mapping[str, Profile] = {}
     if card is not None:

@@ -80,8 +80,8 @@ def check_net(data: bytes, name: str) -> None:
     config = _configuration(data, name)
     if config.get("class_name") not in MODELS:
         raise BadArtefact(f"{name} holds no Keras model but {str(config.get('class_name'))[:60]!r}.")
-    for part in _objects(config, 0):
-        problem = _problem(part)
+    for part in objects_in(config, 0):
+        problem = problem_of(part)
         if problem:
             raise BadArtefact(
                 f"{name} is unsafe: {problem}. Nothing of it was run.",
@@ -115,7 +115,7 @@ def _refuse_links(_: str, item: Any) -> None:
         raise ValueError("its weights point to another file")
 
 
-def _objects(part: Any, depth: int) -> Iterator[dict[str, Any]]:
+def objects_in(part: Any, depth: int) -> Iterator[dict[str, Any]]:
     """Yield every serialized object of a configuration, however deep."""
     if depth > MAX_DEPTH:
         raise BadArtefact("The net's configuration is nested too deeply.")
@@ -123,13 +123,13 @@ def _objects(part: Any, depth: int) -> Iterator[dict[str, Any]]:
         if "class_name" in part:
             yield part
         for inner in part.values():
-            yield from _objects(inner, depth + 1)
+            yield from objects_in(inner, depth + 1)
     elif isinstance(part, list):
         for inner in part:
-            yield from _objects(inner, depth + 1)
+            yield from objects_in(inner, depth + 1)
 
 
-def _problem(part: dict[str, Any]) -> str | None:
+def problem_of(part: dict[str, Any]) -> str | None:
     """Return the reason why a serialized object isn't allowed, or ``None``."""
     kind, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
     if not isinstance(kind, str) or kind not in MODELS | LAYERS | OBJECTS:

@@ -82,7 +82,7 @@ class _Runner:
 
     def __init__(self, flatbuffer: bytes, size: int, inputs: int, threads: int) -> None:
         self.size = size
-        self._interpreter = _interpreter(flatbuffer, threads)
+        self._interpreter = make_interpreter(flatbuffer, threads)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._padded = np.zeros((size, inputs), np.float32)
@@ -103,7 +103,7 @@ _ANNOUNCED = threading.Event()
 _ANNOUNCING = threading.Lock()
 
 
-def _interpreter(flatbuffer: bytes, threads: int) -> Any:
+def make_interpreter(flatbuffer: bytes, threads: int) -> Any:
     """Make an interpreter; the first one of a process without LiteRT's line about XNNPACK, which comes once."""
     runtime = _runtime()
 
@@ -114,14 +114,14 @@ def _interpreter(flatbuffer: bytes, threads: int) -> Any:
 
     if _ANNOUNCED.is_set():
         return make()
-    with _ANNOUNCING, _c_stderr_away():
+    with _ANNOUNCING, c_stderr_away():
         made = make()
         _ANNOUNCED.set()
     return made
 
 
 @contextmanager
-def _c_stderr_away() -> Iterator[None]:
+def c_stderr_away() -> Iterator[None]:
     """Let what the C library's ``stderr`` gets go nowhere for a moment.
 
     LiteRT has no setting for its log that Python reaches, and its other set of operators, which says nothing, takes

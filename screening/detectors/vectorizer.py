@@ -252,12 +252,12 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
         )
     state = vars(scaler)
     if _of_amount_alone(content, state):
-        return _old_vectorizer(content, state, name)
+        return old_vectorizer(content, state, name)
     definition = _definition(content, name)
-    columns, warnings = _columns(content, state, name)
+    columns, warnings = scaler_columns(content, state, name)
     if definition is not None and definition.names != columns:
         raise BadArtefact(f"{name} contradicts itself: its scaler isn't of the features that it defines.")
-    centre, scale = (_numbers(state, part, len(columns), name) for part in ("center_", "scale_"))
+    centre, scale = (scaler_numbers(state, part, len(columns), name) for part in ("center_", "scale_"))
     if not (scale > 0).all():
         column = columns[int(np.argmin(scale > 0))]
         raise BadArtefact(f"{name} is unusable: its scale for {column} is {scale[columns.index(column)]:g}.")
@@ -268,7 +268,7 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
             "the training."
         )
     warnings += _version_warning(state, name)
-    contract = _contract(content, columns) if definition is None else definition.contract
+    contract = contract_of(content, columns) if definition is None else definition.contract
     return Vectorizer(contract, centre, scale, tuple(warnings), definition)
 
 
@@ -280,7 +280,7 @@ def _of_amount_alone(content: dict[Any, Any], state: dict[str, Any]) -> bool:
     return state.get("n_features_in_") == 1 and named and bounds and content.get("columns") is None
 
 
-def _old_vectorizer(content: dict[Any, Any], state: dict[str, Any], name: str) -> Vectorizer:
+def old_vectorizer(content: dict[Any, Any], state: dict[str, Any], name: str) -> Vectorizer:
     """Return the old project's: Time between its bounds, V1 to V28 as they are, Amount through the scaler."""
     try:
         first, last = float(content["time_min"]), float(content["time_max"])
@@ -291,7 +291,7 @@ def _old_vectorizer(content: dict[Any, Any], state: dict[str, Any], name: str) -
             f"{name} is unusable: its time_min and time_max aren't two numbers, the second the larger one.",
             remedy="Bring the file that was written by the training.",
         )
-    amount_centre, amount_scale = (_numbers(state, part, 1, name)[0] for part in ("center_", "scale_"))
+    amount_centre, amount_scale = (scaler_numbers(state, part, 1, name)[0] for part in ("center_", "scale_"))
     if amount_scale <= 0:
         raise BadArtefact(f"{name} is unusable: its scale for Amount is {amount_scale:g}.")
     centre, scale = np.zeros(len(CARD.columns)), np.ones(len(CARD.columns))
@@ -337,7 +337,9 @@ def _definition(content: dict[Any, Any], name: str) -> Definition | None:
         raise BadArtefact(f"{name} is unusable: {problem.what}", remedy=problem.remedy) from None
 
 
-def _columns(content: dict[Any, Any], state: dict[str, Any], name: str) -> tuple[tuple[str, ...], list[str]]:
+def scaler_columns(
+    content: dict[Any, Any], state: dict[str, Any], name: str
+) -> tuple[tuple[str, ...], list[str]]:
     """Return the names of the scaler's columns: as the file says, as the scaler was fitted, or the old project's."""
     count = state.get("n_features_in_")
     given, fitted = content.get("columns"), state.get("feature_names_in_")
@@ -358,7 +360,7 @@ def _columns(content: dict[Any, Any], state: dict[str, Any], name: str) -> tuple
     return columns, assumed if given is None and fitted is None else []
 
 
-def _numbers(state: dict[str, Any], part: str, count: int, name: str) -> NDArray[np.float64]:
+def scaler_numbers(state: dict[str, Any], part: str, count: int, name: str) -> NDArray[np.float64]:
     """Return ``center_`` or ``scale_``; without it (``with_centering=False``) what changes nothing."""
     given = state.get(part)
     try:
@@ -370,7 +372,7 @@ def _numbers(state: dict[str, Any], part: str, count: int, name: str) -> NDArray
     return numbers
 
 
-def _contract(content: dict[Any, Any], columns: tuple[str, ...]) -> ColumnContract:
+def contract_of(content: dict[Any, Any], columns: tuple[str, ...]) -> ColumnContract:
     """Return the contract with the parts that the file names, or those of the card columns that are there."""
     if columns == CARD.columns:
         return CARD

@@ -321,19 +321,19 @@ class DriverWrite:
 
     def one(self, statement: TextClause, given: Mapping[str, Any]) -> Any:
         """Execute a statement, and return the driver's cursor, good until the next one."""
-        sql, order = _compiled(statement, self._dialect)
+        sql, order = compiled_text(statement, self._dialect)
         self._cursor.execute(sql, given if order is None else [given[name] for name in order])
         return self._cursor
 
     def many(self, statement: TextClause, given: Sequence[Mapping[str, Any]]) -> None:
         """Execute a statement once for each of some parameters."""
-        sql, order = _compiled(statement, self._dialect)
+        sql, order = compiled_text(statement, self._dialect)
         each = given if order is None else [[one[name] for name in order] for one in given]
         self._cursor.executemany(sql, each)
 
 
 @lru_cache(maxsize=64)
-def _compiled(statement: TextClause, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
+def compiled_text(statement: TextClause, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
     """Return a statement as a driver takes it, and the order of its parameters where they have no names."""
     made: Any = statement.compile(dialect=dialect)
     return str(made), made.positiontup
@@ -430,10 +430,10 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-    _write_ahead(connection)
+    use_write_ahead_log(connection)
 
 
-def _write_ahead(connection: Any) -> None:
+def use_write_ahead_log(connection: Any) -> None:
     """Use the write-ahead log. Of processes that open a new file at once only one can begin it, and SQLite doesn't wait
     by itself for this lock.
     """

@@ -86,20 +86,20 @@ class Payload(TypeDecorator[Any]):
         return read
 
 
-def _is_error(found: dict[str, Any]) -> bool:
+def is_error(found: dict[str, Any]) -> bool:
     """Return whether it is a :meth:`ScreeningError.as_dict`, as far as every page and caller needs it."""
     problems, told = found.get("problems"), [found.get(name) for name in ("where", "remedy")]
     return (
         isinstance(found.get("what"), str)
         and all(each is None or isinstance(each, str) for each in told)
         and isinstance(problems, list)
-        and all(isinstance(each, dict) and _is_problem(each) for each in problems)
+        and all(isinstance(each, dict) and is_problem(each) for each in problems)
         and isinstance(found.get("problem_count"), int)
         and isinstance(found.get("status"), int)
     )
 
 
-def _is_problem(found: dict[str, Any]) -> bool:
+def is_problem(found: dict[str, Any]) -> bool:
     """Return whether it is a :class:`CellProblem` as JSON, as far as a page shows it."""
     places, words = ("row", "line"), ("problem", "column", "value")
     return all(isinstance(found.get(name, ""), (int, type(None))) for name in places) and all(
@@ -118,7 +118,7 @@ class Job:
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     size: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None] = mapped_column(String(64))
-    error: Mapped[dict[str, Any] | None] = mapped_column(Payload(dict, _is_error))
+    error: Mapped[dict[str, Any] | None] = mapped_column(Payload(dict, is_error))
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     finished: Mapped[datetime | None] = mapped_column(UtcDateTime)
     attempts: Mapped[int] = mapped_column(Integer, default=0)

@@ -32,18 +32,18 @@ def column_texts(
     """
     if not places:
         return {}
-    found = _quickly(canonical, len(offsets), places)
+    found = read_quickly(canonical, len(offsets), places)
     return found if found is not None else _record_by_record(canonical, offsets, places)
 
 
-def _quickly(canonical: Path, rows: int, places: Sequence[int]) -> dict[int, pa.DictionaryArray] | None:
+def read_quickly(canonical: Path, rows: int, places: Sequence[int]) -> dict[int, pa.DictionaryArray] | None:
     """Read them with Arrow; ``None`` where it doesn't see the records that the file was read as."""
     found = bytes_of(canonical, places)
     if found is None or any(len(column) != rows + 1 for column in found.values()):
         # rows of another length, which were set aside
         return None
     return {
-        place: _cleaned(column.slice(1).combine_chunks().dictionary_encode())  # without the header
+        place: cleaned(column.slice(1).combine_chunks().dictionary_encode())  # without the header
         for place, column in found.items()
     }
 
@@ -58,12 +58,12 @@ def _record_by_record(
             for place, into in parts.items():
                 into.append(record[place] if place < len(record) else "")
     return {
-        place: _cleaned(pa.array([text.encode() for text in texts], pa.binary()).dictionary_encode())
+        place: cleaned(pa.array([text.encode() for text in texts], pa.binary()).dictionary_encode())
         for place, texts in parts.items()
     }
 
 
-def _cleaned(coded: pa.DictionaryArray) -> pa.DictionaryArray:
+def cleaned(coded: pa.DictionaryArray) -> pa.DictionaryArray:
     """Return codes whose dictionary has each identity once, and null for what says nothing."""
     plain = [plain_text(readable(raw)) for raw in coded.dictionary.to_pylist()]
     known: dict[str, int] = {}

@@ -177,7 +177,7 @@ def number_form(
         )
     turned = answers.sign == "turn" and amount
     # cells that leave no doubt go first
-    decimal = _decimal(name, seen) or answers.decimal or _pooled(others)
+    decimal = decided_decimal(name, seen) or answers.decimal or _pooled(others)
     lone_commas, lone_points = seen.writings[Writing.LONE_COMMA], seen.writings[Writing.LONE_POINT]
     if decimal is None:
         if lone_commas and lone_points:
@@ -233,7 +233,7 @@ def _number(text: str, form: NumberForm) -> str:
     return "too large a number" if value is None else f"{value:.15g}"
 
 
-def _decimal(name: str, seen: NumberEvidence) -> str | None:
+def decided_decimal(name: str, seen: NumberEvidence) -> str | None:
     """Return the decimal mark that a column's own cells leave no doubt of.
 
     Raises:
@@ -433,23 +433,24 @@ def time_form(
             remedy="Export the file again from where it came from, or widen the column before it is saved as CSV.",
         )
     families = seen.main()
-    notes = [*_mixed(name, seen, families), *clock_notes(name, seen)]
+    notes = [*note_mixed(name, seen, families), *clock_notes(name, seen)]
     if not families:
         return times.AUTO, notes
     if {Family.NUMBER, Family.SHEET} & set(families):
         return _counted(name, seen, answers, notes, since_1904=since_1904)
     if not seen.ordered:
         return times.AUTO, notes
-    fitting = _orders(name, seen)
-    order = fitting[0] if len(fitting) == 1 or not seen.differ else _said_order(name, seen, fitting, answers)
+    fitting = fitting_orders(name, seen)
+    order = fitting[0] if len(fitting) == 1 or not seen.differ else said_order(name, seen, fitting, answers)
     if seen.differ:
         cell = seen.open_cells[0]
-        words = f"{name} has its {ORDER_WORDS[order]}: “{cell}” was read as {_shown(times.readings_of(cell)[order])}"
+        shown = shown_time(times.readings_of(cell)[order])
+        words = f"{name} has its {ORDER_WORDS[order]}: “{cell}” was read as {shown}"
         notes.append(words + (", as was said." if len(fitting) > 1 else "; no other order fits all rows."))
     return TimeForm(order), notes
 
 
-def _mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
+def note_mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
     """Return a note where dates are written in several ways.
 
     Raises:
@@ -539,7 +540,7 @@ def _counted(
     (unit,) = units
     if unit is Unit.SHEET_DAYS:
         unit = Unit.DAYS_1904 if since_1904 or answers.time_unit == Unit.DAYS_1904 else unit
-        counted = _shown(times.time_of(cells[0], TimeForm(unit=unit)) or 0.0)
+        counted = shown_time(times.time_of(cells[0], TimeForm(unit=unit)) or 0.0)
         since = ", from 1904" if unit is Unit.DAYS_1904 else ""
         notes.append(
             f"{name} holds days as spreadsheets count them{since}: “{cells[0]}” was read as {counted}."
@@ -559,7 +560,7 @@ _UNIT_WORDS = {
 }
 
 
-def _orders(name: str, seen: TimeEvidence) -> list[Order]:
+def fitting_orders(name: str, seen: TimeEvidence) -> list[Order]:
     """Return the orders that fit as many cells as any, and nearly all.
 
     Raises:
@@ -577,7 +578,7 @@ def _orders(name: str, seen: TimeEvidence) -> list[Order]:
     return fitting
 
 
-def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: Answers) -> Order:
+def said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: Answers) -> Order:
     """Return the order that was said, of those that a column's own cells leave open.
 
     Raises:
@@ -590,7 +591,7 @@ def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: An
             order.value,
             ORDER_WORDS[order],
             tuple(
-                (cell, _shown(found[order]))
+                (cell, shown_time(found[order]))
                 for cell in seen.open_cells
                 if order in (found := times.readings_of(cell))
             ),
@@ -602,7 +603,7 @@ def _said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: An
     raise undecided(Question("dates", name, what, readings))
 
 
-def _shown(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
     """Return a time as a date, with its time of day unless that is midnight."""
     moment = times.EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%d}" if seconds % 86_400 == 0 else f"{moment:%Y-%m-%d %H:%M:%S}"

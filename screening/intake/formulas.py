@@ -59,7 +59,7 @@ def without_formulas(data: bytes) -> bytes:
 
     What begins with a sign and is left as it is holds digits, marks and exponents only: nothing that computes.
     """
-    if _is_odd(data):
+    if is_odd(data):
         return _protected(data)
     codes = np.frombuffer(data, np.uint8)
     only_numeric = not data.translate(None, _NUMERIC) and b'""' not in data
@@ -82,7 +82,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-def _is_odd(data: bytes) -> bool:
+def is_odd(data: bytes) -> bool:
     """Return whether a block holds what the quick look at bytes doesn't know: a lone carriage return, or an odd
     beginning.
     """
@@ -112,12 +112,12 @@ def exponents_at(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.flatnonzero((codes | 0x20) == ord("e"))
 
 
-def _before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
+def signs_before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the characters before; a newline before the first."""
     return np.where(at > 0, codes[np.maximum(at - 1, 0)], np.uint8(NEWLINE))
 
 
-def _after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
+def signs_after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the characters after; a newline after the last."""
     last = len(codes) - 1
     return np.where(at < last, codes[np.minimum(at + 1, last)], np.uint8(NEWLINE))
@@ -126,30 +126,30 @@ def _after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]
 def _signs_fit(codes: NDArray[np.uint8]) -> bool:
     """Return whether each sign begins a number or an exponent, in a block that holds characters of numbers only."""
     at = signs_at(codes)
-    before = _before(codes, at)
-    fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[_after(codes, at)]
+    before = signs_before(codes, at)
+    fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[signs_after(codes, at)]
     return bool(fit.all()) and _exponents_fit(codes, exponents_at(codes))
 
 
 def _exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
-    return bool((_DIGITS_POINT[_before(codes, at)] & _DIGITS_SIGNS[_after(codes, at)]).all())
+    return bool((_DIGITS_POINT[signs_before(codes, at)] & _DIGITS_SIGNS[signs_after(codes, at)]).all())
 
 
 def _starts_fit(codes: NDArray[np.uint8]) -> bool:
     """Return whether no cell of a block begins as a formula, numbers apart."""
     at = np.flatnonzero(_STARTERS[codes])
-    at = at[_BEGINS[_before(codes, at)]]
-    at = at[(codes[at] != RETURN) | (_after(codes, at) != NEWLINE)]
+    at = at[_BEGINS[signs_before(codes, at)]]
+    at = at[(codes[at] != RETURN) | (signs_after(codes, at) != NEWLINE)]
     signed = (codes[at] == ord("+")) | (codes[at] == ord("-"))
-    return bool((signed & _DIGITS[_after(codes, at)]).all()) and _runs_fit(codes, at)
+    return bool((signed & _DIGITS[signs_after(codes, at)]).all()) and runs_fit(codes, at)
 
 
-def _runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
+def runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
     """Return whether what begins with a sign at ``starts`` goes on as a number to the end of its cell.
 
     In a quoted cell a comma may be part of it (``"-1,5"``), and only the closing mark ends it.
     """
-    before = _before(codes, starts)
+    before = signs_before(codes, starts)
     quoted = before == QUOTE
     if (before == ord(" ")).any() and (codes == QUOTE).any():
         # a quoted cell or not: let the slow way see
@@ -158,23 +158,27 @@ def _runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
     if len(lines) and (marks := codes == QUOTE).any() and (np.cumsum(marks)[lines] % 2).any():
         # a line break inside of a quoted cell, whose beginning it may be
         return False
-    stops = np.where(quoted, _next(codes, starts, _IN_QUOTED), _next(codes, starts, _IN_NUMBER))
-    ended = _ENDS[_after(codes, stops - 1)]
-    closed = (_after(codes, stops - 1) == QUOTE) & _ENDS[_after(codes, stops)]
+    stops = np.where(quoted, first_not_of(codes, starts, _IN_QUOTED), first_not_of(codes, starts, _IN_NUMBER))
+    ended = _ENDS[signs_after(codes, stops - 1)]
+    closed = (signs_after(codes, stops - 1) == QUOTE) & _ENDS[signs_after(codes, stops)]
     if not np.where(quoted, closed, ended).all():
         return False
-    inner = _within(signs_at(codes), starts, stops)
-    fit = _EXPONENT[_before(codes, inner)] & _DIGITS[_after(codes, inner)]
-    return bool(fit.all()) and _exponents_fit(codes, _within(exponents_at(codes), starts, stops))
+    inner = inside_runs(signs_at(codes), starts, stops)
+    fit = _EXPONENT[signs_before(codes, inner)] & _DIGITS[signs_after(codes, inner)]
+    return bool(fit.all()) and _exponents_fit(codes, inside_runs(exponents_at(codes), starts, stops))
 
 
-def _next(codes: NDArray[np.uint8], at: NDArray[np.int64], inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+def first_not_of(
+    codes: NDArray[np.uint8], at: NDArray[np.int64], inside: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """Return the place of the first character after each of ``at`` that is not one of ``inside``."""
     foreign = np.append(np.flatnonzero(~inside[codes]), len(codes))
     return foreign[np.searchsorted(foreign, at)]
 
 
-def _within(at: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+def inside_runs(
+    at: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return those of ``at`` that stand inside a run, its first character apart."""
     if not len(starts):
         return starts

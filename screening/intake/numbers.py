@@ -157,7 +157,7 @@ def plain_form(text: str) -> re.Match[str] | None:
 def contrary(text: str, form: NumberForm) -> bool:
     """Return whether a cell is a number by the other decimal mark only."""
     written = take_apart(text)
-    return written is not None and _pointed(written, form.decimal) is None
+    return written is not None and with_point(written, form.decimal) is None
 
 
 def plain(text: str) -> float | None:
@@ -178,7 +178,7 @@ def number(text: str, form: NumberForm = PLAIN) -> float | None:
     value = plain(text) if form.decimal == "." else None
     if value is None:
         written = take_apart(text)
-        digits = None if written is None else _pointed(written, form.decimal)
+        digits = None if written is None else with_point(written, form.decimal)
         if written is None or digits is None:
             return None
         value = -float(digits) if written.negative else float(digits)
@@ -229,7 +229,7 @@ _NO_CENTS = re.compile(r"(?<=\d)([.,])\s?[−–—-]{1,2}(?=\D*$)", re.ASCII)
 _SPACED_TAIL = re.compile(r"[.,]\d{3}$", re.ASCII)
 
 
-def _pointed(written: Written, decimal: str) -> str | None:
+def with_point(written: Written, decimal: str) -> str | None:
     """Return the digits as Python reads them; ``None`` where they contradict the decimal mark."""
     digits, other = written.digits, "," if decimal == "." else "."
     if written.writing in {Writing.POINT, Writing.GROUPED_BY_COMMAS}:
@@ -254,7 +254,7 @@ def explain(text: str, form: NumberForm = PLAIN) -> str:  # noqa: PLR0911 -- one
         return "is missing" if shown else "is empty"
     written = take_apart(shown)
     if written is not None:
-        if _pointed(written, form.decimal) is not None:
+        if with_point(written, form.decimal) is not None:
             return "is too large (beyond 3e38)"
         if form.decimal == ".":
             return "has a decimal comma where the file uses points"

@@ -140,10 +140,10 @@ def look_over(
         return open_table(raw, choose, limits, copied=False)
 
     with source.open("rb") as stream:
-        return _surveyed(stream, opened, limits, answers, waiting)
+        return surveyed(stream, opened, limits, answers, waiting)
 
 
-def _surveyed(
+def surveyed(
     stream: BinaryIO,
     opened: Callable[[], Opened],
     limits: Limits,
@@ -181,7 +181,7 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
                 return open_table(raw, wish.choose, limits, copied=True, delimiter=",")
 
             if looking:
-                forms = _surveyed(stream, opened, limits, wish.answers, wish.waiting, since_1904=since_1904)
+                forms = surveyed(stream, opened, limits, wish.answers, wish.waiting, since_1904=since_1904)
             else:
                 bad = {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
                 yield from read_table(

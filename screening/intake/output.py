@@ -131,12 +131,12 @@ def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Ite
         for block in blocks(pieces(file, LIMITS.block), LIMITS, ","):
             data = without_formulas(_utf8(block.data))
             stops = ends(data, quoted=b'"' in data)
-            yield _joined(data, stops, [",".join(texts) for texts in islice(added, len(stops))])
+            yield with_tails(data, stops, [",".join(texts) for texts in islice(added, len(stops))])
     if next(added, None) is not None:
         raise CutOff(_CUT_OFF)
 
 
-def _joined(data: bytes, stops: NDArray[np.int64], tails: list[str]) -> bytes:
+def with_tails(data: bytes, stops: NDArray[np.int64], tails: list[str]) -> bytes:
     """Return records with a tail put before the end of each line.
 
     Raises:
@@ -174,7 +174,7 @@ def _new_header(header: bytes, added: list[str]) -> bytes:
         renamed.append(safe(new))
     if renamed != names:
         header = csv_text([renamed]).encode()
-    return _joined(header, np.array([len(header)]), [",".join(added)])
+    return with_tails(header, np.array([len(header)]), [",".join(added)])
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -144,7 +144,7 @@ def _sampled(
             row = cells_of(block.data[start : int(stops[at])], mark)
             if row is not None and len(row) == len(header):
                 kept.append(row)
-        told = _told(block, stops, mark, named[0] if len(named) == 1 else None, total, cards)
+        told = counts_of(block, stops, mark, named[0] if len(named) == 1 else None, total, cards)
         for place, count in enumerate(told.blanks):
             blanks[place] += count
         if len(counts) <= MOST_COUNTED:
@@ -171,7 +171,7 @@ class _Told:
     counts: Mapping[str, int]
 
 
-def _told(  # noqa: PLR0917
+def counts_of(  # noqa: PLR0917
     block: Block,
     stops: NDArray[np.int64],
     delimiter: str,
@@ -207,7 +207,7 @@ def _head(
 ) -> tuple[list[str], list[list[str]]]:
     opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
     header = [name.strip() for name in opened.layout.header]
-    data = _first(opened.pieces, limits)
+    data = first_records(opened.pieces, limits)
     mark = opened.layout.delimiter
     reader = csv.reader(io.StringIO(streams.readable(data), newline=""), delimiter=mark)
     try:
@@ -220,7 +220,7 @@ def _head(
     return header, found
 
 
-def _first(pieces: Iterator[bytes], limits: Limits) -> bytes:
+def first_records(pieces: Iterator[bytes], limits: Limits) -> bytes:
     """Return whole records from the beginning of the table, some megabytes at most."""
     found, size = [], 0
     for block in blocks(pieces, limits):

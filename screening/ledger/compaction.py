@@ -48,7 +48,7 @@ class Compaction:
         for (_, day), some in groupby(kept, key=lambda each: (each.kind, each.decided_first.date())):
             small = [each for each in some if each.rows < MOST_ROWS // 2]
             if len(small) > (1 if today or day < now().date() else MOST_OF_TODAY):
-                found += [each for each in _filled(small) if len(each) > 1]
+                found += [each for each in divide(small) if len(each) > 1]
         return found
 
     def put_together(self, some: Sequence[Segment]) -> Segment | None:
@@ -58,7 +58,7 @@ class Compaction:
             DamagedLedger: one can't be read; it stays as it is, and isn't due any more in this process.
         """
         names = [each.name for each in some]
-        made = _together(some)
+        made = segment_of(some)
 
         def describe(name: str, size: int, digest: str) -> Segment:
             made.name, made.size, made.sha256 = name, size, digest
@@ -109,7 +109,7 @@ class Compaction:
             yield pa.concat_tables(waiting)
 
 
-def _filled(some: Sequence[Segment]) -> Iterator[list[Segment]]:
+def divide(some: Sequence[Segment]) -> Iterator[list[Segment]]:
     """Divide segments into lists of at most ``MOST_ROWS`` rows, in their order."""
     part: list[Segment] = []
     for each in some:
@@ -121,7 +121,7 @@ def _filled(some: Sequence[Segment]) -> Iterator[list[Segment]]:
         yield part
 
 
-def _together(some: Sequence[Segment]) -> Segment:
+def segment_of(some: Sequence[Segment]) -> Segment:
     """Return what the manifest will say of the segment, but its name, size and hash."""
     owners, detectors, calendars = (
         {getattr(each, name) for each in some} for name in ("owner", "detector", "calendar")

@@ -357,8 +357,8 @@ def _blocks(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
         stored.open("values.npy") as of_values,
         stored.open("labels.npy") as of_labels,
     ):
-        shape, by_column, kind = _head(of_values)
-        labelled, _, label_kind = _head(of_labels)
+        shape, by_column, kind = read_head(of_values)
+        labelled, _, label_kind = read_head(of_labels)
         if len(shape) != 2 or labelled != shape[:1] or kind != np.float64 or label_kind != np.int8:
             raise ValueError("the arrays are not those of remembered rows")
         count, columns = shape
@@ -374,11 +374,11 @@ def _blocks(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
 def _count(path: Path) -> int:
     """Return the number of a file's rows by its head; none if it can't be read."""
     with suppress(*UNREADABLE), zipfile.ZipFile(path) as stored, stored.open("values.npy") as values:
-        return _head(values)[0][0]
+        return read_head(values)[0][0]
     return 0
 
 
-def _head(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_head(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return the header that numpy wrote before an array: its shape, whether it goes column by column, and the kind of
     its numbers.
     """
@@ -414,7 +414,7 @@ def row_marks(values: Matrix) -> Marks:
     """
     hashes = row_hashes(values)
     with np.errstate(over="ignore"):
-        return _mixed(hashes + _times_before(hashes))
+        return _mixed(hashes + times_before(hashes))
 
 
 def row_hashes(values: Matrix) -> Marks:
@@ -437,7 +437,7 @@ def _mixed(marks: Marks) -> Marks:
     return (marks ^ (marks >> np.uint64(29))) * ODD
 
 
-def _times_before(marks: Marks) -> Marks:
+def times_before(marks: Marks) -> Marks:
     """Return the number of times that each mark occurred before in the array."""
     order = np.argsort(marks, kind="stable")
     ordered = marks[order]

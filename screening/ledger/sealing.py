@@ -77,7 +77,7 @@ class Sealing:
             # another process was first: what it has sealed must not be entered twice
             if sum(session.scalar(still.where(run)) or 0 for run in runs) != len(numbers):
                 return False
-            _let_wait(session, runs)
+            let_shadow_wait(session, runs)
             for run in runs:
                 session.execute(delete(TailRow).where(run))
             return True
@@ -95,7 +95,7 @@ def runs_of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield each[0], each[-1]
 
 
-def _let_wait(session: Session, runs: Sequence[ColumnElement[bool]]) -> None:
+def let_shadow_wait(session: Session, runs: Sequence[ColumnElement[bool]]) -> None:
     """Keep what a detector in the shadow hasn't scored yet; where there is no room for it, count it."""
     if session.scalar(select(ShadowCount.run).where(ShadowCount.runs).limit(1)) is None:
         return

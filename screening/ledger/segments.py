@@ -76,7 +76,7 @@ class Segments:
         Returns:
             what was entered; ``None`` where ``instead_of`` said no.
         """
-        screening = _one(table, "screening")
+        screening = one_value(table, "screening")
         if screening is not None:
             # entered before, and put together with others since
             self._take_out(screening)
@@ -396,14 +396,14 @@ def _described(name: str, kind: str, table: pa.Table, size: int, digest: str) ->
     decided, event = table.column("decided_at"), table.column("event_time")
     at = pc.coalesce(event, decided)
     none = event.null_count
-    origin = _one(table, "origin")
+    origin = one_value(table, "origin")
     return Segment(
         name=name,
         kind=kind,
-        screening=_one(table, "screening"),
+        screening=one_value(table, "screening"),
         origin=None if origin is None else origin.hex(),
-        owner=_one(table, "owner"),
-        detector=_one(table, "detector"),
+        owner=one_value(table, "owner"),
+        detector=one_value(table, "detector"),
         calendar=True if none == 0 else False if none == len(table) else None,
         earliest=_utc(pc.min(at).as_py()),
         latest=_utc(pc.max(at).as_py()),
@@ -417,7 +417,7 @@ def _described(name: str, kind: str, table: pa.Table, size: int, digest: str) ->
     )
 
 
-def _one(table: pa.Table, column: str) -> Any:
+def one_value(table: pa.Table, column: str) -> Any:
     """Return what all rows say of a column; ``None`` where they differ."""
     kept = table.column(column)
     first = kept[0].as_py()

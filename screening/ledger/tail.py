@@ -172,7 +172,7 @@ class Tail:
                 for request, place in sorted(
                     repeatable, key=lambda each: (each[0].owner, each[0].key, each[1])
                 ):
-                    first = _first(write, request, entries[place].answer, written)
+                    first = first_answer(write, request, entries[place].answer, written)
                     if first is not None:
                         results[place] = first
                         out.add(place)
@@ -230,7 +230,7 @@ class Tail:
             session.execute(delete(Answered).where(Answered.written < time.time() - KEEP_ANSWERS_SECONDS))
 
 
-def _first(
+def first_answer(
     write: DriverWrite, request: Repeatable, answer: bytes, written: float
 ) -> bytes | OtherRequest | None:
     """Note what a request is answered; if one was answered under its key before, return what is answered to it now."""

@@ -141,7 +141,7 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
         window.days = settings.drift_windows[place]
         window.score = _score(scores, by_source)
         windows.append(window)
-    delay, delay_from, labels = _delay(name, observed, settings, now)
+    delay, delay_from, labels = label_delay(name, observed, settings, now)
     oldest = (now - timedelta(days=QUALITY_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [
         Day(
@@ -218,8 +218,8 @@ def _window(
     found = Window(days=0, rows=rows, covered=0, looked_at=0)
     if not known or not rows:
         return found
-    values = _of_files(detector, observed, bins.shape(known), start)
-    of_api, found.unreadable = _of_api(detector, observed, start, rows.get(API, 0))
+    values = values_of_files(detector, observed, bins.shape(known), start)
+    of_api, found.unreadable = values_of_api(detector, observed, start, rows.get(API, 0))
     values += of_api
     found.covered = sum(each.rows for each in values)
     found.looked_at = sum(each.counts.rows for each in values)
@@ -286,7 +286,7 @@ def _rounded(weights: NDArray[Any]) -> list[float]:
     return [round(float(each) / total, 6) for each in weights] if total else [0.0] * len(weights)
 
 
-def _of_files(detector: Detector, observed: Observed, shape: str, start: datetime) -> list[_Values]:
+def values_of_files(detector: Detector, observed: Observed, shape: str, start: datetime) -> list[_Values]:
     """Return how the values of files lay that were counted in the bins of the detector's present card."""
     found = []
     for each in observed.file_counts(detector.name, detector.fingerprint, start):
@@ -297,7 +297,9 @@ def _of_files(detector: Detector, observed: Observed, shape: str, start: datetim
     return found
 
 
-def _of_api(detector: Detector, observed: Observed, start: datetime, rows: int) -> tuple[list[_Values], int]:
+def values_of_api(
+    detector: Detector, observed: Observed, start: datetime, rows: int
+) -> tuple[list[_Values], int]:
     """Return how the values of the API's transactions lay, of some that are drawn; and how many can't be read."""
     if not rows:
         return [], 0
@@ -310,7 +312,7 @@ def _of_api(detector: Detector, observed: Observed, start: datetime, rows: int) 
     )
     parts, unreadable = [], 0
     for place in range(0, len(drawn), BLOCK):
-        values, left_out = _read(
+        values, left_out = read_rows(
             [msgspec.json.decode(text) for text in drawn[place : place + BLOCK]], detector
         )
         parts.append(values)
@@ -322,7 +324,7 @@ def _of_api(detector: Detector, observed: Observed, start: datetime, rows: int) 
     return ([_Values(rows, counts)] if len(matrix) else []), unreadable
 
 
-def _read(given: Sequence[Any], detector: Detector) -> tuple[NDArray[np.float64], int]:
+def read_rows(given: Sequence[Any], detector: Detector) -> tuple[NDArray[np.float64], int]:
     """Return transactions as rows; one that can't be read is left out, and counted."""
     try:
         return from_mappings(given, detector.contract).values, 0
@@ -330,11 +332,13 @@ def _read(given: Sequence[Any], detector: Detector) -> tuple[NDArray[np.float64]
         if len(given) == 1:
             return np.empty((0, len(detector.contract.columns))), 1
     half = len(given) // 2
-    (first, some), (second, others) = _read(given[:half], detector), _read(given[half:], detector)
+    (first, some), (second, others) = read_rows(given[:half], detector), read_rows(given[half:], detector)
     return np.concatenate([first, second]), some + others
 
 
-def _delay(name: str, observed: Observed, settings: Settings, now: datetime) -> tuple[timedelta, str, int]:
+def label_delay(
+    name: str, observed: Observed, settings: Settings, now: datetime
+) -> tuple[timedelta, str, int]:
     """Return after how long labels have come, how that is known, and how many came later."""
     found = observed.delays(name, now - timedelta(days=QUALITY_DAYS), now - USUAL_DELAY)
     labels = 0 if found is None else found.labels

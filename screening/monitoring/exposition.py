@@ -45,12 +45,12 @@ def exposition(
     """
     registry = CollectorRegistry()
     found = totals.read(ledger)
-    for collect in (requests.collect, lambda: _decisions(found, detectors), lambda: _drift(known)):
+    for collect in (requests.collect, lambda: _decisions(found, detectors), lambda: drift_lines(known)):
         registry.register(_Collected(collect))
     return generate_latest(registry)
 
 
-def _drift(known: Sequence[Found]) -> Iterable[Metric]:
+def drift_lines(known: Sequence[Found]) -> Iterable[Metric]:
     """Give only figures that are ones: a column of which there are too few rows isn't listed."""
     labels = ["detector", "column", "window"]
     index = GaugeMetricFamily(

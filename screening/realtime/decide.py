@@ -75,16 +75,18 @@ def decide(
         # the last way: one after the other
         if attempt >= MOST_TOGETHER_ATTEMPTS:
             for place in left:
-                (answers[place],) = _attempt([questions[place]], ledger, threshold, probabilities)
+                (answers[place],) = decide_once([questions[place]], ledger, threshold, probabilities)
             continue
         for place, answer in zip(
-            left, _attempt([questions[each] for each in left], ledger, threshold, probabilities), strict=True
+            left,
+            decide_once([questions[each] for each in left], ledger, threshold, probabilities),
+            strict=True,
         ):
             answers[place] = answer
     return [Busy.now() if answer is None else answer for answer in answers]
 
 
-def _attempt(
+def decide_once(
     questions: Sequence[Question], ledger: Ledger, threshold: float, probabilities: Probabilities
 ) -> list[Answer | None]:
     """Decide on some requests; ``None`` for those on which it has to be tried again."""
@@ -92,10 +94,10 @@ def _attempt(
         None if question.repeatable is None else _answered(question.repeatable, ledger)
         for question in questions
     ]
-    new = _once(questions, [place for place, answer in enumerate(answers) if answer is None])
+    new = without_repeats(questions, [place for place, answer in enumerate(answers) if answer is None])
     pages: list[Page] = []
-    for group in _groups(questions, new, answers):
-        pages += _pages_of(group, questions, answers, threshold, probabilities)
+    for group in read_groups(questions, new, answers):
+        pages += score_group(group, questions, answers, threshold, probabilities)
     if pages:
         try:
             kept = ledger.tail.add([page.entry for page in pages])
@@ -107,7 +109,7 @@ def _attempt(
     return answers
 
 
-def _once(questions: Sequence[Question], places: Sequence[int]) -> list[int]:
+def without_repeats(questions: Sequence[Question], places: Sequence[int]) -> list[int]:
     """Leave out requests that came twice: the second one gets the answer of the first."""
     found: list[int] = []
     keys: set[tuple[str, str]] = set()
@@ -132,7 +134,9 @@ Group = list[tuple[int, Read]]
 """Requests of one detector that are scored together: their places, and what they ask."""
 
 
-def _groups(questions: Sequence[Question], new: Sequence[int], answers: list[Answer | None]) -> list[Group]:
+def read_groups(
+    questions: Sequence[Question], new: Sequence[int], answers: list[Answer | None]
+) -> list[Group]:
     """Read requests, and put those together that may be scored together; faults go into ``answers``."""
     together: dict[tuple[int, int, Limits | None, Hashable], Group] = defaultdict(list)
     for place in new:
@@ -152,7 +156,7 @@ def _groups(questions: Sequence[Question], new: Sequence[int], answers: list[Ans
     return list(together.values())
 
 
-def _pages_of(
+def score_group(
     group: Group,
     questions: Sequence[Question],
     answers: list[Answer | None],
@@ -160,7 +164,7 @@ def _pages_of(
     probabilities: Probabilities,
 ) -> list[Page]:
     """Score requests of one detector in one pass; one by one if that fails, since a message counts its own rows."""
-    parts = _by_page(group, questions)
+    parts = by_page(group, questions)
     reads = [read for part in parts for _, read in part]
     first = questions[group[0][0]]
     contract, history, live = first.detector.contract, first.history, first.live
@@ -179,7 +183,7 @@ def _pages_of(
             answers[group[0][0]] = problem
             return []
         return [
-            page for one in group for page in _pages_of([one], questions, answers, threshold, probabilities)
+            page for one in group for page in score_group([one], questions, answers, threshold, probabilities)
         ]
     # marks what was scored together: these requests have seen each other's rows
     company = object()
@@ -197,7 +201,7 @@ def _pages_of(
     return found
 
 
-def _by_page(group: Group, questions: Sequence[Question]) -> list[Group]:
+def by_page(group: Group, questions: Sequence[Question]) -> list[Group]:
     """Return a group in parts that the ledger keeps as one entry each: what has the same caller and stands for itself
     in nothing. A request that may be repeated is noted by itself; a detector in the shadow counts by requests.
     """

@@ -63,13 +63,13 @@ def read_mappings(given: Given, contract: ColumnContract, shadowed: tuple[str, .
     """
     rows = from_mappings(given, contract)
     labels = labels_of(given, contract)
-    places = _places_of(given, contract, shadowed)
+    places = field_places(given, contract, shadowed)
     values = [
         mapping if place.pick is None else dict(zip(place.needed, place.pick(mapping), strict=True))
         for mapping, place in zip(given, places, strict=True)
     ]
     said = None if labels is None else labels.tolist()
-    return Read(len(given), rows.values.tobytes(), said, _fields(given, places), values)
+    return Read(len(given), rows.values.tobytes(), said, fields_at(given, places), values)
 
 
 def columns_of(
@@ -127,7 +127,7 @@ def _joined_fields(reads: Sequence[Read]) -> dict[str, list[Any]]:
     }
 
 
-def _fields(given: Given, places: Sequence[Places]) -> dict[str, list[str | None]]:
+def fields_at(given: Given, places: Sequence[Places]) -> dict[str, list[str | None]]:
     """Return who and where, by the fields of the ledger that any transaction has."""
     found: dict[str, list[str | None]] = {}
     if not any(place.fields for place in set(places)):
@@ -177,7 +177,7 @@ class Places:
     label: str | None
 
 
-def _places_of(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> list[Places]:
+def field_places(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> list[Places]:
     """Return where what stands in each transaction: mostly in all as in the first."""
     found: list[Places] = []
     names: tuple[str, ...] | None = None
@@ -230,7 +230,7 @@ def labels_of(given: Given, contract: ColumnContract) -> Labels | None:
     Raises:
         BadTransaction: a label is none; names row and column of each.
     """
-    places = _places_of(given, contract)
+    places = field_places(given, contract)
     if all(place.label is None for place in set(places)):
         return None
     found = np.full(len(given), numbers.BLANK, np.int8)

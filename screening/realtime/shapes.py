@@ -129,7 +129,7 @@ class Shapes:
             if names in self._met or len(self._met) >= MOST_SHAPES:
                 return
             self._met.add(names)
-            shape = _shape(names, self._contract, self._shadowed)
+            shape = shape_of(names, self._contract, self._shadowed)
             if shape is not None:
                 self._shapes = (shape, *self._shapes)
 
@@ -281,7 +281,7 @@ class _Shape:
         return given
 
 
-def _shape(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str, ...]) -> _Shape | None:
+def shape_of(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str, ...]) -> _Shape | None:
     """Return the shape of transactions with some names; ``None`` for those that need the general reader."""
     if contract.composed or len(names) > MOST_NAMES * len(contract.columns):
         return None

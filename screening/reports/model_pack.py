@@ -124,7 +124,7 @@ def _cleaning(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         yield Table("Columns that nothing was learned from", ["Column", "Why"], unused)
 
 
-def _evaluations(card: ModelCard) -> list[tuple[str, str, Evaluation]]:
+def evaluations(card: ModelCard) -> list[tuple[str, str, Evaluation]]:
     """Return the tests, each with its name and how its rows were kept apart."""
     metrics = card.metrics
     later, chance = "later rows than those it was trained on", "rows drawn at random"
@@ -143,7 +143,7 @@ def _evaluations(card: ModelCard) -> list[tuple[str, str, Evaluation]]:
 
 def _tests(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     yield Heading("Split and tests")
-    tests = _evaluations(card)
+    tests = evaluations(card)
     if not tests:
         missing.append("tests on rows that it wasn't trained on")
         yield Text(f"Tests are {MISSING}.")
@@ -196,7 +196,7 @@ def _precision(test: Evaluation) -> float | None:
 def _calibration(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     yield Heading("Calibration")
     yield Facts([("Share of fraud that the probabilities are for", _percent(card.prior, 3))])
-    drawn = next(((name, test) for name, _, test in _evaluations(card) if test.reliability), None)
+    drawn = next(((name, test) for name, _, test in evaluations(card) if test.reliability), None)
     if drawn is None:
         missing.append("a test of the calibration")
         yield Text(f"How the probabilities compare with what was seen is {MISSING}.")

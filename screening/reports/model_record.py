@@ -76,12 +76,12 @@ def record_of(
         promotions=[
             row for row in Promotions(database).history() if detector.name in (row.promoted, row.replaced)
         ],
-        events=_events(AuditLog(settings.instance), detector.name),
+        events=events_of(AuditLog(settings.instance), detector.name),
         limits=AppliedThresholds(database, settings.threshold).of(detector.name),
     )
 
 
-def _events(audit: AuditLog, name: str) -> list[dict[str, Any]]:
+def events_of(audit: AuditLog, name: str) -> list[dict[str, Any]]:
     """Read the audit log from its end, a month at a time."""
     found: list[dict[str, Any]] = []
     for file in reversed(audit.files()):

@@ -130,7 +130,7 @@ def write_period(
                 for _, batch in questions.in_parts(chosen, [(chosen, latest)], rows=BATCH):
                     table.columns(batch.columns)
             return
-        parts = list(_parts(questions, chosen))
+        parts = list(cut_at_hours(questions, chosen))
         for name, query, done in (
             ("Flagged", _FLAGGED, 0.0),
             ("All", _ROWS, 0.2),
@@ -151,7 +151,7 @@ def write_period(
             table.rows(_files(questions, chosen, files))
 
 
-def _parts(questions: Questions, chosen: Filter) -> Iterator[_Part]:
+def cut_at_hours(questions: Questions, chosen: Filter) -> Iterator[_Part]:
     """Cut a period at full hours into parts of not too many rows, as far as no single hour has more."""
     hours: dict[datetime, int] = {}
     for row in questions.trends(chosen, Interval.HOUR).rows:

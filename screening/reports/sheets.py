@@ -149,7 +149,7 @@ class Table:
                 and ``""`` are empty cells.
         """
         bold = None if self._heads else 0
-        cells = [_cells(column, bold=at == bold) for at, column in enumerate(columns)]
+        cells = [cells_xml(column, bold=at == bold) for at, column in enumerate(columns)]
         # a scalar first and last: each row is joined in one go
         rows = pc.binary_join_element_wise(pa.scalar("<row>"), *cells, pa.scalar("</row>"), "")
         at = 0
@@ -206,7 +206,7 @@ class Table:
         self._bytes += len(data)
 
 
-def _cells(column: Sequence[Any] | pa.Array, *, bold: bool) -> pa.Array:
+def cells_xml(column: Sequence[Any] | pa.Array, *, bold: bool) -> pa.Array:
     """Return the XML of a column's cells, (rows,)."""
     texts = column if isinstance(column, pa.Array) else pa.array(column)
     if pa.types.is_null(texts.type):
@@ -222,10 +222,10 @@ def _cells(column: Sequence[Any] | pa.Array, *, bold: bool) -> pa.Array:
     if pc.all(number).as_py():
         return made
     rest = pc.invert(number)
-    return pc.replace_with_mask(made, rest, _other_cells(texts.filter(rest)))
+    return pc.replace_with_mask(made, rest, text_cells_xml(texts.filter(rest)))
 
 
-def _other_cells(texts: pa.Array) -> pa.Array:
+def text_cells_xml(texts: pa.Array) -> pa.Array:
     """Return the XML of cells that are no plain numbers."""
     known: dict[str, str] = {"": EMPTY}
     found = texts.dictionary_encode()  # texts are mostly the same few

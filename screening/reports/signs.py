@@ -31,11 +31,11 @@ def _signs() -> frozenset[int]:
     for place in range(count):
         (offset,) = struct.unpack_from(">L", font, at + 4 + 8 * place + 4)
         if struct.unpack_from(">H", font, at + offset)[0] == SEGMENTS:
-            found |= _in_segments(font, at + offset)
+            found |= signs_in_segments(font, at + offset)
     return frozenset(found)
 
 
-def _in_segments(font: bytes, at: int) -> set[int]:
+def signs_in_segments(font: bytes, at: int) -> set[int]:
     """Return the signs of a table of ranges; those that lead to no glyph, as the last range does, aren't among them."""
     (double,) = struct.unpack_from(">H", font, at + 6)
     count = double // 2

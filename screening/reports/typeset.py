@@ -97,7 +97,7 @@ def accessible_pdf(title: str, author: str, blocks: Sequence[Block], made: datet
         made: when; the foot says it in UTC.
     """
     moment = made.astimezone(UTC)
-    told = _printable(
+    told = in_fonts(
         {
             "title": title,
             "author": author,
@@ -126,10 +126,10 @@ def _told(block: Block) -> dict[str, Any]:
     return told
 
 
-def _printable(told: Any) -> Any:
+def in_fonts(told: Any) -> Any:
     """Return what is told with � for signs that the fonts haven't: typst refuses them, since nobody could read them."""
     if isinstance(told, str):
         return printable(told)
     if isinstance(told, dict):
-        return {name: _printable(value) for name, value in told.items()}
-    return [_printable(value) for value in told] if isinstance(told, list | tuple) else told
+        return {name: in_fonts(value) for name, value in told.items()}
+    return [in_fonts(value) for value in told] if isinstance(told, list | tuple) else told

@@ -121,7 +121,7 @@ class Deciding:
                 case = seen(session, number, who, alone=True)
                 require_version(case, version)
                 if only:
-                    _split(session, case, who, only)
+                    split_undecided(session, case, who, only)
                 found.append(self._one(session, case, who, decision, together))
                 case.version += 1
             _keep_earlier(session, [each.case for each in found], earlier)
@@ -227,7 +227,7 @@ class Deciding:
                 case.version += 1
                 tell(session, case, who, Act.UNDONE, outcome=event.outcome, together=last.together)
             numbers = [event.case_id for event in events]
-            _give_back(session, who, max(event.id for event in events), numbers)
+            give_back(session, who, max(event.id for event in events), numbers)
         self.tell_ledger(numbers)
         return numbers
 
@@ -281,7 +281,7 @@ class Deciding:
         self._labels.say(said, case.decided_by or "", REVIEW)
 
 
-def _give_back(session: Session, who: Reviewer, since: int, but: Sequence[int]) -> None:
+def give_back(session: Session, who: Reviewer, since: int, but: Sequence[int]) -> None:
     """Give the cases back that somebody was given after an act which is taken back, and did nothing with."""
     given = Event.by == who.name, Event.kind == Act.TAKEN.value, Event.id > since, Event.case_id.not_in(but)
     for event in session.scalars(select(Event).where(*given)).all():
@@ -324,7 +324,7 @@ def _keep_earlier(session: Session, cases: Sequence[int], earlier: dict[str, dic
             item.earlier = earlier[item.id]
 
 
-def _split(session: Session, case: Case, who: Reviewer, only: Sequence[str]) -> None:
+def split_undecided(session: Session, case: Case, who: Reviewer, only: Sequence[str]) -> None:
     """Leave the transactions that aren't decided on in a case of their own, which whoever decides keeps."""
     items = session.scalars(select(Item).where(Item.case_id == case.id)).all()
     chosen = set(only)

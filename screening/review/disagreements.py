@@ -91,7 +91,9 @@ def disagreements(ledger: Ledger, database: Database, owner: str | None, limit: 
         TooMuch: the ledger didn't answer in time.
     """
     queries = {"rows": f"{LISTED}{int(limit)}", "pairs": PAIRS}
-    found = ledger.questions.several(Filter(owner=owner), queries, {}, {"said": _said(ledger, database)})
+    found = ledger.questions.several(
+        Filter(owner=owner), queries, {}, {"said": said_by_both(ledger, database)}
+    )
     counts = found["pairs"][0] if found["pairs"] else {}
     rows = [Unlike(row, row["file"], row["feed"], row["decided"], row["case_id"]) for row in found["rows"]]
     pairs = {
@@ -101,7 +103,7 @@ def disagreements(ledger: Ledger, database: Database, owner: str | None, limit: 
     return Disagreements(rows, counts.get("unlike", 0), pairs)
 
 
-def _said(ledger: Ledger, database: Database) -> pa.Table:
+def said_by_both(ledger: Ledger, database: Database) -> pa.Table:
     """Return what programs and decisions say, by transaction."""
     # web processes do without it until somebody asks
     import pyarrow as pa

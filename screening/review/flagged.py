@@ -56,15 +56,15 @@ def _groups(file: pq.ParquetFile, raised: Collection[str], share: float) -> Iter
         marks = file.read_row_group(number, columns=["flagged", "rules", "origin", "number"])
         wanted = marks.column("flagged").combine_chunks()
         if raised:
-            wanted = pc.or_(wanted, _raised(marks.column("rules"), raised))
-        drawn = pc.and_(pc.invert(wanted), _drawn(marks, share))
+            wanted = pc.or_(wanted, raised_by(marks.column("rules"), raised))
+        drawn = pc.and_(pc.invert(wanted), is_drawn(marks, share))
         chosen = pc.or_(wanted, drawn)
         if pc.any(chosen).as_py():
             rows = file.read_row_group(number, columns=list(NEEDED)).append_column("sampled", drawn)
             yield rows.filter(chosen)
 
 
-def _drawn(rows: pa.Table, share: float) -> pa.Array:
+def is_drawn(rows: pa.Table, share: float) -> pa.Array:
     """Return bool (rows,): whether a row is drawn, by a number that is made of its id (splitmix64)."""
     if share <= 0:
         return pa.repeat(pa.scalar(value=False), len(rows))
@@ -78,7 +78,7 @@ def _drawn(rows: pa.Table, share: float) -> pa.Array:
     return pa.array((mixed ^ (mixed >> np.uint64(31))) < np.uint64(min(share, 1.0) * (2**64 - 2**11)))
 
 
-def _raised(rules: pa.ChunkedArray, raised: Collection[str]) -> pa.Array:
+def raised_by(rules: pa.ChunkedArray, raised: Collection[str]) -> pa.Array:
     """Return bool (rows,): whether one of these rules fired."""
     together = rules.combine_chunks()
     parents = pc.list_parent_indices(together)

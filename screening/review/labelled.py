@@ -47,13 +47,13 @@ def hear(database: Database, labels: Labels, said: Mapping[str, int], by: str) -
     who = Reviewer(name=by)
     closed: list[int] = []
     noted: list[int] = []
-    within = _cases(database, list(said))
+    within = cases_of(database, list(said))
     numbers = sorted(within)
     for start in range(0, len(numbers), CASES_AT_ONCE):
         with database.write() as session:
             wanted = select(Case).where(Case.id.in_(numbers[start : start + CASES_AT_ONCE])).order_by(Case.id)
             cases = session.scalars(wanted.with_for_update()).all()
-            outcomes = _wholes(session, labels, [case.id for case in cases if case.waiting], said)
+            outcomes = whole_cases(session, labels, [case.id for case in cases if case.waiting], said)
             for case in cases:
                 ids = within[case.id]
                 counts = Counter(OUTCOMES[said[one]] for one in ids)
@@ -79,7 +79,7 @@ def hear(database: Database, labels: Labels, said: Mapping[str, int], by: str) -
     return Heard(closed, noted)
 
 
-def _cases(database: Database, ids: Sequence[str]) -> Mapping[int, Sequence[str]]:
+def cases_of(database: Database, ids: Sequence[str]) -> Mapping[int, Sequence[str]]:
     """Return the cases that some transactions are in, each with these."""
     found: dict[int, list[str]] = defaultdict(list)
     with database.read() as session:
@@ -90,7 +90,7 @@ def _cases(database: Database, ids: Sequence[str]) -> Mapping[int, Sequence[str]
     return found
 
 
-def _wholes(
+def whole_cases(
     session: Session, labels: Labels, numbers: Sequence[int], said: Mapping[str, int]
 ) -> Mapping[int, Outcome]:
     """Return what programs say of whole cases; without those of which they don't say one thing of all of it."""

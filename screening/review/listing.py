@@ -91,7 +91,7 @@ class Listings:
     def _where(self, chosen: Chosen, who: Reviewer, now: datetime) -> list[ColumnElement[bool]]:
         where = [visible(who)]
         if chosen.state == "waiting":
-            where.append(_waiting(who) if chosen.escalated is None else Case.waiting.is_(True))
+            where.append(waiting_for(who) if chosen.escalated is None else Case.waiting.is_(True))
         elif chosen.state is not None:
             where.append(Case.state == chosen.state)
         if chosen.mine:
@@ -125,7 +125,7 @@ class Listings:
             return session.scalars(select(Case.detector).distinct().order_by(Case.detector)).all()
 
 
-def _waiting(who: Reviewer) -> ColumnElement[bool]:
+def waiting_for(who: Reviewer) -> ColumnElement[bool]:
     """Return the condition that a case waits, and not for others than those who look at it."""
     if who.decides or who.sees_all:
         return Case.waiting.is_(True)
@@ -174,7 +174,7 @@ def standing(database: Database, who: Reviewer, *, since: datetime, late_before:
         decided = _Decided.of(session.execute(transactions))
         opened = select(func.sum(Case.items)).where(here, ~Case.sampled, Case.opened >= since)
         return Standing(
-            waiting=cases(_waiting(who)),
+            waiting=cases(waiting_for(who)),
             in_work=cases(Case.state == CaseState.IN_WORK),
             escalated=cases(Case.waiting.is_(True), Case.escalated.is_(True)),
             late=cases(Case.waiting.is_(True), Case.opened < late_before)

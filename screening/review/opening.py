@@ -145,7 +145,7 @@ class Opener:
             ]
             done += len(some)
             with self._database.write() as session:
-                _add(session, kept)
+                add_rows(session, kept)
                 session.merge(LookedAt(name=segment.name, rows=done, done=False))
         if len(rows) < AT_ONCE:
             with self._database.write() as session:
@@ -168,7 +168,7 @@ def _key(row: dict[str, object]) -> Key:
     return str(row["owner"]), str(row["detector"]), None, None
 
 
-def _add(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None:
+def add_rows(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None:
     """Put rows into cases that wait or new ones; those that are in one are left out.
 
     Rows go to the database as they are: objects for each would hold its lock three times as long.
@@ -176,12 +176,12 @@ def _add(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None:
     known = _known(session, [item["id"] for _, item, _ in rows])
     left = [row for row in rows if row[1]["id"] not in known]
     groups = _grouped([(key, item) for key, item, sampled in left if not sampled])
-    _find_waiting(session, groups)
+    find_waiting(session, groups)
     groups += [_Group(key, [item], sampled=True) for key, item, sampled in left if sampled]
     new = [group for group in groups if group.case is None]
     if new:
         for group, number in zip(
-            new, _enter(session, _ranked(session, [_new(each) for each in new])), strict=True
+            new, enter_cases(session, rank_sampled(session, [new_case(each) for each in new])), strict=True
         ):
             group.case = {"id": number}
     grown = [group for group in groups if group.case is not None and len(group.case) > 1]
@@ -199,7 +199,7 @@ def _add(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None:
         session.execute(insert(Item), items)
 
 
-def _enter(session: Session, cases: Sequence[Values]) -> Sequence[int]:
+def enter_cases(session: Session, cases: Sequence[Values]) -> Sequence[int]:
     """Enter cases, and return their numbers, in order."""
     if session.get_bind().dialect.name != "sqlite":
         adding = insert(Case).returning(Case.id, sort_by_parameter_order=True)
@@ -236,7 +236,7 @@ COUNTED = (
 )  # fmt: skip
 
 
-def _find_waiting(session: Session, groups: Sequence[_Group]) -> None:
+def find_waiting(session: Session, groups: Sequence[_Group]) -> None:
     """Find for groups the case of their entity that waits; one that somebody works on isn't changed below them."""
     wanted = {group.key: group for group in groups if group.key[2] in GROUPED_BY}  # the last one of each key
     for kind in GROUPED_BY:
@@ -251,7 +251,7 @@ def _find_waiting(session: Session, groups: Sequence[_Group]) -> None:
                     group.case = row._asdict()
 
 
-def _new(group: _Group) -> Values:
+def new_case(group: _Group) -> Values:
     """Return a case as it is entered."""
     owner, detector, kind, value = group.key
     counted = joined({"items": 0, "loss": 0.0, "probability": 0.0, "version": 0}, group.items)
@@ -276,7 +276,7 @@ def _ranked_anew(case: Values) -> Values:
     return {**case, "rank": case["loss"]}
 
 
-def _ranked(session: Session, cases: list[Values]) -> list[Values]:
+def rank_sampled(session: Session, cases: list[Values]) -> list[Values]:
     """Put those that were drawn at random among the others: at the end, where their losses are, nobody would come."""
     drawn = [case for case in cases if case["sampled"]]
     if not drawn:

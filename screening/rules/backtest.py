@@ -164,7 +164,7 @@ def backtest(
         if flagging:
             given["flagging"] = sorted(flagging)
         groups = questions.ask(
-            _counting(some, made, flagging=bool(flagging)),
+            counting_query(some, made, flagging=bool(flagging)),
             chosen,
             given,
             facts=further_facts(made),
@@ -215,7 +215,7 @@ def further_facts(made: Statement) -> list[str]:
     return [key for key in made.facts if ":" in key]
 
 
-def _counting(rules: Sequence[Tried], made: Statement, *, flagging: bool) -> str:
+def counting_query(rules: Sequence[Tried], made: Statement, *, flagging: bool) -> str:
     """Return the one question: how many rows say the same, and how much money they are."""
     detectors = {name: key for key, name in _scopes(rules).items()}
     fired, unknown, asked = [], [], []
@@ -249,7 +249,7 @@ def _outcomes(rules: Sequence[Tried], groups: Iterable[Mapping[str, Any]], until
         for place in bits_of(group["unknown"]):
             found[place].unknown += group["rows"]
         for place in bits_of(group["fired"]):
-            _count(found[place], group, days[place], until)
+            count_hits(found[place], group, days[place], until)
     for outcome, each in zip(found, days, strict=True):
         outcome.days = [each[day] for day in sorted(each)]
         for (detector, known, recent), count in totals.items():
@@ -269,7 +269,7 @@ def bits_of(number: int) -> Iterator[int]:
         number ^= lowest
 
 
-def _count(outcome: Outcome, group: Mapping[str, Any], days: dict[date, Day], until: datetime) -> None:
+def count_hits(outcome: Outcome, group: Mapping[str, Any], days: dict[date, Day], until: datetime) -> None:
     """Count rows that a rule fulfils."""
     for part in _parts(outcome, group):
         part.add(group["rows"], group["amount"] if group["priced"] else None, group["code"])

@@ -41,7 +41,7 @@ def decide(
     Returns:
         of each row what net and rules say together.
     """
-    facts = _facts(rules, given, rows, scored)
+    facts = ledger_facts(rules, given, rows, scored)
     if countries is not None and ADDRESS_COUNTRY in rules.named and "address" in kept.columns:
         facts[ADDRESS_COUNTRY] = list(countries.of(kept.columns["address"]))
     kept.columns.update(facts)
@@ -66,7 +66,7 @@ def decide(
     return verdicts
 
 
-def _facts(
+def ledger_facts(
     rules: RuleSet, given: Sequence[Mapping[str, Any]], rows: Transactions, scored: Scored
 ) -> dict[str, list[Any]]:
     """Return what the ledger keeps beside its own fields, by key; only what any row has."""
@@ -95,7 +95,7 @@ def _verdicts(rules: RuleSet, kept: Kept, facts: Mapping[str, Column]) -> list[V
     flags = kept.columns["flagged"]
     if not rules.asked:
         return [Verdict(flag) for flag in flags]
-    asked = {key: _column(key, kept, facts) for key in rules.needed}
+    asked = {key: column_of(key, kept, facts) for key in rules.needed}
     columns = {key: cells for key, cells in asked.items() if cells is not None}
     verdicts = []
     for place, flag in enumerate(flags):
@@ -106,7 +106,7 @@ def _verdicts(rules: RuleSet, kept: Kept, facts: Mapping[str, Column]) -> list[V
     return verdicts
 
 
-def _column(key: str, kept: Kept, facts: Mapping[str, Column]) -> Column | None:
+def column_of(key: str, kept: Kept, facts: Mapping[str, Column]) -> Column | None:
     """Return the cells of one fact, (rows,); ``None`` where no row has it."""
     columns = kept.columns
     if key in TEXTS or key == PROBABILITY:

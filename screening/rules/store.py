@@ -150,7 +150,7 @@ class RuleStore:
         Raises:
             BadRule: it can't be used.
         """
-        _check_words(draft)
+        check_words(draft)
         return parse(draft.condition, self.vocabulary(draft.detector, lists))
 
     def problem(self, rule: Rule) -> BadRule | None:
@@ -316,7 +316,7 @@ def _require_free(session: Session, name: str, other_than: int | None = None) ->
         raise Conflict(f"There is a rule {there.name} already.", remedy="Give this one another name.")
 
 
-def _check_words(draft: Draft) -> None:
+def check_words(draft: Draft) -> None:
     """See that the parts of a rule beside its condition can be used.
 
     Raises:

@@ -99,7 +99,7 @@ def compare(known: Profile | None, amounts: Floats) -> Scale | None:
     return Scale(
         power=power,
         whole=bool(whole(found).all()),
-        beyond=abs(power) >= MUCH and _surely(known, sizes, power),
+        beyond=abs(power) >= MUCH and surely_scaled(known, sizes, power),
         trained_whole=trained_whole(known),
     )
 
@@ -116,7 +116,7 @@ def _quantiles(sizes: Floats, shares: tuple[float, ...]) -> list[float]:
     return np.quantile(sizes, shares).tolist() if len(sizes) else [0.0] * len(shares)
 
 
-def _surely(known: Profile, sizes: Floats, power: float) -> bool:
+def surely_scaled(known: Profile, sizes: Floats, power: float) -> bool:
     """Tell whether so few amounts would hardly be drawn from those of the training."""
     if len(sizes) >= FEW:
         return True

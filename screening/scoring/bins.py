@@ -124,14 +124,14 @@ def of_numbers(then: Profile) -> Bins | None:
         return Bins((), (0.0, 1.0))
     if len(then.quantiles) < len(QUANTILES):
         return None
-    borders = _borders(then)
+    borders = borders_of(then)
     least = [low for low, _ in borders.values()]
     shares = np.diff(np.r_[0.0, least, 1.0]) * (1 - missing)
     reach = tuple(high for _, high in borders.values()) if _many_may_have_one_value(then) else ()
     return Bins(tuple(borders), (*shares.tolist(), missing), exact=False, reach=reach)
 
 
-def _borders(then: Profile) -> dict[float, tuple[float, float]]:
+def borders_of(then: Profile) -> dict[float, tuple[float, float]]:
     """Return the quantiles that can be borders, each with how much lies at or below it: at least, and at most.
 
     A quantile tells that at least its share lies at or below it. Where many rows have that very value it may be more,

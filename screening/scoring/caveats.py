@@ -46,11 +46,11 @@ def remarks(detector: Detector, transactions: Transactions, history: Seen) -> li
     said: defaultdict[int, list[str]] = defaultdict(list)
     definition = detector.vectorizer.definition
     if definition is not None and definition.looks_back:
-        for row in np.flatnonzero(_alone(definition, transactions, history)).tolist():
+        for row in np.flatnonzero(never_seen(definition, transactions, history)).tolist():
             said[row].append(NO_PAST)
-    for row, text in _beyond(detector, transactions.values):
+    for row, text in warn_beyond(detector, transactions.values):
         said[row].append(text)
-    for row, text in _smallest_units(detector, transactions.values):
+    for row, text in warn_smallest_units(detector, transactions.values):
         said[row].append(text)
     found: list[Sequence[str]] = [NOTHING_SAID] * len(transactions)
     for row, texts in said.items():
@@ -58,23 +58,23 @@ def remarks(detector: Detector, transactions: Transactions, history: Seen) -> li
     return found
 
 
-def _alone(definition: Definition, transactions: Transactions, history: Seen) -> NDArray[np.bool_]:
+def never_seen(definition: Definition, transactions: Transactions, history: Seen) -> NDArray[np.bool_]:
     """Tell whether nobody in a row was seen before, bool (rows,)."""
     past = history.indexed(definition).past
-    alone = _first(definition, transactions.values)
+    alone = first_here(definition, transactions.values)
     # sorted, it is no plain past any more
     if past is None or isinstance(past, Past):
         return alone
     return alone & ~past.knows(transactions.values)
 
 
-def _first(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
+def first_here(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
     """Tell whether no row of these that is earlier has an entity of each row, bool (n,)."""
     first = np.ones(len(values), bool)
     if len(values) == 1:
         return first
     if len(values) <= FEW:
-        return np.array(_first_of_few(definition, values))
+        return np.array(first_of_few(definition, values))
     columns = definition.contract.columns
     times = values[:, columns.index(str(definition.contract.time))]
     for name in definition.tracked:
@@ -85,7 +85,7 @@ def _first(definition: Definition, values: Matrix) -> NDArray[np.bool_]:
     return first
 
 
-def _first_of_few(definition: Definition, values: Matrix) -> list[bool]:
+def first_of_few(definition: Definition, values: Matrix) -> list[bool]:
     """Tell the same of a few rows, for which NumPy takes longer to be called than to look."""
     columns = definition.contract.columns
     times = values[:, columns.index(str(definition.contract.time))].tolist()
@@ -103,7 +103,7 @@ def _first_of_few(definition: Definition, values: Matrix) -> list[bool]:
     return first
 
 
-def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
+def warn_beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
     """Warn of numbers further from the training data than these reach themselves: a net knows nothing there."""
     known = _known(_Same(detector))
     beyond = (values < known.least) | (values > known.most)
@@ -117,7 +117,7 @@ def _beyond(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
         yield row, f"{columns[place]} is {value}, {data}: the probability can't be relied on."
 
 
-def _smallest_units(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
+def warn_smallest_units(detector: Detector, values: Matrix) -> Iterator[tuple[int, str]]:
     """Warn of amounts that may count cents: whole, and so large that hardly any of the training data is. One by itself
     doesn't tell, so nobody is asked and nothing is changed.
     """

@@ -61,15 +61,15 @@ def explain(detector: Detector, rows: Transactions | Inputs, top: int = 3) -> li
     for inputs in (rows,) if isinstance(rows, Inputs) else detector.vectorizer.blocks(rows):
         scaled = detector.vectorizer.matrix(inputs)
         for start in range(0, len(scaled), ROWS):
-            effects = _effects(detector, scaled[start : start + ROWS], groups)
+            effects = effects_of(detector, scaled[start : start + ROWS], groups)
             found.extend(
-                _reasons(detector, sentences, row, effect, top)
+                strongest_reasons(detector, sentences, row, effect, top)
                 for row, effect in zip(inputs.values[start : start + ROWS], effects, strict=True)
             )
     return found
 
 
-def _effects(
+def effects_of(
     detector: Detector, rows: NDArray[np.float32], groups: tuple[tuple[int, ...], ...]
 ) -> NDArray[np.float64]:
     """Return the effect of each group of inputs on the logit, (n, groups); scaled, a typical payment is all zeros.
@@ -101,7 +101,7 @@ def _members(groups: tuple[tuple[int, ...], ...], inputs: int) -> NDArray[np.boo
     return member
 
 
-def _reasons(
+def strongest_reasons(
     detector: Detector,
     sentences: Sentences | None,
     inputs: NDArray[Any],
@@ -116,9 +116,9 @@ def _reasons(
     found: dict[object, Reason] = {}
     for place in raising[:MOST_LOOKED]:
         said = (
-            _of_column(detector, inputs, groups[place], float(effects[place]))
+            reason_of_column(detector, inputs, groups[place], float(effects[place]))
             if sentences is None
-            else _of_feature(detector, sentences, inputs, groups[place], float(effects[place]))
+            else reason_of_feature(detector, sentences, inputs, groups[place], float(effects[place]))
         )
         if said is not None and said[0] not in found:
             found[said[0]] = said[1]
@@ -138,7 +138,7 @@ WORTH_SAYING = 0.1
 TOGETHER = "No single value stands out; the combination does"
 
 
-def _of_column(
+def reason_of_column(
     detector: Detector, inputs: NDArray[Any], group: tuple[int, ...], effect: float
 ) -> tuple[object, Reason] | None:
     """Return the reason for a column that is an input by itself; ``None`` where its value is a usual one."""
@@ -147,10 +147,10 @@ def _of_column(
     low, high = detector.typical[name]
     if low <= value <= high:
         return None
-    return name, Reason(name, value, low, high, effect, _text(detector, name, value))
+    return name, Reason(name, value, low, high, effect, text_of_column(detector, name, value))
 
 
-def _of_feature(
+def reason_of_feature(
     detector: Detector, sentences: Sentences, inputs: NDArray[Any], group: tuple[int, ...], effect: float
 ) -> tuple[object, Reason] | None:
     """Return the reason for features that belong together; ``None`` where all of them are usual."""
@@ -169,7 +169,7 @@ def _of_feature(
     return family, Reason(name, one.value, one.low, one.high, effect, sentences.of(one))
 
 
-def _text(detector: Detector, column: str, value: float) -> str:
+def text_of_column(detector: Detector, column: str, value: float) -> str:
     """Say it as "V14 is −9.53, far below the usual −0.43 to 0.49"."""
     low, high = detector.typical[column]
     show = (

@@ -79,7 +79,7 @@ def score_file(
                 one, screening.owner, Shadowing(run.id, run.first_fingerprint)
             ),
             remember=True,
-            recall=lambda _header: _mapping(detector, first),
+            recall=lambda _header: mapping_for(detector, first),
             probabilities=probabilities,
             answers=Answers.of(screening.answers or {}),
         )
@@ -92,7 +92,7 @@ def score_file(
         shutil.rmtree(scratch.path, ignore_errors=True)
 
 
-def _mapping(detector: Detector, first: Outcome) -> Mapping | None:
+def mapping_for(detector: Detector, first: Outcome) -> Mapping | None:
     """Return the mapping of the file's columns for the other detector, as far as both name them alike."""
     said: dict[str, str | Composition] = dict(first.meta.get("columns", {}))
     said |= {name: Composition.of(made) for name, made in first.meta.get("composed", {}).items()}

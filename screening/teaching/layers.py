@@ -83,7 +83,7 @@ class Net:
         found = []
         for layer in self._layers:
             config, kind = layer["config"], layer["class_name"]
-            sources = _sources(layer)
+            sources = sources_of(layer)
             name = config["name"]
             if kind == "InputLayer":
                 given[name] = np.asarray(row, np.float64)
@@ -122,7 +122,7 @@ def _weights(file: Any, layer: str) -> dict[str, Array]:
     return found
 
 
-def _sources(layer: Mapping[str, Any]) -> list[str]:
+def sources_of(layer: Mapping[str, Any]) -> list[str]:
     """Return the names of the layers that one reads."""
     found: list[str] = []
 

@@ -104,7 +104,7 @@ class Lesson:
         labels = (
             np.concatenate(known) if len(known) == len(batches) else np.full(len(transactions), -1, np.int8)
         )
-        seen = _seen(detector, transactions, labels)
+        seen = past_of(detector, transactions, labels)
         amount = detector.contract.amount
         return cls(
             detector,
@@ -195,7 +195,7 @@ class Lesson:
         return found
 
 
-def _seen(detector: Detector, transactions: Transactions, labels: NDArray[np.int8]) -> Seen:
+def past_of(detector: Detector, transactions: Transactions, labels: NDArray[np.int8]) -> Seen:
     """Return the rows of a file as the past of one of them: of those, only earlier ones count."""
     if not detector.vectorizer.looks_back:
         return NOTHING

@@ -122,7 +122,7 @@ def generate(plan: Plan, places: Places) -> Stream:
                 terminal = int(chance.choice(near[customer]))
                 rows.append((day * 86_400 + second, customer, terminal, float(paid), None))
     rows.sort()
-    _inject(rows, plan, mean, chance)
+    inject(rows, plan, mean, chance)
     return Stream(
         _csv(rows, places),
         np.array([row[1] for row in rows]),
@@ -135,15 +135,15 @@ Row = tuple[float, int, int, float, Attack | None]
 """Seconds from the beginning, customer, terminal, amount, and what it is."""
 
 
-def _inject(rows: list[Row], plan: Plan, mean: NDArray[np.float64], chance: np.random.Generator) -> None:
+def inject(rows: list[Row], plan: Plan, mean: NDArray[np.float64], chance: np.random.Generator) -> None:
     """Make frauds of some payments, in place."""
     late = [at for at, row in enumerate(rows) if row[0] >= QUIET * 86_400]
     for terminal in chance.choice(TERMINALS, plan.terminals, replace=False).tolist():
         at_terminal = [at for at in late if rows[at][2] == terminal]
-        _change(rows, _some(rows, at_terminal, 0.8, chance), 1.0, Attack.TERMINAL)
+        _change(rows, some_of(rows, at_terminal, 0.8, chance), 1.0, Attack.TERMINAL)
     for customer in chance.choice(CUSTOMERS, plan.cards, replace=False).tolist():
         of_customer = [at for at in late if rows[at][1] == customer]
-        _change(rows, _some(rows, of_customer, 1 / 3, chance), 5.0, Attack.CARD)
+        _change(rows, some_of(rows, of_customer, 1 / 3, chance), 5.0, Attack.CARD)
     for at in chance.choice(late, plan.spikes, replace=False).tolist():
         time, customer, terminal, _, known = rows[at]
         if known is None:
@@ -151,7 +151,7 @@ def _inject(rows: list[Row], plan: Plan, mean: NDArray[np.float64], chance: np.r
             rows[at] = (time, customer, terminal, amount, Attack.SPIKE)
 
 
-def _some(rows: Sequence[Row], of: Sequence[int], share: float, chance: np.random.Generator) -> list[int]:
+def some_of(rows: Sequence[Row], of: Sequence[int], share: float, chance: np.random.Generator) -> list[int]:
     """Return about a share of some rows, within two weeks that begin by chance."""
     first = int(chance.integers(QUIET, DAYS - ATTACK_DAYS + 1)) * 86_400
     within = [at for at in of if 0 <= rows[at][0] - first < ATTACK_DAYS * 86_400]

@@ -265,8 +265,13 @@ def check_columns(columns: Sequence[Column]) -> None:
 def consequences(choices: Sequence[Choice]) -> list[str]:
     """Return the consequences of the roles in words: of what is missing, and of what is left out."""
     roles = {choice.column.role for choice in choices}
-    found = _of_label(labelled_as(choices))
-    found += [words for choice in choices if choice.column.role is Role.TIME for words in _of_count(choice)]
+    found = consequences_of_label(labelled_as(choices))
+    found += [
+        words
+        for choice in choices
+        if choice.column.role is Role.TIME
+        for words in consequences_of_count(choice)
+    ]
     if Role.TIME not in roles:
         found.append(
             "No column is the time: nothing looks back at earlier rows, and the test is on rows drawn at random, which "
@@ -279,7 +284,9 @@ def consequences(choices: Sequence[Choice]) -> list[str]:
             "No column says who or what comes back: no history of cards, customers or devices is made."
         )
     found += [
-        _made(one.column) for one in choices if one.column.made is not None and one.column.role not in UNUSED
+        consequences_composed(one.column)
+        for one in choices
+        if one.column.made is not None and one.column.role not in UNUSED
     ]
     made = {name for one in choices if one.column.role not in UNUSED for name in names_of(one.column)}
     dropped = [one for one in choices if one.column.role is Role.IGNORE and one.column.name not in made]
@@ -294,7 +301,7 @@ def consequences(choices: Sequence[Choice]) -> list[str]:
     return found
 
 
-def _made(column: Column) -> str:
+def consequences_composed(column: Column) -> str:
     """Return the consequences of a column that is made of several."""
     names = listed(names_of(column))
     sign = (
@@ -311,7 +318,7 @@ def _listed(columns: Sequence[tuple[Choice, str]]) -> str:
     return shown + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
 
 
-def _of_label(labelled: Labelled | None) -> list[str]:
+def consequences_of_label(labelled: Labelled | None) -> list[str]:
     """Return the consequences of the values of the label."""
     if labelled is None:
         return []
@@ -331,7 +338,7 @@ def _of_label(labelled: Labelled | None) -> list[str]:
     return found
 
 
-def _of_count(choice: Choice) -> list[str]:
+def consequences_of_count(choice: Choice) -> list[str]:
     """Return the consequences of a time without a calendar."""
     column = choice.column
     if column.since is None:
@@ -371,10 +378,10 @@ def article(word: str) -> str:
 def _examples_of(column: Column, cells: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return a few values of a column; of one that is made of several, those beside each other."""
     rows = zip(*(cells.get(name, ()) for name in names_of(column)), strict=False)
-    return _examples(" ".join(filter(None, map(str.strip, row))) for row in rows)
+    return examples_of(" ".join(filter(None, map(str.strip, row))) for row in rows)
 
 
-def _examples(cells: Iterable[str]) -> tuple[str, ...]:
+def examples_of(cells: Iterable[str]) -> tuple[str, ...]:
     """Return a few different values, short, and without card numbers."""
     found: dict[str, None] = {}
     for cell in cells:

@@ -93,7 +93,7 @@ def mixture(amounts: Floats) -> Mixture | None:
     Args:
         amounts: all of a file's, (rows,), as it writes them; NaN where a row is set aside.
     """
-    rows, powers = _sizes(amounts)
+    rows, powers = sizes_of(amounts)
     kinds = whole(amounts[rows])
     if not (enough(powers[kinds]) and enough(powers[~kinds])):
         return None
@@ -112,7 +112,7 @@ def turn(amounts: Floats) -> Turn | None:
     Args:
         amounts: as of :func:`mixture`.
     """
-    rows, powers = _sizes(amounts)
+    rows, powers = sizes_of(amounts)
     steps = np.diff(powers)
     if len(powers) < 2 * FEWEST or (steps >= 0).all() or (steps <= 0).all():
         return None
@@ -120,7 +120,7 @@ def turn(amounts: Floats) -> Turn | None:
     return Turn.at(int(rows[split]) + 1, powers[:split], powers[split:])
 
 
-def _sizes(amounts: Floats) -> tuple[NDArray[np.intp], Floats]:
+def sizes_of(amounts: Floats) -> tuple[NDArray[np.intp], Floats]:
     """Return the rows with an amount other than zero, from 0, and how large each is, in powers of ten."""
     rows = np.flatnonzero(np.isfinite(amounts) & (amounts != 0))
     return rows, np.log10(np.abs(amounts[rows]))

@@ -243,7 +243,7 @@ class Composition:
     def values(self, cells: Floats) -> Floats:
         """Return the value of each row, (rows,), of its parts (rows, parts); NaN where they make none."""
         columns = {part: cells[:, place] for place, part in enumerate(self.kinds)}
-        return _amounts(columns) if self.is_amount else _times(columns)
+        return amounts_of(columns) if self.is_amount else times_of(columns)
 
     def fault(self, cells: Sequence[float]) -> tuple[str, tuple[str, ...]]:
         """Return the reason why the parts of one row make no value, and the columns that are to blame."""
@@ -263,7 +263,7 @@ def part_word(part: Part) -> str:
     return PART_WORDS.get(part, part.value)
 
 
-def _amounts(parts: Mapping[Part, Floats]) -> Floats:
+def amounts_of(parts: Mapping[Part, Floats]) -> Floats:
     """Return positive for money that leaves, negative for money that comes in."""
     for word in DIRECTIONS:
         if word in parts:
@@ -283,9 +283,9 @@ def _amount_fault(parts: Mapping[Part, float]) -> tuple[tuple[Part, ...], str]:
     return both, "are both blank: the amount can't be told"
 
 
-def _times(parts: Mapping[Part, Floats]) -> Floats:
+def times_of(parts: Mapping[Part, Floats]) -> Floats:
     """Return seconds since 1970."""
-    day = parts[Part.DATE] if Part.DATE in parts else _days(parts) * DAY
+    day = parts[Part.DATE] if Part.DATE in parts else days_of(parts) * DAY
     good = day % DAY == 0
     seconds = parts.get(Part.CLOCK, np.zeros(len(day)))
     for part, each in ((Part.HOUR, 3600), (Part.MINUTE, 60), (Part.SECOND, 1)):
@@ -296,7 +296,7 @@ def _times(parts: Mapping[Part, Floats]) -> Floats:
     return np.where(good, day + seconds, np.nan)
 
 
-def _days(parts: Mapping[Part, Floats]) -> Floats:
+def days_of(parts: Mapping[Part, Floats]) -> Floats:
     """Return days since 1970 of year, month and day; NaN where there is no such day."""
     year, month, day = (parts[part] for part in YMD)
     with np.errstate(invalid="ignore"):

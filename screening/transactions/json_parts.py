@@ -39,7 +39,7 @@ def put_together(given: Mapping[str, Any], contract: ColumnContract, row: int) -
 
 
 def _value(made: Composition, values: list[Any], row: int) -> Any:
-    parts = [_read(part, value) for (part, _), value in zip(made.parts, values, strict=True)]
+    parts = [read_part(part, value) for (part, _), value in zip(made.parts, values, strict=True)]
     wrong = [column for (_, column), value in zip(made.parts, parts, strict=True) if value is None]
     if wrong:
         raise _bad(wrong, "can't be read as a part of the value", row)
@@ -51,7 +51,7 @@ def _value(made: Composition, values: list[Any], row: int) -> Any:
     return value if made.is_amount else np.datetime64(round(value * 1000), "ms").item()
 
 
-def _read(part: Part, value: Any) -> float | None:  # noqa: PLR0911 -- one for each kind
+def read_part(part: Part, value: Any) -> float | None:  # noqa: PLR0911 -- one for each kind
     """Return the number that stands for a part; NaN for a debit or credit that is blank, ``None`` for what can't be
     used.
     """

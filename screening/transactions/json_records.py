@@ -90,9 +90,9 @@ def from_mappings(given: Sequence[Mapping[str, Any]], contract: ColumnContract) 
             for row, each in enumerate(given, start=1)
         ]
     try:
-        values = _matrix(given, contract, fast=contract.plain)
+        values = read_matrix(given, contract, fast=contract.plain)
     except OverflowError:  # as above
-        values = _matrix(given, contract, fast=False)
+        values = read_matrix(given, contract, fast=False)
     return Transactions(contract.columns, values)
 
 
@@ -154,7 +154,7 @@ def header_of(names: tuple[Any, ...], contract: ColumnContract) -> Header:
     return _remembered_header.__wrapped__(names, contract)
 
 
-def _matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fast: bool) -> Matrix:
+def read_matrix(given: Sequence[Mapping[str, Any]], contract: ColumnContract, *, fast: bool) -> Matrix:
     """Read mappings, float64 (rows, columns).
 
     Raises:
@@ -204,7 +204,7 @@ class _Faults:
         """Note a fault."""
         self._count += 1
         if len(self._problems) < SHOWN or self._problems[0].row == row:
-            self._problems.append(CellProblem(problem, column=column, row=row, value=_excerpt(value)))
+            self._problems.append(CellProblem(problem, column=column, row=row, value=excerpt(value)))
 
     def of_header(self, header: Header, row: int | None) -> None:
         """Note columns that appear more than once, and those that must be there and aren't."""
@@ -267,10 +267,10 @@ def read_cell(value: Any, column: Column) -> Read:
     return number * column.scale, problem
 
 
-def _number(value: Any) -> Read:
+def read_number(value: Any) -> Read:
     """Read a real number. Text isn't one: ``"1,5"`` means different things to different readers."""
     if isinstance(value, BOOLEANS) or not isinstance(value, NUMBERS):
-        return math.nan, _not_a(CellKind.NUMBER, value)
+        return math.nan, not_a(CellKind.NUMBER, value)
     try:
         number = float(value)
     except (OverflowError, ValueError):
@@ -296,7 +296,7 @@ def _domain(value: Any) -> Read:
 
 def _of_text(value: Any, kind: CellKind, number: Callable[[str], float]) -> Read:
     if isinstance(value, BOOLEANS) or not isinstance(value, (str, *NUMBERS)):
-        return math.nan, _not_a(kind, value)
+        return math.nan, not_a(kind, value)
     return number(str(value)), None
 
 
@@ -307,9 +307,9 @@ def _time(value: Any) -> Read:
     elif isinstance(value, (str, date)):
         found = times.time_of(str(value))
     else:
-        number, problem = _number(value)
+        number, problem = read_number(value)
         found = None if problem else times.seconds_of(number)
-    return (math.nan, _not_a(CellKind.TIME, value)) if found is None else (found, None)
+    return (math.nan, not_a(CellKind.TIME, value)) if found is None else (found, None)
 
 
 def _address(value: Any) -> Read:
@@ -317,13 +317,13 @@ def _address(value: Any) -> Read:
     if isinstance(value, str):
         found = encoding.address_code(value)
     else:
-        number, problem = _number(value)
+        number, problem = read_number(value)
         found = None if problem else encoding.address_code(repr(number))
-    return (math.nan, _not_a(CellKind.ADDRESS, value)) if found is None else (found, None)
+    return (math.nan, not_a(CellKind.ADDRESS, value)) if found is None else (found, None)
 
 
 READERS: Mapping[CellKind, Callable[[Any], Read]] = {
-    CellKind.NUMBER: _number,
+    CellKind.NUMBER: read_number,
     CellKind.TEXT: _text,
     CellKind.TIME: _time,
     CellKind.ADDRESS: _address,
@@ -332,7 +332,7 @@ READERS: Mapping[CellKind, Callable[[Any], Read]] = {
 }
 
 
-def _not_a(kind: CellKind, value: Any) -> str:
+def not_a(kind: CellKind, value: Any) -> str:
     """Say that a value is nothing of a kind, and what it is instead where that alone is wrong."""
     word = TYPES.get(type(value))
     if word is None or (isinstance(value, str) and kind is not CellKind.NUMBER):
@@ -340,7 +340,7 @@ def _not_a(kind: CellKind, value: Any) -> str:
     return f"is {word}, not {KINDS[kind]}"
 
 
-def _excerpt(value: Any) -> str | None:
+def excerpt(value: Any) -> str | None:
     """Shorten a value for a message; never one that may be a card number."""
     if isinstance(value, float):
         return f"{value:.4g}"

@@ -176,7 +176,7 @@ class ColumnContract:
 
     def parts(self) -> tuple[Column, ...]:
         """Return the columns with their roles and kinds, in order."""
-        return _parts(self)
+        return parts_of(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contract as JSON types; hashed into the detector's fingerprint."""
@@ -306,7 +306,7 @@ class ColumnContract:
         if missing:
             raise ColumnsMissing(
                 f"{listed('Column', missing)} missing. {_seen(header)}",
-                remedy=f"The first line must name these columns, in any order: {_short(list(needed))}.",
+                remedy=f"The first line must name these columns, in any order: {short_list(list(needed))}.",
                 problems=[CellProblem("is missing", column=name) for name in missing[:SHOWN_NAMES]],
                 problem_count=len(missing),
             )
@@ -319,7 +319,7 @@ class ColumnContract:
 
 
 @lru_cache(maxsize=64)
-def _parts(contract: ColumnContract) -> tuple[Column, ...]:
+def parts_of(contract: ColumnContract) -> tuple[Column, ...]:
     """Return the columns of a contract: asked for with every transaction, so they are made once."""
     kinds = contract.kinds or (CellKind.NUMBER,) * len(contract.columns)
     named = {contract.time: Role.TIME, contract.amount: Role.AMOUNT}
@@ -351,10 +351,10 @@ def normalise(name: object) -> str:
 
 def listed(word: str, names: Sequence[str]) -> str:
     """Return the columns with the verb that goes with their number."""
-    return f"{word} {names[0]} is" if len(names) == 1 else f"{word}s {_short(names)} are"
+    return f"{word} {names[0]} is" if len(names) == 1 else f"{word}s {short_list(names)} are"
 
 
-def _short(names: Sequence[str]) -> str:
+def short_list(names: Sequence[str]) -> str:
     """Return at most eight of them, and how many more there are."""
     more = len(names) - SHOWN_NAMES
     return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

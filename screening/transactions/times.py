@@ -232,12 +232,12 @@ def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 
     if form.unit is not None:
         return _counted(plain, form.unit)
     if form.order is not None and (three := _THREE.fullmatch(plain)) and three["sign"] != ".":
-        return _of_three(three, form.order)
-    written = _written(plain)
+        return time_of_three(three, form.order)
+    written = split_time(plain)
     if written is not None:
         parts, clock, zone = written
         return _moment(parts, clock, zone)
-    readings = {order: seconds for order, seconds in _orders(plain) if seconds is not None}
+    readings = {order: seconds for order, seconds in orders_of(plain) if seconds is not None}
     if readings:
         if form.order is not None:
             return readings.get(form.order)
@@ -259,7 +259,7 @@ def clock_of(text: str) -> float | None:
     if _FRACTION.fullmatch(plain):
         return None if len(plain) == 4 else round(float(plain) * _DAY * 1000) / 1000
     found = _CLOCK.fullmatch(plain)
-    since = None if found is None else _since_midnight(found)
+    since = None if found is None else since_midnight(found)
     if found is None or since is None or not found["zone"]:
         return since
     return since - (_zone(found["zone"]).utcoffset(None) or timedelta()).total_seconds()
@@ -282,7 +282,7 @@ def date_part(text: str) -> str:
 
 def readings_of(text: str) -> dict[Order, float]:
     """Return the possible meanings of a cell by the order of its parts; empty for others."""
-    return {order: seconds for order, seconds in _orders(bare(text)) if seconds is not None}
+    return {order: seconds for order, seconds in orders_of(bare(text)) if seconds is not None}
 
 
 def family_of(text: str) -> Family | None:  # noqa: PLR0911 -- one for each family
@@ -301,7 +301,7 @@ def family_of(text: str) -> Family | None:  # noqa: PLR0911 -- one for each fami
         return Family.DIGITS_8 if len(plain) == 8 else Family.DIGITS_6
     if _NUMBER.fullmatch(plain):
         return Family.SHEET if unit_of(float(plain)) is Unit.SHEET_DAYS else Family.NUMBER
-    return Family.NAMED if _written(plain) is not None else None
+    return Family.NAMED if split_time(plain) is not None else None
 
 
 def unit_of(value: float) -> Unit | None:
@@ -319,7 +319,7 @@ def seconds_of(value: float) -> float | None:
         return _in_seconds(value, unit)
     # 20250104, as JSON and Parquet have it
     if 1e7 <= value < 1e8 and value == int(value):
-        return _moment(_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
+        return _moment(date_of_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
     return None
 
 
@@ -350,7 +350,7 @@ def _counted(plain: str, unit: Unit) -> float | None:
     return seconds if 0 <= seconds < _TO else None
 
 
-def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
+def split_time(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
     """Return date, clock and zone of a cell of one meaning; ``None`` where it isn't one."""
     for pattern in (_ISO, _YEAR_FIRST, _MAINFRAME):
         found = pattern.fullmatch(plain)
@@ -360,7 +360,7 @@ def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
     if three:
         if three["sign"] != ".":
             return None
-        return (_century(three["c"]), int(three["b"]), int(three["a"])), three["clock"], None
+        return (full_year(three["c"]), int(three["b"]), int(three["a"])), three["clock"], None
     digits = _DIGITS_14.fullmatch(plain)
     if digits and _FIRST_COMPACT <= int(digits[1]) < LAST_YEAR:
         parts = (int(digits[1]), int(digits[2]), int(digits[3]))
@@ -371,34 +371,34 @@ def _written(plain: str) -> tuple[Parts | None, str | None, str | None] | None:
         month = found and _MONTHS.get(found["name"].casefold())
         if found and month:
             zone = found.groupdict().get("zone")
-            return (_century(found["y"]), month, int(found["d"])), found["clock"], zone
+            return (full_year(found["y"]), month, int(found["d"])), found["clock"], zone
     return None
 
 
-def _orders(plain: str) -> Iterator[tuple[Order, float | None]]:
+def orders_of(plain: str) -> Iterator[tuple[Order, float | None]]:
     """Yield every order of the parts of a cell, and the time that it makes, if any."""
     three = _THREE.fullmatch(plain)
     if three and three["sign"] != ".":
         for order in Order:
-            yield order, _of_three(three, order)
+            yield order, time_of_three(three, order)
     elif len(plain) in (6, 8) and plain.isdecimal() and plain.isascii():
         for order in Order:
-            yield order, _near(_moment(_digits(plain, order), None, None))
+            yield order, plausible(_moment(date_of_digits(plain, order), None, None))
 
 
-def _of_three(three: re.Match[str], order: Order) -> float | None:
+def time_of_three(three: re.Match[str], order: Order) -> float | None:
     """Return the time of three numbers with slashes or dashes between them, and a time of day perhaps."""
     a, b, c = three["a"], three["b"], three["c"]
     if order is Order.DAY_FIRST:
-        return _moment((_century(c), int(b), int(a)), three["clock"], None)
+        return _moment((full_year(c), int(b), int(a)), three["clock"], None)
     if order is Order.MONTH_FIRST:
-        return _moment((_century(c), int(a), int(b)), three["clock"], None)
+        return _moment((full_year(c), int(a), int(b)), three["clock"], None)
     if len(c) > 2 or len(a) < 2:
         return None
-    return _near(_moment((_century(a), int(b), int(c)), three["clock"], None))
+    return plausible(_moment((full_year(a), int(b), int(c)), three["clock"], None))
 
 
-def _digits(plain: str, order: Order) -> Parts:
+def date_of_digits(plain: str, order: Order) -> Parts:
     """Return year, month and day of six or eight digits."""
     long = len(plain) == 8
     if order is Order.YEAR_FIRST:
@@ -406,10 +406,10 @@ def _digits(plain: str, order: Order) -> Parts:
     else:
         first, second, year = plain[:2], plain[2:4], plain[4:]
         day, month = (first, second) if order is Order.DAY_FIRST else (second, first)
-    return (int(year) if long else _century(year)), int(month), int(day)
+    return (int(year) if long else full_year(year)), int(month), int(day)
 
 
-def _century(year: str) -> int:
+def full_year(year: str) -> int:
     """Return the year that two digits mean: the latest one that isn't far ahead."""
     if len(year) > 2:
         return int(year)
@@ -417,7 +417,7 @@ def _century(year: str) -> int:
     return latest - (latest - int(year)) % 100
 
 
-def _near(seconds: float | None) -> float | None:
+def plausible(seconds: float | None) -> float | None:
     """Return a time whose order of parts is a guess only if it lies between 1990 and the next year: else it is another
     order.
     """
@@ -441,7 +441,7 @@ def _moment(parts: Parts | None, clock: str | None, zone: str | None) -> float |
     found = datetime(*parts)  # noqa: DTZ001
     if clock:
         match = _CLOCK.fullmatch(clock.strip())
-        since = None if match is None else _since_midnight(match)
+        since = None if match is None else since_midnight(match)
         if match is None or since is None:
             return None
         found += timedelta(seconds=since)
@@ -449,7 +449,7 @@ def _moment(parts: Parts | None, clock: str | None, zone: str | None) -> float |
     return _seconds(found.replace(tzinfo=_zone(zone)) if zone else found)
 
 
-def _since_midnight(clock: re.Match[str]) -> float | None:
+def since_midnight(clock: re.Match[str]) -> float | None:
     """Return seconds of a time of day as it is written, without its zone."""
     if clock["m"] is None and clock["half"] is None:
         return None

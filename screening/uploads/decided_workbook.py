@@ -81,7 +81,7 @@ def read_decisions(
     found = outcome_of(screening)
     if found is None or not found.there:
         raise not_ours("Its rows are of a screening that isn't here.")
-    problems = list(_problems(filled, rows[0], key, found))
+    problems = list(problems_of(filled, rows[0], key, found))
     if problems:
         raise BadFile(
             f"{len(problems):,} of the rows with a decision can't be taken; nothing was.",
@@ -104,7 +104,7 @@ def _screening(keys: Sequence[str]) -> str:
     return found.pop()
 
 
-def _problems(
+def problems_of(
     filled: Sequence[tuple[int, list[str]]], names: Sequence[str], key: int, found: Outcome
 ) -> Iterator[CellProblem]:
     """Name what was changed: cells of the file, the row's number, and decisions that are none."""

@@ -53,7 +53,7 @@ def claim(instance: Path, database: Database) -> None:
                     remedy="Set DATABASE_URL and INSTANCE_PATH to two that belong together; nothing was changed.",
                 )
             return
-        _refuse_strangers(instance, database)
+        refuse_strangers(instance, database)
         found = kept or known or secrets.token_hex(16)
         if known is None:
             with database.write() as session:
@@ -102,7 +102,7 @@ def known_id(database: Database) -> str | None:
         return session.scalar(select(Instance.id).limit(1))
 
 
-def _refuse_strangers(instance: Path, database: Database) -> None:
+def refuse_strangers(instance: Path, database: Database) -> None:
     """Stop where a new or emptied database would take the folder's screenings for left-overs."""
     there = sorted(folders(instance))
     if not there:

@@ -89,7 +89,7 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*columns, LABEL])
-        for row, cells in _with_cells(rows, columns, instance):
+        for row, cells in with_cells(rows, columns, instance):
             if cells is None:
                 found.left_out += 1
                 continue
@@ -133,7 +133,7 @@ class _Own:
         return cells
 
 
-def _with_cells(
+def with_cells(
     rows: Sequence[dict[str, Any]], columns: Sequence[str], instance: Path
 ) -> Iterator[tuple[dict[str, Any], list[str] | None]]:
     """Give each row with its cells, in the order of the rows; ``None`` where they can't be read."""

@@ -91,7 +91,7 @@ def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) 
         yield from _judged(shown(theirs.get(column.name, column.name)), telling, used=True)
         still_wanted()
     places = extra(given.contract, given.header)[:MOST_EXTRA]
-    read = _reread(folder, given, places, still_wanted) if places and given.enough else {}
+    read = reread(folder, given, places, still_wanted) if places and given.enough else {}
     for place in places:
         yield from _judged(shown(given.header[place]), read.get(place), used=False)
 
@@ -113,7 +113,7 @@ def _judged(name: str, column: Telling | None, *, used: bool) -> Iterator[Suspec
         yield Suspect(name, verdict.suspicion.value, used, auc, named)
 
 
-def _reread(
+def reread(
     folder: Folder, given: Labelled, places: Sequence[int], still_wanted: Callable[[], None]
 ) -> dict[int, Telling]:
     """Return the columns at some places of the header: numbers where nearly all cells are, else texts."""
@@ -122,7 +122,7 @@ def _reread(
     as_numbers, as_texts = (np.full((len(rows), len(places)), np.nan) for _ in range(2))
     for at, record in enumerate(_records(folder, given.offsets, rows, still_wanted)):
         for column, place in enumerate(places):
-            as_numbers[at, column], as_texts[at, column] = _both(record[place])
+            as_numbers[at, column], as_texts[at, column] = number_and_text(record[place])
     found: dict[int, Telling] = {}
     for column, place in enumerate(places):
         filled = ~np.isnan(as_texts[:, column])
@@ -149,7 +149,7 @@ def _records(
         still_wanted()
 
 
-def _both(text: str) -> tuple[float, float]:
+def number_and_text(text: str) -> tuple[float, float]:
     """Return a cell as a number, whatever its decimal mark, and as a text; NaN where it isn't one."""
     if missing(text):
         return np.nan, np.nan

@@ -222,7 +222,7 @@ class _Line:
                 if choice.detector.vectorizer.looks_back:
                     waiting.append(batch)
                 else:
-                    _score(_Rows.of([batch]), self._scoring(scoring, choice, collected), collected)
+                    score_rows(_Rows.of([batch]), self._scoring(scoring, choice, collected), collected)
                 self.on_batch(stream.taken)
             collected.notes += choice.check_words(collected.words)
             if collected.amount:
@@ -295,7 +295,7 @@ class _Line:
         whole = partial(
             self._scoring(scoring, choice, collected), history=Seen(rows.labels, past), on_block=on_block
         )
-        _score(rows, whole, collected)
+        score_rows(rows, whole, collected)
         if seen is not None and self.remember:
             seen.remember(self.folder.path.name, rows.transactions.values, rows.labels)
 
@@ -324,12 +324,12 @@ def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None
         collected.label.append(batch.labels)
 
 
-def _score(rows: _Rows, scoring: Callable[[Transactions], Scored], collected: _Collected) -> None:
+def score_rows(rows: _Rows, scoring: Callable[[Transactions], Scored], collected: _Collected) -> None:
     """Score some rows of a file, and keep what is needed when its last row is there."""
     try:
         scored = scoring(rows.transactions)
     except BadTransaction as problem:
-        raise _in_file(problem, rows.numbers) from None
+        raise fault_of_file(problem, rows.numbers) from None
     probability = np.full(rows.count, np.nan, np.float32)
     probability[rows.numbers - rows.first] = scored.probabilities
     collected.probability.append(probability)
@@ -339,7 +339,7 @@ def _score(rows: _Rows, scoring: Callable[[Transactions], Scored], collected: _C
         collected.facts.add(rows.transactions, scored, rows.numbers - rows.first, rows.count)
 
 
-def _in_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
+def fault_of_file(problem: BadTransaction, numbers: NDArray[np.int64]) -> BadFile:
     """Say of the file what was said of some of its rows: a user counts the rows of the file, from 1."""
     moved = [
         replace(found, row=None if found.row is None else int(numbers[found.row - 1]))
@@ -380,7 +380,7 @@ def _conclude(
     verdicts = None
     if collected.facts is not None and rules is not None:
         arrays |= collected.facts.arrays()
-        verdicts = _asked(folder, choice, collected.facts, arrays, rules)
+        verdicts = ask_rules(folder, choice, collected.facts, arrays, rules)
     if verdicts is not None:
         arrays["rule_hits"] = verdicts.hits
         flagged = verdicts.flagged(flagged)
@@ -390,9 +390,9 @@ def _conclude(
         quality_of = (
             pool.submit(metrics.measure, label, probability, flagged, amount) if label is not None else None
         )
-        explained, effects = _explained(detector, probability, collected, told)
+        explained, effects = explain(detector, probability, collected, told)
         if verdicts is not None:
-            explained = _with_rules(explained, verdicts, flagged, probability)
+            explained = with_rules(explained, verdicts, flagged, probability)
         counts = drift.count(detector, np.concatenate(collected.sampled))
     saved.result()
     measured = None if quality_of is None else quality_of.result()
@@ -405,7 +405,7 @@ def _conclude(
         "plain": plain,
         **({} if collected.facts is None else collected.facts.told()),
         **({} if verdicts is None else {"rules": verdicts.told()}),
-        "missing_past": _missing(collected, label, flagged),
+        "missing_past": missing_past_of(collected, label, flagged),
     }
     results.save_words(folder, explained, {row: effects[row] for row in explained if row in effects}, meta)
     return Found(
@@ -424,7 +424,7 @@ def _conclude(
     )
 
 
-def _missing(
+def missing_past_of(
     collected: _Collected, label: NDArray[np.int8] | None, flagged: NDArray[np.bool_]
 ) -> dict[str, Any] | None:
     """Return what is told of a missing past; ``None`` where little is missing."""
@@ -439,7 +439,7 @@ def joined(parts: list[NDArray[Any]]) -> NDArray[Any] | None:
     return np.concatenate(parts) if parts else None
 
 
-def _asked(
+def ask_rules(
     folder: Folder,
     choice: Choice,
     facts: Collected,
@@ -478,7 +478,7 @@ def _asked(
     return found
 
 
-def _with_rules(
+def with_rules(
     explained: dict[int, list[str]],
     verdicts: FileVerdicts,
     flagged: NDArray[np.bool_],
@@ -492,7 +492,7 @@ def _with_rules(
     return found
 
 
-def _explained(
+def explain(
     detector: Detector,
     probability: NDArray[np.float32],
     collected: _Collected,

@@ -218,11 +218,11 @@ def _save(folder: Folder, report: dict[str, Any], rejected: Rows, offsets: Rows)
 def _report(folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[[], None]) -> dict[str, Any]:
     contract, label, good = choice.contract, read.label, ~np.concatenate(read.bad)
     _, sampled = read.sample.taken()
-    labelled = None if label is None else _labelled(choice, read, label)
+    labelled = None if label is None else labelled_sample(choice, read, label)
     found = [] if labelled is None else suspects(folder, labelled, still_wanted)
     return {
         "problems": [asdict(problem) for problem in read.problems],
-        "duplicates": _duplicates(np.flatnonzero(good), np.concatenate(read.hashes)[good]),
+        "duplicates": find_duplicates(np.flatnonzero(good), np.concatenate(read.hashes)[good]),
         "drift": drift.measure(choice.detector, sampled),
         "training_known": choice.detector.card is not None and bool(choice.detector.card.columns),
         "labels": None
@@ -233,7 +233,7 @@ def _report(folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[
     }
 
 
-def _labelled(choice: Choice, read: _Read, label: Labels) -> Labelled:
+def labelled_sample(choice: Choice, read: _Read, label: Labels) -> Labelled:
     """Return all frauds that were kept, and the others of the spread; two classes, one after the other."""
     frauds, theirs = read.frauds.taken()
     rows, values = read.sample.taken()
@@ -249,7 +249,7 @@ def _labelled(choice: Choice, read: _Read, label: Labels) -> Labelled:
     )
 
 
-def _duplicates(rows: Rows, hashes: NDArray[np.uint64]) -> dict[str, Any]:
+def find_duplicates(rows: Rows, hashes: NDArray[np.uint64]) -> dict[str, Any]:
     """Return rows that are equal to an earlier one in every column that the detector needs; the label doesn't count.
 
     Of each row only its hash is kept, 8 bytes whatever its columns: two rows of one hash are taken for equal.

@@ -185,7 +185,7 @@ class RecordingJob:
             None if detector is None else KnownFacts.of(detector),
         )
         if len(decisions.numbers):
-            noted = _counts(screening, found, len(decisions.numbers))
+            noted = counts_of(screening, found, len(decisions.numbers))
 
             def note(session: Session) -> bool:
                 if noted is not None:
@@ -201,7 +201,7 @@ class RecordingJob:
         return detector if detector and detector.fingerprint == screening.fingerprint else None
 
 
-def _counts(screening: Screening, found: Outcome, rows: int) -> FileCounts | None:
+def counts_of(screening: Screening, found: Outcome, rows: int) -> FileCounts | None:
     """Return how the values lay; ``None`` for a file that was screened before that was counted."""
     counts = found.meta.get("counts")
     if counts is None:
@@ -246,8 +246,8 @@ def decisions_of(
     columns: dict[str, pa.Array] = {
         name: column if every else column.take(pa.array(kept)) for name, column in texts.items()
     }
-    columns |= _numbers(found, known, kept)
-    ruled, columns = _ruled(found, kept, columns)
+    columns |= number_facts(found, known, kept)
+    ruled, columns = rule_facts(found, kept, columns)
     facts = {name: column for name, column in columns.items() if fact_type(name) is not None}
     return Decisions(
         origin=new_origin(int((screening.finished or now()).timestamp() * 1000)),
@@ -271,7 +271,7 @@ def decisions_of(
     )
 
 
-def _numbers(found: Outcome, known: KnownFacts | None, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
+def number_facts(found: Outcome, known: KnownFacts | None, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
     """Return the facts that are numbers, as they were when the rows were decided on."""
     names = found.meta.get("facts")
     if names is None or known is None:
@@ -282,7 +282,7 @@ def _numbers(found: Outcome, known: KnownFacts | None, kept: NDArray[np.int64]) 
     )
 
 
-def _ruled(
+def rule_facts(
     found: Outcome, kept: NDArray[np.int64], columns: dict[str, pa.Array]
 ) -> tuple[pa.Array | None, dict[str, pa.Array]]:
     """Return the rules that fired, and the columns with what the rules say; a file's own type of fraud stays."""

@@ -200,7 +200,7 @@ class History(Jobs[Screening]):
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is not None and screening.state in (FAILED, CHECKED):
                 screening.wanted_detector, screening.mapping = detector, mapping
-                _queue(screening, check_first=check_first)
+                queue_anew(screening, check_first=check_first)
         self._waits_now()
 
     def answer(self, screening_id: str, answers: dict[str, str]) -> None:
@@ -209,7 +209,7 @@ class History(Jobs[Screening]):
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is not None and screening.state == FAILED:
                 screening.answers = {**(screening.answers or {}), **answers}
-                _queue(screening, check_first=screening.check_first)
+                queue_anew(screening, check_first=screening.check_first)
         self._waits_now()
 
     def go_on(self, screening_id: str, *, set_aside_bad: bool) -> bool:
@@ -221,7 +221,7 @@ class History(Jobs[Screening]):
             # a newer one may fit the header too by now
             screening.wanted_detector = screening.detector
             screening.set_aside_bad = set_aside_bad
-            _queue(screening, check_first=False)
+            queue_anew(screening, check_first=False)
         self._waits_now()
         return True
 
@@ -416,7 +416,7 @@ def scored_by(fingerprints: Collection[str]) -> tuple[Any, ...]:
     return Screening.state == DONE, Screening.fingerprint.in_(fingerprints)
 
 
-def _queue(screening: Screening, *, check_first: bool) -> None:
+def queue_anew(screening: Screening, *, check_first: bool) -> None:
     """Let a worker begin with it anew."""
     screening.check_first = check_first
     screening.state, screening.error, screening.finished = QUEUED, None, None

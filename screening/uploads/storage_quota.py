@@ -88,20 +88,20 @@ class StorageQuota:
         known = self._known.get(folder)
         if ended and known is not None and known[0] == changed:
             return known[1]
-        size = _bytes_in(folder)
+        size = bytes_in(folder)
         if ended:
             self._known[folder] = changed, size
         return size
 
 
-def _bytes_in(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
     """Return bytes of all files below a folder; what goes away meanwhile takes none."""
     total = 0
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
                 total += (
-                    _bytes_in(Path(entry.path))
+                    bytes_in(Path(entry.path))
                     if entry.is_dir(follow_symlinks=False)
                     else entry.stat(follow_symlinks=False).st_size
                 )

@@ -91,20 +91,20 @@ def compiled(model: Artefact, cache: CompiledCache, shipped_sha256: str | None =
         BadArtefact: the net is unsafe, damaged, no probability, or can't be compiled.
     """
     key = key_of(model.sha256)
-    found = _read_shipped(model, shipped_sha256) or _read(cache, model.sha256)
+    found = read_shipped(model, shipped_sha256) or read_cached(cache, model.sha256)
     if found:
         note_use(cache.folder / key)
         return found
 
     def make() -> CompiledForm | None:
         # a second process has waited, and finds the first one's work
-        found = _read(cache, model.sha256)
+        found = read_cached(cache, model.sha256)
         if not found:
-            _compile(model, cache)
-            found = _read(cache, model.sha256)
+            compile_net(model, cache)
+            found = read_cached(cache, model.sha256)
         return found
 
-    return _locked(model, cache.folder, make)
+    return compile_locked(model, cache.folder, make)
 
 
 def checked(form: CompiledForm, model: Artefact, cache: CompiledCache) -> CompiledNet:
@@ -120,11 +120,11 @@ def checked(form: CompiledForm, model: Artefact, cache: CompiledCache) -> Compil
 
     def make() -> CompiledForm | None:
         # there is a good one if the shipped form failed before, or another process was first
-        kept = _read(cache, model.sha256)
+        kept = read_cached(cache, model.sha256)
         if kept and kept.disagreement() is None:
             return kept
-        _compile(model, cache)
-        fresh = _read(cache, model.sha256)
+        compile_net(model, cache)
+        fresh = read_cached(cache, model.sha256)
         problem = fresh and fresh.disagreement()
         if problem:
             shutil.rmtree(cache.folder / key_of(model.sha256), ignore_errors=True)
@@ -135,10 +135,10 @@ def checked(form: CompiledForm, model: Artefact, cache: CompiledCache) -> Compil
             )
         return fresh
 
-    return _locked(model, cache.folder, make).net
+    return compile_locked(model, cache.folder, make).net
 
 
-def _locked(model: Artefact, cache: Path, make: Callable[[], CompiledForm | None]) -> CompiledForm:
+def compile_locked(model: Artefact, cache: Path, make: Callable[[], CompiledForm | None]) -> CompiledForm:
     """Have a form made in the cache while no other process does."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def package_version(package: str) -> str:
         return "absent"
 
 
-def _read_shipped(model: Artefact, sha256: str | None) -> CompiledForm | None:
+def read_shipped(model: Artefact, sha256: str | None) -> CompiledForm | None:
     """Read the form beside the net, or ``None`` when there is none that counts; the log says why."""
     path = shipped_file(model.path)
     try:
@@ -199,7 +199,7 @@ def _require_named(data: bytes, sha256: str | None) -> None:
         raise BadForm("it isn't the file that the detector's card names")
 
 
-def _read(cache: CompiledCache, net_sha256: str) -> CompiledForm | None:
+def read_cached(cache: CompiledCache, net_sha256: str) -> CompiledForm | None:
     """Read a form in the cache, or ``None`` when nothing is there, any byte of it changed, or it is another's work."""
     folder = cache.folder / key_of(net_sha256)
     if not folder.is_dir():
@@ -240,7 +240,7 @@ def note_use(folder: Path) -> None:
         log.info("the use of the compiled net %s can't be noted: %s", folder.name[:12], problem.strerror)
 
 
-def _compile(model: Artefact, cache: CompiledCache) -> None:
+def compile_net(model: Artefact, cache: CompiledCache) -> None:
     """Compile a net and seal what the compiler's process says that it wrote, not what lies in the folder by then."""
     key = key_of(model.sha256)
     # in the cache's own folder: a rename from another disk would be a copy
@@ -266,12 +266,12 @@ def compile_into(folder: Path, model: Artefact) -> str:
     folder.mkdir()
     # the bytes that were hashed, not the file again
     (folder / "model.h5").write_bytes(model.data)
-    meta_sha256 = _run(folder, model)
+    meta_sha256 = run_compiler(folder, model)
     (folder / "model.h5").unlink()
     return meta_sha256
 
 
-def _run(folder: Path, model: Artefact) -> str:
+def run_compiler(folder: Path, model: Artefact) -> str:
     """Run the compiler's process and return what it prints last; its error is raised here with the same words."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}

@@ -58,18 +58,18 @@ def _convert(data: bytes, folder: Path, name: str, sha256: str) -> dict[str, Any
         raise BadArtefact(f"{name} was changed before it was compiled.", remedy="Try again.")
     check_net(data, name)
     net = _load(folder / "model.h5", name)  # by path: Keras reads no bytes
-    inputs = _inputs(net, name)
-    trial = _trial(net, inputs, name)
-    flatbuffers, difference = _same(net, trial, name)
+    inputs = inputs_of(net, name)
+    trial = trial_rows(net, inputs, name)
+    flatbuffers, difference = same_net(net, trial, name)
     files = {f"net-{size}.tflite": flatbuffer for size, flatbuffer in flatbuffers.items()}
-    files[GOLDEN] = _golden(trial).packed()
+    files[GOLDEN] = golden_rows(trial).packed()
     for file, content in files.items():
         (folder / file).write_bytes(content)
     meta = meta_of(hashlib.sha256(data).hexdigest(), inputs, files)
     return {**meta, "difference": difference, "keras": package_version("keras")}
 
 
-def _same(net: Any, trial: GoldenRows, name: str) -> tuple[dict[int, bytes], float]:
+def same_net(net: Any, trial: GoldenRows, name: str) -> tuple[dict[int, bytes], float]:
     """Return flatbuffers that give what the net gives, and how far they are off: with its trees asked level by level if
     it has any and if that is the same, else layer by layer as it stands.
 
@@ -83,7 +83,7 @@ def _same(net: Any, trial: GoldenRows, name: str) -> tuple[dict[int, bytes], flo
     for form in forms:
         flatbuffers = {size: _flatbuffer(form, size, inputs, name) for size in SIZES}
         try:
-            return flatbuffers, _verify(trial, CompiledNet(flatbuffers, inputs), name)
+            return flatbuffers, verify_all(trial, CompiledNet(flatbuffers, inputs), name)
         except BadArtefact:
             if form is forms[-1]:
                 raise
@@ -99,7 +99,7 @@ def _load(path: Path, name: str) -> Any:
         raise BadArtefact(f"{name} can't be loaded by Keras {keras.__version__}: {line}") from None
 
 
-def _inputs(net: Any, name: str) -> int:
+def inputs_of(net: Any, name: str) -> int:
     """Return the width of the net's input, after a look at both ends."""
     given, made = net.input_shape, net.output_shape
     if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int)):
@@ -130,7 +130,7 @@ def _bias_add(value: Any, bias: Any, data_format: str | None = None, name: str |
     return tf.add(value, bias, name=name)
 
 
-def _trial(net: Any, inputs: int, name: str) -> GoldenRows:
+def trial_rows(net: Any, inputs: int, name: str) -> GoldenRows:
     """Return rows to compare by: zeros, and random ones, mild and extreme, with what Keras gives for them.
 
     Raises:
@@ -152,7 +152,7 @@ def _trial(net: Any, inputs: int, name: str) -> GoldenRows:
     return GoldenRows(rows.astype(np.float32), expected.astype(np.float32), tolerance.astype(np.float32))
 
 
-def _golden(trial: GoldenRows) -> GoldenRows:
+def golden_rows(trial: GoldenRows) -> GoldenRows:
     """Pick the rows that a form keeps: zeros, some of each spread, and those nearest to the usual thresholds.
 
     Many nets give nearly 0 or 1 for most random rows, and so would many others: those near a threshold tell them apart,
@@ -170,7 +170,7 @@ def _golden(trial: GoldenRows) -> GoldenRows:
     return GoldenRows(trial.rows[kept], trial.probabilities[kept], trial.tolerance[kept])
 
 
-def _verify(trial: GoldenRows, result: CompiledNet, name: str) -> float:
+def verify_all(trial: GoldenRows, result: CompiledNet, name: str) -> float:
     """Compare every flatbuffer with Keras; return the largest difference, that of extreme rows scaled down.
 
     Raises:

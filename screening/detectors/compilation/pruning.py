@@ -41,7 +41,7 @@ def prune(cache: Path, wanted: Collection[str]) -> list[str]:
     for key in kept:
         if (cache / key).is_dir():
             note_use(cache / key)
-    return [key for key in sorted(set(_keys(cache)) - kept) if _remove(cache, key)]
+    return [key for key in sorted(set(_keys(cache)) - kept) if remove_unused(cache, key)]
 
 
 def _keys(cache: Path) -> Iterator[str]:
@@ -52,7 +52,7 @@ def _keys(cache: Path) -> Iterator[str]:
             yield key
 
 
-def _remove(cache: Path, key: str) -> bool:
+def remove_unused(cache: Path, key: str) -> bool:
     """Remove a net and its lock file unless it was used lately or is being made; whether there was one."""
     folder, lock = cache / key, lock_of(cache, key)
     if not _unused(folder, lock):

@@ -65,11 +65,11 @@ class Forest:
         )
         value: Any = None
         for level in reversed(range(self.column.shape[1].bit_length())):
-            places = 2**level - 1 + _halved(level)
+            places = 2**level - 1 + halved(level)
             column, bias = self.column[:, places].T.ravel(), self.bias[:, places].T.reshape(-1, 1)
             gate = tf.nn.relu6(tf.gather(sloped, column.astype(np.int32) % sloped.shape[0]) + _constant(bias))
             if value is None:
-                yes, no = (self.leaf[:, 2 * _halved(level) + side].T.reshape(-1, 1) for side in (0, 1))
+                yes, no = (self.leaf[:, 2 * halved(level) + side].T.reshape(-1, 1) for side in (0, 1))
                 value = gate * _constant((yes - no) / YES) + _constant(no)
             else:
                 half = value.shape[0] // 2
@@ -86,8 +86,8 @@ def find_forest(net: Any) -> Forest | None:
     """
     makers = {id(layer.output): layer for layer in net.layers if not isinstance(layer.output, list)}
     for last in net.layers:
-        chain = _chain(last, makers)
-        if chain and chain[0].input is net.inputs[0] and (found := _read(chain)):
+        chain = chain_of(last, makers)
+        if chain and chain[0].input is net.inputs[0] and (found := read_forest(chain)):
             return found
     return None
 
@@ -99,7 +99,7 @@ def with_forest(net: Any, forest: Forest) -> Callable[[Any], Any]:
     return lambda rows: rest([rows, forest.ask(rows)], training=False)
 
 
-def _chain(last: Any, makers: dict[int, Any]) -> list[Any]:
+def chain_of(last: Any, makers: dict[int, Any]) -> list[Any]:
     """Return the layers that end in ``last``, if they are of the kinds that a forest is written as."""
     found: list[Any] = []
     layer = last
@@ -113,7 +113,7 @@ def _chain(last: Any, makers: dict[int, Any]) -> list[Any]:
     return found
 
 
-def _read(chain: list[Any]) -> Forest | None:
+def read_forest(chain: list[Any]) -> Forest | None:
     """Return the chain as a forest; ``None`` if its numbers aren't of one."""
     gates, by_tree, leaves, _, last = chain
     (kernel, bias), (ands, offsets), leaf = gates.get_weights(), leaves.get_weights(), last.get_weights()[0]
@@ -138,7 +138,7 @@ def _read(chain: list[Any]) -> Forest | None:
     )
 
 
-def _halved(level: int) -> NDArray[np.int64]:
+def halved(level: int) -> NDArray[np.int64]:
     """Return the nodes of a level, the yes branches of the level above first, each half in the order of that level."""
     order = np.zeros(1, np.int64)
     for _ in range(level):

@@ -49,7 +49,7 @@ def compute(
     stop = len(values) if stop is None else min(stop, len(values))
     found = np.empty((max(stop - start, 0), len(definition.features)), np.float32)
     done = 0
-    for sheet in _sheets(definition, values, slice(start, stop), labels=labels, past=past):
+    for sheet in sheets(definition, values, slice(start, stop), labels=labels, past=past):
         found[done : done + sheet.shape[1]] = sheet.T
         done += sheet.shape[1]
         del sheet
@@ -73,13 +73,13 @@ def iterate(
         past: earlier rows.
         block: rows at a time.
     """
-    for sheet in _sheets(definition, values, slice(0, len(values)), labels=labels, past=past):
+    for sheet in sheets(definition, values, slice(0, len(values)), labels=labels, past=past):
         for start in range(0, sheet.shape[1], block):
             yield np.ascontiguousarray(sheet[:, start : start + block].T)
         del sheet
 
 
-def _sheets(
+def sheets(
     definition: Definition,
     values: Matrix,
     rows: slice,

@@ -25,12 +25,12 @@ MANY = 20_000
 
 def fill_history(scene: Scene, sheet: Sheet) -> None:
     """Write the features that tell of earlier rows, for the asked rows of a scene."""
-    _never_seen(scene.definition, sheet)
+    set_never_seen(scene.definition, sheet)
     tasks: list[Callable[[], None]] = []
     for name in scene.definition.tracked:
         links = {partner: scene.links((name, partner)) for partner in partners(scene.definition, name)}
         parts = parts_of(scene.codes((name,)))
-        tasks.extend(partial(_tell, scene, name, keys, links, sheet) for keys in parts)
+        tasks.extend(partial(add_features, scene, name, keys, links, sheet) for keys in parts)
     for pair in pairs(scene.definition):
         tasks.extend(partial(_meet, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
     if len(scene.stretch.time) < MANY:
@@ -52,7 +52,7 @@ def _meet(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> Non
     Subject(scene, pair, keys, sheet).last()
 
 
-def _tell(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: Sheet) -> None:
+def add_features(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: Sheet) -> None:
     """Add everything about some of the rows of one entity."""
     entity = Subject(scene, (name,), keys, sheet)
     entity.last()
@@ -67,7 +67,7 @@ def _tell(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: 
         entity.least_fraud(partner)
 
 
-def _never_seen(definition: Definition, sheet: Sheet) -> None:
+def set_never_seen(definition: Definition, sheet: Sheet) -> None:
     """Set the features of rows without a time, or without an entity."""
     memory = np.log1p(definition.options.memory)
     for names in (*((name,) for name in definition.tracked), *pairs(definition)):

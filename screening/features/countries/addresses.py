@@ -98,13 +98,13 @@ class AddressCountries:
         return [None if text is None else each for text, each in zip(texts, told, strict=True)]
 
     def _of_one(self, code: int) -> str:
-        if code == RESERVED_ONE or _is_in(code, RESERVED[:, 0], RESERVED[:, 1]) is not None:
+        if code == RESERVED_ONE or range_of(code, RESERVED[:, 0], RESERVED[:, 1]) is not None:
             return PRIVATE
-        place = _is_in(code, self.lower, self.upper)
+        place = range_of(code, self.lower, self.upper)
         return UNKNOWN_COUNTRY if place is None else self.names[self.countries[place]]
 
 
-def _is_in(code: int, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> int | None:
+def range_of(code: int, lower: NDArray[np.int64], upper: NDArray[np.int64]) -> int | None:
     """Return the place of the range that an address is in."""
     # an array can be asked as a list
     place = bisect_right(lower, code) - 1

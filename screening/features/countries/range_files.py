@@ -53,7 +53,7 @@ def read_ranges(path: Path) -> Ranges:
     Raises:
         BadFile: the file can't be read, or holds no range.
     """
-    return _read(path, _bound, _numbers)
+    return _read(path, bound_of, ipv4_bounds)
 
 
 def read_countries(path: Path) -> AddressCountries:
@@ -64,7 +64,7 @@ def read_countries(path: Path) -> AddressCountries:
     Raises:
         BadFile: the file can't be read, or holds no range.
     """
-    found = _read(path, _any_bound, _any_numbers)
+    found = _read(path, any_bound, _any_numbers)
     return AddressCountries.of_ranges(found)
 
 
@@ -81,7 +81,7 @@ def _read(path: Path, bound: Bound, numbers: Numbers) -> Ranges:
         )
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise BadFile(f"The table of address ranges can't be read: {problem}.", where=path.name) from None
-    kept = _apart(found, damage)
+    kept = without_overlaps(found, damage)
     if not kept or len({each.country for each in kept}) > MOST_COUNTRIES:
         raise BadFile(
             "The table of address ranges holds no range that can be used."
@@ -92,10 +92,10 @@ def _read(path: Path, bound: Bound, numbers: Numbers) -> Ranges:
             problems=damage.problems,
             problem_count=damage.count,
         )
-    return _joined(kept, damage)
+    return joined(kept, damage)
 
 
-def _apart(found: Iterable[_Range], damage: _Damage) -> list[_Range]:
+def without_overlaps(found: Iterable[_Range], damage: _Damage) -> list[_Range]:
     """Return as many ranges as can be kept without an overlap: by their ends, each that begins after the last one kept.
 
     A bound that is wrong by much makes one range overlap with hundreds: it is the one that goes.
@@ -110,7 +110,7 @@ def _apart(found: Iterable[_Range], damage: _Damage) -> list[_Range]:
     return kept
 
 
-def _joined(kept: Sequence[_Range], damage: _Damage) -> Ranges:
+def joined(kept: Sequence[_Range], damage: _Damage) -> Ranges:
     """Return the ranges as arrays, neighbours of one country as one."""
     names = tuple(sorted({each.country for each in kept}))
     number = {name: place for place, name in enumerate(names)}
@@ -132,7 +132,7 @@ def _of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]:
         separator = max(",;\t", key=head.split("\n", 1)[0].count)
         rows = csv.reader(stream, delimiter=separator)
         header = next(rows, [])
-        places = _places(header, path)
+        places = places_of(header, path)
         for number, cells in enumerate(rows, start=1):
             if number > MOST_RANGES:
                 raise BadFile(
@@ -144,7 +144,7 @@ def _of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]:
                     yield found
 
 
-def _places(header: Sequence[str], path: Path) -> tuple[int, int, int]:
+def places_of(header: Sequence[str], path: Path) -> tuple[int, int, int]:
     """Return the columns of the bounds and of the country."""
     names = [normalise(name) for name in header]
     found = []
@@ -194,7 +194,7 @@ def _row(
     return None
 
 
-def _bound(text: str, _last: bool) -> int | str:
+def bound_of(text: str, _last: bool) -> int | str:
     """Return a bound as a number, or what is wrong with it."""
     plain = text.strip()
     try:
@@ -222,7 +222,7 @@ def _of_mmdb(path: Path, numbers_of: Numbers) -> Iterator[_Range]:
     try:
         with maxminddb.open_database(path) as database:
             for row, (network, record) in enumerate(database, start=1):
-                country = _country_of(record)
+                country = country_name(record)
                 numbers = numbers_of(network)
                 if country and numbers:
                     yield _Range(*numbers, country, row)
@@ -230,16 +230,16 @@ def _of_mmdb(path: Path, numbers_of: Numbers) -> Iterator[_Range]:
         raise BadFile(f"The table of address ranges is damaged: {problem}.", where=path.name) from None
 
 
-def _numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
+def ipv4_bounds(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
     """Return the bounds of an IPv4 network, also where it is written as one of IPv6 (::/96)."""
     lower, upper = int(network[0]), int(network[-1])
     return (lower, upper) if upper < ADDRESSES else None
 
 
-def _any_bound(text: str, last: bool) -> int | str:
-    """Read a bound as :func:`_bound` does, or the first half of an IPv6 address."""
+def any_bound(text: str, last: bool) -> int | str:
+    """Read a bound as :func:`bound_of` does, or the first half of an IPv6 address."""
     if ":" not in text:
-        return _bound(text, last)
+        return bound_of(text, last)
     try:
         address = IPv6Address(text.strip())
     except AddressValueError:
@@ -251,15 +251,15 @@ def _any_bound(text: str, last: bool) -> int | str:
 
 
 def _any_numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
-    """Read a network as :func:`_numbers` does, or a whole one of IPv6."""
-    plain = _numbers(network)
+    """Read a network as :func:`ipv4_bounds` does, or a whole one of IPv6."""
+    plain = ipv4_bounds(network)
     if plain is not None or not isinstance(network, IPv6Network):
         return plain
     whole = network.prefixlen <= 64 and network.subnet_of(GLOBAL_V6)
     return (first_half(network[0]), first_half(network[-1])) if whole else None
 
 
-def _country_of(record: Any) -> str | None:
+def country_name(record: Any) -> str | None:
     """Return the ISO code, or the name where there is none, as GeoLite2, DB-IP and ip-location-db write them."""
     if not isinstance(record, dict):
         return None

@@ -77,7 +77,7 @@ class Ranges:
         found = json_reading.record(given, "the country table", {"names", "ranges", "table"})
         names = json_reading.names(found["names"], "the countries")
         count = json_reading.count(found["ranges"], "the number of ranges", MOST_RANGES)
-        rows = np.frombuffer(_unpacked(found["table"], 10 * count), np.uint8).reshape(10, count)
+        rows = np.frombuffer(unpacked(found["table"], 10 * count), np.uint8).reshape(10, count)
         gaps, sizes, countries = (
             np.ascontiguousarray(rows[low:high].T).view(kind).astype(np.int64).reshape(count)
             for low, high, kind in ((0, 4, "<u4"), (4, 8, "<u4"), (8, 10, "<u2"))
@@ -90,7 +90,7 @@ class Ranges:
         return cls(lower, upper, countries, names)
 
 
-def _unpacked(text: object, size: int) -> bytes:
+def unpacked(text: object, size: int) -> bytes:
     """Return the bytes of a packed table, which must be so many."""
     if not isinstance(text, str):
         raise TypeError("the country table is no text")

@@ -18,7 +18,9 @@ def catalogue(definition: Specification) -> tuple[Feature, ...]:
     """Return all features of a definition; names are made different where columns are called alike."""
     found = [feature for column in definition.contract.parts() for feature in _of_column(definition, column)]
     found += [_of_distance(places) for places in definition.distances]
-    found += [feature for relation in definition.relations for feature in _of_relation(definition, relation)]
+    found += [
+        feature for relation in definition.relations for feature in features_of_relation(definition, relation)
+    ]
     found += [_of_ratio(*pair) for pair in definition.ratios]
     # the last ones: they are added once labels are known
     rates = [_of_rate(name) for name in definition.rates]
@@ -34,7 +36,7 @@ def _of_distance(places: Distance) -> Feature:
     return Feature(places.name, tuple(places), words, Shape.DISTANCE, ("distance", *places))
 
 
-def _of_relation(definition: Specification, relation: Relation) -> Iterator[Feature]:
+def features_of_relation(definition: Specification, relation: Relation) -> Iterator[Feature]:
     """Yield the features of columns that add up, whether they do, and of two what the one is to the other."""
     columns, name = relation.columns, relation.name
     far = Feature(f"gap({name})", columns, relation.words, Shape.AMOUNT, ("gap", *columns), topic=name)
@@ -88,11 +90,11 @@ def country_of(column: str) -> str:
 def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
     name = column.name
     if column.role is Role.TIME:
-        yield from _of_clock(column, "the transaction", days=True)
+        yield from features_of_clock(column, "the transaction", days=True)
     elif column.role is Role.MOMENT:
         yield from _of_moment(definition, column)
     elif is_category(column, definition.contract):
-        yield from _of_category(definition, name, name)
+        yield from features_of_category(definition, name, name)
     elif column.role is not Role.ENTITY:
         if column.role is Role.AMOUNT:
             log = Feature(f"log({name})", (name,), name, Shape.AMOUNT, ("log", name), topic=name)
@@ -106,12 +108,12 @@ def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
         yield from _of_country(definition, name)
 
 
-def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
+def features_of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
     """Yield the hour, and the day of the week; night and week mean something for dates only, not for a count of
     seconds.
     """
     if column.since is not None:
-        yield from _of_count(column)
+        yield from features_of_count(column)
         return
     name, words, topic = column.name, f"the hour of {what}", f"hour of {column.name}"
     yield Feature(f"hour({name})", (name,), words, Shape.HOUR, ("hour", name), topic=topic)
@@ -127,7 +129,7 @@ def _of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
         yield Feature(f"weekend({name})", (name,), words, Shape.FLAG, ("weekend", name), topic=topic)
 
 
-def _of_count(column: Column) -> Iterator[Feature]:
+def features_of_count(column: Column) -> Iterator[Feature]:
     """Yield the features of a count's place in a day of 24 hours. Which hour of a clock that is nobody knows, and no
     name says so.
     """
@@ -147,10 +149,10 @@ def _of_moment(definition: Specification, column: Column) -> Iterator[Feature]:
         yield Feature(f"since({name})", (name,), words, Shape.DURATION, ("since", name), topic=topic)
         words = f"{name} is less than an hour before"
         yield Feature(f"just({name})", (name,), words, Shape.FLAG, ("just", name), topic=topic)
-    yield from _of_clock(column, name, days=False)
+    yield from features_of_clock(column, name, days=False)
 
 
-def _of_category(definition: Specification, column: str, name: str) -> Iterator[Feature]:
+def features_of_category(definition: Specification, column: str, name: str) -> Iterator[Feature]:
     """Yield the features of the levels known by ``name``: a column's own, or the countries of its addresses."""
     for number, level in enumerate(one_hot(definition, name)):
         words = f"{name} {_level_words(definition, column, name, level)}"
@@ -170,6 +172,6 @@ def _level_words(definition: Specification, column: str, name: str, level: float
 
 def _of_country(definition: Specification, column: str) -> Iterator[Feature]:
     name = country_of(column)
-    yield from _of_category(definition, column, name)
+    yield from features_of_category(definition, column, name)
     words = f"no country is known for this {column}"
     yield Feature(f"unknown {name}", (column,), words, Shape.FLAG, ("missing", name), topic=name)

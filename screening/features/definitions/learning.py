@@ -42,7 +42,7 @@ def define(
     for column, cells in zip(contract.parts(), np.asarray(values).T, strict=True):
         present = cells[np.isfinite(cells)]
         if is_category(column, contract):
-            levels[column.name], shown[column.name] = _levels(present, len(cells), options)
+            levels[column.name], shown[column.name] = learn_levels(present, len(cells), options)
         elif column.role is Role.ENTITY:
             different = max(len(np.unique(present)), 1)
             tracked += [column.name] if different < len(present) else []
@@ -52,7 +52,7 @@ def define(
         if column.kind is CellKind.ADDRESS and ranges is not None:
             places = ranges.country(cells)
             name = country_of(column.name)
-            levels[name], shown[name] = _levels(places[places >= 0], len(cells), options)
+            levels[name], shown[name] = learn_levels(places[places >= 0], len(cells), options)
         if column.role is Role.AMOUNT:
             unit = _unit(present)
     # those that are neither names nor times, the amount among them
@@ -78,7 +78,7 @@ def define(
     )
 
 
-def _levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:
+def learn_levels(present: NDArray[Any], rows: int, options: Options) -> tuple[Levels, int]:
     """Return levels that occur more than once, by frequency; and how many get an input of their own."""
     level, count = np.unique(present, return_counts=True)
     order = np.lexsort((level, -count))[: options.known]

@@ -49,7 +49,7 @@ def usual_of(definition: Specification, entity: str) -> tuple[str, ...]:
 def count_windows(definition: Specification) -> tuple[float, ...]:
     """Return the windows in which rows are counted, "ever" among them."""
     options = definition.options
-    return _ever(definition, options.windows)
+    return with_memory(definition, options.windows)
 
 
 def distinct_windows(definition: Specification) -> tuple[float, ...]:
@@ -80,7 +80,7 @@ def _of_entity(definition: Specification, name: str) -> Iterator[Feature]:
         for window in distinct_windows(definition):
             yield windowed("distinct", (name, partner), window, words, Shape.COUNT)
     yield from _of_frauds(definition, name)
-    yield from _of_known_frauds(definition, name)
+    yield from features_of_known_frauds(definition, name)
 
 
 def _of_last(definition: Specification, columns: tuple[str, ...], when: str, never: str) -> Iterator[Feature]:
@@ -115,20 +115,22 @@ def _of_amount(definition: Specification, name: str, amount: str) -> Iterator[Fe
     kinds = {"sum": f"the sum of {amount}", "mean": f"the mean {amount}"}
     kinds |= {"median": f"the median {amount}", "max": f"the largest {amount}"}
     for statistic, words in kinds.items():
-        for window in _ever(definition, definition.options.windows, statistic == "mean"):
+        for window in with_memory(definition, definition.options.windows, statistic == "mean"):
             feature = windowed(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
             yield replace(feature, scale=definition.unit)
     for statistic, words in (("mean", "the mean"), ("median", "the median"), ("max", "the largest")):
-        for window in _ever(definition, definition.options.long_windows, statistic == "mean"):
+        for window in with_memory(definition, definition.options.long_windows, statistic == "mean"):
             against = f"{amount} against {words} {of}"
             yield windowed(f"against {statistic}", (name,), window, against, Shape.RATIO)
-    for window in _ever(definition, definition.options.long_windows):
+    for window in with_memory(definition, definition.options.long_windows):
         words = f"the distance of {amount} from the mean {of}"
         yield windowed("score", (name,), window, words, Shape.SCORE)
     yield from _of_high(definition, name, amount)
 
 
-def _ever(definition: Specification, windows: tuple[float, ...], wanted: bool = True) -> tuple[float, ...]:
+def with_memory(
+    definition: Specification, windows: tuple[float, ...], wanted: bool = True
+) -> tuple[float, ...]:
     """Return some windows, and all that is remembered."""
     memory = definition.options.memory
     return windows if memory in windows or not wanted else (*windows, memory)
@@ -157,7 +159,7 @@ def _of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
             yield replace(feature, words=feature.words + known)
 
 
-def _of_known_frauds(definition: Specification, name: str) -> Iterator[Feature]:
+def features_of_known_frauds(definition: Specification, name: str) -> Iterator[Feature]:
     """Yield the features of the age of known frauds, and of good business since."""
     topic, columns = f"known frauds {name}", (name,)
     words = f"the time since the last known fraud with this {name}"

@@ -81,7 +81,7 @@ def as_known_then(cells: Floats, label: Labels, time: Floats | None, delay: floa
         seed: of the folds.
     """
     if time is not None:
-        return _earlier(cells, label, time, delay)
+        return earlier_rates(cells, label, time, delay)
     found = np.empty(len(cells))
     fold = np.random.default_rng(seed).permutation(len(cells)) % FOLDS
     for number in range(FOLDS):
@@ -90,7 +90,7 @@ def as_known_then(cells: Floats, label: Labels, time: Floats | None, delay: floa
     return found
 
 
-def _earlier(cells: Floats, label: Labels, time: Floats, delay: float) -> Floats:
+def earlier_rates(cells: Floats, label: Labels, time: Floats, delay: float) -> Floats:
     """Return for each row the rows of its value, against those of all values, whose labels were known before it."""
     order = np.argsort(time, kind="stable")
     when, frauds = time[order], np.r_[0, np.cumsum(label[order] == 1)]

@@ -86,7 +86,7 @@ def relations_of(names: Sequence[str], columns: Mapping[str, Floats]) -> tuple[R
     candidates = [name for name in names if _various(columns[name])][:MOST_COLUMNS]
     if len(candidates) < 2:
         return ()
-    return (*_of_pairs(candidates, columns), *_of_triples(candidates, columns))
+    return (*_of_pairs(candidates, columns), *sums_of_two(candidates, columns))
 
 
 def ratios_of(
@@ -104,12 +104,12 @@ def ratios_of(
 
 
 def _various(cells: Floats) -> bool:
-    some = _spread(cells, PAIR_ROWS)
+    some = spread_over(cells, PAIR_ROWS)
     some = some[np.isfinite(some) & (some != 0)]
     return len(some) >= LEAST_ROWS and len(np.unique(some)) >= min(LEAST_DIFFERENT, max(len(some) // 2, 2))
 
 
-def _spread(cells: Floats, most: int) -> Floats:
+def spread_over(cells: Floats, most: int) -> Floats:
     """Return at most so many cells, evenly from all rows."""
     if len(cells) <= most:
         return cells
@@ -117,18 +117,18 @@ def _spread(cells: Floats, most: int) -> Floats:
 
 
 def _of_pairs(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Relation]:
-    some = {name: _spread(columns[name], PAIR_ROWS) for name in names}
+    some = {name: spread_over(columns[name], PAIR_ROWS) for name in names}
     found = []
     for one, other in combinations(names, 2):
-        share = _share([some[one], some[other]], (1, -1))
+        share = holding_share([some[one], some[other]], (1, -1))
         if share:
             found.append((share, Relation((one, other), (1, -1))))
     return _most(found)
 
 
-def _of_triples(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Relation]:
+def sums_of_two(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Relation]:
     """Return columns of which one is the sum of two others; each three are looked at from each side."""
-    some = {name: _spread(columns[name], TRIPLE_ROWS) for name in names}
+    some = {name: spread_over(columns[name], TRIPLE_ROWS) for name in names}
     table = np.stack([some[name] for name in names])
     table[~np.isfinite(table) | (table == 0)] = np.nan  # equal to nothing
     bound = ROUNDED * np.nan_to_num(np.abs(table))
@@ -139,13 +139,13 @@ def _of_triples(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Rel
             if place in {one, other}:
                 continue
             three = (names[place], names[one], names[other])
-            share = _share([some[name] for name in three], (1, -1, -1))
+            share = holding_share([some[name] for name in three], (1, -1, -1))
             if share:
                 found.append((share, Relation(three, (1, -1, -1))))
     return _most(found)
 
 
-def _share(cells: Sequence[Floats], signs: Sequence[int]) -> float:
+def holding_share(cells: Sequence[Floats], signs: Sequence[int]) -> float:
     """Return in which share of the rows a relation holds with nothing zero in it; 0 if it is none worth asking for."""
     shown = np.logical_and.reduce([np.isfinite(column) & (column != 0) for column in cells])
     if shown.sum() < LEAST_ROWS:

@@ -146,7 +146,7 @@ class Chain:
             name, entry = make()
             name = max(name, head.file) if head.file.startswith("audit-") else name
             with _opened(self._folder / name, os.O_APPEND) as handle:
-                following = _append(handle, name, entry, link=link, head=head)
+                following = append_entry(handle, name, entry, link=link, head=head)
             text = following.signed(key).text().ljust(HEAD_BYTES - 1)
             _write_at(head_handle, text.encode("ascii") + b"\n")
 
@@ -195,11 +195,11 @@ class Chain:
         return replace(start, file=files[-1].name, size=files[-1].stat().st_size), {"earlier": earlier}
 
 
-def _append(handle: int, name: str, entry: dict[str, Any], *, link: dict[str, Any], head: Head) -> Head:
+def append_entry(handle: int, name: str, entry: dict[str, Any], *, link: dict[str, Any], head: Head) -> Head:
     """Append an entry to an open file, and return the head that it makes, not signed yet."""
     size, start = os.fstat(handle).st_size, b""
     if size != (head.size if name == head.file else 0):
-        head, rest = _caught_up(handle, name, size, head)
+        head, rest = catch_up(handle, name, size, head)
         if rest:
             start, link = b"\n", {**link, "fragment": hashlib.sha256(rest).hexdigest()}
     if size == 0:
@@ -216,7 +216,7 @@ def _append(handle: int, name: str, entry: dict[str, Any], *, link: dict[str, An
     )
 
 
-def _caught_up(handle: int, name: str, size: int, head: Head) -> tuple[Head, bytes]:
+def catch_up(handle: int, name: str, size: int, head: Head) -> tuple[Head, bytes]:
     """Return the head after what a writer appended that was killed before it wrote its head, and the torn line at the
     end of the file.
     """

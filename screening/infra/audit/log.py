@@ -81,7 +81,7 @@ class AuditLog:
             # when it is this line's turn: the times of a file ascend
             moment = self._clock()
             line.update(time=moment.isoformat(timespec="microseconds"), event=event)
-            line.update({name: _clean(name, value) for name, value in fields.items()})
+            line.update({name: clean_field(name, value) for name, value in fields.items()})
             return self._of(moment).name, line
 
         try:
@@ -104,14 +104,14 @@ def mask_keys(text: str) -> str:
     return API_KEY.sub(rf"{KEY_PREFIX}\1_[withheld]", text) if KEY_PREFIX in text else text
 
 
-def _clean(name: str, value: Any) -> Any:
+def clean_field(name: str, value: Any) -> Any:
     """Return a field as it may be kept: no secret by its name, no card number and no API key by its form."""
     if SECRET_FIELDS.search(name) and name not in FINGERPRINT_FIELDS:
         return "[withheld]"
     if isinstance(value, dict):
-        return {str(key): _clean(str(key), inner) for key, inner in value.items()}
+        return {str(key): clean_field(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_clean(name, inner) for inner in value]
+        return [clean_field(name, inner) for inner in value]
     small = isinstance(value, int) and abs(value) < 10**11
     if value is None or small or isinstance(value, float):
         return value

@@ -69,7 +69,7 @@ def search(files: Sequence[Path], chosen: Search, before: str | None = None) -> 
         BadSearch: ``before`` is no place.
     """
     name, place = _place(before)
-    for file in reversed(_within(files, chosen)):
+    for file in reversed(files_within(files, chosen)):
         if name is not None and _order(file.name) > _order(name):
             continue
         for start, line in _backwards(file, place if file.name == name else None):
@@ -80,7 +80,7 @@ def search(files: Sequence[Path], chosen: Search, before: str | None = None) -> 
 
 def forwards(files: Sequence[Path], chosen: Search) -> Iterator[dict[str, Any]]:
     """Yield entries in the order in which they were written."""
-    for file in _within(files, chosen):
+    for file in files_within(files, chosen):
         with file.open("rb") as lines:
             for line in lines:
                 entry = _entry(line)
@@ -93,7 +93,7 @@ def about_of(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in ABOUT}
 
 
-def _within(files: Sequence[Path], chosen: Search) -> list[Path]:
+def files_within(files: Sequence[Path], chosen: Search) -> list[Path]:
     """Return the files of the months in question; the one of old versions may have any."""
     first = "" if chosen.begin is None else f"audit-{chosen.begin.astimezone(UTC):%Y-%m}.jsonl"
     last = "audit-9999" if chosen.end is None else f"audit-{chosen.end.astimezone(UTC):%Y-%m}.jsonl"

@@ -79,7 +79,7 @@ def verify(
     found.fault = walk.fault()
     for index, (name, head) in enumerate(heads):
         if found.fault is None and (head is not None or walk.chained or index):
-            found.fault = _by_head(found, name, head, key, walk.pinned, beside=index == 0)
+            found.fault = check_head(found, name, head, key, walk.pinned, beside=index == 0)
     proven = max((head.number for _, head in heads[1:] if head is not None), default=0)
     for fault in walk.lost:
         if found.fault is None and proven < (fault.number or 0) - 1:
@@ -92,7 +92,7 @@ class _Walk:
 
     def __init__(self, files: Sequence[Path], since: str | None, pinned: dict[int, str | None]) -> None:
         self.found = Verification()
-        self.chained, self._plain = _arranged(files)
+        self.chained, self._plain = arrange_files(files)
         self.pinned = pinned
         self.lost: list[Fault] = []
         self._files, self._since = files, since
@@ -104,7 +104,7 @@ class _Walk:
         """Return the first fault."""
         for index, file in enumerate(self.chained):
             between: _Line | None = None
-            for line in _of_chain(file, first=index == 0):
+            for line in lines_of_chain(file, first=index == 0):
                 if line.entry is None:
                     between = line
                     continue
@@ -140,7 +140,7 @@ class _Walk:
         if self._number > 0:
             return _missing(self.found, link["number"], file, self._since)
         self._previous = NOTHING
-        return _check_earlier(self.found, link, self._plain, self._files, self._since)
+        return check_earlier(self.found, link, self._plain, self._files, self._since)
 
     def _problems(self, line: _Line, between: _Line | None) -> Iterator[Fault]:
         """Yield what is wrong with an entry, the most telling first."""
@@ -169,7 +169,7 @@ class _Walk:
             yield at("doesn't know the text before it: a line was added, changed or removed", where)
 
 
-def _by_head(
+def check_head(
     found: Verification,
     name: str,
     head: Head | None,
@@ -206,7 +206,7 @@ def _missing(found: Verification, first: int, file: Path, since: str | None) -> 
     return Fault(f"was removed, or moved away: {said}", 1, file.name, 1)
 
 
-def _check_earlier(
+def check_earlier(
     found: Verification,
     link: dict[str, Any],
     plain: dict[str, list[Path]],
@@ -237,7 +237,7 @@ def _begins(path: Path, said: dict[str, Any]) -> bool:
     return not left and digest.hexdigest() == said["sha256"]
 
 
-def _arranged(files: Sequence[Path]) -> tuple[list[Path], dict[str, list[Path]]]:
+def arrange_files(files: Sequence[Path]) -> tuple[list[Path], dict[str, list[Path]]]:
     """Return files with entries of the chain, by their first one's number, and by name those without any."""
     numbered: list[tuple[int, Path]] = []
     plain: dict[str, list[Path]] = {}
@@ -250,7 +250,7 @@ def _arranged(files: Sequence[Path]) -> tuple[list[Path], dict[str, list[Path]]]
     return [file for _, file in sorted(numbered, key=lambda each: (each[0], each[1].name))], plain
 
 
-def _of_chain(file: Path, *, first: bool) -> Iterator[_Line]:
+def lines_of_chain(file: Path, *, first: bool) -> Iterator[_Line]:
     """Yield the lines of a file without those from before there was a chain, which only the first may have."""
     begun = 0
     if first:

@@ -58,7 +58,7 @@ def convert(
             "sheet": sheet,
         }
     )
-    status, said = _run(order, limits.child_seconds, waiting)
+    status, said = run_child(order, limits.child_seconds, waiting)
     if status == REFUSED:
         answer = json.loads(said)
         answer["what"] = masked(answer["what"])
@@ -71,7 +71,7 @@ def convert(
     return bool(json.loads(said)["since_1904"])
 
 
-def _run(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[int, bytes]:
+def run_child(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[int, bytes]:
     """Run the child; return its exit status and what it wrote.
 
     Its standard input stays open while it is wanted: a child whose parent was killed reads the end of it, and goes.

@@ -67,14 +67,14 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str |
     sheet = filled[0][1]
     with target.open("w", encoding="utf-8", newline="") as out:
         first_column = sheet.start[1] if sheet.start else 0
-        shown = _with_errors(sheet.iter_rows(), first_column, errors)
-        rows = _rows(shown, first_column)
+        shown = with_errors(sheet.iter_rows(), first_column, errors)
+        rows = written_rows(shown, first_column)
         while some := list(islice(rows, ROWS_AT_ONCE)):
             out.write(csv_text(some))
     return counts_from_1904(source, kind)
 
 
-def _with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str, str]) -> Iterator[list[Any]]:
+def with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str, str]) -> Iterator[list[Any]]:
     """Yield rows with the errors that their cells show, where the parser gives nothing."""
     if not errors:
         yield from rows
@@ -82,12 +82,12 @@ def _with_errors(rows: Iterable[list[Any]], first_column: int, errors: dict[str,
     # the parser gives the empty rows above, not the columns beside
     for number, row in enumerate(rows, start=1):
         yield [
-            cell if cell != "" else errors.get(f"{_letters(column)}{number}", "")
+            cell if cell != "" else errors.get(f"{column_letters(column)}{number}", "")
             for column, cell in enumerate(row, start=first_column)
         ]
 
 
-def _rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[Any]]:
+def written_rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[Any]]:
     """Yield rows as they are written; empty ones at the end (left by formats or deleted cells) are not.
 
     Raises:
@@ -113,13 +113,13 @@ def _places(rows: Iterable[tuple[int, list[Any]]], first_column: int) -> Iterato
     for number, row in rows:
         for column, cell in enumerate(row, start=first_column):
             if cell != "":
-                yield f"{_letters(column)}{number}"
+                yield f"{column_letters(column)}{number}"
 
 
-def _letters(column: int) -> str:
+def column_letters(column: int) -> str:
     """Return a column counted from 0 as Excel calls it: A to Z, AA, AB and so on."""
     before, last = divmod(column, 26)
-    return (_letters(before - 1) if before else "") + chr(ord("A") + last)
+    return (column_letters(before - 1) if before else "") + chr(ord("A") + last)
 
 
 def _far_below(first: int, last: int, places: list[str]) -> BadFile:

@@ -96,7 +96,7 @@ def open_table(
     if named and any(mark.encode() in first for mark in dialect.DELIMITERS):
         dialect.check_named(first, named)
     table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
-    layout = _layout(table, choose, lambda: _first_rows(head[stop:], table.delimiter))
+    layout = _layout(table, choose, lambda: first_rows(head[stop:], table.delimiter))
     copied = copied or layout.delimiter != "," or bool(skipped + above)
     return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop), lines)
 
@@ -109,7 +109,7 @@ def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
         count = max(count - len(piece), 0)
 
 
-def _first_rows(data: bytes, delimiter: str) -> list[list[str]]:
+def first_rows(data: bytes, delimiter: str) -> list[list[str]]:
     """Return the cells of the first records; the last one is left out where it may go on."""
     reader = csv.reader(io.StringIO(streams.readable(data), newline=""), delimiter=delimiter)
     found = []

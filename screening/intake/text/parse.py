@@ -122,7 +122,7 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     # a lone carriage return ends a row for Arrow and not for us
     if table.num_rows != len(stops):
         return None
-    values = _numbers(table, layout)
+    values = read_columns(table, layout)
     if values is None:
         return None
     labels = None if layout.label is None else _labels(table.column(len(layout.sources)), layout.fraud)
@@ -132,7 +132,7 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     return Parsed(values, labels, np.zeros(len(values), bool), clocks=clocks)
 
 
-def _numbers(table: Any, layout: Layout) -> Matrix | None:
+def read_columns(table: Any, layout: Layout) -> Matrix | None:
     """Return the contract's columns of an Arrow table, or ``None`` when one of its cells can't be used."""
     if layout.readers is None:
         (rows,) = table.select(range(len(layout.sources))).combine_chunks().to_batches()
@@ -145,13 +145,13 @@ def _numbers(table: Any, layout: Layout) -> Matrix | None:
         if column is None:
             return None
         values[:, index] = column
-    if _odd_rows(values, layout):
+    if maybe_no_rows(values, layout):
         return None
     made = compose(layout.contract, layout.sources, values)
     return None if np.isnan(made[:, layout.composed]).any() else made
 
 
-def _odd_rows(values: Matrix, layout: Layout) -> bool:
+def maybe_no_rows(values: Matrix, layout: Layout) -> bool:
     """Return whether a row may be none, of those whose every cell can be read: it has nothing, or the names of the
     columns.
 

@@ -51,7 +51,7 @@ def blocks(
     rest = b""
     blank = BLANK + delimiter.encode()
     for piece in pieces:
-        block, rest = _cut(rest, piece, blank)
+        block, rest = cut_records(rest, piece, blank)
         if block:
             yield block
         if len(rest) > limits.record:
@@ -87,34 +87,36 @@ def marks_of(data: bytes, delimiter: str, *, quoted: bool) -> Marks:
     newlines = np.flatnonzero(codes == NEWLINE) + 1
     quotes = np.flatnonzero(codes == QUOTE) if quoted else None
     stray = None if quotes is None else _stray(codes, quotes, delimiter)
-    return Marks(_ends(len(codes), newlines, quotes), len(newlines), stray)
+    return Marks(ends_outside_quotes(len(codes), newlines, quotes), len(newlines), stray)
 
 
 def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:
     """Return the end of each record: past its newline, or the end of ``data`` for a last one without; (records,)."""
     codes = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(codes == QUOTE) if quoted else None
-    return _ends(len(codes), np.flatnonzero(codes == NEWLINE) + 1, quotes)
+    return ends_outside_quotes(len(codes), np.flatnonzero(codes == NEWLINE) + 1, quotes)
 
 
-def _ends(size: int, newlines: NDArray[np.int64], quotes: NDArray[np.int64] | None) -> NDArray[np.int64]:
+def ends_outside_quotes(
+    size: int, newlines: NDArray[np.int64], quotes: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
     """Return the places past newlines that stand outside of quotes, and the end."""
     # a newline behind an odd number of quotation marks is inside of a cell
     found = newlines if quotes is None else newlines[np.searchsorted(quotes, newlines) % 2 == 0]
     return found if len(found) and found[-1] == size else np.append(found, size)
 
 
-def _cut(rest: bytes, piece: bytes, blank: bytes) -> tuple[Block | None, bytes]:
+def cut_records(rest: bytes, piece: bytes, blank: bytes) -> tuple[Block | None, bytes]:
     """Return the whole records of ``rest`` and of the piece that follows it, if any, and what is left."""
     quotes = count_quotes(rest) + count_quotes(piece)
     end = piece.rfind(b"\n") + 1
     # an even number of quotation marks before the last newline: it ends a record
     before = quotes - piece.count(b'"', end)
-    if before % 2 == 0 and (cut := _before_blanks(piece, end, blank)):
+    if before % 2 == 0 and (cut := end_before_blanks(piece, end, blank)):
         # the last newline ends a record, as mostly: the bytes are copied once
         return Block(b"".join((rest, memoryview(piece)[:cut])), before), piece[cut:]
     data = rest + piece
-    cut = _last_end(data, quotes, blank)
+    cut = last_end(data, quotes, blank)
     left = data[cut:]
     return Block(data[:cut], quotes - count_quotes(left)) if cut else None, left
 
@@ -156,7 +158,7 @@ def _stray(codes: NDArray[np.uint8], at: NDArray[np.int64], delimiter: str) -> i
     return int(found.min()) if len(found) else None
 
 
-def _last_end(data: bytes, quotes: int, blank: bytes) -> int:
+def last_end(data: bytes, quotes: int, blank: bytes) -> int:
     """Return the end of the last complete record that is more than blanks; 0 when there is none."""
     cut = data.rfind(b"\n") + 1
     if cut and quotes:
@@ -164,10 +166,10 @@ def _last_end(data: bytes, quotes: int, blank: bytes) -> int:
         # then the last end is that of the data, and of no whole record
         found = found[: -1 if data[-1] != NEWLINE or quotes % 2 else None]
         cut = int(found[-1]) if len(found) else 0
-    return _before_blanks(data, cut, blank)
+    return end_before_blanks(data, cut, blank)
 
 
-def _before_blanks(data: bytes, cut: int, blank: bytes) -> int:
+def end_before_blanks(data: bytes, cut: int, blank: bytes) -> int:
     """Return the end of the last record of ``data[:cut]`` that is more than blanks; 0 when none is."""
     # the length without blanks and empty lines at the end, which is looked at first
     near = max(cut - 64, 0)

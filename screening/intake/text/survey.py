@@ -159,7 +159,7 @@ def survey(
 def _look(block: Block, columns: list[_Seen], layout: Layout) -> None:
     found = _by_arrow(block, columns, layout)
     if found is None:
-        found = _by_hand(block, columns, layout)
+        found = read_by_hand(block, columns, layout)
     for column, cells_of in zip(columns, found, strict=True):
         for text, count in Counter(cells_of).items():
             column.add(text, count)
@@ -176,7 +176,7 @@ def _by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[list[s
     return None if found is None else [found[place].to_pylist() for place in places]
 
 
-def _by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]]:
+def read_by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]]:
     """Record by record, where some are damaged: those are told of while the file is read."""
     found: list[list[str]] = [[] for _ in columns]
     start = 0
@@ -205,7 +205,7 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904:
             time, told = time_form(one.name, one.times, answers, since_1904=since_1904)
             reader = replace(reader, times=time)
         elif one is not None:
-            _check_digits(one)
+            check_digits(one)
             told = clock_notes(one.name, one.times)
         readers.append(reader)
         notes += told
@@ -213,7 +213,7 @@ def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904:
     for number in dict.fromkeys(source.column for source in layout.sources):
         parts = [one for one in seen if one.source.column == number and one.numbers.currencies]
         notes += currency_note({one.name: one.numbers for one in parts})
-    made = [_composed(name, composition, seen, answers) for name, composition in layout.contract.composed]
+    made = [note_composed(name, composition, seen, answers) for name, composition in layout.contract.composed]
     sign_told = any(
         one.source.role is Role.AMOUNT and (one.source.part is not None or bool(one.numbers.books))
         for one in seen
@@ -234,7 +234,7 @@ def _number(one: _Seen, seen: list[_Seen], answers: Answers) -> tuple[NumberForm
     return number_form(one.name, evidence, others, answers, amount=one.source.role is Role.AMOUNT)
 
 
-def _check_digits(one: _Seen) -> None:
+def check_digits(one: _Seen) -> None:
     """Refuse digits that have lost some of their like.
 
     Raises:
@@ -257,7 +257,7 @@ def _check_digits(one: _Seen) -> None:
         )
 
 
-def _composed(name: str, made: Composition, seen: list[_Seen], answers: Answers) -> str:
+def note_composed(name: str, made: Composition, seen: list[_Seen], answers: Answers) -> str:
     """Return the note on a value that was made of several columns.
 
     Raises:

@@ -325,8 +325,8 @@ class Questions:
     ) -> tuple[str, dict[str, Any], dict[str, pa.Table]]:
         """Return the whole SQL of a question, the values that it names, and the tables."""
         paths = [self._segments.path(each.name) for each in snapshot.segments]
-        rows, given = _chosen(
-            chosen, _source(snapshot, facts), labelled=len(snapshot.labels) > 0, parted=snapshot.parted
+        rows, given = chosen_rows(
+            chosen, source_of(snapshot, facts), labelled=len(snapshot.labels) > 0, parted=snapshot.parted
         )
         if paths:
             given["paths"] = listed(paths)
@@ -416,7 +416,7 @@ def by_query(group: str, limit: int = MOST_GROUPS) -> str:
     )
 
 
-def _source(snapshot: Snapshot, facts: Collection[str]) -> str:
+def source_of(snapshot: Snapshot, facts: Collection[str]) -> str:
     """Return what is read: the segments, the tail, or both.
 
     Segments differ in their further columns. Where none of these is asked for, DuckDB needn't look how, and where one
@@ -430,7 +430,7 @@ def _source(snapshot: Snapshot, facts: Collection[str]) -> str:
     return f"({files} UNION ALL BY NAME {tail})" if len(snapshot.tail) else f"({files})"
 
 
-def _chosen(
+def chosen_rows(
     chosen: Filter, source: str, *, labelled: bool, parted: datetime | None
 ) -> tuple[str, dict[str, Any]]:
     """Return the common table expression ``chosen`` and its values: rows with ``moment``, ``known`` and ``case_``."""
@@ -451,8 +451,8 @@ def _chosen(
         "flagged = $flagged": chosen.flagged,
         "probability >= $least::FLOAT": chosen.min_probability,
         "probability < $below::FLOAT": chosen.max_probability,
-        f"amount >= {_units('$min_amount')}": chosen.min_amount,
-        f"amount < {_units('$max_amount')}": chosen.max_amount,
+        f"amount >= {minor_units('$min_amount')}": chosen.min_amount,
+        f"amount < {minor_units('$max_amount')}": chosen.max_amount,
         "currency IS NOT DISTINCT FROM nullif($currency, '')": chosen.currency,
         "browser = $browser": chosen.browser,
         "known = $known": chosen.label,
@@ -478,7 +478,7 @@ def _chosen(
     return query, given
 
 
-def _units(amount: str) -> str:
+def minor_units(amount: str) -> str:
     """Return SQL of an amount in minor units of a row's currency; a part of a unit is rounded up.
 
     A bound as people write it, times its power of ten, may be a hair beside the whole number that it is.

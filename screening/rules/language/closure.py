@@ -56,7 +56,7 @@ def compiled(  # noqa: PLR0911 -- one for each kind of part
     if isinstance(condition, Not):
         return _opposite(compiled(condition.of, lists))
     if isinstance(condition, All):
-        return _joined([compiled(each, lists) for each in condition.of], ends=False)
+        return joined([compiled(each, lists) for each in condition.of], ends=False)
     if isinstance(condition, Compare):
         return _comparison(condition)
     if isinstance(condition, Equal):
@@ -74,7 +74,7 @@ def compiled(  # noqa: PLR0911 -- one for each kind of part
     if isinstance(condition, Always):
         value = condition.value
         return lambda _row: value
-    return _joined([compiled(each, lists) for each in condition.of], ends=True)
+    return joined([compiled(each, lists) for each in condition.of], ends=True)
 
 
 def _opposite(of: Answer) -> Answer:
@@ -85,7 +85,7 @@ def _opposite(of: Answer) -> Answer:
     return answer
 
 
-def _joined(parts: list[Answer], *, ends: bool) -> Answer:
+def joined(parts: list[Answer], *, ends: bool) -> Answer:
     """Evaluate ``and`` up to the first that is false, ``or`` up to the first that is true; else what isn't known
     counts.
     """

@@ -140,7 +140,7 @@ class Choice:
             if fitting:
                 self.detector, found = max(fitting, key=lambda each: len(each[1].contract.columns))
                 return found, None
-            return None, problem if wanted is not None and _is_table(head) else None
+            return None, problem if wanted is not None and is_table(head) else None
 
     def _check(self, said: Mapping, head: Head) -> None:
         """Hold what was said of earlier files against the cells of this one.
@@ -159,7 +159,7 @@ class Choice:
 
     def _unfit(self, head: Head) -> BadFile:
         """Return the error for a file that no detector takes: of the one that it seems to be for."""
-        if not _is_table(head):
+        if not is_table(head):
             return BadFile(
                 "This is no table: it has no line of names with cells of the same number below it.",
                 remedy="Send a CSV file, a workbook or a Parquet file of transactions.",
@@ -233,7 +233,7 @@ def _missing(found: Arrangement, head: Head) -> bool:
     return False
 
 
-def _is_table(head: Head) -> bool:
+def is_table(head: Head) -> bool:
     """Return whether a file has columns: most of its first rows are as long as its header, which has several names."""
     rows = [row for row in head.rows() if row]
     fitting = sum(len(row) == len(head.names) for row in rows)
@@ -262,7 +262,9 @@ def mapping_of(said: Said, header: Sequence[str], detectors: Detectors, wanted: 
         BadFile: no detector has such columns, or the file hasn't those that were named.
     """
     offered = detectors.choosable() if wanted is None else [detectors.get(wanted)]
-    found = [(each, columns) for each in offered if (columns := _whole(said, each.contract)) is not None]
+    found = [
+        (each, columns) for each in offered if (columns := whole_mapping(said, each.contract)) is not None
+    ]
     if not found:
         raise BadFile(
             f"No detector has all these columns: {listed(sorted(said))}.",
@@ -274,7 +276,7 @@ def mapping_of(said: Said, header: Sequence[str], detectors: Detectors, wanted: 
     return Mapping(detector.name, columns, of_this_file=True)
 
 
-def _whole(said: Said, contract: ColumnContract) -> dict[str, str | Composition] | None:
+def whole_mapping(said: Said, contract: ColumnContract) -> dict[str, str | Composition] | None:
     """Return a mapping with one of the file's columns for each of a contract's; ``None`` where the contract hasn't
     those that were named.
     """

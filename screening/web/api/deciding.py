@@ -134,8 +134,8 @@ class _Desk:
             return found
         body = json_body.parse(sent.body)
         bound = self._bind(body.get("detector"), sent.account)
-        repeatable = _repeatable(sent)
-        given, single = _transactions(body)
+        repeatable = repeatable_of(sent)
+        given, single = transactions_of(body)
         whole = self._without_cards(given, bound.detector)
         if not bound.makes_tokens and b"\\" not in sent.body and isinstance(given[0], dict):
             bound.shapes.meet(tuple(given[0]))
@@ -154,7 +154,7 @@ class _Desk:
             read = bound.shapes.read(body, marks_of(sent.body), MOST_TRANSACTIONS)
             if read is None:
                 return None
-            return _question(sent, bound, read, _repeatable(sent), single=body.single)
+            return _question(sent, bound, read, repeatable_of(sent), single=body.single)
         except ScreeningError:  # something else may be wrong, too, that is told before it
             return None
 
@@ -263,7 +263,7 @@ def _question(
     )
 
 
-def _repeatable(sent: Sent) -> Repeatable | None:
+def repeatable_of(sent: Sent) -> Repeatable | None:
     """Return under which key the request may be sent again, if it has one."""
     key = sent.idempotency_key
     if key is None:
@@ -281,7 +281,7 @@ def _repeatable(sent: Sent) -> Repeatable | None:
     return Repeatable(sent.account.username.casefold(), key, sent.body)
 
 
-def _transactions(body: dict[str, Any]) -> tuple[list[Any], bool]:
+def transactions_of(body: dict[str, Any]) -> tuple[list[Any], bool]:
     """Return the transactions of a request, and whether it is a single one that is answered as such."""
     if not body.keys() <= ASKED:
         odd = masked(next(name for name in body if name not in ASKED))[:40]

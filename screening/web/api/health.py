@@ -46,7 +46,7 @@ def alive() -> Response:
     return answered(Alive("ok"))
 
 
-def _require_stores() -> None:
+def require_stores() -> None:
     """See that both databases can be read and written, and that there is room.
 
     Raises:
@@ -79,5 +79,5 @@ def ready() -> Response:
     mine = services()
     mine.detectors.require_ready()
     mine.users.require_ready()
-    _require_stores()
+    require_stores()
     return answered(Ready("ready", [name for name in mine.detectors.names() if is_shown(name)]))

@@ -32,7 +32,7 @@ def parse(data: bytes, refusal: type[BadTransaction] = BadTransaction) -> dict[s
     if b"\\" not in data:
         try:
             body = _decode(data)
-            if 2 * _texts(body) == data.count(b'"'):
+            if 2 * count_texts(body) == data.count(b'"'):
                 return body
         except (ValueError, RecursionError, msgspec.MsgspecError):
             # the careful reader says what is wrong
@@ -40,7 +40,7 @@ def parse(data: bytes, refusal: type[BadTransaction] = BadTransaction) -> dict[s
     return _parse_carefully(data, refusal)
 
 
-def _texts(value: dict[str, Any] | list[Any]) -> int:
+def count_texts(value: dict[str, Any] | list[Any]) -> int:
     """Return how many keys and texts a value has, which had two quotation marks each.
 
     Raises:
@@ -53,7 +53,7 @@ def _texts(value: dict[str, Any] | list[Any]) -> int:
         return count  # nearly every transaction
     for one, kind in zip(each, kinds, strict=True):
         if kind is dict or kind is list:
-            count += _texts(one)
+            count += count_texts(one)
         elif kind is int and not LEAST < one < MOST:
             raise ValueError("too many digits")
     return count

@@ -210,7 +210,7 @@ def label() -> Response:
         raise BadLabels(
             f"The body must have “labels”, a list of 1 to {MOST_LABELS} objects, and nothing else."
         ) from None
-    said = [_label(each, number) for number, each in enumerate(given, start=1)]
+    said = [read_label(each, number) for number, each in enumerate(given, start=1)]
     mine = services()
     owner = None if may("see_all") else user().username.casefold()
     known = mine.ledger.questions.known({each.id for each in said}, owner)
@@ -231,7 +231,7 @@ def label() -> Response:
     return answered(LabelsAccepted(len(said) - len(unknown), unknown))
 
 
-def _label(given: Any, number: int) -> LaterLabel:
+def read_label(given: Any, number: int) -> LaterLabel:
     """Read one label.
 
     Raises:

@@ -100,7 +100,7 @@ def columns_of(_context: click.Context, _option: click.Parameter, given: tuple[s
     return found
 
 
-def _parts(
+def read_parts(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, Composition]:
     """Return the parts of the amount and the time, from ``amount:debit=COLUMN``."""
@@ -125,7 +125,7 @@ PARTS = click.option(
     "--part",
     "parts",
     multiple=True,
-    callback=_parts,
+    callback=read_parts,
     metavar="ROLE:PART=COLUMN",
     help="A part of the amount (debit and credit; amount and direction) or of the time (date, or year, month and day; "
     "time, or hour, minute and second), as in amount:debit=Soll. Given once for each part. direction-blank-in and "
@@ -202,15 +202,17 @@ def screen_file(
         if tokenize:
             only_these(card_tokens.replace_in(folder, kind, tokens(), columns=tokenize), tokenize)
         said: Said = {**columns, **parts}
-        found = _screen(folder, kind, detector, said, set_aside=set_aside, answers=Answers.of(answers))
+        found = screen_with_tokens(
+            folder, kind, detector, said, set_aside=set_aside, answers=Answers.of(answers)
+        )
         _say(found, Outcome(folder, found.threshold))
         for note in card_tokens.note_of(folder):
             click.echo(f"Note: {note}", err=True)
         if output is not None:
-            _write(output, folder, found.threshold)
+            write_beside(output, folder, found.threshold)
 
 
-def _screen(
+def screen_with_tokens(
     folder: Folder,
     kind: Kind,
     detector: str | None,
@@ -286,7 +288,7 @@ def _say(found: Found, outcome: Outcome) -> None:
         click.echo(f"Set aside: row {problem['row']}, {problem['column']}: {problem['problem']}", err=True)
 
 
-def _write(output: Path, folder: Folder, threshold: float) -> None:
+def write_beside(output: Path, folder: Folder, threshold: float) -> None:
     """Write beside the target first: a full disk leaves no half file under the wanted name."""
     part = output.with_name(f".{output.name}.part")
     try:

@@ -61,7 +61,7 @@ def report(  # noqa: PLR0917 -- click gives them by name
         end=end and end.replace(tzinfo=UTC) + timedelta(days=1),
     )
     target = output or Path(_name(order, desk))
-    _write(order, desk, target)
+    write_beside(order, desk, target)
     request_audit.record(
         "report", user=operator(), what=order.what.value, subject=order.subject, name=target.name
     )
@@ -78,7 +78,7 @@ def _name(order: Order, desk: Desk) -> str:
     return f"{stem}-report.{order.kind}"
 
 
-def _write(order: Order, desk: Desk, target: Path) -> None:
+def write_beside(order: Order, desk: Desk, target: Path) -> None:
     """Write beside the target first: what was there stays until the document is whole."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

@@ -37,7 +37,7 @@ DATE = click.DateTime(["%Y-%m-%d"])
 @plainly
 def check(file: Path) -> None:
     """Say what is wrong with the rules of FILE; exit status 1 if one can't be used."""
-    if not _is_right(rules_file.read_path(file)):
+    if not say_problems(rules_file.read_path(file)):
         sys.exit(1)
 
 
@@ -49,14 +49,14 @@ def check(file: Path) -> None:
 def backtest(file: Path, start: datetime | None, end: datetime | None) -> None:
     """Say what the rules of FILE would have done to the transactions of the ledger."""
     found = rules_file.read_path(file)
-    if not _is_right(found):
+    if not say_problems(found):
         sys.exit(1)
     chosen = Filter(
         start=None if start is None else start.replace(tzinfo=UTC),
         end=None if end is None else end.replace(tzinfo=UTC) + timedelta(days=1),
     )
     for outcome in _trials().of_file(found, lists_of(), chosen=chosen, now=datetime.now(UTC)):
-        _say(outcome)
+        say_outcome(outcome)
 
 
 @rules.command("list")
@@ -82,7 +82,7 @@ def import_rules(file: Path | None, *, shipped: bool) -> None:
     if (file is None) is not shipped:
         raise click.UsageError("Give a file, or --shipped.")
     found = rules_file.shipped() if file is None else rules_file.read_path(file)
-    if not _is_right(found):
+    if not say_problems(found):
         sys.exit(1)
     made = take(found, store_of(), lists_of(), operator())
     for rule in made.rules:
@@ -123,7 +123,7 @@ def set_state(name: str, state: str) -> None:
     click.echo(f"{rule.name}: {rule.state}")
 
 
-def _is_right(found: RulesFile) -> bool:
+def say_problems(found: RulesFile) -> bool:
     """Say what is wrong with each rule of a file, and how many there are; whether none is wrong."""
     problems = _trials().problems(found)
     for each in problems:
@@ -134,7 +134,7 @@ def _is_right(found: RulesFile) -> bool:
     return not problems
 
 
-def _say(outcome: Outcome) -> None:
+def say_outcome(outcome: Outcome) -> None:
     """Say what one rule would have done."""
     rule = outcome.rule
     click.echo(f"\n{rule.name} ({rule.effect}, {rule.detector or 'every detector'})")

@@ -71,7 +71,7 @@ FIGURES = (
 )
 
 
-def _delay(_context: click.Context, _option: click.Parameter, text: str) -> float:
+def read_delay(_context: click.Context, _option: click.Parameter, text: str) -> float:
     """Return seconds, from ``7d``."""
     found = DELAY.fullmatch(text.strip().lower())
     if found is None:
@@ -82,7 +82,7 @@ def _delay(_context: click.Context, _option: click.Parameter, text: str) -> floa
     return seconds
 
 
-def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Role]:
+def read_roles(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Role]:
     """Return roles by column, from ``COLUMN=ROLE``."""
     found = {}
     for text in given:
@@ -113,11 +113,11 @@ def _roles(_context: click.Context, _option: click.Parameter, given: tuple[str, 
 @click.option("--amount", metavar="COLUMN", help="The column of the amount.")
 @click.option("--entity", multiple=True, metavar="COLUMN", help="Who or what comes back: card, device, …")
 @click.option(
-    "--role", "roles", multiple=True, callback=_roles, metavar="COLUMN=ROLE", help="Any other role."
+    "--role", "roles", multiple=True, callback=read_roles, metavar="COLUMN=ROLE", help="Any other role."
 )
 @click.option("--name", help="What the detector is called; without it, by the file's name.")
 @click.option(
-    "--label-delay", default="7d", show_default=True, callback=_delay, help="Until a fraud is known."
+    "--label-delay", default="7d", show_default=True, callback=read_delay, help="Until a fraud is known."
 )
 @click.option(
     "--ip-countries",
@@ -168,13 +168,13 @@ def train(
             name, learned_from = name or reviewed.name, reviewed.description
             if click.get_current_context().get_parameter_source("label_delay") is ParameterSource.DEFAULT:
                 label_delay = reviewed.label_delay or label_delay
-        file, label = _required(file, label, detector if not from_reviews else None)
+        file, label = required(file, label, detector if not from_reviews else None)
         name = name or _name_of(file)
         check_name(name, services().detectors.names())
         with file.open("rb") as stream:
             kind = identify(file.name, stream.read(4096))
         filename = file.name
-        replaced = _with_tokens(file, kind, Path(scratch), tokenize) if tokenize else None
+        replaced = with_tokens(file, kind, Path(scratch), tokenize) if tokenize else None
         if replaced is not None:
             file, kind, filename = Path(scratch) / "tokens.csv", Kind.CSV, f"{file.stem}.csv"
         choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
@@ -182,7 +182,7 @@ def train(
         # what is open is asked below, when all that follows was said
         with suppress(ScreeningError):
             choices = with_counts(choices, answers["time_unit"])
-        _show(choices)
+        show_roles(choices)
         for words in consequences(choices):
             click.echo(f"Note: {words}", err=True)
         choices = with_counts(choices, answers["time_unit"])
@@ -205,11 +205,11 @@ def train(
             "seed": seed,
             "instance": str(services().settings.instance),
         }
-        done, target = _make(order)
+        done, target = run_workshop(order)
         _tell(done, name, target)
 
 
-def _required(file: Path | None, label: str | None, detector: str | None) -> tuple[Path, str]:
+def required(file: Path | None, label: str | None, detector: str | None) -> tuple[Path, str]:
     """Return what a training on a file needs.
 
     Raises:
@@ -224,7 +224,7 @@ def _required(file: Path | None, label: str | None, detector: str | None) -> tup
     return file, label
 
 
-def _with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]) -> Replaced | None:
+def with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]) -> Replaced | None:
     """Write ``tokens.csv``: the file with tokens in place of the card numbers of some columns.
 
     Raises:
@@ -243,7 +243,7 @@ def _with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]
     return found
 
 
-def _tell_cleaning(cleaning: dict[str, Any]) -> None:
+def tell_cleaning(cleaning: dict[str, Any]) -> None:
     """Say what was found in the rows, and how many rows and frauds weren't learned from."""
     if not cleaning:
         return
@@ -261,7 +261,7 @@ def _name_of(file: Path) -> str:
     return re.sub(r"^[^a-z]*", "", plain)[:40] or "detector"
 
 
-def _show(choices: list[Choice]) -> None:
+def show_roles(choices: list[Choice]) -> None:
     """Show the roles as a table, with why each was guessed."""
     heads = ("column", "role", "cells", "why")
     rows = [
@@ -280,7 +280,7 @@ def _show(choices: list[Choice]) -> None:
     click.echo("Another role: --role COLUMN=ROLE, with " + ", ".join(KINDS) + "\n")
 
 
-def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+def run_workshop(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
     """Run the workshop in the foreground; what it leaves goes with the scratch folder, however this ends."""
     instance = services().settings.instance
     target = detectors_of(instance) / order["name"]
@@ -288,7 +288,7 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
         folder = TrainingFolder(Path(scratch), "command-line")
         folder.create()
         with Workshop(folder, order, WORKSHOP) as workshop:
-            _watch(workshop)
+            watch(workshop)
             try:
                 done = workshop.result()
             except Killed:
@@ -303,7 +303,7 @@ def _make(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
     return done, target
 
 
-def _watch(workshop: Workshop) -> None:
+def watch(workshop: Workshop) -> None:
     """Show a bar on a terminal, a line now and then elsewhere."""
     shown, due = sys.stdout.isatty(), 0.0
     with click.progressbar(
@@ -321,7 +321,7 @@ def _watch(workshop: Workshop) -> None:
 
 
 def _tell(done: dict[str, Any], name: str, target: Path) -> None:
-    _tell_cleaning(done.get("cleaning") or {})
+    tell_cleaning(done.get("cleaning") or {})
     tested = (done.get("metrics") or {}).get("validation") or {}
     if tested.get("name"):
         click.echo(f"\nTested on {tested['name']}:")

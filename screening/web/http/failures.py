@@ -48,12 +48,12 @@ def told(
     if isinstance(error, ScreeningError):
         return Failure(error.as_dict(), error.headers())
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _full(instance)
+        return disk_full(instance)
     # of our own statements what is wrong is unexpected
     if isinstance(error, DatabaseError) and not isinstance(
         error, (DataError, IntegrityError, ProgrammingError)
     ):
-        return _database(error, request_id, instance, on_damage)
+        return database_failure(error, request_id, instance, on_damage)
     log.error("request %s failed", request_id, exc_info=error)
     problem = ScreeningError(
         "Something went wrong here, and it was written to the log.",
@@ -62,14 +62,14 @@ def told(
     return Failure({**problem, "status": 500, "title": "An error on the server"}, {})
 
 
-def _database(
+def database_failure(
     error: DatabaseError, request_id: str | None, instance: Path, on_damage: Callable[[str], object]
 ) -> Failure:
     """Answer when the store is damaged, locked or full: not ready."""
     log.error("request %s failed: the database said %s", request_id, error.orig)
     said = str(error.orig)
     if "is full" in said:
-        return _full(instance)
+        return disk_full(instance)
     if "malformed" in said or "not a database" in said:
         on_damage(said)
     away = NotReady(
@@ -79,7 +79,7 @@ def _database(
     return Failure(away.as_dict(), away.headers())
 
 
-def _full(instance: Path) -> Failure:
+def disk_full(instance: Path) -> Failure:
     """Answer when the disk is full: what is asked next, as to delete something, may use the reserve."""
     release_reserve(instance)
     full = StorageFull(

@@ -205,7 +205,7 @@ class Front:
             arriving.release()
 
     async def _answer(self, scope: Message, arriving: Arriving, send: Send) -> None:
-        environ = {**self._basis, **_described(scope)}
+        environ = {**self._basis, **environ_of(scope)}
         environ[REQUEST_ID] = request_id(environ.get("HTTP_X_REQUEST_ID"))
         pool = await self._prepare(environ, arriving)
         began = perf_counter()
@@ -364,7 +364,7 @@ async def _send_busy(send: Send, environ: Environ) -> None:
     await send({"type": "http.response.body", "body": BUSY})
 
 
-def _described(scope: Message) -> dict[str, Any]:
+def environ_of(scope: Message) -> dict[str, Any]:
     """Return the request line, headers and ends of the line, as WSGI calls them (PEP 3333)."""
     server, client = scope.get("server") or ("", ""), scope.get("client") or ("", "")
     environ: dict[str, Any] = {
@@ -378,7 +378,7 @@ def _described(scope: Message) -> dict[str, Any]:
         "wsgi.url_scheme": scope["scheme"],
     }
     for raw_name, raw_value in scope["headers"]:
-        name = _name(raw_name) if len(raw_name) <= LONG_NAME else _name.__wrapped__(raw_name)
+        name = header_name(raw_name) if len(raw_name) <= LONG_NAME else header_name.__wrapped__(raw_name)
         if name is None:
             continue
         value = raw_value.decode("latin-1")
@@ -390,7 +390,7 @@ def _described(scope: Message) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _name(header: bytes) -> str | None:
+def header_name(header: bytes) -> str | None:
     """Return the WSGI name of a header; ``None`` for a name with an underscore: it would be taken for the one with a
     hyphen.
     """

@@ -42,7 +42,7 @@ def init_app(app: Flask) -> None:
     if len(str(app.secret_key or "").encode()) < SECRET_BYTES:
         raise RuntimeError("the app has no secret key of its own: sessions can't be signed")
     app.config.update(
-        # _check_token does it, where it doesn't read large bodies
+        # check_token does it, where it doesn't read large bodies
         WTF_CSRF_CHECK_DEFAULT=False,
         # a token lives as long as its session
         WTF_CSRF_TIME_LIMIT=None,
@@ -55,9 +55,9 @@ def init_app(app: Flask) -> None:
     # before the body: nobody sends 10 MB for a 401
     app.before_request(api_keys.identify)
     app.before_request(_name_for_logs)
-    app.before_request(_limit_body)
+    app.before_request(limit_body)
     csrf.init_app(app)
-    app.before_request(_check_token)
+    app.before_request(check_token)
     app.after_request(_forbid_keeping)
     settings: Settings = app.extensions["screening"].settings
     # proxies outermost: everything behind goes by the sender's own address
@@ -144,7 +144,7 @@ def _without_port(host: str) -> str:
     return (name if colon and port.isdigit() else host).lower().strip("[]").rstrip(".")
 
 
-def _limit_body() -> None:
+def limit_body() -> None:
     """Refuse what is too long by its own account, and stop reading what turns out to be."""
     limit = _body_limit()
     visitor = not current_user.is_authenticated
@@ -170,7 +170,7 @@ def _body_limit() -> int:
     return int(limit(services().settings) if callable(limit) else limit)
 
 
-def _check_token() -> None:
+def check_token() -> None:
     """Require a token on every request that changes something, also on addresses that don't exist yet."""
     if request.method in SAFE_METHODS or request.endpoint is None:
         return

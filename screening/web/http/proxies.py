@@ -56,13 +56,13 @@ class TrustedProxies:
         if environ[PROXIED]:
             self._take_forwarded(environ)
         else:
-            environ["REMOTE_ADDR"] = _plain(environ.get("REMOTE_ADDR", ""))
+            environ["REMOTE_ADDR"] = plain_address(environ.get("REMOTE_ADDR", ""))
         if not HOST.fullmatch(environ.get("HTTP_HOST", "")):
             # no address can be made of it, not even for the page that refuses it
             environ["HTTP_HOST"] = ""
 
     def _take_forwarded(self, environ: WSGIEnvironment) -> None:
-        sender = _address(environ.get("REMOTE_ADDR", ""))
+        sender = read_address(environ.get("REMOTE_ADDR", ""))
         given = {name: environ.pop(f"HTTP_X_FORWARDED_{name}", "") for name in FORWARDED}
         environ.pop("HTTP_FORWARDED", None)
         if sender is not None:
@@ -83,17 +83,17 @@ class TrustedProxies:
         A proxy on this machine sends all that it is sent from loopback, known to us or not. A name of another one that
         leads here is a page in somebody's browser (DNS rebinding).
         """
-        address = _address(environ.get("REMOTE_ADDR", ""))
+        address = read_address(environ.get("REMOTE_ADDR", ""))
         name = environ.get("HTTP_HOST", "").lower()
         own = name.partition("]")[0].strip("[") if name.startswith("[") else name.partition(":")[0]
-        here = own == "localhost" or ((host := _address(own)) is not None and host.is_loopback)
+        here = own == "localhost" or ((host := read_address(own)) is not None and host.is_loopback)
         return here and address is not None and address.is_loopback and not environ.get(PROXIED, True)
 
     def address_of(self, environ: WSGIEnvironment) -> str:
         """Return whose request it is; nothing is changed."""
         if "HTTP_X_FORWARDED_FOR" not in environ:
-            return _plain(environ.get("REMOTE_ADDR", ""))
-        sender = _address(environ.get("REMOTE_ADDR", ""))
+            return plain_address(environ.get("REMOTE_ADDR", ""))
+        sender = read_address(environ.get("REMOTE_ADDR", ""))
         if sender is None:
             return str(environ.get("REMOTE_ADDR", ""))
         return _text(
@@ -103,7 +103,7 @@ class TrustedProxies:
     def _client(self, sender: Address, chain: str) -> Address:
         client = sender
         for part in reversed(chain.split(",")):
-            hop = _address(part)
+            hop = read_address(part)
             if hop is None:
                 break
             client = hop
@@ -116,14 +116,14 @@ _text = lru_cache(maxsize=1024)(str)
 
 
 @lru_cache(maxsize=1024)
-def _plain(text: str) -> str:
+def plain_address(text: str) -> str:
     """Return an address as it is written everywhere; what is none stays as it is."""
-    address = _address(text)
+    address = read_address(text)
     return text if address is None else str(address)
 
 
 @lru_cache(maxsize=1024)
-def _address(text: str) -> Address | None:
+def read_address(text: str) -> Address | None:
     """Return an address as proxies write it, perhaps with a port; an IPv4 address mapped into IPv6 is the IPv4 one."""
     text = text.strip()
     if text.startswith("["):

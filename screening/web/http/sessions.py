@@ -103,11 +103,11 @@ def init_app(app: Flask) -> None:
     manager = LoginManager(app)
     # the proof in the store binds a session to its account
     manager.session_protection = None
-    manager.user_loader(_load_user)
+    manager.user_loader(load_user)
     manager.request_loader(_load_caller)
-    manager.unauthorized_handler(_unauthorized)
-    app.before_request(_settle)
-    app.before_request(_require_own_password)
+    manager.unauthorized_handler(unauthorized)
+    app.before_request(settle)
+    app.before_request(require_own_password)
     app.jinja_env.globals["may"] = may
 
 
@@ -170,7 +170,7 @@ def require(permission: str, scope: str | None = None) -> Callable[[View], View]
         @functools.wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if not current_user.is_authenticated:
-                return _unauthorized()
+                return unauthorized()
             if not may(permission):
                 request_audit.record("forbidden", permission=permission, path=request.path)
                 abort(HTTPStatus.FORBIDDEN)
@@ -267,7 +267,7 @@ def cookie_name(app: Flask, request: Request) -> str:
     return SECURE_NAME if (request.is_secure if forced is None else forced) else PLAIN_NAME
 
 
-def _settle() -> None:
+def settle() -> None:
     """Know before the view who it is: a session that is over must not lend its form token to the page.
 
     A session that can't be read isn't a visitor's: 503, and the cookie stays as it is.
@@ -279,7 +279,7 @@ def _settle() -> None:
         current_user._get_current_object()  # noqa: SLF001 -- loads it
 
 
-def _load_user(username: str) -> User | None:
+def load_user(username: str) -> User | None:
     """Return the account of the session, looked up at each request: what was changed in users.txt counts at once."""
     mine = cast("WebSession", session)
     try:
@@ -302,7 +302,7 @@ def _load_caller(_request: Request) -> User | None:
     return None if key is None else User(key.account)
 
 
-def _require_own_password() -> Any:
+def require_own_password() -> Any:
     """Let a password that was handed over open one page only: the one where another is chosen."""
     handed = current_user.is_authenticated and current_user.must_change
     if not handed or request.endpoint is None or request.endpoint in BEFORE_CHANGE:
@@ -325,7 +325,7 @@ def way_back() -> str | None:
     return request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else None
 
 
-def _unauthorized() -> Any:
+def unauthorized() -> Any:
     """Answer when nobody is logged in: programs get 401, people the login page, which brings them back."""
     if errors.wants_json():
         raise no_key()

@@ -55,7 +55,7 @@ def init_app(app: Flask) -> None:
         if found.packed is not None:
             response.vary.add("Accept-Encoding")
             if request.accept_encodings["gzip"] > 0 and not request.range:
-                return _packed(found, response)
+                return compressed(found, response)
         return response
 
     app.view_functions["static"] = static
@@ -66,7 +66,7 @@ def compress(folder: str, filename: str) -> None:
     _read(Path(folder), filename)
 
 
-def _packed(file: _File, plain: Response) -> Response:
+def compressed(file: _File, plain: Response) -> Response:
     """Return the compressed answer in place of the plain one: its length and its tag are others."""
     packed = Response(file.packed, content_type=plain.content_type)
     for name in ("Cache-Control", "Last-Modified", "Vary"):
@@ -85,11 +85,11 @@ def _read(folder: Path, filename: str) -> _File | None:
         changed = Path(path).stat().st_mtime_ns if path is not None else None
     except (OSError, ValueError):
         return None
-    return None if path is None or changed is None else _known(path, changed)
+    return None if path is None or changed is None else known_file(path, changed)
 
 
 @cache
-def _known(path: str, _changed: int) -> _File | None:
+def known_file(path: str, _changed: int) -> _File | None:
     """Return a file by its path and the time of its last change, read once."""
     file = Path(path)
     if not file.is_file():

@@ -251,7 +251,7 @@ def store(head: bytes, content: Iterable[bytes], folder: Folder, watch: Watch) -
     due = time.monotonic() + ALIVE_SECONDS
     with folder.input.open("wb", buffering=0) as out:
         for piece in chain((head,), content):
-            _wait_for_room(folder, len(piece))
+            wait_for_room(folder, len(piece))
             out.write(piece)
             digest.update(piece)
             size += len(piece)
@@ -265,7 +265,7 @@ def store(head: bytes, content: Iterable[bytes], folder: Folder, watch: Watch) -
     return size, digest.hexdigest()
 
 
-def _wait_for_room(folder: Folder, size: int) -> None:
+def wait_for_room(folder: Folder, size: int) -> None:
     """See to it that so many bytes can be written.
 
     Of several uploads for which the disk has no room together, one after the other gives up: the rest gets what it had.
@@ -278,14 +278,14 @@ def _wait_for_room(folder: Folder, size: int) -> None:
         try:
             require_room(folder.path, size)
         except StorageFull:
-            if time.monotonic() >= ends or not _gives_way(folder):
+            if time.monotonic() >= ends or not gives_way(folder):
                 raise
             time.sleep(YIELD_POLL)
         else:
             return
 
 
-def _gives_way(folder: Folder) -> bool:
+def gives_way(folder: Folder) -> bool:
     """Return whether another upload that arrives now must give up before this one: that with the greatest id goes
     first.
     """

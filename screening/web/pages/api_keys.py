@@ -60,8 +60,8 @@ def create() -> Any:
             form.getlist("scopes"),
             by=user().username,
             days=_days(form.get("days", "")),
-            per_minute=_whole("per_minute", DEFAULT_PER_MINUTE),
-            burst=_whole("burst", DEFAULT_BURST),
+            per_minute=whole_number("per_minute", DEFAULT_PER_MINUTE),
+            burst=whole_number("burst", DEFAULT_BURST),
         )
     except (NotReady, StorageFull):
         raise
@@ -105,7 +105,7 @@ def _page(error: ScreeningError | None = None, made: ApiKey | None = None, text:
         periods=PERIODS,
         most_per_minute=MOST_PER_MINUTE,
         most_burst=MOST_BURST,
-        form=_form(error),
+        form=form_values(error),
         error=error,
         made=made,
         text=text,
@@ -126,7 +126,7 @@ def _roles(scope: str, owners: list[Account]) -> str:
     return " or ".join(filter(None, (", ".join(allowed[:-1]), *allowed[-1:])))
 
 
-def _form(error: ScreeningError | None) -> dict[str, Any]:
+def form_values(error: ScreeningError | None) -> dict[str, Any]:
     """Return the values of the form: after a refusal what was sent, otherwise what suits most."""
     if error is None:
         return {
@@ -152,7 +152,7 @@ def _days(given: str) -> int | None:
     return int(given)
 
 
-def _whole(name: str, default: int) -> int:
+def whole_number(name: str, default: int) -> int:
     """Return a whole number of the form; an empty field is the default. 0 stands for what is none, and is refused."""
     given = request.form.get(name, "").strip()
     if not given:

@@ -103,7 +103,7 @@ def login() -> Any:
 def enter() -> Any:
     """Begin a session, or say that it didn't work; never why."""
     try:
-        account, must_change = _identified()
+        account, must_change = identify()
     except (WrongLogin, TooMany) as problem:
         return _login_page(problem)
     sessions.begin(account, must_change=must_change)
@@ -111,7 +111,7 @@ def enter() -> Any:
     return redirect(safe_target(wanted_page()), HTTPStatus.SEE_OTHER)
 
 
-def _identified() -> tuple[Account, bool]:
+def identify() -> tuple[Account, bool]:
     """Return the account that logs in, and whether with a password that was handed over.
 
     Raises:
@@ -124,7 +124,7 @@ def _identified() -> tuple[Account, bool]:
     account = mine.users.verify(username, password)
     verdict = Lockout(mine.database).settle(username, fits=account is not None)
     if account is not None and verdict.allowed:
-        return account, _must_change(before, account)
+        return account, was_handed(before, account)
     throttle.count(FAILED_LOGINS, address)
     shown = shown_name(username)
     request_audit.record("login_failed", user=shown, locked=verdict.was_locked or verdict.locked_now)
@@ -136,7 +136,7 @@ def _identified() -> tuple[Account, bool]:
     )
 
 
-def _must_change(before: Account | None, account: Account) -> bool:
+def was_handed(before: Account | None, account: Account) -> bool:
     """Return whether the password was handed over; also when its weak hash was made anew in this moment."""
     handed = services().handed
     if before is None or not handed.has(before):
@@ -188,7 +188,7 @@ def change_password() -> Any:
             raise WrongLogin(
                 "The present password is wrong.", where="current_password", remedy="Type it again."
             )
-        changed = mine.users.set_password(username, _new_password())
+        changed = mine.users.set_password(username, new_password())
     except (NotReady, StorageFull):
         raise
     except ScreeningError as problem:
@@ -202,7 +202,7 @@ def change_password() -> Any:
     return redirect(target, HTTPStatus.SEE_OTHER)
 
 
-def _new_password() -> str:
+def new_password() -> str:
     """Return the new password of the form.
 
     Raises:

@@ -72,9 +72,9 @@ class Given:
 @require("screen")
 def show(screening_id: str) -> str:
     """Show the file's columns beside the detector's, as they seem to fit."""
-    screening = _open(screening_id)
+    screening = open_screening(screening_id)
     given = _given(screening)
-    detector = _wanted(screening, given)
+    detector = wanted_detector(screening, given)
     if screening.mapping and detector.name == screening.detector:
         found = as_chosen(columns_of(screening.mapping))
     else:
@@ -92,7 +92,7 @@ def save(screening_id: str) -> Any:
 
     It is remembered for the user's own files; a manager may have it hold for everybody's.
     """
-    screening = _open(screening_id)
+    screening = open_screening(screening_id)
     given = _given(screening)
     name = request.form.get("detector")
     if not name:
@@ -100,8 +100,8 @@ def save(screening_id: str) -> Any:
             "The form doesn't say for which detector the columns are.", remedy="Open the page again."
         )
     detector = ask_for(name)
-    chosen, wrong = _chosen(detector)
-    wrong = {**_wrong(chosen, given.header), **wrong}
+    chosen, wrong = chosen_columns(detector)
+    wrong = {**problems_of(chosen, given.header), **wrong}
     if wrong:
         choices = choices_of(detector, given, as_chosen(chosen), wrong)
         return mapping_page(screening, given, detector, choices), HTTPStatus.BAD_REQUEST
@@ -134,7 +134,7 @@ def forget(screening_id: str) -> Any:
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
 
 
-def _open(screening_id: str) -> Screening:
+def open_screening(screening_id: str) -> Screening:
     """Return a file that waits for its mapping, or was checked with one and may get another.
 
     Raises:
@@ -163,7 +163,7 @@ def _given(screening: Screening) -> Given:
     return Given(header, examples, rows)
 
 
-def _wanted(screening: Screening, given: Given) -> Detector:
+def wanted_detector(screening: Screening, given: Given) -> Detector:
     """Return the detector that was asked for, or the one whose columns are found best."""
     name = request.args.get("detector") or screening.detector or screening.wanted_detector
     if name:
@@ -215,7 +215,7 @@ def _choice(place: int, column: Column, given: Given, match: Match, error: str |
     )
 
 
-def _chosen(detector: Detector) -> tuple[dict[str, str | Composition], dict[str, str]]:
+def chosen_columns(detector: Detector) -> tuple[dict[str, str | Composition], dict[str, str]]:
     """Return the form's choice for each column, and the problems of these."""
     chosen: dict[str, str | Composition] = {}
     wrong: dict[str, str] = {}
@@ -245,7 +245,7 @@ def _parts(place: int, value: str) -> dict[str, str]:
     return {str(part): str(column) for part, column in loaded.items()}
 
 
-def _wrong(chosen: Said, header: list[str]) -> dict[str, str]:
+def problems_of(chosen: Said, header: list[str]) -> dict[str, str]:
     """Return the problem of each choice."""
     known = {normalise(name) for name in header}
     taken: dict[str, str] = {}

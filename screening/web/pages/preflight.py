@@ -135,7 +135,7 @@ def show(screening_id: str) -> Any:
     """
     screening = services().history.owned(screening_id, user().username)
     if screening.state != CHECKED:
-        return _elsewhere(screening)
+        return lead_elsewhere(screening)
     report = report_of(screening)
     if not report.there and not errors.wants_json():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
@@ -172,9 +172,9 @@ def screen(screening_id: str) -> Any:
     if said not in ("", "0", "1"):
         raise BadFile("The field “set_aside” is neither 1 nor 0.", remedy="Send 1, or leave it out.")
     if screening.state != CHECKED:
-        return _elsewhere(screening)
+        return lead_elsewhere(screening)
     set_aside = said == "1"
-    refusal = _refusal(screening, set_aside=set_aside)
+    refusal = refusal_of(screening, set_aside=set_aside)
     if refusal is not None:
         if errors.wants_json():
             raise refusal
@@ -191,7 +191,7 @@ def screen(screening_id: str) -> Any:
     return answered(accepted, HTTPStatus.ACCEPTED, Location=location)
 
 
-def _refusal(screening: Screening, *, set_aside: bool) -> BadFile | None:
+def refusal_of(screening: Screening, *, set_aside: bool) -> BadFile | None:
     """Return the error that a screening would refuse the file for, known beforehand."""
     count = screening.set_aside
     if count and count == screening.rows:
@@ -207,7 +207,7 @@ def _refusal(screening: Screening, *, set_aside: bool) -> BadFile | None:
     return None
 
 
-def _elsewhere(screening: Screening) -> Any:
+def lead_elsewhere(screening: Screening) -> Any:
     """Return the answer where there is no check to show: not yet, not any more, or because it failed."""
     if not errors.wants_json():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)

@@ -75,7 +75,7 @@ def show(screening_id: str) -> Any:
         return redirect(url_for("check.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     if screening.state != DONE:
         return render_template("screening.html", screening=screening)
-    found, detector, view = outcome_of(screening), _detector(screening), _view()
+    found, detector, view = outcome_of(screening), detector_of(screening), _view()
     context = _CONTEXTS[view](screening, found, detector)
     return render_template(
         f"results/{view}.html",
@@ -107,15 +107,15 @@ def _at_risk(found: Outcome) -> float | None:
 
 def _queue_context(screening: Screening, found: Outcome, detector: Detector | None) -> dict[str, Any]:
     own = TrialView(**found.trial(screening.threshold))
-    return {"own": own, "listing": _listing(screening, found, detector, "queue")}
+    return {"own": own, "listing": listing_of(screening, found, detector, "queue")}
 
 
 def _rows_context(screening: Screening, found: Outcome, detector: Detector | None) -> dict[str, Any]:
-    return {"listing": _listing(screening, found, detector, "rows")}
+    return {"listing": listing_of(screening, found, detector, "rows")}
 
 
 def _overview_context(screening: Screening, found: Outcome, _detector: Detector | None) -> dict[str, Any]:
-    value = _trial_value(screening)
+    value = trial_value(screening)
     return {
         "histogram": found.histogram(),
         "problems": found.problems,
@@ -150,7 +150,7 @@ def rows(screening_id: str) -> Response:
     """Show a page of rows, sorted and filtered, as a fragment; the address of the page around it follows."""
     screening = _done(screening_id)
     view = "queue" if request.args.get("view") == "queue" else "rows"
-    listing = _listing(screening, outcome_of(screening), _detector(screening), view)
+    listing = listing_of(screening, outcome_of(screening), detector_of(screening), view)
     response = Response(render_template("results/_grid.html", screening=screening, listing=listing))
     query: dict[str, Any] = listing.query()
     response.headers["HX-Replace-Url"] = url_for("results.show", screening_id=screening.id, **query)
@@ -173,7 +173,7 @@ def progress(screening_id: str) -> Any:
 def threshold(screening_id: str) -> str:
     """Send the number of rows that another threshold would flag. The screening itself keeps its own."""
     screening = _done(screening_id)
-    value = _trial_value(screening)
+    value = trial_value(screening)
     found = outcome_of(screening)
     trial = TrialView(**found.trial(value))
     return render_template(
@@ -259,7 +259,7 @@ def report_pdf(screening_id: str) -> Response:
 
     def write(screening: Screening, found: Outcome) -> Iterator[bytes]:
         yield screening_pdf(
-            screening, found, _detector(screening), author=user().username, made=datetime.now(UTC)
+            screening, found, detector_of(screening), author=user().username, made=datetime.now(UTC)
         )
 
     return _export(screening_id, "report.pdf", PDF, write)
@@ -297,7 +297,7 @@ def _done(screening_id: str) -> Screening:
     return screening
 
 
-def _detector(screening: Screening) -> Detector | None:
+def detector_of(screening: Screening) -> Detector | None:
     """Return the detector that scored it, if it is still there and still the same."""
     for detector in services().detectors.all():
         if detector.fingerprint == screening.fingerprint:
@@ -339,11 +339,11 @@ def _sent(screening: Screening, name: str, kind: str, body: Iterator[bytes]) -> 
     )
     stem = screening.filename.split(".")[0] or "screening"
     response = Response(chain((first,), body), content_type=kind)
-    response.headers.set("Content-Disposition", "attachment", **_download(f"{stem}-{name}"))
+    response.headers.set("Content-Disposition", "attachment", **download_name(f"{stem}-{name}"))
     return response
 
 
-def _download(name: str) -> dict[str, str]:
+def download_name(name: str) -> dict[str, str]:
     """Return a file name as a header can say it (RFC 6266): ASCII, and once more with all its signs where it has
     others.
     """
@@ -353,7 +353,7 @@ def _download(name: str) -> dict[str, str]:
     return {"filename": plain, "filename*": f"UTF-8''{quote(name, safe='')}"}
 
 
-def _listing(screening: Screening, found: Outcome, detector: Detector | None, view: str) -> RowsView:
+def listing_of(screening: Screening, found: Outcome, detector: Detector | None, view: str) -> RowsView:
     """Return the page of rows that the query asks for, and what the page needs to ask for another."""
     chosen = _filter(view)
     selected = found.select(chosen)
@@ -375,7 +375,7 @@ def _listing(screening: Screening, found: Outcome, detector: Detector | None, vi
     )
 
 
-def _trial_value(screening: Screening) -> float:
+def trial_value(screening: Screening) -> float:
     """Return the threshold that the query asks to try; its own when it asks for none."""
     value = _number("value")
     return screening.threshold if value is None else min(max(value, 0.0), 1.0)

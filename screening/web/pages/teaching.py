@@ -39,7 +39,7 @@ def learn(name: str) -> Any:
     try:
         row = _whole("row", 1, len(lesson.records), row + 1) - 1
         threshold = _number("threshold", threshold, 0.0, 1.0)
-        moved = _moved(lesson)
+        moved = moved_value(lesson)
         walk = lesson.walk(row, moved, LESSONS.net(detector, services().detectors.net_file(name)))
     except ScreeningError as found:
         problem, moved = found, {}
@@ -60,7 +60,7 @@ def learn(name: str) -> Any:
         threshold=threshold,
         inputs=inputs[:SHOWN],
         others=inputs[SHOWN:],
-        chart=_chart(lesson, row, column, moved, walk.probability) if column else None,
+        chart=chart_of(lesson, row, column, moved, walk.probability) if column else None,
         quality=lesson.quality(threshold),
         ladder=[(each, lesson.quality(each)) for each in sorted({*LADDER, threshold})],
         classroom=Places.of(detector.contract) is not None,
@@ -77,7 +77,7 @@ def _column(lesson: Lesson) -> str:
     return amount if amount is not None and amount in movable else next(iter(movable), "")
 
 
-def _chart(
+def chart_of(
     lesson: Lesson, row: int, column: str, moved: dict[str, float], probability: float
 ) -> dict[str, Any]:
     """Return the curve of the probability as one value moves, and its points as a table."""
@@ -89,7 +89,7 @@ def _chart(
     return {"curve": charts.by_value(points, marked), "points": points}
 
 
-def _moved(lesson: Lesson) -> dict[str, float]:
+def moved_value(lesson: Lesson) -> dict[str, float]:
     """Return the value that was moved; empty without one.
 
     Raises:
@@ -146,13 +146,15 @@ def classroom(name: str) -> Any:
         cost=scored.cost(threshold, prices),
         ladder=ladder,
         best=min(ladder, key=lambda each: each.total),
-        rounds=_rounds(detector, scored, threshold, prices),
+        rounds=earlier_rounds(detector, scored, threshold, prices),
         kept=_kept(plan, threshold),
     )
     return page, problem.status if problem else 200
 
 
-def _rounds(detector: Detector, scored: Scored, threshold: float, prices: Prices) -> list[dict[str, Any]]:
+def earlier_rounds(
+    detector: Detector, scored: Scored, threshold: float, prices: Prices
+) -> list[dict[str, Any]]:
     """Return the rounds before this one, as the address names them, with what each costs at the present prices."""
     found = []
     for text in request.args.get("rounds", "").split(",")[-MOST_ROUNDS:]:

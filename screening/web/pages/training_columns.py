@@ -87,7 +87,7 @@ class Chosen:
             choices=tuple(Choice.from_dict(one) for one in options["columns"]),
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
             fraud_values=tuple(options.get("fraud_values", ())),
-            answers=_said(options),
+            answers=said_answers(options),
             tokens=options.get("tokens", {}),
             agreed=options.get("agreed", False),
             keep_leaks=options.get("keep_leaks", False),
@@ -108,7 +108,7 @@ class Chosen:
             )
         return cls(
             name=form.get("name", "").strip(),
-            choices=tuple(_choice(one, place, form) for place, one in enumerate(before.choices)),
+            choices=tuple(choice_of(one, place, form) for place, one in enumerate(before.choices)),
             delay=form.get("label_delay", "").strip(),
             fraud_values=before.fraud_values,
             answers={name: value for name in OPEN if (value := form.get(name, AS_TOLD)) != AS_TOLD},
@@ -179,7 +179,7 @@ def start(training_id: str) -> Any:
     before = Chosen.of(training)
     single = Chosen.sent(before, request.form)
     try:
-        chosen = replace(single, choices=tuple(_composed(list(single.choices), before, request.form)))
+        chosen = replace(single, choices=tuple(composed_choices(list(single.choices), before, request.form)))
     except BadForm as problem:
         return columns_page(training, single, problem.as_dict(), sent=request.form), problem.status
     if chosen.shape != before.shape:
@@ -280,7 +280,7 @@ def guess_roles(training: Training, folder: TrainingFolder) -> list[Choice]:
     )
 
 
-def _said(options: Mapping[str, Any]) -> dict[str, str]:
+def said_answers(options: Mapping[str, Any]) -> dict[str, str]:
     """Return the answers about open columns, by question."""
     said = {
         **options.get("answers", {}),
@@ -300,7 +300,7 @@ def _mendable(training_id: str) -> Training:
     return training
 
 
-def _composed(choices: list[Choice], before: Chosen, form: Mapping[str, str]) -> list[Choice]:
+def composed_choices(choices: list[Choice], before: Chosen, form: Mapping[str, str]) -> list[Choice]:
     """Return the choices with what the form says is made of several columns.
 
     Raises:
@@ -353,7 +353,7 @@ def _made(role: Role, parts: Mapping[str, str]) -> Composition:
     return made
 
 
-def _choice(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
+def choice_of(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
     """Return one column as the form has it; a kind of cells that was left as it was follows the role."""
     try:
         role, kind = Role(form[f"role-{place}"]), CellKind(form[f"kind-{place}"])

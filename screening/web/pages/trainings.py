@@ -47,7 +47,7 @@ def receive() -> Any:
     """Take a labelled file and guess what its columns are; answers with the page where they are chosen."""
     given: dict[str, str] = {}
     try:
-        training_id = _receive(
+        training_id = receive_file(
             Body(request, services().settings.max_upload + FORM_BYTES, user().username), given
         )
     except TooBusy:
@@ -64,7 +64,7 @@ def receive() -> Any:
     return jsonify({"id": training_id, "location": location}), HTTPStatus.CREATED, {"Location": location}
 
 
-def _receive(body: Body, given: dict[str, str]) -> str:
+def receive_file(body: Body, given: dict[str, str]) -> str:
     """Keep the file; ``given`` gets the fields, so that the form can be shown again with them."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
@@ -78,7 +78,7 @@ def _receive(body: Body, given: dict[str, str]) -> str:
     training_id = new_id()
     folder = TrainingFolder(services().settings.instance, training_id)
     try:
-        size, sha256 = _keep(body, folder, training_id, filename, given)
+        size, sha256 = keep_file(body, folder, training_id, filename, given)
         guess(services().trainings.found(training_id))
     except BaseException:  # the sender left, the disk is full, or the file is of no use: nothing may stay
         services().trainings.remove(training_id)
@@ -89,7 +89,7 @@ def _receive(body: Body, given: dict[str, str]) -> str:
     return training_id
 
 
-def _keep(
+def keep_file(
     body: Body, folder: TrainingFolder, training_id: str, filename: str, given: dict[str, str]
 ) -> tuple[int, str]:
     """Write the file as it arrives; gives its size and its SHA-256."""

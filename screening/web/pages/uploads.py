@@ -101,12 +101,12 @@ def receive() -> Any:
     session instead of a key sends `Accept: application/json`.
     """
     try:
-        screening_id, wishes = _receive(_body())
+        screening_id, wishes = receive_file(_body())
         state = wait_for(screening_id, _patience())
         if state is None:
             raise deleted()
         if state == FAILED:
-            _refuse(screening_id, may_map=wishes.may_map == "1")
+            refuse(screening_id, may_map=wishes.may_map == "1")
     except TooBusy:
         raise
     except ScreeningError as problem:
@@ -127,13 +127,13 @@ def _body() -> FormBody | PlainBody:
     return FormBody(request, services().settings.max_upload + FORM_BYTES, user().username)
 
 
-def _receive(body: FormBody | PlainBody) -> tuple[str, Wishes]:
+def receive_file(body: FormBody | PlainBody) -> tuple[str, Wishes]:
     """Keep the file, or the sample that is asked for; gives its id and what shall be done with it."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
-    wishes = _wishes(form)
+    wishes = read_wishes(form)
     if wishes.sample:
-        filename, content = _sample(wishes, form)
+        filename, content = chosen_sample(wishes, form)
     elif form.filename:
         filename, content = plain_name(form.filename), body.content()
     else:
@@ -170,7 +170,7 @@ def _receive(body: FormBody | PlainBody) -> tuple[str, Wishes]:
     return screening_id, wishes
 
 
-def _sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
+def chosen_sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
     """Return the name and the content of the sample that is asked for.
 
     Raises:
@@ -200,7 +200,7 @@ def deleted() -> NotFound:
     )
 
 
-def _wishes(form: Form) -> Wishes:
+def read_wishes(form: Form) -> Wishes:
     """Read what shall be done with the file.
 
     Raises:
@@ -270,7 +270,7 @@ def _patience() -> float:
     return min(float(wanted[1]), WAIT_SECONDS) if wanted else WAIT_SECONDS
 
 
-def _refuse(screening_id: str, *, may_map: bool) -> None:
+def refuse(screening_id: str, *, may_map: bool) -> None:
     """Refuse a file. One that is refused at once leaves nothing behind; one that failed through our fault stays in the
     list, and so does one of which its sender can say how it can be screened. Card numbers in it were replaced by then.
 

@@ -147,7 +147,7 @@ def described() -> Document:
         "tags": [{"name": name, "description": words} for name, words in TAGS.items()],
         "paths": _paths(every, schemas, asked),
         "components": {
-            "schemas": {**components, **json_schema.kinds(), **dict(_questions(asked))},
+            "schemas": {**components, **json_schema.kinds(), **dict(question_schemas(asked))},
             "headers": {name: _header(header) for name, header in HEADERS.items()},
             "securitySchemes": _schemes(),
         },
@@ -281,7 +281,7 @@ def _body(body: Body, schemas: Mapping[str, Any], asked: Sequence[Detector]) -> 
     return {"description": body.words, "required": body.required, "content": {body.media: content}}
 
 
-def _questions(asked: Sequence[Detector]) -> Iterator[tuple[str, Document]]:
+def question_schemas(asked: Sequence[Detector]) -> Iterator[tuple[str, Document]]:
     """Yield the schemas of what each detector may be asked, and of all that may be asked."""
     names = []
     for detector in asked:
@@ -293,7 +293,7 @@ def _questions(asked: Sequence[Detector]) -> Iterator[tuple[str, Document]]:
             {
                 "title": f"A transaction for the detector {detector.name}",
                 **json_schema.of_contract(
-                    detector.contract, _columns(detector), detector.vectorizer.limits(), REF
+                    detector.contract, column_words(detector), detector.vectorizer.limits(), REF
                 ),
             },
         )
@@ -327,7 +327,7 @@ def _question(name: str, transaction: str, *, usual: bool) -> Document:
     }
 
 
-def _columns(detector: Detector) -> dict[str, str]:
+def column_words(detector: Detector) -> dict[str, str]:
     """Describe each column of a detector in words."""
     found = {}
     for column, view in zip(detector.contract.parts(), columns_of(detector), strict=True):

@@ -50,7 +50,7 @@ def test_a_key_has_256_random_bits_and_the_promised_form() -> None:
 
 @given(st.integers(0, 2**256 - 1))
 def test_no_two_secrets_have_one_text(number: int) -> None:
-    text = key_text._base62(number, key_text.SECRET_LENGTH)
+    text = key_text.base62(number, key_text.SECRET_LENGTH)
     value = 0
     for sign in text:
         value = value * 62 + key_text.DIGITS.index(sign)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from screening.detectors.artifacts import read_artefact
-from screening.detectors.compilation.cache import _read, compiled, key_of
+from screening.detectors.compilation.cache import compiled, key_of, read_cached
 from screening.detectors.compilation.form import FILES, META
 from screening.detectors.detector import Detector
 from screening.errors import BadArtefact
@@ -81,7 +81,7 @@ def damaged(nets: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("name", [*FILES, META])
 def test_a_damaged_cache_is_not_used(name: str, damaged, nets: Path) -> None:
-    assert _read(cache_in(damaged(name).parent), read_artefact(nets / "good.h5").sha256) is None
+    assert read_cached(cache_in(damaged(name).parent), read_artefact(nets / "good.h5").sha256) is None
 
 
 def test_a_damaged_cache_is_made_anew_by_whoever_is_first(damaged, nets: Path, tmp_path: Path) -> None:

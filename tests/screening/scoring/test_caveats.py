@@ -87,8 +87,8 @@ def test_few_rows_are_compared_as_many_are(payments: Detector, monkeypatch: pyte
     for count in (2, 3, 20, caveats.FEW):
         values = rng.integers(0, 5, (count, len(columns))).astype(np.float64)
         values[rng.random(values.shape) < 0.2] = np.nan
-        few = caveats._first(definition, values)
+        few = caveats.first_here(definition, values)
         with monkeypatch.context() as patch:
             patch.setattr(caveats, "FEW", 0)
-            assert few.tolist() == caveats._first(definition, values).tolist()
+            assert few.tolist() == caveats.first_here(definition, values).tolist()
         assert 0 < few.sum() < count or count < 20

@@ -182,7 +182,7 @@ def test_a_flagged_row_that_looks_back_has_its_features_made_once_and_its_past_s
     past = Past(rows.values, np.array([-1], np.int8))
     seen = Seen(past=PastIndex(definition, past) if indexed else past)
     made: list[int] = []
-    sheets, begin = engine._sheets, PastIndex.__init__
+    sheets, begin = engine.sheets, PastIndex.__init__
     monkeypatch.setattr(engine, "_sheets", lambda *args, **more: (made.append(1), sheets(*args, **more))[1])
     ordered: list[int] = []
     monkeypatch.setattr(PastIndex, "__init__", lambda *args: (ordered.append(1), begin(*args))[1])

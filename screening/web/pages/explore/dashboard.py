@@ -52,7 +52,7 @@ SCREENINGS = 20
 MAP = "vendor/plotly.js-4.1.1/topojson/"
 # Only the part of plotly.js that draws bars and maps (requirements/plotly): 1.4 MB to parse instead of 4.8.
 PLOTLY = "vendor/plotly.js-4.1.1/plotly-board.min.js"
-SCRIPT = re.compile(r'<script src="(/dashboard/mounted-component-suites/[^"]+)"></script>')
+SCRIPT = re.compile(r'<script src="(/dashboard/_dash-component-suites/[^"]+)"></script>')
 # Dash always names this script, for a table that isn't used here.
 UNUSED = "/dash_table/"
 VERSIONED = re.compile(r"\.v\d[\w-]*m\d+\.")
@@ -88,7 +88,7 @@ def index() -> Response:
     )
     from screening.web.views.dashboard.app import BETWEEN, lazy_script
 
-    parts = _inner("GET", "/dashboard/").get_data(as_text=True).split(BETWEEN)
+    parts = ask_dash("GET", "/dashboard/").get_data(as_text=True).split(BETWEEN)
     config = json.loads(re.sub(r"^<script[^>]*>|</script>$", "", parts[2].strip()))
     for name in ("python_version", "dash_version_url"):  # of use to nobody here
         config.pop(name, None)
@@ -103,7 +103,7 @@ def index() -> Response:
     except Unanswered as problem:
         trouble = problem
     latest = _latest()
-    who, flagged = _result(latest)
+    who, flagged = result_table(latest)
     page = render_template(
         "dashboard.html",
         config=config,
@@ -157,31 +157,31 @@ def make_ready(static_folder: str) -> None:
         static_files.compress(static_folder, name)
 
 
-@blueprint.get("/mounted-layout")
+@blueprint.get("/_dash-layout")
 @require("see")
 def layout() -> Response:
     """Give Dash the parts of the page that it makes, with the figures of the page's address."""
-    return _inner("GET", request.path, search=request.args.get("search", ""))
+    return ask_dash("GET", request.path, search=request.args.get("search", ""))
 
 
-@blueprint.get("/mounted-dependencies")
+@blueprint.get("/_dash-dependencies")
 @require("see")
 def dependencies() -> Response:
     """Give Dash what depends on what."""
-    return _inner("GET", request.path)
+    return ask_dash("GET", request.path)
 
 
-@blueprint.post("/mounted-update-component")
+@blueprint.post("/_dash-update-component")
 @require("see")
 def update() -> Response:
     """Give Dash the figures of an address."""
     asked = request.get_json(silent=True)
-    if not _is_question(asked):
+    if not is_question(asked):
         raise BadQuestion("This isn't what the dashboard asks.", remedy="Open the page anew.")
-    return _inner("POST", request.path, request.get_data())
+    return ask_dash("POST", request.path, request.get_data())
 
 
-@blueprint.get("/mounted-component-suites/<package>/<path:name>")
+@blueprint.get("/_dash-component-suites/<package>/<path:name>")
 @require("see")
 def suites(package: str, name: str) -> Response:
     """Give a script of Dash or Plotly, compressed; its address carries its version."""
@@ -194,7 +194,7 @@ def suites(package: str, name: str) -> Response:
         from dash.exceptions import DependencyException
 
         try:
-            plain = _inner("GET", request.path)
+            plain = ask_dash("GET", request.path)
         except DependencyException:  # no script that Dash has named
             raise NotFound("There is no such script.") from None
         if plain.status_code != HTTPStatus.OK or plain.mimetype not in (
@@ -226,7 +226,7 @@ def mounted() -> Mounted:
         return dash_app()
 
 
-def _is_question(asked: Any) -> bool:
+def is_question(asked: Any) -> bool:
     """Return whether a body has the form of Dash's only question: Dash answers any other with an error of its own."""
     if not isinstance(asked, dict) or str(asked.get("output")) not in mounted().callback_map:
         return False
@@ -244,7 +244,7 @@ def _is_question(asked: Any) -> bool:
     )
 
 
-def _inner(method: str, path: str, body: bytes = b"", search: str = "") -> Response:
+def ask_dash(method: str, path: str, body: bytes = b"", search: str = "") -> Response:
     """Ask the Dash app, which knows neither sessions nor services: what it may read comes with the request."""
     app = mounted()
     from screening.web.views.dashboard.app import READER, SEARCH, Reader
@@ -286,7 +286,7 @@ def _latest() -> Screening | None:
     return next((each for each in found if each.state != CHECKED), None)
 
 
-def _result(screening: Screening | None) -> tuple[list[str], list[RowView]]:
+def result_table(screening: Screening | None) -> tuple[list[str], list[RowView]]:
     """Return the columns that say whom a row is about, and the flagged rows, the most probable first."""
     if screening is None or screening.state != DONE:
         return [], []

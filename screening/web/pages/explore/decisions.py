@@ -51,7 +51,7 @@ def show(transaction_id: str) -> Any:
     return _page(
         row,
         cells=cells,
-        reasons=reason_bars(row["reasons"] or [], _effects(row)),
+        reasons=reason_bars(row["reasons"] or [], effects_of(row)),
         rules=row["rules"] or [],
         flagged=row["flagged"],
     )
@@ -110,7 +110,7 @@ def _page(
     threshold = screening.threshold if screening is not None else shown.threshold if shown else 0.0
     if screening is None and shown is not None:
         probability = shown.probability
-    pasts = [] if row is None or shown is None else _pasts(row, shown)
+    pasts = [] if row is None or shown is None else pasts_of(row, shown)
     return render_template(
         "decision.html",
         row=shown,
@@ -128,7 +128,7 @@ def _page(
     )
 
 
-def _effects(row: dict[str, Any]) -> list[float]:
+def effects_of(row: dict[str, Any]) -> list[float]:
     """Return the effects of a decision's reasons, worked out anew by its detector; none if others come out.
 
     The ledger keeps the words of the reasons. A detector that looks back may find other ones: its past has grown.
@@ -155,7 +155,9 @@ def _effects(row: dict[str, Any]) -> list[float]:
     return [each.effect for each in again] if same else []
 
 
-def _pasts(row: dict[str, Any], shown: LedgerRow) -> list[tuple[str, str, list[LedgerRow], Timeline | None]]:
+def pasts_of(
+    row: dict[str, Any], shown: LedgerRow
+) -> list[tuple[str, str, list[LedgerRow], Timeline | None]]:
     """Return for each that the decision is about its kind, its value, and its transactions up to this one."""
     found = []
     for kind, value in entities_of(row):

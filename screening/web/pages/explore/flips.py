@@ -82,10 +82,10 @@ def index() -> tuple[str, int]:
     wanting: Screening | None = None
     try:
         chosen = filter_of(given, QUERY, owner_seen())
-        screening = _screening(chosen)
+        screening = chosen_screening(chosen)
         sides = _sides(given, names, screening)
         if (sides.detector, sides.threshold) != (sides.other, sides.other_threshold):
-            found, source = _compared(replace(chosen, detector=sides.detector), sides, screening)
+            found, source = compare(replace(chosen, detector=sides.detector), sides, screening)
     except (BadQuery, NotFound, NoScores, Unanswered) as refused:
         problem = refused
         wanting = screening if isinstance(refused, NoScores) else None
@@ -116,7 +116,7 @@ def _known() -> list[Detector]:
     return sorted(found, key=lambda one: (one is not mine.default, one.name))
 
 
-def _screening(chosen: Filter) -> Screening | None:
+def chosen_screening(chosen: Filter) -> Screening | None:
     """Return the screening that the address names.
 
     Raises:
@@ -148,7 +148,7 @@ def _sides(given: MultiDict[str, str], names: list[str], screening: Screening | 
     )
 
 
-def _compared(chosen: Filter, sides: Sides, screening: Screening | None) -> tuple[Flips, str]:
+def compare(chosen: Filter, sides: Sides, screening: Screening | None) -> tuple[Flips, str]:
     """Return which rows flip, and where the other's probabilities come from.
 
     Raises:

@@ -66,7 +66,7 @@ def _page(number: str, layout: str) -> str:
         reasons=views.REASONS,
         outcomes=views.OUTCOMES,
         undoable=forms.undoable(),
-        **(_around(case, whole.items, who) if request.args.get("around") else {"around": None}),
+        **(around_of(case, whole.items, who) if request.args.get("around") else {"around": None}),
     )
 
 
@@ -76,7 +76,7 @@ def look_around(number: str) -> str:
     """Show the surroundings of a case in the ledger, as a part of its page."""
     who = views.reviewer()
     whole = views.cases().get(forms.number(number), who)
-    return render_template("review/_around.html", case=whole.case, **_around(whole.case, whole.items, who))
+    return render_template("review/_around.html", case=whole.case, **around_of(whole.case, whole.items, who))
 
 
 @blueprint.post("/<number>/take")
@@ -136,7 +136,7 @@ def skip(number: str) -> Any:
 def hand_over(number: str) -> Any:
     """Hand this case to somebody else."""
     wanted, to = forms.number(number), request.form.get("to", "").casefold()
-    person = next((one for one in _reviewers() if one.name == to), None)
+    person = next((one for one in reviewers() if one.name == to), None)
     if person is None:
         raise NotFound("There is nobody of this name who reviews.", remedy="Choose one of the list.")
     views.cases().hand_over(wanted, views.reviewer(), person, request.form.get("note", ""))
@@ -188,7 +188,7 @@ def lead_on(told: Sequence[tuple[int, int]] = ()) -> Any:
     return response
 
 
-def _reviewers() -> list[Reviewer]:
+def reviewers() -> list[Reviewer]:
     """Return the accounts that review."""
     from screening.accounts.roles import allows
 
@@ -202,11 +202,11 @@ def _reviewers() -> list[Reviewer]:
 def people(case: Case) -> list[str]:
     """Return to whom a case can be handed."""
     return sorted(
-        one.name for one in _reviewers() if one.name != case.assignee and (one.decides or not case.escalated)
+        one.name for one in reviewers() if one.name != case.assignee and (one.decides or not case.escalated)
     )
 
 
-def _around(case: Case, items: Any, who: Reviewer) -> dict[str, Any]:
+def around_of(case: Case, items: Any, who: Reviewer) -> dict[str, Any]:
     """Return what the ledger has around a case; what can't be answered in time is said."""
     found, row, trouble = None, None, None
     chosen = next((one for one in items if one.id == request.args.get("row")), items[0])
@@ -225,7 +225,7 @@ def _around(case: Case, items: Any, who: Reviewer) -> dict[str, Any]:
         "around": found,
         "trouble": trouble,
         "chosen": chosen,
-        "cells": {} if row is None else views.cells_of(_cells(row)),
+        "cells": {} if row is None else views.cells_of(cells_of(row)),
         "known": None if row is None else row["label"],
         "rows": rows,
         "chart": timeline(rows, chosen.id),
@@ -240,7 +240,7 @@ def _about(case: Case, item: Item) -> tuple[str | None, str | None]:
     return next(iter(item.who.items()), (None, None))
 
 
-def _cells(row: dict[str, Any]) -> dict[str, Any]:
+def cells_of(row: dict[str, Any]) -> dict[str, Any]:
     """Return every column of a transaction: as a program sent it, or as it stands in its file."""
     if row["values"] is not None:
         found: dict[str, Any] = json.loads(row["values"])

@@ -73,7 +73,7 @@ def _begin(detector: Detector, name: str) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         mine.trainings.received(training_id, size, digest, {"label": LABEL, "fraud_values": []})
         words = description(found, detector)
-        _order(training_id, detector, name, words, delay_of(found))
+        order_training(training_id, detector, name, words, delay_of(found))
     except BaseException:  # nothing may stay of what can't be learned from
         mine.trainings.remove(training_id)
         folder.remove()
@@ -81,7 +81,7 @@ def _begin(detector: Detector, name: str) -> str:
     return training_id
 
 
-def _order(training_id: str, detector: Detector, name: str, words: str, delay: float | None) -> None:
+def order_training(training_id: str, detector: Detector, name: str, words: str, delay: float | None) -> None:
     """Start the training with the roles that the detector's own columns have."""
     kept = services().trainings
     chosen = Chosen.of(guess(kept.found(training_id)))

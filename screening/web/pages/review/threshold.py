@@ -48,14 +48,14 @@ def index() -> tuple[str, int]:
     prices = Prices()
     days = mine.settings.review_days
     try:
-        prices = _prices()
+        prices = given_prices()
         require_known(chosen, detectors)
         since = views.now() - timedelta(days=days)
         found = advise(
             mine.ledger.questions,
             Filter(owner=owner_seen(), detector=chosen, decided_from=since),
             prices,
-            _days(),
+            given_days(),
         )
     except (Unanswered, BadPrice) as refused:
         problem = refused
@@ -84,7 +84,10 @@ def apply() -> Any:
     mine, form = services(), request.form
     detector = form.get("detector", "")
     require_known(detector, mine.detectors.names())
-    review, block = _given(form.get("review", ""), "review"), _given(form.get("block", ""), "block")
+    review, block = (
+        given_threshold(form.get("review", ""), "review"),
+        given_threshold(form.get("block", ""), "block"),
+    )
     reason = form.get("reason", "").strip()
     wanted = mine.thresholds.check(review, block, reason)
     before = mine.thresholds.of(detector)
@@ -136,7 +139,7 @@ def apply_thresholds(
     return limits
 
 
-def _given(text: str, name: str) -> float | None:
+def given_threshold(text: str, name: str) -> float | None:
     """Return a threshold of the form; ``None`` for a blank field.
 
     Raises:
@@ -156,7 +159,7 @@ def require_known(chosen: str, detectors: Sequence[str]) -> None:
         raise BadPrice("There is no such detector.", "detector", f"There are: {', '.join(detectors)}.")
 
 
-def _days() -> Days | None:
+def given_days() -> Days | None:
     """Return which days the form says; ``None`` where the rows say it.
 
     Raises:
@@ -171,7 +174,7 @@ def _days() -> Days | None:
         ) from None
 
 
-def _prices() -> Prices:
+def given_prices() -> Prices:
     """Return what the form says.
 
     Raises:

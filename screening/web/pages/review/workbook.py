@@ -62,7 +62,7 @@ def receive() -> Any:
     except ScreeningError as problem:
         request_audit.record("decisions_refused", problem=problem.what)
         return render_template("review/workbook.html", problem=problem.as_dict()), problem.status
-    taken = _decide(screening, rows)
+    taken = decide_all(screening, rows)
     request_audit.record(
         "decisions_taken",
         screening=screening,
@@ -93,7 +93,7 @@ def _outcome_of(screening_id: str) -> Outcome | None:
     return Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
 
 
-def _decide(screening: str, rows: Sequence[DecidedRow]) -> Taken:
+def decide_all(screening: str, rows: Sequence[DecidedRow]) -> Taken:
     """Decide by case: whole cases of one decision together, the others on a part of their transactions."""
     taken, refused = Taken(), Counter[str]()
     taken.refused = refused

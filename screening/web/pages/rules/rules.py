@@ -65,20 +65,20 @@ def index() -> str:
 @require("draft_rules")
 def new() -> str:
     """Show an empty form."""
-    return _form(Draft(name="", condition="", detector=request.args.get("detector")))
+    return form_page(Draft(name="", condition="", detector=request.args.get("detector")))
 
 
 @blueprint.post("")
 @require("draft_rules")
 def create() -> Any:
     """Check what is written, try it on the past, or keep it as a draft."""
-    draft = _given()
+    draft = given_draft()
     if request.form.get("do") != "save":
-        return _looked_at(draft)
+        return looked_at(draft)
     try:
         rule = store_of().add(draft, user().username)
     except ScreeningError as problem:
-        return _form(draft, problem=problem), problem.status
+        return form_page(draft, problem=problem), problem.status
     views.record_change("rule_added", rule)
     flash(f"{rule.name} is kept as a draft: it is asked of nothing yet.")
     return redirect(url_for("rules.show", number=rule.id), BACK)
@@ -116,44 +116,44 @@ def export() -> Response:
 @require("see")
 def show(number: str) -> str:
     """Show one rule with its history; with ``try=1`` what it would have done."""
-    rule = store_of().get(_number(number))
-    trial, problem = _tried(draft_of(rule)) if request.args.get("try") else (None, None)
-    return _form(draft_of(rule), rule=rule, trial=trial, problem=problem or store_of().problem(rule))
+    rule = store_of().get(rule_number(number))
+    trial, problem = tried(draft_of(rule)) if request.args.get("try") else (None, None)
+    return form_page(draft_of(rule), rule=rule, trial=trial, problem=problem or store_of().problem(rule))
 
 
 @blueprint.post("/<number>")
 @require("draft_rules")
 def change(number: str) -> Any:
     """Check a changed rule, try it on the past, or keep the change."""
-    draft, store = _given(), store_of()
-    rule = store.get(_number(number))
+    draft, store = given_draft(), store_of()
+    rule = store.get(rule_number(number))
     if request.form.get("do") != "save":
-        return _looked_at(draft, rule)
+        return looked_at(draft, rule)
     seen = request.form.get("version", "")
     if rule.state in ASKED and may("decide") and services().settings.four_eyes:
-        return _proposed(rule, draft, _number(seen))
+        return propose(rule, draft, rule_number(seen))
     try:
         rule = store.change(
             rule.id,
             draft,
             user().username,
             decides=may("decide"),
-            seen=_number(seen),
+            seen=rule_number(seen),
         )
     except ScreeningError as problem:
-        return _form(draft, rule=rule, problem=problem), problem.status
+        return form_page(draft, rule=rule, problem=problem), problem.status
     views.record_change("rule_changed", rule)
     flash(f"{rule.name} was changed.")
     return redirect(url_for("rules.show", number=rule.id), BACK)
 
 
-def _proposed(rule: Rule, draft: Draft, seen: int) -> Any:
+def propose(rule: Rule, draft: Draft, seen: int) -> Any:
     """Propose the change of a rule that is asked of transactions; drafts are changed at once."""
     draft = draft.stripped()
     try:
         store_of().check(draft)
     except ScreeningError as problem:
-        return _form(draft, rule=rule, problem=problem), problem.status
+        return form_page(draft, rule=rule, problem=problem), problem.status
     words = f"{rule.name} ({rule.state}) becomes: {draft.condition} → {draft.effect}."
     given = {"rule": rule.id, "version": seen, "draft": asdict(draft)}
     approvals.carry_out("rule_change", rule.name, words, given)
@@ -178,8 +178,8 @@ def _set_state(given: Mapping[str, Any], by: str) -> str:
 @require("decide")
 def ask_state(number: str) -> str:
     """Show what a rule would have done, before it is switched on."""
-    rule, state = store_of().get(_number(number)), state_of(request.args.get("to", ""))
-    trial, problem = _tried(draft_of(rule)) if state in ASKED else (None, None)
+    rule, state = store_of().get(rule_number(number)), state_of(request.args.get("to", ""))
+    trial, problem = tried(draft_of(rule)) if state in ASKED else (None, None)
     return render_template("rule_state.html", rule=rule, state=state, trial=trial, problem=problem)
 
 
@@ -187,15 +187,15 @@ def ask_state(number: str) -> str:
 @require("decide")
 def set_state(number: str) -> Any:
     """Let a rule do something else."""
-    state, seen = state_of(request.form.get("to", "")), _number(request.form.get("version", ""))
-    rule = store_of().get(_number(number))
+    state, seen = state_of(request.form.get("to", "")), rule_number(request.form.get("version", ""))
+    rule = store_of().get(rule_number(number))
     store_of().require_changeable(rule, state, seen)
     given = {"rule": rule.id, "state": state.value, "version": seen}
     approvals.carry_out("rule_state", rule.name, f"{rule.name} becomes {state} (now {rule.state}).", given)
     return redirect(url_for("rules.show", number=rule.id), BACK)
 
 
-def _form(
+def form_page(
     draft: Draft,
     *,
     rule: Rule | None = None,
@@ -217,27 +217,27 @@ def _form(
         detectors=_known_detectors(),
         effects=views.EFFECTS,
         fraud_types=views.FRAUD_TYPES,
-        facts=_facts(draft.detector),
+        facts=facts_of(draft.detector),
         list_names=sorted(store_of().kinds()),
         states=list(RuleState),
     )
 
 
-def _looked_at(draft: Draft, rule: Rule | None = None) -> Any:
+def looked_at(draft: Draft, rule: Rule | None = None) -> Any:
     """Return the page with what is wrong with a rule, or with what it would have done."""
     if request.form.get("do") == "try":
-        trial, problem = _tried(draft)
-        return _form(
+        trial, problem = tried(draft)
+        return form_page(
             draft, rule=rule, trial=trial, problem=problem
         ), HTTPStatus.OK if trial else problem.status
     try:
         store_of().check(draft.stripped())
     except ScreeningError as problem:
-        return _form(draft, rule=rule, problem=problem), problem.status
-    return _form(draft, rule=rule, checked=True)
+        return form_page(draft, rule=rule, problem=problem), problem.status
+    return form_page(draft, rule=rule, checked=True)
 
 
-def _tried(draft: Draft) -> tuple[Any, Any]:
+def tried(draft: Draft) -> tuple[Any, Any]:
     """Return what a rule would have done, or why that can't be said."""
     from screening.rules.trying import Trials
 
@@ -250,7 +250,7 @@ def _tried(draft: Draft) -> tuple[Any, Any]:
         return None, problem
 
 
-def _given() -> Draft:
+def given_draft() -> Draft:
     """Return what is written in the form.
 
     Raises:
@@ -271,7 +271,7 @@ def _given() -> Draft:
     )
 
 
-def _number(given: str) -> int:
+def rule_number(given: str) -> int:
     """Return the number of a rule.
 
     Raises:
@@ -290,7 +290,7 @@ def state_of(name: str) -> RuleState:
         raise BadRule("There is no such state.", remedy=f"Choose one of: {', '.join(RuleState)}.") from None
 
 
-def _facts(detector: str | None) -> Any:
+def facts_of(detector: str | None) -> Any:
     """Return what a rule can ask for, each once, in its first spelling."""
     facts = COMMON
     if detector is not None and detector in _known_detectors():

@@ -191,13 +191,13 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Curve:
     Most of the bins lie below 1 %: on a linear axis they would sit on one another in the corner.
     """
     marks = (0.001, 0.05, 0.5, 0.95, 0.999)
-    scale = tuple((_logit_place(mark), f"{mark * 100:g} %") for mark in marks)
+    scale = tuple((logit_place(mark), f"{mark * 100:g} %") for mark in marks)
     frame = _square(scale, scale)
     points = []
     for one in bins:
-        x, y = _place(frame, _logit_place(one.mean_probability), _logit_place(one.observed))
-        _, low = _place(frame, 0, _logit_place(one.low))
-        _, high = _place(frame, 0, _logit_place(one.high))
+        x, y = _place(frame, logit_place(one.mean_probability), logit_place(one.observed))
+        _, low = _place(frame, 0, logit_place(one.low))
+        _, high = _place(frame, 0, logit_place(one.high))
         seen = f"{one.observed:.2%} ({one.low:.2%} to {one.high:.2%})"
         title = f"said {one.mean_probability:.2%}, seen {seen}"
         points.append(Point(x, y, low, high, title))
@@ -209,7 +209,7 @@ def share_width(value: float | None, full: float = 100.0) -> float:
     return 0.0 if value is None or not math.isfinite(value) else rounded(min(max(value, 0.0), 1.0) * full)
 
 
-def _logit_place(value: float) -> float:
+def logit_place(value: float) -> float:
     """Return the place of a probability on a logit axis from 0.0001 to 0.9999, as 0..1."""
     edge = math.log(0.9999 / 0.0001)
     inside = min(max(value, 0.0001), 0.9999)

@@ -127,7 +127,7 @@ def flag_rates(periods: Sequence[Period]) -> Bars:
     most = _round_up(max(rates, default=0.0))
     frame = _timeline(periods, most)
     places = _places(periods)
-    width = min((frame.right - frame.left) / _spans(periods) * 0.8, 28.0)
+    width = min((frame.right - frame.left) / count_spans(periods) * 0.8, 28.0)
     bars = tuple(
         Bar(
             round(x - width / 2, 2),
@@ -142,7 +142,7 @@ def flag_rates(periods: Sequence[Period]) -> Bars:
     return Bars(frame, bars, ())
 
 
-def _spans(periods: Sequence[Period]) -> int:
+def count_spans(periods: Sequence[Period]) -> int:
     """Return the number of periods between the first and the last, those without rows among them."""
     if len(periods) < 2:
         return 1
@@ -151,7 +151,7 @@ def _spans(periods: Sequence[Period]) -> int:
 
 
 def _places(periods: Sequence[Period]) -> list[float]:
-    spans = _spans(periods)
+    spans = count_spans(periods)
     right, step = WIDTH - RIGHT, (WIDTH - RIGHT - LEFT) / spans
     if len(periods) < 2:
         return [round((LEFT + right) / 2, 2) for _ in periods]

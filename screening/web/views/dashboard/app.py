@@ -110,11 +110,11 @@ def dash_app() -> Mounted:
     )
     # the app around it answers all errors, and logs them
     app.server.config["PROPAGATE_EXCEPTIONS"] = True
-    app.layout = _layout
+    app.layout = layout
     outputs = [Output("status", "children"), Output("summary", "children"), Output("board", "data")]
     outputs += [Output(f"{name}-notes", "children") for name in TITLES]
     # the layout has the first figures: asked for again, they would come a second later
-    app.callback(*outputs, Input("address", "search"), prevent_initial_call=True)(_fill)
+    app.callback(*outputs, Input("address", "search"), prevent_initial_call=True)(fill)
     app.clientside_callback(
         ClientsideFunction("dashboard", "show"), Input("board", "data"), Input("theme", "data")
     )
@@ -134,13 +134,13 @@ def lazy_script() -> str:
     return str(next(iter(found)))
 
 
-def _layout() -> Any:
+def layout() -> Any:
     """Return the page that Dash makes, with the figures of the address that asks: one way to the server, not two."""
     environ = request.environ if request else {}
     reader: Reader | None = environ.get(READER)
     search: str = environ.get(SEARCH, "")
     status, figures, board_data, *notes = (
-        [[], [], None, *([] for _ in TITLES)] if reader is None else _fill(search)
+        [[], [], None, *([] for _ in TITLES)] if reader is None else fill(search)
     )
     return html.Div(
         [
@@ -178,7 +178,7 @@ def panel_of(name: str, title: str, notes: Any) -> Any:
     )
 
 
-def _fill(search: str | None) -> list[Any]:
+def fill(search: str | None) -> list[Any]:
     """Answer with the status, the summary, each panel's figure and table, and each panel's notes."""
     reader: Reader = request.environ[READER]
     try:
@@ -186,7 +186,7 @@ def _fill(search: str | None) -> list[Any]:
     except ScreeningError as problem:  # no figure of other filters stays beside what it says
         return [_problem(problem), [], None, *([] for _ in TITLES)]
     config = {**CONFIG, "topojsonURL": reader.topojson}
-    board_data = {panel.name: {"graph": _graph(panel, config), **table_of(panel)} for panel in found}
+    board_data = {panel.name: {"graph": graph_of(panel, config), **table_of(panel)} for panel in found}
     return [
         [],
         summary_of(figures),
@@ -221,7 +221,7 @@ def summary_of(figures: Iterable[Figures]) -> list[Any]:
     ]
 
 
-def _graph(panel: Panel, config: Mapping[str, Any]) -> Any:
+def graph_of(panel: Panel, config: Mapping[str, Any]) -> Any:
     """Return the chart of a panel, which the page puts into its box when that comes into view."""
     if panel.figure is None:
         return None

@@ -50,8 +50,8 @@ def columns(marks: Sequence[Mark], *, dates: bool = False) -> Figure:
         ],
         {
             "xaxis": axis,
-            "yaxis": {**_counts(marks, "transactions"), "domain": [0.54, 0.94]},
-            "yaxis2": {**_counts(marks, "fraud_cases"), "domain": [0, 0.4]},
+            "yaxis": {**count_axis(marks, "transactions"), "domain": [0.54, 0.94]},
+            "yaxis2": {**count_axis(marks, "fraud_cases"), "domain": [0, 0.4]},
             "annotations": [title_at("Transactions", 0, 1), title_at("Fraud cases", 0, 0.47)],
             "margin": {"l": 52, "r": 12, "t": 8, "b": 40},
             "bargap": 0.15,
@@ -69,8 +69,8 @@ def bars(marks: Sequence[Mark]) -> Figure:
             _bars(marks, "fraud_cases", RISK, {"y": places, "xaxis": "x2", "orientation": "h"}),
         ],
         {
-            "xaxis": {**_counts(marks, "transactions"), "domain": [0, 0.46], "nticks": 4},
-            "xaxis2": {**_counts(marks, "fraud_cases"), "domain": [0.54, 1], "anchor": "y", "nticks": 4},
+            "xaxis": {**count_axis(marks, "transactions"), "domain": [0, 0.46], "nticks": 4},
+            "xaxis2": {**count_axis(marks, "fraud_cases"), "domain": [0.54, 1], "anchor": "y", "nticks": 4},
             "yaxis": {
                 **axis_style(),
                 "showgrid": False,
@@ -169,7 +169,7 @@ def axis_style() -> dict[str, Any]:
     }
 
 
-def _counts(marks: Sequence[Mark], field: str) -> dict[str, Any]:
+def count_axis(marks: Sequence[Mark], field: str) -> dict[str, Any]:
     """Return an axis of whole numbers, from nought."""
     most = max((getattr(mark, field) for mark in marks), default=0)
     few = {"dtick": 1} if most < 4 else {"nticks": 4}

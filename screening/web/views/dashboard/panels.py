@@ -204,7 +204,7 @@ def _geography(board: Board, links: Links) -> Panel:
         there = links.rows(country=same[0]["country"]) if len(same) == 1 else SEVERAL_NAMES
         marks.append(_mark(code, names[code], counts, there, there))
     notes = [
-        *_rest(found, "countries", "has no country", "have no country"),
+        *say_rest(found, "countries", "has no country", "have no country"),
         *([f"No country that the map knows: {_some(unknown)}."] if unknown else []),
         *([f"Too small for this map: {_some(too_small)}."] if too_small else []),
     ]
@@ -222,7 +222,7 @@ def _named(name: str, head: str, key: str, found: Groups, links: Links) -> Panel
         marks.append(_mark(value, value, each, there, fraud))
         rows.append(_cells(value, each, there, fraud))
     one = head.lower()
-    notes = _rest(found, f"{one}s", f"names no {one}", f"name no {one}")
+    notes = say_rest(found, f"{one}s", f"names no {one}", f"name no {one}")
     return Panel(name, bars(marks), notes, head_of(head), rows)
 
 
@@ -309,7 +309,7 @@ def _cells(word: str, each: Row, there: str | None, fraud: str | None) -> list[C
     return [*_counted(word, each, there, fraud), *sums]
 
 
-def _rest(found: Groups, many: str, singular: str, several: str) -> list[str]:
+def say_rest(found: Groups, many: str, singular: str, several: str) -> list[str]:
     """Say what isn't drawn."""
     notes = []
     if found.count > len(found.rows):

@@ -231,7 +231,7 @@ def _reliability(bins: Sequence[ReliabilityBin]) -> CurveView:
     return CurveView(RELIABILITY, text, axes, charts.reliability(bins), heads, table)
 
 
-def _of_type(one: FraudType, tested: FraudType | None) -> str:
+def share_of_type(one: FraudType, tested: FraudType | None) -> str:
     """Return the number of rows of a type of fraud, and the share of its test rows that is flagged."""
     said = f"{formatting.number(one.rows)} {formatting.plural(one.rows or 0, 'row')}"
     said += f", {formatting.percent(one.share)} of the fraud"
@@ -262,7 +262,7 @@ def _training(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]
         else {one.name: one for one in card.metrics.validation.fraud_types}
     )
     found += [
-        (f"Type of fraud {formatting.short_name(one.name)}", _of_type(one, tested.get(one.name)))
+        (f"Type of fraud {formatting.short_name(one.name)}", share_of_type(one, tested.get(one.name)))
         for one in training.fraud_types
     ]
     if training.time_max is not None:

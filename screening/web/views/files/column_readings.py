@@ -75,7 +75,7 @@ def readings(
     if isinstance(chosen, Composition) and fits and set(chosen.columns) <= set(file.names):
         made.insert(0, chosen)
     made += [_turned(one) for one in made if one.kinds == AMOUNTS[0]]
-    made = [way for one in made for way in (*_with_blanks(one, file), one)]
+    made = [way for one in made for way in (*with_blanks(one, file), one)]
     found = {sent(one): _made(one, file) for one in made}
     single = chosen if isinstance(chosen, str) else main_part(made[0]) if made else None
     if single in file.names and found:
@@ -99,7 +99,7 @@ def main_part(made: Composition) -> str | None:
     return next((name for part, name in made.parts if part in (Part.AMOUNT, Part.DATE)), None)
 
 
-def _with_blanks(made: Composition, file: Columns) -> list[Composition]:
+def with_blanks(made: Composition, file: Columns) -> list[Composition]:
     """Return the ways to read blanks among words for debit or credit: as the way that no word says; as either, if words
     say both.
     """
@@ -126,7 +126,7 @@ def _made(made: Composition, file: Columns) -> ColumnReading:
     values = file.values(made)
     cells = [dict(zip(file.names, file.cells, strict=True))[name] for name in made.columns]
     beside = [" | ".join(shown_cell(each[row]) for each in cells) for row in range(len(values))]
-    return ColumnReading(sent(made), words_of(made), _examples(beside, values, is_time=not made.is_amount))
+    return ColumnReading(sent(made), words_of(made), examples_of(beside, values, is_time=not made.is_amount))
 
 
 def _alone(column: Column, name: str, file: Columns) -> ColumnReading:
@@ -134,11 +134,11 @@ def _alone(column: Column, name: str, file: Columns) -> ColumnReading:
     values = file.moments(name) if is_time else file.numbers(name)
     cells = dict(zip(file.names, file.cells, strict=True))[name]
     return ColumnReading(
-        name, f"{name} alone", _examples([shown_cell(cell) for cell in cells], values, is_time=is_time)
+        name, f"{name} alone", examples_of([shown_cell(cell) for cell in cells], values, is_time=is_time)
     )
 
 
-def _examples(
+def examples_of(
     cells: Sequence[str], values: NDArray[np.float64], *, is_time: bool
 ) -> tuple[tuple[str, str], ...]:
     """Return the first rows, and beside them one of each sign, so that a difference shows."""

@@ -70,13 +70,13 @@ def screen_again(screening_id: str, detector: str) -> str:
         mapping=mapping,
         answers=kept.answers,
     )
-    made = _copied(source, wish, kept)
+    made = begin_copy(source, wish, kept)
     about = {"filename": kept.filename, "sha256": kept.sha256}
     request_audit.record("screened_again", screening=made, of=kept.id, detector=detector, **about)
     return made
 
 
-def _copied(source: Folder, wish: Request, kept: Screening) -> str:
+def begin_copy(source: Folder, wish: Request, kept: Screening) -> str:
     """Begin a screening of a copy of a file; nothing stays of one that can't be made."""
     mine, made = services(), new_id()
     folder = Folder(mine.settings.instance, made)
