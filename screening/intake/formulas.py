@@ -112,12 +112,12 @@ def exponents_at(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.flatnonzero((codes | 0x20) == ord("e"))
 
 
-def signs_before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
+def characters_before(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the characters before; a newline before the first."""
     return np.where(at > 0, codes[np.maximum(at - 1, 0)], np.uint8(NEWLINE))
 
 
-def signs_after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
+def characters_after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the characters after; a newline after the last."""
     last = len(codes) - 1
     return np.where(at < last, codes[np.minimum(at + 1, last)], np.uint8(NEWLINE))
@@ -126,22 +126,24 @@ def signs_after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.u
 def _signs_fit(codes: NDArray[np.uint8]) -> bool:
     """Return whether each sign begins a number or an exponent, in a block that holds characters of numbers only."""
     at = signs_at(codes)
-    before = signs_before(codes, at)
-    fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[signs_after(codes, at)]
+    before = characters_before(codes, at)
+    fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[characters_after(codes, at)]
     return bool(fit.all()) and _exponents_fit(codes, exponents_at(codes))
 
 
 def _exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
-    return bool((_DIGITS_POINT[signs_before(codes, at)] & _DIGITS_SIGNS[signs_after(codes, at)]).all())
+    return bool(
+        (_DIGITS_POINT[characters_before(codes, at)] & _DIGITS_SIGNS[characters_after(codes, at)]).all()
+    )
 
 
 def _starts_fit(codes: NDArray[np.uint8]) -> bool:
     """Return whether no cell of a block begins as a formula, numbers apart."""
     at = np.flatnonzero(_STARTERS[codes])
-    at = at[_BEGINS[signs_before(codes, at)]]
-    at = at[(codes[at] != RETURN) | (signs_after(codes, at) != NEWLINE)]
+    at = at[_BEGINS[characters_before(codes, at)]]
+    at = at[(codes[at] != RETURN) | (characters_after(codes, at) != NEWLINE)]
     signed = (codes[at] == ord("+")) | (codes[at] == ord("-"))
-    return bool((signed & _DIGITS[signs_after(codes, at)]).all()) and runs_fit(codes, at)
+    return bool((signed & _DIGITS[characters_after(codes, at)]).all()) and runs_fit(codes, at)
 
 
 def runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
@@ -149,7 +151,7 @@ def runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
 
     In a quoted cell a comma may be part of it (``"-1,5"``), and only the closing mark ends it.
     """
-    before = signs_before(codes, starts)
+    before = characters_before(codes, starts)
     quoted = before == QUOTE
     if (before == ord(" ")).any() and (codes == QUOTE).any():
         # a quoted cell or not: let the slow way see
@@ -159,12 +161,12 @@ def runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
         # a line break inside of a quoted cell, whose beginning it may be
         return False
     stops = np.where(quoted, first_not_of(codes, starts, _IN_QUOTED), first_not_of(codes, starts, _IN_NUMBER))
-    ended = _ENDS[signs_after(codes, stops - 1)]
-    closed = (signs_after(codes, stops - 1) == QUOTE) & _ENDS[signs_after(codes, stops)]
+    ended = _ENDS[characters_after(codes, stops - 1)]
+    closed = (characters_after(codes, stops - 1) == QUOTE) & _ENDS[characters_after(codes, stops)]
     if not np.where(quoted, closed, ended).all():
         return False
     inner = inside_runs(signs_at(codes), starts, stops)
-    fit = _EXPONENT[signs_before(codes, inner)] & _DIGITS[signs_after(codes, inner)]
+    fit = _EXPONENT[characters_before(codes, inner)] & _DIGITS[characters_after(codes, inner)]
     return bool(fit.all()) and _exponents_fit(codes, inside_runs(exponents_at(codes), starts, stops))
 
 
