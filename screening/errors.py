@@ -145,23 +145,20 @@ class CardNumbersFound(BadFile):
         """Say which columns do."""
         names = ", ".join(columns)
         one = len(columns) == 1
+        options = [f'--tokenize "{name}"' if " " in name else f"--tokenize {name}" for name in columns]
         return cls(
             f"{'Column' if one else 'Columns'} {names} {'holds' if one else 'hold'} payment card numbers, which must "
             "not be kept here (PCI DSS).",
             where=f"{'column' if one else 'columns'} {names}",
             remedy="Remove the column, or replace each number by a token, the same one for the same card. That is done "
             "here on the page of the file, by programs with tokenize=1, on the command line with "
-            f"{' '.join(f'--tokenize {_quoted(name)}' for name in columns)}.",
+            f"{' '.join(options)}.",
             columns=tuple(columns),
             places=tuple(places),
         )
 
     def as_dict(self) -> dict[str, Any]:
         return {**super().as_dict(), "card_columns": list(self.columns)}
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if " " in name else name
 
 
 @dataclass(frozen=True, slots=True)

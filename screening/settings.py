@@ -153,7 +153,7 @@ class Settings:
             max_upload=read("MAX_UPLOAD_MB", _whole(1, 1_000_000), 1024) * 2**20,
             cookie_secure=read("COOKIE_SECURE", _switch, None),
             trusted_proxies=read("TRUSTED_PROXIES", networks, ()),
-            trusted_hosts=read("TRUSTED_HOSTS", _names, ()),
+            trusted_hosts=read("TRUSTED_HOSTS", names_of, ()),
             model_file=read("MODEL_FILE", path_of, ROOT / "model.h5"),
             vectorizer_file=read("VECTORIZER_FILE", path_of, ROOT / "vectorizer.pkl"),
             idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
@@ -348,7 +348,7 @@ def endpoint(raw: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError(message) from None
-    plain = parts.scheme == "http" and host is not None and _is_this_machine(host)
+    plain = parts.scheme == "http" and host is not None and is_this_machine(host)
     if not host or not (parts.scheme == "https" or plain) or "@" in parts.netloc or not raw.isascii():
         raise ValueError(message)
     if any(sign.isspace() or not sign.isprintable() for sign in raw):
@@ -356,7 +356,8 @@ def endpoint(raw: str) -> str:
     return raw
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Return whether a host is this machine, whose connections nobody else hears."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -398,5 +399,6 @@ def networks(raw: str) -> tuple[str, ...]:
         raise ValueError("must be IP addresses or networks separated by commas") from None
 
 
-def _names(raw: str) -> tuple[str, ...]:
+def names_of(raw: str) -> tuple[str, ...]:
+    """Read names separated by commas, in small letters."""
     return tuple(part.strip().lower() for part in raw.split(",") if part.strip())

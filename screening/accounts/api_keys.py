@@ -206,12 +206,14 @@ class ApiKeys:
                 )
             session.add(row)
             session.flush()
-            return _key(row), made.text
+            return key_of(row), made.text
 
     def all(self) -> Sequence[ApiKey]:
         """Return all keys, the latest first."""
         with self._database.read() as session:
-            return [_key(row) for row in session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.number.desc()))]
+            return [
+                key_of(row) for row in session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.number.desc()))
+            ]
 
     def get(self, given: str) -> ApiKey:
         """Return a key by its id.
@@ -220,7 +222,7 @@ class ApiKeys:
             NotFound: there is none.
         """
         with self._database.read() as session:
-            return _key(_row(session, given))
+            return key_of(_row(session, given))
 
     def revoke(self, given: str, *, by: str) -> tuple[ApiKey, bool]:
         """End a key; returns it, and whether it was this call that ended it.
@@ -237,7 +239,7 @@ class ApiKeys:
             now = row.revoked is None
             if now:
                 _end(row, self._clock(), by)
-            return _key(row), now
+            return key_of(row), now
 
     def revoke_of(self, owner: str, *, by: str) -> Sequence[ApiKey]:
         """End every key of an owner; returns those that were ended."""
@@ -246,7 +248,7 @@ class ApiKeys:
             rows = session.scalars(theirs).all()
             for row in rows:
                 _end(row, self._clock(), by)
-            return [_key(row) for row in rows]
+            return [key_of(row) for row in rows]
 
     def _owner(self, owner: str) -> Account:
         account = self._users.get(owner)
@@ -339,7 +341,8 @@ def _end(row: ApiKeyRow, now: float, by: str) -> None:
     row.revision += 1
 
 
-def _key(row: ApiKeyRow) -> ApiKey:
+def key_of(row: ApiKeyRow) -> ApiKey:
+    """Return a key as its row has it."""
     return ApiKey(
         id=row.id,
         name=row.name,

@@ -321,7 +321,7 @@ class KeyRing:
         if self._keeper is not None or self._closed.is_set():
             return
         keeper = threading.Thread(
-            target=_keep, args=(weakref.ref(self), self._closed), name="api-keys", daemon=True
+            target=tend_until_closed, args=(weakref.ref(self), self._closed), name="api-keys", daemon=True
         )
         self._keeper = keeper
         keeper.start()
@@ -345,7 +345,8 @@ def bearer(authorization: str | None) -> str | None:
     return authorization[7:].strip(" ") or None
 
 
-def _keep(of: weakref.ref[KeyRing], closed: threading.Event) -> None:
+def tend_until_closed(of: weakref.ref[KeyRing], closed: threading.Event) -> None:
+    """Tend the keys now and then, for as long as anybody has the ring."""
     while not closed.wait(KEEPER_SECONDS):
         ring = of()
         if ring is None or not ring.tend():

@@ -175,13 +175,14 @@ class KeyUsage:
                 if not kept.count:
                     del self._refused[kind]
                     continue
-                lines.append({**kept.fields, **_span(kept)})
+                lines.append({**kept.fields, **span_of(kept)})
                 kept.count, kept.told = 0, now
         for line in lines:
             self._audit.record("key_refused", **line)
 
 
-def _span(kept: _Refused) -> dict[str, Any]:
+def span_of(kept: _Refused) -> dict[str, Any]:
+    """Return how many refusals were counted, and when the first and the last came, as fields of the audit log."""
     return {
         "count": kept.count,
         "first": datetime.fromtimestamp(kept.first, UTC).isoformat(timespec="milliseconds"),

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from screening.columns.vocabulary import words_of
+from screening.columns.vocabulary import word_set, words_of
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.missing import missing
 
 Rows = Sequence[Sequence[str]]
 
 
-def _set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # These mean the smallest unit of a currency; how much that is depends on the currency.
-CENTS = _set(
+CENTS = word_set(
     "cent cents ct cts minor minors minorunit minorunits subunit subunits penny pence centime centimes centimo "
     "centimos céntimo céntimos centavo centavos centesimi centesimo øre öre paise pfennig rappen grosz groszy haler "
     "fils fen sen kopeck kopecks kopek kopeks"
 )
-MILS = _set("mil mils millime millimes baisa thousandth thousandths")
-THOUSANDS = _set("thousand thousands tausend tsd miles milliers migliaia duizend 000s k keur kusd kgbp teur")
-MAJOR = _set("major majorunit majorunits dollars euros pounds")
-CURRENCY = _set("currency ccy curr currencycode währung waehrung moneda divisa devise valuta waluta moeda")
-NO_MINOR = _set(
+MILS = word_set("mil mils millime millimes baisa thousandth thousandths")
+THOUSANDS = word_set(
+    "thousand thousands tausend tsd miles milliers migliaia duizend 000s k keur kusd kgbp teur"
+)
+MAJOR = word_set("major majorunit majorunits dollars euros pounds")
+CURRENCY = word_set(
+    "currency ccy curr currencycode währung waehrung moneda divisa devise valuta waluta moeda"
+)
+NO_MINOR = word_set(
     "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF "
     "108 152 262 324 352 392 174 410 600 646 800 940 704 548 950 952 953"
 )
 """Currencies that have no smaller unit, by the codes and numbers of ISO 4217."""
-THREE_PLACES = _set("BHD IQD JOD KWD LYD OMR TND 048 368 400 414 434 512 788 48")
+THREE_PLACES = word_set("BHD IQD JOD KWD LYD OMR TND 048 368 400 414 434 512 788 48")
 USUAL_PLACES = 2
 
 

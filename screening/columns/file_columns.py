@@ -102,7 +102,8 @@ def _whole(low: int, high: int) -> Fits:
     return fits
 
 
-def _number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number, with a point or a comma for its decimal mark."""
     return numbers.number(cell) is not None or numbers.number(cell, NumberForm(",")) is not None
 
 
@@ -121,6 +122,6 @@ FITS: dict[Part, Fits] = {
     Part.HOUR: _whole(0, 23),
     Part.MINUTE: _whole(0, 59),
     Part.SECOND: lambda cell: 0 <= (value if (value := numbers.number(cell)) is not None else -1) < 61,
-    **dict.fromkeys((Part.DEBIT, Part.CREDIT, Part.AMOUNT), _number),
+    **dict.fromkeys((Part.DEBIT, Part.CREDIT, Part.AMOUNT), is_number),
     **dict.fromkeys(DIRECTIONS, lambda cell: direction_of(cell) is not None),
 }

@@ -248,14 +248,14 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
     if all(map(TOKEN.fullmatch, each.values)):
         return _made(each, Role.ENTITY, CellKind.TEXT, "tokens of cards", 1.0)
-    if each.unique >= MOSTLY and _share(each, E_MAIL.fullmatch) >= MOSTLY:
+    if each.unique >= MOSTLY and share_of(each, E_MAIL.fullmatch) >= MOSTLY:
         return _made(each, Role.CATEGORY, CellKind.DOMAIN, "e-mail addresses, by their domain", 0.8)
     # most of the rows have another text, and most of these have several words or are too long for a name
     if (
         not entity
         and each.distinct > FEW
         and each.unique >= OTHERS
-        and _share(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
+        and share_of(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
     ):
         # that a text may be blank says something too, wherever it is
         found = _made(each, Role.NUMBER, CellKind.LENGTH, "free text, by its length", 0.6)
@@ -273,7 +273,7 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
     return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back", 0.5)
 
 
-def _share(each: Profile, fits: Callable[[str], object]) -> float:
+def share_of(each: Profile, fits: Callable[[str], object]) -> float:
     """Return the share of the different cells."""
     return sum(map(bool, map(fits, each.values))) / each.distinct
 
@@ -403,16 +403,17 @@ def leave_out_describing_label(
             found[place] = replace(found[place], remark=verdict.words)
 
 
-def _codes(each: Profile, read: Callable[[str], float | None]) -> NDArray[np.float64]:
+def codes_of(each: Profile, read: Callable[[str], float | None]) -> NDArray[np.float64]:
+    """Return the numbers that stand for texts, (rows,); NaN for what says nothing."""
     return encoding.codes(each.cells, lambda text: None if missing(text) else read(text))
 
 
 VALUES: Mapping[CellKind, Callable[[Profile], NDArray[np.float64]]] = {
     CellKind.NUMBER: lambda each: each.numbers,
     CellKind.TIME: lambda each: each.moments,
-    CellKind.TEXT: lambda each: _codes(each, encoding.text_code),
-    CellKind.ADDRESS: lambda each: _codes(each, encoding.address_code),
-    CellKind.LENGTH: lambda each: _codes(each, encoding.text_length),
-    CellKind.DOMAIN: lambda each: _codes(each, encoding.domain_code),
+    CellKind.TEXT: lambda each: codes_of(each, encoding.text_code),
+    CellKind.ADDRESS: lambda each: codes_of(each, encoding.address_code),
+    CellKind.LENGTH: lambda each: codes_of(each, encoding.text_length),
+    CellKind.DOMAIN: lambda each: codes_of(each, encoding.domain_code),
 }
 """The numbers that stand for the cells of each kind, as the intake makes them."""

@@ -97,7 +97,7 @@ def _configuration(data: bytes, name: str) -> dict[str, Any]:
             raw = file.attrs.get("model_config")
             weights = file.get("model_weights")
             if weights is not None:
-                weights.visititems(_refuse_links)
+                weights.visititems(refuse_links)
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
         config = json.loads(text) if isinstance(text, str) else None
     except (OSError, ValueError, RuntimeError, KeyError, RecursionError) as problem:
@@ -109,7 +109,7 @@ def _configuration(data: bytes, name: str) -> dict[str, Any]:
     return config
 
 
-def _refuse_links(_: str, item: Any) -> None:
+def refuse_links(_: str, item: Any) -> None:
     """Refuse a data set that points to another file: it could read any file of the server."""
     if getattr(item, "external", None) or getattr(item, "is_virtual", False):
         raise ValueError("its weights point to another file")

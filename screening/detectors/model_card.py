@@ -69,6 +69,11 @@ class FlaggedRows:
     recall: float | None
     rows_flagged: int | None
 
+    @property
+    def hit_rate(self) -> float | None:
+        """Return the share of fraud among the flagged rows; of no rows there is none."""
+        return None if self.rows_flagged == 0 else self.precision
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReliabilityBin:

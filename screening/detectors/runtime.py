@@ -105,7 +105,7 @@ _ANNOUNCING = threading.Lock()
 
 def make_interpreter(flatbuffer: bytes, threads: int) -> Any:
     """Make an interpreter; the first one of a process without LiteRT's line about XNNPACK, which comes once."""
-    runtime = _runtime()
+    runtime = import_runtime()
 
     def make() -> Any:
         made = runtime.Interpreter(model_content=flatbuffer, num_threads=threads)
@@ -148,7 +148,7 @@ def c_stderr_away() -> Iterator[None]:
         variable.value = usual
 
 
-def _runtime() -> Any:
+def import_runtime() -> Any:
     """Import LiteRT; where there is no package of it (Windows), TensorFlow's own copy, larger and slower to import."""
     try:
         return importlib.import_module("ai_edge_litert.interpreter")

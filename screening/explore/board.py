@@ -137,7 +137,7 @@ def board(
         by_currency=_by_currency(summary),
         without_amount=counts["transactions"] - counts["amounts"],
         trends=list(grouped(found["trends"], "period")),
-        groups={name: _groups(rows, name) for name, rows in by_name.items()},
+        groups={name: groups_of(rows, name) for name, rows in by_name.items()},
         scores=_scores(found["scores"]),
         spreads=_spreads(found["amounts"]),
         time_basis=time_basis,
@@ -231,7 +231,8 @@ def _by_currency(rows: Sequence[Row]) -> list[Money]:
     return sorted(found, key=lambda each: (-each.transactions, each.currency or ""))
 
 
-def _groups(rows: Sequence[Row], name: str) -> Groups:
+def groups_of(rows: Sequence[Row], name: str) -> Groups:
+    """Return the counts of a kind of group, the groups with the most cases of fraud first."""
     return Groups(
         rows=ranked(rows, name),
         count=rows[0]["groups"] if rows else 0,

@@ -128,10 +128,11 @@ def _signs_fit(codes: NDArray[np.uint8]) -> bool:
     at = signs_at(codes)
     before = characters_before(codes, at)
     fit = (_BEGINS[before] | _EXPONENT[before]) & _DIGITS[characters_after(codes, at)]
-    return bool(fit.all()) and _exponents_fit(codes, exponents_at(codes))
+    return bool(fit.all()) and exponents_fit(codes, exponents_at(codes))
 
 
-def _exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
+def exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
+    """Return whether each letter of an exponent stands between a digit and a digit or sign."""
     return bool(
         (_DIGITS_POINT[characters_before(codes, at)] & _DIGITS_SIGNS[characters_after(codes, at)]).all()
     )
@@ -167,7 +168,7 @@ def runs_fit(codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
         return False
     inner = inside_runs(signs_at(codes), starts, stops)
     fit = _EXPONENT[characters_before(codes, inner)] & _DIGITS[characters_after(codes, inner)]
-    return bool(fit.all()) and _exponents_fit(codes, inside_runs(exponents_at(codes), starts, stops))
+    return bool(fit.all()) and exponents_fit(codes, inside_runs(exponents_at(codes), starts, stops))
 
 
 def first_not_of(

@@ -113,7 +113,7 @@ class _Job:
                 out.write(csv_text([opened.layout.header]))
                 for block in blocks(opened.pieces, self.limits, opened.layout.delimiter):
                     self.waiting()
-                    rows = list(_rows(block, opened.layout.delimiter))
+                    rows = list(rows_of(block, opened.layout.delimiter))
                     changed += sum(map(self._replace, rows))
                     out.write(csv_text(rows))
                 out.flush()
@@ -138,7 +138,8 @@ class _Job:
         return changed
 
 
-def _rows(block: Block, delimiter: str) -> Iterator[list[str]]:
+def rows_of(block: Block, delimiter: str) -> Iterator[list[str]]:
+    """Yield the cells of a block's records; :class:`BadFile` where quotation marks make no sense."""
     try:
         yield from csv.reader(
             io.StringIO(streams.readable(block.data), newline=""), delimiter=delimiter, strict=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from screening.columns.vocabulary import words_of
+from screening.columns.vocabulary import word_set, words_of
 from screening.transactions.schema import CellKind, Column, Role
 
 ENTITIES = ("customer", "card", "account", "merchant", "terminal", "device", "address")
@@ -19,28 +19,24 @@ RULES_MARK = "t: rules"
 its space it is no column's name."""
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 WORDS = {
-    "card": _words("card cards pan cc karte tarjeta carte"),
-    "customer": _words("customer client cust kunde cliente user payer holder cardholder sender orig"),
-    "merchant": _words(
+    "card": word_set("card cards pan cc karte tarjeta carte"),
+    "customer": word_set("customer client cust kunde cliente user payer holder cardholder sender orig"),
+    "merchant": word_set(
         "merchant shop store seller haendler händler comercio payee beneficiary recipient dest receiver"
     ),
-    "terminal": _words("terminal pos atm"),
-    "device": _words("device geraet gerät dispositivo"),
-    "address": _words("ip ipaddress"),
-    "account": _words("account acct konto cuenta iban"),
-    "country": _words("country countrycode land pais país pays"),
-    "browser": _words("browser"),
-    "channel": _words("channel kanal canal source"),
-    "currency": _words("currency ccy waehrung währung moneda devise"),
-    "fraud_type": _words("fraudtype"),
+    "terminal": word_set("terminal pos atm"),
+    "device": word_set("device geraet gerät dispositivo"),
+    "address": word_set("ip ipaddress"),
+    "account": word_set("account acct konto cuenta iban"),
+    "country": word_set("country countrycode land pais país pays"),
+    "browser": word_set("browser"),
+    "channel": word_set("channel kanal canal source"),
+    "currency": word_set("currency ccy waehrung währung moneda devise"),
+    "fraud_type": word_set("fraudtype"),
 }
 """Words of a column's name that speak for a field; a name of two kinds (``card_country``) is of the later one."""
-BESIDE = _words(
+BESIDE = word_set(
     "id ids no nr num number nummer key code name name hash token address adresse tx trx transaction of the"
 )
 """Words that may stand beside them in the name of a column that no detector needs."""

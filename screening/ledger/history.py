@@ -110,7 +110,7 @@ class Context:
     def recall(self, name: str) -> tuple[Matrix, NDArray[np.int8]] | None:
         """Return rows (rows, columns) and labels (rows,) that were kept under a name; ``None`` if none can be read."""
         try:
-            parts = list(_blocks(self._file(name)))
+            parts = list(blocks_of(self._file(name)))
         except UNREADABLE:
             return None
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
@@ -201,7 +201,7 @@ class Context:
         many.
         """
         kept, left = [], ties
-        for values, labels in _blocks(path):
+        for values, labels in blocks_of(path):
             times, within = self._times(values), self._within(values, rows)
             at = np.flatnonzero(within & (times == oldest))[:left]
             left -= len(at)
@@ -222,7 +222,7 @@ class Context:
         for path in paths:
             # it is told of when its rows are read
             with suppress(*UNREADABLE):
-                for values, _ in _blocks(path):
+                for values, _ in blocks_of(path):
                     times = self._times(values)[self._within(values, rows)]
                     count += len(times)
                     latest = np.concatenate([latest, times])
@@ -346,7 +346,7 @@ def drop(instance: Path, detector: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _blocks(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
+def blocks_of(path: Path) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
     """Yield the rows and labels of one file, some at a time and at least once.
 
     Raises:

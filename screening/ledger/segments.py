@@ -7,13 +7,12 @@ removed because a table happens to be empty.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,12 @@ from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
+from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import now
 from screening.ledger import totals
 from screening.ledger.filters import DamagedLedger
 from screening.ledger.identity import first_id, id_prefix
+from screening.ledger.moments import with_zone
 from screening.ledger.rows import aligned, schema_with
 from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment, ShadowFile, ShadowScores
 
@@ -305,7 +306,7 @@ class Segments:
         """Compare a file with the manifest: its bytes with the hash, its rows and flags with the numbers."""
         path = self.path(segment.name)
         try:
-            digest = hash_of(path)
+            digest = sha256_of(path)
         except OSError as problem:
             return Fault(segment.name, f"can't be read: {problem.strerror}")
         if digest != segment.sha256:
@@ -369,17 +370,11 @@ def _write(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
                 writer.write_table(aligned(table, schema), row_group_size=GROUP_ROWS)
         out.flush()
         os.fsync(out.fileno())
-    digest = hash_of(part)
+    digest = sha256_of(part)
     size = part.stat().st_size
     part.replace(path)
     _sync(path.parent)
     return size, digest
-
-
-def hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(folder: Path) -> None:
@@ -405,10 +400,10 @@ def _described(name: str, kind: str, table: pa.Table, size: int, digest: str) ->
         owner=one_value(table, "owner"),
         detector=one_value(table, "detector"),
         calendar=True if none == 0 else False if none == len(table) else None,
-        earliest=_utc(pc.min(at).as_py()),
-        latest=_utc(pc.max(at).as_py()),
-        decided_first=_utc(pc.min(decided).as_py()),
-        decided_last=_utc(pc.max(decided).as_py()),
+        earliest=with_zone(pc.min(at).as_py()),
+        latest=with_zone(pc.max(at).as_py()),
+        decided_first=with_zone(pc.min(decided).as_py()),
+        decided_last=with_zone(pc.max(decided).as_py()),
         rows=len(table),
         flagged=pc.sum(table.column("flagged")).as_py() or 0,
         size=size,
@@ -424,7 +419,3 @@ def one_value(table: pa.Table, column: str) -> Any:
     if first is None:
         return None
     return first if pc.all(pc.equal(kept, kept[0])).as_py() and not kept.null_count else None
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC)

@@ -35,7 +35,7 @@ def reserve(folder: Path) -> bool:
     try:
         for kind, path in paths.items():
             with path.open("wb") as file:
-                _allocate(file.fileno(), SIZES[kind])
+                allocate(file.fileno(), SIZES[kind])
     except OSError:
         for path in paths.values():
             path.unlink(missing_ok=True)
@@ -43,7 +43,8 @@ def reserve(folder: Path) -> bool:
     return True
 
 
-def _allocate(file: int, size: int) -> None:
+def allocate(file: int, size: int) -> None:
+    """Give a file its blocks, so that a full disk is noticed now and not when it is written through a map."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:

@@ -91,7 +91,7 @@ def decide_once(
 ) -> list[Answer | None]:
     """Decide on some requests; ``None`` for those on which it has to be tried again."""
     answers: list[Answer | None] = [
-        None if question.repeatable is None else _answered(question.repeatable, ledger)
+        None if question.repeatable is None else answered_before(question.repeatable, ledger)
         for question in questions
     ]
     new = without_repeats(questions, [place for place, answer in enumerate(answers) if answer is None])
@@ -123,7 +123,8 @@ def without_repeats(questions: Sequence[Question], places: Sequence[int]) -> lis
     return found
 
 
-def _answered(request: Repeatable, ledger: Ledger) -> Answer | None:
+def answered_before(request: Repeatable, ledger: Ledger) -> Answer | None:
+    """Return what was answered under the key of a request, if it was, or the error of looking it up."""
     try:
         return ledger.tail.answered(request)
     except Exception as problem:  # noqa: BLE001 -- it is told to whoever asked

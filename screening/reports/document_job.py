@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from screening.errors import ScreeningError
 from screening.infra.audit.log import AuditLog
 from screening.infra.child_work import STOP_SECONDS, ChildWork
 from screening.infra.disk_space import require_room
+from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import DONE, FAILED, now
 from screening.infra.job_runner import AttemptFailed, Lease
 from screening.reports.documents import CANCELLED, PARTS, Document, DocumentFolder, Documents
@@ -78,8 +78,7 @@ class DocumentJob:
                 "Something went wrong here while the document was made.",
                 remedy=f"Try once more. If it happens again, tell the operator this number: {job.id}.",
             )
-        with folder.part.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(folder.part)
         # cancelled in this moment: then it doesn't appear
         lease.note()
         folder.part.replace(folder.made)

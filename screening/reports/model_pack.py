@@ -61,7 +61,7 @@ def _summary(record: ModelRecord) -> Iterator[Block]:
     yield Facts(
         [
             ("Detector", detector.name),
-            ("What it learned from", _said(None if card is None else card.training_data.description)),
+            ("What it learned from", or_missing(None if card is None else card.training_data.description)),
             ("State", STATES[standing.state]),
             ("Trained by", standing.owner or "it ships with the product, or nobody knows"),
             ("Fingerprint", detector.fingerprint),
@@ -91,19 +91,19 @@ def _data(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         missing.append("the hash of the training data")
     if data.licence is None and data.source is None:
         missing.append("source and licence of the training data")
-    share = f" ({_percent(data.frauds / data.rows, 3)})" if data.rows and data.frauds is not None else ""
+    share = f" ({in_percent(data.frauds / data.rows, 3)})" if data.rows and data.frauds is not None else ""
     yield Facts(
         [
-            ("Description", _said(data.description)),
-            ("Source", _said(data.source)),
-            ("Licence", _said(data.licence)),
-            ("SHA-256 of the file", _said(data.sha256)),
-            ("Rows", _count(data.rows)),
-            ("Frauds", _count(data.frauds) + share),
+            ("Description", or_missing(data.description)),
+            ("Source", or_missing(data.source)),
+            ("Licence", or_missing(data.licence)),
+            ("SHA-256 of the file", or_missing(data.sha256)),
+            ("Rows", count_words(data.rows)),
+            ("Frauds", count_words(data.frauds) + share),
         ]
     )
     if data.fraud_types:
-        rows = [(one.name, _count(one.rows), _percent(one.share)) for one in data.fraud_types]
+        rows = [(one.name, count_words(one.rows), in_percent(one.share)) for one in data.fraud_types]
         yield Table("Types of fraud in the training data", ["Type", "Rows", "Share of fraud"], rows, [1, 2])
     yield from _cleaning(card, missing)
 
@@ -115,12 +115,16 @@ def _cleaning(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         missing.append("what was cleaned in the training data")
         yield Text(f"What was cleaned is {MISSING}.")
         return
-    yield Text(f"Learned from {_count(cleaning.rows_learned_from)} of {_count(cleaning.rows)} rows.")
+    yield Text(
+        f"Learned from {count_words(cleaning.rows_learned_from)} of {count_words(cleaning.rows)} rows."
+    )
     if cleaning.findings:
-        rows = [(_said(one.words), _count(one.rows), _said(one.done)) for one in cleaning.findings]
+        rows = [
+            (or_missing(one.words), count_words(one.rows), or_missing(one.done)) for one in cleaning.findings
+        ]
         yield Table("What was found", ["Finding", "Rows", "Done"], rows, [1])
     if cleaning.unused:
-        unused = [(_said(one.column), _said(one.reason)) for one in cleaning.unused]
+        unused = [(or_missing(one.column), or_missing(one.reason)) for one in cleaning.unused]
         yield Table("Columns that nothing was learned from", ["Column", "Why"], unused)
 
 
@@ -128,7 +132,7 @@ def evaluations(card: ModelCard) -> list[tuple[str, str, Evaluation]]:
     """Return the tests, each with its name and how its rows were kept apart."""
     metrics = card.metrics
     later, chance = "later rows than those it was trained on", "rows drawn at random"
-    found = [(_said(one.name), later, one) for one in metrics.windows]
+    found = [(or_missing(one.name), later, one) for one in metrics.windows]
     if (kept := metrics.validation) is not None:
         how = {
             "time": later,
@@ -149,16 +153,16 @@ def _tests(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         yield Text(f"Tests are {MISSING}.")
         return
     yield Text("No test has a row that the detector of this test was trained on.")
-    splits = [(name, split, _count(test.rows), _count(test.frauds)) for name, split, test in tests]
+    splits = [(name, split, count_words(test.rows), count_words(test.frauds)) for name, split, test in tests]
     yield Table("Which rows were kept for which test", ["Test", "Split", "Rows", "Frauds"], splits, [2, 3])
     figures = [
         (
             name,
             _measure(test, "average_precision", test.average_precision),
             _measure(test, "auc", test.auc),
-            _percent(test.recall_at_0_1_percent_fpr),
-            _percent(_precision(test)),
-            _percent(None if test.flagged is None else test.flagged.recall),
+            in_percent(test.recall_at_0_1_percent_fpr),
+            in_percent(None if test.flagged is None else test.flagged.hit_rate),
+            in_percent(None if test.flagged is None else test.flagged.recall),
         )
         for name, _, test in tests
     ]
@@ -188,14 +192,9 @@ def _tests(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         )
 
 
-def _precision(test: Evaluation) -> float | None:
-    """Return the share of fraud among the flagged rows; of no flagged rows there is none."""
-    return test.flagged.precision if test.flagged is not None and test.flagged.rows_flagged != 0 else None
-
-
 def _calibration(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     yield Heading("Calibration")
-    yield Facts([("Share of fraud that the probabilities are for", _percent(card.prior, 3))])
+    yield Facts([("Share of fraud that the probabilities are for", in_percent(card.prior, 3))])
     drawn = next(((name, test) for name, _, test in evaluations(card) if test.reliability), None)
     if drawn is None:
         missing.append("a test of the calibration")
@@ -205,17 +204,17 @@ def _calibration(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     bins = [(one.mean_probability, one.observed, one.low, one.high) for one in test.reliability]
     words = (
         f"What was said against what was seen in the test {name}: "
-        + "; ".join(f"said {_percent(said, 2)}, seen {_percent(seen, 2)}" for said, seen, _, _ in bins)
+        + "; ".join(f"said {in_percent(said, 2)}, seen {in_percent(seen, 2)}" for said, seen, _, _ in bins)
         + "."
     )
     caption = "On the dashed line, what was said is what was seen; the strokes are 95 % intervals"
     yield Chart(svg_charts.reliability(bins), words, caption)
     rows = [
         (
-            _percent(one.mean_probability, 2),
-            _percent(one.observed, 2),
-            f"{_percent(one.low, 2)} to {_percent(one.high, 2)}",
-            _count(one.rows),
+            in_percent(one.mean_probability, 2),
+            in_percent(one.observed, 2),
+            f"{in_percent(one.low, 2)} to {in_percent(one.high, 2)}",
+            count_words(one.rows),
         )
         for one in test.reliability
     ]
@@ -229,8 +228,8 @@ def _identity(record: ModelRecord) -> Iterator[Block]:
     yield Facts(
         [
             ("SHA-256 of the net", record.detector.model_sha256),
-            ("SHA-256 of the vectorizer", _said(None if card is None else card.vectorizer_sha256)),
-            ("SHA-256 of the compiled form", _said(None if card is None else card.compiled_sha256)),
+            ("SHA-256 of the vectorizer", or_missing(None if card is None else card.vectorizer_sha256)),
+            ("SHA-256 of the compiled form", or_missing(None if card is None else card.compiled_sha256)),
             ("Libraries", ", ".join(libraries) or MISSING),
             ("Columns", ", ".join(record.detector.contract.columns)),
         ]
@@ -249,7 +248,7 @@ def _drift(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
             ("Looked at", f"{datetime.fromtimestamp(found.computed, UTC):%Y-%m-%d %H:%M} UTC"),
             (
                 "Columns compared with",
-                f"the training data, {_count(found.training_rows)} rows"
+                f"the training data, {count_words(found.training_rows)} rows"
                 + ("" if found.columns_from == COUNTED else ", by the quantiles of its card"),
             ),
             ("Score compared with", _reference(found)),
@@ -297,7 +296,7 @@ def _window(window: Window) -> Iterator[Block]:
 def _shares(score: Compared) -> Chart:
     names = [f"≤{edge:.2g}" for edge in score.edges] + [f">{score.edges[-1]:.2g}" if score.edges else "all"]
     words = "Shares of the scores, then and now: " + "; ".join(
-        f"{name} {_percent(then)} then, {_percent(now)} now"
+        f"{name} {in_percent(then)} then, {in_percent(now)} now"
         for name, then, now in zip(names, score.then, score.now, strict=True)
     )
     caption = "Scores by bin: outlined as they were, filled as they are"
@@ -317,7 +316,7 @@ def _in_use(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
                 "Decisions",
                 f"{counts['rows']:,}, from {counts['first']:%Y-%m-%d} to {counts['last']:%Y-%m-%d}",
             ),
-            ("Flagged", f"{counts['flagged']:,} ({_percent(counts['flagged'] / counts['rows'], 2)})"),
+            ("Flagged", f"{counts['flagged']:,} ({in_percent(counts['flagged'] / counts['rows'], 2)})"),
             ("With a label", f"{counts['labelled']:,}, {counts['fraud']:,} of them fraud"),
             (
                 "Hit rate (precision)",
@@ -380,21 +379,24 @@ def _limits(record: ModelRecord, missing: Sequence[str]) -> Iterator[Block]:
         yield Text("Nothing of what this document asks for.")
 
 
-def _said(text: str | None) -> str:
+def or_missing(text: str | None) -> str:
+    """Return a text, or the sign for what isn't known."""
     return text or MISSING
 
 
-def _count(number: int | None) -> str:
+def count_words(number: int | None) -> str:
+    """Return a count as text."""
     return MISSING if number is None else f"{number:,}"
 
 
-def _percent(share: float | None, digits: int = 1) -> str:
+def in_percent(share: float | None, digits: int = 1) -> str:
+    """Return a share as a percentage."""
     return MISSING if share is None else f"{100 * share:.{digits}f} %"
 
 
 def ratio(part: int, whole: int, of: str) -> str:
     """Return a share in words: of how many of what."""
-    return f"{_percent(part / whole)} of {whole:,} {of}" if whole else f"{MISSING}: there are no {of}"
+    return f"{in_percent(part / whole)} of {whole:,} {of}" if whole else f"{MISSING}: there are no {of}"
 
 
 def _measure(test: Evaluation, name: str, value: float | None) -> str:

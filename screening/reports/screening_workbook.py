@@ -52,7 +52,7 @@ def write_screening(
         # the rows of a sheet that are looked up one by one cost some four times as much as those that are read in order
         whole = len(found.probability) + 4 * len(flagged) + 1
         with book.table("Flagged", ["Row", "Probability", "Reasons", *header], [9, 12, 80]) as table:
-            for done in _flagged(table, found, flagged, len(header)):
+            for done in write_flagged(table, found, flagged, len(header)):
                 progress(4 * done / whole, "Writing flagged rows")
         with book.table("All", ["Row", "Probability", "Flagged", *header], [9, 12, 9]) as table:
             for done in _all(table, found, len(header)):
@@ -65,7 +65,8 @@ def write_screening(
             _cleaning(table, screening, found)
 
 
-def _flagged(table: Table, found: Outcome, rows: np.ndarray[Any, Any], width: int) -> Iterator[int]:
+def write_flagged(table: Table, found: Outcome, rows: np.ndarray[Any, Any], width: int) -> Iterator[int]:
+    """Write the flagged rows into a sheet, and yield how many are done."""
     for begin in range(0, len(rows), ROWS_AT_ONCE):
         some = rows[begin : begin + ROWS_AT_ONCE]
         records = read_records(found.canonical, found.offsets, [int(row) for row in some])

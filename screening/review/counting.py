@@ -28,13 +28,16 @@ def joined(counted: Values, items: Iterable[Values]) -> Values:
         found["loss"] += loss_of(item["probability"], item["amount"])
         if item["amount"] is not None:
             first = found.get("amount") is None
-            found["currency"] = item["currency"] if first else _one(found["currency"], item["currency"])
+            found["currency"] = (
+                item["currency"] if first else one_or_mixed(found["currency"], item["currency"])
+            )
             found["amount"] = (0.0 if first else found["amount"]) + item["amount"]
         found["fraud_type"] = item["fraud_type"] or found.get("fraud_type")
     return found
 
 
-def _one(first: str | None, second: str | None) -> str | None:
+def one_or_mixed(first: str | None, second: str | None) -> str | None:
+    """Return a currency that both are in; ``mixed`` where they differ."""
     return first if first == second else "mixed"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
 from screening.ledger.identity import TransactionId
+from screening.ledger.moments import with_zone
 from screening.review.tables import MOST_TYPE
 
 NEEDED = (
@@ -42,7 +42,7 @@ def rows_of(
     """
     found: list[dict[str, Any]] = []
     with pq.ParquetFile(path) as file:
-        for group in _groups(file, raised, share):
+        for group in chosen_groups(file, raised, share):
             here = group.slice(skip, limit - len(found))
             skip = max(0, skip - len(group))
             found += here.to_pylist()
@@ -51,7 +51,8 @@ def rows_of(
     return found
 
 
-def _groups(file: pq.ParquetFile, raised: Collection[str], share: float) -> Iterator[pa.Table]:
+def chosen_groups(file: pq.ParquetFile, raised: Collection[str], share: float) -> Iterator[pa.Table]:
+    """Yield the rows of a segment that are flagged, raised by a rule or drawn, a row group at a time."""
     for number in range(file.num_row_groups):
         marks = file.read_row_group(number, columns=["flagged", "rules", "origin", "number"])
         wanted = marks.column("flagged").combine_chunks()
@@ -95,8 +96,8 @@ def item_of(row: dict[str, Any]) -> dict[str, Any]:
         "id": str(TransactionId(row["origin"], row["number"])),
         "screening": row["screening"],
         "number": row["number"],
-        "decided_at": _utc(row["decided_at"]),
-        "event_time": None if row["event_time"] is None else _utc(row["event_time"]),
+        "decided_at": with_zone(row["decided_at"]),
+        "event_time": None if row["event_time"] is None else with_zone(row["event_time"]),
         "probability": float(row["probability"]),
         "threshold": float(row["threshold"]),
         "flagged": bool(row["flagged"]),
@@ -108,7 +109,3 @@ def item_of(row: dict[str, Any]) -> dict[str, Any]:
         "rules": row["rules"] or [],
         "reasons": (row["reasons"] or [])[:MOST_REASONS],
     }
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC)

@@ -46,7 +46,7 @@ def recount(session: Session, case: Case) -> bool:
 
 def forget_screening(database: Database, screening: str) -> None:
     """Take a screening's transactions out of the cases; cases without any go, with what was decided about them."""
-    _forget(database, Item.screening == screening)
+    forget_items(database, Item.screening == screening)
 
 
 def forget_deleted(database: Database, there: Collection[str]) -> None:
@@ -64,10 +64,11 @@ def forget_deleted(database: Database, there: Collection[str]) -> None:
 
 def forget_decided_before(database: Database, moment: datetime) -> None:
     """Take transactions out of the cases that left the ledger because of their age."""
-    _forget(database, Item.decided_at < moment)
+    forget_items(database, Item.decided_at < moment)
 
 
-def _forget(database: Database, which: ColumnElement[bool]) -> None:
+def forget_items(database: Database, which: ColumnElement[bool]) -> None:
+    """Remove items, a part of them at a time, and count their cases anew."""
     while True:
         with database.write() as session:
             some = session.execute(select(Item.id, Item.case_id).where(which).limit(AT_ONCE)).all()

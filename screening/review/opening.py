@@ -187,7 +187,7 @@ def add_rows(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None
     grown = [group for group in groups if group.case is not None and len(group.case) > 1]
     if grown:
         session.execute(
-            update(Case), [_ranked_anew(joined(dict(each.case or {}), each.items)) for each in grown]
+            update(Case), [ranked_anew(joined(dict(each.case or {}), each.items)) for each in grown]
         )
     items = [
         {**item, "case_id": group.case["id"]}
@@ -272,7 +272,8 @@ def new_case(group: _Group) -> Values:
     }
 
 
-def _ranked_anew(case: Values) -> Values:
+def ranked_anew(case: Values) -> Values:
+    """Return a case with its loss for its rank."""
     return {**case, "rank": case["loss"]}
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from screening.ledger import money
 from screening.ledger.filters import Filter
 from screening.ledger.identity import TransactionId
+from screening.ledger.moments import without_zone
 from screening.monitoring.comparison import USUAL_DELAY
 from screening.monitoring.quality import Estimate
 from screening.rules.facts import WRITTEN
@@ -160,7 +161,7 @@ def backtest(
     for begin in range(0, len(rules), AT_ONCE):
         some = rules[begin : begin + AT_ONCE]
         made = statement([rule.condition for rule in some], entries, WRITTEN)
-        given = {**made.given, "recent": _naive(now - RECENT), **_scopes(some)}
+        given = {**made.given, "recent": without_zone(now - RECENT), **_scopes(some)}
         if flagging:
             given["flagging"] = sorted(flagging)
         groups = questions.ask(
@@ -292,7 +293,3 @@ def _parts(outcome: Outcome, group: Mapping[str, Any]) -> Iterator[Part]:
     silenced = effect is Effect.SILENCE and flagged and not group["held"]
     if group["recent"] and (silenced or (effect is Effect.FLAG and not flagged)):
         yield outcome.changed
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -90,7 +90,7 @@ def compare(known: Profile | None, amounts: Floats) -> Scale | None:
     sizes = found if signed else np.abs(found)
     pairs = [
         (now, known.quantiles[name])
-        for name, now in zip(QUARTILES, _quantiles(sizes, tuple(QUARTILES.values())), strict=True)
+        for name, now in zip(QUARTILES, quantiles_of(sizes, tuple(QUARTILES.values())), strict=True)
         if name in known.quantiles and now * known.quantiles[name] > 0
     ]
     if not pairs:
@@ -112,7 +112,8 @@ def trained_whole(known: Profile) -> bool:
     return bool(marks) and all(float(mark).is_integer() for mark in marks)
 
 
-def _quantiles(sizes: Floats, shares: tuple[float, ...]) -> list[float]:
+def quantiles_of(sizes: Floats, shares: tuple[float, ...]) -> list[float]:
+    """Return quantiles of amounts; of none, zeros."""
     return np.quantile(sizes, shares).tolist() if len(sizes) else [0.0] * len(shares)
 
 

@@ -175,9 +175,9 @@ def text_of_column(detector: Detector, column: str, value: float) -> str:
     show = (
         _clock
         if column == detector.contract.time
-        else _money
+        else money_words
         if column == detector.contract.amount
-        else _number
+        else number_words
     )
     shown = f"{column} is {show(value)}"
     if column == detector.contract.time:
@@ -191,11 +191,13 @@ def _side(value: float, low: float, high: float) -> str:
     return f"{'far ' if distance > FAR else ''}{'below' if value < low else 'above'}"
 
 
-def _number(value: float) -> str:
+def number_words(value: float) -> str:
+    """Return a number to two decimals, a large one to three digits."""
     return (f"{value:,.2f}" if abs(value) < 1e6 else f"{value:.3g}").replace("-", "−")
 
 
-def _money(value: float) -> str:
+def money_words(value: float) -> str:
+    """Return an amount to two decimals."""
     return f"{value:,.2f}".replace("-", "−")
 
 

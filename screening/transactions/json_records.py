@@ -286,11 +286,13 @@ def _text(value: Any) -> Read:
     return _of_text(value, CellKind.TEXT, encoding.text_code)
 
 
-def _length(value: Any) -> Read:
+def read_length(value: Any) -> Read:
+    """Read the length of a text."""
     return _of_text(value, CellKind.LENGTH, encoding.text_length)
 
 
-def _domain(value: Any) -> Read:
+def read_domain(value: Any) -> Read:
+    """Read the domain of an e-mail address."""
     return _of_text(value, CellKind.DOMAIN, encoding.domain_code)
 
 
@@ -327,8 +329,8 @@ READERS: Mapping[CellKind, Callable[[Any], Read]] = {
     CellKind.TEXT: _text,
     CellKind.TIME: _time,
     CellKind.ADDRESS: _address,
-    CellKind.LENGTH: _length,
-    CellKind.DOMAIN: _domain,
+    CellKind.LENGTH: read_length,
+    CellKind.DOMAIN: read_domain,
 }
 
 

@@ -44,12 +44,14 @@ LEAP_YEARS = "(?:0[48]|[2468][048]|[13579][26])"
 CLOCK = r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])?"
 
 
-def _date(years: str, leap: str) -> str:
+def date_pattern(years: str, leap: str) -> str:
+    """Return the pattern of the dates of some years, with 29 February in those that leap."""
     return f"(?:(?:{years})-(?:{LONG_MONTHS}|{SHORT_MONTHS}|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:{leap})-02-29)"
 
 
 # Dates from 1971 to 2099 as ISO 8601 writes them, with a time of day or without; a 30 February isn't one.
-RECENT = f"^{_date('197[1-9]|19[89][0-9]|20[0-9]{2}', f'19(?:7[26]|8[048]|9[26])|20(?:00|{LEAP_YEARS})')}(?:{CLOCK})?$"
+LEAPS = f"19(?:7[26]|8[048]|9[26])|20(?:00|{LEAP_YEARS})"
+RECENT = f"^{date_pattern('197[1-9]|19[89][0-9]|20[0-9]{2}', LEAPS)}(?:{CLOCK})?$"
 TEXT: Schema = {"type": "string", "pattern": SOMETHING}
 ADDRESS = (
     {"type": "string", "format": "ipv4"},

@@ -104,11 +104,12 @@ def ids_on_disk(instance: Path) -> Iterator[str]:
         *instance.glob("context/*/*.npz"),
         *instance.glob("context/*/*.part"),
     ):
-        if ID.fullmatch(path.stem) and _old(path):
+        if ID.fullmatch(path.stem) and is_old(path):
             yield path.stem
 
 
-def _old(path: Path) -> bool:
+def is_old(path: Path) -> bool:
+    """Return whether a file is so old that nobody writes it any more."""
     try:
         return time.time() - path.stat().st_mtime > YOUNG_SECONDS
     except FileNotFoundError:  # removed in this moment

@@ -47,10 +47,10 @@ def _flags(found: Outcome) -> Iterator[str]:
 def flagged_csv(found: Outcome) -> Iterator[bytes]:
     """Yield the flagged rows, most probable first: row number, probability, reasons, then the file's own columns."""
     header = header_of(found.canonical)
-    yield _csv([["row", "fraud_probability", "reasons", *(safe(name) for name in header)]])
+    yield csv_bytes([["row", "fraud_probability", "reasons", *(safe(name) for name in header)]])
     chosen = found.strongest(len(found.probability))
     for begin in range(0, len(chosen), ROWS_AT_ONCE):
-        yield _csv(
+        yield csv_bytes(
             [
                 number + 1,
                 format(float(found.probability[number]), ".9g"),
@@ -67,14 +67,14 @@ def rejected_csv(found: Outcome | Report) -> Iterator[bytes]:
     What is wrong is known of the first thousand problems; a row beyond them says so.
     """
     header = header_of(found.canonical)
-    yield _csv([["row", "problem", *(safe(name) for name in header)]])
+    yield csv_bytes([["row", "problem", *(safe(name) for name in header)]])
     wrong: dict[int, list[str]] = {}
     for problem in found.problems:
         said = f"{problem['column']} {problem['problem']}" if problem["column"] else problem["problem"]
         wrong.setdefault(problem["row"], []).append(said)
     chosen = found.rejected
     for begin in range(0, len(chosen), ROWS_AT_ONCE):
-        yield _csv(
+        yield csv_bytes(
             [number + 1, safe("; ".join(wrong.get(number + 1, [UNLISTED]))), *map(safe, record)]
             for number, record in _records(found, chosen[begin : begin + ROWS_AT_ONCE])
         )
@@ -211,5 +211,6 @@ def reasons_of(found: Outcome, number: int) -> str:
     return "; ".join(found.reasons.get(number, []))
 
 
-def _csv(lines: Any) -> bytes:
+def csv_bytes(lines: Any) -> bytes:
+    """Return lines as CSV in UTF-8."""
     return csv_text(lines).encode()

@@ -227,7 +227,7 @@ def _report(folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[
         "training_known": choice.detector.card is not None and bool(choice.detector.card.columns),
         "labels": None
         if label is None or labelled is None
-        else {"column": contract.label, "compared": labelled.enough, **_counts(label[good])},
+        else {"column": contract.label, "compared": labelled.enough, **label_counts(label[good])},
         "suspects": [asdict(one) for one in found],
         "passed_over": max(len(extra(contract, choice.header)) - MOST_EXTRA, 0),
     }
@@ -265,7 +265,8 @@ def find_duplicates(rows: Rows, hashes: NDArray[np.uint64]) -> dict[str, Any]:
     return {"count": len(repeats), "first": pairs}
 
 
-def _counts(label: Labels) -> dict[str, int]:
+def label_counts(label: Labels) -> dict[str, int]:
+    """Return how many rows have each label."""
     return {
         name: int((label == code).sum()) for name, code in (("fraud", 1), ("legitimate", 0), ("blank", -1))
     }

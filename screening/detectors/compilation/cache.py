@@ -321,12 +321,12 @@ def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
             except BlockingIOError:
                 yield False
                 return
-            if _is_still(path, file.fileno()):
+            if is_still(path, file.fileno()):
                 yield True
                 return
 
 
-def _is_still(path: Path, handle: int) -> bool:
+def is_still(path: Path, handle: int) -> bool:
     """Return whether the open file is still the one of that name: else it was removed while its lock was waited for."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))

@@ -41,10 +41,10 @@ def prune(cache: Path, wanted: Collection[str]) -> list[str]:
     for key in kept:
         if (cache / key).is_dir():
             note_use(cache / key)
-    return [key for key in sorted(set(_keys(cache)) - kept) if remove_unused(cache, key)]
+    return [key for key in sorted(set(keys_in(cache)) - kept) if remove_unused(cache, key)]
 
 
-def _keys(cache: Path) -> Iterator[str]:
+def keys_in(cache: Path) -> Iterator[str]:
     """Yield the names of nets, also of those of which only the lock file is left."""
     for path in cache.iterdir():
         key = path.name.removesuffix(".lock")

@@ -32,7 +32,7 @@ def fill_history(scene: Scene, sheet: Sheet) -> None:
         parts = parts_of(scene.codes((name,)))
         tasks.extend(partial(add_features, scene, name, keys, links, sheet) for keys in parts)
     for pair in pairs(scene.definition):
-        tasks.extend(partial(_meet, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
+        tasks.extend(partial(add_pair, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
     if len(scene.stretch.time) < MANY:
         for task in tasks:
             _call(task)
@@ -47,7 +47,7 @@ def _call(task: Callable[[], None]) -> None:
         task()
 
 
-def _meet(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:
+def add_pair(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:
     """Add the features of two entities together."""
     Subject(scene, pair, keys, sheet).last()
 

@@ -108,10 +108,10 @@ class RowLayout:
         self.backs = [round(span * TICKS) for span in self._spans]
         """Length of each span, in ticks, by its number."""
         kinds = [_kind_of(key[0]) for key in keys]
-        self._logged = _where(kind is LOGGED for kind in kinds)
-        self._signed = np.append(_where(kind is SIGNED for kind in kinds), self.own)
-        self._scored = _where(kind is SCORED for kind in kinds)
-        self._against = _where(kind is AGAINST for kind in kinds)
+        self._logged = places_where(kind is LOGGED for kind in kinds)
+        self._signed = np.append(places_where(kind is SIGNED for kind in kinds), self.own)
+        self._scored = places_where(kind is SCORED for kind in kinds)
+        self._against = places_where(kind is AGAINST for kind in kinds)
         bases = [self._slots[AGAINST[key[0]], *key[1:]] for key in keys if key[0] in AGAINST]
         self._bases = np.array(bases, np.intp)
         self.nothing = [self._without(key[0]) for key in keys] + [0.0, 0.0]
@@ -195,7 +195,8 @@ def _kind_of(statistic: str) -> object:
     raise KeyError(f"{statistic}: nobody said how it becomes a feature")
 
 
-def _where(chosen: Iterable[bool]) -> NDArray[np.intp]:
+def places_where(chosen: Iterable[bool]) -> NDArray[np.intp]:
+    """Return the places at which a condition holds."""
     return np.flatnonzero(list(chosen))
 
 

@@ -77,7 +77,9 @@ def _read(path: Path, bound: Bound, numbers: Numbers) -> Ranges:
     damage = _Damage()
     try:
         found = list(
-            _of_mmdb(path, numbers) if path.suffix.casefold() == ".mmdb" else _of_csv(path, damage, bound)
+            _of_mmdb(path, numbers)
+            if path.suffix.casefold() == ".mmdb"
+            else ranges_of_csv(path, damage, bound)
         )
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise BadFile(f"The table of address ranges can't be read: {problem}.", where=path.name) from None
@@ -125,7 +127,8 @@ def joined(kept: Sequence[_Range], damage: _Damage) -> Ranges:
     return Ranges(lower[first], upper[last], country[first], names, problems, damage.count)
 
 
-def _of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]:
+def ranges_of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]:
+    """Yield the ranges of a table as CSV; what is wrong with a row is added to ``damage``. Raises :class:`BadFile`."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         head = stream.read(4096)
         stream.seek(0)

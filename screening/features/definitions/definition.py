@@ -166,7 +166,7 @@ def _check_names(definition: Definition) -> None:
         raise ValueError("a distance, a relation or a ratio is of a column that is no number of the contract")
     if definition.ranges is not None:
         known |= set(map(country_of, definition.contract.columns))
-        _check_countries(definition, len(definition.ranges.names))
+        check_countries(definition, len(definition.ranges.names))
     for part in (definition.fills, definition.levels, definition.shown, definition.rates):
         if not set(part) <= known:
             raise ValueError("it tells of a column that the contract doesn't have")
@@ -175,7 +175,8 @@ def _check_names(definition: Definition) -> None:
             raise ValueError(f"more levels of {name} are shown than it has")
 
 
-def _check_countries(definition: Definition, count: int) -> None:
+def check_countries(definition: Definition, count: int) -> None:
+    """Raise ``ValueError`` for a level of a country that isn't among the ``count`` of the table."""
     for column in definition.contract.columns:
         for level, _ in definition.levels.get(country_of(column), ()):
             if level != int(level) or not 0 <= level < count:

@@ -96,7 +96,8 @@ def number(value: float) -> str:
     return f"{value:.{digits}f}".rstrip("0").rstrip(".")
 
 
-def _share(value: float) -> str:
+def in_percent(value: float) -> str:
+    """Return a share as a percentage, to three digits."""
     return f"{100 * value:.3g} %"
 
 
@@ -146,8 +147,8 @@ SHOWN: dict[Shape, Callable[[float], str]] = {
     Shape.DURATION: _since,
     Shape.RATIO: lambda value: f"{number(math.exp(min(value, STEEPEST)))} times",
     Shape.SCORE: lambda value: f"{math.sinh(max(min(value, STEEPEST), -STEEPEST)):.1f} standard deviations",
-    Shape.SHARE: _share,
-    Shape.FREQUENCY: lambda value: _share(math.expm1(value * math.log1p(PER)) / PER),
+    Shape.SHARE: in_percent,
+    Shape.FREQUENCY: lambda value: in_percent(math.expm1(value * math.log1p(PER)) / PER),
     Shape.HOUR: _clock,
     Shape.DAY_PART: lambda value: f"{value:.1f} h",
     Shape.DISTANCE: lambda value: f"{number(unlogged(value))} km",

@@ -188,7 +188,7 @@ class Chain:
                     ),
                     {"head_lost": True},
                 )
-        earlier = [{"file": path.name, **_digest(path)} for path in files]
+        earlier = [{"file": path.name, **digest_of(path)} for path in files]
         start = Head(number=0, hash=NOTHING, file="", size=0, time="")
         if not earlier:
             return start, {}
@@ -239,7 +239,8 @@ def _last_entry(path: Path) -> dict[str, Any] | None:
     return next((entry for entry in map(parse, reversed(lines)) if entry is not None), None)
 
 
-def _digest(path: Path) -> dict[str, Any]:
+def digest_of(path: Path) -> dict[str, Any]:
+    """Return the SHA-256 of a file and its size, as the first entry of the chain names them."""
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": file.tell()}
 

@@ -70,9 +70,9 @@ def search(files: Sequence[Path], chosen: Search, before: str | None = None) -> 
     """
     name, place = _place(before)
     for file in reversed(files_within(files, chosen)):
-        if name is not None and _order(file.name) > _order(name):
+        if name is not None and order_of(file.name) > order_of(name):
             continue
-        for start, line in _backwards(file, place if file.name == name else None):
+        for start, line in lines_backwards(file, place if file.name == name else None):
             entry = _entry(line)
             if entry is not None and chosen.takes(entry):
                 yield Found(entry, f"{file.name}:{start}")
@@ -136,11 +136,12 @@ def _place(text: str | None) -> tuple[str | None, int | None]:
     return found[1], int(found[2])
 
 
-def _order(name: str) -> str:
+def order_of(name: str) -> str:
+    """Return what files are sorted by: the one of old versions comes before those of months."""
     return "" if name == "audit.jsonl" else name
 
 
-def _backwards(file: Path, end: int | None) -> Iterator[tuple[int, bytes]]:
+def lines_backwards(file: Path, end: int | None) -> Iterator[tuple[int, bytes]]:
     """Yield where each line begins, and the line, from the last one that begins before a place."""
     with file.open("rb") as opened:
         size = opened.seek(0, 2)

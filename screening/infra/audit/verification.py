@@ -153,7 +153,7 @@ class _Walk:
         if link["number"] != number:
             if between is not None:
                 yield at("was changed: the line isn't as it was written", between.number)
-            elif number in _numbers(self.chained):
+            elif number in numbers_in(self.chained):
                 yield at(f"isn't where it was written: entry {link['number']:,} is there")
             yield at(f"was removed: entry {link['number']:,} follows entry {number - 1:,}")
         whole = hash_of(entry) == link["hash"]
@@ -270,7 +270,8 @@ def _lines(file: Path) -> Iterator[_Line]:
             yield _Line(file, number, bare, end, whole, parse(bare) if whole else None)
 
 
-def _numbers(chained: Sequence[Path]) -> set[int]:
+def numbers_in(chained: Sequence[Path]) -> set[int]:
+    """Return the numbers of all entries in some files."""
     return {
         line.entry[CHAIN]["number"] for file in chained for line in _lines(file) if line.entry is not None
     }

@@ -96,7 +96,9 @@ def run_child(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[
             with suppress(BrokenPipeError):
                 child.stdin.write(f"{order}\n".encode())
                 child.stdin.flush()
-            while (status := _status(child, min(LOOK_SECONDS, max(deadline - time.monotonic(), 0)))) is None:
+            while (
+                status := status_within(child, min(LOOK_SECONDS, max(deadline - time.monotonic(), 0)))
+            ) is None:
                 if time.monotonic() > deadline:
                     raise BadFile(
                         f"Reading the file took more than {seconds:.0f} seconds.",
@@ -109,7 +111,8 @@ def run_child(order: str, seconds: float, waiting: Callable[[], None]) -> tuple[
             child.kill()
 
 
-def _status(child: subprocess.Popen[bytes], seconds: float) -> int | None:
+def status_within(child: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """Return the exit status of a child; ``None`` where it still runs after so many seconds."""
     try:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -101,14 +101,14 @@ def written_rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[
             continue
         if empty > max(WIDE_GAP, filled):
             below = chain([(number, row)], numbered)
-            places = list(islice(_places(below, first_column), MOST_NAMED + 1))
+            places = list(islice(addresses_of(below, first_column), MOST_NAMED + 1))
             raise _far_below(number - empty, number - 1, places)
         yield from ([""] * len(row) for _ in range(empty))
         empty, filled = 0, filled + 1
         yield [_written(cell) for cell in row]
 
 
-def _places(rows: Iterable[tuple[int, list[Any]]], first_column: int) -> Iterator[str]:
+def addresses_of(rows: Iterable[tuple[int, list[Any]]], first_column: int) -> Iterator[str]:
     """Yield the addresses of cells that hold something, as Excel calls them: AE1048576."""
     for number, row in rows:
         for column, cell in enumerate(row, start=first_column):

@@ -101,14 +101,14 @@ def _check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> 
 
 def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, errors: dict[str, str]) -> None:
     is_sheet = bool(_SHEET.fullmatch(entry.filename))
-    for text in _overlapping(archive, entry):
+    for text in overlapping_pieces(archive, entry):
         if _FORBIDDEN.search(text) or text.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise BadFile(
                 "The workbook holds XML entities or an encoding that no spreadsheet writes.",
                 remedy="Open it in Excel, save it again, and send that.",
             )
         if is_sheet and b"<f" in text:
-            _check_formulas(text)
+            check_formulas(text)
         if is_sheet and b't="e"' in text:
             for found in _ERROR.finditer(text):
                 place = _PLACE.search(found[1])
@@ -116,7 +116,8 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, errors: dict[
                     errors[place[1].decode()] = found[2].decode("ascii", "replace")
 
 
-def _check_formulas(text: bytes) -> None:
+def check_formulas(text: bytes) -> None:
+    """Raise :class:`BadFile` for formulas whose values weren't stored: of them nothing could be screened."""
     for found in _UNCALCULATED.finditer(text):
         # a formula whose value is the empty text
         if b't="str"' in found[1]:
@@ -130,7 +131,7 @@ def _check_formulas(text: bytes) -> None:
         )
 
 
-def _overlapping(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+def overlapping_pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield an entry in pieces that overlap. Reading to its end also checks its true size and its checksum."""
     with archive.open(entry) as file:
         before = b""

@@ -98,10 +98,12 @@ def open_table(
     table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
     layout = _layout(table, choose, lambda: first_rows(head[stop:], table.delimiter))
     copied = copied or layout.delimiter != "," or bool(skipped + above)
-    return Opened(_without(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop), lines)
+    return Opened(
+        without_first(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop), lines
+    )
 
 
-def _without(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
+def without_first(raw: Iterator[bytes], count: int) -> Iterator[bytes]:
     """Yield the pieces without the first ``count`` bytes."""
     for piece in raw:
         if count < len(piece):

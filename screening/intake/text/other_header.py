@@ -67,7 +67,7 @@ def problem_of(
             start = 0
             for number, stop in enumerate(stops, start=row + 1):
                 record, start = block.data[start:stop], stop
-                found = _kind(record, known, delimiter)
+                found = kind_of(record, known, delimiter)
                 if found is not None and found is not Again.SAME:
                     return BadFile(
                         f"Row {number:,} {found.value}.",
@@ -81,7 +81,8 @@ def problem_of(
     return None
 
 
-def _kind(record: bytes, header: Sequence[str], delimiter: str) -> Again | None:
+def kind_of(record: bytes, header: Sequence[str], delimiter: str) -> Again | None:
+    """Return what a record repeats of the header; ``None`` where it is none, or can't be read."""
     try:
         return again(cells(readable(record).rstrip("\r\n"), delimiter), header)
     except csv.Error:

@@ -71,7 +71,7 @@ class Engine:
         Raises:
             TooMuch: as :meth:`ask`.
         """
-        return self._ask(tables, lambda connection: _arrays(connection.execute(query, dict(given))))
+        return self._ask(tables, lambda connection: arrays_of(connection.execute(query, dict(given))))
 
     def batches(
         self, query: str, given: Mapping[str, Any], tables: Mapping[str, pa.Table], rows: int
@@ -161,7 +161,8 @@ class Engine:
         return connection
 
 
-def _arrays(answer: duckdb.DuckDBPyConnection) -> dict[str, NDArray[Any]]:
+def arrays_of(answer: duckdb.DuckDBPyConnection) -> dict[str, NDArray[Any]]:
+    """Return the columns of an answer as arrays, by name."""
     return {name: np.asarray(column) for name, column in answer.fetchnumpy().items()}
 
 

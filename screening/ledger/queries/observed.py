@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from screening.infra.database import Database
 from screening.ledger.filters import Filter
+from screening.ledger.moments import with_zone, without_zone
 from screening.ledger.queries.questions import Questions
 from screening.ledger.tables import API, FileCounts
 
@@ -75,7 +76,7 @@ class Observed:
         ages = " + ".join(f"(decided_at < $s{place}::TIMESTAMP)::INTEGER" for place in range(len(since) - 1))
         bins = " + ".join(f"(probability::DOUBLE > {float(edge)!r}::DOUBLE)::INTEGER" for edge in edges)
         query = f"SELECT {ages or 0} AS age, source, {bins} AS bin, count(*) AS rows FROM chosen GROUP BY ALL"
-        given = {f"s{place}": _naive(moment) for place, moment in enumerate(since[:-1])}
+        given = {f"s{place}": without_zone(moment) for place, moment in enumerate(since[:-1])}
         chosen = Filter(detector=detector, fingerprint=fingerprint, decided_from=since[-1])
         found: dict[tuple[int, str], NDArray[np.int64]] = {}
         for row in self._questions.ask(query, chosen, given).rows:
@@ -143,14 +144,10 @@ class Observed:
             "WHERE known_at > decided_at AND decided_at < $until::TIMESTAMP"
         )
         chosen = Filter(detector=detector, decided_from=since)
-        rows = self._questions.ask(query, chosen, {"until": _naive(until)}).rows
+        rows = self._questions.ask(query, chosen, {"until": without_zone(until)}).rows
         if not rows or not rows[0]["labels"]:
             return None
-        return Delays(rows[0]["labels"], float(rows[0]["seconds"]), rows[0]["oldest"].replace(tzinfo=UTC))
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
+        return Delays(rows[0]["labels"], float(rows[0]["seconds"]), with_zone(rows[0]["oldest"]))
 
 
 def _midnight(day: object) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from screening.infra.database import Database
 from screening.ledger import identity, money
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
+from screening.ledger.moments import without_zone
 from screening.ledger.queries.answers import Answers, state_of
 from screening.ledger.queries.engine import Engine, Unreadable, listed
 from screening.ledger.rows import MICROSECONDS, SCHEMA, aligned, schema_with
@@ -88,7 +89,7 @@ class Questions:
         where, given = "", {}
         if before is not None:
             given = {
-                "c_at": _naive(before.decided_at),
+                "c_at": without_zone(before.decided_at),
                 "c_origin": before.id.origin,
                 "c_number": before.id.number,
             }
@@ -109,7 +110,7 @@ class Questions:
             while True:
                 some = replace(all_of_it, segments=left[:count])
                 found = self._query(keys, chosen, some, given) if some else []
-                later = left[count:] and _naive(left[count].decided_last)
+                later = left[count:] and without_zone(left[count].decided_last)
                 if not later or (len(found) == limit and found[-1]["decided_at"] > later):
                     break
                 count *= 4
@@ -436,12 +437,12 @@ def chosen_rows(
     """Return the common table expression ``chosen`` and its values: rows with ``moment``, ``known`` and ``case_``."""
     conditions = {
         "owner = $owner": chosen.owner,
-        "decided_at >= $parted::TIMESTAMP": None if parted is None else _naive(parted),
-        "moment >= $start::TIMESTAMP": None if chosen.start is None else _naive(chosen.start),
-        "moment < $until::TIMESTAMP": None if chosen.end is None else _naive(chosen.end),
+        "decided_at >= $parted::TIMESTAMP": None if parted is None else without_zone(parted),
+        "moment >= $start::TIMESTAMP": None if chosen.start is None else without_zone(chosen.start),
+        "moment < $until::TIMESTAMP": None if chosen.end is None else without_zone(chosen.end),
         "decided_at >= $decided::TIMESTAMP": None
         if chosen.decided_from is None
-        else _naive(chosen.decided_from),
+        else without_zone(chosen.decided_from),
         "detector = $detector": chosen.detector,
         "fingerprint = $fingerprint": chosen.fingerprint,
         "source = $source": chosen.source,
@@ -499,10 +500,6 @@ def _labels(found: Sequence[Any]) -> pa.Table:
             "number": pa.array([each.number for each, _ in kept], pa.uint32()),
             "label": pa.array([row.label for _, row in kept], pa.int8()),
             "fraud_type": pa.array([row.fraud_type for _, row in kept], pa.string()),
-            "at": pa.array([_naive(row.at) for _, row in kept], MICROSECONDS),
+            "at": pa.array([without_zone(row.at) for _, row in kept], MICROSECONDS),
         }
     )
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -73,7 +73,8 @@ class StateUnavailable(NotReady):
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
+def reached() -> Iterator[None]:
+    """Say that Redis can't be reached, whatever its client raises for that."""
     try:
         yield
     except WatchError:
@@ -123,18 +124,18 @@ class RedisVelocity(Velocity):
 
     def require_ready(self) -> None:
         """See that Redis answers."""
-        with _reached():
+        with reached():
             self._redis.ping()
 
     @contextmanager
     def reading(self) -> Iterator[_Reader]:
         """Give what reads for one question."""
-        with _reached():
+        with reached():
             yield _Reader(self, self._redis)
 
     def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
         """Return all rows that count for somebody, from a time to before another."""
-        with _reached():
+        with reached():
             # the bracket is Redis' sign for a bound that is left out
             numbers = self._redis.zrangebyscore(self.key(subject.number, "times"), since, f"({until!r}")
             parts = [past_of([], subject.columns)]
@@ -160,7 +161,7 @@ class RedisVelocity(Velocity):
         """Add rows, but for those of companies that were overtaken, and return these."""
         watched = sorted({self.key(entry.subject.number, "state") for entry in entries})
         while True:
-            with _reached(), self._redis.pipeline() as pipe:
+            with reached(), self._redis.pipeline() as pipe:
                 # if anybody adds rows between here and the end, nothing is executed, and all is read again
                 pipe.watch(*watched)  # type: ignore[no-untyped-call]
                 kept, again = sorted_out(entries, self._since)
@@ -193,7 +194,7 @@ class RedisVelocity(Velocity):
     def take_back(self, entries: Sequence[VelocityEntry]) -> None:
         """Remove what was added, for a transaction that failed."""
         for entry in entries:
-            with _reached():
+            with reached():
                 found = self._redis.hmget(self.key(entry.subject.number, "ids"), list(entry.ids))
             numbers = [number for number in found if number is not None]
             self._remove(entry.subject.number, entry.subject.tracked, numbers)
@@ -202,7 +203,7 @@ class RedisVelocity(Velocity):
         numbers = list(numbers)
         for start in range(0, len(numbers), BLOCK_ROWS):
             some = numbers[start : start + BLOCK_ROWS]
-            with _reached(), self._redis.pipeline() as pipe:
+            with reached(), self._redis.pipeline() as pipe:
                 found = self._redis.hmget(self.key(subject, "rows"), some)
                 for number, data in zip(some, found, strict=True):
                     if data is None:
@@ -220,7 +221,7 @@ class RedisVelocity(Velocity):
     def relabel(self, labels: Sequence[tuple[str, int]]) -> None:
         """Note what transactions turned out to be, by id."""
         for number, _ in self._subjects():
-            with _reached():
+            with reached():
                 found = self._redis.hmget(self.key(number, "ids"), [row_id for row_id, _ in labels])
                 known = {seq: label for seq, (_, label) in zip(found, labels, strict=True) if seq is not None}
                 self._label(number, known)
@@ -243,7 +244,7 @@ class RedisVelocity(Velocity):
         """Remove rows that are too old to count for anything, and return how many."""
         gone = 0
         for number, horizon in self._subjects():
-            with _reached():
+            with reached():
                 times = self.key(number, "times")
                 stray = state.strays(self._redis.zcard(times))
                 newest = self._redis.zrange(times, stray, stray, desc=True, withscores=True)
@@ -262,7 +263,7 @@ class RedisVelocity(Velocity):
     def forget(self, detector: str) -> None:
         """Drop the rows of a detector of this name, whatever its fingerprint."""
         for number, _ in self._subjects(detector):
-            with _reached():
+            with reached():
                 last = self._redis.hget(self.key(number, "state"), "last") or 0
                 for key in self._redis.scan_iter(self.key(number, "*"), count=BLOCK_ROWS):
                     self._redis.unlink(key)
@@ -273,7 +274,7 @@ class RedisVelocity(Velocity):
         """Give the rows of an owner to nobody; those that count for all go on doing so."""
         for number, _ in self._subjects():
             key = self.key(number, "rows")
-            with _reached():
+            with reached():
                 for seq, data in self._redis.hscan_iter(key, count=BLOCK_ROWS):
                     row = decode_row(data)
                     if row.owner == owner:
@@ -282,7 +283,7 @@ class RedisVelocity(Velocity):
 
     def clock(self, subject: Subject) -> str:
         """Return the greatest id that is there."""
-        with _reached():
+        with reached():
             return max((key.decode() for key, _ in self._ids(subject)), default="")
 
     def _ids(self, subject: Subject) -> Iterator[tuple[bytes, bytes]]:
@@ -294,7 +295,7 @@ class RedisVelocity(Velocity):
             return 0
         number = entries[0].subject.number
         while True:
-            with _reached(), self._redis.pipeline() as pipe:
+            with reached(), self._redis.pipeline() as pipe:
                 pipe.watch(self.key(number, "state"))  # type: ignore[no-untyped-call]
                 found = self._redis.hmget(self.key(number, "ids"), [entry.ids[0] for entry in entries])
                 pairs = list(zip(entries, found, strict=True))
@@ -312,18 +313,18 @@ class RedisVelocity(Velocity):
     def keep_only(self, subject: Subject, ids: Sequence[str], until: str) -> int:
         """Remove rows of other ids than these, up to the id ``until``, and return how many."""
         known = {row_id.encode() for row_id in ids}
-        with _reached():
+        with reached():
             gone = [seq for key, seq in self._ids(subject) if key not in known and key <= until.encode()]
         return self._remove(subject.number, subject.tracked, gone)
 
     def is_built(self, subject: Subject) -> None:
         """Note that the state of a detector is what the ledger says."""
-        with _reached():
+        with reached():
             self._redis.hset(self.key(subject.number, "state"), "built", repr(time.time()))
 
     def unbuilt(self) -> frozenset[int]:
         """Return the numbers of the subjects whose state isn't what the ledger says, or may not be."""
-        with _reached():
+        with reached():
             every = [number for number, _ in self._subjects()]
             return frozenset(
                 number for number in every if not self._redis.hexists(self.key(number, "state"), "built")
@@ -331,7 +332,7 @@ class RedisVelocity(Velocity):
 
     def standing(self, subject: Subject) -> Standing:
         """Return what a detector's state has seen."""
-        with _reached():
+        with reached():
             kept = self._redis.hgetall(self.key(subject.number, "state"))
             rows = self._redis.zcard(self.key(subject.number, "times"))
         last, late, repeated = (int(kept.get(name, 0)) for name in (b"last", b"late", b"repeated"))

@@ -160,8 +160,8 @@ def facts(condition: Condition) -> Iterator[Fact]:
     """Yield what a rule needs to know, each as often as it is named."""
     for test in tests(condition):
         if isinstance(test, Compare):
-            yield from _of_value(test.left)
-            yield from _of_value(test.right)
+            yield from facts_of_value(test.left)
+            yield from facts_of_value(test.right)
         elif isinstance(test, Equal):
             yield test.left
             if isinstance(test.right, Fact):
@@ -175,11 +175,12 @@ def lists(condition: Condition) -> Iterator[str]:
     return (test.list for test in tests(condition) if isinstance(test, Listed))
 
 
-def _of_value(value: Value) -> Iterator[Fact]:
+def facts_of_value(value: Value) -> Iterator[Fact]:
+    """Yield the facts that a value is made of."""
     if isinstance(value, Fact):
         yield value
     elif isinstance(value, Negative):
-        yield from _of_value(value.of)
+        yield from facts_of_value(value.of)
     elif isinstance(value, Arithmetic):
-        yield from _of_value(value.left)
-        yield from _of_value(value.right)
+        yield from facts_of_value(value.left)
+        yield from facts_of_value(value.right)

@@ -139,7 +139,7 @@ class _Desk:
         whole = self._without_cards(given, bound.detector)
         if not bound.makes_tokens and b"\\" not in sent.body and isinstance(given[0], dict):
             bound.shapes.meet(tuple(given[0]))
-        return _question(sent, bound, whole, repeatable, single=single)
+        return question_of(sent, bound, whole, repeatable, single=single)
 
     def _plainly(self, sent: Sent) -> Question | None:
         """Return what a request asks that is like one before it; ``None`` where it has to be read with more care."""
@@ -154,7 +154,7 @@ class _Desk:
             read = bound.shapes.read(body, marks_of(sent.body), MOST_TRANSACTIONS)
             if read is None:
                 return None
-            return _question(sent, bound, read, repeatable_of(sent), single=body.single)
+            return question_of(sent, bound, read, repeatable_of(sent), single=body.single)
         except ScreeningError:  # something else may be wrong, too, that is told before it
             return None
 
@@ -239,7 +239,7 @@ class _Bound:
     limits: Limits
 
 
-def _question(
+def question_of(
     sent: Sent,
     bound: _Bound,
     transactions: Sequence[Any] | Read,
@@ -247,6 +247,7 @@ def _question(
     *,
     single: bool,
 ) -> Question:
+    """Return what is asked of the real-time decision: transactions, and all that their caller may."""
     return Question(
         transactions=transactions,
         single=single,

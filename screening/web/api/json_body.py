@@ -61,7 +61,7 @@ def count_texts(value: dict[str, Any] | list[Any]) -> int:
 
 def _parse_carefully(data: bytes, refusal: type[BadTransaction] = BadTransaction) -> dict[str, Any]:
     try:
-        body = json.loads(data, parse_constant=_no_constant, object_pairs_hook=_once, parse_int=_short_int)
+        body = json.loads(data, parse_constant=refuse_constant, object_pairs_hook=_once, parse_int=_short_int)
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise refusal(
@@ -75,7 +75,8 @@ def _parse_carefully(data: bytes, refusal: type[BadTransaction] = BadTransaction
     return body
 
 
-def _no_constant(name: str) -> float:
+def refuse_constant(name: str) -> float:
+    """Raise ``ValueError`` for NaN and the infinities, which JSON hasn't."""
     raise ValueError(f"{name} is not a number")
 
 

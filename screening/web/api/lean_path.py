@@ -215,7 +215,7 @@ class _Lane:
                     replies = problem
                 futures = [future for _, future in batch]
                 try:
-                    futures[0].get_loop().call_soon_threadsafe(_end, futures, replies)
+                    futures[0].get_loop().call_soon_threadsafe(hand_out, futures, replies)
                 except RuntimeError:  # the loop has ended, and nobody waits in it
                     log.debug("requests of programs were answered too late")
                 count = len(batch)
@@ -248,7 +248,7 @@ class _Lane:
         return batch
 
 
-def _end(futures: list[asyncio.Future[Reply]], replies: list[Reply] | BaseException) -> None:
+def hand_out(futures: list[asyncio.Future[Reply]], replies: list[Reply] | BaseException) -> None:
     """Hand out answers, in the event loop."""
     for place, future in enumerate(futures):
         if future.done():  # whoever waited has gone

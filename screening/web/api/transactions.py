@@ -300,8 +300,8 @@ def shown(row: dict[str, Any]) -> Transaction:
         screening=row["screening"],
         row=row["number"] if row["screening"] else None,
         owner=row["owner"],
-        decided_at=_iso(row["decided_at"]),
-        event_time=_iso(row["event_time"]),
+        decided_at=iso(row["decided_at"]),
+        event_time=iso(row["event_time"]),
         detector=row["detector"],
         fingerprint=row["fingerprint"],
         fraud_probability=row["probability"],
@@ -344,5 +344,6 @@ def _receipt_form(receipt: Receipt) -> ReceiptForm:
     )
 
 
-def _iso(moment: datetime | None) -> str | None:
+def iso(moment: datetime | None) -> str | None:
+    """Return a moment of the ledger, which is UTC, in ISO 8601; ``None`` for none."""
     return None if moment is None else moment.isoformat() + "Z"

@@ -55,7 +55,7 @@ class Arriving:
         """Let go of the server's side, which closes a line only when nobody can ask for its body any more. The environ
         of a request refers to itself, so it would be held until the next collection of garbage.
         """
-        self._receive = _nothing_more
+        self._receive = nothing_more
         self.gone = True
 
     async def piece(self) -> bytes:
@@ -88,7 +88,8 @@ class Arriving:
             pass
 
 
-async def _nothing_more() -> Message:
+async def nothing_more() -> Message:
+    """Answer as a connection that has ended."""
     return {"type": "http.disconnect"}
 
 

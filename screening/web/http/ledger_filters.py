@@ -147,7 +147,8 @@ def _money(raw: str) -> float:
     return found
 
 
-def _currency(raw: str) -> str:
+def currency_of(raw: str) -> str:
+    """Read a currency; ``none`` means amounts without one."""
     return NO_CURRENCY if raw == "none" else raw
 
 
@@ -163,7 +164,7 @@ SHARE = Kind(_share, {"type": "number", "minimum": 0, "maximum": 1})
 MONEY = Kind(
     _money, {"type": "number", "exclusiveMinimum": -money.LARGEST, "exclusiveMaximum": money.LARGEST}
 )
-CURRENCY = Kind(_currency, TEXT.schema)
+CURRENCY = Kind(currency_of, TEXT.schema)
 ENTITY = Kind(
     _entity,
     {

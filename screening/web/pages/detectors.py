@@ -86,7 +86,7 @@ def retire(name: str) -> Any:
 @approvals.action("detector_approve", "Approval of a detector")
 def _approve(given: Mapping[str, Any], by: str) -> str:
     name, confirmed = given["name"], given["confirmed"]
-    _require_same(name, given["fingerprint"])
+    require_same(name, given["fingerprint"])
     detector = services().detectors.approve(name, by, confirmed=confirmed)
     request_audit.record("detector_approved", **_about(detector, confirmed=confirmed))
     return f"The detector {name} is approved: it scores every file that has its columns."
@@ -94,13 +94,14 @@ def _approve(given: Mapping[str, Any], by: str) -> str:
 
 @approvals.action("detector_retire", "Retirement of a detector")
 def _retire(given: Mapping[str, Any], by: str) -> str:
-    _require_same(given["name"], given["fingerprint"])
+    require_same(given["name"], given["fingerprint"])
     detector = services().detectors.retire(given["name"], by)
     request_audit.record("detector_retired", **_about(detector))
     return f"The detector {detector.name} is retired: it scores no new files."
 
 
-def _require_same(name: str, fingerprint: str) -> None:
+def require_same(name: str, fingerprint: str) -> None:
+    """Raise :class:`approvals.Outdated` for a detector that isn't the one of this fingerprint any more."""
     if services().detectors.get(name).fingerprint != fingerprint:
         raise outdated(name)
 

@@ -302,6 +302,11 @@ def change_word(index: float) -> str:
     return "a large change" if index > MUCH else "some change" if index > SOME else "no change"
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters, with … in the place of the rest."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def short_name(name: str) -> str:
     """Return the name of a file's column as a page may show it: short, and without a card number."""
     return excerpt(name)

@@ -16,6 +16,7 @@ from screening.review.tables import Act, Case, Event, Item
 from screening.web.http.sessions import may, user
 from screening.web.services import services
 from screening.web.views.decisions import level_of
+from screening.web.views.formatting import shortened
 
 STATES: Mapping[str, str] = {
     "open": "Open",
@@ -174,13 +175,14 @@ def graph_of(found: Around) -> Graph | None:
             link,
             TOP_Y + at * NODE_GAP,
             round(1 + 4 * link.shared / most, 1),
-            _short(f"{link.kind} {link.value}"),
+            shortened(f"{link.kind} {link.value}", MOST_LABEL),
             words_of(link, found.entity.kind),
         )
         for at, link in enumerate(found.links)
     ]
     height = TOP_Y * 2 + (len(nodes) - 1) * NODE_GAP
-    return Graph(found.entity.kind, found.entity.value, _short(found.entity.value), height, height / 2, nodes)
+    kind, value = found.entity.kind, found.entity.value
+    return Graph(kind, value, shortened(value, MOST_LABEL), height, height / 2, nodes)
 
 
 def words_of(link: Link, kind: str) -> str:
@@ -191,10 +193,6 @@ def words_of(link: Link, kind: str) -> str:
         else f"no other {kind}"
     )
     return f"{link.shared:,} shared, {others}, {link.flagged:,} flagged, {link.fraud:,} known fraud"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_LABEL else f"{text[: MOST_LABEL - 1]}…"
 
 
 def now() -> datetime:

@@ -16,15 +16,16 @@ blueprint = Blueprint("receipts", __name__)
 @require("see")
 def show(transaction_id: str) -> str:
     """Show the provenance of a decision by its hashes."""
-    return _page(receipt_of(transaction_id))
+    return receipt_page(receipt_of(transaction_id))
 
 
 @blueprint.post("/decisions/<transaction_id>/receipt")
 @require("see")
 def again(transaction_id: str) -> str:
     """Score it again, and show what is the same. Auditors may: nothing is kept of it but a line in the audit log."""
-    return _page(*replayed(transaction_id))
+    return receipt_page(*replayed(transaction_id))
 
 
-def _page(receipt: Receipt, found: Replayed | None = None) -> str:
+def receipt_page(receipt: Receipt, found: Replayed | None = None) -> str:
+    """Return the page of a receipt, and of what came of deciding once more."""
     return render_template("receipt.html", receipt=receipt, row=LedgerRow.of(receipt.row), replayed=found)

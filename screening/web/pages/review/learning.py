@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +11,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from screening.detectors.detector import Detector
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.disk_space import require_room
+from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import new_id
 from screening.intake import Kind
 from screening.ledger.filters import Unanswered
@@ -69,8 +69,7 @@ def _begin(detector: Detector, name: str) -> str:
         folder.complete()
         size = folder.arriving.stat().st_size
         mine.quota.require(owner, size)
-        with folder.arriving.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(folder.arriving)
         mine.trainings.received(training_id, size, digest, {"label": LABEL, "fraud_values": []})
         words = description(found, detector)
         order_training(training_id, detector, name, words, delay_of(found))

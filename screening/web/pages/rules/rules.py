@@ -25,6 +25,7 @@ from screening.web.services import services
 from screening.web.views import approvals
 from screening.web.views import rules as views
 from screening.web.views.rules import lists_of, store_of
+from screening.web.views.visibility import owner_seen
 
 if TYPE_CHECKING:
     from screening.rules.hits import Hits
@@ -47,7 +48,7 @@ def index() -> str:
     shadow: Mapping[str, Hits] = {}
     try:
         since = datetime.now(UTC) - timedelta(days=RECENT_DAYS)
-        active, shadow = hits(services().ledger.questions, Filter(owner=_owner(), decided_from=since))
+        active, shadow = hits(services().ledger.questions, Filter(owner=owner_seen(), decided_from=since))
     except ScreeningError as refused:  # it takes too long, or too much memory
         problem = refused
     shipped = {one.draft.name.casefold() for one in rules_file.shipped().rules}
@@ -243,7 +244,7 @@ def tried(draft: Draft) -> tuple[Any, Any]:
 
     mine = services()
     trials = Trials(store_of(), mine.ledger.questions, mine.settings.label_delay_days)
-    chosen = Filter(owner=_owner(), detector=draft.detector)
+    chosen = Filter(owner=owner_seen(), detector=draft.detector)
     try:
         return trials.one(draft, chosen=chosen, now=datetime.now(UTC)), None
     except ScreeningError as problem:
@@ -306,7 +307,3 @@ def _known_detectors() -> list[str]:
     return [
         name for name, standing in mine.standings().items() if standing.is_known_to(me, decides=may("decide"))
     ]
-
-
-def _owner() -> str | None:
-    return None if may("see_all") else user().username.casefold()

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from screening.web.views.formatting import shortened
+
 Figure = dict[str, Any]
 GREY, RISK, RISK_SOFT, LAND = "--quiet-bar", "--risk", "--risk-soft", "--sunken"
 INK, SOFT, LINE, SURFACE = "--ink", "--ink-soft", "--line", "--surface"
@@ -62,7 +64,7 @@ def columns(marks: Sequence[Mark], *, dates: bool = False) -> Figure:
 def bars(marks: Sequence[Mark]) -> Figure:
     """Return marks from above to below: transactions on the left, fraud cases on the right."""
     places = list(range(len(marks)))
-    names = [plain(_short(mark.at)) for mark in marks]
+    names = [plain(shortened(mark.at, LONGEST_LABEL)) for mark in marks]
     return _figure(
         [
             _bars(marks, "transactions", GREY, {"y": places, "xaxis": "x", "orientation": "h"}),
@@ -189,7 +191,3 @@ def title_at(text: str, x: float, y: float, *, above: bool = False) -> dict[str,
         "text": text, "x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left",
         "yanchor": "bottom" if above else "middle", "showarrow": False, "font": {"size": 12, "color": SOFT},
     }  # fmt: skip
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

@@ -235,7 +235,7 @@ def _amounts(board: Board, links: Links) -> Panel:
     marks, rows = [], []
     for each in spread.ranges:
         word = _range(each, unit)
-        bounds: dict[str, Any] = {"min_amount": _plain(each.low), "max_amount": _plain(each.high)}
+        bounds: dict[str, Any] = {"min_amount": whole_number(each.low), "max_amount": whole_number(each.high)}
         if several or spread.currency:
             bounds["currency"] = spread.currency or "none"
         there, fraud = (links.rows(fraud=case, **bounds) for case in (False, True))
@@ -337,5 +337,6 @@ def _range(each: Range, unit: str) -> str:
     return f"{number(each.low)} to {number(each.high)}{unit}"
 
 
-def _plain(edge: float | None) -> str | None:
+def whole_number(edge: float | None) -> str | None:
+    """Return the bound of a bin as a filter takes it."""
     return None if edge is None else f"{edge:.0f}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask_login import current_user
-
 from screening.detectors.detector import Detector
 from screening.detectors.registry import DEFAULT
 from screening.detectors.states import Standing, State
 from screening.settings import ROOT
+from screening.web.http.request_audit import username
 from screening.web.http.sessions import may
 from screening.web.services import services
 
@@ -23,7 +22,7 @@ def is_shown(name: str) -> bool:
     """
     if not is_own(name):
         return may("see") or name == DEFAULT or name in {path.name for path in SHIPPED.iterdir()}
-    return may("see") and _is_known(standing_of(name))
+    return may("see") and is_known(standing_of(name))
 
 
 def shown() -> list[Detector]:
@@ -44,7 +43,7 @@ def usable() -> list[Detector]:
     return [
         one
         for one in found
-        if standings[one.name].state is not State.RETIRED and _is_known(standings[one.name])
+        if standings[one.name].state is not State.RETIRED and is_known(standings[one.name])
     ]
 
 
@@ -68,7 +67,7 @@ def look_at(name: str) -> Detector:
         NotFound: there is none, or none that this user may know of.
         BadArtefact: it can't be loaded.
     """
-    return services().detectors.known_to(name, _username(), decides=may("decide"))
+    return services().detectors.known_to(name, username(), decides=may("decide"))
 
 
 def standing_of(name: str) -> Standing:
@@ -119,9 +118,6 @@ def samples() -> list[str]:
     return [name for name in services().detectors.names() if sample_of(name)]
 
 
-def _is_known(standing: Standing) -> bool:
-    return standing.is_known_to(_username(), decides=may("decide"))
-
-
-def _username() -> str | None:
-    return current_user.username if current_user.is_authenticated else None
+def is_known(standing: Standing) -> bool:
+    """Return whether whoever asks may know of a detector in this state."""
+    return standing.is_known_to(username(), decides=may("decide"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from screening.detectors.detector import Detector
-from screening.detectors.model_card import Evaluation, FlaggedRows, FraudType, ModelCard, ReliabilityBin
+from screening.detectors.model_card import Evaluation, FraudType, ModelCard, ReliabilityBin
 from screening.transactions.schema import CellKind, ColumnContract
 from screening.web.views import formatting
 from screening.web.views.charts import geometry as charts
@@ -139,7 +139,7 @@ def _figures(tested: Tested) -> list[Figure]:
         found += [
             Figure(
                 f"Precision at {threshold}",
-                formatting.percent(_precision(flagged)),
+                formatting.percent(flagged.hit_rate),
                 _flagged_remark(flagged.rows_flagged),
                 where,
             ),
@@ -161,11 +161,6 @@ def _flagged_remark(rows: int | None) -> str:
     return f"of {formatting.number(rows)} flagged {said} fraud" if rows else "no row was flagged"
 
 
-def _precision(flagged: FlaggedRows) -> float | None:
-    """Return the share of fraud among the flagged rows; of no rows there is none."""
-    return None if flagged.rows_flagged == 0 else flagged.precision
-
-
 def _spread(tests: Sequence[Evaluation], name: str, values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if len(known) > 1:
@@ -183,7 +178,7 @@ def test_view(test: Evaluation) -> TestView:
         interval=test.intervals.get("average_precision"),
         auc=test.auc,
         recall_at_low_fpr=test.recall_at_0_1_percent_fpr,
-        precision=None if test.flagged is None else _precision(test.flagged),
+        precision=None if test.flagged is None else test.flagged.hit_rate,
         recall=None if test.flagged is None else test.flagged.recall,
     )
 

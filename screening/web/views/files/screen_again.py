@@ -89,7 +89,7 @@ def begin_copy(source: Folder, wish: Request, kept: Screening) -> str:
     mine.history.begin(made, wish)
     try:
         alive = Watch(partial(mine.history.touch, made), partial(mine.quota.require, wish.owner))
-        size, digest = store(b"", _pieces(source), folder, alive)
+        size, digest = store(b"", pieces_of(source), folder, alive)
         if not mine.history.received(made, size, kept.sha256 or digest):
             raise Conflict("The screening was deleted before it began.", remedy="Have it screened again.")
         folder.complete()
@@ -99,7 +99,8 @@ def begin_copy(source: Folder, wish: Request, kept: Screening) -> str:
     return made
 
 
-def _pieces(source: Folder) -> Iterator[bytes]:
+def pieces_of(source: Folder) -> Iterator[bytes]:
+    """Yield the bytes of a kept file, a piece at a time."""
     with source.input.open("rb", buffering=0) as file:
         while piece := file.read(PIECE):
             yield piece
