@@ -126,6 +126,22 @@ class Job:
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class Staged(Job):
+    """A job that says what is being done for it, and since when."""
+
+    open_states: ClassVar[tuple[str, ...]]
+    """The states of those of which something is still to come."""
+
+    stage: Mapped[str] = mapped_column(String(200), default="")
+    """Work that is being done, in words."""
+    started: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def open(self) -> bool:
+        """Return whether something is still to come of it."""
+        return self.state in self.open_states
+
+
 Row = TypeVar("Row", bound=Job)
 
 

@@ -19,8 +19,8 @@ from screening.infra.job_queue import (
     MOST_ATTEMPTS,
     OWNER_LENGTH,
     RUNNING,
-    Job,
     Jobs,
+    Staged,
     UtcDateTime,
     new_id,
     now,
@@ -43,7 +43,7 @@ class What(StrEnum):
     """A detector: the model-risk pack."""
 
 
-class Document(Job, Base):
+class Document(Staged, Base):
     """One document; ``owner`` in small letters, ``kind`` is ``pdf`` or ``xlsx``."""
 
     __tablename__ = "documents"
@@ -52,6 +52,7 @@ class Document(Job, Base):
         Index("documents_by_state", "state"),
         Index("documents_of_schedule", "schedule", "start", unique=True),
     )
+    open_states = OPEN_STATES
 
     what: Mapped[str] = mapped_column(String(16))
     subject: Mapped[str | None] = mapped_column(String(64))
@@ -65,14 +66,6 @@ class Document(Job, Base):
     """Author, as the document names it."""
     schedule: Mapped[str | None] = mapped_column(String(32))
     """The schedule that asked for it."""
-    stage: Mapped[str] = mapped_column(String(200), default="")
-    """Work that is being done, in words."""
-    started: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-    @property
-    def open(self) -> bool:
-        """Return whether something is still to come of it."""
-        return self.state in OPEN_STATES
 
     @property
     def title(self) -> str:

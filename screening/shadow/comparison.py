@@ -134,24 +134,33 @@ Bins = Sequence[tuple[float, float, int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Scores of two detectors for the same rows, at the threshold at which each row was decided."""
+class TwoSides:
+    """Flags of two sides, the first and the other, on the same rows."""
 
     parts: Sequence[Part]
-    """Both, shadow alone, first alone, neither."""
-    days: Sequence[Day]
-    """The earliest first."""
-    first_bins: Bins
-    """(low, high, rows, flagged rows)"""
-    shadow_bins: Bins
+    """Both, the other alone, the first alone, neither."""
     gained: Sequence[Moved]
-    """That the one in the shadow alone flags, the largest amounts first."""
+    """That the other alone flags, the largest amounts first."""
     lost: Sequence[Moved]
+    """That the first alone flags."""
 
     @property
     def rows(self) -> int:
         """Number of rows that both have scored."""
         return sum(part.rows for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(TwoSides):
+    """Scores of two detectors for the same rows, at the threshold at which each row was decided; the other is the one
+    in the shadow.
+    """
+
+    days: Sequence[Day]
+    """The earliest first."""
+    first_bins: Bins
+    """(low, high, rows, flagged rows)"""
+    shadow_bins: Bins
 
     @property
     def flagged(self) -> int:

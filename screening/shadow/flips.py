@@ -7,7 +7,7 @@ would be compared with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.ledger.filters import Filter
-from screening.shadow.comparison import Interval, Moved, Part, caught, moved_of, parts_of, precision
+from screening.shadow.comparison import Interval, Part, TwoSides, caught, moved_of, parts_of, precision
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,20 +45,8 @@ FLIPPED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flips:
-    """Flags of two sides on the same rows."""
-
-    parts: Sequence[Part]
-    """Both, the other alone, the first alone, neither."""
-    gained: Sequence[Moved]
-    """That the other alone flags, the largest amounts first."""
-    lost: Sequence[Moved]
-    """That the first alone flags."""
-
-    @property
-    def rows(self) -> int:
-        """Number of rows that both have scored."""
-        return sum(part.rows for part in self.parts)
+class Flips(TwoSides):
+    """Flags of two detectors, or at two thresholds."""
 
     @property
     def only_other(self) -> Part:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from screening.infra.job_queue import (
     MOST_ATTEMPTS,
     RECEIVING,
     RUNNING,
-    Job,
     Jobs,
     Payload,
-    UtcDateTime,
+    Staged,
     arrival_end,
     now,
 )
@@ -55,25 +53,18 @@ LONGEST_DELAY = 3650
 """Days until a fraud is known, at most."""
 
 
-class Training(Job, Base):
+class Training(Staged, Base):
     """One order to make a detector of a labelled file."""
 
     __tablename__ = "trainings"
     __table_args__ = (Index("trainings_by_state", "state"),)
+    open_states = OPEN_STATES
 
     name: Mapped[str] = mapped_column(String(40))
     """Name of the new detector."""
     options: Mapped[dict[str, Any]] = mapped_column(Payload(dict, are_sound, lost=dict))
     """``label``; ``columns`` as they were chosen or guessed, each with its ``reason``; ``label_delay`` in seconds,
     ``keep_leaks``, ``quick``, ``remember``, ``seed``."""
-    stage: Mapped[str] = mapped_column(String(200), default="")
-    """Work that is being done, in words."""
-    started: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-    @property
-    def open(self) -> bool:
-        """Return whether something is still to come of it."""
-        return self.state in OPEN_STATES
 
     @property
     def mendable(self) -> bool:

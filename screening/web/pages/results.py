@@ -33,6 +33,7 @@ from screening.web.views.contexts import RowsView, TrialView
 from screening.web.views.files.forms import ScreeningState
 from screening.web.views.files.missing_past import MissingPastView
 from screening.web.views.files.rows import rows_of
+from screening.web.views.progress import progress_fragment
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
 
@@ -162,10 +163,8 @@ def rows(screening_id: str) -> Response:
 def progress(screening_id: str) -> Any:
     """Send the progress of a screening; asks the page to load again once it has ended."""
     screening = owned(screening_id)
-    response = Response(render_template("_progress.html", screening=screening))
-    if screening.state not in OPEN_STATES:
-        response.headers["HX-Refresh"] = "true"
-    return response
+    ended = screening.state not in OPEN_STATES
+    return progress_fragment("_progress.html", ended=ended, screening=screening)
 
 
 @blueprint.get("/<screening_id>/threshold")

@@ -24,6 +24,7 @@ from screening.web.http.upload_stream import Body, Watch, first_bytes, plain_nam
 from screening.web.pages.training_columns import guess
 from screening.web.services import services
 from screening.web.views.detectors.access import doubt_of, silence_of
+from screening.web.views.progress import progress_fragment
 
 blueprint = Blueprint("trainings", __name__)
 
@@ -135,10 +136,7 @@ def _said_of(name: str) -> tuple[str, str]:
 def progress(training_id: str) -> Response:
     """Send the progress, as a fragment; asks the page to load again once it has ended."""
     training = services().trainings.found(training_id)
-    response = Response(render_template("_training_progress.html", training=training))
-    if not training.open:
-        response.headers["HX-Refresh"] = "true"
-    return response
+    return progress_fragment("_training_progress.html", ended=not training.open, training=training)
 
 
 @blueprint.post("/trainings/<training_id>/cancel")

@@ -17,6 +17,7 @@ from screening.web.http.sessions import may, require, user
 from screening.web.pages.reports.reports import KINDS, read_period
 from screening.web.services import services
 from screening.web.views.detectors.access import look_at, shown
+from screening.web.views.progress import progress_fragment
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("documents", __name__, url_prefix="/reports/documents")
@@ -123,10 +124,7 @@ def show(document_id: str) -> str:
 def progress(document_id: str) -> Response:
     """Send the progress, as a fragment; asks the page to load again once it has ended."""
     document = visible(document_id)
-    response = Response(render_template("_document_progress.html", document=document))
-    if not document.open:
-        response.headers["HX-Refresh"] = "true"
-    return response
+    return progress_fragment("_document_progress.html", ended=not document.open, document=document)
 
 
 @blueprint.get("/<document_id>/file")
