@@ -198,7 +198,7 @@ class ApiKeys:
             revision=1,
         )
         with self._database.write() as session:
-            if any(key.name.casefold() == name.casefold() for key in _open(session, now)):
+            if any(key.name.casefold() == name.casefold() for key in open_keys(session, now)):
                 raise Conflict(
                     f"There is an active key with the name {name}.",
                     where="name",
@@ -222,7 +222,7 @@ class ApiKeys:
             NotFound: there is none.
         """
         with self._database.read() as session:
-            return key_of(_row(session, given))
+            return key_of(row_of(session, given))
 
     def revoke(self, given: str, *, by: str) -> tuple[ApiKey, bool]:
         """End a key; returns it, and whether it was this call that ended it.
@@ -235,10 +235,10 @@ class ApiKeys:
             NotFound: there is no such key.
         """
         with self._database.write() as session:
-            row = _row(session, given)
+            row = row_of(session, given)
             now = row.revoked is None
             if now:
-                _end(row, self._clock(), by)
+                end_key(row, self._clock(), by)
             return key_of(row), now
 
     def revoke_of(self, owner: str, *, by: str) -> Sequence[ApiKey]:
@@ -247,7 +247,7 @@ class ApiKeys:
             theirs = select(ApiKeyRow).where(ApiKeyRow.owner == owner.casefold(), ApiKeyRow.revoked.is_(None))
             rows = session.scalars(theirs).all()
             for row in rows:
-                _end(row, self._clock(), by)
+                end_key(row, self._clock(), by)
             return [key_of(row) for row in rows]
 
     def _owner(self, owner: str) -> Account:
@@ -320,13 +320,14 @@ WORDS = {
 }
 
 
-def _open(session: Session, now: float) -> Sequence[ApiKeyRow]:
+def open_keys(session: Session, now: float) -> Sequence[ApiKeyRow]:
     """Return keys that are neither revoked nor expired."""
     rows = session.scalars(select(ApiKeyRow).where(ApiKeyRow.revoked.is_(None)))
     return [row for row in rows if row.expires is None or row.expires > now]
 
 
-def _row(session: Session, given: str) -> ApiKeyRow:
+def row_of(session: Session, given: str) -> ApiKeyRow:
+    """Return the row of a key by its id, as people write it. Raises :class:`NotFound` where there is none."""
     wanted = key_text.id_in(given)
     row = None if wanted is None else session.scalar(select(ApiKeyRow).where(ApiKeyRow.id == wanted))
     if row is None:
@@ -336,7 +337,8 @@ def _row(session: Session, given: str) -> ApiKeyRow:
     return row
 
 
-def _end(row: ApiKeyRow, now: float, by: str) -> None:
+def end_key(row: ApiKeyRow, now: float, by: str) -> None:
+    """Revoke a key, as somebody's doing."""
     row.revoked, row.revoked_by = now, by[:128]
     row.revision += 1
 

@@ -152,7 +152,7 @@ class KeyRing:
         checked: list[Caller | Refusal] = []
         for address, wait in zip(addresses, waits, strict=True):
             if wait:
-                checked.append(self._refused(_throttled(wait, caller), address))
+                checked.append(self._refused(throttled(wait, caller), address))
                 continue
             use.last = when
             if address is not None and address not in use.addresses:
@@ -186,7 +186,7 @@ class KeyRing:
         if caller is None or when >= entry.expires:
             return why_closed(entry)
         if scope != ANY_SCOPE and scope not in caller.scopes:
-            return _scope_missing(scope, entry, caller)
+            return scope_missing(scope, entry, caller)
         return caller, entry, when
 
     def check_url(self, target: str, address: str | None = None) -> Refusal | None:
@@ -369,7 +369,8 @@ def why_closed(entry: _Entry) -> Refusal:
     return refusal.of(entry.use.id, entry.name, entry.use.owner)
 
 
-def _scope_missing(scope: str, entry: _Entry, caller: Caller) -> ScopeMissing:
+def scope_missing(scope: str, entry: _Entry, caller: Caller) -> ScopeMissing:
+    """Return the refusal of a key that may not do what is asked."""
     if scope in entry.granted:
         refusal = ScopeMissing(
             f"The key has the scope {scope}, but the role of its owner {caller.account.username}, "
@@ -386,7 +387,8 @@ def _scope_missing(scope: str, entry: _Entry, caller: Caller) -> ScopeMissing:
     return refusal
 
 
-def _throttled(wait: float, caller: Caller) -> Throttled:
+def throttled(wait: float, caller: Caller) -> Throttled:
+    """Return the refusal of a key that has to wait so many seconds."""
     refusal = Throttled(
         "This key has sent more requests than it may.",
         remedy=f"Wait {max(1, math.ceil(wait))} s, or send many transactions in one request.",

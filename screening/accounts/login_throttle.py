@@ -77,7 +77,7 @@ class Lockout:
         now = self._clock()
         # under the write lock: of many tries at once each must see the failures of the others
         with self._database.write() as session:
-            kept = _row(session, key, now)
+            kept = row_of(session, key, now)
             failures = kept.count if kept is not None else 0
             if fits and failures < MOST_FAILURES:
                 if kept is not None:
@@ -128,7 +128,7 @@ class Throttle:
         with self._database.read() as session:
             kept = session.get(Counter, counter_key(limit.what, network(address)))
         if kept is not None and kept.until > now and kept.count >= limit.most:
-            raise _too_many(limit, kept.until - now)
+            raise too_many(limit, kept.until - now)
 
     def count(self, limit: Limit, address: str) -> None:
         """Count one event.
@@ -139,9 +139,9 @@ class Throttle:
         now = self._clock()
         key = counter_key(limit.what, network(address))
         with self._database.write() as session:
-            kept = _row(session, key, now)
+            kept = row_of(session, key, now)
             if kept is not None and kept.count >= limit.most:
-                raise _too_many(limit, kept.until - now)
+                raise too_many(limit, kept.until - now)
             add_one(session, key, now + limit.seconds, later=False)
 
 
@@ -164,7 +164,8 @@ def counter_key(kind: str, what: str) -> str:
     return hashlib.sha256(f"{kind}\0{what}".encode()).hexdigest()
 
 
-def _row(session: Session, key: str, now: float) -> Counter | None:
+def row_of(session: Session, key: str, now: float) -> Counter | None:
+    """Return a counter; ``None`` for one that has run out, or that there isn't."""
     session.execute(delete(Counter).where(Counter.until <= now))
     return session.scalar(select(Counter).where(Counter.key == key).with_for_update())
 
@@ -186,7 +187,8 @@ def add_one(session: Session, key: str, until: float, *, later: bool) -> None:
     session.execute(fresh.on_conflict_do_update(index_elements=[Counter.key], set_=changes))
 
 
-def _too_many(limit: Limit, seconds: float) -> TooMany:
+def too_many(limit: Limit, seconds: float) -> TooMany:
+    """Return the refusal of an attempt too many; in ``seconds`` there is room again."""
     minutes = max(1, round(seconds / 60))
     problem = TooMany(
         f"There were too many {limit.what} from your network address.",

@@ -104,14 +104,14 @@ class Notifications:
 
     def _count(self, username: str, role: str) -> int:
         query = (
-            select(Notification.id).where(_visible(username, role), ~read_by(username)).limit(MOST_COUNTED)
+            select(Notification.id).where(visible_to(username, role), ~read_by(username)).limit(MOST_COUNTED)
         )
         with self._database.read() as session:
             return session.scalar(select(func.count()).select_from(query.subquery())) or 0
 
     def page(self, username: str, role: str, *, before: int | None, most: int) -> Sequence[Shown]:
         """Return somebody's notifications, the latest first; those before one of this number."""
-        query = select(Notification, read_by(username)).where(_visible(username, role))
+        query = select(Notification, read_by(username)).where(visible_to(username, role))
         if before is not None:
             query = query.where(Notification.id < before)
         with self._database.read() as session:
@@ -120,7 +120,7 @@ class Notifications:
 
     def mark_read(self, username: str, role: str, number: int | None = None) -> Notification | None:
         """Note that somebody has read one notification, or all up to now; return the one, if it is theirs."""
-        query = select(Notification).where(_visible(username, role))
+        query = select(Notification).where(visible_to(username, role))
         if number is not None:
             query = query.where(Notification.id == number)
         with self._database.write() as session:
@@ -139,7 +139,8 @@ class Notifications:
             session.execute(delete(Read).where(Read.username == name))
 
 
-def _visible(username: str, role: str) -> ColumnElement[bool]:
+def visible_to(username: str, role: str) -> ColumnElement[bool]:
+    """Return the condition for notifications that are somebody's own, or of all with a permission of theirs."""
     name = username.casefold()
     shared = Notification.permission.in_(sorted(PERMISSIONS.get(role, ())))
     others = or_(Notification.by.is_(None), Notification.by != name)

@@ -92,7 +92,7 @@ class Proposals:
             NotFound: there is none of this number.
         """
         with self._database.read() as session:
-            return self._seen(_found(session, number))
+            return self._seen(proposal_of(session, number))
 
     def waiting(self) -> Sequence[Proposal]:
         """Return those that nobody has decided on, the oldest first."""
@@ -196,7 +196,7 @@ class Proposals:
             Conflict: it is their own, or was decided on already.
         """
         with self._database.write() as session:
-            row = _found(session, number)
+            row = proposal_of(session, number)
             if row.is_by(by):
                 raise Conflict(
                     "You proposed this change yourself.",
@@ -209,7 +209,7 @@ class Proposals:
     def end(self, number: int, *, applied: bool) -> None:
         """Note that the change of a proposal that was begun was applied; or that it wasn't: it waits again."""
         with self._database.write() as session:
-            row = _found(session, number)
+            row = proposal_of(session, number)
             row.state = ProposalState.APPROVED if applied else ProposalState.OPEN
             if not applied:
                 row.decided_by, row.decided = None, None
@@ -221,7 +221,7 @@ class Proposals:
             Conflict: it was decided on already.
         """
         with self._database.write() as session:
-            row = _found(session, number)
+            row = proposal_of(session, number)
             self._require_waiting(row)
             row.state = ProposalState.WITHDRAWN if row.is_by(by) else ProposalState.REJECTED
             row.decided_by, row.decided, row.note = by, now(), note.strip()[:MOST_WORDS]
@@ -232,10 +232,11 @@ class Proposals:
         if row.busy or not row.waits:
             raise _decided(row)
         if self.expires(row) < now():
-            raise _expired(self.days)
+            raise expired(self.days)
 
 
-def _found(session: Session, number: int) -> Proposal:
+def proposal_of(session: Session, number: int) -> Proposal:
+    """Return a proposal. Raises :class:`NotFound` where there is none."""
     row = session.get(Proposal, number, with_for_update=True)
     if row is None:
         raise NotFound("There is no such proposal.", remedy="Choose one of the list.")
@@ -244,13 +245,14 @@ def _found(session: Session, number: int) -> Proposal:
 
 def _decided(row: Proposal) -> Conflict:
     if row.state == ProposalState.EXPIRED:
-        return _expired(None)
+        return expired(None)
     words = {ProposalState.APPLYING: f"{row.decided_by} approves it just now."}
     said = words.get(ProposalState(row.state), f"It was {row.state} by {row.decided_by} already.")
     return Conflict(said, remedy="Load the page again.")
 
 
-def _expired(days: int | None) -> Conflict:
+def expired(days: int | None) -> Conflict:
+    """Return the error of a proposal that nobody approved in time."""
     after = "" if days is None else f": nobody decided on it within {days} days"
     return Conflict(
         f"This proposal has expired{after}.", remedy="Propose the change again, if it is still wanted."

@@ -92,7 +92,7 @@ class UsersText:
         lines = []
         # split at LF only: a lone CR is no line end for the other readers of this file
         for number, raw in enumerate([part for part in re.split(rb"(?<=\n)", body) if part], start=1):
-            line = _parse_line(raw)
+            line = parse_line(raw)
             if line.account is not None:
                 first = seen.setdefault(line.account.username.casefold(), number)
                 if first != number:
@@ -157,7 +157,8 @@ def write(account: Account, comment: str = "") -> str:
     )
 
 
-def _parse_line(raw: bytes) -> Line:
+def parse_line(raw: bytes) -> Line:
+    """Parse one line of users.txt; of one that can't be read the problem is kept with its text."""
     # else a file of such lines would be one long comment: empty, as it were
     if b"\r" in raw.rstrip(b"\r\n"):
         return Line(raw, problem="lines that end in a carriage return alone; save the file with LF or CRLF")

@@ -105,7 +105,7 @@ def candidates(text: str) -> Iterator[Candidate]:
         if given_out(whole):
             yield Candidate(0, len(text), whole, passes_luhn(whole), said=False, alone=True)
         return
-    ibans = [found.span() for found in _IBAN.finditer(text) if _is_iban(found[0])]
+    ibans = [found.span() for found in _IBAN.finditer(text) if is_iban(found[0])]
     for run in _RUN.finditer(text):
         if not any(start <= run.start() < stop for start, stop in ibans):
             yield from of_run(text, run)
@@ -146,7 +146,7 @@ def as_one_number(text: str) -> str | None:
     return None
 
 
-def _is_iban(text: str) -> bool:
+def is_iban(text: str) -> bool:
     """Return whether the check digits of an account number fit (ISO 13616): the country and they go to the end."""
     plain = text.replace(" ", "")
     return int("".join(str(int(sign, 36)) for sign in plain[4:] + plain[:4])) % 97 == 1

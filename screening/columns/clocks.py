@@ -223,7 +223,7 @@ def counted(column: Column, clock: Clock | None, said: str | None) -> Column:
             remedy="Leave open what the time counts, or give a column of numbers the role time.",
         )
     if said is None and len(clock.units) != 1:
-        raise _asked(column.name, clock.units or tuple(Since))
+        raise question_of(column.name, clock.units or tuple(Since))
     unit = clock.units[0] if said is None else SAID.get(said)
     if unit is None:
         raise BadFile(
@@ -245,7 +245,8 @@ def is_open(column: Column, clock: Clock | None) -> bool:
     return clock is not None and not dates and len(clock.units) != 1
 
 
-def _asked(name: str, units: Iterable[Since]) -> Undecided:
+def question_of(name: str, units: Iterable[Since]) -> Undecided:
+    """Return the question what the numbers of a column count."""
     units = tuple(units)
     words = f"{name} counts from some start, and its numbers can be {either([unit.value for unit in units])}."
     readings = tuple(Reading(unit.value, WORDS[unit], ()) for unit in units)

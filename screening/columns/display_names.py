@@ -27,12 +27,13 @@ def display_names(contract: ColumnContract) -> Mapping[str, str]:
 
     A name that two columns would have stays as it is in the file.
     """
-    found = {column.name: _display(column) for column in contract.parts()}
+    found = {column.name: display_of(column) for column in contract.parts()}
     said = list(found.values())
     return {name: words if said.count(words) == 1 else name for name, words in found.items()}
 
 
-def _display(column: Column) -> str:
+def display_of(column: Column) -> str:
+    """Return the name of a column as pages show it."""
     if column.role is Role.AMOUNT:
         return "amount"
     if column.role is Role.TIME:

@@ -144,7 +144,7 @@ def alone(kind: CellKind, values: Cells, label: Labels) -> float:
         shown = np.where(blank, -np.inf if not blank.any() else np.nanmin(values, initial=0.0) - 1, values)
         scores = [np.nan_to_num(shown, posinf=3e38, neginf=-3e38), blank.astype(float)]
     else:
-        scores = [_cross_fitted(values, label)]
+        scores = [cross_fit(values, label)]
     found = [_auc(label == 1, score) for score in scores]
     return max(max(auc, 1 - auc) for auc in found)
 
@@ -158,7 +158,8 @@ def _auc(fraud: NDArray[np.bool_], score: Cells) -> float:
     return above / (frauds * (len(fraud) - frauds))
 
 
-def _cross_fitted(values: Cells, label: Labels) -> Cells:
+def cross_fit(values: Cells, label: Labels) -> Cells:
+    """Return for each row the share of fraud among the other half's rows of its value, (rows,)."""
     half = np.random.default_rng(0).random(len(values)) < 0.5  # one half
     _, code = np.unique(np.nan_to_num(values, nan=BLANK_CODE), return_inverse=True)
     overall = float(label.mean())

@@ -93,16 +93,16 @@ def guess_roles(
         fraud: the label's values that mean fraud, where they aren't those that everybody uses.
     """
     profiles = [profile(name, [row[place] for row in rows]) for place, name in enumerate(header)]
-    known = _label(profiles, label)
+    known = find_label(profiles, label)
     found = [
-        _guess(each) if place != known else _as_label(each, given=label is not None)
+        guess_role(each) if place != known else _as_label(each, given=label is not None)
         for place, each in enumerate(profiles)
     ]
     names = {normalise(each.name) for each in profiles}
     for place, each in enumerate(profiles):
         found[place] = with_clock(found[place], clocks.clock_of(each, names))
     leave_one_time(found, profiles)
-    _one_amount(found, profiles)
+    leave_one_amount(found, profiles)
     leave_out_named_twice(found, profiles)
     if known is not None:
         leave_out_describing_label(found, profiles, known, fraud)
@@ -129,7 +129,8 @@ def with_blanks(guess: Guess, blanks: int) -> Guess:
     )
 
 
-def _label(profiles: list[Profile], given: str | None) -> int | None:
+def find_label(profiles: list[Profile], given: str | None) -> int | None:
+    """Return the place of the label: the one that was named, or the one that is called and filled like one."""
     if given is not None:
         return next((p for p, each in enumerate(profiles) if normalise(each.name) == normalise(given)), None)
     fitting = [
@@ -148,19 +149,20 @@ def _as_label(each: Profile, *, given: bool) -> Guess:
     return Guess(Column(each.name, Role.LABEL), why, 1.0 if given else 0.9)
 
 
-def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
+def guess_role(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
+    """Guess the role of a column by its name and its cells."""
     if not each.filled:
         return ignored(each, "every cell is blank")
     if each.distinct == 1 and not each.blanks:
         return ignored(each, "every cell says the same")
     if each.distinct == 1:
-        return _made(each, Role.CATEGORY, CellKind.TEXT, "one value, or blank", 0.6)
+        return guess_of(each, Role.CATEGORY, CellKind.TEXT, "one value, or blank", 0.6)
     if counts_rows(each):
         return ignored(each, "it counts the rows")
     if each.time >= MOSTLY:
         moment = bool(each.words & MOMENTS) and not each.words & (TRANSACTION - {"time", "datetime"})
         role = Role.MOMENT if moment else Role.TIME
-        return _made(each, role, CellKind.TIME, "dates", 0.8)
+        return guess_of(each, role, CellKind.TIME, "dates", 0.8)
     if sum(CLOCK.fullmatch(value) is not None for value in each.values) >= MOSTLY * each.distinct:
         return ignored(each, "a time of day without its day: it doesn't tell which row came first")
     measure = is_measure(each.name)
@@ -172,10 +174,10 @@ def _guess(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of col
         and np.nanmax(each.numbers) < 2**32
     )
     if each.dotted >= MOSTLY or numbered:
-        return _made(each, Role.ENTITY, CellKind.ADDRESS, "IP addresses", 0.9)
+        return guess_of(each, Role.ENTITY, CellKind.ADDRESS, "IP addresses", 0.9)
     if each.number >= MOSTLY:
-        return _of_numbers(each, measure=measure)
-    return _of_texts(each)
+        return guess_numbers(each, measure=measure)
+    return guess_texts(each)
 
 
 def counts_rows(each: Profile) -> bool:
@@ -190,7 +192,8 @@ def counts_rows(each: Profile) -> bool:
     return bool(not named and each.numbers[0] in (0, 1) and steps[0] > 0 and (steps == steps[0]).all())
 
 
-def _of_numbers(each: Profile, *, measure: bool) -> Guess:
+def guess_numbers(each: Profile, *, measure: bool) -> Guess:
+    """Guess the role of a column of numbers."""
     if not measure and each.whole == 1.0:
         named = named_by_numbers(each)
         if named is not None:
@@ -198,13 +201,13 @@ def _of_numbers(each: Profile, *, measure: bool) -> Guess:
     clock = clocks.clock_of(each)
     if clock is not None and clocks.counts_time(each, clock):
         if clock.dated:
-            return _made(each, Role.TIME, CellKind.TIME, "numbers that count since 1970", 0.8)
-        return _made(each, Role.TIME, CellKind.NUMBER, "numbers that count from some start", 0.6)
+            return guess_of(each, Role.TIME, CellKind.TIME, "numbers that count since 1970", 0.8)
+        return guess_of(each, Role.TIME, CellKind.NUMBER, "numbers that count from some start", 0.6)
     # a sum or mean over so many days is no amount of the transaction
     over_a_window = any(re.fullmatch(r"\d+(?:min|hr?s?|d|days?|w|m|y)", word) for word in each.words)
     if each.words & WORDS[Role.AMOUNT] and not (each.words & NOT_THE_AMOUNT or over_a_window):
-        return _made(each, Role.AMOUNT, CellKind.NUMBER, "numbers, and the name says amount", 0.8)
-    return _made(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
+        return guess_of(each, Role.AMOUNT, CellKind.NUMBER, "numbers, and the name says amount", 0.8)
+    return guess_of(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
 
 
 def named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
@@ -215,20 +218,20 @@ def named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for
         if not identifier and not _long(each):
             return None
         because = "and the name says identifier" if identifier else "long as a name"
-        return _made(each, Role.CARRY, CellKind.TEXT, f"another number in every row, {because}", 0.9)
+        return guess_of(each, Role.CARRY, CellKind.TEXT, f"another number in every row, {because}", 0.9)
     if each.distinct <= VERY_FEW and (entity or each.words & CODES):
         few = f"{each.distinct} different numbers, and the name says who or which"
-        return _made(each, Role.CATEGORY, CellKind.TEXT, few, 0.6) if each.distinct > 2 else None
+        return guess_of(each, Role.CATEGORY, CellKind.TEXT, few, 0.6) if each.distinct > 2 else None
     if entity and not rest - {"name"}:
-        return _made(
+        return guess_of(
             each, Role.ENTITY, CellKind.TEXT, "whole numbers that come back, and the name says who", 0.9
         )
     if _long(each):
-        return _made(each, Role.ENTITY, CellKind.TEXT, "long whole numbers that come back", 0.7)
+        return guess_of(each, Role.ENTITY, CellKind.TEXT, "long whole numbers that come back", 0.7)
     if each.words & CODES and (each.distinct <= FEW or "mcc" in each.words):
-        return _made(each, Role.CATEGORY, CellKind.TEXT, "numbers that stand for something", 0.6)
+        return guess_of(each, Role.CATEGORY, CellKind.TEXT, "numbers that stand for something", 0.6)
     if identifier and each.distinct > FEW:
-        return _made(
+        return guess_of(
             each,
             Role.ENTITY,
             CellKind.TEXT,
@@ -244,12 +247,13 @@ def _long(each: Profile) -> bool:
     return bool(np.nanmedian(np.abs(each.numbers)) >= LONG)
 
 
-def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kind of text
+def guess_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kind of text
+    """Guess the role of a column of texts."""
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
     if all(map(TOKEN.fullmatch, each.values)):
-        return _made(each, Role.ENTITY, CellKind.TEXT, "tokens of cards", 1.0)
+        return guess_of(each, Role.ENTITY, CellKind.TEXT, "tokens of cards", 1.0)
     if each.unique >= MOSTLY and share_of(each, E_MAIL.fullmatch) >= MOSTLY:
-        return _made(each, Role.CATEGORY, CellKind.DOMAIN, "e-mail addresses, by their domain", 0.8)
+        return guess_of(each, Role.CATEGORY, CellKind.DOMAIN, "e-mail addresses, by their domain", 0.8)
     # most of the rows have another text, and most of these have several words or are too long for a name
     if (
         not entity
@@ -258,19 +262,21 @@ def _of_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kin
         and share_of(each, lambda text: " " in text or len(text) > LONGEST_NAME) > 0.8
     ):
         # that a text may be blank says something too, wherever it is
-        found = _made(each, Role.NUMBER, CellKind.LENGTH, "free text, by its length", 0.6)
+        found = guess_of(each, Role.NUMBER, CellKind.LENGTH, "free text, by its length", 0.6)
         return replace(found, column=replace(found.column, optional=True))
     if each.unique >= MOSTLY and not (
         each.words & (WORDS[Role.ENTITY] - {"account"}) and not each.words & {"transaction", "order"}
     ):
-        return _made(each, Role.CARRY, CellKind.TEXT, "another text in every row", 0.7)
+        return guess_of(each, Role.CARRY, CellKind.TEXT, "another text in every row", 0.7)
     if entity and (each.distinct > FEW or (each.distinct > VERY_FEW and each.tokens >= MOSTLY)):
-        return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back, and the name says who", 0.9)
+        return guess_of(each, Role.ENTITY, CellKind.TEXT, "texts that come back, and the name says who", 0.9)
     if each.tokens >= MOSTLY and each.distinct > FEW:
-        return _made(each, Role.ENTITY, CellKind.TEXT, "codes that come back, as programs name somebody", 0.8)
+        return guess_of(
+            each, Role.ENTITY, CellKind.TEXT, "codes that come back, as programs name somebody", 0.8
+        )
     if each.distinct <= FEW or each.unique < 0.2:  # five rows a value
-        return _made(each, Role.CATEGORY, CellKind.TEXT, f"{each.distinct} different texts", 0.8)
-    return _made(each, Role.ENTITY, CellKind.TEXT, "texts that come back", 0.5)
+        return guess_of(each, Role.CATEGORY, CellKind.TEXT, f"{each.distinct} different texts", 0.8)
+    return guess_of(each, Role.ENTITY, CellKind.TEXT, "texts that come back", 0.5)
 
 
 def share_of(each: Profile, fits: Callable[[str], object]) -> float:
@@ -278,7 +284,8 @@ def share_of(each: Profile, fits: Callable[[str], object]) -> float:
     return sum(map(bool, map(fits, each.values))) / each.distinct
 
 
-def _made(each: Profile, role: Role, kind: CellKind, why: str, confidence: float) -> Guess:
+def guess_of(each: Profile, role: Role, kind: CellKind, why: str, confidence: float) -> Guess:
+    """Return a guess, with what the cells say beside it."""
     optional = each.blanks > 0
     more = f"; {each.blanks:,} of {each.rows:,} blank" if optional else ""
     return Guess(Column(each.name, role, kind, optional), why + more, confidence)
@@ -356,7 +363,8 @@ def leave_out_other_forms(found: list[Guess], profiles: list[Profile], best: int
             leave_out(found, place, each, f"another form of {time}")
 
 
-def _one_amount(found: list[Guess], profiles: list[Profile]) -> None:
+def leave_one_amount(found: list[Guess], profiles: list[Profile]) -> None:
+    """Leave one amount only: that whose name says it most; others become numbers."""
     amounts = places_of(found, Role.AMOUNT)
     if len(amounts) > 1:
         said = ("amount", "amt", "betrag", "importe", "monto", "montant", "value")

@@ -77,7 +77,7 @@ def check_net(data: bytes, name: str) -> None:
     """
     if not data.startswith(SIGNATURE):
         raise BadArtefact(f"{name} is no HDF5 file.", remedy='Save the net with model.save("model.h5").')
-    config = _configuration(data, name)
+    config = configuration(data, name)
     if config.get("class_name") not in MODELS:
         raise BadArtefact(f"{name} holds no Keras model but {str(config.get('class_name'))[:60]!r}.")
     for part in objects_in(config, 0):
@@ -89,7 +89,8 @@ def check_net(data: bytes, name: str) -> None:
             )
 
 
-def _configuration(data: bytes, name: str) -> dict[str, Any]:
+def configuration(data: bytes, name: str) -> dict[str, Any]:
+    """Return the configuration of a net. Raises :class:`BadArtefact` for a file that holds none."""
     # late: the web process never needs it
     h5py: Any = importlib.import_module("h5py")
     try:

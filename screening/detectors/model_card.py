@@ -276,9 +276,9 @@ class ModelCard:
             training_data=training_data_of(card.part("training_data") or _Part({}, where)),
             prior=card.number("prior"),
             threshold=card.number("threshold"),
-            metrics=_metrics(card.part("metrics") or _Part({}, where)),
-            columns=card.parts_by_name("columns", _profile),
-            features=card.parts_by_name("features", _profile),
+            metrics=metrics_of(card.part("metrics") or _Part({}, where)),
+            columns=card.parts_by_name("columns", profile_of),
+            features=card.parts_by_name("features", profile_of),
             libraries=card.texts("libraries"),
             cleaning=cleaning_of(part) if (part := card.part("cleaning")) else None,
             tokens=card.texts("tokens"),
@@ -455,7 +455,8 @@ class _Part:
         return found
 
 
-def _profile(part: _Part) -> Profile:
+def profile_of(part: _Part) -> Profile:
+    """Return what a card tells of a column's values."""
     quantiles = {name: part.number(name) for name in QUANTILES}
     return Profile(
         minimum=part.number("min"),
@@ -496,12 +497,13 @@ def fraud_type_of(part: _Part) -> FraudType:
     )
 
 
-def _metrics(part: _Part) -> Metrics:
+def metrics_of(part: _Part) -> Metrics:
+    """Return what a card tells of the tests."""
     folds, validation = part.part("folds"), part.part("validation")
     return Metrics(
-        windows=part.parts("windows", _evaluation),
-        folds=None if folds is None else _evaluation(folds),
-        validation=None if validation is None else _evaluation(validation),
+        windows=part.parts("windows", evaluation_of),
+        folds=None if folds is None else evaluation_of(folds),
+        validation=None if validation is None else evaluation_of(validation),
         blend=part.parts("blend", blend_part_of),
     )
 
@@ -513,7 +515,8 @@ def blend_part_of(part: _Part) -> BlendPart:
     )
 
 
-def _evaluation(part: _Part) -> Evaluation:
+def evaluation_of(part: _Part) -> Evaluation:
+    """Return a test as a card tells it."""
     intervals, flagged, curves = part.part("interval_95"), part.part("flagged"), part.part("curves")
     as_many = part.part("as_many")
     bounds = {name: intervals.pair(name) for name in MEASURES} if intervals else {}
@@ -530,7 +533,7 @@ def _evaluation(part: _Part) -> Evaluation:
         flagged=None if flagged is None else flagged_of(flagged),
         as_many=None if as_many is None else flagged_of(as_many),
         caution=part.text("caution"),
-        reliability=tuple(one for one in part.parts("reliability", _bin) if one),
+        reliability=tuple(one for one in part.parts("reliability", bin_of) if one),
         precision_recall=(curves and curves.pairs("precision_recall")) or (),
         roc=(curves and curves.pairs("roc")) or (),
         fraud_types=part.parts("fraud_types", fraud_type_of),
@@ -548,7 +551,7 @@ def flagged_of(part: _Part) -> FlaggedRows:
     )
 
 
-def _bin(part: _Part) -> ReliabilityBin | None:
+def bin_of(part: _Part) -> ReliabilityBin | None:
     """Read a bin; one that lacks a part can't be drawn and is left out."""
     said, seen, low, high = (part.number(name) for name in ("mean_probability", "observed", "low", "high"))
     if said is None or seen is None or low is None or high is None:

@@ -65,7 +65,7 @@ class Detectors:
         self._note(self.default)
         self._loaded: dict[str, _Loaded] = {}
         self._model_file = settings.model_file
-        self._files = {path: _stamp(path) for path in (settings.model_file, settings.vectorizer_file)}
+        self._files = {path: stamp_of(path) for path in (settings.model_file, settings.vectorizer_file)}
 
     def require_ready(self) -> None:
         """Check that the default detector's files are still those that were loaded.
@@ -74,7 +74,7 @@ class Detectors:
             NotReady: one is gone or was changed: what serves now is not what the next start would serve.
         """
         for path, stamp in self._files.items():
-            if _stamp(path) != stamp:
+            if stamp_of(path) != stamp:
                 state = "was changed" if path.exists() else "is gone"
                 log.error("%s %s since it was loaded", path, state)
                 raise NotReady(
@@ -112,12 +112,12 @@ class Detectors:
         if wanted == self.default.name:
             return self.default
         loaded = self._loaded.get(wanted)
-        if loaded is not None and loaded.stamp is not None and loaded.stamp == _stamp(loaded.card):
+        if loaded is not None and loaded.stamp is not None and loaded.stamp == stamp_of(loaded.card):
             return loaded.detector
         if wanted not in self.names():
             raise self.unknown(wanted)
         folder = next(each / wanted for each in self._folders if (each / wanted / "model.h5").is_file())
-        stamp = _stamp(folder / "card.json")
+        stamp = stamp_of(folder / "card.json")
         # one thread loads, the others wait for it
         with self._lock:
             loaded = self._loaded.get(wanted)
@@ -435,7 +435,7 @@ class Detectors:
             self.require_in_use(wanted)
             found.contract.match(header)
             return found
-        fitting = [detector for detector in self.offered() if _fits(detector, header)]
+        fitting = [detector for detector in self.offered() if fits(detector, header)]
         if not fitting:
             self.default.contract.match(header)
         found, _ = self.in_place_of(max(fitting, key=lambda detector: len(detector.contract.columns)))
@@ -443,7 +443,8 @@ class Detectors:
         return found
 
 
-def _fits(detector: Detector, header: Sequence[str]) -> bool:
+def fits(detector: Detector, header: Sequence[str]) -> bool:
+    """Return whether a detector's columns are all in a header."""
     try:
         detector.contract.match(header)
     except BadFile:
@@ -451,7 +452,8 @@ def _fits(detector: Detector, header: Sequence[str]) -> bool:
     return True
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """Return the time of a file's last change, in nanoseconds, and its size; ``None`` where it can't be read."""
     try:
         found = path.stat()
     except OSError:

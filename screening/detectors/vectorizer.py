@@ -251,7 +251,7 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
             f"{name} holds no RobustScaler.", remedy='Dump a dict {"robust_scaler": ..., "columns": [...]}.'
         )
     state = vars(scaler)
-    if _of_amount_alone(content, state):
+    if is_of_amount_alone(content, state):
         return old_vectorizer(content, state, name)
     definition = _definition(content, name)
     columns, warnings = scaler_columns(content, state, name)
@@ -267,12 +267,12 @@ def open_vectorizer(data: bytes, name: str) -> Vectorizer:
             "amounts and times, so its probabilities can't be trusted. Train again, or bring the scaler of "
             "the training."
         )
-    warnings += _version_warning(state, name)
+    warnings += version_warnings(state, name)
     contract = contract_of(content, columns) if definition is None else definition.contract
     return Vectorizer(contract, centre, scale, tuple(warnings), definition)
 
 
-def _of_amount_alone(content: dict[Any, Any], state: dict[str, Any]) -> bool:
+def is_of_amount_alone(content: dict[Any, Any], state: dict[str, Any]) -> bool:
     """Return whether a scaler was fitted on Amount and nothing else, as the old project's notebook did."""
     fitted = state.get("feature_names_in_")
     named = fitted is None or tuple(map(str, fitted)) == (CARD.amount,)
@@ -309,10 +309,11 @@ def old_vectorizer(content: dict[Any, Any], state: dict[str, Any], name: str) ->
             f"The scaler in {name} is the identity (centre 0, scale 1): the net sees raw amounts, so its "
             "probabilities can't be trusted. Train again, or bring the scaler of the training."
         )
-    return Vectorizer(CARD, centre, scale, (*warnings, *_version_warning(state, name)))
+    return Vectorizer(CARD, centre, scale, (*warnings, *version_warnings(state, name)))
 
 
-def _version_warning(state: dict[str, Any], name: str) -> list[str]:
+def version_warnings(state: dict[str, Any], name: str) -> list[str]:
+    """Return a warning where a scaler was made by another version of scikit-learn."""
     written = str(state.get("_sklearn_version", "an unknown version"))[:20]
     if written.startswith(READ_WITH):
         return []

@@ -138,8 +138,8 @@ def board(
         without_amount=counts["transactions"] - counts["amounts"],
         trends=list(grouped(found["trends"], "period")),
         groups={name: groups_of(rows, name) for name, rows in by_name.items()},
-        scores=_scores(found["scores"]),
-        spreads=_spreads(found["amounts"]),
+        scores=score_ranges(found["scores"]),
+        spreads=amount_spreads(found["amounts"]),
         time_basis=time_basis,
     )
 
@@ -240,7 +240,8 @@ def groups_of(rows: Sequence[Row], name: str) -> Groups:
     )
 
 
-def _scores(rows: Sequence[Row]) -> list[Range]:
+def score_ranges(rows: Sequence[Row]) -> list[Range]:
+    """Return the rows by ranges of their scores."""
     by_place = {row["place"]: row for row in rows}
     nothing = {"transactions": 0, "fraud_cases": 0}
     ends = [*SCORE_EDGES[1:], None]
@@ -250,7 +251,8 @@ def _scores(rows: Sequence[Row]) -> list[Range]:
     ]
 
 
-def _spreads(rows: Sequence[Row]) -> list[Spread]:
+def amount_spreads(rows: Sequence[Row]) -> list[Spread]:
+    """Return how the amounts lie, by currency."""
     by_currency: dict[str | None, dict[int, Row]] = {}
     for row in rows:
         by_currency.setdefault(row["currency"], {})[row["place"]] = row

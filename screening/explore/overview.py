@@ -79,12 +79,14 @@ def overview(
     by_day: dict[datetime, list[Mapping[str, object]]] = {}
     for row in found["days"]:
         by_day.setdefault(row["day"], []).append(row)
-    days = [_period(by_day.get(first + timedelta(days=at), [])) for at in range(2 * DAYS)]
+    days = [period_of(by_day.get(first + timedelta(days=at), [])) for at in range(2 * DAYS)]
     blocked = sum(int(row["blocked"]) for row in found["blocked"]) if blocks else None
-    return Overview(_total(days[DAYS:]), _total(days[:DAYS]), days[DAYS:], blocked)
+    return Overview(total_of(days[DAYS:]), total_of(days[:DAYS]), days[DAYS:], blocked)
 
 
-def _period(rows: Sequence[Mapping[str, object]]) -> Period:
+def period_of(rows: Sequence[Mapping[str, object]]) -> Period:
+    """Return the counts of rows that differ in their currency alone, and the amounts at risk by currency."""
+
     def total(name: str) -> int:
         return sum(int(row[name]) for row in rows)  # type: ignore[call-overload]
 
@@ -96,7 +98,8 @@ def _period(rows: Sequence[Mapping[str, object]]) -> Period:
     return Period(total("scored"), total("flagged"), at_risk)
 
 
-def _total(days: Sequence[Period]) -> Period:
+def total_of(days: Sequence[Period]) -> Period:
+    """Return the sums of some days."""
     at_risk: dict[str | None, int] = {}
     for day in days:
         for currency, amount in day.at_risk.items():

@@ -90,7 +90,7 @@ def replace_file(path: Path, data: bytes) -> None:
             draft.unlink(missing_ok=True)
             raise
         # a rename is durable only once the folder is on the disk, too
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def clear_drafts(path: Path) -> int:
@@ -119,7 +119,8 @@ def _write(draft: Path, data: bytes, like: Path) -> None:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder on the disk, so that a rename outlives a loss of power; not on Windows."""
     if sys.platform == "win32":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -66,9 +66,9 @@ class Database:
     def __init__(self, url: str, schema: Schema | None = None) -> None:
         """``schema`` is the app's own tables unless said."""
         self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
-        self.engine = _engine(url, self._schema)
+        self.engine = make_engine(url, self._schema)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        path = _path_of(self.engine)
+        path = path_of(self.engine)
         # of PostgreSQL only the app's tables are watched
         watched = not self.is_sqlite and self._schema.version_table == postgresql.WATCHED
         self._watch = postgresql.Watch(self.engine) if watched else _Watch(path)
@@ -394,7 +394,7 @@ class _Watch:
         return found
 
 
-def _path_of(engine: Engine) -> Path | None:
+def path_of(engine: Engine) -> Path | None:
     """Return the file of a SQLite database; ``None`` for one in memory or with a URI of its own, and for others."""
     path = engine.url.database
     if engine.dialect.name != "sqlite" or not path or path == ":memory:" or path.startswith("file:"):
@@ -402,7 +402,8 @@ def _path_of(engine: Engine) -> Path | None:
     return Path(path).absolute()
 
 
-def _engine(url: str, schema: Schema) -> Engine:
+def make_engine(url: str, schema: Schema) -> Engine:
+    """Return the engine of a ``DATABASE_URL``. Raises :class:`BadSetting` where it can't be used."""
     try:
         parsed = make_url(url)
         if postgresql.is_postgresql(parsed):

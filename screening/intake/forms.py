@@ -184,9 +184,9 @@ def number_form(
             raise two_ways(name, seen, Writing.LONE_COMMA, Writing.LONE_POINT)
         # where every cell has the mark, three decimals are as likely as thousands
         if lone_commas and not (lone_commas >= GROUPS and seen.small and not seen.large):
-            raise _ask_decimal(name, seen.shown[Writing.LONE_COMMA])
+            raise ask_decimal(name, seen.shown[Writing.LONE_COMMA])
         if lone_points and amount and seen.small and not seen.large:
-            raise _ask_decimal(name, seen.shown[Writing.LONE_POINT])
+            raise ask_decimal(name, seen.shown[Writing.LONE_POINT])
         decimal = "."
     form = NumberForm(decimal, turned)
     notes = []
@@ -269,7 +269,8 @@ def two_ways(name: str, seen: NumberEvidence, one: Writing, other: Writing) -> B
     )
 
 
-def _ask_decimal(name: str, cells: list[str]) -> Undecided:
+def ask_decimal(name: str, cells: list[str]) -> Undecided:
+    """Return the question which mark is the decimal mark."""
     readings = tuple(
         Reading(
             mark,
@@ -437,7 +438,7 @@ def time_form(
     if not families:
         return times.AUTO, notes
     if {Family.NUMBER, Family.SHEET} & set(families):
-        return _counted(name, seen, answers, notes, since_1904=since_1904)
+        return counted_form(name, seen, answers, notes, since_1904=since_1904)
     if not seen.ordered:
         return times.AUTO, notes
     fitting = fitting_orders(name, seen)
@@ -486,10 +487,11 @@ def clock_notes(name: str, seen: TimeEvidence) -> list[str]:
     Raises:
         BadFile: those that don't say their half seem to have lost it.
     """
-    return [*_zone_note(name, seen), *_half_note(name, seen)]
+    return [*zone_note(name, seen), *half_note(name, seen)]
 
 
-def _zone_note(name: str, seen: TimeEvidence) -> list[str]:
+def zone_note(name: str, seen: TimeEvidence) -> list[str]:
+    """Return a note where some times have a zone and others don't."""
     if seen.zoned is None or seen.zoneless is None:
         return []
     zoned, zoneless = numbers.excerpt(seen.zoned), numbers.excerpt(seen.zoneless)
@@ -497,7 +499,12 @@ def _zone_note(name: str, seen: TimeEvidence) -> list[str]:
     return [f"{name} has times with a zone and times without: {words}."]
 
 
-def _half_note(name: str, seen: TimeEvidence) -> list[str]:
+def half_note(name: str, seen: TimeEvidence) -> list[str]:
+    """Return a note where some times have AM or PM and others don't.
+
+    Raises:
+        BadFile: the others seem to have lost theirs.
+    """
     if seen.halved is None or seen.unhalved is None:
         return []
     hours = seen.unhalved_hours
@@ -514,9 +521,15 @@ def _half_note(name: str, seen: TimeEvidence) -> list[str]:
     ]
 
 
-def _counted(
+def counted_form(
     name: str, seen: TimeEvidence, answers: Answers, notes: list[str], *, since_1904: bool
 ) -> tuple[TimeForm, list[str]]:
+    """Return the form of times that are counts, and the notes with what is said of it.
+
+    Raises:
+        BadFile: they make no dates.
+        Undecided: they may count several things.
+    """
     cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
     units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
     # numbers that make dates by one unit go first

@@ -60,11 +60,11 @@ def without_formulas(data: bytes) -> bytes:
     What begins with a sign and is left as it is holds digits, marks and exponents only: nothing that computes.
     """
     if is_odd(data):
-        return _protected(data)
+        return protected(data)
     codes = np.frombuffer(data, np.uint8)
     only_numeric = not data.translate(None, _NUMERIC) and b'""' not in data
-    clear = _signs_fit(codes) if only_numeric else _starts_fit(codes)
-    return data if clear else _protected(data)
+    clear = signs_fit(codes) if only_numeric else starts_fit(codes)
+    return data if clear else protected(data)
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -123,7 +123,7 @@ def characters_after(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray
     return np.where(at < last, codes[np.minimum(at + 1, last)], np.uint8(NEWLINE))
 
 
-def _signs_fit(codes: NDArray[np.uint8]) -> bool:
+def signs_fit(codes: NDArray[np.uint8]) -> bool:
     """Return whether each sign begins a number or an exponent, in a block that holds characters of numbers only."""
     at = signs_at(codes)
     before = characters_before(codes, at)
@@ -138,7 +138,7 @@ def exponents_fit(codes: NDArray[np.uint8], at: NDArray[np.int64]) -> bool:
     )
 
 
-def _starts_fit(codes: NDArray[np.uint8]) -> bool:
+def starts_fit(codes: NDArray[np.uint8]) -> bool:
     """Return whether no cell of a block begins as a formula, numbers apart."""
     at = np.flatnonzero(_STARTERS[codes])
     at = at[_BEGINS[characters_before(codes, at)]]
@@ -189,7 +189,8 @@ def inside_runs(
     return at[(run >= 0) & (at < stops[np.maximum(run, 0)])]
 
 
-def _protected(data: bytes) -> bytes:
+def protected(data: bytes) -> bytes:
+    """Return a block whose cells can't be taken for formulas."""
     parts = []
     start = 0
     for stop in ends(data, quoted=b'"' in data).tolist():

@@ -22,7 +22,7 @@ LIMITS = Limits()
 
 def header_of(canonical: Path) -> list[str]:
     """Return the column names of a canonical file, as they stand there."""
-    return cells(readable(_header(canonical).removeprefix(BOM)).rstrip("\r\n"), ",")
+    return cells(readable(header_line(canonical).removeprefix(BOM)).rstrip("\r\n"), ",")
 
 
 class CutOff(OSError):
@@ -67,7 +67,7 @@ def all_records(canonical: Path, at_once: int = 4000) -> Iterator[list[list[str]
         at_once: so many records at most are in memory.
     """
     with canonical.open("rb") as file:
-        file.seek(len(_header(canonical)))
+        file.seek(len(header_line(canonical)))
         # cut by the same rule as when it was read: empty rows at the end were left out
         for block in blocks(pieces(file, LIMITS.block), LIMITS, ","):
             stops = ends(block.data, quoted=b'"' in block.data).tolist()
@@ -125,8 +125,8 @@ def append_columns(canonical: Path, columns: Mapping[str, Iterable[str]]) -> Ite
     """
     added = zip(*columns.values(), strict=True)
     with canonical.open("rb") as file:
-        yield _utf8(_new_header(_header(canonical), list(columns)))
-        file.seek(len(_header(canonical)))
+        yield _utf8(new_header(header_line(canonical), list(columns)))
+        file.seek(len(header_line(canonical)))
         # cut by the same rule as when it was read: empty rows at the end were left out, and have no texts
         for block in blocks(pieces(file, LIMITS.block), LIMITS, ","):
             data = without_formulas(_utf8(block.data))
@@ -156,13 +156,15 @@ def with_tails(data: bytes, stops: NDArray[np.int64], tails: list[str]) -> bytes
     return b"".join(parts)
 
 
-def _header(canonical: Path) -> bytes:
+def header_line(canonical: Path) -> bytes:
+    """Return the first line of a file."""
     with canonical.open("rb") as file:
         head = file.read(LIMITS.record)
     return head[: first_end(head)]
 
 
-def _new_header(header: bytes, added: list[str]) -> bytes:
+def new_header(header: bytes, added: list[str]) -> bytes:
+    """Return the header with the names of added columns; where the file uses one of them, its own column gets another."""
     names = cells(readable(header.removeprefix(BOM)).rstrip("\r\n"), ",")
     taken = {name.strip().casefold() for name in (*names, *added)}
     renamed = []

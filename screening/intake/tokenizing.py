@@ -67,7 +67,7 @@ def replace_card_numbers(
     """
     with text_table(source, kind, limits, target.parent, waiting) as (raw, delimiter):
         layout, seen = _seen(raw, delimiter, limits, waiting)
-    chosen = sorted({*seen.found(), *places, *_named(layout.header, columns)})
+    chosen = sorted({*seen.found(), *places, *named_places(layout.header, columns)})
     if not chosen:
         return None
     job = _Job(target, chosen, tokens, limits, waiting)
@@ -156,7 +156,8 @@ def unreadable() -> BadFile:
     )
 
 
-def _named(header: tuple[str, ...], columns: Collection[str]) -> list[int]:
+def named_places(header: tuple[str, ...], columns: Collection[str]) -> list[int]:
+    """Return the places of columns. Raises :class:`BadFile` for one that isn't there."""
     found = []
     for wanted in columns:
         places = [place for place, name in enumerate(header) if normalise(name) == normalise(wanted)]

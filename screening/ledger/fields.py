@@ -61,7 +61,7 @@ def assign(header: Sequence[str], columns: Iterable[Column] = ()) -> dict[str, i
     sure: set[str] = set()
     for place, name in enumerate(header):
         known = name.strip().casefold() in entities
-        field = _field(name, loosely=known)
+        field = field_of(name, loosely=known)
         if field is not None and (field not in found or (known and field not in sure)):
             found[field] = place
             if known:
@@ -74,7 +74,8 @@ def called(column: Column, names: Mapping[str, str]) -> Column:
     return replace(column, name=names.get(column.name, column.name))
 
 
-def _field(name: str, *, loosely: bool) -> str | None:
+def field_of(name: str, *, loosely: bool) -> str | None:
+    """Return the ledger's field for a column of this name; ``None`` where there is none."""
     words = words_of(name)
     if {"fraud", "type"} == set(words):
         return "fraud_type"

@@ -148,11 +148,12 @@ def units(amount: NDArray[np.float64] | None, currency: pa.Array | None, count: 
     """Return amounts (rows,) in minor units of their currencies, null where there is none."""
     if amount is None:
         return pa.nulls(count, pa.int64())
-    whole, there = money.minor(amount, _exponents(currency))
+    whole, there = money.minor(amount, exponents_of(currency))
     return pa.array(whole, pa.int64(), mask=~there)
 
 
-def _exponents(currency: pa.Array | None) -> NDArray[np.int64] | int:
+def exponents_of(currency: pa.Array | None) -> NDArray[np.int64] | int:
+    """Return how many digits the amounts of each row have after the point."""
     if currency is None:
         return money.USUAL
     coded = currency.dictionary_encode()

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from screening.infra.atomic_file import sync_folder
 from screening.infra.database import Database
 from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import now
@@ -117,7 +118,7 @@ class Segments:
         with self._tables.write() as session:
             # noted before the file is begun, so that a sweep finds what a killed writer leaves
             session.add(Draft(name=path.stem, since=now()))
-        size, digest = _write(path, tables)
+        size, digest = write_whole(path, tables)
         found = describe(path.stem, size, digest)
         with self._tables.write() as session:
             entered = entering(session)
@@ -348,7 +349,7 @@ def drop_labels(session: Session, origin: str) -> None:
     session.execute(delete(Label).where(Label.id.startswith(id_prefix(bytes.fromhex(origin)))))
 
 
-def _write(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
+def write_whole(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
     """Write a file that is whole or not there, and return its size and SHA-256."""
     part = path.with_suffix(PART)
     rest = iter(tables)
@@ -373,18 +374,8 @@ def _write(path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
     digest = sha256_of(part)
     size = part.stat().st_size
     part.replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
     return size, digest
-
-
-def _sync(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _described(name: str, kind: str, table: pa.Table, size: int, digest: str) -> Segment:

@@ -213,7 +213,7 @@ class Tail:
             OtherRequest: another request was answered under this key.
         """
         with self._tables.driver_write(begin=False) as read:
-            found = _earlier(read, request)
+            found = earlier_answer(read, request)
         if isinstance(found, OtherRequest):
             raise found
         return found
@@ -241,10 +241,11 @@ def first_answer(
         "answer": answer,
         "written": written,
     }
-    return None if write.one(NOTE, noted).rowcount else _earlier(write, request)
+    return None if write.one(NOTE, noted).rowcount else earlier_answer(write, request)
 
 
-def _earlier(read: DriverWrite, request: Repeatable) -> bytes | OtherRequest | None:
+def earlier_answer(read: DriverWrite, request: Repeatable) -> bytes | OtherRequest | None:
+    """Return what was answered under the key of a request before; :class:`OtherRequest` if to another one."""
     first = read.one(LOOK, {"owner": request.owner, "key": request.key}).fetchone()
     if first is None:
         return None

@@ -125,7 +125,7 @@ def read(tables: Database) -> list[Totals]:
     with tables.read() as session:
         found: Sequence[Any] = session.execute(both).all()
     parts = [Part(*row[:6]) for row in found if row.payload is None]
-    parts += _of_tail([bytes(row.payload) for row in found if row.payload is not None])
+    parts += parts_of_tail([bytes(row.payload) for row in found if row.payload is not None])
     totals: dict[tuple[str, str], Totals] = {}
     for part in parts:
         key = part.detector, part.source
@@ -155,7 +155,8 @@ class _Kept(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Kept).decode
 
 
-def _of_tail(payloads: Sequence[bytes]) -> Iterator[Part]:
+def parts_of_tail(payloads: Sequence[bytes]) -> Iterator[Part]:
+    """Yield the totals of entries of the tail."""
     found: dict[str, tuple[list[float], list[bool]]] = {}
     for payload in payloads:
         kept = _decode(payload)

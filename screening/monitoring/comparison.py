@@ -129,7 +129,7 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
         {source: counts for (age, source), counts in ages.items() if age == place}
         for place in range(len(since) + 1)
     ]
-    scores = _score_reference(detector, sum(periods[-1].values(), np.zeros(len(SCORE_EDGES) + 1, np.int64)))
+    scores = score_reference(detector, sum(periods[-1].values(), np.zeros(len(SCORE_EDGES) + 1, np.int64)))
     known = bins.of_detector(detector)
     windows = []
     for place, start in enumerate(since):
@@ -137,9 +137,9 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
         for period in periods[: place + 1]:
             for source, counts in period.items():
                 by_source[source] = by_source.get(source, np.zeros_like(counts)) + counts
-        window = _window(detector, observed, known, start, by_source)
+        window = compare_window(detector, observed, known, start, by_source)
         window.days = settings.drift_windows[place]
-        window.score = _score(scores, by_source)
+        window.score = compare_scores(scores, by_source)
         windows.append(window)
     delay, delay_from, labels = label_delay(name, observed, settings, now)
     oldest = (now - timedelta(days=QUALITY_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -183,7 +183,7 @@ class _Reference:
     rows: int
 
 
-def _score_reference(detector: Detector, earlier: NDArray[np.int64]) -> _Reference:
+def score_reference(detector: Detector, earlier: NDArray[np.int64]) -> _Reference:
     """Return the card's scores of rows that it wasn't trained on, or the detector's decisions before the windows."""
     told = None if detector.card is None else detector.card.metrics.scores
     if told is not None and told.edges == SCORE_EDGES and told.rows:
@@ -192,7 +192,8 @@ def _score_reference(detector: Detector, earlier: NDArray[np.int64]) -> _Referen
     return _Reference(findings.EARLIER if count else findings.NOTHING, earlier.tolist(), count)
 
 
-def _score(reference: _Reference, by_source: Mapping[str, NDArray[np.int64]]) -> Compared | None:
+def compare_scores(reference: _Reference, by_source: Mapping[str, NDArray[np.int64]]) -> Compared | None:
+    """Compare the scores of a window with those of the reference; ``None`` of no rows."""
     if not reference.rows or not by_source:
         return None
     counts = np.sum(list(by_source.values()), axis=0)
@@ -207,13 +208,14 @@ def training_rows(detector: Detector) -> int | None:
     return None if detector.card is None else detector.card.training_data.rows
 
 
-def _window(
+def compare_window(
     detector: Detector,
     observed: Observed,
     known: Mapping[str, Bins],
     start: datetime,
     by_source: Mapping[str, NDArray[np.int64]],
 ) -> Window:
+    """Compare the rows of a window with the card's."""
     rows = {source: int(counts.sum()) for source, counts in sorted(by_source.items())}
     found = Window(days=0, rows=rows, covered=0, looked_at=0)
     if not known or not rows:

@@ -45,7 +45,7 @@ def exposition(
     """
     registry = CollectorRegistry()
     found = totals.read(ledger)
-    for collect in (requests.collect, lambda: _decisions(found, detectors), lambda: drift_lines(known)):
+    for collect in (requests.collect, lambda: decision_metrics(found, detectors), lambda: drift_lines(known)):
         registry.register(_Collected(collect))
     return generate_latest(registry)
 
@@ -74,7 +74,8 @@ def drift_lines(known: Sequence[Found]) -> Iterable[Metric]:
     return index, distance, computed
 
 
-def _decisions(found: Sequence[Totals], detectors: Sequence[str]) -> Iterable[Metric]:
+def decision_metrics(found: Sequence[Totals], detectors: Sequence[str]) -> Iterable[Metric]:
+    """Yield the counts of decisions for Prometheus."""
     rows = CounterMetricFamily(
         "fraud_transactions", "Transactions that were scored.", labels=["detector", "source"]
     )

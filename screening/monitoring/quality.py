@@ -74,7 +74,7 @@ def periods(
     for each in days:
         start = datetime.fromtimestamp(each.day * DAY_SECONDS, UTC).date()
         parts[start - timedelta(days=start.weekday()) if by == "week" else start].append(each)
-    return [_period(start, parts[start], now - delay, coverage) for start in sorted(parts)]
+    return [period_of(start, parts[start], now - delay, coverage) for start in sorted(parts)]
 
 
 def together(
@@ -85,7 +85,7 @@ def together(
     if not closed:
         return None
     start = datetime.fromtimestamp(min(each.day for each in closed) * DAY_SECONDS, UTC).date()
-    return _period(start, closed, now - delay, coverage)
+    return period_of(start, closed, now - delay, coverage)
 
 
 def is_open(each: Day, until: float) -> bool:
@@ -98,7 +98,8 @@ def unlabelled(each: Day) -> int:
     return each.rows - each.caught - each.false_alarms - each.missed - each.passed
 
 
-def _period(start: date, parts: Sequence[Day], until: float, coverage: Collection[str]) -> Period:
+def period_of(start: date, parts: Sequence[Day], until: float, coverage: Collection[str]) -> Period:
+    """Return the quality of some days together."""
     caught = false_alarms = missed = passed = 0
     for each in parts:
         caught, missed = caught + each.caught, missed + each.missed

@@ -101,8 +101,8 @@ def columns_of(
         looked_up = countries.of(columns["address"])
         own = columns.get("country") or looked_up
         columns["country"] = [one or other for one, other in zip(own, looked_up, strict=True)]
-    columns |= _amounts(rows, contract, columns.get("currency"))
-    columns |= _times(rows, contract)
+    columns |= amounts_of(rows, contract, columns.get("currency"))
+    columns |= times_of(rows, contract)
     if any(read.labels is not None for read in reads):
         said = known_labels(reads)
         columns["label"] = [None if label == numbers.BLANK else label for label in said]
@@ -140,9 +140,10 @@ def fields_at(given: Given, places: Sequence[Places]) -> dict[str, list[str | No
     return found
 
 
-def _amounts(
+def amounts_of(
     rows: Transactions, contract: ColumnContract, currency: Sequence[str | None] | None
 ) -> dict[str, list[Any]]:
+    """Return the amounts of transactions in minor units; nothing where their detector has no amount."""
     if contract.amount is None:
         return {}
     amounts = rows.column(contract.amount)
@@ -157,7 +158,8 @@ def _amounts(
     return {"amount": list(map(money.units, amounts.tolist(), exponents))}
 
 
-def _times(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any]]:
+def times_of(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any]]:
+    """Return when transactions were, where their detector has a calendar."""
     if not contract.time or not contract.has_calendar:
         return {}
     seconds = rows.column(contract.time).tolist()

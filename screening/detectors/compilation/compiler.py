@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     """
     folder, name, sha256 = Path(arguments[0]), arguments[1], arguments[2]
     try:
-        meta = json.dumps(_convert((folder / "model.h5").read_bytes(), folder, name, sha256)).encode()
+        meta = json.dumps(convert((folder / "model.h5").read_bytes(), folder, name, sha256)).encode()
     except BadArtefact as problem:
         (folder / "error.json").write_text(json.dumps({"what": problem.what, "remedy": problem.remedy}))
         return 1
@@ -53,7 +53,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _convert(data: bytes, folder: Path, name: str, sha256: str) -> dict[str, Any]:
+def convert(data: bytes, folder: Path, name: str, sha256: str) -> dict[str, Any]:
+    """Compile the net of a folder, write the form's files beside it, and return what is said of them.
+
+    Raises:
+        BadArtefact: it was changed meanwhile, is no net for this, or compiles to another one.
+    """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise BadArtefact(f"{name} was changed before it was compiled.", remedy="Try again.")
     check_net(data, name)
@@ -81,7 +86,7 @@ def same_net(net: Any, trial: GoldenRows, name: str) -> tuple[dict[int, bytes], 
     forms: list[Form] = [] if forest is None else [with_forest(net, forest)]
     forms.append(lambda rows: net(rows, training=False))
     for form in forms:
-        flatbuffers = {size: _flatbuffer(form, size, inputs, name) for size in SIZES}
+        flatbuffers = {size: make_flatbuffer(form, size, inputs, name) for size in SIZES}
         try:
             return flatbuffers, verify_all(trial, CompiledNet(flatbuffers, inputs), name)
         except BadArtefact:
@@ -109,7 +114,12 @@ def inputs_of(net: Any, name: str) -> int:
     return given[1]
 
 
-def _flatbuffer(form: Form, rows: int, inputs: int, name: str) -> bytes:
+def make_flatbuffer(form: Form, rows: int, inputs: int, name: str) -> bytes:
+    """Return a net as a flatbuffer for a batch of so many rows.
+
+    Raises:
+        BadArtefact: it has a layer that can't be compiled.
+    """
     tf: Any = importlib.import_module("tensorflow")
     constants: Any = importlib.import_module("tensorflow.python.framework.convert_to_constants")
     # Keras adds the bias of a packed layer of width 1 "channels first", which LiteRT only knows for images

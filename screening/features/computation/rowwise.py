@@ -42,30 +42,31 @@ def fill_rows(definition: Definition, values: Matrix, sheet: Sheet) -> None:
         if column.optional:
             sheet.put(("missing", column.name), np.isnan(cells))
         if column.kind is CellKind.ADDRESS and definition.ranges is not None:
-            _country(definition, definition.ranges.country(cells), country_of(column.name), sheet)
+            put_country(definition, definition.ranges.country(cells), country_of(column.name), sheet)
         if is_category(column, definition.contract):
-            _category(definition, column.name, cells, sheet)
+            put_category(definition, column.name, cells, sheet)
         elif column.role in (Role.TIME, Role.MOMENT):
-            _clock(column.name, cells, sheet)
+            put_clock(column.name, cells, sheet)
             if time is not None and column.role is Role.MOMENT:
                 since = time - cells
                 sheet.put(("since", column.name), signed_log(since))
                 sheet.put(("just", column.name), (since >= 0) & (since < HOUR))
         elif column.role is not Role.ENTITY:
-            _number(definition, column, cells, sheet)
+            put_number(definition, column, cells, sheet)
     for places in definition.distances:
         ends = (values[:, definition.contract.columns.index(name)] for name in places)
         # of a blank there is none, and its own feature says so
         apart = kilometres(*ends)
         sheet.put(("distance", *places), np.log1p(np.nan_to_num(apart)))
-    _related(definition, values, sheet)
+    put_relations(definition, values, sheet)
     for name in definition.rates:
         sheet.put(
             ("rate", name), RATES.of(definition)[name].of(values[:, definition.contract.columns.index(name)])
         )
 
 
-def _related(definition: Definition, values: Matrix, sheet: Sheet) -> None:
+def put_relations(definition: Definition, values: Matrix, sheet: Sheet) -> None:
+    """Put the features of columns that add up, and of ratios, into the sheet."""
     place = definition.contract.columns.index
     pairs = list(definition.ratios)
     for columns, signs in definition.relations:
@@ -79,14 +80,16 @@ def _related(definition: Definition, values: Matrix, sheet: Sheet) -> None:
         sheet.put(("ratio", one, other), np.nan_to_num(logs[0] - logs[1]))
 
 
-def _number(definition: Definition, column: Column, cells: Floats, sheet: Sheet) -> None:
+def put_number(definition: Definition, column: Column, cells: Floats, sheet: Sheet) -> None:
+    """Put a number, and the logarithm of an amount, into the sheet; blanks have the usual value."""
     filled = np.where(np.isnan(cells), definition.fills.get(column.name, 0.0), cells)
     sheet.put(("plain", column.name), filled)
     if column.role is Role.AMOUNT:
         sheet.put(("log", column.name), signed_log(filled / definition.unit))
 
 
-def _clock(name: str, seconds: Floats, sheet: Sheet) -> None:
+def put_clock(name: str, seconds: Floats, sheet: Sheet) -> None:
+    """Put hour, night and weekday of a time into the sheet."""
     hour = np.mod(seconds, DAY) / HOUR
     sheet.put(("hour", name), hour)
     sheet.put(("sine", name), np.sin(hour * (2 * np.pi / 24)))
@@ -97,13 +100,15 @@ def _clock(name: str, seconds: Floats, sheet: Sheet) -> None:
     sheet.put(("weekend", name), weekday >= SATURDAY)
 
 
-def _country(definition: Definition, places: NDArray[np.int64], name: str, sheet: Sheet) -> None:
+def put_country(definition: Definition, places: NDArray[np.int64], name: str, sheet: Sheet) -> None:
+    """Put the country of an address into the sheet; ``places`` are those of the table, below 0 for none."""
     known = np.where(places >= 0, places, np.nan)
     sheet.put(("missing", name), np.isnan(known))
-    _category(definition, name, known, sheet)
+    put_category(definition, name, known, sheet)
 
 
-def _category(definition: Definition, name: str, cells: Floats, sheet: Sheet) -> None:
+def put_category(definition: Definition, name: str, cells: Floats, sheet: Sheet) -> None:
+    """Put the levels of a category into the sheet."""
     levels = LEVELS.of(definition).get(name, NO_LEVELS)
     rank = np.full(len(cells), len(levels.cells))
     share = np.zeros(len(cells))

@@ -64,7 +64,7 @@ def read_countries(path: Path) -> AddressCountries:
     Raises:
         BadFile: the file can't be read, or holds no range.
     """
-    found = _read(path, any_bound, _any_numbers)
+    found = _read(path, any_bound, any_bounds)
     return AddressCountries.of_ranges(found)
 
 
@@ -77,7 +77,7 @@ def _read(path: Path, bound: Bound, numbers: Numbers) -> Ranges:
     damage = _Damage()
     try:
         found = list(
-            _of_mmdb(path, numbers)
+            ranges_of_mmdb(path, numbers)
             if path.suffix.casefold() == ".mmdb"
             else ranges_of_csv(path, damage, bound)
         )
@@ -142,7 +142,7 @@ def ranges_of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]
                     f"The table of address ranges has more than {MOST_RANGES:,} rows.", where=path.name
                 )
             if any(cell.strip() for cell in cells):
-                found = _row(cells, header, places, _Row(number, damage, bound))
+                found = range_of_row(cells, header, places, _Row(number, damage, bound))
                 if found is not None:
                     yield found
 
@@ -173,9 +173,10 @@ class _Row(NamedTuple):
     bound: Bound
 
 
-def _row(
+def range_of_row(
     cells: Sequence[str], header: Sequence[str], places: tuple[int, int, int], given: _Row
 ) -> _Range | None:
+    """Return the range of a row; ``None`` for one that can't be used, which is added to the damage."""
     row, damage = given.number, given.damage
     if len(cells) <= max(places):
         damage.add("is too short", row)
@@ -213,7 +214,8 @@ def bound_of(text: str, _last: bool) -> int | str:
     return int(number) if number == int(number) else "isn't a whole number"
 
 
-def _of_mmdb(path: Path, numbers_of: Numbers) -> Iterator[_Range]:
+def ranges_of_mmdb(path: Path, numbers_of: Numbers) -> Iterator[_Range]:
+    """Yield the ranges of a table in MaxMind's format. Raises :class:`BadFile` for one that can't be read."""
     try:
         import maxminddb
     except ImportError:
@@ -253,7 +255,7 @@ def any_bound(text: str, last: bool) -> int | str:
     return first_half(address) if rest == (HALF if last else 0) else "is finer than a /64 network"
 
 
-def _any_numbers(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
+def any_bounds(network: IPv4Network | IPv6Network) -> tuple[int, int] | None:
     """Read a network as :func:`ipv4_bounds` does, or a whole one of IPv6."""
     plain = ipv4_bounds(network)
     if plain is not None or not isinstance(network, IPv6Network):

@@ -16,18 +16,23 @@ from screening.transactions.times import Since
 
 def catalogue(definition: Specification) -> tuple[Feature, ...]:
     """Return all features of a definition; names are made different where columns are called alike."""
-    found = [feature for column in definition.contract.parts() for feature in _of_column(definition, column)]
-    found += [_of_distance(places) for places in definition.distances]
+    found = [
+        feature
+        for column in definition.contract.parts()
+        for feature in features_of_column(definition, column)
+    ]
+    found += [feature_of_distance(places) for places in definition.distances]
     found += [
         feature for relation in definition.relations for feature in features_of_relation(definition, relation)
     ]
-    found += [_of_ratio(*pair) for pair in definition.ratios]
+    found += [feature_of_ratio(*pair) for pair in definition.ratios]
     # the last ones: they are added once labels are known
-    rates = [_of_rate(name) for name in definition.rates]
+    rates = [feature_of_rate(name) for name in definition.rates]
     return tuple(_with_own_names([*found, *looking_back(definition), *rates]))
 
 
-def _of_distance(places: Distance) -> Feature:
+def feature_of_distance(places: Distance) -> Feature:
+    """Return the distance of two places as a feature."""
     one, other = (
         f"{places.latitude}, {places.longitude}",
         f"{places.other_latitude}, {places.other_longitude}",
@@ -45,15 +50,17 @@ def features_of_relation(definition: Specification, relation: Relation) -> Itera
     words = f"{first} is exactly {' plus '.join(others)}"
     yield Feature(f"exact({name})", columns, words, Shape.FLAG, ("exact", *columns), topic=name)
     if len(columns) == 2 and columns not in definition.ratios:
-        yield _of_ratio(*columns)
+        yield feature_of_ratio(*columns)
 
 
-def _of_rate(name: str) -> Feature:
+def feature_of_rate(name: str) -> Feature:
+    """Return the rate of fraud of a column's values as a feature."""
     words = f"the share of fraud at this {name} in the training data, against that of all rows,"
     return Feature(f"rate({name})", (name,), words, Shape.RATIO, ("rate", name))
 
 
-def _of_ratio(one: str, other: str) -> Feature:
+def feature_of_ratio(one: str, other: str) -> Feature:
+    """Return what one column is to another as a feature."""
     words = f"the ratio of {one} to {other}"
     return Feature(f"ratio({one}, {other})", (one, other), words, Shape.RATIO, ("ratio", one, other))
 
@@ -87,12 +94,13 @@ def country_of(column: str) -> str:
     return f"country({column})"
 
 
-def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
+def features_of_column(definition: Specification, column: Column) -> Iterator[Feature]:
+    """Yield the features of a column by its role."""
     name = column.name
     if column.role is Role.TIME:
         yield from features_of_clock(column, "the transaction", days=True)
     elif column.role is Role.MOMENT:
-        yield from _of_moment(definition, column)
+        yield from features_of_moment(definition, column)
     elif is_category(column, definition.contract):
         yield from features_of_category(definition, name, name)
     elif column.role is not Role.ENTITY:
@@ -105,7 +113,7 @@ def _of_column(definition: Specification, column: Column) -> Iterator[Feature]:
         words = f"{name} is missing"
         yield Feature(f"missing({name})", (name,), words, Shape.FLAG, ("missing", name), topic=name)
     if column.kind is CellKind.ADDRESS and definition.ranges is not None:
-        yield from _of_country(definition, name)
+        yield from features_of_country(definition, name)
 
 
 def features_of_clock(column: Column, what: str, *, days: bool) -> Iterator[Feature]:
@@ -142,7 +150,8 @@ def features_of_count(column: Column) -> Iterator[Feature]:
     yield Feature(f"part of day cosine({name})", (name,), words, Shape.CYCLE, ("cosine", name), topic=topic)
 
 
-def _of_moment(definition: Specification, column: Column) -> Iterator[Feature]:
+def features_of_moment(definition: Specification, column: Column) -> Iterator[Feature]:
+    """Yield the features of a moment beside the time: how long before it was."""
     name, topic = column.name, f"since {column.name}"
     if definition.contract.time is not None:
         words = f"the time since {name}"
@@ -170,7 +179,8 @@ def _level_words(definition: Specification, column: str, name: str, level: float
     return f"is {definition.ranges.names[int(level)]}"
 
 
-def _of_country(definition: Specification, column: str) -> Iterator[Feature]:
+def features_of_country(definition: Specification, column: str) -> Iterator[Feature]:
+    """Yield the features of the country of an address."""
     name = country_of(column)
     yield from features_of_category(definition, column, name)
     words = f"no country is known for this {column}"

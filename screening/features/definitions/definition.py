@@ -84,7 +84,7 @@ class Definition(Specification):
             BadArtefact: it isn't one; the message says what is wrong.
         """
         try:
-            return _read(given)
+            return read_definition(given)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
             said = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else str(problem)
             raise BadArtefact(
@@ -100,7 +100,12 @@ LATER_KEYS = {"distances", "relations", "ratios", "rates"}
 """Those that only some definitions have."""
 
 
-def _read(given: object) -> Definition:
+def read_definition(given: object) -> Definition:
+    """Read a definition as a vectorizer keeps it.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
     there = set(given) & LATER_KEYS if isinstance(given, Mapping) else set()
     found = json_reading.record(given, "it", KEYS | there)
     if found["version"] != VERSION:
@@ -127,7 +132,7 @@ def _read(given: object) -> Definition:
         tuple(map(_ratio, json_reading.listed(found.get("ratios", []), "the ratios"))),
         json_reading.mapping(found.get("rates", {}), "the rates", json_reading.level_numbers),
     )
-    _check_names(definition)
+    check_names(definition)
     return definition
 
 
@@ -153,7 +158,8 @@ def _ratio(given: object) -> tuple[str, str]:
     return one, other
 
 
-def _check_names(definition: Definition) -> None:
+def check_names(definition: Definition) -> None:
+    """Raise ``ValueError`` for a definition that names columns which its contract hasn't."""
     entities = {column.name for column in definition.of_role(Role.ENTITY)}
     if not set(definition.tracked) <= entities:
         raise ValueError("a tracked column is no entity of the contract")

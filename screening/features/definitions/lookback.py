@@ -17,10 +17,10 @@ def looking_back(definition: Specification) -> Iterator[Feature]:
     """Yield the features of a definition's entities and of their pairs."""
     if definition.looks_back:
         for entity in definition.tracked:
-            yield from _of_entity(definition, entity)
+            yield from features_of_entity(definition, entity)
         for one, other in pairs(definition):
             what = f"this {one} and this {other} were last seen together"
-            yield from _of_last(
+            yield from features_of_last(
                 definition, (one, other), what, f"this {one} and this {other} have not been seen together"
             )
 
@@ -67,23 +67,27 @@ def fraud_windows(definition: Specification) -> tuple[float, ...]:
     return definition.options.long_windows
 
 
-def _of_entity(definition: Specification, name: str) -> Iterator[Feature]:
+def features_of_entity(definition: Specification, name: str) -> Iterator[Feature]:
+    """Yield the features of an entity: how often, with how many others, how long ago."""
     this = f"this {name} was last seen"
-    yield from _of_last(definition, (name,), this, f"this {name} has not been seen")
+    yield from features_of_last(definition, (name,), this, f"this {name} has not been seen")
     words = f"the number of transactions with this {name}"
     for window in count_windows(definition):
         yield windowed("count", (name,), window, words, Shape.COUNT)
     if definition.contract.amount is not None and name in definition.profiled:
-        yield from _of_amount(definition, name, definition.contract.amount)
+        yield from features_of_amount(definition, name, definition.contract.amount)
     for partner in partners(definition, name):
         words = f"the number of different {partner} with this {name}"
         for window in distinct_windows(definition):
             yield windowed("distinct", (name, partner), window, words, Shape.COUNT)
-    yield from _of_frauds(definition, name)
+    yield from features_of_frauds(definition, name)
     yield from features_of_known_frauds(definition, name)
 
 
-def _of_last(definition: Specification, columns: tuple[str, ...], when: str, never: str) -> Iterator[Feature]:
+def features_of_last(
+    definition: Specification, columns: tuple[str, ...], when: str, never: str
+) -> Iterator[Feature]:
+    """Yield how long ago the last transaction was, and whether there was none."""
     listed = ", ".join(columns)
     topic = f"last {listed}"
     words = f"{never} in the {window_words(definition.options.memory)} before"
@@ -110,7 +114,8 @@ def windowed(statistic: str, columns: tuple[str, ...], window: float, words: str
     )
 
 
-def _of_amount(definition: Specification, name: str, amount: str) -> Iterator[Feature]:
+def features_of_amount(definition: Specification, name: str, amount: str) -> Iterator[Feature]:
+    """Yield what the amount is to the earlier ones of an entity."""
     of = f"with this {name}"
     kinds = {"sum": f"the sum of {amount}", "mean": f"the mean {amount}"}
     kinds |= {"median": f"the median {amount}", "max": f"the largest {amount}"}
@@ -125,7 +130,7 @@ def _of_amount(definition: Specification, name: str, amount: str) -> Iterator[Fe
     for window in with_memory(definition, definition.options.long_windows):
         words = f"the distance of {amount} from the mean {of}"
         yield windowed("score", (name,), window, words, Shape.SCORE)
-    yield from _of_high(definition, name, amount)
+    yield from features_of_high(definition, name, amount)
 
 
 def with_memory(
@@ -136,7 +141,8 @@ def with_memory(
     return windows if memory in windows or not wanted else (*windows, memory)
 
 
-def _of_high(definition: Specification, name: str, amount: str) -> Iterator[Feature]:
+def features_of_high(definition: Specification, name: str, amount: str) -> Iterator[Feature]:
+    """Yield the features of transactions with unusually high amounts."""
     usual = f"{amount} far above the median of this {name}"
     for window in definition.options.long_windows:
         words = f"the number of transactions with {usual}"
@@ -147,7 +153,8 @@ def _of_high(definition: Specification, name: str, amount: str) -> Iterator[Feat
     yield or_never(definition, since, f"no transaction of the {month} before had {usual}")
 
 
-def _of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
+def features_of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
+    """Yield the numbers of known frauds of an entity, and their share."""
     delay = definition.options.label_delay
     known = f", as known {window_words(delay)} earlier" if delay else ""
     for window in fraud_windows(definition):

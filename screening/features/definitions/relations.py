@@ -86,7 +86,7 @@ def relations_of(names: Sequence[str], columns: Mapping[str, Floats]) -> tuple[R
     candidates = [name for name in names if _various(columns[name])][:MOST_COLUMNS]
     if len(candidates) < 2:
         return ()
-    return (*_of_pairs(candidates, columns), *sums_of_two(candidates, columns))
+    return (*pairs_alike(candidates, columns), *sums_of_two(candidates, columns))
 
 
 def ratios_of(
@@ -116,7 +116,8 @@ def spread_over(cells: Floats, most: int) -> Floats:
     return cells[np.linspace(0, len(cells) - 1, most).astype(np.int64)]
 
 
-def _of_pairs(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Relation]:
+def pairs_alike(names: Sequence[str], columns: Mapping[str, Floats]) -> list[Relation]:
+    """Return pairs of columns that are equal in many rows."""
     some = {name: spread_over(columns[name], PAIR_ROWS) for name in names}
     found = []
     for one, other in combinations(names, 2):

@@ -139,7 +139,7 @@ class Chain:
             head = read_head(os.pread(head_handle, HEAD_BYTES, 0)) if os.fstat(head_handle).st_size else None
             if head is None:
                 # the room that it needs, before a line needs it
-                _write_at(head_handle, b" " * HEAD_BYTES)
+                write_at_start(head_handle, b" " * HEAD_BYTES)
             link: dict[str, Any] = {}
             if head is None or not head.holds(key):
                 head, link = self._begun()
@@ -148,7 +148,7 @@ class Chain:
             with _opened(self._folder / name, os.O_APPEND) as handle:
                 following = append_entry(handle, name, entry, link=link, head=head)
             text = following.signed(key).text().ljust(HEAD_BYTES - 1)
-            _write_at(head_handle, text.encode("ascii") + b"\n")
+            write_at_start(head_handle, text.encode("ascii") + b"\n")
 
     def head(self) -> Head | None:
         """Return the head that lies beside the log; ``None`` if nothing was written yet, or it is no head any more."""
@@ -175,7 +175,7 @@ class Chain:
         """Return where to go on without a head, and what the next entry says of that."""
         files = self._files()
         for path in reversed(files):
-            last = _last_entry(path)
+            last = last_entry(path)
             if last is not None:
                 link = last[CHAIN]
                 return (
@@ -231,7 +231,8 @@ def catch_up(handle: int, name: str, size: int, head: Head) -> tuple[Head, bytes
     return head, rest
 
 
-def _last_entry(path: Path) -> dict[str, Any] | None:
+def last_entry(path: Path) -> dict[str, Any] | None:
+    """Return the last entry of a file that is whole; ``None`` where there is none."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - LAST_BYTES))
@@ -254,7 +255,8 @@ def _opened(path: Path, flags: int = 0) -> Iterator[int]:
         os.close(handle)
 
 
-def _write_at(handle: int, text: bytes) -> None:
+def write_at_start(handle: int, text: bytes) -> None:
+    """Write at the beginning of a file. Raises ``OSError`` where there is no room."""
     os.lseek(handle, 0, os.SEEK_SET)
     if os.write(handle, text) != len(text):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -43,9 +43,9 @@ class Search:
             return False
         if self.user is not None and str(entry.get("user", "")).casefold() != self.user.casefold():
             return False
-        if self.about is not None and self.about.casefold() not in _values(about_of(entry)):
+        if self.about is not None and self.about.casefold() not in values_in(about_of(entry)):
             return False
-        moment = _moment(entry)
+        moment = moment_of(entry)
         return (self.begin is None or moment >= self.begin) and (self.end is None or moment < self.end)
 
 
@@ -68,12 +68,12 @@ def search(files: Sequence[Path], chosen: Search, before: str | None = None) -> 
     Raises:
         BadSearch: ``before`` is no place.
     """
-    name, place = _place(before)
+    name, place = place_of(before)
     for file in reversed(files_within(files, chosen)):
         if name is not None and order_of(file.name) > order_of(name):
             continue
         for start, line in lines_backwards(file, place if file.name == name else None):
-            entry = _entry(line)
+            entry = read_entry(line)
             if entry is not None and chosen.takes(entry):
                 yield Found(entry, f"{file.name}:{start}")
 
@@ -83,7 +83,7 @@ def forwards(files: Sequence[Path], chosen: Search) -> Iterator[dict[str, Any]]:
     for file in files_within(files, chosen):
         with file.open("rb") as lines:
             for line in lines:
-                entry = _entry(line)
+                entry = read_entry(line)
                 if entry is not None and chosen.takes(entry):
                     yield entry
 
@@ -100,15 +100,17 @@ def files_within(files: Sequence[Path], chosen: Search) -> list[Path]:
     return [file for file in files if file.name == "audit.jsonl" or first <= file.name <= last]
 
 
-def _values(value: Any) -> set[str]:
+def values_in(value: Any) -> set[str]:
+    """Return all values of an entry's field as texts in small letters."""
     if isinstance(value, dict):
-        return set().union(*map(_values, value.values()))
+        return set().union(*map(values_in, value.values()))
     if isinstance(value, list):
-        return set().union(*map(_values, value))
+        return set().union(*map(values_in, value))
     return {str(value).casefold()}
 
 
-def _moment(entry: dict[str, Any]) -> datetime:
+def moment_of(entry: dict[str, Any]) -> datetime:
+    """Return the time of an entry; the earliest there is for one that can't be read."""
     try:
         found = datetime.fromisoformat(str(entry.get("time")))
     except ValueError:
@@ -116,7 +118,8 @@ def _moment(entry: dict[str, Any]) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _entry(line: bytes) -> dict[str, Any] | None:
+def read_entry(line: bytes) -> dict[str, Any] | None:
+    """Return the entry of a line; ``None`` for a line that is none."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -125,7 +128,8 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "event" in found else None
 
 
-def _place(text: str | None) -> tuple[str | None, int | None]:
+def place_of(text: str | None) -> tuple[str | None, int | None]:
+    """Return the file and the place that an address names. Raises :class:`BadSearch` for any other text."""
     if text is None:
         return None, None
     found = PLACE.fullmatch(text)

@@ -38,7 +38,7 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str |
     """
     errors: dict[str, str] = {}
     if kind is Kind.XLSX:
-        _check_container(source)
+        check_container(source)
         errors = check_workbook(source, limits)
     import python_calamine
 
@@ -63,7 +63,7 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str |
                 f"The workbook has no sheet “{wanted}” with data.", remedy="Send it as it was downloaded."
             )
     if len(filled) != 1:
-        raise _not_one([name for name, _ in filled])
+        raise not_one_sheet([name for name, _ in filled])
     sheet = filled[0][1]
     with target.open("w", encoding="utf-8", newline="") as out:
         first_column = sheet.start[1] if sheet.start else 0
@@ -102,7 +102,7 @@ def written_rows(rows: Iterable[list[Any]], first_column: int) -> Iterator[list[
         if empty > max(WIDE_GAP, filled):
             below = chain([(number, row)], numbered)
             places = list(islice(addresses_of(below, first_column), MOST_NAMED + 1))
-            raise _far_below(number - empty, number - 1, places)
+            raise far_below(number - empty, number - 1, places)
         yield from ([""] * len(row) for _ in range(empty))
         empty, filled = 0, filled + 1
         yield [_written(cell) for cell in row]
@@ -122,7 +122,8 @@ def column_letters(column: int) -> str:
     return (column_letters(before - 1) if before else "") + chr(ord("A") + last)
 
 
-def _far_below(first: int, last: int, places: list[str]) -> BadFile:
+def far_below(first: int, last: int, places: list[str]) -> BadFile:
+    """Return the error of a sheet with something far below its rows."""
     named = ", ".join(places[:MOST_NAMED]) + (" and others" if len(places) > MOST_NAMED else "")
     verb = "stands" if len(places) == 1 else "stand"
     return BadFile(
@@ -146,7 +147,8 @@ def _written(cell: Any) -> Any:
     return cell
 
 
-def _check_container(source: Path) -> None:
+def check_container(source: Path) -> None:
+    """Raise :class:`BadFile` for a workbook that is encrypted or an old .xls; what is no workbook passes."""
     with source.open("rb") as file:
         if not file.read(len(_OLE)).startswith(_OLE):
             return
@@ -168,7 +170,8 @@ def encrypted() -> BadFile:
     )
 
 
-def _not_one(names: list[str]) -> BadFile:
+def not_one_sheet(names: list[str]) -> BadFile:
+    """Return the error of a workbook that has no sheet with data, or several."""
     if not names:
         return BadFile(
             "The workbook has no sheet with data.", remedy="Send one sheet with a header and transactions."

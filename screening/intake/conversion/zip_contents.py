@@ -49,10 +49,10 @@ def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
     try:
         with zipfile.ZipFile(source) as archive:
             entries = archive.infolist()
-            _check_list(entries, source.stat().st_size, limits)
+            check_list(entries, source.stat().st_size, limits)
             for entry in entries:
                 if entry.filename.lower().endswith((".xml", ".rels")):
-                    _check_entry(archive, entry, errors)
+                    check_entry(archive, entry, errors)
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -81,7 +81,13 @@ def counts_from_1904(source: Path, kind: Kind) -> bool:
         return _SINCE_1904.search(book.read(MEGABYTE)) is not None
 
 
-def _check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> None:
+def check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> None:
+    """Refuse an archive by its table of contents.
+
+    Raises:
+        BadFile: it is encrypted or no workbook, or has too many entries, or some twice.
+        TooLarge: it would unpack to too much.
+    """
     check_growth(packed, sum(entry.file_size for entry in entries), limits)
     names = {entry.filename.lower() for entry in entries}
     if len(names) != len(entries) or len(entries) > ENTRIES:
@@ -99,7 +105,12 @@ def _check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> 
         )
 
 
-def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, errors: dict[str, str]) -> None:
+def check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, errors: dict[str, str]) -> None:
+    """Refuse an entry with what an XML parser must not see, or with formulas without values.
+
+    Raises:
+        BadFile: it has.
+    """
     is_sheet = bool(_SHEET.fullmatch(entry.filename))
     for text in overlapping_pieces(archive, entry):
         if _FORBIDDEN.search(text) or text.startswith((b"\xff\xfe", b"\xfe\xff")):

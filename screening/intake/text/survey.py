@@ -152,12 +152,13 @@ def survey(
         if block.overlong or block.unclosed:
             # it is refused while it is read, with the row
             break
-        _look(block, open_columns, layout)
-    return _decided(seen, layout, answers, since_1904=since_1904)
+        look_at(block, open_columns, layout)
+    return decided_forms(seen, layout, answers, since_1904=since_1904)
 
 
-def _look(block: Block, columns: list[_Seen], layout: Layout) -> None:
-    found = _by_arrow(block, columns, layout)
+def look_at(block: Block, columns: list[_Seen], layout: Layout) -> None:
+    """Note what the cells of a block tell about how they are written."""
+    found = read_by_arrow(block, columns, layout)
     if found is None:
         found = read_by_hand(block, columns, layout)
     for column, cells_of in zip(columns, found, strict=True):
@@ -170,7 +171,8 @@ def _look(block: Block, columns: list[_Seen], layout: Layout) -> None:
                 columns[place - 1].sign(text, direction_of(word, part), count)
 
 
-def _by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]] | None:
+def read_by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]] | None:
+    """Return the texts of some columns as Arrow reads them; ``None`` where it can't."""
     places = [one.source.place for one in columns]
     found = texts(block, layout.delimiter, len(layout.header), places)
     return None if found is None else [found[place].to_pylist() for place in places]
@@ -192,7 +194,8 @@ def read_by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[lis
     return found
 
 
-def _decided(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904: bool) -> Forms:
+def decided_forms(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904: bool) -> Forms:
+    """Return the forms that the cells, or answers, have decided. Raises :class:`Undecided` for what is open."""
     readers, notes, forms = [], [], {}
     by_source = {one.source: one for one in seen}
     for source in layout.sources:

@@ -365,7 +365,7 @@ class Questions:
         return Snapshot(
             segments,
             tail,
-            _labels(labels),
+            labels_table(labels),
             None if parting is None else parting.at,
         )
 
@@ -491,7 +491,8 @@ def minor_units(amount: str) -> str:
 PARAMETER = re.compile(r"\$(\w+)")
 
 
-def _labels(found: Sequence[Any]) -> pa.Table:
+def labels_table(found: Sequence[Any]) -> pa.Table:
+    """Return later labels as a table: of which transaction, which label, since when."""
     ids = [identity.parse(each.id) for each in found]
     kept = [(each, row) for each, row in zip(ids, found, strict=True) if each is not None]
     return pa.table(

@@ -9,6 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.errors import ScreeningError
 from screening.web.http import request_audit
+from screening.web.http.paging import page_number
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 
@@ -21,7 +22,7 @@ SHOWN_MAPPINGS = 100
 @require("decide")
 def index() -> str:
     """Show the files whose rows detectors remember, of all users, and the mappings that users have said."""
-    page, known = _page_number(), fingerprints()
+    page, known = page_number(), fingerprints()
     pages = max(-(-services().history.count_remembered(known) // LIST_ROWS), 1)
     page = min(page, pages)
     return render_template(
@@ -82,8 +83,3 @@ def _for_all() -> bool:
 def fingerprints() -> list[str]:
     """Return the fingerprints of the detectors that look back: others remember nothing."""
     return [one.fingerprint for one in services().detectors.all() if one.vectorizer.looks_back]
-
-
-def _page_number() -> int:
-    raw = request.args.get("page", "1")
-    return max(int(raw), 1) if raw.isascii() and raw.isdigit() and len(raw) < 9 else 1

@@ -27,6 +27,7 @@ from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Scr
 from screening.uploads.upload_folder import Folder
 from screening.web.http import errors, request_audit
 from screening.web.http.operations import Answer, Operation, answered, describes
+from screening.web.http.paging import page_number
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.contexts import RowsView, TrialView
@@ -55,7 +56,7 @@ def _download_of(name: str, words: str, media: str = "text/csv") -> Operation:
 @require("see")
 def index() -> str:
     """Show this user's screenings, latest first."""
-    page = _page_number()
+    page = page_number()
     history = services().history
     shown = history.of(user().username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
     pages = -(-history.count(user().username) // LIST_ROWS)
@@ -357,7 +358,7 @@ def listing_of(screening: Screening, found: Outcome, detector: Detector | None, 
     chosen = _filter(view)
     selected = found.select(chosen)
     pages = max(-(-len(selected) // PAGE_ROWS), 1)
-    page = min(_page_number(), pages)
+    page = min(page_number(), pages)
     shown = selected[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     who = who_of(header_of(found.canonical), found.meta.get("columns", {}), detector)
     return RowsView(
@@ -413,8 +414,3 @@ def _number(name: str) -> float | None:
             remedy="Write it as 1234.5, without a mark for thousands.",
         )
     return value
-
-
-def _page_number() -> int:
-    raw = request.args.get("page", "1")
-    return max(int(raw), 1) if raw.isascii() and raw.isdigit() and len(raw) < 9 else 1

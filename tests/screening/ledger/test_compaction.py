@@ -151,7 +151,7 @@ def test_what_is_deleted_while_segments_are_put_together_stays_deleted(
     for name in NAMES[:3]:
         add(ledger, name, 3, noon)
     (some,) = ledger.compaction.due()
-    real = segments._write
+    real = segments.write_whole
 
     def meanwhile(*given: Any) -> Any:
         written = real(*given)
@@ -175,7 +175,7 @@ def test_what_is_put_together_while_it_is_deleted_stays_deleted(
         add(ledger, name, 3, noon)
     compacted(ledger)
     add(ledger, NAMES[2], 3, noon)
-    real = segments._write
+    real = segments.write_whole
 
     def meanwhile(*given: Any) -> Any:
         written = real(*given)

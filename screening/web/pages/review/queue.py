@@ -16,6 +16,7 @@ from screening.review.listing import MOST_COUNTED, Chosen, standing
 from screening.review.missed import Missed, missed
 from screening.review.tables import CaseState
 from screening.web.http import request_audit
+from screening.web.http.paging import page_number
 from screening.web.http.sessions import may, require
 from screening.web.pages.review import case, forms
 from screening.web.services import services
@@ -40,7 +41,7 @@ def index() -> str:
     who, now = views.reviewer(), views.now()
     given = {name: request.args[name] for name in FILTERS if request.args.get(name)}
     chosen = _chosen(given)
-    listing = views.listings().page(chosen, who, _page(), now)
+    listing = views.listings().page(chosen, who, min(page_number(), MOST_PAGE), now)
     days = services().settings.review_days
     late = now - timedelta(hours=services().settings.review_sla_hours)
     return render_template(
@@ -147,8 +148,3 @@ def _chosen(given: dict[str, str]) -> Chosen:
         late="late" in given,
         sort=given.get("sort", "risk"),
     )
-
-
-def _page() -> int:
-    given = request.args.get("page", "1")
-    return min(int(given), MOST_PAGE) if given.isascii() and given.isdigit() and len(given) < 8 else 1
