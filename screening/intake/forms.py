@@ -528,7 +528,6 @@ def counted_form(
 
     Raises:
         BadFile: they make no dates.
-        Undecided: they may count several things.
     """
     cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
     units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}

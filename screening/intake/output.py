@@ -164,7 +164,7 @@ def header_line(canonical: Path) -> bytes:
 
 
 def new_header(header: bytes, added: list[str]) -> bytes:
-    """Return the header with the names of added columns; where the file uses one of them, its own column gets another."""
+    """Return the header with the names of added columns; a column of the file that has one of them gets another."""
     names = cells(readable(header.removeprefix(BOM)).rstrip("\r\n"), ",")
     taken = {name.strip().casefold() for name in (*names, *added)}
     renamed = []
