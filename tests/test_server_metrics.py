@@ -125,7 +125,7 @@ def test_a_process_that_starts_on_a_full_disk_counts_nothing_and_goes_on(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setenv(request_folder.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(request_folder, "_allocate", full)
+    monkeypatch.setattr(request_folder, "allocate", full)
     counting = RequestMetrics()
     counting.observe("/upload", 200, 0.1)
     assert "the disk is full" in caplog.text

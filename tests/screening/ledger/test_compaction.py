@@ -159,7 +159,7 @@ def test_what_is_deleted_while_segments_are_put_together_stays_deleted(
         assert ledger.segments.forget(NAMES[1])
         return written
 
-    monkeypatch.setattr(segments, "_write", meanwhile)
+    monkeypatch.setattr(segments, "write_whole", meanwhile)
     assert ledger.compaction.put_together(some) is None
     assert ledger.segments.screenings() == {NAMES[0], NAMES[2]}
     assert len(files(ledger)) == 2
@@ -183,7 +183,7 @@ def test_what_is_put_together_while_it_is_deleted_stays_deleted(
         assert compacted(ledger) == 1
         return written
 
-    monkeypatch.setattr(segments, "_write", meanwhile)
+    monkeypatch.setattr(segments, "write_whole", meanwhile)
     assert ledger.segments.forget(NAMES[0])
     assert ledger.segments.screenings() == set(NAMES[1:3])
     assert sum(each.rows for each in ledger.segments.all()) == 6
@@ -237,7 +237,7 @@ def test_whatever_happens_in_whatever_order_each_screening_is_there_once(
 def _killed(ledger: Ledger, name: str, rows: int, noon: datetime) -> None:
     """Somebody dies before what was written is entered."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(segments, "_write", _dies)
+        patched.setattr(segments, "write_whole", _dies)
         for some in ledger.compaction.due():
             with pytest.raises(KeyboardInterrupt):
                 ledger.compaction.put_together(some)

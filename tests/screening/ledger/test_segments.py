@@ -76,7 +76,7 @@ def test_what_is_forgotten_leaves_neither_row_nor_file(ledger: Ledger) -> None:
     assert (ledger.segments.all(), files(ledger), drafts(ledger)) == ([], set(), [])
 
 
-@pytest.mark.parametrize("moment", ["_write", "_described"])
+@pytest.mark.parametrize("moment", ["write_whole", "_described"])
 def test_a_writer_that_dies_leaves_nothing_that_counts_and_a_note_of_what_to_sweep(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

@@ -183,7 +183,7 @@ def test_a_flagged_row_that_looks_back_has_its_features_made_once_and_its_past_s
     seen = Seen(past=PastIndex(definition, past) if indexed else past)
     made: list[int] = []
     sheets, begin = engine.sheets, PastIndex.__init__
-    monkeypatch.setattr(engine, "_sheets", lambda *args, **more: (made.append(1), sheets(*args, **more))[1])
+    monkeypatch.setattr(engine, "sheets", lambda *args, **more: (made.append(1), sheets(*args, **more))[1])
     ordered: list[int] = []
     monkeypatch.setattr(PastIndex, "__init__", lambda *args: (ordered.append(1), begin(*args))[1])
     found = score(rows, payments, seen, threshold=0.5)
