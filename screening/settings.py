@@ -137,21 +137,21 @@ class Settings:
             alerts=read("ALERTS", alert_limits, dict(ALERTS)),
             drift_windows=read("DRIFT_WINDOWS", days_of, (1, 7)),
             label_delay_days=read("LABEL_DELAY_DAYS", _whole(1, 365), None),
-            label_coverage=read("LABEL_COVERAGE", _sources, frozenset()),
+            label_coverage=read("LABEL_COVERAGE", sources_of, frozenset()),
             log_format=read("LOG_FORMAT", _one_of("text", "json"), "text"),
             webhook_url=webhook_url,
             webhook_secret=webhook_secret,
             host=read("HOST", _text, "127.0.0.1"),
             port=read("PORT", _whole(1, 65535), 5000),
-            secret_key=read("SECRET_KEY", _secret, ""),
+            secret_key=read("SECRET_KEY", secret_of, ""),
             users_file=read("USERS_FILE", path_of, ROOT / "users.txt"),
             instance=instance,
             database_url=read("DATABASE_URL", _text, f"sqlite:///{instance / 'screening.sqlite3'}"),
-            threshold=read("FRAUD_THRESHOLD", _probability, 0.8),
+            threshold=read("FRAUD_THRESHOLD", probability, 0.8),
             signup=read("SIGNUP", _one_of("open", "approval", "closed"), "open"),
             password_min_length=read("PASSWORD_MIN_LENGTH", _whole(8, 128), 12),
             max_upload=read("MAX_UPLOAD_MB", _whole(1, 1_000_000), 1024) * 2**20,
-            cookie_secure=read("COOKIE_SECURE", _switch, None),
+            cookie_secure=read("COOKIE_SECURE", switch, None),
             trusted_proxies=read("TRUSTED_PROXIES", networks, ()),
             trusted_hosts=read("TRUSTED_HOSTS", names_of, ()),
             model_file=read("MODEL_FILE", path_of, ROOT / "model.h5"),
@@ -163,15 +163,15 @@ class Settings:
             workers=read("WORKERS", _whole(1, 64), 2),
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
-            state_url=read("STATE_URL", _redis, None),
+            state_url=read("STATE_URL", redis_url, None),
             ip_countries=read("IP_COUNTRIES", path_of, None),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             review_days=read("REVIEW_DAYS", _whole(1, 3_650), 30),
-            review_sample=read("REVIEW_SAMPLE", _sample, 0.005),
+            review_sample=read("REVIEW_SAMPLE", share_sampled, 0.005),
             review_sla_hours=read("REVIEW_SLA_HOURS", _whole(1, 8_760), 24),
             review_release_minutes=read("REVIEW_RELEASE_MINUTES", _whole(1, 10_080), 30),
             review_queue=read("REVIEW_QUEUE", _one_of("own", "team"), "own"),
-            four_eyes=bool(read("FOUR_EYES", _switch, None)),
+            four_eyes=bool(read("FOUR_EYES", switch, None)),
             proposal_days=read("PROPOSAL_DAYS", _whole(1, 365), 14),
             keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
             keep_reports_days=read("KEEP_REPORTS_DAYS", _whole(1, 36_500), 90),
@@ -243,7 +243,8 @@ def path_of(raw: str) -> Path:
     return Path(raw).expanduser().resolve()
 
 
-def _secret(raw: str) -> str:
+def secret_of(raw: str) -> str:
+    """Read a secret, which has to be long enough to be one."""
     if len(raw.encode()) < SECRET_BYTES:
         raise ValueError(f"must be at least {SECRET_BYTES} bytes long")
     return raw
@@ -258,7 +259,8 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _probability(raw: str) -> float:
+def probability(raw: str) -> float:
+    """Read a probability. Raises ``ValueError`` for any other text."""
     message = "must be a probability above 0 and at most 1, as 0.8"
     value = decimal(raw)
     if not 0 < value <= 1:
@@ -266,7 +268,8 @@ def _probability(raw: str) -> float:
     return value
 
 
-def _sample(raw: str) -> float:
+def share_sampled(raw: str) -> float:
+    """Read a share from 0 to 0.5. Raises ``ValueError`` for any other text."""
     value = decimal(raw)
     if not 0 <= value <= 0.5:
         raise ValueError("must be a share from 0 to 0.5, as 0.005")
@@ -298,7 +301,8 @@ def _one_of(*options: str) -> Callable[[str], str]:
     return parse
 
 
-def _redis(raw: str) -> str:
+def redis_url(raw: str) -> str:
+    """Read the address of a Redis server. Raises ``ValueError`` for any other text."""
     if not raw.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
     return raw
@@ -333,7 +337,8 @@ def days_of(raw: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def _sources(raw: str) -> frozenset[str]:
+def sources_of(raw: str) -> frozenset[str]:
+    """Read sources of decisions, separated by commas. Raises ``ValueError`` for one that there isn't."""
     found = frozenset(part.strip().lower() for part in raw.split(","))
     if not found <= {"api", "file"}:
         raise ValueError("must name sources of api, file")
@@ -375,7 +380,8 @@ def signing_secret(raw: str) -> str:
     return raw
 
 
-def _switch(raw: str) -> bool | None:
+def switch(raw: str) -> bool | None:
+    """Read on or off, in the usual words. Raises ``ValueError`` for any other text."""
     known = {
         "1": True,
         "true": True,

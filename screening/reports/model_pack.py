@@ -40,22 +40,23 @@ def model_pack(record: ModelRecord, *, author: str, made: datetime) -> bytes:
 def blocks_of(record: ModelRecord) -> Iterator[Block]:
     """Give the parts of the pack, from the top to the end."""
     missing: list[str] = []
-    yield from _summary(record)
+    yield from summary_section(record)
     card = record.detector.card
     if card is None:
         missing.append("a card: neither training data nor tests nor calibration are known")
     else:
-        yield from _data(card, missing)
-        yield from _tests(card, missing)
-        yield from _calibration(card, missing)
-    yield from _identity(record)
-    yield from _drift(record, missing)
-    yield from _in_use(record, missing)
-    yield from _approvals(record, missing)
-    yield from _limits(record, missing)
+        yield from data_section(card, missing)
+        yield from tests_section(card, missing)
+        yield from calibration_section(card, missing)
+    yield from identity_section(record)
+    yield from drift_section(record, missing)
+    yield from use_section(record, missing)
+    yield from approvals_section(record, missing)
+    yield from limits_section(record, missing)
 
 
-def _summary(record: ModelRecord) -> Iterator[Block]:
+def summary_section(record: ModelRecord) -> Iterator[Block]:
+    """Yield what the detector is, and how it stands."""
     detector, standing = record.detector, record.standing
     card = detector.card
     yield Facts(
@@ -84,7 +85,8 @@ def _summary(record: ModelRecord) -> Iterator[Block]:
     )
 
 
-def _data(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+def data_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+    """Yield what the detector learned from; what isn't on record goes into ``missing``."""
     data = card.training_data
     yield Heading("Training data")
     if data.sha256 is None:
@@ -105,10 +107,11 @@ def _data(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     if data.fraud_types:
         rows = [(one.name, count_words(one.rows), in_percent(one.share)) for one in data.fraud_types]
         yield Table("Types of fraud in the training data", ["Type", "Rows", "Share of fraud"], rows, [1, 2])
-    yield from _cleaning(card, missing)
+    yield from cleaning_section(card, missing)
 
 
-def _cleaning(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+def cleaning_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+    """Yield what was cleaned before the training; what isn't on record goes into ``missing``."""
     yield Heading("Cleaning", 2)
     cleaning = card.cleaning
     if cleaning is None:
@@ -145,7 +148,8 @@ def evaluations(card: ModelCard) -> list[tuple[str, str, Evaluation]]:
     return found
 
 
-def _tests(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+def tests_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+    """Yield the tests with their figures and curves; what isn't on record goes into ``missing``."""
     yield Heading("Split and tests")
     tests = evaluations(card)
     if not tests:
@@ -192,7 +196,8 @@ def _tests(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         )
 
 
-def _calibration(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+def calibration_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
+    """Yield how what is said compares with what is seen; what isn't on record goes into ``missing``."""
     yield Heading("Calibration")
     yield Facts([("Share of fraud that the probabilities are for", in_percent(card.prior, 3))])
     drawn = next(((name, test) for name, _, test in evaluations(card) if test.reliability), None)
@@ -221,7 +226,8 @@ def _calibration(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     yield Table("Bins of the calibration", ["Said", "Seen", "95 % interval", "Rows"], rows, [0, 1, 2, 3])
 
 
-def _identity(record: ModelRecord) -> Iterator[Block]:
+def identity_section(record: ModelRecord) -> Iterator[Block]:
+    """Yield the hashes and versions by which the files are known again."""
     yield Heading("Files")
     card = record.detector.card
     libraries = () if card is None else (f"{name} {version}" for name, version in card.libraries.items())
@@ -236,7 +242,8 @@ def _identity(record: ModelRecord) -> Iterator[Block]:
     )
 
 
-def _drift(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
+def drift_section(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
+    """Yield how far columns and scores have moved; what isn't on record goes into ``missing``."""
     yield Heading("Drift")
     found = record.found
     if found is None or not found.windows:
@@ -303,7 +310,8 @@ def _shares(score: Compared) -> Chart:
     return Chart(svg_charts.pairs_of_bars(names, score.then, score.now), f"{words}.", caption)
 
 
-def _in_use(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
+def use_section(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
+    """Yield what the detector decided; what isn't on record goes into ``missing``."""
     yield Heading("In use")
     counts = record.decisions
     if not counts or not counts["rows"]:
@@ -329,7 +337,8 @@ def _in_use(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
         missing.append("labels of its decisions: how well it does in use isn't known")
 
 
-def _approvals(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
+def approvals_section(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
+    """Yield who approved and promoted it, and when; what isn't on record goes into ``missing``."""
     yield Heading("Approvals")
     standing = record.standing
     if standing.said_by is None:
@@ -367,7 +376,8 @@ def _approvals(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
         yield Text("The audit log has no line about it.")
 
 
-def _limits(record: ModelRecord, missing: Sequence[str]) -> Iterator[Block]:
+def limits_section(record: ModelRecord, missing: Sequence[str]) -> Iterator[Block]:
+    """Yield the warnings about the detector, and what is missing in this document."""
     yield Heading("Limits")
     yield Text(NOT_A_FINDING)
     if record.detector.warnings:

@@ -34,11 +34,12 @@ def screening_pdf(
         made: when.
     """
     name = f"Screening of {screening.filename}"
-    return accessible_pdf(name, author, list(_parts(screening, found, detector)), made)
+    return accessible_pdf(name, author, list(parts_of(screening, found, detector)), made)
 
 
-def _parts(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
-    yield Facts([(what, str(value)) for what, value in _summary(screening, found)])
+def parts_of(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
+    """Yield the blocks of the document, in their order."""
+    yield Facts([(what, str(value)) for what, value in summary_rows(screening, found)])
     for text in screening.notes or []:
         yield Text(text, soft=True)
     yield Heading("Score distribution")
@@ -61,13 +62,14 @@ def _parts(screening: Screening, found: Outcome, detector: Detector | None) -> I
         caption="Rows by probability of fraud, on a logarithmic scale; flagged ones in red.",
     )
     yield Table("The same in numbers", ["Probability", "Rows", "Flagged"], rows, [1, 2])
-    yield from _labels(screening)
-    yield from _flagged(screening, found, detector)
-    yield from _unreadable(screening, found)
-    yield from _detector(screening, detector)
+    yield from labels_section(screening)
+    yield from flagged_section(screening, found, detector)
+    yield from unreadable_section(screening, found)
+    yield from detector_section(screening, detector)
 
 
-def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, object]]:
+def summary_rows(screening: Screening, found: Outcome) -> Iterator[tuple[str, object]]:
+    """Yield the facts about a screening, each with its name."""
     yield "File", screening.filename
     yield "File's SHA-256", screening.sha256 or ""
     yield "Screened", f"{screening.finished:%Y-%m-%d %H:%M:%S} UTC" if screening.finished else ""
@@ -83,7 +85,8 @@ def _summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, object
     yield "Unreadable, not scored", f"{screening.set_aside:,}"
 
 
-def _labels(screening: Screening) -> Iterator[Block]:
+def labels_section(screening: Screening) -> Iterator[Block]:
+    """Yield how flags and labels agree, where the file had any."""
     quality = screening.quality
     if not quality:
         return
@@ -103,7 +106,8 @@ def _labels(screening: Screening) -> Iterator[Block]:
         yield Text("; ".join(said) + ".")
 
 
-def _flagged(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
+def flagged_section(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
+    """Yield the strongest flagged rows with their reasons."""
     if not screening.flagged:
         return
     yield Heading("Flagged transactions")
@@ -141,7 +145,8 @@ def _cell(header: Sequence[str], record: Sequence[str], name: str) -> str:
     return record[place] if place < len(record) else ""
 
 
-def _unreadable(screening: Screening, found: Outcome) -> Iterator[Block]:
+def unreadable_section(screening: Screening, found: Outcome) -> Iterator[Block]:
+    """Yield the rows that couldn't be read."""
     if not screening.set_aside:
         return
     yield Heading("Unreadable rows")
@@ -168,7 +173,8 @@ def _blocking(screening: Screening) -> list[tuple[str, object]]:
     ]
 
 
-def _detector(screening: Screening, detector: Detector | None) -> Iterator[Block]:
+def detector_section(screening: Screening, detector: Detector | None) -> Iterator[Block]:
+    """Yield what the detector is, as its card says."""
     yield Heading("Detector")
     pairs: list[tuple[str, object]] = [
         ("Name", screening.detector or ""),

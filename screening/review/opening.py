@@ -141,7 +141,9 @@ class Opener:
         limit = oldest.replace(tzinfo=None)
         for some in parts(rows, OF_TRANSACTION):
             kept = [
-                (_key(row), item_of(row), bool(row["sampled"])) for row in some if row["decided_at"] >= limit
+                (key_of(row), item_of(row), bool(row["sampled"]))
+                for row in some
+                if row["decided_at"] >= limit
             ]
             done += len(some)
             with self._database.write() as session:
@@ -159,7 +161,7 @@ class Opener:
             forget_screening(self._database, screening)
 
 
-def _key(row: dict[str, object]) -> Key:
+def key_of(row: dict[str, object]) -> Key:
     """Return what rows of one case have in common. Ids of two detectors' data needn't mean the same person."""
     for kind in (*GROUPED_BY, *(other for other in ENTITIES if other not in GROUPED_BY)):
         value = row[kind]
@@ -173,9 +175,9 @@ def add_rows(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None
 
     Rows go to the database as they are: objects for each would hold its lock three times as long.
     """
-    known = _known(session, [item["id"] for _, item, _ in rows])
+    known = known_ids(session, [item["id"] for _, item, _ in rows])
     left = [row for row in rows if row[1]["id"] not in known]
-    groups = _grouped([(key, item) for key, item, sampled in left if not sampled])
+    groups = grouped([(key, item) for key, item, sampled in left if not sampled])
     find_waiting(session, groups)
     groups += [_Group(key, [item], sampled=True) for key, item, sampled in left if sampled]
     new = [group for group in groups if group.case is None]
@@ -211,14 +213,16 @@ def enter_cases(session: Session, cases: Sequence[Values]) -> Sequence[int]:
     return numbers
 
 
-def _known(session: Session, ids: Sequence[str]) -> set[str]:
+def known_ids(session: Session, ids: Sequence[str]) -> set[str]:
+    """Return those of some transactions that are in a case already."""
     found: set[str] = set()
     for some in parts(ids, MOST_PARAMETERS):
         found.update(session.scalars(select(Item.id).where(Item.id.in_(some))))
     return found
 
 
-def _grouped(rows: Iterable[tuple[Key, Values]]) -> list[_Group]:
+def grouped(rows: Iterable[tuple[Key, Values]]) -> list[_Group]:
+    """Return rows put together that may be in one case."""
     groups: list[_Group] = []
     latest: dict[Key, _Group] = {}
     for key, item in rows:

@@ -90,7 +90,7 @@ def read(text: str) -> RulesFile:
     rules = _tables(found.get("rule", []), "rule")
     if len(rules) > MOST_RULES:
         raise BadRule(f"The file has more than {MOST_RULES} rules.")
-    told = tuple(_rule(given, place) for place, given in enumerate(rules, start=1))
+    told = tuple(read_rule(given, place) for place, given in enumerate(rules, start=1))
     names = Counter(one.draft.name.casefold() for one in told)
     twice = next((one for one in told if names[one.draft.name.casefold()] > 1), None)
     if twice is not None:
@@ -100,7 +100,8 @@ def read(text: str) -> RulesFile:
     return RulesFile(
         told,
         tuple(
-            _list(given, place) for place, given in enumerate(_tables(found.get("list", []), "list"), start=1)
+            read_list(given, place)
+            for place, given in enumerate(_tables(found.get("list", []), "list"), start=1)
         ),
     )
 
@@ -142,7 +143,7 @@ def written(rules: Iterable[Rule], lists: Iterable[RuleList]) -> str:
         )
         for rule in rules
     ]
-    return "\n".join([HEAD, *(_table(name, each) for name, each in told)])
+    return "\n".join([HEAD, *(written_table(name, each) for name, each in told)])
 
 
 def shipped() -> RulesFile:
@@ -173,7 +174,8 @@ def _texts(given: dict[str, Any], known: set[str], where: str) -> dict[str, str]
     return given
 
 
-def _rule(given: dict[str, Any], place: int) -> FileRule:
+def read_rule(given: dict[str, Any], place: int) -> FileRule:
+    """Read a rule of the file. Raises :class:`BadRule` where it is none."""
     where = f"rule {place}"
     told = _texts(given, TEXTS, where)
     if not told.get("name") or not told.get("when"):
@@ -195,7 +197,8 @@ def _rule(given: dict[str, Any], place: int) -> FileRule:
     return FileRule(draft.stripped(), RuleState(state), place)
 
 
-def _list(given: dict[str, Any], place: int) -> FileList:
+def read_list(given: dict[str, Any], place: int) -> FileList:
+    """Read a list of the file. Raises :class:`BadRule` where it is none."""
     where = f"list {place}"
     entries = given.get("entries", [])
     if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
@@ -209,12 +212,13 @@ def _list(given: dict[str, Any], place: int) -> FileList:
     )
 
 
-def _table(name: str, told: Mapping[str, str | None]) -> str:
-    lines = [f"{key} = {_quoted(value)}" for key, value in told.items() if value]
+def written_table(name: str, told: Mapping[str, str | None]) -> str:
+    """Return a table as TOML has it."""
+    lines = [f"{key} = {toml_text(value)}" for key, value in told.items() if value]
     return "\n".join([f"[[{name}]]", *lines, ""])
 
 
-def _quoted(text: str) -> str:
+def toml_text(text: str) -> str:
     """Return a text as TOML has it; one of several lines as several lines, where that can be."""
     if "\n" in text and "'''" not in text and not any(ord(sign) < 32 and sign not in "\n\t" for sign in text):
         return f"'''\n{text}'''"

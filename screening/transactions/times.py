@@ -230,13 +230,13 @@ def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 
                 return _seconds(found)
     plain = bare(text)
     if form.unit is not None:
-        return _counted(plain, form.unit)
+        return time_of_count(plain, form.unit)
     if form.order is not None and (three := _THREE.fullmatch(plain)) and three["sign"] != ".":
         return time_of_three(three, form.order)
     written = split_time(plain)
     if written is not None:
         parts, clock, zone = written
-        return _moment(parts, clock, zone)
+        return moment_of(parts, clock, zone)
     readings = {order: seconds for order, seconds in orders_of(plain) if seconds is not None}
     if readings:
         if form.order is not None:
@@ -262,7 +262,7 @@ def clock_of(text: str) -> float | None:
     since = None if found is None else since_midnight(found)
     if found is None or since is None or not found["zone"]:
         return since
-    return since - (_zone(found["zone"]).utcoffset(None) or timedelta()).total_seconds()
+    return since - (zone_of(found["zone"]).utcoffset(None) or timedelta()).total_seconds()
 
 
 def month_of(text: str) -> float | None:
@@ -316,10 +316,10 @@ def seconds_of(value: float) -> float | None:
     """Return seconds since 1970 of a number that makes one plausible time; ``None`` for any other."""
     unit = unit_of(value)
     if unit is not None:
-        return _in_seconds(value, unit)
+        return in_seconds(value, unit)
     # 20250104, as JSON and Parquet have it
     if 1e7 <= value < 1e8 and value == int(value):
-        return _moment(date_of_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
+        return moment_of(date_of_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
     return None
 
 
@@ -334,7 +334,8 @@ def bare(text: str) -> str:
     return " ".join(guards.bare(text.replace("\u200b", "").replace("\ufeff", "")).split())
 
 
-def _in_seconds(value: float, unit: Unit) -> float:
+def in_seconds(value: float, unit: Unit) -> float:
+    """Return a count of a unit as seconds since 1970."""
     if unit is Unit.SHEET_DAYS:
         # a double of days holds about a microsecond
         return round(value * _DAY * 1000) / 1000 + _SHEET_ZERO
@@ -343,10 +344,11 @@ def _in_seconds(value: float, unit: Unit) -> float:
     return value / _PER_SECOND[unit]
 
 
-def _counted(plain: str, unit: Unit) -> float | None:
+def time_of_count(plain: str, unit: Unit) -> float | None:
+    """Return the time of a cell that counts units; ``None`` where it is none."""
     if not _NUMBER.fullmatch(plain) or SHORTENED.fullmatch(plain):
         return None
-    seconds = _in_seconds(float(plain), unit)
+    seconds = in_seconds(float(plain), unit)
     return seconds if 0 <= seconds < _TO else None
 
 
@@ -364,7 +366,7 @@ def split_time(plain: str) -> tuple[Parts | None, str | None, str | None] | None
     digits = _DIGITS_14.fullmatch(plain)
     if digits and _FIRST_COMPACT <= int(digits[1]) < LAST_YEAR:
         parts = (int(digits[1]), int(digits[2]), int(digits[3]))
-        if _valid(parts):
+        if is_valid(parts):
             return parts, ":".join(part for part in digits.groups()[3:] if part), None
     for pattern in (_DAY_NAMED, _NAMED_DAY, _C_TIME, _LOGGED):
         found = pattern.fullmatch(plain)
@@ -383,19 +385,19 @@ def orders_of(plain: str) -> Iterator[tuple[Order, float | None]]:
             yield order, time_of_three(three, order)
     elif len(plain) in (6, 8) and plain.isdecimal() and plain.isascii():
         for order in Order:
-            yield order, plausible(_moment(date_of_digits(plain, order), None, None))
+            yield order, plausible(moment_of(date_of_digits(plain, order), None, None))
 
 
 def time_of_three(three: re.Match[str], order: Order) -> float | None:
     """Return the time of three numbers with slashes or dashes between them, and a time of day perhaps."""
     a, b, c = three["a"], three["b"], three["c"]
     if order is Order.DAY_FIRST:
-        return _moment((full_year(c), int(b), int(a)), three["clock"], None)
+        return moment_of((full_year(c), int(b), int(a)), three["clock"], None)
     if order is Order.MONTH_FIRST:
-        return _moment((full_year(c), int(a), int(b)), three["clock"], None)
+        return moment_of((full_year(c), int(a), int(b)), three["clock"], None)
     if len(c) > 2 or len(a) < 2:
         return None
-    return plausible(_moment((full_year(a), int(b), int(c)), three["clock"], None))
+    return plausible(moment_of((full_year(a), int(b), int(c)), three["clock"], None))
 
 
 def date_of_digits(plain: str, order: Order) -> Parts:
@@ -427,7 +429,8 @@ def plausible(seconds: float | None) -> float | None:
     return seconds if _FROM <= seconds <= latest else None
 
 
-def _valid(parts: Parts) -> bool:
+def is_valid(parts: Parts) -> bool:
+    """Return whether the parts of a date can be one."""
     try:
         datetime(*parts)  # noqa: DTZ001
     except ValueError:
@@ -435,8 +438,9 @@ def _valid(parts: Parts) -> bool:
     return True
 
 
-def _moment(parts: Parts | None, clock: str | None, zone: str | None) -> float | None:
-    if parts is None or not _valid(parts):
+def moment_of(parts: Parts | None, clock: str | None, zone: str | None) -> float | None:
+    """Return the seconds since 1970 of a date with its time of day and zone; ``None`` where they make none."""
+    if parts is None or not is_valid(parts):
         return None
     found = datetime(*parts)  # noqa: DTZ001
     if clock:
@@ -446,7 +450,7 @@ def _moment(parts: Parts | None, clock: str | None, zone: str | None) -> float |
             return None
         found += timedelta(seconds=since)
         zone = match["zone"] or zone
-    return _seconds(found.replace(tzinfo=_zone(zone)) if zone else found)
+    return _seconds(found.replace(tzinfo=zone_of(zone)) if zone else found)
 
 
 def since_midnight(clock: re.Match[str]) -> float | None:
@@ -464,7 +468,8 @@ def since_midnight(clock: re.Match[str]) -> float | None:
     return hour * 3600.0 + minute * 60 + second + float(f"0.{clock['f'] or 0}")
 
 
-def _zone(text: str) -> timezone:
+def zone_of(text: str) -> timezone:
+    """Return a zone as it is written: Z, or hours and minutes."""
     if text[0] not in "+-":
         return UTC
     digits = text[1:].replace(":", "").ljust(4, "0")

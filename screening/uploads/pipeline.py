@@ -213,7 +213,7 @@ class _Line:
                 forms=forms,
                 answers=self.answers,
             ):
-                _keep(batch, choice.contract, collected)
+                keep_batch(batch, choice.contract, collected)
                 if len(collected.amount) == 1:
                     # it is asked before anything is scored
                     self._signs(choice, collected)
@@ -286,7 +286,7 @@ class _Line:
             seconds=0.0 if definition is None else definition.horizon,
         )
         collected.scored_rows = rows.numbers - 1
-        collected.notes += _repeated(rows.transactions.values)
+        collected.notes += note_repeated(rows.transactions.values)
 
         def on_block(done: int) -> None:
             self.on_stage(SCORING, done, count)
@@ -300,7 +300,7 @@ class _Line:
             seen.remember(self.folder.path.name, rows.transactions.values, rows.labels)
 
 
-def _repeated(values: Matrix) -> list[str]:
+def note_repeated(values: Matrix) -> list[str]:
     """Say how many rows are equal to another one: to a detector that looks back each is a payment of its own."""
     count = len(values) - len(np.unique(row_hashes(values)))
     if not count:
@@ -309,7 +309,8 @@ def _repeated(values: Matrix) -> list[str]:
     return [f"{are} another one in all columns that are needed, and counted as another payment."]
 
 
-def _keep(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
+def keep_batch(batch: Batch, contract: ColumnContract, collected: _Collected) -> None:
+    """Keep of a batch what is needed once the last row is there."""
     collected.offsets.append(batch.offsets)
     collected.sign_told, collected.words = batch.sign_told, batch.words
     step = EVERY if len(batch) >= MANY else 1

@@ -141,11 +141,11 @@ def check(
                 amounts = np.concatenate(read.amount)
                 read.notes += check_sign(choice.detector, amounts, answers, told=read.sign_told)
                 read.notes += check_unit(choice, amounts, answers, read.words)
-            return choice, read, _report(folder, choice, read, lambda: on_batch(stream.taken))
+            return choice, read, report_of(folder, choice, read, lambda: on_batch(stream.taken))
 
     choice, read, report = reader.settled(read_with)
     bad = np.concatenate(read.bad)
-    _save(folder, report, np.flatnonzero(bad), np.concatenate(read.offsets))
+    save_report(folder, report, np.flatnonzero(bad), np.concatenate(read.offsets))
     return Checked(
         detector=choice.detector.name,
         fingerprint=choice.detector.fingerprint,
@@ -209,13 +209,17 @@ class Report:
         return self._folder.readable
 
 
-def _save(folder: Folder, report: dict[str, Any], rejected: Rows, offsets: Rows) -> None:
+def save_report(folder: Folder, report: dict[str, Any], rejected: Rows, offsets: Rows) -> None:
+    """Write what a check found beside the file."""
     np.save(folder.path / REJECTED, rejected)
     np.save(folder.path / OFFSETS, offsets if len(rejected) else offsets[:0])
     (folder.path / REPORT).write_text(json.dumps(report), encoding="utf-8")
 
 
-def _report(folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[[], None]) -> dict[str, Any]:
+def report_of(
+    folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[[], None]
+) -> dict[str, Any]:
+    """Return what a check found, as its page and the data API show it."""
     contract, label, good = choice.contract, read.label, ~np.concatenate(read.bad)
     _, sampled = read.sample.taken()
     labelled = None if label is None else labelled_sample(choice, read, label)

@@ -54,18 +54,18 @@ def compiled(  # noqa: PLR0911 -- one for each kind of part
         KeyError: a list isn't there.
     """
     if isinstance(condition, Not):
-        return _opposite(compiled(condition.of, lists))
+        return opposite(compiled(condition.of, lists))
     if isinstance(condition, All):
         return joined([compiled(each, lists) for each in condition.of], ends=False)
     if isinstance(condition, Compare):
-        return _comparison(condition)
+        return comparison(condition)
     if isinstance(condition, Equal):
-        return _equality(condition)
+        return equality(condition)
     if isinstance(condition, Among):
         wanted: Collection[Any] = frozenset(condition.texts or condition.numbers)
-        return _membership(condition.fact, wanted)
+        return membership(condition.fact, wanted)
     if isinstance(condition, Listed):
-        return _membership(condition.fact, lists[condition.list])
+        return membership(condition.fact, lists[condition.list])
     if isinstance(condition, Missing):
         key = condition.fact.key
         return lambda row: row.get(key) is None
@@ -77,7 +77,9 @@ def compiled(  # noqa: PLR0911 -- one for each kind of part
     return joined([compiled(each, lists) for each in condition.of], ends=True)
 
 
-def _opposite(of: Answer) -> Answer:
+def opposite(of: Answer) -> Answer:
+    """Return the opposite answer; of what isn't known nothing is known."""
+
     def answer(row: Row) -> bool | None:
         found = of(row)
         return None if found is None else not found
@@ -103,7 +105,8 @@ def joined(parts: list[Answer], *, ends: bool) -> Answer:
     return answer
 
 
-def _comparison(test: Compare) -> Answer:
+def comparison(test: Compare) -> Answer:
+    """Return the answer of a comparison of two numbers; ``None`` where one isn't known."""
     left, right, compare = _finite(test.left), _finite(test.right), COMPARE[test.sign]
     if isinstance(test.left, Fact) and isinstance(test.right, Number):  # most of them
         key, number = test.left.key, test.right.value
@@ -169,10 +172,11 @@ def _two(value: Arithmetic) -> Reckoned:
     return reckoned
 
 
-def _equality(test: Equal) -> Answer:
+def equality(test: Equal) -> Answer:
+    """Return the answer whether two texts are the same, whatever their case."""
     key, other = test.left.key, test.right
     if isinstance(other, str):
-        return _membership(test.left, frozenset({other}))
+        return membership(test.left, frozenset({other}))
     beside = other.key
 
     def answer(row: Row) -> bool | None:
@@ -182,7 +186,8 @@ def _equality(test: Equal) -> Answer:
     return answer
 
 
-def _membership(fact: Fact, wanted: Collection[Any]) -> Answer:
+def membership(fact: Fact, wanted: Collection[Any]) -> Answer:
+    """Return the answer whether a value is one of some."""
     key = fact.key
     if fact.type.is_number:
 

@@ -133,14 +133,16 @@ def moment(raw: str) -> datetime:
     raise ValueError("a time as 2026-01-31 or 2026-01-31T23:59:00Z, with + as %2B")
 
 
-def _share(raw: str) -> float:
+def read_share(raw: str) -> float:
+    """Read a share from 0 to 1. Raises ``ValueError`` with what is wanted."""
     found = numbers.plain(raw)
     if found is None or not 0 <= found <= 1:
         raise ValueError("a number from 0 to 1")
     return found
 
 
-def _money(raw: str) -> float:
+def read_amount(raw: str) -> float:
+    """Read an amount. Raises ``ValueError`` with what is wanted."""
     found = numbers.plain(raw)
     if found is None or not abs(found) < money.LARGEST:
         raise ValueError("a number, as people write an amount: 12.50")
@@ -152,7 +154,8 @@ def currency_of(raw: str) -> str:
     return NO_CURRENCY if raw == "none" else raw
 
 
-def _entity(raw: str) -> tuple[str, str]:
+def read_entity(raw: str) -> tuple[str, str]:
+    """Read a kind and a value, as ``card:…``. Raises ``ValueError`` with what is wanted."""
     kind, colon, name = raw.partition(":")
     if kind not in ENTITIES or not colon or not name:
         raise ValueError(f"KIND:VALUE, where KIND is one of {', '.join(ENTITIES)}")
@@ -160,13 +163,13 @@ def _entity(raw: str) -> tuple[str, str]:
 
 
 TEXT = Kind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})
-SHARE = Kind(_share, {"type": "number", "minimum": 0, "maximum": 1})
+SHARE = Kind(read_share, {"type": "number", "minimum": 0, "maximum": 1})
 MONEY = Kind(
-    _money, {"type": "number", "exclusiveMinimum": -money.LARGEST, "exclusiveMaximum": money.LARGEST}
+    read_amount, {"type": "number", "exclusiveMinimum": -money.LARGEST, "exclusiveMaximum": money.LARGEST}
 )
 CURRENCY = Kind(currency_of, TEXT.schema)
 ENTITY = Kind(
-    _entity,
+    read_entity,
     {
         "type": "string",
         "maxLength": MOST_CHARACTERS,

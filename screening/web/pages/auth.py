@@ -37,7 +37,7 @@ class SignupClosed(ScreeningError):
 @blueprint.get("/signup")
 def signup() -> Any:
     """Show the form."""
-    return _signup_page(None)
+    return signup_page(None)
 
 
 @blueprint.post("/signup")
@@ -48,11 +48,11 @@ def create() -> Any:
             raise SignupClosed(
                 "Accounts are made by the administrator here.", remedy="Ask the administrator."
             )
-        account = _sign_up()
+        account = sign_up()
     except (NotReady, StorageFull):
         raise
     except ScreeningError as problem:
-        return _signup_page(problem)
+        return signup_page(problem)
     if not account.active:
         flash("Account created. An administrator has to let you in; then log in.")
         return redirect(url_for("auth.login"), HTTPStatus.SEE_OTHER)
@@ -61,7 +61,8 @@ def create() -> Any:
     return redirect(url_for("pages.index"), HTTPStatus.SEE_OTHER)
 
 
-def _sign_up() -> Account:
+def sign_up() -> Account:
+    """Make the account that the form asks for. Raises :class:`ScreeningError`: why there is none."""
     form, mine = request.form, services()
     throttle, address = Throttle(mine.database), request.remote_addr or ""
     throttle.require_room(SIGN_UPS, address)
@@ -80,7 +81,8 @@ def _sign_up() -> Account:
     return account
 
 
-def _signup_page(error: ScreeningError | None) -> Any:
+def signup_page(error: ScreeningError | None) -> Any:
+    """Return the page to sign up on, with what was wrong."""
     mine = services()
     page = render_template(
         "signup.html",
@@ -96,7 +98,7 @@ def _signup_page(error: ScreeningError | None) -> Any:
 @blueprint.get("/login")
 def login() -> Any:
     """Show the form."""
-    return _login_page(None)
+    return login_page(None)
 
 
 @blueprint.post("/login")
@@ -105,7 +107,7 @@ def enter() -> Any:
     try:
         account, must_change = identify()
     except (WrongLogin, TooMany) as problem:
-        return _login_page(problem)
+        return login_page(problem)
     sessions.begin(account, must_change=must_change)
     request_audit.record("login", user=account.username)
     return redirect(safe_target(wanted_page()), HTTPStatus.SEE_OTHER)
@@ -146,7 +148,8 @@ def was_handed(before: Account | None, account: Account) -> bool:
     return True
 
 
-def _login_page(error: ScreeningError | None) -> Any:
+def login_page(error: ScreeningError | None) -> Any:
+    """Return the page to log in on, with what was wrong."""
     page = render_template("login.html", form=echo("username"), error=error, next=wanted_page())
     return _answer(page, error)
 
@@ -169,7 +172,7 @@ def logout() -> Any:
 @require("see")
 def account() -> Any:
     """Show the account, and the form to change the password."""
-    return _account_page(None)
+    return account_page(None)
 
 
 @blueprint.post("/account")
@@ -192,7 +195,7 @@ def change_password() -> Any:
     except (NotReady, StorageFull):
         raise
     except ScreeningError as problem:
-        return _account_page(problem)
+        return account_page(problem)
     sessions.store().end_all(username)
     mine.handed.forget(changed)
     sessions.begin(changed)
@@ -216,7 +219,8 @@ def new_password() -> str:
     return new
 
 
-def _account_page(error: ScreeningError | None) -> Any:
+def account_page(error: ScreeningError | None) -> Any:
+    """Return the page of one's own account, with what was wrong."""
     page = render_template(
         "account.html",
         error=error,

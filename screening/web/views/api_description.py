@@ -125,7 +125,7 @@ class Route:
 
 def routes() -> list[Route]:
     """Return the routes of the data API, in the order of their tags and as they were made."""
-    found = [route for rule in current_app.url_map.iter_rules() for route in _of_rule(rule)]
+    found = [route for rule in current_app.url_map.iter_rules() for route in routes_of_rule(rule)]
     return sorted(found, key=lambda route: list(TAGS).index(route.operation.tag))
 
 
@@ -145,16 +145,17 @@ def described() -> Document:
             "look back on what was decided. The columns of transactions are those of the detectors that you may use.",
         },
         "tags": [{"name": name, "description": words} for name, words in TAGS.items()],
-        "paths": _paths(every, schemas, asked),
+        "paths": paths_of(every, schemas, asked),
         "components": {
             "schemas": {**components, **json_schema.kinds(), **dict(question_schemas(asked))},
             "headers": {name: _header(header) for name, header in HEADERS.items()},
-            "securitySchemes": _schemes(),
+            "securitySchemes": security_schemes(),
         },
     }
 
 
-def _of_rule(rule: Rule) -> Iterator[Route]:
+def routes_of_rule(rule: Rule) -> Iterator[Route]:
+    """Yield the routes of an address that are described: one for each method."""
     operation = operation_of(rule.endpoint)
     if operation is None:
         return
@@ -184,7 +185,8 @@ def all_forms(form: Any) -> Sequence[Any]:
     return form if isinstance(form, tuple) else () if form is None else (form,)
 
 
-def _paths(every: Sequence[Route], schemas: Mapping[str, Any], asked: Sequence[Detector]) -> Document:
+def paths_of(every: Sequence[Route], schemas: Mapping[str, Any], asked: Sequence[Detector]) -> Document:
+    """Return the part ``paths``: each address with its operations."""
     found: Document = {}
     for route in every:
         operation = route.operation
@@ -193,15 +195,15 @@ def _paths(every: Sequence[Route], schemas: Mapping[str, Any], asked: Sequence[D
             "tags": [operation.tag],
             "summary": route.summary,
             "description": _words(route),
-            "parameters": _parameters(route),
+            "parameters": parameters_of(route),
             "responses": {
-                **{str(status): _answer(answer, schemas) for status, answer in operation.answers.items()},
-                **{str(status): _refusal(status, words) for status, words in route.statuses.items()},
+                **{str(status): answer_of(answer, schemas) for status, answer in operation.answers.items()},
+                **{str(status): refusal_of(status, words) for status, words in route.statuses.items()},
             },
-            "security": _security(route),
+            "security": security_of(route),
         }
         if operation.body is not None:
-            told["requestBody"] = _body(operation.body, schemas, asked)
+            told["requestBody"] = body_of(operation.body, schemas, asked)
         found.setdefault(route.path, {})[route.method.lower()] = told
     return found
 
@@ -213,7 +215,8 @@ def _words(route: Route) -> str:
     return f"{route.words or f'{route.summary}.'} A key needs {scope}."
 
 
-def _parameters(route: Route) -> list[Document]:
+def parameters_of(route: Route) -> list[Document]:
+    """Return the parameters of an operation: of its address, its query and its headers."""
     found: list[Document] = []
     for name in route.parameters:
         words, schema = PATHS[name]
@@ -231,7 +234,8 @@ def _header(header: Header) -> Document:
     return found if header.example is None else {**found, "example": header.example}
 
 
-def _answer(answer: Answer, schemas: Mapping[str, Any]) -> Document:
+def answer_of(answer: Answer, schemas: Mapping[str, Any]) -> Document:
+    """Return an answer that an operation gives."""
     binary = {"type": "string"} if answer.media.startswith("text/") else {}
     found: Document = {
         "description": answer.words,
@@ -244,7 +248,8 @@ def _answer(answer: Answer, schemas: Mapping[str, Any]) -> Document:
     return {**found, "links": answer.links} if answer.links else found
 
 
-def _refusal(status: int, words: str) -> Document:
+def refusal_of(status: int, words: str) -> Document:
+    """Return an answer that an operation refuses with."""
     content: Document = {problems.MIMETYPE: {"schema": {"$ref": REF.format(name="Problem")}}}
     if status == 503:
         content["text/plain"] = {"schema": {"type": "string"}}
@@ -266,7 +271,8 @@ def _schema(form: Any, schemas: Mapping[str, Any]) -> Any:
     return several[0] if len(several) == 1 else {"anyOf": several}
 
 
-def _body(body: Body, schemas: Mapping[str, Any], asked: Sequence[Detector]) -> Document:
+def body_of(body: Body, schemas: Mapping[str, Any], asked: Sequence[Detector]) -> Document:
+    """Return the body that an operation takes, with examples."""
     schema = {"$ref": REF.format(name=body.named)} if body.named else _schema(body.form, schemas)
     content: Document = {"schema": schema}
     examples = dict(body.examples)
@@ -355,7 +361,8 @@ def example_of(detector: Detector) -> Document | None:
     return {**named, "transaction": transaction}
 
 
-def _security(route: Route) -> list[Document]:
+def security_of(route: Route) -> list[Document]:
+    """Return what lets a request in: a key with a scope, a session, or for what is open here nothing."""
     if route.scope is None:
         return []
     scopes = [] if route.scope == ANY_SCOPE else [route.scope]
@@ -365,7 +372,8 @@ def _security(route: Route) -> list[Document]:
     return [{"key": scopes}, session if route.method in SAFE else {**session, "form_token": []}]
 
 
-def _schemes() -> Document:
+def security_schemes() -> Document:
+    """Return the ways to say who asks: a key or a session."""
     scopes = "; ".join(f"`{name}`: {scope.what}" for name, scope in SCOPES.items())
     return {
         "key": {

@@ -56,7 +56,7 @@ def id_of(number: int) -> str:
 def open_cases(kept: Database, rows: Sequence[dict[str, Any]]) -> None:
     """Put rows into cases, as one transaction of the opener does."""
     with kept.write() as session:
-        opening.add_rows(session, [(opening._key(each), item_of(each), False) for each in rows])
+        opening.add_rows(session, [(opening.key_of(each), item_of(each), False) for each in rows])
 
 
 def all_cases(kept: Database) -> list[Case]:

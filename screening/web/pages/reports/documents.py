@@ -46,11 +46,11 @@ def order() -> Any:
     if kind not in KINDS:
         raise BadDocument("A document is pdf or xlsx.", where="kind", remedy="Choose one of them.")
     if what == What.SCREENING:
-        made = _of_screening(kind)
+        made = order_of_screening(kind)
     elif what == What.PERIOD:
-        made = _of_period(kind)
+        made = order_of_period(kind)
     elif what == What.MODEL:
-        made = _of_model(kind)
+        made = order_of_model(kind)
     else:
         raise BadDocument(
             "A document is about a screening, a period or a detector.",
@@ -60,34 +60,38 @@ def order() -> Any:
     return redirect(url_for("documents.show", document_id=made), HTTPStatus.SEE_OTHER)
 
 
-def _of_screening(kind: str) -> str:
+def order_of_screening(kind: str) -> str:
+    """Order the document of a screening; return its id. Raises :class:`Conflict` where that has no result."""
     screening = services().history.owned(request.form.get("screening", ""), user().username)
     if screening.state != DONE:
         raise Conflict(
             "This screening has no result.", remedy="Wait until it is done, or upload the file again."
         )
     stem = screening.filename.split(".")[0] or "screening"
-    return _ordered(What.SCREENING, kind, filename=f"{stem}-all.{kind}", subject=screening.id)
+    return order_document(What.SCREENING, kind, filename=f"{stem}-all.{kind}", subject=screening.id)
 
 
-def _of_period(kind: str) -> str:
+def order_of_period(kind: str) -> str:
+    """Order the document of a period; return its id."""
     start, end = read_period(request.form)
     last = end - timedelta(days=1)
     name = f"decisions-{start:%Y-%m-%d}-to-{last:%Y-%m-%d}.{kind}"
-    return _ordered(What.PERIOD, kind, filename=name, start=start, end=end, whose=owner_seen())
+    return order_document(What.PERIOD, kind, filename=name, start=start, end=end, whose=owner_seen())
 
 
-def _of_model(kind: str) -> str:
+def order_of_model(kind: str) -> str:
+    """Order the model-risk pack of a detector; return its id. Raises :class:`Forbidden`, :class:`BadDocument`."""
     if not may("see_all"):
         request_audit.record("forbidden", path=request.path)
         raise Forbidden
     if kind != "pdf":
         raise BadDocument("A model-risk pack is a PDF.", where="kind", remedy="Choose pdf.")
     name = look_at(request.form.get("detector", "")).name
-    return _ordered(What.MODEL, kind, filename=f"{name}-model-risk.pdf", subject=name)
+    return order_document(What.MODEL, kind, filename=f"{name}-model-risk.pdf", subject=name)
 
 
-def _ordered(what: What, kind: str, **more: Any) -> str:
+def order_document(what: What, kind: str, **more: Any) -> str:
+    """Order a document in the name of whoever asks; return its id."""
     name = user().username
     services().quota.require(name)
     made = services().documents.order(what, kind, owner=name, author=name, **more)
@@ -151,7 +155,7 @@ def file(document_id: str) -> Response:
 @require("see")
 def cancel(document_id: str) -> Any:
     """Call it off. The process that makes it ends within a second, and its file goes with it."""
-    document = _own(document_id)
+    document = own_document(document_id)
     if services().documents.cancel(document.id):
         request_audit.record("report_cancelled", document=document.id, name=document.filename)
     return redirect(url_for("documents.show", document_id=document.id), HTTPStatus.SEE_OTHER)
@@ -161,7 +165,7 @@ def cancel(document_id: str) -> Any:
 @require("see")
 def delete(document_id: str) -> Any:
     """Forget it and its file."""
-    document = _own(document_id)
+    document = own_document(document_id)
     services().documents.remove(document.id)
     DocumentFolder(services().settings.instance, document.id).remove()
     request_audit.record(
@@ -180,7 +184,8 @@ def is_own(document: Document) -> bool:
     return may("decide") if document.schedule else document.owner == user().username.casefold()
 
 
-def _own(document_id: str) -> Document:
+def own_document(document_id: str) -> Document:
+    """Return a document that whoever asks may cancel. Raises :class:`NotFound` for any other."""
     document = visible(document_id)
     if not is_own(document):
         raise NotFound(

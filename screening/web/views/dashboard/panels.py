@@ -90,14 +90,14 @@ TITLES = {
 def panels(board: Board, interval: Interval, links: Links) -> list[Panel]:
     """Return all panels, in the order of :data:`TITLES`."""
     made = [
-        _trends(board, interval, links),
-        _geography(board, links),
-        _named("types", "Fraud type", "fraud_type", board.groups["fraud_type"], links),
-        _named("devices", "Device", "device_id", board.groups["device_id"], links),
-        _named("browsers", "Browser", "browser", board.groups["browser"], links),
-        _amounts(board, links),
-        _scores(board, links),
-        _named("detectors", "Detector", "detector", board.groups["detector"], links),
+        trends_panel(board, interval, links),
+        geography_panel(board, links),
+        named_panel("types", "Fraud type", "fraud_type", board.groups["fraud_type"], links),
+        named_panel("devices", "Device", "device_id", board.groups["device_id"], links),
+        named_panel("browsers", "Browser", "browser", board.groups["browser"], links),
+        amounts_panel(board, links),
+        scores_panel(board, links),
+        named_panel("detectors", "Detector", "detector", board.groups["detector"], links),
     ]
     by_name = {panel.name: panel for panel in made}
     return [by_name[name] for name in TITLES]
@@ -149,7 +149,8 @@ def _without_amount(board: Board) -> str:
     return f"{number(board.without_amount)} {plural(board.without_amount, 'transaction has', 'transactions have')} none"
 
 
-def _trends(board: Board, interval: Interval, links: Links) -> Panel:
+def trends_panel(board: Board, interval: Interval, links: Links) -> Panel:
+    """Return the panel of transactions over time."""
     shown = board.trends[-MOST_PERIODS:]
     marks, rows = [], []
     for each in shown:
@@ -167,7 +168,8 @@ def _trends(board: Board, interval: Interval, links: Links) -> Panel:
     return Panel("trends", columns(marks, dates=True) if marks else None, notes, head_of("Period"), rows)
 
 
-def _geography(board: Board, links: Links) -> Panel:
+def geography_panel(board: Board, links: Links) -> Panel:
+    """Return the panel of countries, as a map."""
     found = board.groups["country"]
     if not found.rows:
         return Panel("geography", None, [MISSING["geography"] if board.transactions else NOTHING])
@@ -211,7 +213,8 @@ def _geography(board: Board, links: Links) -> Panel:
     return Panel("geography", world(marks) if marks else None, notes, head_of("Country"), rows)
 
 
-def _named(name: str, head: str, key: str, found: Groups, links: Links) -> Panel:
+def named_panel(name: str, head: str, key: str, found: Groups, links: Links) -> Panel:
+    """Return the panel of a kind of group, as bars."""
     if not found.rows:
         return Panel(name, None, [MISSING[name] if found.without else NOTHING])
     marks, rows = [], []
@@ -226,7 +229,8 @@ def _named(name: str, head: str, key: str, found: Groups, links: Links) -> Panel
     return Panel(name, bars(marks), notes, head_of(head), rows)
 
 
-def _amounts(board: Board, links: Links) -> Panel:
+def amounts_panel(board: Board, links: Links) -> Panel:
+    """Return the panel of how amounts lie."""
     if not board.spreads:
         return Panel("amounts", None, [MISSING["amounts"] if board.transactions else NOTHING])
     spread, *others = board.spreads
@@ -251,7 +255,8 @@ def _amounts(board: Board, links: Links) -> Panel:
     return Panel("amounts", columns(marks), notes, head_of("Amount", money=False), rows)
 
 
-def _scores(board: Board, links: Links) -> Panel:
+def scores_panel(board: Board, links: Links) -> Panel:
+    """Return the panel of how scores lie."""
     if not board.transactions:
         return Panel("scores", None, [NOTHING])
     marks, rows = [], []

@@ -83,13 +83,13 @@ def describe(detector: Detector) -> CardView:
         return CardView()
     tested = Tested.of(card.metrics)
     return CardView(
-        summary=_summary(tested),
+        summary=summary_of(tested),
         description=card.training_data.description or "",
-        figures=tuple(_figures(tested)),
+        figures=tuple(figures_of(tested)),
         figures_source=tested.source,
         tests=tuple(map(test_view, tested.all)),
-        curves=tuple(_curves(tested.widest)),
-        training=tuple(_training(card, detector.contract)),
+        curves=tuple(curves_of(tested.widest)),
+        training=tuple(training_facts(card, detector.contract)),
         libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),
         threshold=card.threshold,
         average_precision=mean(test.average_precision for test in tested.honest),
@@ -99,7 +99,8 @@ def describe(detector: Detector) -> CardView:
     )
 
 
-def _summary(tested: Tested) -> str:
+def summary_of(tested: Tested) -> str:
+    """Return the tests in one line."""
     precision = mean(test.average_precision for test in tested.honest)
     if precision is None:
         return ""
@@ -107,7 +108,8 @@ def _summary(tested: Tested) -> str:
     return f"average precision {formatting.figure(precision)}, AUC {auc} on {tested.short}"
 
 
-def _figures(tested: Tested) -> list[Figure]:
+def figures_of(tested: Tested) -> list[Figure]:
+    """Return the figures at the head of the card."""
     tests = tested.honest
     precision = mean(test.average_precision for test in tests)
     if precision is None:
@@ -183,7 +185,8 @@ def test_view(test: Evaluation) -> TestView:
     )
 
 
-def _curves(test: Evaluation | None) -> list[CurveView]:
+def curves_of(test: Evaluation | None) -> list[CurveView]:
+    """Return the curves of a test, as far as the card has their points."""
     found: list[CurveView] = []
     if test is None:
         return found
@@ -191,24 +194,26 @@ def _curves(test: Evaluation | None) -> list[CurveView]:
         text = "How pure the flagged rows are as more of the fraud is caught. The higher, the better."
         axes = ("recall", "precision")
         chart = charts.precision_recall(test.precision_recall)
-        found.append(_curve(PRECISION_RECALL, text, axes, chart, test.precision_recall))
+        found.append(curve_view(PRECISION_RECALL, text, axes, chart, test.precision_recall))
     if test.roc:
         text = "Fraud caught against legitimate payments flagged by mistake. The dashed line is guessing."
         axes = ("false positive rate", "recall")
-        found.append(_curve(ROC, text, axes, charts.roc(test.roc), test.roc))
+        found.append(curve_view(ROC, text, axes, charts.roc(test.roc), test.roc))
     if test.reliability:
-        found.append(_reliability(test.reliability))
+        found.append(reliability_view(test.reliability))
     return found
 
 
-def _curve(
+def curve_view(
     title: str, text: str, axes: tuple[str, str], chart: charts.Curve, points: Sequence[Sequence[float]]
 ) -> CurveView:
+    """Return a curve with its table."""
     table = tuple((formatting.plain(x), formatting.figure(y)) for x, y in points)
     return CurveView(title, text, axes, chart, axes, table)
 
 
-def _reliability(bins: Sequence[ReliabilityBin]) -> CurveView:
+def reliability_view(bins: Sequence[ReliabilityBin]) -> CurveView:
+    """Return what was said against what was seen, with its table."""
     text = (
         "What was said against what was seen, 95 % intervals, logit scale. On the dashed line, said is seen."
     )
@@ -236,7 +241,8 @@ def share_of_type(one: FraudType, tested: FraudType | None) -> str:
     return f"{said}; {formatting.percent(tested.recall)} of {rows} flagged"
 
 
-def _training(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]]:
+def training_facts(card: ModelCard, contract: ColumnContract) -> list[tuple[str, str]]:
+    """Return what a card says of the training, as pairs of a name and a value."""
     training = card.training_data
     terms = (
         ("Data", training.description),
