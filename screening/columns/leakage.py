@@ -122,7 +122,7 @@ def like_the_label(kind: CellKind, values: Cells, label: Labels) -> bool:
 
 def _purity(values: Cells, label: Labels) -> float:
     """Return the average precision of ranking rows by the share of fraud of their value in the other half, 0 to 1."""
-    score = _cross_fitted(values, label)
+    score = cross_fit(values, label)
     order = np.argsort(-score, kind="stable")
     _, last = np.unique(-score[order], return_index=True)
     # after the last row of each tie, as if its rows had come at once
