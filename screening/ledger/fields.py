@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from screening.columns.vocabulary import word_set, words_of
 from screening.transactions.schema import CellKind, Column, Role
@@ -17,6 +18,11 @@ SHADOW_RULES = "l:shadow rules"
 RULES_MARK = "t: rules"
 """The further column with the mark of the rules that were asked of a row (:mod:`screening.detectors.provenance`). With
 its space it is no column's name."""
+
+
+def entities_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return who and what a row of the ledger is about: kind and value."""
+    return [(kind, row[kind]) for kind in ENTITIES if row.get(kind) is not None]
 
 
 WORDS = {

@@ -6,11 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from screening.detectors.shadow_runs import ShadowRun
 from screening.ledger import money
+from screening.ledger.fields import ENTITIES, entities_of
 from screening.ledger.filters import Filter
 from screening.ledger.identity import TransactionId
 from screening.shadow.scores import ShadowStore
@@ -40,7 +41,8 @@ QUERIES: Mapping[str, str] = {
         for name, column, flag in (("first", "probability", "flagged"), ("shadow", "other", "other_flagged"))
     },
     **{
-        name: "SELECT origin, number, amount, currency, probability, other, known, moment FROM pairs "
+        name: "SELECT origin, number, amount, currency, probability, other, known, moment, "
+        f"{', '.join(ENTITIES)} FROM pairs "
         f"WHERE {condition} ORDER BY amount DESC NULLS LAST, origin, number LIMIT {SHOWN}"
         for name, condition in (
             ("gained", "other_flagged AND NOT flagged"),
@@ -128,6 +130,8 @@ class Moved:
     shadow: float
     label: int | None
     moment: datetime
+    who: Sequence[tuple[str, str]]
+    """Who and what it is about: kind and value."""
 
 
 Bins = Sequence[tuple[float, float, int, int]]
@@ -248,7 +252,8 @@ def moved_of(row: Mapping[str, Any]) -> Moved:
         row["probability"],
         row["other"],
         row["known"],
-        row["moment"],
+        row["moment"].replace(tzinfo=UTC),
+        entities_of(row),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Filter
 from screening.shadow.comparison import Interval, Part, TwoSides, caught, moved_of, parts_of, precision
 
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
     from screening.ledger.queries.questions import Questions
 
-SHOWN = 100
+SHOWN = 50
 KEY_BYTES = 12
-COLUMNS = "c.origin, c.number, c.amount, c.currency, c.probability, c.known, c.moment"
+COLUMNS = ", ".join(
+    f"c.{name}"
+    for name in ("origin", "number", "amount", "currency", "probability", "known", "moment", *ENTITIES)
+)
 FLAGS = (
     "probability >= $first_threshold::FLOAT AS flagged, other >= $other_threshold::FLOAT AS other_flagged "
 )
@@ -39,7 +43,8 @@ PARTS = (
     "FROM pairs GROUP BY ALL"
 )
 FLIPPED = (
-    "SELECT origin, number, amount, currency, probability, other, known, moment FROM pairs WHERE {condition} "
+    f"SELECT origin, number, amount, currency, probability, other, known, moment, {', '.join(ENTITIES)} FROM pairs "
+    "WHERE {condition} "
     f"ORDER BY abs(amount) DESC NULLS LAST, origin, number LIMIT {SHOWN}"
 )
 

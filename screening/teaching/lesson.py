@@ -178,6 +178,22 @@ class Lesson:
             for value in np.linspace(low, high, STEPS).tolist()
         ]
 
+    def telling(self, row: int) -> str | None:
+        """Return the column whose value decides most in a row, from 0; ``None`` without any that can be moved.
+
+        That is the one between whose smallest, middle and largest value of the file the probability differs most.
+        """
+        best, most = None, 0.0
+        for column in self.movable:
+            values = self.transactions.column(column)
+            tried = [
+                self.probability(row, {column: float(value)})
+                for value in (np.nanmin(values), np.nanmedian(values), np.nanmax(values))
+            ]
+            if (spread := float(np.ptp(tried))) > most:
+                best, most = column, spread
+        return best or next(iter(self.movable), None)
+
     def quality(self, threshold: float) -> Quality | None:
         """Return the confusion matrix of the whole file at a threshold; ``None`` without labels."""
         flagged = thresholds.flag(self.probabilities, threshold)

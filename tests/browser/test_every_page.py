@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.browser.conftest import DESK, PHONE, WHY_NOT, Site, Watched, check, e
 from tests.browser.looks import LITTLE, Look, look
 from tests.browser.test_preflight import troubled
 from tests.browser.test_training import choose, past
+from tests.web.test_reports import needs_poppler
 
 expect = pytest.importorskip("playwright.sync_api", reason=WHY_NOT).expect
 
@@ -40,6 +42,7 @@ INSIDE = (
     "CASE",
     "DECIDED",
     "PROOF",
+    "DECISION",
     "/reports",
     "/reports/documents",
     "DOCUMENT",
@@ -50,6 +53,7 @@ INSIDE = (
     "/dashboard/",
     "CHECK",
     "/account",
+    "/history",
     "/monitoring",
     "/shadow",
     "SHADOW",
@@ -158,7 +162,7 @@ def reviewed(watched: Watched) -> dict[str, str]:
         watched.page.get_by_role("heading", name="Similar cases").wait_for()
         found[name] = watched.page.url
     link = watched.page.locator(".case-items .row-link").first.get_attribute("href")
-    found["PROOF"] = f"{link}/receipt"
+    found["DECISION"], found["PROOF"] = str(link), f"{link}/receipt"
     watched.page.get_by_label("Note").fill("Called her; she has the card")
     watched.page.get_by_role("button", name="Fraud").click()
     watched.page.get_by_role("button", name="Undo").wait_for()
@@ -290,6 +294,29 @@ def test_no_page_scrolls_sideways_on_a_phone(seen: Callable[[str], Look], path: 
 @pytest.mark.parametrize("path", EVERY)
 def test_nothing_moves_after_it_was_drawn(seen: Callable[[str], Look], path: str) -> None:
     assert seen(path).shift < LITTLE
+
+
+@needs_poppler
+@pytest.mark.parametrize(
+    ("path", "head", "times"),
+    [
+        ("ROWS", "Strongest reason", 2),
+        ("/review", "Expected loss", 1),
+        ("/explore/flips?detector=payments&other_threshold=0.3", "Who and what", 1),
+        ("/detectors/card", "Usual values", 1),
+    ],
+)
+def test_a_page_is_printed_on_two_sheets_with_its_heads_again(
+    clerk: Watched, made: dict[str, str], tmp_path: Path, path: str, head: str, times: int
+) -> None:
+    clerk.open(made.get(path, path))
+    clerk.page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    done = subprocess.run(
+        ["pdftotext", "-layout", tmp_path / "page.pdf", "-"], check=True, capture_output=True
+    )
+    sheets = done.stdout.decode().rstrip("\f").split("\f")
+    assert len(sheets) <= 2
+    assert sum(head in sheet for sheet in sheets) >= times
 
 
 def test_a_chosen_theme_stays_and_is_there_at_the_first_paint(clerk: Watched) -> None:

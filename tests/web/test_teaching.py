@@ -32,6 +32,9 @@ def test_the_page_follows_a_row_a_moved_value_and_the_threshold(login: Callable[
     assert "0.9993" in page
     assert "Flagged" in page
     assert "fraud_probability" in page, "the last layer"
+    assert "Probability as V14 moves" in ana.client.get("/detectors/card/learn").get_data(as_text=True), (
+        "what tells most"
+    )
     moved = ana.client.get("/detectors/payments/learn?row=1289&column=TX_AMOUNT&value=80").get_data(
         as_text=True
     )

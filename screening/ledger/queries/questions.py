@@ -375,7 +375,7 @@ PAIRS = (
     "origin, amount, currency, probability, threshold::FLOAT AS threshold, "
     # by the net alone: rules have no say here
     "probability >= threshold::FLOAT AS flagged, known, decided_at, "
-    "moment FROM chosen), "
+    f"moment, {', '.join(ENTITIES)} FROM chosen), "
     "pairs AS (SELECT c.* EXCLUDE (key), s.probability AS other, s.probability >= c.threshold AS other_flagged "
     "FROM keyed c JOIN scores s ON s.number = c.number AND s.key = c.key) "
 )

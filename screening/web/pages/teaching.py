@@ -44,7 +44,7 @@ def learn(name: str) -> Any:
     except ScreeningError as found:
         problem, moved = found, {}
         walk = lesson.walk(row, moved, LESSONS.net(detector, services().detectors.net_file(name)))
-    column = _column(lesson)
+    column = _column(lesson, row)
     shown = f"{lesson.value(row, column):.10g}" if column else ""
     inputs = sorted(walk.inputs, key=lambda one: (not one.moved, -abs(one.scaled)))
     page = render_template(
@@ -68,13 +68,10 @@ def learn(name: str) -> Any:
     return page, problem.status if problem else 200
 
 
-def _column(lesson: Lesson) -> str:
-    """Return the column that is moved: the one that is asked for, or the amount, or the first; empty without any."""
-    asked, amount = request.args.get("column", ""), lesson.detector.contract.amount
-    movable = lesson.movable
-    if asked in movable:
-        return asked
-    return amount if amount is not None and amount in movable else next(iter(movable), "")
+def _column(lesson: Lesson, row: int) -> str:
+    """Return the column that is moved: the one that is asked for, or the one that tells most; empty without any."""
+    asked = request.args.get("column", "")
+    return asked if asked in lesson.movable else lesson.telling(row) or ""
 
 
 def chart_of(

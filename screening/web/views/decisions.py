@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from screening.ledger import identity, money
-from screening.ledger.fields import ENTITIES
+from screening.ledger.fields import entities_of
 from screening.web.services import services
 from screening.web.views.charts.geometry import Frame, Tick
 
@@ -146,11 +146,6 @@ class Timeline:
 
     frame: Frame
     marks: Sequence[Mark]
-
-
-def entities_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return who and what a row of the ledger is about: kind and value."""
-    return [(kind, row[kind]) for kind in ENTITIES if row.get(kind) is not None]
 
 
 def timeline(rows: Sequence[LedgerRow], this: str = "") -> Timeline | None:

@@ -12,6 +12,7 @@ from screening.errors import Conflict, NotFound, ScreeningError
 from screening.explore.entities import past_of
 from screening.intake import header_of, read_records
 from screening.ledger import identity
+from screening.ledger.fields import entities_of
 from screening.ledger.filters import Filter
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
@@ -24,7 +25,6 @@ from screening.web.views.decisions import (
     LedgerRow,
     ReasonBar,
     Timeline,
-    entities_of,
     level_of,
     reason_bars,
     timeline,

@@ -170,13 +170,19 @@ def by_value(points: Sequence[tuple[float, float]], marked: Sequence[tuple[float
         return rounded(LEFT + (value - low) / span * (right - LEFT)), rounded(bottom - share * (bottom - TOP))
 
     x_ticks = tuple(
-        Tick(place(low + span * step / 4, 0)[0], f"{low + span * step / 4:.3g}") for step in range(5)
+        Tick(place(low + span * step / 4, 0)[0], _near(low + span * step / 4, span)) for step in range(5)
     )
     y_ticks = tuple(Tick(place(low, step / 4)[1], f"{step / 4:g}") for step in range(5))
     frame = Frame(WIDTH, HEIGHT, LEFT, right, TOP, bottom, x_ticks, y_ticks)
     dots = [(place(value, share), title) for value, share, title in marked]
     marks = tuple(Point(x, y, y, y, title) for (x, y), title in dots)
     return Curve(frame, path_of([place(*point) for point in points]), marks, diagonal=False)
+
+
+def _near(value: float, span: float) -> str:
+    """Return a number with as many digits as tell it from others on an axis so long."""
+    digits = max(0, 1 - math.floor(math.log10(span)))
+    return f"{value:,.{min(digits, 6)}f}".replace("-", "−")
 
 
 def roc(points: Sequence[Sequence[float]]) -> Curve:
