@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from flask import Blueprint, Response, current_app
 from msgspec import Struct
 from sqlalchemy import func, select
 
-from screening.errors import BadArtefact, NotReady, ScreeningError
+from screening.errors import BadArtefact, NotReady
 from screening.infra.disk_space import KEPT_BYTES, free_bytes
 from screening.ledger.tables import Draft
 from screening.uploads.instance_check import touch
 from screening.web.http.errors import DAMAGED
-from screening.web.http.operations import Answer, Operation, answered, describes
+from screening.web.http.operations import Operation, answered, describes
 from screening.web.services import services
 from screening.web.views.detectors.access import is_shown
 
@@ -34,13 +34,8 @@ class Ready(Struct):
     detectors: list[str]
 
 
-def _watching(name: str, form: Any, words: str, *raises: type[ScreeningError]) -> Operation:
-    answers = {200: Answer(words=words, form=form)}
-    return Operation(id=name, tag="Health", answers=answers, raises=raises)
-
-
 @blueprint.get("/healthz")
-@describes(_watching("isAlive", Alive, "It is."))
+@describes(Operation.giving("isAlive", "Health", Alive, "It is."))
 def alive() -> Response:
     """Ask whether the process answers."""
     return answered(Alive("ok"))
@@ -70,7 +65,9 @@ def require_stores() -> None:
 
 
 @blueprint.get("/readyz")
-@describes(_watching("isReady", Ready, "It is, with these detectors.", NotReady, BadArtefact))
+@describes(
+    Operation.giving("isReady", "Health", Ready, "It is, with these detectors.", NotReady, BadArtefact)
+)
 def ready() -> Response:
     """Ask whether all that scoring needs is there.
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from screening.accounts.api_keys import ANY_SCOPE
-from screening.web.http.operations import Answer, Operation, answered, describes
+from screening.web.http.operations import Operation, answered, describes
 from screening.web.http.sessions import require
 from screening.web.views import api_description
 
@@ -16,13 +16,7 @@ blueprint = Blueprint("openapi", __name__)
 
 @blueprint.get("/openapi.json")
 @require("see", scope=ANY_SCOPE)
-@describes(
-    Operation(
-        id="getDescription",
-        tag="Description",
-        answers={200: Answer(words="The description, OpenAPI 3.1.", form=dict[str, Any])},
-    )
-)
+@describes(Operation.giving("getDescription", "Description", dict[str, Any], "The description, OpenAPI 3.1."))
 def description() -> Response:
     """Get the description of the data API.
 

@@ -36,7 +36,6 @@ from screening.web.api.ledger_forms import (
 from screening.web.http import guard, ledger_cursor, request_audit
 from screening.web.http.ledger_filters import ROWS, BadQuery, chosen, moment, value, whole
 from screening.web.http.operations import (
-    Answer,
     Body,
     Operation,
     Parameter,
@@ -79,12 +78,8 @@ PAGES = {
 @blueprint.get("/transactions")
 @require("see", scope="read")
 @describes(
-    Operation(
-        id="listTransactions",
-        tag="Transactions",
-        query=PAGES,
-        answers={200: Answer(words="One page of them.", form=TransactionPage)},
-        raises=(BadQuery,),
+    Operation.giving(
+        "listTransactions", "Transactions", TransactionPage, "One page of them.", BadQuery, query=PAGES
     )
 )
 def listed() -> Response:
@@ -100,14 +95,7 @@ def listed() -> Response:
 
 @blueprint.get("/transactions/<transaction_id>")
 @require("see", scope="read")
-@describes(
-    Operation(
-        id="getTransaction",
-        tag="Transactions",
-        answers={200: Answer(words="The transaction.", form=Transaction)},
-        raises=(NotFound,),
-    )
-)
+@describes(Operation.giving("getTransaction", "Transactions", Transaction, "The transaction.", NotFound))
 def one(transaction_id: str) -> Response:
     """Get one decision."""
     return answered(shown(row_of(transaction_id)))
@@ -116,11 +104,8 @@ def one(transaction_id: str) -> Response:
 @blueprint.post("/transactions/<transaction_id>/replay")
 @require("screen", scope="score")
 @describes(
-    Operation(
-        id="replayTransaction",
-        tag="Transactions",
-        answers={200: Answer(words="Both probabilities.", form=Replay)},
-        raises=(NotFound, Conflict, BadArtefact),
+    Operation.giving(
+        "replayTransaction", "Transactions", Replay, "Both probabilities.", NotFound, Conflict, BadArtefact
     )
 )
 def replay(transaction_id: str) -> Response:
@@ -152,14 +137,7 @@ def replay(transaction_id: str) -> Response:
 
 @blueprint.get("/transactions/<transaction_id>/receipt")
 @require("see", scope="read")
-@describes(
-    Operation(
-        id="getReceipt",
-        tag="Transactions",
-        answers={200: Answer(words="The receipt.", form=ReceiptForm)},
-        raises=(NotFound,),
-    )
-)
+@describes(Operation.giving("getReceipt", "Transactions", ReceiptForm, "The receipt.", NotFound))
 def receipt(transaction_id: str) -> Response:
     """Get the hashes of all that made a decision: input, net, vectorizer and rules."""
     return answered(_receipt_form(receipt_of(transaction_id)))
@@ -168,11 +146,8 @@ def receipt(transaction_id: str) -> Response:
 @blueprint.post("/transactions/<transaction_id>/receipt")
 @require("screen", scope="score")
 @describes(
-    Operation(
-        id="replayReceipt",
-        tag="Transactions",
-        answers={200: Answer(words="The receipt, and what is the same.", form=ReplayedReceipt)},
-        raises=(NotFound,),
+    Operation.giving(
+        "replayReceipt", "Transactions", ReplayedReceipt, "The receipt, and what is the same.", NotFound
     )
 )
 def replay_receipt(transaction_id: str) -> Response:
@@ -190,12 +165,13 @@ def replay_receipt(transaction_id: str) -> Response:
 @require("review", scope="label")
 @guard.body_limit(MOST_LABELS * LABEL_BYTES)
 @describes(
-    Operation(
-        id="postLabels",
-        tag="Transactions",
+    Operation.giving(
+        "postLabels",
+        "Transactions",
+        LabelsAccepted,
+        "How many were kept.",
+        BadLabels,
         body=Body(words="The labels.", form=LabelsBody, examples={"a chargeback": LABELS_EXAMPLE}),
-        answers={200: Answer(words="How many were kept.", form=LabelsAccepted)},
-        raises=(BadLabels,),
     )
 )
 def label() -> Response:

@@ -101,6 +101,22 @@ class Operation:
     open_here: bool = False
     """Whether it wants no key of whoever asks on the server's own machine, and takes no session."""
 
+    @classmethod
+    def giving(
+        cls, name: str, tag: str, form: Any, words: str, *raises: type[ScreeningError], **more: Any
+    ) -> Operation:
+        """Return an operation with one good answer, 200 and JSON of a form.
+
+        Args:
+            name: its id.
+            tag: the group that it is listed in.
+            form: of the answer.
+            words: what the answer is.
+            raises: what the view itself raises.
+            more: further fields, ``query`` or ``body``.
+        """
+        return cls(id=name, tag=tag, answers={200: Answer(words=words, form=form)}, raises=raises, **more)
+
 
 def describes(operation: Operation) -> Callable[[View], View]:
     """Mark a view as a route of the data API. It stands below the guards, which keep the mark."""

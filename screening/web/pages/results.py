@@ -184,12 +184,7 @@ def threshold(screening_id: str) -> str:
 @blueprint.get("/<screening_id>.json")
 @require("see", scope="read")
 @describes(
-    Operation(
-        id="getScreening",
-        tag="Files",
-        answers={200: Answer(words="How far it is, and what came of it.", form=ScreeningState)},
-        raises=(NotFound,),
-    )
+    Operation.giving("getScreening", "Files", ScreeningState, "How far it is, and what came of it.", NotFound)
 )
 def as_json(screening_id: str) -> Response:
     """Get the state of a screening."""
