@@ -108,7 +108,7 @@ def candidates(text: str) -> Iterator[Candidate]:
     ibans = [found.span() for found in _IBAN.finditer(text) if is_iban(found[0])]
     for run in _RUN.finditer(text):
         if not any(start <= run.start() < stop for start, stop in ibans):
-            yield from of_run(text, run)
+            yield from candidates_in(text, run)
 
 
 def card_numbers(text: str, *, slips: bool = False) -> list[Candidate]:
@@ -152,7 +152,7 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(sign, 36)) for sign in plain[4:] + plain[:4])) % 97 == 1
 
 
-def of_run(text: str, run: re.Match[str]) -> Iterator[Candidate]:
+def candidates_in(text: str, run: re.Match[str]) -> Iterator[Candidate]:
     """Yield the parts of a run of digits that may be a card's number, which begins and ends where a group of digits
     does.
     """

@@ -124,12 +124,12 @@ class LeanPath:
                     idempotency_key=request.idempotency_key,
                 )
         sent = list(let_in.values())
-        with log_context.bound(**about(sent)):
+        with log_context.bound(**log_fields(sent)):
             answers = self._decider.answer(sent)
         for place, answer in zip(let_in, answers, strict=True):
             request = requests[place]
             if isinstance(answer, Exception):
-                with log_context.bound(**about([let_in[place]])):
+                with log_context.bound(**log_fields([let_in[place]])):
                     replies[place] = self._failed(request, answer)
             else:
                 more = headers.of_program(JSON, answer, request.number, NO_MORE, https=request.https)
@@ -146,7 +146,7 @@ class LeanPath:
         return failure.status, more, body
 
 
-def about(sent: Sequence[deciding.Sent]) -> dict[str, log_context.Value]:
+def log_fields(sent: Sequence[deciding.Sent]) -> dict[str, log_context.Value]:
     """Return what the log says of requests that are decided together: of one who sent it, of several their numbers."""
     found = numbers_of([str(each.request) for each in sent])
     return found if len(sent) != 1 else {**found, "user": sent[0].account.username, "key": str(sent[0].key)}
