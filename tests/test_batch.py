@@ -6,6 +6,7 @@ All tests share one Spark session, which takes seconds to start.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ import pytest
 from flask import Flask
 
 from screening.batch import spark as sparks
+from screening.detectors.vectorizer import Seen
 from screening.errors import NotReady
-from screening.settings import ROOT
+from screening.features import Past
+from screening.settings import ROOT, Settings
+from screening.transactions.json_records import from_frame
+from screening.transactions.schema import CellKind
+from screening.web.services import Services
+from utils import get_probabilities
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +42,12 @@ def spark() -> Iterator[Any]:
     }
     with sparks.session("local[2]", conf) as session:
         yield session
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Everybody's files count for the command line, too."""
+    return replace(settings, history_policy="all")
 
 
 def run(app: Flask, *words: object):
@@ -65,20 +78,15 @@ def written(path: Path) -> pd.DataFrame:
     return found.iloc[found["number"].astype(int).argsort()].reset_index(drop=True)
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
-    app: Flask, spark: Any, tmp_path: Path, kind: str
+    app: Flask, spark: Any, tmp_path: Path
 ) -> None:
     rows = cards(3000)
     folder, file = tmp_path / "in", tmp_path / "all.csv"
     folder.mkdir()
     rows.to_csv(file, index=False)
     for number, part in enumerate(np.array_split(np.arange(len(rows)), 3)):
-        some = rows.iloc[part]
-        if kind == "parquet":
-            some.to_parquet(folder / f"{number}.parquet")
-        else:
-            some.to_csv(folder / f"{number}.csv", index=False)
+        rows.iloc[part].to_parquet(folder / f"{number}.parquet")
     done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
     assert done.exit_code == 0, done.output
 
@@ -90,6 +98,60 @@ def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
     assert f"3,000 rows, {found['flagged'].sum():,} flagged, 0 rejected" in done.output
     assert found["reasons"][found["flagged"]].map(len).min() >= 1
     assert found["reasons"][~found["flagged"].astype(bool)].isna().all()
+
+
+@pytest.mark.parametrize(("detector", "time"), [("payments", "TX_DATETIME"), ("ecommerce", "purchase_time")])
+def test_a_detector_that_looks_back_gives_what_a_file_gets(
+    app: Flask, spark: Any, tmp_path: Path, detector: str, time: str
+) -> None:
+    """Half of the rows are in the folder, half of the rest in another one that is its past, half in the ledger's."""
+    services: Services = app.extensions["screening"]
+    found = services.detectors.get(detector)
+    texts = {column.name: str for column in found.contract.parts() if column.kind is not CellKind.NUMBER}
+    rows = pd.read_csv(ROOT / "model" / "detectors" / detector / "sample.csv", dtype=texts).sort_values(time)
+    rows.insert(0, "number", np.arange(len(rows)))
+    cuts = len(rows) // 4, len(rows) // 2
+    remembered, earlier, now = rows[: cuts[0]], rows[cuts[0] : cuts[1]], rows[cuts[1] :]
+
+    def numbers(some: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        label = some[found.contract.label].to_numpy().astype(np.int8)
+        return found.vectorizer.select(from_frame(some, found.contract)), label
+
+    with app.app_context():
+        context = services.policy.context(found, None)
+    context.remember("one", *numbers(remembered))
+    for name, some in (("now", now), ("earlier", earlier)):
+        (tmp_path / name).mkdir()
+        for number, part in enumerate(np.array_split(np.arange(len(some)), 2)):
+            some.iloc[part].to_csv(tmp_path / name / f"{number}.csv", index=False)
+    done = run(
+        app,
+        "batch",
+        tmp_path / "now",
+        tmp_path / "out",
+        "--detector",
+        detector,
+        "--past",
+        tmp_path / "earlier",
+    )
+    assert done.exit_code == 0, done.output
+    scores = written(tmp_path / "out")
+
+    # a file has no past but the ledger's
+    context.remember("two", *numbers(earlier))
+    now.to_csv(tmp_path / "all.csv", index=False)
+    expected = screened(app, tmp_path / "all.csv", "--detector", detector)
+    assert scores["number"].astype(int).tolist() == expected["number"].tolist()
+    np.testing.assert_allclose(scores["fraud_probability"], expected["fraud_probability"], rtol=0, atol=1e-6)
+    assert scores["flagged"].tolist() == expected["flagged"].tolist()
+
+    # a transaction of the API, which is one row with all that was before it
+    values, labels = numbers(rows)
+    for row in np.flatnonzero(scores["flagged"])[:5].tolist():
+        before = Seen(past=Past(values[: cuts[1] + row], labels[: cuts[1] + row]))
+        asked = now.iloc[row].drop(["number", found.contract.label]).to_dict()
+        (alone,) = get_probabilities(asked, found, before.indexed(found.vectorizer.definition))
+        assert alone == pytest.approx(scores["fraud_probability"][row], abs=1e-6)
 
 
 def test_rows_that_cannot_be_read_are_kept_with_their_reasons(app: Flask, spark: Any, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from screening.intake.conversion.arrow_csv import csv_of, written_schema
@@ -71,9 +73,6 @@ def _problems(parsed: Parsed) -> Problems:
 
 def _with(column: Any, mark: str) -> Sequence[int]:
     """Return the places of the cells of a column of texts that hold a character."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if not pa.types.is_string(column.type):
         return ()
     found: Sequence[int] = np.flatnonzero(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from screening.batch.folders import Folder, open_folder
+from screening.batch.lookback import Plan, look
 from screening.batch.scoring import (
     FLAG,
     FLAGGED,
@@ -25,6 +26,8 @@ from screening.batch.spark import quiet, send_code
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, ScreeningError
 from screening.intake import NOTHING_SAID, Answers, Head
+from screening.intake.text.rows import without_label
+from screening.ledger.history import Context
 from screening.transactions.schema import ColumnContract
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,8 @@ class Order:
         choose: gives what picks the contract by a header.
         threshold: from which probability on a row is flagged.
         answers: what was said of columns that can be read in two ways.
+        context: of a detector that looks back, what the ledger remembers; ``None`` for nothing.
+        past: a folder of earlier rows, which are looked back on.
     """
 
     source: str
@@ -55,6 +60,8 @@ class Order:
     choose: Callable[[], Callable[[Head], ColumnContract]]
     threshold: float
     answers: Answers = NOTHING_SAID
+    context: Context | None = None
+    past: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +90,7 @@ def run(spark: Any, order: Order) -> Summary:
         send_code(spark)
         folder = open_folder(spark, order.source)
         settled = settle(folder.sample(SAMPLE_ROWS), order.choose, order.answers)
-        scored = _scored(spark, folder, settled, order)
+        scored, notes = _scored(spark, folder, settled, order)
         # one write, and one commit at its end: each row once, whichever executor is lost
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
         counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
@@ -92,15 +99,29 @@ def run(spark: Any, order: Order) -> Summary:
             flagged=counts.get(FLAGGED, 0),
             not_flagged=counts.get(NOT_FLAGGED, 0),
             rejected=counts.get(REJECTED, 0),
-            notes=settled.notes,
+            notes=(*settled.notes, *notes),
         )
 
 
-def _scored(spark: Any, folder: Folder, settled: Settled, order: Order) -> Any:
-    """Return the rows with what is said of them; nothing is computed yet."""
-    sent = spark.sparkContext.broadcast(order.detector)
-    alone = ScoreAlone(sent, settled.layout, order.threshold)
-    return folder.table.mapInArrow(alone.__call__, output_schema(folder.table.schema))
+def _scored(spark: Any, folder: Folder, settled: Settled, order: Order) -> tuple[Any, list[str]]:
+    """Return the rows with what is said of them, and notes; nothing is computed yet but what must be known first."""
+    sent, layout = spark.sparkContext.broadcast(order.detector), settled.layout
+    if not order.detector.vectorizer.looks_back:
+        alone = ScoreAlone(sent, layout, order.threshold)
+        return folder.table.mapInArrow(alone.__call__, output_schema(folder.table.schema)), []
+    notes = []
+    earlier = None if order.past is None else open_folder(spark, order.past)
+    bounds = look(folder, sent, layout)
+    labelled = bounds.labelled and (earlier is None or look(earlier, sent, layout).labelled)
+    if not labelled and layout.label is not None:
+        name = layout.header[layout.label]
+        notes.append(f"Column {name} holds something else than 0, 1 and blanks: no label counts.")
+        layout = without_label(layout)
+    past = None if order.context is None else order.context.between(bounds.first, bounds.last)
+    if order.context is not None and past is not None:
+        notes.append(f"{len(past):,} earlier rows were taken into account, {order.context.told}.")
+    plan = Plan(spark, sent, layout, order.threshold)
+    return plan.scored(folder, past, earlier, output_schema), notes
 
 
 def output_schema(schema: Any) -> Any:

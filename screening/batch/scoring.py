@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from screening.batch.cells import Problems, read_cells
@@ -139,8 +140,6 @@ def _reasons(detector: Detector, inputs: NDArray[Any]) -> Iterator[list[str]]:
 
 def with_added(batch: Any, said: Said) -> Any:
     """Return an Arrow batch with what is said of its rows, in the columns of ``ADDED``."""
-    import pyarrow as pa
-
     scored = ~np.isnan(said.probability)
     result = np.where(scored, np.where(said.flagged, FLAGGED, NOT_FLAGGED), REJECTED)
     texts = pa.list_(pa.string())

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv as arrow
+
 from screening.errors import BadFile
 from screening.intake import (
     NOTHING_SAID,
@@ -86,8 +89,6 @@ def settle(
 
 
 def _write(sample: Any, file: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.csv as arrow
 
     schema = written_schema(sample.schema)
     batches = [as_written(batch, schema) for batch in sample.to_batches()]

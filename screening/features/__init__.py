@@ -1,5 +1,14 @@
 """Features of transactions: defined once, for training, for a file, and for one transaction at a time."""
 
+from screening.features.computation.by_entity import (
+    EntityRows,
+    EntityTold,
+    assembled,
+    carried_deviations,
+    deviation_of,
+    places_of,
+    told_of,
+)
 from screening.features.computation.engine import compute, iterate
 from screening.features.computation.past import Earlier, Past, PastIndex, Wanted, wanted_for, wanted_of_frauds
 from screening.features.countries.range_files import read_ranges
@@ -12,6 +21,8 @@ from screening.features.definitions.options import Options
 __all__ = [
     "Definition",
     "Earlier",
+    "EntityRows",
+    "EntityTold",
     "Feature",
     "Options",
     "Past",
@@ -19,10 +30,15 @@ __all__ = [
     "Ranges",
     "Shape",
     "Wanted",
+    "assembled",
+    "carried_deviations",
     "compute",
     "define",
+    "deviation_of",
     "iterate",
+    "places_of",
     "read_ranges",
+    "told_of",
     "wanted_for",
     "wanted_of_frauds",
 ]

@@ -172,9 +172,17 @@ class Context:
             return None
         found = joined(parts)
         if rows is not None:
-            others = ~np.isin(row_marks(found.values), row_marks(rows))
+            others = not_among(found.values, rows)
             found = Past(found.values[others], found.labels[others])
         return found if len(found) else None
+
+    def between(self, first: float, last: float) -> Past | None:
+        """Return the rows that may count for rows from one time to another, these among them; ``None`` without any."""
+        if self._definition is None or self._time is None:
+            return None
+        ends = np.full((2, len(self._definition.contract.columns)), np.nan)
+        ends[:, self._time] = first, last
+        return self.past(ends)
 
     def _parts(self, rows: Matrix | None) -> Iterator[Past]:
         """Yield the rows of each file that may count, no more than ``MOST_ROWS`` in all: which ones is known before any
@@ -398,14 +406,28 @@ def joined(parts: Sequence[Past]) -> Past:
     """Return the rows of several pasts as one: a row counts as often as in the one that has it most often, with its
     label if any of them knows it.
     """
+    kept = counting_places(parts)
     values = np.concatenate([part.values for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    return Past(values[kept], labels[kept])
+
+
+def counting_places(parts: Sequence[Past]) -> NDArray[np.int64]:
+    """Return which rows of several pasts, one after the other, :func:`joined` takes."""
     labels = np.concatenate([part.labels for part in parts])
     marks = np.concatenate([row_marks(part.values) for part in parts])
     # those with a label first: unique keeps the first of each
     order = np.argsort(labels < 0, kind="stable")
     _, first = np.unique(marks[order], return_index=True)
-    kept = order[first]
-    return Past(values[kept], labels[kept])
+    return order[first]
+
+
+def not_among(values: Matrix, rows: Matrix) -> NDArray[np.bool_]:
+    """Return which rows aren't themselves among others, bool (rows,).
+
+    Sending a file again must not find its own rows in the past.
+    """
+    return ~np.isin(row_marks(values), row_marks(rows))
 
 
 def row_marks(values: Matrix) -> Marks:

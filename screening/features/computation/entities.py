@@ -23,15 +23,23 @@ THREADS = 2
 MANY = 20_000
 
 
-def fill_history(scene: Scene, sheet: Sheet) -> None:
-    """Write the features that tell of earlier rows, for the asked rows of a scene."""
+def fill_history(scene: Scene, sheet: Sheet, alone: str | None = None) -> None:
+    """Write the features that tell of earlier rows, for the asked rows of a scene.
+
+    Args:
+        scene: what the rows can look back on.
+        sheet: where they are written.
+        alone: the only entity whose features are wanted, with those of its pairs that begin with it.
+    """
     set_never_seen(scene.definition, sheet)
     tasks: list[Callable[[], None]] = []
-    for name in scene.definition.tracked:
+    for name in scene.definition.tracked if alone is None else (alone,):
         links = {partner: scene.links((name, partner)) for partner in partners(scene.definition, name)}
         parts = parts_of(scene.codes((name,)))
         tasks.extend(partial(add_features, scene, name, keys, links, sheet) for keys in parts)
     for pair in pairs(scene.definition):
+        if alone is not None and pair[0] != alone:
+            continue
         tasks.extend(partial(add_pair, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
     if len(scene.stretch.time) < MANY:
         for task in tasks:

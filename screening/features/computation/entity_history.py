@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,18 @@ from screening.features.definitions.lookback import (
 from screening.transactions.schema import Role
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """One kind of entity whose features are wanted, of rows that are all that each of these entities has.
+
+    ``unusual`` is by other entities how far the amounts were above what was usual for them, in the order of time, (t,)
+    each: it can't be told of rows of which the others have more.
+    """
+
+    name: str
+    unusual: Mapping[str, Logs]
+
+
 class History:
     """A timeline's rows, (t,) each, as far as they tell anything of later rows.
 
@@ -30,7 +42,7 @@ class History:
     amounts, if there are any, and ``unusual`` how far they were above what was usual for each profiled entity.
     """
 
-    def __init__(self, definition: Definition, timeline: Timeline) -> None:
+    def __init__(self, definition: Definition, timeline: Timeline, alone: Alone | None = None) -> None:
         self.definition = definition
         self._timeline = timeline
         self.labels = timeline.labels()
@@ -41,18 +53,23 @@ class History:
         }
         self.links: dict[frozenset[str], Links] = {}
         for one, other in linked_pairs(definition):
+            if alone is not None and alone.name not in {one, other}:
+                continue
             codes = together(self.codes[one,], self.codes[other,])
             spans = [round(span * TICKS) for span in distinct_windows(self.definition)]
             self.links[frozenset((one, other))] = link(codes, self._timeline.time, np.array(spans, np.int64))
             self.codes[one, other] = codes
-        self.unusual = self._unusual()
+        self.unusual = self._unusual(alone)
 
-    def _unusual(self) -> dict[str, Logs]:
+    def _unusual(self, alone: Alone | None) -> dict[str, Logs]:
         if self.units is None:
             return {}
         span = self.definition.options.windows[-1]
-        profiled = self.definition.profiled
-        return {name: above_usual(self._timeline, self.codes[name,], self.units, span) for name in profiled}
+        found = {} if alone is None else dict(alone.unusual)
+        for name in self.definition.profiled:
+            if alone is None or alone.name == name:
+                found[name] = above_usual(self._timeline, self.codes[name,], self.units, span)
+        return found
 
     def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
         """Yield the rows from ``start`` to ``stop`` in parts, each with what it can look back on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ LOOKED_BACK = 3
 
 Whole = NDArray[np.int64]
 Places = NDArray[np.int32]
+Number = TypeVar("Number", bound=np.generic)
 
 
 def ticks(seconds: NDArray[np.float64]) -> Whole:
@@ -78,6 +80,19 @@ class Timeline:
     def column(self, name: str) -> NDArray[np.float64]:
         """Return the cells of one column in the order of time, (t,)."""
         return self._all(name)[self._order]
+
+    def in_order(self, numbers: NDArray[Number]) -> NDArray[Number]:
+        """Return numbers of the past rows and then of the others, (n,), in the order of time, (t,)."""
+        return numbers[self._order]
+
+    def as_given(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return numbers in the order of time, (t,), as the past rows and then the others were given, (n,).
+
+        NaN for rows without a time.
+        """
+        found = np.full(len(self._clock), np.nan, np.float32)
+        found[self._order] = numbers
+        return found
 
     def labels(self) -> NDArray[np.int8]:
         """Return 1 for fraud, 0 for none, -1 where it isn't known, in the order of time, (t,)."""

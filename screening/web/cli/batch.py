@@ -50,6 +50,11 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
     metavar="NAME=COLUMN",
     help="What the files call a column of the detector (may be given more than once).",
 )
+@click.option(
+    "--past",
+    metavar="FOLDER",
+    help="Earlier transactions, in files like those of INPUT, for a detector that looks back.",
+)
 @options_of(ANSWERS)
 @with_appcontext
 @plainly
@@ -61,6 +66,7 @@ def batch(
     master: str | None,
     conf: dict[str, str],
     columns: dict[str, str],
+    past: str | None,
     **answers: str | None,
 ) -> None:
     """Screen all Parquet or CSV files in the folder INPUT, and write the folder OUTPUT."""
@@ -86,6 +92,8 @@ def batch(
         choose=choose,
         threshold=mine.thresholds.of(detector).review,
         answers=Answers.of(answers),
+        context=mine.policy.context(found, None) if found.vectorizer.looks_back else None,
+        past=past,
     )
     with session(master, conf) as spark:
         summary = run(spark, order)

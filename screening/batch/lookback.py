@@ -1,0 +1,166 @@
+"""Plan a detector that looks back: rows go to where all rows of their customer are, then to those of their terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from screening.batch.cells import read_cells
+from screening.batch.folders import Folder
+from screening.batch.scoring import Sent
+from screening.batch.stages import Begin, Tell, definition_of, grouped_by, steps_of, times_of
+from screening.batch.working import (
+    DEVIATIONS,
+    FEATURES,
+    KEY,
+    LABEL,
+    ORIGIN,
+    TIME,
+    VALUES,
+    WRONG,
+    Carried,
+    Origin,
+)
+from screening.features import Past, carried_deviations
+from screening.intake.text.parse import Layout
+
+PARTITIONS_A_CORE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the rows of a detector that looks back need on their way.
+
+    Args:
+        spark: the session.
+        detector: the broadcast detector.
+        layout: how folders are read.
+        threshold: from which probability on a row is flagged.
+    """
+
+    spark: Any
+    detector: Sent
+    layout: Layout
+    threshold: float
+
+    def scored(self, folder: Folder, past: Past | None, earlier: Folder | None, added: Any) -> Any:
+        """Return the rows of a folder with what is said of them; nothing is computed yet.
+
+        Args:
+            folder: the rows that are asked about.
+            past: rows that the ledger remembers.
+            earlier: a folder of rows that were earlier.
+            added: gives the output's schema for that of the folder.
+        """
+        steps = steps_of(definition_of(self.detector))
+        own = folder.table.schema
+        rows = self._begun(folder, Origin.ASKED)
+        if past is not None:
+            rows = rows.unionByName(self._remembered(past), allowMissingColumns=True)
+        if earlier is not None:
+            needed = self._begun(earlier, Origin.FOLDER).select(*_names(_working(own).fields[len(own) :]))
+            rows = rows.unionByName(needed, allowMissingColumns=True)
+        count = max(
+            PARTITIONS_A_CORE * self.spark.sparkContext.defaultParallelism,
+            PARTITIONS_A_CORE * rows.rdd.getNumPartitions(),
+        )
+        told: tuple[str, ...] = ()
+        for number, step in enumerate(steps):
+            unite = number == 0 and (past is not None or earlier is not None)
+            work = Tell(self.detector, step, told, unite, self.threshold)
+            schema = added(own) if step.following is None else _working(own)
+            # a number of partitions of its own: Spark then never puts a part of an entity elsewhere
+            rows = rows.repartition(count, KEY).sortWithinPartitions(KEY, TIME)
+            rows = rows.mapInArrow(work.__call__, schema)
+            told += (step.entity,) if step.tells else ()
+        return rows
+
+    def _begun(self, folder: Folder, origin: Origin) -> Any:
+        first = steps_of(definition_of(self.detector))[0].entity
+        begin = Begin(self.detector, self.layout, origin, first)
+        return folder.table.mapInArrow(begin.__call__, _working(folder.table.schema))
+
+    def _remembered(self, past: Past) -> Any:
+        """Return the rows of the ledger's past, with the working columns alone."""
+        from pyspark.sql.types import StructType
+
+        definition = definition_of(self.detector)
+        count = len(past)
+        carried = Carried(
+            own=pa.RecordBatch.from_arrays([], names=[]),
+            keys=np.zeros(count, np.int64),
+            time=times_of(definition, past.values),
+            values=past.values,
+            labels=past.labels,
+            origin=np.full(count, Origin.REMEMBERED, np.int8),
+            deviations=np.full((count, len(carried_deviations(definition))), np.nan, np.float32),
+            features=np.empty((0, 0), np.float32),
+            problems=pa.nulls(count, pa.list_(pa.string())),
+        )
+        batch = grouped_by(definition, carried, steps_of(definition)[0].entity).written()
+        return self.spark.createDataFrame(pa.Table.from_batches([batch]), _working(StructType([])))
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Times of a folder's rows, and whether its labels can be used: what must be known before the first stage."""
+
+    first: float
+    last: float
+    labelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Looks at times and labels of batches."""
+
+    detector: Sent
+    layout: Layout
+
+    def __call__(self, batches: Any) -> Any:
+        """Yield one row for each batch."""
+        definition = definition_of(self.detector)
+        for batch in batches:
+            read = read_cells(batch, self.layout)
+            time = times_of(definition, read.values)
+            time = time[~np.isnan(time)]
+            found = [[time.min(initial=np.inf)], [time.max(initial=-np.inf)], [read.labels is not None]]
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(each) for each in found], names=["first", "last", "labelled"]
+            )
+
+
+def look(folder: Folder, detector: Sent, layout: Layout) -> Bounds:
+    """Return the bounds of a folder, in one pass over the columns that are needed."""
+    from pyspark.sql import functions
+
+    needed = [name for name in folder.table.columns if name in layout.header or name not in folder.names]
+    table = folder.table.select(*(f"`{name}`" for name in needed))
+    found = table.mapInArrow(Look(detector, layout).__call__, "first double, last double, labelled boolean")
+    row = found.agg(functions.min("first"), functions.max("last"), functions.min("labelled")).collect()[0]
+    return Bounds(*row) if row[0] is not None else Bounds(np.inf, -np.inf, False)
+
+
+def _names(fields: Sequence[Any]) -> list[str]:
+    return [field.name for field in fields]
+
+
+def _working(own: Any) -> Any:
+    """Return a schema of Spark with the working columns."""
+    from pyspark.sql import types
+
+    kinds = {
+        KEY: types.LongType(),
+        TIME: types.DoubleType(),
+        VALUES: types.ArrayType(types.DoubleType()),
+        LABEL: types.ByteType(),
+        ORIGIN: types.ByteType(),
+        DEVIATIONS: types.ArrayType(types.FloatType()),
+        FEATURES: types.ArrayType(types.FloatType()),
+        WRONG: types.ArrayType(types.StringType()),
+    }
+    return types.StructType([*own.fields, *(types.StructField(name, kind) for name, kind in kinds.items())])

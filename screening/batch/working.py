@@ -1,0 +1,130 @@
+"""Columns that rows carry from stage to stage beside their own, and how they are read and written as Arrow arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from screening.features import EntityRows
+from screening.transactions.schema import Matrix
+
+KEY, TIME = "__key", "__time"
+"""By which rows are grouped and sorted next."""
+VALUES, LABEL, ORIGIN = "__values", "__label", "__origin"
+DEVIATIONS, FEATURES, WRONG = "__deviations", "__features", "__problems"
+WORKING = (KEY, TIME, VALUES, LABEL, ORIGIN, DEVIATIONS, FEATURES, WRONG)
+
+
+class Origin(IntEnum):
+    """Sources of rows, and what is wanted of them."""
+
+    ASKED = 0
+    """It is scored."""
+    REMEMBERED = 1
+    """It is of the past that the ledger keeps."""
+    FOLDER = 2
+    """It is of a folder that is the past."""
+    REJECTED = 3
+    """It can't be read, and goes through to the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Rows with what they carry, (n,) each; ``own`` is an Arrow batch of their own columns."""
+
+    own: Any
+    keys: NDArray[np.int64]
+    time: NDArray[np.float64]
+    values: Matrix
+    labels: NDArray[np.int8]
+    origin: NDArray[np.int8]
+    deviations: NDArray[np.float32]
+    """(n, entities whose deviations are carried), NaN until they are known."""
+    features: NDArray[np.float32]
+    """(asked rows, features so far)."""
+    problems: Any
+    """Arrow lists of texts."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def read(cls, batch: Any, columns: int, deviations: int) -> Carried:
+        """Return the rows of an Arrow batch.
+
+        Args:
+            batch: with the working columns.
+            columns: number of columns of the contract.
+            deviations: number of deviations that are carried.
+        """
+        own = [name for name in batch.schema.names if name not in WORKING]
+        origin = _numbers(batch, ORIGIN)
+        count, asked = batch.num_rows, int((origin == Origin.ASKED).sum())
+        features = batch.column(FEATURES).flatten().to_numpy()
+        return cls(
+            own=batch.select(own),
+            keys=_numbers(batch, KEY),
+            time=_numbers(batch, TIME),
+            values=batch.column(VALUES).flatten().to_numpy().reshape(count, columns),
+            labels=_numbers(batch, LABEL),
+            origin=origin,
+            deviations=batch.column(DEVIATIONS).flatten().to_numpy().reshape(count, deviations),
+            features=features.reshape(asked, len(features) // asked if asked else 0),
+            problems=batch.column(WRONG),
+        )
+
+    def written(self) -> Any:
+        """Return the rows as an Arrow batch."""
+        count = len(self)
+        asked = self.origin == Origin.ASKED
+        columns = [
+            pa.array(self.keys),
+            pa.array(self.time),
+            _lists(self.values, np.ones(count, bool)),
+            pa.array(self.labels),
+            pa.array(self.origin),
+            _lists(self.deviations, np.ones(count, bool)),
+            _lists(self.features, asked),
+            self.problems,
+        ]
+        return pa.RecordBatch.from_arrays(
+            [*self.own.columns, *columns], names=[*self.own.schema.names, *WORKING]
+        )
+
+    def where(self, kept: NDArray[np.bool_]) -> Carried:
+        """Return some of the rows."""
+        mask = pa.array(kept)
+        return replace(
+            self,
+            own=self.own.filter(mask),
+            keys=self.keys[kept],
+            time=self.time[kept],
+            values=self.values[kept],
+            labels=self.labels[kept],
+            origin=self.origin[kept],
+            deviations=self.deviations[kept],
+            features=self.features[kept[self.origin == Origin.ASKED]],
+            problems=self.problems.filter(mask),
+        )
+
+    def rows(self, kept: NDArray[np.bool_], names: Sequence[str]) -> EntityRows:
+        """Return some of the rows as the features take them; ``names`` are those of the deviations."""
+        deviations = {name: self.deviations[kept, place] for place, name in enumerate(names)}
+        return EntityRows(self.values[kept], self.labels[kept], deviations)
+
+
+def _numbers(batch: Any, name: str) -> Any:
+    return batch.column(name).to_numpy(zero_copy_only=False)
+
+
+def _lists(table: NDArray[Any], there: NDArray[np.bool_]) -> Any:
+    """Return the rows of a table as Arrow lists; where a row isn't there, an empty one."""
+    offsets = np.zeros(len(there) + 1, np.int32)
+    np.cumsum(there * table.shape[1], out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(table).reshape(-1)))
