@@ -363,12 +363,13 @@ def test_empty_panels_say_which_column_would_bring_their_chart(
     empty = shown(ana)
     assert "No transactions" in text_of(empty["trends-notes"])
     sent(ana, services, PAYMENTS)
-    found = shown(ana)
-    for name, column in {
-        "geography": "country", "types": "fraud_type", "devices": "device_id", "browsers": "browser"
-    }.items():  # fmt: skip
-        assert found[f"{name}-data"] is None
-        assert f"column {column}" in text_of(found[f"{name}-notes"])
+    for found, lack in ((empty, "No transactions."), (shown(ana), "No transaction here ")):
+        for name, column in {
+            "geography": "country", "types": "fraud_type", "devices": "device_id", "browsers": "browser"
+        }.items():  # fmt: skip
+            assert found[f"{name}-data"] is None
+            assert f"column {column}" in text_of(found[f"{name}-notes"])
+            assert lack in text_of(found[f"{name}-notes"])
 
 
 @pytest.mark.security(12)

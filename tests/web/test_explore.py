@@ -47,6 +47,8 @@ def test_the_figures_of_the_home_page_are_those_of_the_files(
 ) -> None:
     ana, mia = login("ana"), login("mia")
     assert "Nothing screened yet" in page(ana, "/")
+    first = re.findall(r'name="sample" value="(\w+)"><button class="btn btn-primary"', page(ana, "/"))
+    assert first == ["payments"], "a newcomer sees whom rows are about"
     assert kpi(page(ana, "/"), "Scored") == "0"
     rows = {"ana": scored(ana, sent(ana, services, PAYMENTS)), "mia": scored(mia, sent(mia, services, SHOP))}
 

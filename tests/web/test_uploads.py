@@ -153,7 +153,7 @@ def test_a_sample_is_screened_in_one_click(analyst: Person, services: Services, 
 @pytest.mark.parametrize(
     ("more", "status", "word"),
     [
-        ({"sample": "nobody"}, 404, "There are samples for card"),
+        ({"sample": "nobody"}, 404, "There are samples for payments"),
         ({"sample": "card", "colour": "red"}, 400, "colour"),
         ({"sample": "card", "csrf_token": "x"}, 400, "form"),
         ({}, 400, "No file was chosen"),

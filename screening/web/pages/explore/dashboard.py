@@ -286,8 +286,8 @@ def _latest() -> Screening | None:
     return next((each for each in found if each.state != CHECKED), None)
 
 
-def result_table(screening: Screening | None) -> tuple[list[str], list[RowView]]:
-    """Return the columns that say whom a row is about, and the flagged rows, the most probable first."""
+def result_table(screening: Screening | None) -> tuple[list[tuple[str, str]], list[RowView]]:
+    """Return the columns that say whom a row is about (what each is, its name), and the most probable flagged rows."""
     if screening is None or screening.state != DONE:
         return [], []
     found = Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
@@ -297,6 +297,6 @@ def result_table(screening: Screening | None) -> tuple[list[str], list[RowView]]
     detector = next(
         (each for each in services().detectors.all() if each.fingerprint == screening.fingerprint), None
     )
-    who = [name for _, name in who_of(header_of(found.canonical), found.meta.get("columns", {}), detector)]
+    who = who_of(header_of(found.canonical), found.meta.get("columns", {}), detector)
     flagged = found.select(OutcomeFilter(sort="probability", descending=True, flagged=True))
-    return who, rows_of(screening, found, flagged[:LATEST], who)
+    return who, rows_of(screening, found, flagged[:LATEST], [name for _, name in who])

@@ -29,16 +29,21 @@ TIME_WORDS = {
     "decided": "By when they were scored, UTC: these transactions have no calendar time of their own.",
     "mixed": "By the transactions' own time, UTC; those that have none, by when they were scored.",
 }
-MISSING = {
-    "geography": "No transaction here has a country. A column country in the file brings this map; so does a column "
-    "with IP addresses, once the operator sets IP_COUNTRIES.",
-    "types": "No transaction here has a type of fraud. A column fraud_type in the file brings this chart; so does "
-    "fraud_type in labels that are sent to POST /labels.",
-    "devices": "No transaction here names a device. A column device_id in the file brings this chart.",
-    "browsers": "No transaction here names a browser. A column browser in the file brings this chart.",
-    "amounts": "No transaction here has an amount. A column that the detector knows as the amount brings this chart.",
+BRINGS = {
+    "geography": (
+        "has a country",
+        "A column country in the file brings this map; so does one with IP addresses, once IP_COUNTRIES is set.",
+    ),
+    "types": (
+        "has a type of fraud",
+        "A column fraud_type in the file brings this chart; so does fraud_type in labels sent to POST /labels.",
+    ),
+    "devices": ("names a device", "A column device_id in the file brings this chart."),
+    "browsers": ("names a browser", "A column browser in the file brings this chart."),
+    "amounts": ("has an amount", "A column that the detector knows as the amount brings this chart."),
 }
-NOTHING = "No transactions."
+"""What rows lack where a chart is empty, and which column would bring it."""
+NOTHING = "No transactions: screen a file, or take a filter away."
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ def geography_panel(board: Board, links: Links) -> Panel:
     """Return the panel of countries, as a map."""
     found = board.groups["country"]
     if not found.rows:
-        return Panel("geography", None, [MISSING["geography"] if board.transactions else NOTHING])
+        return Panel("geography", None, [_missing("geography", board.transactions)])
     by_code: dict[str, list[Row]] = {}
     names: dict[str, str] = {}
     unknown, too_small = [], []
@@ -216,7 +221,7 @@ def geography_panel(board: Board, links: Links) -> Panel:
 def named_panel(name: str, head: str, key: str, found: Groups, links: Links) -> Panel:
     """Return the panel of a kind of group, as bars."""
     if not found.rows:
-        return Panel(name, None, [MISSING[name] if found.without else NOTHING])
+        return Panel(name, None, [_missing(name, found.without)])
     marks, rows = [], []
     for each in found.rows:
         value = each[key]
@@ -232,7 +237,7 @@ def named_panel(name: str, head: str, key: str, found: Groups, links: Links) -> 
 def amounts_panel(board: Board, links: Links) -> Panel:
     """Return the panel of how amounts lie."""
     if not board.spreads:
-        return Panel("amounts", None, [MISSING["amounts"] if board.transactions else NOTHING])
+        return Panel("amounts", None, [_missing("amounts", board.transactions)])
     spread, *others = board.spreads
     unit = f" {spread.currency}" if spread.currency else ""
     several = bool(others)
@@ -253,6 +258,14 @@ def amounts_panel(board: Board, links: Links) -> Panel:
     if board.without_amount:
         notes.append(f"{_without_amount(board)}, of {number(board.transactions)}.")
     return Panel("amounts", columns(marks), notes, head_of("Amount", money=False), rows)
+
+
+def _missing(name: str, rows: int) -> str:
+    """Return why a chart is empty: no rows, or none that has what it shows; and which column would bring it."""
+    if name not in BRINGS:
+        return NOTHING
+    lack, brings = BRINGS[name]
+    return f"{f'No transaction here {lack}.' if rows else 'No transactions.'} {brings}"
 
 
 def scores_panel(board: Board, links: Links) -> Panel:
