@@ -13,7 +13,7 @@ from model.data.labelled_table import Table
 from model.progress import Say
 from model.recipes.blend import Blend, Split
 from model.recipes.cold_start import Cold
-from model.recipes.recipe import LARGE, Fitted, Recipe, fit_general
+from model.recipes.recipe import Fitted, Recipe, blends, fit_general
 from screening.features import Definition
 from screening.features.definitions.catalogue import is_category
 from screening.features.definitions.rates import Rates, as_known_then, rated
@@ -77,7 +77,11 @@ def fit(
     from sklearn.preprocessing import RobustScaler
 
     time = None if prepared.time is None else prepared.time[rows]
-    definition, features = _with_rates(prepared, rows, time, seed)
+    # a blend is learned again with the features that it was chosen with, of however many rows
+    told = blends(recipe, len(rows))
+    definition, features = (
+        _with_rates(prepared, rows, time, seed) if told else (prepared.definition, prepared.features[rows])
+    )
     scaler = RobustScaler(copy=True).fit(features[sample_of(len(rows), seed)].astype(np.float64))
     scaled = scaler.transform(features)
     cold = Cold.of(definition, prepared.table.values)
@@ -99,8 +103,6 @@ def _with_rates(
     prepared: Prepared, rows: Rows, time: Floats | None, seed: int
 ) -> tuple[Definition, Features]:
     """Return the definition with the rates of these rows, and their features to learn from, (rows, f)."""
-    if len(rows) >= LARGE:
-        return prepared.definition, prepared.features[rows]
     names = told_of(prepared.definition)
     label = prepared.label[rows]
     delay = prepared.definition.options.label_delay

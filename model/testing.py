@@ -16,7 +16,7 @@ from model.fitting import Floats, Learned, Prepared, fit
 from model.progress import Say, part
 from model.recipes.blend import Blend, Choice
 from model.recipes.calibration import Calibration, fit_calibration
-from model.recipes.recipe import LARGE, Fitted, Recipe
+from model.recipes.recipe import Fitted, Recipe, blends
 
 # How rows are kept apart where a blend is chosen on random folds first. Of 23 frauds in two waves each is too few to
 # choose by: blends chosen by the stretches had an average precision of 0.05 later, by random folds 0.15.
@@ -47,7 +47,7 @@ def validate(
     that was chosen is tested once more, on folds that part nobody, or no wave. A recipe that is given isn't chosen, and
     only the splits' rows are tested.
     """
-    if validation.kind == "time" or recipe is not None or len(prepared.label) >= LARGE:
+    if validation.kind == "time" or recipe is not None or not blends(recipe, len(prepared.label)):
         return _by_splits(prepared, validation, seed, say, recipe)
     say(0.2, "Testing in folds")
     every = np.arange(len(prepared.label))

@@ -25,7 +25,6 @@ from model.export.package import Made, write_detector
 from model.fitting import Features, Prepared, fit, sample_of
 from model.progress import Say, part
 from model.recipes.blend import quick_blend
-from model.recipes.recipe import LARGE
 from model.testing import validate
 from screening.errors import ScreeningError
 from screening.features import Definition, Options, Ranges, define, iterate, read_ranges
@@ -33,6 +32,8 @@ from screening.transactions.schema import Role
 
 # Latest rows that are learned from: their features take 0.8 GB. Earlier rows still count as their past.
 MOST_LEARNED = 2_000_000
+# From so many rows on one fold has enough of them to test.
+ONCE = 100_000
 BLOCK = 65_536
 
 
@@ -47,7 +48,7 @@ def train(order: Order, say: Say) -> dict[str, Any]:
     validation = planned(prepared, order)
     if order.quick:
         validation = validation.once("a quick look")
-    elif len(prepared.label) >= LARGE:
+    elif len(prepared.label) >= ONCE:
         validation = validation.once("of so many rows one is enough")
     tested = validate(prepared, validation, order.seed, say, recipe=quick_blend() if order.quick else None)
     say(0.6, "Learning from all rows")

@@ -46,6 +46,8 @@ ENOUGH = 100
 FOLDS, FEWER_FOLDS = 5, 3
 MANY_FOR_FOLDS = 5_000
 """Rows from which on fewer folds are enough."""
+# In one fold of so many the candidates can be told apart.
+MANY_FOR_ONE = 100_000
 # Nets are tried between these numbers of rows: from fewer they learn nothing, on more they take longer than
 # all else.
 FEWEST_FOR_NETS, MOST_FOR_NETS = 2_000, 30_000
@@ -136,7 +138,8 @@ def splits_of(label: Labels, time: Floats | None, seed: int) -> list[Split]:
 
     count = FOLDS if len(label) < MANY_FOR_FOLDS else FEWER_FOLDS
     folds = StratifiedKFold(count, shuffle=True, random_state=seed)
-    return [(learned, held) for learned, held in folds.split(label, label)]
+    found = [(learned, held) for learned, held in folds.split(label, label)]
+    return found[:1] if len(label) >= MANY_FOR_ONE else found
 
 
 def choose(seen: Seen, origin: Rows, splits: Sequence[Split], seed: int, say: Say) -> Choice:

@@ -31,7 +31,8 @@ HELD_OUT = 0.12
 """Share of the rows on which trees and epochs are counted."""
 # With fewer frauds held out, the recipe's own counts are taken: the best ones would be chance.
 FEWEST_HELD = 15
-LARGE = 100_000
+MOST_BLENDED = 300_000
+"""Rows up to which a blend is chosen; of more the counted recipe takes less time and memory."""
 MOST_LEGITIMATE = 250_000
 BLOCK = 65_536
 COLD_SHARE = 0.03
@@ -46,7 +47,7 @@ COUNTING, GROWING = 0.5, 0.3
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of trees and nets; ``None`` has them chosen by the number of rows."""
+    """Settings of trees and nets."""
 
     trees: TreeRecipe
     nets: PackedRecipe
@@ -57,28 +58,15 @@ class Recipe:
     they order by chance, those of a small file sooner."""
 
     @classmethod
-    def of(cls, rows: int) -> Recipe:
-        """Return the recipe for so many rows."""
-        if rows >= LARGE:
-            return cls(
-                TreeRecipe(
-                    trees=200, rate=0.045, rows=0.8, columns=0.5, ridge=5.0, least=8.0, depth=6, threads=2
-                ),
-                PackedRecipe(members=3, width=128, epochs=14, batch=1024, rate=3e-3, decay=0.2, dropout=0.2),
-                share=0.2,
-                below_prior=1.75,
-            )
+    def of_many(cls) -> Recipe:
+        """Return the recipe for many rows, before its trees and epochs are counted."""
         return cls(
-            TreeRecipe(trees=150, rate=0.05, depth=3),
-            PackedRecipe(members=4, width=64, epochs=30, batch=256, rate=2e-3, decay=0.5, dropout=0.25),
-        )
-
-    @classmethod
-    def quick(cls) -> Recipe:
-        """Return a recipe for a first look in seconds, whatever the number of rows; nothing is counted for it."""
-        return cls(
-            TreeRecipe(trees=60, rate=0.1, depth=3),
-            PackedRecipe(members=1, width=32, epochs=6, batch=256, rate=2e-3, decay=0.5, dropout=0.1),
+            TreeRecipe(
+                trees=200, rate=0.045, rows=0.8, columns=0.5, ridge=5.0, least=8.0, depth=6, threads=2
+            ),
+            PackedRecipe(members=3, width=128, epochs=14, batch=1024, rate=3e-3, decay=0.2, dropout=0.2),
+            share=0.2,
+            below_prior=1.75,
         )
 
 
@@ -138,14 +126,15 @@ def fit_general(
         say: gets a share and a line now and then.
     """
     weight = np.ones(len(label)) if weight is None else weight
-    if isinstance(recipe, Blend) or (recipe is None and len(label) < LARGE):
-        return _blended(features, label, weight, time, recipe, splits=splits, cold=cold, seed=seed, say=say)
+    if isinstance(recipe, Blend) or blends(recipe, len(label)):
+        known = recipe if isinstance(recipe, Blend) else None
+        return _blended(features, label, weight, time, known, splits=splits, cold=cold, seed=seed, say=say)
     rows, more = thinned(label, seed)
     features, label, weight = features[rows], label[rows], weight[rows] * more
     bend, marks = wide_squash(features), Marks.of(features)
     held = None
     if recipe is None:
-        recipe = Recipe.of(len(label))
+        recipe = Recipe.of_many()
         held = _held_out(label, None if time is None else time[rows], seed)
     given = with_copies(features, label, weight, cold, seed)
     seen = Seen(marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight)
@@ -161,6 +150,11 @@ def fit_general(
     prior = float(np.average(label, weights=weight))
     floor = float(np.log(prior / (1 - prior))) - recipe.below_prior
     return Fitted(Branches(bend, trained.members, trees, recipe.share, floor), recipe)
+
+
+def blends(recipe: Recipe | Blend | None, rows: int) -> bool:
+    """Return whether so many rows are learned from by a blend: one that is given, or will be chosen."""
+    return isinstance(recipe, Blend) or (recipe is None and rows < MOST_BLENDED)
 
 
 def _blended(

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from model import trainer
 from model.data.order import Order
 from model.data.simulation import orders, payments
+from model.fitting import fit
+from model.recipes.blend import quick_blend
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Seen
 from screening.errors import BadFile, BadTransaction
@@ -276,6 +278,23 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
     )
     assert high > 3 * low
     assert 0 < unknown < 1
+
+
+def test_a_blend_keeps_its_features_where_all_rows_are_too_many_to_choose_one_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was chosen on 80 % of the rows, fewer than the bound, and learned again without the records of values."""
+    generator = np.random.default_rng(0)
+    shop = generator.choice([f"Shop {n}" for n in range(30)], 600)
+    fraud = generator.random(600) < np.where(np.isin(shop, ["Shop 3", "Shop 7"]), 0.5, 0.05)
+    frame = pd.DataFrame(
+        {"amount": generator.gamma(2, 30, 600).round(2), "shop": shop, "fraud": fraud.astype(int)}
+    )
+    prepared = trainer.prepare(order_for(tmp_path, frame, label="fraud"), lambda *_: None)
+    monkeypatch.setattr("model.recipes.recipe.MOST_BLENDED", 100)
+    learned = fit(prepared, np.arange(600), 0, lambda *_: None, recipe=quick_blend())
+    assert list(learned.definition.rates) == ["shop"]
+    assert learned.features(prepared, np.arange(600)).shape[1] == prepared.features.shape[1] + 1
 
 
 @pytest.mark.parametrize(
