@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Filter, Interval
+from screening.ledger.filters import Filter
 from screening.reports.period_report import GROUPED, PeriodFigures, day, last_day, summary
 from screening.reports.sheets import Workbook
 
@@ -70,13 +70,13 @@ _FILES = (
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some hours of a period, and how many decisions they have."""
+    """A part of a period, and how many decisions it has."""
 
     chosen: Filter
     rows: int
 
     def asked(self, query: str) -> tuple[Filter, str]:
-        """Return the question of this part: in the order of time, as far as so many rows can be sorted."""
+        """Return the question of this part: in the order of time; too many of one second, as they are kept."""
         return self.chosen, query + (_ORDER if self.rows <= MOST_SORTED else "")
 
 
@@ -130,7 +130,7 @@ def write_period(
                 for _, batch in questions.in_parts(chosen, [(chosen, latest)], rows=BATCH):
                     table.columns(batch.columns)
             return
-        parts = list(cut_at_hours(questions, chosen))
+        parts = list(cut(questions, chosen))
         for name, query, done in (
             ("Flagged", _FLAGGED, 0.0),
             ("All", _ROWS, 0.2),
@@ -151,24 +151,36 @@ def write_period(
             table.rows(_files(questions, chosen, files))
 
 
-def cut_at_hours(questions: Questions, chosen: Filter) -> Iterator[_Part]:
-    """Cut a period at full hours into parts of not too many rows, as far as no single hour has more."""
-    hours: dict[datetime, int] = {}
-    for row in questions.trends(chosen, Interval.HOUR).rows:
-        begins = row["period"].replace(tzinfo=UTC)
-        hours[begins] = hours.get(begins, 0) + row["transactions"]
-    start, count = None, 0
-    for begins, rows in sorted(hours.items()):
-        if start is not None and count + rows > PART_ROWS:
-            yield _Part(between(chosen, start, begins), count)
+def cut(questions: Questions, chosen: Filter) -> Iterator[_Part]:
+    """Cut a period into parts of not too many rows, as far as no single second has more."""
+    start, end, count = None, None, 0
+    for begins, ends, rows in _counted(questions, chosen):
+        if start is not None and end is not None and count + rows > PART_ROWS:
+            yield _Part(between(chosen, start, end), count)
             start, count = None, 0
-        start, count = start or begins, count + rows
-    if start is not None:
-        yield _Part(between(chosen, start, max(hours) + timedelta(hours=1)), count)
+        start, end, count = start or begins, ends, count + rows
+    if start is not None and end is not None:
+        yield _Part(between(chosen, start, end), count)
+
+
+def _counted(questions: Questions, chosen: Filter) -> Iterator[tuple[datetime, datetime, int]]:
+    """Count by the hour, and an hour that has more rows than a part by the second: beginning, end and rows of each."""
+    for hour, rows in _by_period(questions, chosen, "hour"):
+        end = hour + timedelta(hours=1)
+        if rows <= PART_ROWS:
+            yield hour, end, rows
+            continue
+        for second, some in _by_period(questions, between(chosen, hour, end), "second"):
+            yield second, second + timedelta(seconds=1), some
+
+
+def _by_period(questions: Questions, chosen: Filter, period: str) -> list[tuple[datetime, int]]:
+    query = f"SELECT date_trunc('{period}', moment) AS period, count(*) AS rows FROM chosen GROUP BY ALL ORDER BY ALL"
+    return [(row["period"].replace(tzinfo=UTC), row["rows"]) for row in questions.ask(query, chosen).rows]
 
 
 def between(chosen: Filter, start: datetime, end: datetime) -> Filter:
-    """Return what is chosen of some hours: a period may begin and end within one."""
+    """Return what is chosen of a part: a period may begin and end within an hour."""
     return replace(chosen, start=max(start, chosen.start or start), end=min(end, chosen.end or end))
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
+from screening.ledger.filters import Filter
+from screening.reports import period_workbook
 from screening.reports.document_job import DocumentJob
 from screening.reports.documents import CANCELLED, DONE, MOST_OPEN, WAITING, Document, DocumentFolder, What
 from screening.reports.schedules import Schedules
@@ -145,6 +147,24 @@ def test_the_workbook_of_a_screening_has_every_row_as_the_file_has_it(
     assert sorted(path.name for path in DocumentFolder(settings.instance, document).path.iterdir()) == [
         "document"
     ]
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_hour_of_too_many_rows_is_cut_by_the_second(
+    login: Callable[[str], Person], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(login("ana"), services, PAYMENTS)
+    monkeypatch.setattr(period_workbook, "PART_ROWS", 2)
+    ask = services.ledger.questions
+    parts = list(period_workbook.cut(ask, Filter(end=datetime(2025, 1, 3, tzinfo=UTC))))
+    starts, ends = ([getattr(part.chosen, name) for part in parts] for name in ("start", "end"))
+    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+    assert max(part.rows for part in parts) == 2, "no two of them are of one second"
+    assert len({start.hour for start in starts}) * 2 < len(parts)
+    (all_of_them,) = ask.summary(Filter(end=datetime(2025, 1, 3, tzinfo=UTC))).rows
+    assert sum(part.rows for part in parts) == all_of_them["transactions"]
+    (some,) = ask.summary(parts[1].chosen).rows
+    assert some["transactions"] == parts[1].rows
 
 
 def test_the_workbook_of_a_period_has_every_decision_that_the_data_api_counts(
