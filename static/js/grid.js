@@ -47,6 +47,24 @@ const remember = (number) => {
 
 const rowOf = (address) => new URL(address, location.href).pathname.match(/\/results\/[^/]+\/rows\/(\d+)$/)?.[1];
 
+// A row's own page leads to its neighbours in the file; beside a list, to those in the list's order.
+const followList = (address) => {
+  const all = links();
+  const at = all.findIndex((link) => rowOf(link.href) === rowOf(address));
+  const nav = body.querySelector("nav[aria-label=Rows]");
+  if (at < 0 || !nav) return;
+  from = all[at];
+  const steps = [["Previous", "prev", all[at - 1]], ["Next", "next", all[at + 1]]];
+  nav.replaceChildren(...steps.map(([word, rel, to]) => {
+    const one = document.createElement(to ? "a" : "span");
+    one.className = to ? "btn btn-sm btn-quiet" : "btn btn-sm btn-quiet disabled";
+    one.textContent = word;
+    if (to) Object.assign(one, { href: to.href, rel, ariaLabel: `${word} row of the list` });
+    else one.ariaHidden = "true";
+    return one;
+  }));
+};
+
 const show = async (address) => {
   let answer;
   try {
@@ -60,6 +78,7 @@ const show = async (address) => {
   }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   body.replaceChildren(...page.querySelector("main").childNodes);
+  followList(address);
   if (!drawer.open) drawer.showModal();
   body.scrollTop = 0;
   remember(rowOf(address));

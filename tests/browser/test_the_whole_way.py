@@ -81,7 +81,8 @@ def test_a_row_opens_beside_the_list_and_its_address_brings_it_back(clerk: Watch
     send(clerk, SAMPLE)
     page = clerk.page
     first, second = page.locator("#rows .row-link").all()[:2]
-    number = first.inner_text()
+    number, following = first.inner_text(), second.inner_text()
+    assert int(following) != int(number) + 1, "the next of the list isn't the next of the file"
     page.keyboard.press("j")
     first.focus()
     page.keyboard.press("Enter")
@@ -90,11 +91,12 @@ def test_a_row_opens_beside_the_list_and_its_address_brings_it_back(clerk: Watch
     expect(page).to_have_url(re.compile(rf"[?&]open={number}$"))
     keep(clerk, "drawer")
     page.keyboard.press("j")
-    expect(drawer.locator("h1")).to_have_text(re.compile(f"Row {int(number) + 1}:"))
+    expect(drawer.locator("h1")).to_have_text(f"Row {following}: flagged")
     page.reload()
-    expect(drawer.locator("h1")).to_have_text(re.compile(f"Row {int(number) + 1}:"))
+    expect(drawer.locator("h1")).to_have_text(f"Row {following}: flagged")
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
+    expect(page.locator(".row-link:focus")).to_have_text(following)
     expect(page).not_to_have_url(
         re.compile("open=")
     )  # a dialog says that it closed a task later than it is gone
