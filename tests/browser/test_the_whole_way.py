@@ -45,15 +45,24 @@ def broken(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_new_clerk_signs_up_logs_in_sends_the_sample_and_reads_which_rows_are_fraud(
+def test_a_newcomer_without_a_file_reads_which_rows_are_fraud_after_four_actions_of_the_keyboard(
     browser: Watched,
 ) -> None:
-    sign_up(browser, "new.clerk")
-    send(browser, SAMPLE)
+    """Open the page, sign up, send the form, try the sample."""
     page = browser.page
+    browser.open("/")
+    page.get_by_role("main").get_by_role("link", name="Sign up").press("Enter")
+    page.wait_for_url("**/signup")
+    expect(page.locator("#username")).to_be_focused()
+    for text in ("new.clerk", "new.clerk@bank.example", PASSWORD):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab" if text != PASSWORD else "Enter")
+    page.get_by_role("button", name="Try with sample data").press("Enter")
+    page.wait_for_selector("#flagged-title")
+    page.wait_for_load_state()
     expect(page).to_have_url(re.compile(r"/results/\w{32}$"))
     flagged = count(page, "Flagged")
-    assert count(page, "Transactions") == count(page, "Not flagged") + flagged == 200
+    assert count(page, "Transactions") == count(page, "Not flagged") + flagged == 3519
     rows = page.locator("#rows tbody tr")
     assert flagged > 0
     expect(rows).to_have_count(flagged)
