@@ -66,12 +66,12 @@ def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], o
     begin_logging(settings.log_format)
     check_port(settings)
     make_instance(settings)
-    with alone(settings):
+    with sole_server(settings):
         return _serve(settings, worker, load)
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def sole_server(settings: Settings) -> Iterator[None]:
     """Hold the instance: a second server would take jobs that are in the first one's hands.
 
     Raises:

@@ -64,7 +64,7 @@ class Hasher:
     def hash(self, password: str) -> str:
         """Return a salted hash of the whole password."""
         with self._turns:
-            return generate_password_hash(composed(password), method=self.method)
+            return generate_password_hash(normalised(password), method=self.method)
 
     def check(self, kept: str | None, password: str, *, whose: str = "") -> bool:
         """Return whether ``password`` fits the hash; ``None`` (nobody) costs one check like any other.
@@ -91,7 +91,7 @@ class Hasher:
     def _check(self, kept: str, password: str, whose: str) -> bool:
         try:
             with self._turns:
-                return check_password_hash(kept, composed(password))
+                return check_password_hash(kept, normalised(password))
         except (ValueError, TypeError, OverflowError, MemoryError, UnicodeError) as problem:
             log.error("the password hash of %r in users.txt can't be used: %s", whose, type(problem).__name__)  # noqa: TRY400
             return False
@@ -138,7 +138,7 @@ def check_new(password: str, *, minimum: int, names: Iterable[str] = ()) -> None
 
 def same(one: str, other: str) -> bool:
     """Return whether two passwords are the same, however a keyboard sends their signs."""
-    return composed(one) == composed(other)
+    return normalised(one) == normalised(other)
 
 
 def is_common(password: str) -> bool:
@@ -147,14 +147,14 @@ def is_common(password: str) -> bool:
     Near: a listed word with capitals, digits for letters, digits and signs around it, or repeated.
     """
     plain = password.casefold()
-    forms = {plain, core(plain)}
+    forms = {plain, without_ends(plain)}
     forms |= {form.translate(table) for form in forms for table in READ_AS}
     forms |= {letters_and_digits(form) for form in forms}
-    forms |= {core(period(form)) for form in forms}
+    forms |= {without_ends(shortest_period(form)) for form in forms}
     if forms & _common():
         return True
     joined = letters_and_digits(plain)
-    if len(set(plain)) <= FEW_SIGNS or 0 < len(period(joined)) <= FEW_SIGNS:
+    if len(set(plain)) <= FEW_SIGNS or 0 < len(shortest_period(joined)) <= FEW_SIGNS:
         return True
     single = re.sub(r"(.)\1+", r"\1", joined)
     return any(is_only_runs(form) for form in (joined, single)) or (
@@ -173,12 +173,12 @@ def _common() -> frozenset[str]:
     return frozenset(line for line in lines if not line.startswith("#"))
 
 
-def composed(password: str) -> str:
+def normalised(password: str) -> str:
     """Return the same characters whether a keyboard sends é as one sign or as two."""
     return unicodedata.normalize("NFC", password)
 
 
-def core(text: str) -> str:
+def without_ends(text: str) -> str:
     """Return the text without the digits and signs at both ends."""
     return re.sub(r"^[\W\d_]+|[\W\d_]+$", "", text)
 
@@ -196,7 +196,7 @@ def letters_and_digits(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
-def period(text: str) -> str:
+def shortest_period(text: str) -> str:
     """Return the shortest piece that repeats to make ``text``: ``abc`` for ``abcabc``."""
     at = (text + text).find(text, 1) if text else 0
     return text[:at] if 0 < at < len(text) else text

@@ -159,13 +159,13 @@ def _units(column: Profile, known: NDArray[np.float64]) -> tuple[Since, ...]:
     usual = STEP_UNITS if column.words & {"step", "steps"} else tuple(Since)
     found = tuple(unit for unit, (least, most) in PERIODS.items() if least <= apart <= most and unit in usual)
     if len(found) > 1:
-        alive = [unit for unit in found if unit in CYCLES and repetition(known, CYCLES[unit])]
+        alive = [unit for unit in found if unit in CYCLES and strength_of_cycle(known, CYCLES[unit])]
         if len(alive) == 1:
             return tuple(alive)
     return found
 
 
-def repetition(known: NDArray[np.float64], cycle: int) -> bool:
+def strength_of_cycle(known: NDArray[np.float64], cycle: int) -> bool:
     """Return whether the rows of a file come and go with a cycle: the variance between its places, over that within
     them (the F statistic of an analysis of variance).
     """

@@ -530,10 +530,10 @@ def evaluation_of(part: _Part) -> Evaluation:
         recall_at_0_1_percent_fpr=part.number("recall_at_0_1_percent_fpr"),
         recall_at_1_percent_fpr=part.number("recall_at_1_percent_fpr"),
         intervals={name: pair for name, pair in bounds.items() if pair},
-        flagged=None if flagged is None else flagged_of(flagged),
-        as_many=None if as_many is None else flagged_of(as_many),
+        flagged=None if flagged is None else flagged_rows_of(flagged),
+        as_many=None if as_many is None else flagged_rows_of(as_many),
         caution=part.text("caution"),
-        reliability=tuple(one for one in part.parts("reliability", bin_of) if one),
+        reliability=tuple(one for one in part.parts("reliability", reliability_bin_of) if one),
         precision_recall=(curves and curves.pairs("precision_recall")) or (),
         roc=(curves and curves.pairs("roc")) or (),
         fraud_types=part.parts("fraud_types", fraud_type_of),
@@ -541,7 +541,7 @@ def evaluation_of(part: _Part) -> Evaluation:
     )
 
 
-def flagged_of(part: _Part) -> FlaggedRows:
+def flagged_rows_of(part: _Part) -> FlaggedRows:
     """Return the flagged rows of a test as a card tells them."""
     return FlaggedRows(
         threshold=part.number("threshold"),
@@ -551,7 +551,7 @@ def flagged_of(part: _Part) -> FlaggedRows:
     )
 
 
-def bin_of(part: _Part) -> ReliabilityBin | None:
+def reliability_bin_of(part: _Part) -> ReliabilityBin | None:
     """Read a bin; one that lacks a part can't be drawn and is left out."""
     said, seen, low, high = (part.number(name) for name in ("mean_probability", "observed", "low", "high"))
     if said is None or seen is None or low is None or high is None:

@@ -55,7 +55,7 @@ def locked(path: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
         FileFull: there is no room for the lock file.
     """
     beside = path.with_name(path.name + ".lock")
-    with explained(path):
+    with explaining_errors(path):
         handle = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)
     try:
         deadline = time.monotonic() + wait
@@ -82,7 +82,7 @@ def replace_file(path: Path, data: bytes) -> None:
         NotReady: the folder or the owner doesn't allow it; nothing was changed.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    with explained(path):
+    with explaining_errors(path):
         try:
             _write(draft, data, path)
             draft.replace(path)
@@ -131,7 +131,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explaining_errors(path: Path) -> Iterator[None]:
     """Say of an ``OSError`` what it means for the file: there is no room, or no right to write it."""
     try:
         yield

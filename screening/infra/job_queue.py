@@ -303,12 +303,12 @@ class Jobs(Generic[Row]):
     def _waits_now(self) -> None:
         """Tell the workers that a row waits; call it after the change was committed."""
         if self._signals is not None:
-            ring(self._signals.waiting)
+            ring_or_log(self._signals.waiting)
 
     def _ended(self) -> None:
         """Tell whoever waits for a row's end that one ended or is gone."""
         if self._signals is not None:
-            ring(self._signals.ended)
+            ring_or_log(self._signals.ended)
 
     def _hopeless(self) -> ScreeningError:
         """Return the error of a row that was tried too often."""
@@ -332,7 +332,7 @@ class Jobs(Generic[Row]):
             return bool(session.execute(mine.values(values)).rowcount)  # type: ignore[attr-defined]
 
 
-def ring(signal: WakeSignal) -> None:
+def ring_or_log(signal: WakeSignal) -> None:
     """Ring a signal, or log why not: a change that was committed has happened, whether or not it could be told."""
     try:
         signal.ring()

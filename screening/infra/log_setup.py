@@ -55,7 +55,7 @@ class _Lines(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 -- the name is logging's
         """Return the traceback."""
-        return clean(super().formatException(ei))
+        return without_secrets(super().formatException(ei))
 
     @staticmethod
     def said(record: logging.LogRecord) -> str:
@@ -65,7 +65,7 @@ class _Lines(logging.Formatter):
         except (TypeError, ValueError, KeyError):
             text = f"{record.msg} {record.args!r}"
         # the audit log cleans its lines itself, and has hashes in which digits may look like a card's
-        return text if hasattr(record, AUDIT) else clean(text)
+        return text if hasattr(record, AUDIT) else without_secrets(text)
 
 
 class TextLines(_Lines):
@@ -107,12 +107,12 @@ class JsonLines(_Lines):
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
-            line["stack"] = clean(record.stack_info)
+            line["stack"] = without_secrets(record.stack_info)
         line["process"] = record.process
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-def clean(text: str) -> str:
+def without_secrets(text: str) -> str:
     """Return a text without card numbers and API keys."""
     return without_card_numbers(mask_keys(text))
 

@@ -43,7 +43,7 @@ def read_quickly(canonical: Path, rows: int, places: Sequence[int]) -> dict[int,
         # rows of another length, which were set aside
         return None
     return {
-        place: cleaned(column.slice(1).combine_chunks().dictionary_encode())  # without the header
+        place: cleaned_codes(column.slice(1).combine_chunks().dictionary_encode())  # without the header
         for place, column in found.items()
     }
 
@@ -58,12 +58,12 @@ def _record_by_record(
             for place, into in parts.items():
                 into.append(record[place] if place < len(record) else "")
     return {
-        place: cleaned(pa.array([text.encode() for text in texts], pa.binary()).dictionary_encode())
+        place: cleaned_codes(pa.array([text.encode() for text in texts], pa.binary()).dictionary_encode())
         for place, texts in parts.items()
     }
 
 
-def cleaned(coded: pa.DictionaryArray) -> pa.DictionaryArray:
+def cleaned_codes(coded: pa.DictionaryArray) -> pa.DictionaryArray:
     """Return codes whose dictionary has each identity once, and null for what says nothing."""
     plain = [plain_text(readable(raw)) for raw in coded.dictionary.to_pylist()]
     known: dict[str, int] = {}

@@ -181,7 +181,7 @@ def number_form(
     lone_commas, lone_points = seen.writings[Writing.LONE_COMMA], seen.writings[Writing.LONE_POINT]
     if decimal is None:
         if lone_commas and lone_points:
-            raise two_ways(name, seen, Writing.LONE_COMMA, Writing.LONE_POINT)
+            raise both_marks(name, seen, Writing.LONE_COMMA, Writing.LONE_POINT)
         # where every cell has the mark, three decimals are as likely as thousands
         if lone_commas and not (lone_commas >= GROUPS and seen.small and not seen.large):
             raise ask_decimal(name, seen.shown[Writing.LONE_COMMA])
@@ -260,7 +260,7 @@ def _pooled(others: Iterable[NumberEvidence]) -> str | None:
     return None if bool(commas) == bool(points) else "," if commas else "."
 
 
-def two_ways(name: str, seen: NumberEvidence, one: Writing, other: Writing) -> BadFile:
+def both_marks(name: str, seen: NumberEvidence, one: Writing, other: Writing) -> BadFile:
     """Return the error of a column whose cells use both marks, so that neither is known for the decimal mark."""
     return BadFile(
         f"{name} has “{seen.one(one)}” and “{seen.one(other)}”: which of the marks is the decimal mark can't be told.",

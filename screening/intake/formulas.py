@@ -60,11 +60,11 @@ def without_formulas(data: bytes) -> bytes:
     What begins with a sign and is left as it is holds digits, marks and exponents only: nothing that computes.
     """
     if is_odd(data):
-        return protected(data)
+        return protected_block(data)
     codes = np.frombuffer(data, np.uint8)
     only_numeric = not data.translate(None, _NUMERIC) and b'""' not in data
     clear = signs_fit(codes) if only_numeric else starts_fit(codes)
-    return data if clear else protected(data)
+    return data if clear else protected_block(data)
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -189,7 +189,7 @@ def inside_runs(
     return at[(run >= 0) & (at < stops[np.maximum(run, 0)])]
 
 
-def protected(data: bytes) -> bytes:
+def protected_block(data: bytes) -> bytes:
     """Return a block whose cells can't be taken for formulas."""
     parts = []
     start = 0

@@ -48,7 +48,7 @@ class Compaction:
         for (_, day), some in groupby(kept, key=lambda each: (each.kind, each.decided_first.date())):
             small = [each for each in some if each.rows < MOST_ROWS // 2]
             if len(small) > (1 if today or day < now().date() else MOST_OF_TODAY):
-                found += [each for each in divide(small) if len(each) > 1]
+                found += [each for each in divide_by_rows(small) if len(each) > 1]
         return found
 
     def put_together(self, some: Sequence[Segment]) -> Segment | None:
@@ -109,7 +109,7 @@ class Compaction:
             yield pa.concat_tables(waiting)
 
 
-def divide(some: Sequence[Segment]) -> Iterator[list[Segment]]:
+def divide_by_rows(some: Sequence[Segment]) -> Iterator[list[Segment]]:
     """Divide segments into lists of at most ``MOST_ROWS`` rows, in their order."""
     part: list[Segment] = []
     for each in some:

@@ -107,7 +107,7 @@ class Webhook:
         """Send a message once; returns why it wasn't taken, without the address, which may be a secret."""
         connection = self._connection()
         # a receiver that sends a byte now and then mustn't keep the alerts waiting
-        ending = threading.Timer(WHOLE_SECONDS, lambda: cut(connection))
+        ending = threading.Timer(WHOLE_SECONDS, lambda: cut_off(connection))
         ending.daemon = True
         ending.start()
         try:
@@ -148,7 +148,7 @@ class Webhook:
         }
 
 
-def cut(connection: http.client.HTTPConnection) -> None:
+def cut_off(connection: http.client.HTTPConnection) -> None:
     """End a connection, whatever waits for it."""
     if connection.sock is not None:
         with suppress(OSError):

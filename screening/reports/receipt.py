@@ -253,8 +253,8 @@ class Desk:
         return [
             Check(
                 "Rules that fired",
-                named(fired),
-                named(sorted(verdict.names)),
+                names_or_none(fired),
+                names_or_none(sorted(verdict.names)),
                 sorted(verdict.names) == fired,
             ),
             Check(
@@ -280,6 +280,6 @@ def yes_or_no(*, flag: bool) -> str:
     return "yes" if flag else "no"
 
 
-def named(names: Sequence[str]) -> str:
+def names_or_none(names: Sequence[str]) -> str:
     """Return names as text: ``none`` without any."""
     return ", ".join(names) or "none"

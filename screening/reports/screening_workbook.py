@@ -71,7 +71,14 @@ def write_flagged(table: Table, found: Outcome, rows: np.ndarray[Any, Any], widt
         some = rows[begin : begin + ROWS_AT_ONCE]
         records = read_records(found.canonical, found.offsets, [int(row) for row in some])
         reasons = ["; ".join(found.reasons.get(int(row), ())) for row in some]
-        table.columns([some + 1, shown(found.probability[some]), reasons, *turned(records, width)])
+        table.columns(
+            [
+                some + 1,
+                probability_texts(found.probability[some]),
+                reasons,
+                *columns_of_records(records, width),
+            ]
+        )
         yield begin + len(some)
 
 
@@ -85,21 +92,23 @@ def _all(table: Table, found: Outcome, width: int) -> Iterator[int]:
             raise CutOff("the file of a screening has more rows than were scored")
         flags = np.where(np.isfinite(probability), FLAGS[flagged[rows].astype(int)], "")
         numbers = np.arange(done + 1, done + len(records) + 1)
-        table.columns([numbers, shown(probability), flags.tolist(), *turned(records, width)])
+        table.columns(
+            [numbers, probability_texts(probability), flags.tolist(), *columns_of_records(records, width)]
+        )
         done += len(records)
         yield done
     if done != total:
         raise CutOff("the file of a screening has lost its end")
 
 
-def shown(probability: np.ndarray[Any, Any]) -> list[str]:
+def probability_texts(probability: np.ndarray[Any, Any]) -> list[str]:
     """Return the probabilities with nine significant digits, which bring every float32 back exactly; a row that was set
     aside has none.
     """
     return ["" if value != value else format(value, ".9g") for value in probability.tolist()]  # noqa: PLR0124
 
 
-def turned(records: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+def columns_of_records(records: Sequence[Sequence[str]], width: int) -> list[list[str]]:
     """Return the columns of records, each of shape (records,). A row that was set aside may be shorter, or longer."""
     even = [
         record if len(record) == width else [*record[:width], *[""] * (width - len(record))]

@@ -281,9 +281,9 @@ def _known(hashed: _Hashed) -> KnownFacts:
         # a feature of another moment is left out: the columns tell that moment to the second
         if feature.key[0] not in STATISTICS or feature.shape is Shape.CYCLE or feature.key[0] == "since":
             continue
-        key = f"n:{spelled(feature, called)}"
+        key = f"n:{spelling_of(feature, called)}"
         kind = _kind(feature)
-        for name in dict.fromkeys((spelled(feature, called), spelled(feature, {}))):
+        for name in dict.fromkeys((spelling_of(feature, called), spelling_of(feature, {}))):
             facts.append(Fact(name, kind, key, feature.words))
         numbers[key] = features[key] = feature
         where[key] = place
@@ -326,7 +326,7 @@ def _kind(feature: Feature) -> Type:
     return Type.SECONDS if feature.shape is Shape.DURATION else Type.NUMBER
 
 
-def spelled(feature: Feature, called: Mapping[str, str]) -> str:
+def spelling_of(feature: Feature, called: Mapping[str, str]) -> str:
     """Return a feature's name as rules write it: ``against_mean(customer, 7d)``."""
     statistic, _, rest = feature.name.partition("(")
     inner = rest.removesuffix("'").removesuffix(")")

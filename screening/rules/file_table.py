@@ -123,7 +123,7 @@ def columns_of(told: Mapping[str, Any], hits: Bools) -> dict[str, pa.Array]:
     active, shadow = told["active"], told["shadow"]
     found: dict[str, pa.Array] = {}
     if active:
-        found["rules"] = listed([name for name, _, _ in active], hits[:, : len(active)])
+        found["rules"] = lists_of_names([name for name, _, _ in active], hits[:, : len(active)])
         types = np.full(len(hits), None, object)
         for wanted in (Effect.RAISE, Effect.FLAG):  # the later one goes first
             for place in reversed(range(len(active))):
@@ -132,14 +132,14 @@ def columns_of(told: Mapping[str, Any], hits: Bools) -> dict[str, pa.Array]:
                     types[hits[:, place]] = kind
         found["fraud_type"] = pa.array(types, pa.string())
     if shadow:
-        found[SHADOW_RULES] = listed(shadow, hits[:, len(active) :])
+        found[SHADOW_RULES] = lists_of_names(shadow, hits[:, len(active) :])
     # a file of before this was noted has none
     if told.get("mark"):
         found[RULES_MARK] = pa.repeat(told["mark"], len(hits))
     return found
 
 
-def listed(names: Sequence[str], hits: Bools) -> pa.Array:
+def lists_of_names(names: Sequence[str], hits: Bools) -> pa.Array:
     """Return lists of names (rows,), null for an empty one."""
     rows, places = np.nonzero(hits)
     counts = np.bincount(rows, minlength=len(hits))

@@ -103,8 +103,8 @@ def score(
             wanted.append(inputs.values[:, list(kept)])
         done += len(inputs.values)
         on_block(done)
-    flagged = joined(flags, np.empty(0, np.bool_))
-    told = Inputs(joined(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
+    flagged = joined_parts(flags, np.empty(0, np.bool_))
+    told = Inputs(joined_parts(suspects, np.empty((0, len(vectorizer.inputs)), np.float32)))
     reasons: list[Sequence[Reason]] = []
     doubts: list[Sequence[str]] = []
     if explain:
@@ -115,11 +115,11 @@ def score(
             ):
                 reasons[row] = found_here
         doubts = caveats.remarks(detector, rows, history)
-    chosen = joined(wanted, np.empty((0, len(kept)), np.float32)) if kept else None
-    return Scored(joined(found, np.empty(0, np.float32)), flagged, told, reasons, doubts, chosen)
+    chosen = joined_parts(wanted, np.empty((0, len(kept)), np.float32)) if kept else None
+    return Scored(joined_parts(found, np.empty(0, np.float32)), flagged, told, reasons, doubts, chosen)
 
 
-def joined(parts: list[NDArray[Any]], nothing: NDArray[Any]) -> NDArray[Any]:
+def joined_parts(parts: list[NDArray[Any]], nothing: NDArray[Any]) -> NDArray[Any]:
     """Return all parts as one; a few rows are one part, which isn't copied."""
     if len(parts) == 1:
         return parts[0]

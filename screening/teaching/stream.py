@@ -140,10 +140,10 @@ def inject(rows: list[Row], plan: Plan, mean: NDArray[np.float64], chance: np.ra
     late = [at for at, row in enumerate(rows) if row[0] >= QUIET * 86_400]
     for terminal in chance.choice(TERMINALS, plan.terminals, replace=False).tolist():
         at_terminal = [at for at in late if rows[at][2] == terminal]
-        change(rows, some_of(rows, at_terminal, 0.8, chance), 1.0, Attack.TERMINAL)
+        make_fraudulent(rows, some_of(rows, at_terminal, 0.8, chance), 1.0, Attack.TERMINAL)
     for customer in chance.choice(CUSTOMERS, plan.cards, replace=False).tolist():
         of_customer = [at for at in late if rows[at][1] == customer]
-        change(rows, some_of(rows, of_customer, 1 / 3, chance), 5.0, Attack.CARD)
+        make_fraudulent(rows, some_of(rows, of_customer, 1 / 3, chance), 5.0, Attack.CARD)
     for at in chance.choice(late, plan.spikes, replace=False).tolist():
         time, customer, terminal, _, known = rows[at]
         if known is None:
@@ -158,7 +158,7 @@ def some_of(rows: Sequence[Row], of: Sequence[int], share: float, chance: np.ran
     return [at for at in within if chance.random() < share]
 
 
-def change(rows: list[Row], places: Sequence[int], factor: float, attack: Attack) -> None:
+def make_fraudulent(rows: list[Row], places: Sequence[int], factor: float, attack: Attack) -> None:
     """Turn some payments into frauds of one attack, with amounts ``factor`` times as large."""
     for at in places:
         time, customer, terminal, amount, known = rows[at]

@@ -38,7 +38,7 @@ def put_together(choices: Iterable[Choice], said: Mapping[str, Composition]) -> 
         header = [choice.column.name for choice in found if choice.column.made is None]
         names = tuple((part, named(header, column)) for part, column in made.parts)
         column = composed(Role(word), Composition(names))
-        found = freed(found, Role(word))
+        found = freed_columns(found, Role(word))
         parts = set(column.made.columns if column.made else ())
         found = [
             replace(
@@ -65,10 +65,10 @@ def taken_apart(choices: Iterable[Choice], role: Role) -> list[Choice]:
         for one in found
         if one.column.made is not None and one.column.role is role
     ]
-    return [*freed(found, role), *left]
+    return [*freed_columns(found, role), *left]
 
 
-def freed(choices: Sequence[Choice], role: Role) -> list[Choice]:
+def freed_columns(choices: Sequence[Choice], role: Role) -> list[Choice]:
     """Return the choices without those composed for a role; no column is a part of them any more."""
     gone = {
         f"a part of {one.column.name}"

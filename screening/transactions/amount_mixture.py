@@ -59,7 +59,7 @@ class Turn:
     @classmethod
     def at(cls, row: int, before: Floats, after: Floats) -> Self | None:
         """Return the turn between two parts of a file, sizes in powers of ten; ``None`` where there is none."""
-        if not (enough(before) and enough(after)):
+        if not (are_enough(before) and are_enough(after)):
             return None
         power = distance(after, before)
         low, high = (before, after) if power > 0 else (after, before)
@@ -95,7 +95,7 @@ def mixture(amounts: Floats) -> Mixture | None:
     """
     rows, powers = sizes_of(amounts)
     kinds = whole(amounts[rows])
-    if not (enough(powers[kinds]) and enough(powers[~kinds])):
+    if not (are_enough(powers[kinds]) and are_enough(powers[~kinds])):
         return None
     power = distance(powers[kinds], powers[~kinds])
     if power < APART:
@@ -126,7 +126,7 @@ def sizes_of(amounts: Floats) -> tuple[NDArray[np.intp], Floats]:
     return rows, np.log10(np.abs(amounts[rows]))
 
 
-def enough(powers: Floats) -> bool:
+def are_enough(powers: Floats) -> bool:
     """Return whether amounts are many and different enough to tell anything by."""
     return len(powers) >= FEWEST and len(np.unique(powers[: 100 * FEWEST])) >= FEWEST_VALUES
 

@@ -385,7 +385,7 @@ def orders_of(plain: str) -> Iterator[tuple[Order, float | None]]:
             yield order, time_of_three(three, order)
     elif len(plain) in (6, 8) and plain.isdecimal() and plain.isascii():
         for order in Order:
-            yield order, plausible(moment_of(date_of_digits(plain, order), None, None))
+            yield order, plausible_time(moment_of(date_of_digits(plain, order), None, None))
 
 
 def time_of_three(three: re.Match[str], order: Order) -> float | None:
@@ -397,7 +397,7 @@ def time_of_three(three: re.Match[str], order: Order) -> float | None:
         return moment_of((full_year(c), int(a), int(b)), three["clock"], None)
     if len(c) > 2 or len(a) < 2:
         return None
-    return plausible(moment_of((full_year(a), int(b), int(c)), three["clock"], None))
+    return plausible_time(moment_of((full_year(a), int(b), int(c)), three["clock"], None))
 
 
 def date_of_digits(plain: str, order: Order) -> Parts:
@@ -419,7 +419,7 @@ def full_year(year: str) -> int:
     return latest - (latest - int(year)) % 100
 
 
-def plausible(seconds: float | None) -> float | None:
+def plausible_time(seconds: float | None) -> float | None:
     """Return a time whose order of parts is a guess only if it lies between 1990 and the next year: else it is another
     order.
     """

@@ -88,15 +88,15 @@ def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) 
     for place, column in enumerate(given.contract.parts()):
         compared = given.enough and column.role is not Role.TIME
         telling = (column.kind, given.values[:, place], given.label) if compared else None
-        yield from _judged(shown(theirs.get(column.name, column.name)), telling, used=True)
+        yield from _judged(shown_name(theirs.get(column.name, column.name)), telling, used=True)
         still_wanted()
     places = extra(given.contract, given.header)[:MOST_EXTRA]
     read = reread(folder, given, places, still_wanted) if places and given.enough else {}
     for place in places:
-        yield from _judged(shown(given.header[place]), read.get(place), used=False)
+        yield from _judged(shown_name(given.header[place]), read.get(place), used=False)
 
 
-def shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """Return a column's name as a report may keep it: the file's owner wrote it, and it may be anything."""
     return masked(name.strip())[:MOST_NAME]
 

@@ -391,7 +391,7 @@ def _conclude(
         quality_of = (
             pool.submit(metrics.measure, label, probability, flagged, amount) if label is not None else None
         )
-        explained, effects = explain(detector, probability, collected, told)
+        explained, effects = explain_strongest(detector, probability, collected, told)
         if verdicts is not None:
             explained = with_rules(explained, verdicts, flagged, probability)
         counts = drift.count(detector, np.concatenate(collected.sampled))
@@ -493,7 +493,7 @@ def with_rules(
     return found
 
 
-def explain(
+def explain_strongest(
     detector: Detector,
     probability: NDArray[np.float32],
     collected: _Collected,

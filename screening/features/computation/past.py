@@ -66,12 +66,12 @@ def wanted_for(definition: Definition, values: Matrix) -> list[Wanted]:
     since, until = float(times.min()) - definition.horizon - 1.0, float(times.max())
     found = []
     for name in definition.tracked:
-        cells = different(values[:, columns.index(name)])
+        cells = different_cells(values[:, columns.index(name)])
         found += [Wanted(name, cell, since, until) for cell in cells]
     return found
 
 
-def different(cells: NDArray[np.float64]) -> list[float]:
+def different_cells(cells: NDArray[np.float64]) -> list[float]:
     """Return the different cells that aren't blank, ascending; NumPy would take longer for those of one row."""
     return sorted({cell for cell in cells.tolist() if cell == cell})  # noqa: PLR0124 -- not NaN
 
@@ -89,7 +89,7 @@ def wanted_of_frauds(definition: Definition, past: Past) -> list[Wanted]:
         {partner for entity in definition.tracked for partner in usual_of(definition, entity)}
     ):
         cells = frauds[:, columns.index(name)]
-        for cell in different(cells):
+        for cell in different_cells(cells):
             own = times[cells == cell]
             found.append(Wanted(name, cell, float(own.min()) - back, float(own.max())))
     return found

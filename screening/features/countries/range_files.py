@@ -94,7 +94,7 @@ def _read(path: Path, bound: Bound, numbers: Numbers) -> Ranges:
             problems=damage.problems,
             problem_count=damage.count,
         )
-    return joined(kept, damage)
+    return joined_ranges(kept, damage)
 
 
 def without_overlaps(found: Iterable[_Range], damage: _Damage) -> list[_Range]:
@@ -112,7 +112,7 @@ def without_overlaps(found: Iterable[_Range], damage: _Damage) -> list[_Range]:
     return kept
 
 
-def joined(kept: Sequence[_Range], damage: _Damage) -> Ranges:
+def joined_ranges(kept: Sequence[_Range], damage: _Damage) -> Ranges:
     """Return the ranges as arrays, neighbours of one country as one."""
     names = tuple(sorted({each.country for each in kept}))
     number = {name: place for place, name in enumerate(names)}
@@ -135,7 +135,7 @@ def ranges_of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]
         separator = max(",;\t", key=head.split("\n", 1)[0].count)
         rows = csv.reader(stream, delimiter=separator)
         header = next(rows, [])
-        places = places_of(header, path)
+        places = column_places(header, path)
         for number, cells in enumerate(rows, start=1):
             if number > MOST_RANGES:
                 raise BadFile(
@@ -147,7 +147,7 @@ def ranges_of_csv(path: Path, damage: _Damage, bound: Bound) -> Iterator[_Range]
                     yield found
 
 
-def places_of(header: Sequence[str], path: Path) -> tuple[int, int, int]:
+def column_places(header: Sequence[str], path: Path) -> tuple[int, int, int]:
     """Return the columns of the bounds and of the country."""
     names = [normalise(name) for name in header]
     found = []

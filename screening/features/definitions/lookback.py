@@ -73,13 +73,13 @@ def features_of_entity(definition: Specification, name: str) -> Iterator[Feature
     yield from features_of_last(definition, (name,), this, f"this {name} has not been seen")
     words = f"the number of transactions with this {name}"
     for window in count_windows(definition):
-        yield windowed("count", (name,), window, words, Shape.COUNT)
+        yield windowed_feature("count", (name,), window, words, Shape.COUNT)
     if definition.contract.amount is not None and name in definition.profiled:
         yield from features_of_amount(definition, name, definition.contract.amount)
     for partner in partners(definition, name):
         words = f"the number of different {partner} with this {name}"
         for window in distinct_windows(definition):
-            yield windowed("distinct", (name, partner), window, words, Shape.COUNT)
+            yield windowed_feature("distinct", (name, partner), window, words, Shape.COUNT)
     yield from features_of_frauds(definition, name)
     yield from features_of_known_frauds(definition, name)
 
@@ -94,16 +94,18 @@ def features_of_last(
     since = Feature(
         f"since({listed})", columns, f"the time since {when}", Shape.DURATION, ("last", *columns), topic=topic
     )
-    yield or_never(definition, since, words)
+    yield duration_or_never(definition, since, words)
     yield Feature(f"new({listed})", columns, words, Shape.FLAG, ("new", *columns), topic=topic)
 
 
-def or_never(definition: Specification, feature: Feature, never: str) -> Feature:
+def duration_or_never(definition: Specification, feature: Feature, never: str) -> Feature:
     """Return a duration that is as long as what is remembered where there was nothing, and what is said then."""
     return replace(feature, never=never, memory=definition.options.memory)
 
 
-def windowed(statistic: str, columns: tuple[str, ...], window: float, words: str, shape: Shape) -> Feature:
+def windowed_feature(
+    statistic: str, columns: tuple[str, ...], window: float, words: str, shape: Shape
+) -> Feature:
     """Return the feature of a statistic over a window of time."""
     return Feature(
         f"{statistic}({', '.join(columns)}, {window_name(window)})",
@@ -121,15 +123,15 @@ def features_of_amount(definition: Specification, name: str, amount: str) -> Ite
     kinds |= {"median": f"the median {amount}", "max": f"the largest {amount}"}
     for statistic, words in kinds.items():
         for window in with_memory(definition, definition.options.windows, statistic == "mean"):
-            feature = windowed(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
+            feature = windowed_feature(statistic, (name,), window, f"{words} {of}", Shape.AMOUNT)
             yield replace(feature, scale=definition.unit)
     for statistic, words in (("mean", "the mean"), ("median", "the median"), ("max", "the largest")):
         for window in with_memory(definition, definition.options.long_windows, statistic == "mean"):
             against = f"{amount} against {words} {of}"
-            yield windowed(f"against {statistic}", (name,), window, against, Shape.RATIO)
+            yield windowed_feature(f"against {statistic}", (name,), window, against, Shape.RATIO)
     for window in with_memory(definition, definition.options.long_windows):
         words = f"the distance of {amount} from the mean {of}"
-        yield windowed("score", (name,), window, words, Shape.SCORE)
+        yield windowed_feature("score", (name,), window, words, Shape.SCORE)
     yield from features_of_high(definition, name, amount)
 
 
@@ -146,11 +148,11 @@ def features_of_high(definition: Specification, name: str, amount: str) -> Itera
     usual = f"{amount} far above the median of this {name}"
     for window in definition.options.long_windows:
         words = f"the number of transactions with {usual}"
-        yield windowed("high", (name,), window, words, Shape.COUNT)
+        yield windowed_feature("high", (name,), window, words, Shape.COUNT)
     words = f"the time since the last transaction with {usual}"
     since = Feature(f"since high({name})", (name,), words, Shape.DURATION, ("last high", name))
     month = window_words(definition.options.windows[-1])
-    yield or_never(definition, since, f"no transaction of the {month} before had {usual}")
+    yield duration_or_never(definition, since, f"no transaction of the {month} before had {usual}")
 
 
 def features_of_frauds(definition: Specification, name: str) -> Iterator[Feature]:
@@ -162,7 +164,7 @@ def features_of_frauds(definition: Specification, name: str) -> Iterator[Feature
             ("frauds", f"the number of frauds with this {name}", Shape.COUNT),
             ("share", f"the share of frauds with this {name}", Shape.SHARE),
         ):
-            feature = windowed(statistic, (name,), window, words, shape)
+            feature = windowed_feature(statistic, (name,), window, words, shape)
             yield replace(feature, words=feature.words + known)
 
 
@@ -172,7 +174,7 @@ def features_of_known_frauds(definition: Specification, name: str) -> Iterator[F
     words = f"the time since the last known fraud with this {name}"
     since = Feature(f"since fraud({name})", columns, words, Shape.DURATION, ("fraud", name), topic=topic)
     memory = window_words(definition.options.memory)
-    yield or_never(definition, since, f"no fraud with this {name} is known of the {memory} before")
+    yield duration_or_never(definition, since, f"no fraud with this {name} is known of the {memory} before")
     window = window_words(definition.options.windows[-1])
     words = f"the time since the first known fraud with this {name} within {window}"
     yield Feature(
@@ -195,7 +197,7 @@ def features_of_known_frauds(definition: Specification, name: str) -> Iterator[F
         yield Feature(f"least fraud({name}, {partner})", columns, words, Shape.RATIO, key, topic=topic)
     words = f"the time since the last transaction known to be good with this {name}"
     since = Feature(f"since known good({name})", columns, words, Shape.DURATION, ("known good", name))
-    yield or_never(
+    yield duration_or_never(
         definition, since, f"no transaction with this {name} of the {memory} before is known to be good"
     )
     topic = f"run of frauds {name}"

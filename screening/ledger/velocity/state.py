@@ -235,13 +235,13 @@ def sorted_out(
             and each.subject.number == entry.subject.number
             and viewer.sees(each.viewer.owner, shared=each.shared)
         ]
-        if news and tells(np.concatenate(news), entry):
+        if news and bears_on(np.concatenate(news), entry):
             again.add(entry.company)
         before.append(entry)
     return [entry for entry in entries if entry.company not in again], again
 
 
-def tells(news: Matrix, entry: VelocityEntry) -> bool:
+def bears_on(news: Matrix, entry: VelocityEntry) -> bool:
     """Tell whether any of some rows is earlier than one of an entry's and shares an entity with it."""
     subject, own = entry.subject, entry.values
     earlier = news[:, [subject.time]] < own[:, subject.time]

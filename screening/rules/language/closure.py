@@ -56,7 +56,7 @@ def compiled(  # noqa: PLR0911 -- one for each kind of part
     if isinstance(condition, Not):
         return opposite(compiled(condition.of, lists))
     if isinstance(condition, All):
-        return joined([compiled(each, lists) for each in condition.of], ends=False)
+        return junction([compiled(each, lists) for each in condition.of], ends=False)
     if isinstance(condition, Compare):
         return comparison(condition)
     if isinstance(condition, Equal):
@@ -74,7 +74,7 @@ def compiled(  # noqa: PLR0911 -- one for each kind of part
     if isinstance(condition, Always):
         value = condition.value
         return lambda _row: value
-    return joined([compiled(each, lists) for each in condition.of], ends=True)
+    return junction([compiled(each, lists) for each in condition.of], ends=True)
 
 
 def opposite(of: Answer) -> Answer:
@@ -87,7 +87,7 @@ def opposite(of: Answer) -> Answer:
     return answer
 
 
-def joined(parts: list[Answer], *, ends: bool) -> Answer:
+def junction(parts: list[Answer], *, ends: bool) -> Answer:
     """Evaluate ``and`` up to the first that is false, ``or`` up to the first that is true; else what isn't known
     counts.
     """

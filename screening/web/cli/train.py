@@ -168,7 +168,7 @@ def train(
             name, learned_from = name or reviewed.name, reviewed.description
             if click.get_current_context().get_parameter_source("label_delay") is ParameterSource.DEFAULT:
                 label_delay = reviewed.label_delay or label_delay
-        file, label = required(file, label, detector if not from_reviews else None)
+        file, label = required_options(file, label, detector if not from_reviews else None)
         name = name or _name_of(file)
         check_name(name, services().detectors.names())
         with file.open("rb") as stream:
@@ -209,7 +209,7 @@ def train(
         _tell(done, name, target)
 
 
-def required(file: Path | None, label: str | None, detector: str | None) -> tuple[Path, str]:
+def required_options(file: Path | None, label: str | None, detector: str | None) -> tuple[Path, str]:
     """Return what a training on a file needs.
 
     Raises:
@@ -288,7 +288,7 @@ def run_workshop(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
         folder = TrainingFolder(Path(scratch), "command-line")
         folder.create()
         with Workshop(folder, order, WORKSHOP) as workshop:
-            watch(workshop)
+            watch_progress(workshop)
             try:
                 done = workshop.result()
             except Killed:
@@ -303,7 +303,7 @@ def run_workshop(order: dict[str, Any]) -> tuple[dict[str, Any], Path]:
     return done, target
 
 
-def watch(workshop: Workshop) -> None:
+def watch_progress(workshop: Workshop) -> None:
     """Show a bar on a terminal, a line now and then elsewhere."""
     shown, due = sys.stdout.isatty(), 0.0
     with click.progressbar(

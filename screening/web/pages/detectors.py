@@ -49,7 +49,7 @@ def index() -> str:
     """Show all detectors with their key figures; administrators see the trainings too."""
     return render_template(
         "detectors.html",
-        detectors=[listed(name) for name in services().detectors.names() if is_shown(name)],
+        detectors=[list_entry(name) for name in services().detectors.names() if is_shown(name)],
         trainings=services().trainings.recent(SHOWN_TRAININGS) if may("train") else (),
     )
 
@@ -171,7 +171,7 @@ def _delete(given: Mapping[str, Any], by: str) -> str:
     return f"The detector {name} was removed."
 
 
-def listed(name: str) -> Listed:
+def list_entry(name: str) -> Listed:
     """Return a detector as the list shows it: one that can't be loaded with what is wrong with it."""
     try:
         return Listed(name, services().detectors.get(name), is_own(name), standing_of(name))

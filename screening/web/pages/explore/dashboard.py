@@ -80,7 +80,7 @@ class BadQuestion(ScreeningError):
 def index() -> Response:
     """Show the page; its figures come after it, by the filters in its address."""
     mine = services()
-    mounted()
+    mounted_app()
     # the start of a web process does without pyarrow, too
     from screening.explore.board import (
         Choices,
@@ -111,9 +111,11 @@ def index() -> Response:
         plotly=plotly,
         search=f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else "",
         trouble=trouble,
-        fraud_types=options([*FRAUD_TYPES, *(each for each in found.fraud_types if each not in FRAUD_TYPES)]),
-        detectors=options(found.detectors),
-        countries=options(found.countries),
+        fraud_types=select_options(
+            [*FRAUD_TYPES, *(each for each in found.fraud_types if each not in FRAUD_TYPES)]
+        ),
+        detectors=select_options(found.detectors),
+        countries=select_options(found.countries),
         intervals=[(each.value, each.value.capitalize()) for each in INTERVALS],
         given=given,
         given_rows={name: value for name, value in given.items() if name != "interval"},
@@ -150,7 +152,7 @@ def make_ready(static_folder: str) -> None:
 
     import screening.explore.board  # noqa: F401
 
-    app = mounted()
+    app = mounted_app()
     with app.server.test_request_context(app.config.requests_pathname_prefix):
         app.index()
     for name in (PLOTLY, f"{MAP}world_110m.json"):
@@ -190,7 +192,7 @@ def suites(package: str, name: str) -> Response:
     versioned = VERSIONED.search(name) is not None
     packed = _packed.get(request.path)
     if packed is None:
-        mounted()
+        mounted_app()
         from dash.exceptions import DependencyException
 
         try:
@@ -217,7 +219,7 @@ def suites(package: str, name: str) -> Response:
     return response
 
 
-def mounted() -> Mounted:
+def mounted_app() -> Mounted:
     """Return the dashboard's app, made when it is first asked for."""
     # two that open it at once don't import it half each
     with _making:
@@ -228,7 +230,7 @@ def mounted() -> Mounted:
 
 def is_question(asked: Any) -> bool:
     """Return whether a body has the form of Dash's only question: Dash answers any other with an error of its own."""
-    if not isinstance(asked, dict) or str(asked.get("output")) not in mounted().callback_map:
+    if not isinstance(asked, dict) or str(asked.get("output")) not in mounted_app().callback_map:
         return False
     inputs, outputs = asked.get("inputs"), asked.get("outputs")
     return (
@@ -246,7 +248,7 @@ def is_question(asked: Any) -> bool:
 
 def ask_dash(method: str, path: str, body: bytes = b"", search: str = "") -> Response:
     """Ask the Dash app, which knows neither sessions nor services: what it may read comes with the request."""
-    app = mounted()
+    app = mounted_app()
     from screening.web.views.dashboard.app import READER, SEARCH, Reader
 
     reader = Reader(
@@ -273,7 +275,7 @@ def ask_dash(method: str, path: str, body: bytes = b"", search: str = "") -> Res
     return Response(*run_wsgi_app(app.server, environ, buffered=True))
 
 
-def options(values: Sequence[str]) -> list[tuple[str, str]]:
+def select_options(values: Sequence[str]) -> list[tuple[str, str]]:
     """Return values as options of a select."""
     return [(value, value) for value in values]
 

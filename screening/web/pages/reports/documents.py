@@ -117,7 +117,7 @@ def model_risk() -> str:
 @require("see")
 def show(document_id: str) -> str:
     """Show the progress of a document, or its result."""
-    document = visible(document_id)
+    document = visible_document(document_id)
     return render_template(
         "document.html", document=document, kept=services().settings.keep_reports_days, own=is_own(document)
     )
@@ -127,7 +127,7 @@ def show(document_id: str) -> str:
 @require("see")
 def progress(document_id: str) -> Response:
     """Send the progress, as a fragment; asks the page to load again once it has ended."""
-    document = visible(document_id)
+    document = visible_document(document_id)
     return progress_fragment("_document_progress.html", ended=not document.open, document=document)
 
 
@@ -135,7 +135,7 @@ def progress(document_id: str) -> Response:
 @require("see")
 def file(document_id: str) -> Response:
     """Download it."""
-    document = visible(document_id)
+    document = visible_document(document_id)
     if document.state != DONE:
         raise Conflict("This document isn't made.", remedy="Wait until it is, or ask for it again.")
     folder = DocumentFolder(services().settings.instance, document.id)
@@ -174,7 +174,7 @@ def delete(document_id: str) -> Any:
     return redirect(url_for("documents.index"), HTTPStatus.SEE_OTHER)
 
 
-def visible(document_id: str) -> Document:
+def visible_document(document_id: str) -> Document:
     """Return a document that whoever asks may see."""
     return services().documents.found(document_id, user().username, sees_all=may("see_all"))
 
@@ -186,7 +186,7 @@ def is_own(document: Document) -> bool:
 
 def own_document(document_id: str) -> Document:
     """Return a document that whoever asks may cancel. Raises :class:`NotFound` for any other."""
-    document = visible(document_id)
+    document = visible_document(document_id)
     if not is_own(document):
         raise NotFound(
             "There is no such document of yours.", remedy="Only managers delete scheduled reports."

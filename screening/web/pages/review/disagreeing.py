@@ -45,7 +45,7 @@ def index() -> str:
 @require("compare")
 def export() -> Response:
     """Give all of them as CSV."""
-    response = Response(csv_text([HEADER, *lines(_found(MOST_EXPORTED))]), mimetype="text/csv")
+    response = Response(csv_text([HEADER, *export_lines(_found(MOST_EXPORTED))]), mimetype="text/csv")
     response.headers["Content-Disposition"] = "attachment; filename=disagreements.csv"
     return response
 
@@ -60,7 +60,7 @@ def amount_of(row: Mapping[str, Any]) -> float | None:
     return None if row["amount"] is None else money.major(row["amount"], row["currency"])
 
 
-def lines(found: Disagreements) -> Iterator[list[Any]]:
+def export_lines(found: Disagreements) -> Iterator[list[Any]]:
     """Yield the lines of the export, in the order of its header."""
     for each in found.rows:
         row = each.row

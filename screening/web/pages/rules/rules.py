@@ -75,7 +75,7 @@ def create() -> Any:
     """Check what is written, try it on the past, or keep it as a draft."""
     draft = given_draft()
     if request.form.get("do") != "save":
-        return looked_at(draft)
+        return trial_page(draft)
     try:
         rule = store_of().add(draft, user().username)
     except ScreeningError as problem:
@@ -118,7 +118,7 @@ def export() -> Response:
 def show(number: str) -> str:
     """Show one rule with its history; with ``try=1`` what it would have done."""
     rule = store_of().get(rule_number(number))
-    trial, problem = tried(draft_of(rule)) if request.args.get("try") else (None, None)
+    trial, problem = try_draft(draft_of(rule)) if request.args.get("try") else (None, None)
     return form_page(draft_of(rule), rule=rule, trial=trial, problem=problem or store_of().problem(rule))
 
 
@@ -129,7 +129,7 @@ def change(number: str) -> Any:
     draft, store = given_draft(), store_of()
     rule = store.get(rule_number(number))
     if request.form.get("do") != "save":
-        return looked_at(draft, rule)
+        return trial_page(draft, rule)
     seen = request.form.get("version", "")
     if rule.state in ASKED and may("decide") and services().settings.four_eyes:
         return propose(rule, draft, rule_number(seen))
@@ -180,7 +180,7 @@ def _set_state(given: Mapping[str, Any], by: str) -> str:
 def ask_state(number: str) -> str:
     """Show what a rule would have done, before it is switched on."""
     rule, state = store_of().get(rule_number(number)), state_of(request.args.get("to", ""))
-    trial, problem = tried(draft_of(rule)) if state in ASKED else (None, None)
+    trial, problem = try_draft(draft_of(rule)) if state in ASKED else (None, None)
     return render_template("rule_state.html", rule=rule, state=state, trial=trial, problem=problem)
 
 
@@ -224,10 +224,10 @@ def form_page(
     )
 
 
-def looked_at(draft: Draft, rule: Rule | None = None) -> Any:
+def trial_page(draft: Draft, rule: Rule | None = None) -> Any:
     """Return the page with what is wrong with a rule, or with what it would have done."""
     if request.form.get("do") == "try":
-        trial, problem = tried(draft)
+        trial, problem = try_draft(draft)
         return form_page(
             draft, rule=rule, trial=trial, problem=problem
         ), HTTPStatus.OK if trial else problem.status
@@ -238,7 +238,7 @@ def looked_at(draft: Draft, rule: Rule | None = None) -> Any:
     return form_page(draft, rule=rule, checked=True)
 
 
-def tried(draft: Draft) -> tuple[Any, Any]:
+def try_draft(draft: Draft) -> tuple[Any, Any]:
     """Return what a rule would have done, or why that can't be said."""
     from screening.rules.trying import Trials
 

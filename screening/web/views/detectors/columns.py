@@ -123,12 +123,15 @@ def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) 
     return f"{show(low)} to {show(high)}{blank_share(known)}"
 
 
-def dotted(address: float) -> str:
+def dotted_address(address: float) -> str:
     """Return an IPv4 address as people write it."""
     return str(IPv4Address(int(address))) if 0 <= address < 2**32 else formatting.NOTHING
 
 
-SHOWN: Mapping[CellKind, Callable[[float], str]] = {CellKind.TIME: formatting.day, CellKind.ADDRESS: dotted}
+SHOWN: Mapping[CellKind, Callable[[float], str]] = {
+    CellKind.TIME: formatting.day,
+    CellKind.ADDRESS: dotted_address,
+}
 
 
 def _levels(known: Profile, levels: Pairs) -> str:
