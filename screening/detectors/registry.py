@@ -16,7 +16,7 @@ from screening.detectors.promotions import PromotionRow, Promotions
 from screening.detectors.provenance import Decider, Provenance
 from screening.detectors.shadow_runs import ShadowRun, ShadowRuns
 from screening.detectors.states import DetectorStates, Standing, State, StateRow
-from screening.errors import BadArtefact, BadFile, Conflict, NotFound, NotReady
+from screening.errors import BadArtefact, Conflict, NotFound, NotReady
 from screening.infra.audit.log import AuditLog
 from screening.infra.instance_secret import InstanceSecret
 from screening.settings import ROOT, Settings
@@ -435,21 +435,12 @@ class Detectors:
             self.require_in_use(wanted)
             found.contract.match(header)
             return found
-        fitting = [detector for detector in self.offered() if fits(detector, header)]
+        fitting = [detector for detector in self.offered() if detector.contract.fits(header)]
         if not fitting:
             self.default.contract.match(header)
         found, _ = self.in_place_of(max(fitting, key=lambda detector: len(detector.contract.columns)))
         found.contract.match(header)
         return found
-
-
-def fits(detector: Detector, header: Sequence[str]) -> bool:
-    """Return whether a detector's columns are all in a header."""
-    try:
-        detector.contract.match(header)
-    except BadFile:
-        return False
-    return True
 
 
 def stamp_of(path: Path) -> tuple[int, int] | None:

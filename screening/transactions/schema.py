@@ -255,6 +255,14 @@ class ColumnContract:
         """
         return self.places(header)[0]
 
+    def fits(self, header: Sequence[str]) -> bool:
+        """Return whether :meth:`match` finds every column in ``header``, each once."""
+        try:
+            self.match(header)
+        except BadFile:
+            return False
+        return True
+
     def needed(self, header: Sequence[str]) -> set[int]:
         """Return the places of the columns that are read, and of the label.
 

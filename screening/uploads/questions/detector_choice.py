@@ -270,7 +270,7 @@ def mapping_of(said: Said, header: Sequence[str], detectors: Detectors, wanted: 
             f"No detector has all these columns: {listed(sorted(said))}.",
             remedy="Name a detector's column, amount or time; detectors show says what a detector needs.",
         )
-    fitting = [each for each in found if _fits(*each, header)]
+    fitting = [each for each in found if each[0].contract.mapped(each[1]).fits(header)]
     detector, columns = max(fitting or found[:1], key=lambda each: len(each[1]))
     detector.contract.mapped(columns).match(header)
     return Mapping(detector.name, columns, of_this_file=True)
@@ -290,11 +290,3 @@ def whole_mapping(said: Said, contract: ColumnContract) -> dict[str, str | Compo
             return None
         columns[ours] = theirs
     return columns
-
-
-def _fits(detector: Detector, columns: dict[str, str | Composition], header: Sequence[str]) -> bool:
-    try:
-        detector.contract.mapped(columns).match(header)
-    except BadFile:
-        return False
-    return True
