@@ -331,7 +331,7 @@ class Detectors:
             Conflict: the first isn't approved, the other is retired, or one runs in its shadow already.
         """
         deciding, scoring = self.get(first), self.get(name)
-        self._require_approved(first)
+        self.require_approved(first)
         self.require_in_use(name)
         return self.shadows.start(deciding, scoring, by)
 
@@ -360,7 +360,7 @@ class Detectors:
     def require_promotable(self, first: str, name: str) -> None:
         """See that a detector can decide in another one's place; see :meth:`promote`."""
         replaced, promoted = self.get(first), self.get(name)
-        self._require_approved(first)
+        self.require_approved(first)
         self.require_in_use(name)
         if replaced.name == promoted.name:
             raise Conflict(f"{name} can't take its own place.", remedy="Choose another one.")
@@ -373,10 +373,11 @@ class Detectors:
         """
         row = next((row for row in self.promotions.history() if row.id == number), None)
         if row is not None and row.holds:
-            self._require_approved(row.replaced)
+            self.require_approved(row.replaced)
         return self.promotions.take_back(number, by)
 
-    def _require_approved(self, name: str) -> None:
+    def require_approved(self, name: str) -> None:
+        """Raise :class:`Conflict` for a detector that isn't approved."""
         if self.standing(name).state is not State.APPROVED:
             raise Conflict(f"The detector {name} isn't approved.", remedy="Have a manager approve it first.")
 

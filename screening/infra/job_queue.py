@@ -204,7 +204,7 @@ class Jobs(Generic[Row]):
         """Forget a row."""
         with self._database.write() as session:
             session.execute(delete(self.table).where(self.table.id == job_id))
-        self._ended()
+        self.tell_ended()
 
     def touch(self, job_id: str) -> None:
         """Note that the file is still arriving; without this an upload that no worker holds yet is taken for left."""
@@ -263,7 +263,7 @@ class Jobs(Generic[Row]):
         """Write the outcome (``state`` and what goes with it), if the row is still held by ``holder``."""
         ended = {"holder": None, "lease_until": None, "finished": now(), "progress": 1.0}
         done = self._change_held(job_id, holder, {**ended, **outcome})
-        self._ended()
+        self.tell_ended()
         return done
 
     def release(self, holder: str, *, in_order: bool = False) -> None:
@@ -278,7 +278,7 @@ class Jobs(Generic[Row]):
                 row.state = self.waiting if row.state == RUNNING else row.state
                 row.attempts -= in_order
         if rows:
-            self._waits_now()
+            self.tell_waiting()
 
     def give_up(self) -> list[str]:
         """Fail what was tried too often; remove what stopped arriving. Returns the ids that were removed."""
@@ -294,18 +294,18 @@ class Jobs(Generic[Row]):
         with self._database.write() as session:
             session.execute(delete(table).where(*stale))
             session.execute(update(table).where(*hopeless).values(holder=None, lease_until=None, **ended))
-        self._ended()
+        self.tell_ended()
         return removed
 
     def _claimed(self, row: Row) -> None:
         """Change what a row must not keep of an earlier attempt."""
 
-    def _waits_now(self) -> None:
+    def tell_waiting(self) -> None:
         """Tell the workers that a row waits; call it after the change was committed."""
         if self._signals is not None:
             ring_or_log(self._signals.waiting)
 
-    def _ended(self) -> None:
+    def tell_ended(self) -> None:
         """Tell whoever waits for a row's end that one ended or is gone."""
         if self._signals is not None:
             ring_or_log(self._signals.ended)

@@ -346,16 +346,18 @@ def open_tables(instance: Path, database_url: str, durability: str = "full") -> 
     own = make_url(database_url).get_backend_name() == "sqlite"
     found = Database(f"sqlite:///{instance / 'ledger.sqlite3'}" if own else database_url, SCHEMA)
     if own and durability == "normal":
-        event.listen(found.engine, "connect", _normal)
+        event.listen(found.engine, "connect", sync_normally)
     if own:
-        event.listen(found.engine, "connect", _long_log)
+        event.listen(found.engine, "connect", bound_log)
     found.create_tables()
     return found
 
 
-def _long_log(connection: Any, _record: Any) -> None:
+def bound_log(connection: Any, _record: Any) -> None:
+    """Have SQLite write its log back only when that is long."""
     connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST_LOG}")
 
 
-def _normal(connection: Any, _record: Any) -> None:
+def sync_normally(connection: Any, _record: Any) -> None:
+    """Let a commit outlive any process, but not a loss of power."""
     connection.execute("PRAGMA synchronous=NORMAL")

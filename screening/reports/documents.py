@@ -175,7 +175,7 @@ class Documents(Jobs[Document]):
                 )
             session.add(document)
             made: str = document.id
-        self._waits_now()
+        self.tell_waiting()
         return made
 
     def seen_by(self, username: str, *, sees_all: bool, limit: int = 100) -> Sequence[Document]:
@@ -207,7 +207,7 @@ class Documents(Jobs[Document]):
         open_one = update(Document).where(Document.id == document_id, Document.state.in_(OPEN_STATES))
         with self._database.write() as session:
             cancelled = bool(session.execute(open_one.values(ended)).rowcount)  # type: ignore[attr-defined]
-        self._ended()
+        self.tell_ended()
         return cancelled
 
     def older(self, limit: datetime, most: int = 50) -> Sequence[Document]:

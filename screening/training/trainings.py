@@ -163,13 +163,13 @@ class Trainings(Jobs[Training]):
             raise Conflict(
                 "This training can't be started.", remedy="Look at its page: it runs, or has ended."
             )
-        self._waits_now()
+        self.tell_waiting()
 
     def cancel(self, training_id: str) -> bool:
         """Call it off, whoever works on it; ``False`` when it has ended already."""
         ended = {"state": CANCELLED, "holder": None, "lease_until": None, "finished": now()}
         cancelled = self._change(training_id, OPEN_STATES, ended)
-        self._ended()
+        self.tell_ended()
         return cancelled
 
     def found(self, training_id: str) -> Training:

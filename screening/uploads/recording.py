@@ -78,7 +78,7 @@ class Recordings(Jobs[Recording]):
                         created=now(),
                     )
                 )
-        self._waits_now()
+        self.tell_waiting()
 
     def add_missing(self, recorded: set[str], since: datetime | None = None) -> int:
         """Have every screening entered that is done and isn't in the ledger; return how many there are.
@@ -107,7 +107,7 @@ class Recordings(Jobs[Recording]):
             done = session.execute(failed.values(state=QUEUED, attempts=0, error=None, finished=None))
             count = done.rowcount if isinstance(done, CursorResult) else 0
         if count:
-            self._waits_now()
+            self.tell_waiting()
         return count
 
     def _hopeless(self) -> ScreeningError:

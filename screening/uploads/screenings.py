@@ -177,7 +177,7 @@ class History(Jobs[Screening]):
         with self._database.write() as session:
             session.add(screening)
         # it can be read while it arrives
-        self._waits_now()
+        self.tell_waiting()
 
     def received(self, screening_id: str, size: int, sha256: str) -> bool:
         """Mark a file as received: it is never lost from now on. ``False`` when its row was removed meanwhile."""
@@ -189,7 +189,7 @@ class History(Jobs[Screening]):
             # a worker may have failed it already, on what had arrived
             if screening.state == RECEIVING:
                 screening.state = RUNNING if screening.holder else QUEUED
-        self._waits_now()
+        self.tell_waiting()
         return True
 
     def again(
@@ -201,7 +201,7 @@ class History(Jobs[Screening]):
             if screening is not None and screening.state in (FAILED, CHECKED):
                 screening.wanted_detector, screening.mapping = detector, mapping
                 queue_anew(screening, check_first=check_first)
-        self._waits_now()
+        self.tell_waiting()
 
     def answer(self, screening_id: str, answers: dict[str, str]) -> None:
         """Screen or check a file once more that failed for want of an answer; earlier answers stay."""
@@ -210,7 +210,7 @@ class History(Jobs[Screening]):
             if screening is not None and screening.state == FAILED:
                 screening.answers = {**(screening.answers or {}), **answers}
                 queue_anew(screening, check_first=screening.check_first)
-        self._waits_now()
+        self.tell_waiting()
 
     def go_on(self, screening_id: str, *, set_aside_bad: bool) -> bool:
         """Screen a file that was checked, by the detector that it was checked for; ``False`` when it isn't checked."""
@@ -222,7 +222,7 @@ class History(Jobs[Screening]):
             screening.wanted_detector = screening.detector
             screening.set_aside_bad = set_aside_bad
             queue_anew(screening, check_first=False)
-        self._waits_now()
+        self.tell_waiting()
         return True
 
     def take_turn(self, screening_id: str) -> bool:

@@ -42,7 +42,8 @@ class Subject:
         """Return the rows from ``span`` to ``delay`` seconds before each asked row."""
         return Window(self._place(span), self._place(delay))
 
-    def _put(self, statistic: str, column: Any, *more: object) -> None:
+    def put(self, statistic: str, column: Any, *more: object) -> None:
+        """Add a column of the subject, (asked,), to the sheet under its statistic and ``more``, as a window."""
         self._sheet.put((statistic, *self._names, *map(str, more)), column, self._targets)
 
     def last(self) -> None:
@@ -51,13 +52,13 @@ class Subject:
         window = self.window(memory)
         since = self._groups.since(np.maximum(window.high - 1, 0)) / TICKS
         known = window.count > 0
-        self._put("last", np.log1p(np.where(known, since, memory)))
-        self._put("new", ~known)
+        self.put("last", np.log1p(np.where(known, since, memory)))
+        self.put("new", ~known)
 
     def counts(self) -> None:
         """Add the numbers of rows."""
         for span in count_windows(self._definition):
-            self._put("count", np.log1p(self.window(span).count), span)
+            self.put("count", np.log1p(self.window(span).count), span)
 
     def amounts(self) -> None:
         """Add the statistics of the amounts, and the row's own amount beside them."""
@@ -72,24 +73,24 @@ class Subject:
             self._options.windows, windows, amounts.medians(windows), strict=True
         ):
             total = amounts.total(window)
-            self._put("sum", signed_log(total), span)
+            self.put("sum", signed_log(total), span)
             self._usual("mean", total / np.maximum(window.count, 1), own, window, span)
             self._usual("median", median, own, window, span)
             self._usual("max", amounts.largest(window), own, window, span)
             if self._sheet.wants("score", *self._names, str(span)):
-                self._put("score", np.arcsinh(amounts.scores(window, own)), span)
+                self.put("score", np.arcsinh(amounts.scores(window, own)), span)
 
     def _ever(self, amounts: Amounts, own: Any) -> None:
         """Add the mean of all that is remembered, and the row's own amount beside it."""
         span = self._options.memory
         window = self.window(span)
         self._usual("mean", amounts.total(window) / np.maximum(window.count, 1), own, window, span)
-        self._put("score", np.arcsinh(amounts.scores(window, own)), span)
+        self.put("score", np.arcsinh(amounts.scores(window, own)), span)
 
     def _usual(self, statistic: str, units: Any, own: Any, window: Window, span: float) -> None:
         logs = signed_log(units)
-        self._put(statistic, logs, span)
-        self._put(f"against {statistic}", np.where(window.count > 0, signed_log(own) - logs, 0.0), span)
+        self.put(statistic, logs, span)
+        self.put(f"against {statistic}", np.where(window.count > 0, signed_log(own) - logs, 0.0), span)
 
     def high_amounts(self) -> None:
         """Add the number of times that the amount was far above the usual lately: a stolen card's is, before anybody
@@ -100,11 +101,11 @@ class Subject:
             return
         high = self._scene.unusual(name)[self._groups.rows] > HIGH
         for span in self._options.long_windows:
-            self._put("high", np.log1p(self.window(span).total(running(high))), span)
+            self.put("high", np.log1p(self.window(span).total(running(high))), span)
         marked = np.flatnonzero(high).astype(np.int32)
         place, found = latest(marked, self.window(self._options.windows[-1]))
         since = self._groups.since(place) / TICKS
-        self._put("last high", np.log1p(np.where(found, since, self._options.memory)))
+        self.put("last high", np.log1p(np.where(found, since, self._options.memory)))
 
     def partners(self, name: str, links: Links) -> None:
         """Add the numbers of different partners."""
@@ -114,7 +115,7 @@ class Subject:
         later, earlier = links.later[rows], links.earlier[rows]
         for number, span in enumerate(distinct_windows(self._definition)):
             count = distinct(self.window(span), start, present, later <= number, earlier <= number)
-            self._put("distinct", np.log1p(count), name, span)
+            self.put("distinct", np.log1p(count), name, span)
 
     def frauds(self) -> None:
         """Add the numbers of known frauds, and of rows of which the label was known."""
@@ -123,8 +124,8 @@ class Subject:
         for span in fraud_windows(self._definition):
             window = self.window(delay + span, delay)
             count = window.total(frauds)
-            self._put("frauds", np.log1p(count), span)
-            self._put("share", count / (window.total(known) + self._options.smoothing), span)
+            self.put("frauds", np.log1p(count), span)
+            self.put("share", count / (window.total(known) + self._options.smoothing), span)
 
     def known_frauds(self) -> None:
         """Add the age of the known frauds, and of what was known to be good since the last one."""
@@ -136,9 +137,9 @@ class Subject:
         told = (("fraud", last, found), ("first fraud", first, begun), ("first ever", ever, found))
         for statistic, place, known in told:
             since = self._groups.since(place) / TICKS
-            self._put(statistic, np.log1p(np.where(known, since, self._options.memory)))
+            self.put(statistic, np.log1p(np.where(known, since, self._options.memory)))
         good = Window(self._groups.after(last), self._place(delay)).total(running(labels == 0))
-        self._put("good", np.log1p(good * found))
+        self.put("good", np.log1p(good * found))
         self._run(labels, marked)
 
     def least_fraud(self, partner: str) -> None:
@@ -150,7 +151,7 @@ class Subject:
         marked = np.flatnonzero(known).astype(np.int32)
         delay = self._options.label_delay
         window = self.window(delay + self._options.windows[-1], delay)
-        self._put("least fraud", least(marked, above[marked], window), partner)
+        self.put("least fraud", least(marked, above[marked], window), partner)
 
     def _run(self, labels: NDArray[np.int8], frauds: Places) -> None:
         """Add the last row known to be good, and the unbroken run of known frauds after it."""
@@ -161,5 +162,5 @@ class Subject:
         first, begun = earliest(frauds, run)
         for statistic, place, there in (("known good", good, found), ("run", first, begun)):
             since = self._groups.since(place) / TICKS
-            self._put(statistic, np.log1p(np.where(there, since, self._options.memory)))
-        self._put("in a row", np.log1p(run.total(running(labels == 1))))
+            self.put(statistic, np.log1p(np.where(there, since, self._options.memory)))
+        self.put("in a row", np.log1p(run.total(running(labels == 1))))

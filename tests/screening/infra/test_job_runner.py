@@ -52,7 +52,7 @@ class Tales(Jobs[Tale]):
         made = new_id()
         with self.database.write() as session:
             session.add(Tale(id=made, owner="ada", filename="a", kind="tale", state=WAITING, created=now()))
-        self._waits_now()
+        self.tell_waiting()
         return made
 
     def _hopeless(self) -> ScreeningError:

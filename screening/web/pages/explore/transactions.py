@@ -59,7 +59,8 @@ def transactions() -> str:
         counts=counts,
         sums=amounts(summed.rows, MONEY),
         chips=[
-            (WORDS[name], value, _without({**filters, **sorted_so}, name)) for name, value in filters.items()
+            (WORDS[name], value, address_without({**filters, **sorted_so}, name))
+            for name, value in filters.items()
         ],
         order=order,
         headings={name: _heading(filters, order, name) for name in ORDERS},
@@ -82,5 +83,6 @@ def _heading(filters: dict[str, Any], order: Order, by: str) -> tuple[str, str]:
     return url_for("explore.transactions", **filters, sort=by, order=way), said
 
 
-def _without(filters: dict[str, Any], name: str) -> str:
+def address_without(filters: dict[str, Any], name: str) -> str:
+    """Return the address of the page without one of its filters."""
     return url_for("explore.transactions", **{each: filters[each] for each in filters if each != name})
