@@ -11,8 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -23,7 +22,6 @@ from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
 from screening.errors import BadSetting
 from screening.infra import watchdog
-from screening.infra.atomic_file import Locked, locked
 from screening.infra.database import Database
 from screening.infra.disk_space import free_bytes, keep_reserve, release_reserve
 from screening.infra.instance_secret import secret_key
@@ -31,7 +29,7 @@ from screening.infra.log_setup import SERVER_LOGS, begin_logging
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_folder import begin as begin_counting
 from screening.settings import ROOT, Settings, make_instance
-from screening.uploads.instance_check import claim, is_new
+from screening.uploads.instance_check import claim, is_new, require_restored, sole_server
 
 log = logging.getLogger("screening.server")
 
@@ -66,26 +64,8 @@ def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], o
     begin_logging(settings.log_format)
     check_port(settings)
     make_instance(settings)
-    with sole_server(settings):
+    with sole_server(settings.instance, LEAVING_SECONDS):
         return _serve(settings, worker, load)
-
-
-@contextmanager
-def sole_server(settings: Settings) -> Iterator[None]:
-    """Hold the instance: a second server would take jobs that are in the first one's hands.
-
-    Raises:
-        BadSetting: another server has it. One that was killed lets go within a second or two.
-    """
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(settings.instance / "server", LEAVING_SECONDS))
-        except Locked:
-            raise BadSetting(
-                f"Another server works on the instance folder {settings.instance}.",
-                remedy="Stop it, or set INSTANCE_PATH to another folder.",
-            ) from None
-        yield
 
 
 def _serve(settings: Settings, worker: Sequence[str], load: Callable[[], object]) -> int:
@@ -130,6 +110,7 @@ def prepare(settings: Settings) -> None:
     for that. Web processes run the rows again before they first score.
     """
     make_instance(settings)
+    require_restored(settings.instance)
     secret_key(settings)
     Detectors(settings).default.prepare()
     if free_bytes(settings.instance) < NEEDED_BYTES:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Float, String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from screening.errors import NotReady
-from screening.infra.atomic_file import locked, replace_file
+from screening.errors import BadSetting, NotReady
+from screening.infra.atomic_file import Locked, locked, replace_file
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Base, Database
 from screening.uploads.screenings import Screening
 
 FILE = "instance_id"
+RESTORING = "restoring"
+"""A file that is there while a backup is restored."""
 ID = re.compile(r"[0-9a-f]{32}")
 SEVERAL = 500
 """Folders that are looked up at once."""
@@ -61,6 +65,42 @@ def claim(instance: Path, database: Database) -> None:
         if kept is None:
             (instance / FILE).touch(mode=0o600)
             replace_file(instance / FILE, found.encode("ascii"))
+
+
+@contextmanager
+def sole_server(instance: Path, wait: float = 0.0) -> Iterator[None]:
+    """Hold the instance: a second server would take jobs that are in the first one's hands.
+
+    Args:
+        instance: the folder.
+        wait: seconds. A server that was told to stop, or was killed, lets go within a second or two.
+
+    Raises:
+        BadSetting: a server has it, or a backup is being restored into it.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(instance / "server", wait))
+        except Locked:
+            raise BadSetting(
+                f"Another server works on the instance folder {instance}.",
+                remedy="Stop it, or set INSTANCE_PATH to another folder.",
+            ) from None
+        yield
+
+
+def require_restored(instance: Path) -> None:
+    """Let pass unless a backup was being restored here and the command was killed.
+
+    Raises:
+        NotReady: it was: only some of it is here.
+    """
+    if (instance / RESTORING).exists():
+        raise NotReady(
+            "A backup was being restored into this instance, and the command didn't come to its end.",
+            where=str(instance / RESTORING),
+            remedy="Run it again: flask --app app restore FILE.",
+        )
 
 
 def is_new(instance: Path, database: Database) -> bool:

@@ -39,6 +39,7 @@ from screening.uploads.upload_folder import Folder
 from screening.web.api import detect_fraud, health, metrics, openapi, statistics, transactions
 from screening.web.api.lean_path import LeanPath
 from screening.web.cli import audit as audit_commands
+from screening.web.cli import backup as backup_commands
 from screening.web.cli import batch as batch_commands
 from screening.web.cli import commands, keys, report, train, users
 from screening.web.cli import detectors as detector_commands
@@ -207,6 +208,8 @@ def create_app(
     app.cli.add_command(audit_commands.audit)
     app.cli.add_command(batch_commands.batch)
     app.cli.add_command(rule_commands.rules)
+    app.cli.add_command(backup_commands.backup)
+    app.cli.add_command(backup_commands.restore)
     return app
 
 

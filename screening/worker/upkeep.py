@@ -34,8 +34,8 @@ EVERY_SECONDS = 3600.0
 AGAIN_SECONDS = 60.0
 # Screenings deleted between two looks at the queue, so that an uploaded file doesn't wait for the rest.
 BATCH = 20
-SCRATCH = ("screen-", "training-")
-"""Beginnings of folders below the instance in which the command line screens a file or trains."""
+SCRATCH = ("screen-", "training-", "backup-", "restore-")
+"""Beginnings of folders below the instance in which the command line screens a file, trains, or saves all of it."""
 SCRATCH_SECONDS = 3 * 24 * 3600.0
 MOST_NAMED = 5
 

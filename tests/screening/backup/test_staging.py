@@ -1,0 +1,176 @@
+"""What a backup takes of an instance whose files come and go meanwhile: each whole, and of the databases' moment."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from screening.backup.making import hold_whole
+from screening.backup.staging import Staging
+from screening.errors import NotReady
+from screening.infra.audit.log import AuditLog
+from screening.infra.database import Database
+from screening.ledger.ledger import Ledger
+from screening.ledger.tables import API
+from screening.uploads.instance_check import claim
+from tests.screening.ledger.ledger_rows import table
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    made = tmp_path / "instance"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def staging(instance: Path, tmp_path: Path) -> Staging:
+    folder = tmp_path / "staging"
+    folder.mkdir()
+    (folder / "users.txt").touch()
+    return Staging(instance, folder, [instance / "screening.sqlite3"])
+
+
+def write(instance: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = instance / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+
+
+def taken(staging: Staging) -> dict[str, str]:
+    return {name: path.read_text()[:size] for name, path, size in staging.all() if name != "users.txt"}
+
+
+def test_a_folder_is_of_the_second_look_or_of_the_first_and_never_both(
+    instance: Path, staging: Staging
+) -> None:
+    write(
+        instance,
+        screenings__a__input="4111",
+        screenings__b__input="kept",
+        secret_key="old",
+        context__d__x="1",
+    )
+    staging.take()
+    write(instance, screenings__a__tokens="tok", screenings__c__input="new", secret_key="new")
+    (instance / "screenings" / "a" / "input").unlink()
+    shutil.rmtree(instance / "screenings" / "b")
+    shutil.rmtree(instance / "context")
+    staging.take()
+    write(instance, screenings__a__input="later")
+    (instance / "screenings" / "a" / "input").unlink()
+    staging.finish([], ["c"])
+    assert taken(staging) == {
+        "instance/context/d/x": "1",
+        "instance/screenings/a/tokens": "tok",
+        "instance/screenings/b/input": "kept",
+        "instance/secret_key": "new",
+    }
+
+
+def test_what_is_made_again_or_is_no_part_of_it_is_left_out(instance: Path, staging: Staging) -> None:
+    write(
+        instance,
+        compiled__x="",
+        signals__x="",
+        metrics__x="",
+        reserve="",
+        documents__d__scratch__x="",
+        audit="1",
+    )
+    write(
+        instance,
+        **{"screening.sqlite3": "", "screening.sqlite3-wal": "", "server.lock": "", "ledger__x.part": ""},
+    )
+    write(instance, **{"screen-1__input": "", "trainings__t__scratch__x": "", "trainings__t__order": "2"})
+    staging.take()
+    staging.finish([], [])
+    assert taken(staging) == {"instance/audit": "1", "instance/trainings/t/order": "2"}
+
+
+def test_where_the_disk_has_no_links_files_are_copied_once(
+    instance: Path, staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", link)
+    write(instance, detectors__shop__card="1", detectors__shop__net="2")
+    staging.take()
+    copy = (staging.files / "detectors" / "shop" / "net").stat().st_ino
+    write(instance, detectors__shop__card="changed")
+    staging.take()
+    assert taken(staging) == {"instance/detectors/shop/card": "changed", "instance/detectors/shop/net": "2"}
+    assert (staging.files / "detectors" / "shop" / "net").stat().st_ino == copy
+
+
+def test_the_audit_log_ends_with_a_whole_entry(instance: Path, staging: Staging) -> None:
+    log = AuditLog(instance)
+    log.record("login", user="ana")
+    staging.take()
+    log.record("logout", user="ana")
+    found = taken(staging)
+    head = json.loads(found["instance/log/audit.head"])
+    (entry,) = [json.loads(line) for line in found[f"instance/log/{log.path.name}"].splitlines()]
+    assert (entry["event"], entry["chain"]["hash"]) == ("login", head["hash"])
+
+
+def test_what_is_no_file_is_named(instance: Path, staging: Staging) -> None:
+    write(instance, detectors__shop__card="1")
+    (instance / "detectors" / "shop" / "net").symlink_to("/etc/passwd")
+    with pytest.raises(NotReady, match="detectors/shop/net, which is neither a file nor a folder"):
+        staging.take()
+
+
+class Unlucky(Staging):
+    """A look between whose two halves segments are made, and put together with others."""
+
+    ledger: Ledger
+    looks = 0
+
+    def take(self) -> None:
+        self.looks += 1
+        compaction = self.ledger.compaction
+        if self.looks == 2:
+            (some,) = compaction.due(today=True)
+            compaction.put_together(some)
+        super().take()
+        if self.looks == 1:
+            self.ledger.segments.add("api-new", API, table(2, screening=None, source=API))
+
+
+def test_a_file_of_the_ledger_that_came_and_went_has_it_done_once_more(
+    instance: Path, tmp_path: Path
+) -> None:
+    database = Database(f"sqlite:///{instance / 'screening.sqlite3'}")
+    database.create_tables()
+    claim(instance, database)
+    ledger = Ledger.open(instance, str(database.engine.url))
+    ledger.segments.add("api-old", API, table(3, screening=None, source=API))
+    (tmp_path / "staging").mkdir()
+    staging = Unlucky(instance, tmp_path / "staging", [])
+    staging.ledger = ledger
+    with ExitStack() as held:
+        state, lacking = hold_whole(held, staging, database, ledger)
+        assert (staging.looks, lacking) == (3, [])
+        (kept,) = ledger.segments.all()
+        assert state.segments == {kept.name: kept.sha256}
+        state.save(staging.databases)
+    staging.finish(state.segments, [])
+    assert [path.stem for path in (staging.files / "ledger").iterdir()] == [kept.name]
+
+    # one that the disk has lost is named, and doesn't keep the rest from being saved
+    ledger.segments.path(kept.name).unlink()
+    (staging.files / "ledger" / f"{kept.name}.parquet").unlink()
+    with ExitStack() as held:
+        assert hold_whole(held, staging, database, ledger)[1] == [f"ledger/{kept.name}.parquet"]
+    for each in (database, ledger.tables):
+        each.engine.dispose()
