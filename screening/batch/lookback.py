@@ -156,11 +156,11 @@ def _working(own: Any) -> Any:
     kinds = {
         KEY: types.LongType(),
         TIME: types.DoubleType(),
-        VALUES: types.ArrayType(types.DoubleType()),
+        VALUES: types.BinaryType(),
         LABEL: types.ByteType(),
         ORIGIN: types.ByteType(),
-        DEVIATIONS: types.ArrayType(types.FloatType()),
-        FEATURES: types.ArrayType(types.FloatType()),
+        DEVIATIONS: types.BinaryType(),
+        FEATURES: types.BinaryType(),
         WRONG: types.ArrayType(types.StringType()),
     }
     return types.StructType([*own.fields, *(types.StructField(name, kind) for name, kind in kinds.items())])

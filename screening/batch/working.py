@@ -66,15 +66,15 @@ class Carried:
         own = [name for name in batch.schema.names if name not in WORKING]
         origin = _numbers(batch, ORIGIN)
         count, asked = batch.num_rows, int((origin == Origin.ASKED).sum())
-        features = batch.column(FEATURES).flatten().to_numpy()
+        features = _unpacked(batch.column(FEATURES), np.float32)
         return cls(
             own=batch.select(own),
             keys=_numbers(batch, KEY),
             time=_numbers(batch, TIME),
-            values=batch.column(VALUES).flatten().to_numpy().reshape(count, columns),
+            values=_unpacked(batch.column(VALUES), np.float64).reshape(count, columns),
             labels=_numbers(batch, LABEL),
             origin=origin,
-            deviations=batch.column(DEVIATIONS).flatten().to_numpy().reshape(count, deviations),
+            deviations=_unpacked(batch.column(DEVIATIONS), np.float32).reshape(count, deviations),
             features=features.reshape(asked, len(features) // asked if asked else 0),
             problems=batch.column(WRONG),
         )
@@ -86,11 +86,11 @@ class Carried:
         columns = [
             pa.array(self.keys),
             pa.array(self.time),
-            _lists(self.values, np.ones(count, bool)),
+            _packed(self.values, np.ones(count, bool)),
             pa.array(self.labels),
             pa.array(self.origin),
-            _lists(self.deviations, np.ones(count, bool)),
-            _lists(self.features, asked),
+            _packed(self.deviations, np.ones(count, bool)),
+            _packed(self.features, asked),
             self.problems,
         ]
         return pa.RecordBatch.from_arrays(
@@ -123,8 +123,16 @@ def _numbers(batch: Any, name: str) -> Any:
     return batch.column(name).to_numpy(zero_copy_only=False)
 
 
-def _lists(table: NDArray[Any], there: NDArray[np.bool_]) -> Any:
-    """Return the rows of a table as Arrow lists; where a row isn't there, an empty one."""
+def _packed(table: NDArray[Any], there: NDArray[np.bool_]) -> Any:
+    """Return the rows of a table as Arrow's bytes, which Spark moves as a whole; where a row isn't there, none."""
     offsets = np.zeros(len(there) + 1, np.int32)
-    np.cumsum(there * table.shape[1], out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(table).reshape(-1)))
+    np.cumsum(there * table.shape[1] * table.itemsize, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(table))]
+    return pa.Array.from_buffers(pa.binary(), len(there), buffers)
+
+
+def _unpacked(column: Any, kind: type[np.generic]) -> NDArray[Any]:
+    """Return all numbers of a column of bytes, one row after the other."""
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[[column.offset, column.offset + len(column)]]
+    return np.frombuffer(data or b"", np.uint8)[ends[0] : ends[1]].view(kind)
