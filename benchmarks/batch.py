@@ -139,6 +139,8 @@ class Job:
             [sys.executable, "-m", "benchmarks.batch", "job", json.dumps(order)],
             stdout=subprocess.PIPE,
             text=True,
+            # what executors of a local cluster write; by default it would be beside Spark's own files
+            env={**os.environ, "SPARK_WORKER_DIR": str(target.parent / "workers")},
         )
         assert self.process.stdout is not None
         self._lines = self.process.stdout

@@ -12,17 +12,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from flask import Flask
 
 from screening.batch import spark as sparks
+from screening.batch.decisions import read_decisions
 from screening.detectors.vectorizer import Seen
-from screening.errors import NotReady
+from screening.errors import NotFound, NotReady
 from screening.features import Past
+from screening.ledger.tables import API, FILE
 from screening.settings import ROOT, Settings
 from screening.transactions.json_records import from_frame
 from screening.transactions.schema import CellKind
 from screening.web.services import Services
+from tests.screening.ledger.ledger_rows import table
 from utils import get_probabilities
 
 
@@ -201,3 +205,18 @@ def test_what_cannot_be_done_is_one_line(app: Flask, spark: Any, tmp_path: Path)
         assert words in done.output
         assert "Traceback" not in done.output
         assert not (tmp_path / "out").exists()
+
+
+def test_the_ledger_is_read_by_its_manifest(app: Flask, spark: Any) -> None:
+    segments = app.extensions["screening"].ledger.segments
+    with pytest.raises(NotFound, match="no segments yet"):
+        read_decisions(spark, segments)
+    segments.add("a", FILE, table(4))
+    segments.add(
+        "b", API, table(3, screening=None, source=API, facts={"n:distance": pa.array([1.0, 2.0, 3.0])})
+    )
+    segments.path("b-that-no-manifest-names").write_bytes(b"not Parquet")
+    found = read_decisions(spark, segments)
+    by_source = {row["source"]: row["count"] for row in found.groupBy("source").count().collect()}
+    assert by_source == {FILE: 4, API: 3}
+    assert sorted(row[0] for row in found.select("`n:distance`").collect() if row[0]) == [1.0, 2.0, 3.0]
