@@ -7,9 +7,13 @@ RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
 
 FROM python:3.11-slim-bookworm
+# pg_dump and pg_restore, for backups of an instance with PostgreSQL
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends postgresql-client \
+ && rm -rf /var/lib/apt/lists/*
 # A number of its own, so that the owner of a mounted folder can be set beforehand.
 RUN useradd --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin app \
- && install -d -o app -g app -m 0700 /data
+ && install -d -o app -g app -m 0700 /data /backups
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY . .
@@ -25,5 +29,5 @@ USER app
 VOLUME /data
 EXPOSE 5000
 HEALTHCHECK --interval=30s --timeout=6s --start-period=60s --retries=3 \
-  CMD ["python", "-c", "from os import environ as e; from urllib.request import urlopen as u; u(f\"http://127.0.0.1:{e['PORT']}/readyz\", timeout=5)"]
+  CMD ["python", "-c", "from os import environ as e; from urllib.request import Request as R, urlopen as u; u(R(f\"http://127.0.0.1:{e['PORT']}/readyz\", headers={'Host': e.get('TRUSTED_HOSTS', '').split(',')[0].strip() or '127.0.0.1'}), timeout=5)"]
 CMD ["python", "app.py"]

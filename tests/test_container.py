@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -40,9 +42,14 @@ def test_the_image_has_what_a_start_and_a_screening_need_and_no_more(
     let_in(clone)
     before = sorted(path.relative_to(clone) for path in clone.rglob("*"))
     assert not [path for path in before if fnmatch(path.name, "*.pyc") or "instance" in path.parts]
-    server = Server(kept, compiled, clone, PYTHONDONTWRITEBYTECODE="1")
+    hosts = "fraud.bank.example, 127.0.0.1"
+    server = Server(kept, compiled, clone, PYTHONDONTWRITEBYTECODE="1", TRUSTED_HOSTS=hosts)
     try:
         assert server.get("/readyz")[0] == 200
+        image = (ROOT / "Dockerfile").read_text("utf-8")
+        (check,) = re.findall(r"HEALTHCHECK .*\n +CMD (\[.*\])", image)
+        _, *arguments = json.loads(check)
+        subprocess.run([sys.executable, *arguments], check=True, env=server.environ, timeout=60)
         server.log_in()
         status, headers, page = server.upload(sample)
         assert status == 303, page

@@ -1,0 +1,171 @@
+"""What deploy/ and compose.yaml say is true of the app: settings, routes, commands; and every container is closed."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flask import Flask
+
+from screening.settings import ROOT, Settings
+
+DEPLOY = ROOT / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+SETTINGS = set(re.findall(r'read\("([A-Z_]+)"', (ROOT / "screening" / "settings.py").read_text("utf-8")))
+USER = int(re.findall(r"useradd --uid (\d+)", (ROOT / "Dockerfile").read_text("utf-8"))[0])
+
+
+def manifests() -> Iterator[dict[str, Any]]:
+    for path in sorted(KUBERNETES.glob("*.yaml")):
+        yield from yaml.safe_load_all(path.read_text("utf-8"))
+
+
+def of_kind(*kinds: str) -> list[dict[str, Any]]:
+    return [each for each in manifests() if each["kind"] in kinds]
+
+
+def pods() -> list[dict[str, Any]]:
+    """The pods' templates."""
+    specs = [each["spec"] for each in of_kind("Deployment")]
+    specs += [each["spec"]["jobTemplate"]["spec"] for each in of_kind("CronJob")]
+    return [each["template"] for each in specs]
+
+
+def test_the_kustomization_has_every_manifest_but_the_example_of_the_secret() -> None:
+    (made,) = of_kind("Kustomization")
+    there = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml", "secret.example.yaml"}
+    assert set(made["resources"]) == there
+    assert {each["apiVersion"] for each in of_kind("Deployment")} == {"apps/v1"}
+
+
+def test_settings_are_those_of_the_app() -> None:
+    (config,), (secret,) = of_kind("ConfigMap"), of_kind("Secret")
+    given = {**config["data"], **secret["stringData"]}
+    assert set(given) <= SETTINGS
+    found = Settings.from_environ(given)
+    assert found.signup == "approval"
+    assert all(isinstance(value, str) for value in given.values())
+    # the example is to be replaced
+    assert all("PASSWORD" in value for value in secret["stringData"].values())
+
+
+def test_one_pod_has_the_instance() -> None:
+    (server,) = of_kind("Deployment")
+    assert (server["spec"]["replicas"], server["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    # the volume of a pod on another node can't be mounted
+    (backup,) = of_kind("CronJob")
+    spec = backup["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (beside,) = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    labels = server["spec"]["template"]["metadata"]["labels"]
+    assert beside["labelSelector"]["matchLabels"] == labels == server["spec"]["selector"]["matchLabels"]
+    (service,) = of_kind("Service")
+    assert service["spec"]["selector"] == labels
+    (policy,) = of_kind("NetworkPolicy")
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_every_pod_keeps_to_podsecurity_restricted() -> None:
+    (space,) = of_kind("Namespace")
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    claims = {each["metadata"]["name"] for each in of_kind("PersistentVolumeClaim")}
+    for pod in pods():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        user = spec["securityContext"]
+        assert user["runAsNonRoot"] is True
+        assert user["runAsUser"] == user["fsGroup"] == USER
+        assert user["seccompProfile"] == {"type": "RuntimeDefault"}
+        volumes = {each["name"]: each for each in spec["volumes"]}
+        for container in spec["containers"]:
+            closed = container["securityContext"]
+            assert closed == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+            mounts = {each["mountPath"]: volumes[each["name"]] for each in container["volumeMounts"]}
+            assert {"/data", "/tmp"} <= set(mounts)
+        used = [each["persistentVolumeClaim"] for each in volumes.values() if "emptyDir" not in each]
+        assert {each["claimName"] for each in used} <= claims
+
+
+def test_probes_ask_for_routes_under_a_name_that_is_answered(app: Flask) -> None:
+    (config,), (server,) = of_kind("ConfigMap"), of_kind("Deployment")
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    names = config["data"]["TRUSTED_HOSTS"].split(",")
+    image = (ROOT / "Dockerfile").read_text("utf-8")
+    assert f"PORT={container['ports'][0]['containerPort']} " in image
+    known = {rule.rule for rule in app.url_map.iter_rules()}
+    for kind, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
+        asked = container[f"{kind}Probe"]["httpGet"]
+        assert (asked["path"], asked["port"]) == (path, container["ports"][0]["name"])
+        assert path in known
+        assert {"name": "Host", "value": names[0]} in asked["httpHeaders"]
+    # the commands of jobs and units are the app's
+    said = [*(path.read_text("utf-8") for path in UNITS), (KUBERNETES / "backup.yaml").read_text("utf-8")]
+    commands = {name for text in said for name in re.findall(r"flask --app app ([a-z]+)", text)}
+    assert commands == {"backup"} <= set(app.cli.commands)
+
+
+def test_every_service_of_compose_is_closed() -> None:
+    made = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+    for name, service in made["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert (
+            {each.split(":")[0] for each in service["ports"]} <= {"127.0.0.1"} if "ports" in service else True
+        )
+    ours = [each for each in made["services"].values() if each.get("image") == "fraud_detection"]
+    assert all(set(each["environment"]) <= SETTINGS for each in ours)
+    # without a profile: one that needs nothing else
+    assert [name for name, each in made["services"].items() if "profiles" not in each] == ["app"]
+    scaled = made["services"]["scaled"]
+    assert scaled["networks"]["inside"]["aliases"] == ["app"]
+    (network,) = made["networks"]["inside"]["ipam"]["config"]
+    assert Settings.from_environ(
+        {"TRUSTED_PROXIES": scaled["environment"]["TRUSTED_PROXIES"]}
+    ).trusted_proxies == (str(ipaddress.ip_network(network["subnet"])),)
+    assert ours[0]["volumes"][0] != ours[1]["volumes"][0], "a second server on one volume doesn't start"
+
+
+def test_nginx_takes_what_the_app_takes() -> None:
+    text = (DEPLOY / "nginx" / "nginx.conf").read_text("utf-8")
+    assert f"client_max_body_size {Settings().max_upload >> 20}m;" in text
+    assert "proxy_request_buffering off;" in text
+    assert "server app:5000;" in text
+
+
+@pytest.mark.parametrize(
+    "unit", [path for path in UNITS if path.suffix == ".service"], ids=lambda path: path.name
+)
+def test_units_are_closed_and_their_settings_are_the_apps(unit: Path, tmp_path: Path) -> None:
+    text = unit.read_text("utf-8")
+    for line in (
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "CapabilityBoundingSet=",
+        "User=fraud",
+        "UMask=0077",
+    ):
+        assert f"\n{line}\n" in text
+    for environment in re.findall(r"^Environment=(.*)$", text, re.MULTILINE):
+        assert {each.split("=")[0] for each in environment.split()} <= SETTINGS
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is missing: apt-get install systemd")
+    # the program that it names is only there once the app is installed
+    copy = tmp_path / unit.name
+    copy.write_text(text.replace("/opt/fraud-screening/.venv/bin/python", "/bin/sh"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
