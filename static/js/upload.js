@@ -68,8 +68,8 @@ const showError = (error) => {
   if (error.mapping) {
     mapping.hidden = false;
     mapping.firstElementChild.href = error.mapping;
-    if (error.card_columns) mapping.firstElementChild.textContent = "See what can be done";
-    else if (error.questions) mapping.firstElementChild.textContent = "Say how it is meant";
+    if (error.card_columns) mapping.firstElementChild.textContent = "See the choices";
+    else if (error.questions) mapping.firstElementChild.textContent = "Answer the question";
   } else mapping?.remove();
   fillProblems(panel, error.errors ?? [], error.error_count ?? 0);
   errors.replaceChildren(panel);

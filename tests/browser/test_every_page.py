@@ -103,7 +103,7 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     choose(watched, file, "for-looks")
     found["COLUMNS"] = watched.page.url
     choose(watched, file, "called-off")
-    watched.page.get_by_role("button", name="Leave it, and delete the file").click()
+    watched.page.get_by_role("button", name="Discard the file").click()
     choose(watched, file, "too-few")
     watched.page.get_by_label("Role of browser").select_option("label")
     watched.page.get_by_label("Role of stolen").select_option("ignore")
@@ -113,8 +113,8 @@ def made(chromium: Any, site: Site, state: Any, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("asked")
     found["MAPPING"], found["QUESTIONS"] = ask(watched, statement(folder)), ask(watched, signs(folder))
     watched.open("/shadow")
-    watched.page.get_by_label("Detector in the shadow").select_option("ecommerce")
-    watched.page.get_by_label("of the one that decides").select_option("payments")
+    watched.page.get_by_label("Shadow detector").select_option("ecommerce")
+    watched.page.get_by_label("Deciding detector").select_option("payments")
     watched.page.get_by_role("button", name="Start it").click()
     watched.page.wait_for_url(re.compile(r"/shadow/.+"))
     found["SHADOW"] = watched.page.url

@@ -166,7 +166,7 @@ def test_the_queue_works_without_script(chromium: Any, site: Site, analyst: Watc
     page.fill("#password", PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     page.get_by_role("link", name="Review").click()
-    page.get_by_role("button", name="Take the next case").click()
+    page.get_by_role("button", name="Take next case").click()
     page.wait_for_url(re.compile(r"/review/\d+$"))
     first = number(page)
     page.get_by_role("link", name="Show the timeline").click()

@@ -124,7 +124,7 @@ def test_a_file_of_card_numbers_is_screened_with_tokens_after_one_click(
     screening_id = link.split("/")[2]
     assert traces(settings.instance) == [], "the file that waits has tokens already"
     page = analyst.client.get(link).get_data(as_text=True)
-    assert "Replace card numbers by tokens and go on" in page
+    assert "Use tokens instead" in page
     assert "paid_with" in page
     went = analyst.client.post(link, data={"csrf_token": analyst.token(link)})
     assert went.headers["Location"] == f"/results/{screening_id}"

@@ -188,7 +188,7 @@ def test_an_amount_that_may_be_two_columns_is_shown_each_way_and_chosen(
     link, page = waiting(analyst, other)
     refused = analyst.client.get(link.removesuffix("/mapping")).get_data(as_text=True)
     assert "this file contradicts it: grade" in html.unescape(refused)
-    assert "Forget what I said" in page
+    assert "Forget the mapping" in page
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def asked(person: Person, content: bytes) -> tuple[str, str]:
     answer = person.upload(content, may_map="1")
     assert answer.status_code == 400
     page = answer.get_data(as_text=True)
-    assert "Say how it is meant" in page
+    assert "Answer the question" in page
     (link,) = set(re.findall(r'href="(/results/\w+/questions)"', page))
     return link, person.client.get(link).get_data(as_text=True)
 

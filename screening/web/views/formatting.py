@@ -58,7 +58,7 @@ FIELD_WORDS = {
     "file": "File",
     "name": "Name",
     "label": "Label column",
-    "label_delay": "Days until a fraud is known",
+    "label_delay": "Label delay, days",
     "owner": "Owner",
     "scopes": "Scopes",
     "days": "Expires",
