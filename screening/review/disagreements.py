@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from screening.infra.database import Database
+from screening.ledger.fields import ENTITIES, entities_of
 from screening.ledger.filters import Filter
 from screening.ledger.identity import TransactionId, parse
 from screening.ledger.labels import FEED
@@ -32,7 +33,8 @@ OUTCOMES = {Outcome.FRAUD.value: 1, Outcome.LEGITIMATE.value: 0}
 SOURCES = ("file", "feed", "decided")
 SIDES = (
     ", sides AS (SELECT c.origin, c.number, c.screening, c.moment, c.detector, c.probability, c.threshold, c.flagged, "
-    "c.amount, c.currency, c.known, c.label AS file, s.feed, s.decided, s.case_id FROM chosen c "
+    "c.amount, c.currency, c.known, c.label AS file, s.feed, s.decided, s.case_id, "
+    f"{', '.join(f'c.{kind}' for kind in ENTITIES)} FROM chosen c "
     "JOIN said s ON s.origin = c.origin AND s.number = c.number) "
 )
 UNLIKE = "(file <> feed OR file <> decided OR feed <> decided)"
@@ -61,6 +63,11 @@ class Unlike:
     feed: int | None
     decided: int | None
     case: int | None
+
+    @property
+    def who(self) -> Sequence[tuple[str, str]]:
+        """Who and what it is about: kind and value."""
+        return entities_of(self.row)
 
     @property
     def id(self) -> str:

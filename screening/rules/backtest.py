@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from screening.ledger import money
+from screening.ledger.fields import ENTITIES, entities_of
 from screening.ledger.filters import Filter
 from screening.ledger.identity import TransactionId
 from screening.ledger.moments import without_zone
@@ -131,6 +132,8 @@ class Example:
     probability: float
     flagged: bool
     moment: datetime
+    who: Sequence[tuple[str, str]]
+    """Who and what it is about: kind and value."""
 
 
 def backtest(
@@ -186,7 +189,7 @@ def counterexamples(
     made = statement([rule.condition], entries, WRITTEN)
     scope = "" if rule.detector is None else " AND detector = $detector0"
     query = (
-        f"SELECT origin, number, amount, currency, probability, flagged, moment FROM ("
+        f"SELECT origin, number, amount, currency, probability, flagged, moment, {', '.join(ENTITIES)} FROM ("
         f"SELECT *, {', '.join(made.conditions)} FROM chosen WHERE known = 0{scope}) WHERE {made.rules[0]} "
         f"ORDER BY amount DESC NULLS LAST, origin, number LIMIT {SHOWN}"
     )
@@ -202,7 +205,8 @@ def _example(row: Mapping[str, Any]) -> Example:
         None if amount is None else (money.major(amount, row["currency"]), row["currency"]),
         row["probability"],
         row["flagged"],
-        row["moment"],
+        row["moment"].replace(tzinfo=UTC),
+        entities_of(row),
     )
 
 

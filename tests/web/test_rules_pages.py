@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,11 @@ def test_an_analyst_writes_a_rule_tries_it_and_a_manager_switches_it_on(
     tried = ana.post("/rules", "/rules/new", **rule_form(do="try"))
     text = tried.get_data(as_text=True)
     assert tried.status_code == 200
-    assert "On the past" in text
-    assert "Legitimate transactions that fulfil it" in text
+    assert ">Backtest</h2>" in text
+    examples = text.split("Legitimate transactions that fulfil it", 1)[1]
+    assert re.search(
+        r'href="/decisions/[^"]+".*data-label="Who and what"><span class="soft">Customer', examples, re.DOTALL
+    )
     assert not store.all()
     answer = ana.post("/rules", "/rules/new", **rule_form())
     assert answer.status_code == 303
@@ -80,7 +84,7 @@ def test_an_analyst_writes_a_rule_tries_it_and_a_manager_switches_it_on(
     assert "Switch on" not in page(ana, f"/rules/{rule.id}")
     assert ana.client.get(f"/rules/{rule.id}/state?to=active").status_code == 403
     asked = page(mia, f"/rules/{rule.id}/state?to=active")
-    assert "On the past" in asked
+    assert ">Backtest</h2>" in asked
     assert "in the last 30 days" in asked
     switched = mia.post(f"/rules/{rule.id}/state", f"/rules/{rule.id}", to="active", version="1")
     assert switched.status_code == 303

@@ -74,7 +74,7 @@ def kpis(found: Overview, work: Sequence[DayOfWork]) -> list[Kpi]:
             "Hit rate",
             "Of the transactions that were decided to be fraud or legitimate, the share that was fraud (precision).",
             formatting.percent(formatting.share(fraud, sure) if sure else None),
-            beside=f"{formatting.number(fraud)} of {formatting.number(sure)}" if sure else "none decided",
+            beside=f"{formatting.number(fraud)} of {formatting.number(sure)}" if sure else "no flag decided",
             change=f"{formatting.percent(fraud_before / sure_before)} before" if sure_before else "",
         ),
     ]  # fmt: skip
