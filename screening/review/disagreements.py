@@ -66,7 +66,7 @@ class Unlike:
 
     @property
     def who(self) -> Sequence[tuple[str, str]]:
-        """Who and what it is about: kind and value."""
+        """The customers, cards, terminals and others that it is about: kind and value."""
         return entities_of(self.row)
 
     @property
