@@ -127,7 +127,10 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
     for name, some in (("now", now), ("earlier", earlier)):
         (tmp_path / name).mkdir()
         for number, part in enumerate(np.array_split(np.arange(len(some)), 2)):
-            some.iloc[part].to_csv(tmp_path / name / f"{number}.csv", index=False)
+            text = some.iloc[part].to_csv(index=False)
+            # a row with a cell too much has its label elsewhere: it is rejected, and all other labels count
+            text += "" if number else text.splitlines()[-1].replace(",", ",oops,", 1) + "\n"
+            (tmp_path / name / f"{number}.csv").write_text(text)
     done = run(
         app,
         "batch",
@@ -139,7 +142,9 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
         tmp_path / "earlier",
     )
     assert done.exit_code == 0, done.output
+    assert "1 rejected" in done.output
     scores = written(tmp_path / "out")
+    scores = scores[scores["result"] != "rejected"].reset_index(drop=True)
 
     # a file has no past but the ledger's
     context.remember("two", *numbers(earlier))
@@ -163,6 +168,7 @@ def test_rows_that_cannot_be_read_are_kept_with_their_reasons(app: Flask, spark:
     lines[0] = "number," + lines[0]
     lines[1:] = [f"{number},{line}" for number, line in enumerate(lines[1:])]
     lines[1] = lines[1].rpartition(",")[0].rpartition(",")[0]  # two cells short
+    lines[9] += ",more"
     lines[3] = "2,x" + lines[3].removeprefix("2,")
     cells = lines[5].split(",")
     lines[5] = ",".join([*cells[:5], "", *cells[6:]])
@@ -172,15 +178,17 @@ def test_rows_that_cannot_be_read_are_kept_with_their_reasons(app: Flask, spark:
     done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
 
     assert done.exit_code == 0, done.output
-    assert "200 rows, 10 flagged, 3 rejected" in done.output
+    assert "200 rows, 10 flagged, 4 rejected" in done.output
     rejected = written(tmp_path / "out" / "result=rejected")
-    assert rejected["number"].tolist() == ["0", "2", "4"]
+    ragged = "has another number of cells than the header, or a quotation mark that isn't closed in its line"
+    assert rejected["number"].tolist() == ["0", "2", "4", "8"]
     assert rejected["problems"].map(list).tolist() == [
-        ["has another number of cells than the header, or a quotation mark that isn't closed in its line"],
+        [ragged],
         ["Time is not a number"],
         ["V4 is empty"],
+        [ragged],
     ]
-    assert rejected["raw_record"].dropna().tolist() == [lines[1]]
+    assert rejected["raw_record"].dropna().tolist() == [lines[1], lines[9]]
     assert rejected["fraud_probability"].isna().all()
 
 

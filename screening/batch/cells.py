@@ -44,16 +44,32 @@ def read_cells(batch: Any, layout: Layout) -> Read:
         batch: the rows, with the columns of the layout among others.
         layout: the columns that are needed, and how they are written.
     """
-    count = batch.num_rows
     needed = batch.select(list(layout.header))
-    parsed = read_rows(csv_of(needed, written_schema(needed.schema)), layout, count)
+    ragged = np.zeros(batch.num_rows, bool)
+    if RAW in batch.schema.names:
+        ragged = batch.column(RAW).is_valid().to_numpy(zero_copy_only=False)
+    if not ragged.any():
+        return _read(needed, layout)
+    # their cells may stand in other columns: nothing of them counts, labels included
+    whole = np.flatnonzero(~ragged)
+    read = _read(needed.filter(pa.array(~ragged)), layout)
+    values = np.full((batch.num_rows, read.values.shape[1]), np.nan)
+    labels = np.full(batch.num_rows, -1, np.int8)
+    rejected = ragged.copy()
+    values[whole], rejected[whole] = read.values, read.rejected
+    if read.labels is not None:
+        labels[whole] = read.labels
+    problems = {int(whole[row]): said for row, said in read.problems.items()}
+    problems.update({row: [RAGGED] for row in np.flatnonzero(ragged).tolist()})
+    return Read(values, None if read.labels is None else labels, rejected, problems)
+
+
+def _read(needed: Any, layout: Layout) -> Read:
+    parsed = read_rows(csv_of(needed, written_schema(needed.schema)), layout, needed.num_rows)
     problems = _problems(parsed)
     for name in layout.header:
         for row in _with(needed.column(name), REPLACED):
             problems.setdefault(row, []).append(f"{name.strip()} {NOT_UTF8}")
-    if RAW in batch.schema.names:
-        ragged = batch.column(RAW).is_valid().to_numpy(zero_copy_only=False)
-        problems.update({row: [RAGGED] for row in np.flatnonzero(ragged).tolist()})
     rejected = parsed.bad.copy()
     rejected[list(problems)] = True
     values = parsed.values

@@ -105,6 +105,8 @@ def _csv(spark: Any, path: str, first: str) -> Any:
         "enforceSchema": "false",
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": RAW,
+        # else such rows aren't found where only some columns are asked for
+        "columnPruning": "false",
     }
     return spark.read.options(**options).schema(schema).csv(path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from screening.batch.settling import SAMPLE_ROWS, Settled, settle
 from screening.batch.spark import quiet, send_code
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, ScreeningError
-from screening.intake import NOTHING_SAID, Answers, Head
+from screening.intake import NOTHING_SAID, Answers, Batch, Head
 from screening.intake.text.rows import without_label
 from screening.ledger.history import Context
 from screening.transactions.schema import ColumnContract
@@ -49,6 +49,7 @@ class Order:
         detector: what scores.
         choose: gives what picks the contract by a header.
         threshold: from which probability on a row is flagged.
+        check: looks at the sample as it was read, and gives notes; may raise to refuse the folder.
         answers: what was said of columns that can be read in two ways.
         context: of a detector that looks back, what the ledger remembers; ``None`` for nothing.
         past: a folder of earlier rows, which are looked back on.
@@ -59,6 +60,7 @@ class Order:
     detector: Detector
     choose: Callable[[], Callable[[Head], ColumnContract]]
     threshold: float
+    check: Callable[[Sequence[Batch]], Sequence[str]] = lambda _batches: ()
     answers: Answers = NOTHING_SAID
     context: Context | None = None
     past: str | None = None
@@ -90,6 +92,7 @@ def run(spark: Any, order: Order) -> Summary:
         send_code(spark)
         folder = open_folder(spark, order.source)
         settled = settle(folder.sample(SAMPLE_ROWS), order.choose, order.answers)
+        checked = order.check(settled.batches)
         scored, notes = _scored(spark, folder, settled, order)
         # one write, and one commit at its end: each row once, whichever executor is lost
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
@@ -99,7 +102,7 @@ def run(spark: Any, order: Order) -> Summary:
             flagged=counts.get(FLAGGED, 0),
             not_flagged=counts.get(NOT_FLAGGED, 0),
             rejected=counts.get(REJECTED, 0),
-            notes=(*settled.notes, *notes),
+            notes=(*settled.notes, *checked, *notes),
         )
 
 

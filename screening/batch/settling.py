@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Settled:
 
     layout: Layout
     notes: tuple[str, ...]
+    batches: Sequence[Batch]
+    """The sample, as it was read."""
 
 
 def settle(
@@ -85,11 +87,10 @@ def settle(
             read, lambda: look_over(file, Kind.CSV, picking, answers=answers), at_once=answers == NOTHING_SAID
         )
     notes = dict.fromkeys(note for batch in batches for note in batch.notes)
-    return Settled(layout_of(chosen[-1], sample.schema.names, used[-1]), tuple(notes))
+    return Settled(layout_of(chosen[-1], sample.schema.names, used[-1]), tuple(notes), batches)
 
 
 def _write(sample: Any, file: Path) -> None:
-
     schema = written_schema(sample.schema)
     batches = [as_written(batch, schema) for batch in sample.to_batches()]
     arrow.write_csv(pa.Table.from_batches(batches, schema), file, write_options(header=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from screening.intake.text.parse import Layout, Parsed, exact, prepared
 from screening.intake.text.records import Block
 from screening.intake.text.survey import Forms
@@ -42,6 +44,9 @@ def read_rows(data: bytes, layout: Layout, count: int) -> Parsed:
     Raises:
         ValueError: it isn't as many records.
     """
+    if not count:
+        labels = None if layout.label is None else np.empty(0, np.int8)
+        return Parsed(np.empty((0, len(layout.contract.columns))), labels, np.empty(0, bool))
     block = Block(data, data.count(b'"'), last=True)
     marks, parsed = prepared(block, layout)
     if len(marks.ends) != count:

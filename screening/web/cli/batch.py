@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
+import numpy as np
 from flask.cli import with_appcontext
 
-from screening.intake import Answers
+from screening.intake import Answers, Batch
 from screening.intake.forms import ANSWERS
+from screening.uploads.questions.amounts import check_sign, check_unit
 from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.questions.detector_choice import Choice, mapping_of
 from screening.web.cli.commands import columns_of, options_of, plainly
@@ -76,14 +79,25 @@ def batch(
     mine = services()
     mine.detectors.require_in_use(detector)
     found = mine.detectors.get(detector)
+    said = Answers.of(answers)
     choices: list[Choice] = []
 
     def recall(header: list[str]) -> Mapping | None:
         return mapping_of(columns, header, mine.detectors, detector) if columns else None
 
     def choose() -> Any:
-        choices.append(Choice(mine.detectors, detector, recall, unit=Answers.of(answers).unit))
+        choices.append(Choice(mine.detectors, detector, recall, unit=said.unit))
         return choices[-1]
+
+    def check(batches: Sequence[Batch]) -> list[str]:
+        """Ask what a file would be asked of its amounts."""
+        choice, last, name = choices[-1], batches[-1], found.contract.amount
+        notes = choice.check_words(last.words)
+        if name is None:
+            return notes
+        amounts = np.concatenate([each.transactions.column(name) for each in batches])
+        notes += check_sign(found, amounts, said, told=last.sign_told)
+        return notes + check_unit(choice, amounts, said, last.words)
 
     order = Order(
         source=source,
@@ -91,7 +105,8 @@ def batch(
         detector=found,
         choose=choose,
         threshold=mine.thresholds.of(detector).review,
-        answers=Answers.of(answers),
+        check=check,
+        answers=said,
         context=mine.policy.context(found, None) if found.vectorizer.looks_back else None,
         past=past,
     )
