@@ -14,9 +14,11 @@ import tarfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from screening.errors import ScreeningError
+from screening.errors import ScreeningError, StorageFull
+from screening.infra.disk_space import KEPT_BYTES, free_bytes
 
 FORMAT = 1
 ABOUT, CONTENTS = "about.json", "contents.jsonl"
@@ -95,6 +97,21 @@ def damaged(problem: str) -> BadBackup:
         f"This is no whole backup: {problem}.",
         remedy="Copy it again from where it is kept, or take another one. Nothing was changed.",
     )
+
+
+def require_space(folder: Path, size: int) -> None:
+    """See that so many bytes can be written, and the app still works.
+
+    Raises:
+        StorageFull: they can't; the message says how many there are.
+    """
+    free = free_bytes(folder)
+    if free < size + KEPT_BYTES:
+        raise StorageFull(
+            f"There is no room: {(size + KEPT_BYTES) / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB are free.",
+            where=str(folder),
+            remedy="Make room, or name another disk; nothing was changed.",
+        )
 
 
 class Counted:

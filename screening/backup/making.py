@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from screening.backup.archive import PACKED, USERS, About
+from screening.backup.archive import PACKED, USERS, About, require_space
 from screening.backup.archive_writer import written
 from screening.backup.moment import Moment, moment
 from screening.backup.staging import LEDGER, PREFIX, Staging
@@ -22,7 +22,7 @@ from screening.errors import Conflict, NotReady
 from screening.infra.atomic_file import FULL, Locked, locked
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import HEAD, Database
-from screening.infra.disk_space import full, require_room
+from screening.infra.disk_space import full
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import SCHEMA
 from screening.settings import ROOT, Settings
@@ -193,7 +193,7 @@ def write_archive(target: Path, staging: Staging, about: About, state: Moment, s
         StorageFull, NotReady: it can't be written; nothing is left of it.
     """
     packed = target.name.endswith(PACKED)
-    require_room(target.parent, about.size // LEAST_PACKED if packed else about.size)
+    require_space(target.parent, about.size // LEAST_PACKED if packed else about.size)
     damaged = []
     progress = Progress("Writing", about.size, say)
     with written(target, about, staging.folder, progress) as writer:

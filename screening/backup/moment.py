@@ -19,9 +19,9 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from screening.backup import postgres_tools
+from screening.backup.archive import require_space
 from screening.errors import NotReady
 from screening.infra.database import Database
-from screening.infra.disk_space import require_room
 from screening.infra.job_queue import RECEIVING
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import Segment
@@ -74,7 +74,7 @@ def moment(database: Database, ledger: Ledger) -> Iterator[Moment]:
         size = int(session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
 
         def dump(folder: Path) -> None:
-            require_room(folder, size)
+            require_space(folder, size)
             postgres_tools.dump(url, folder / DUMP, snapshot)
 
         yield read_moment(session, session, dump)
@@ -110,7 +110,7 @@ def copy_sqlite(sources: list[tuple[Session, str]], folder: Path) -> None:
     raw: list[tuple[Any, Path]] = [
         (session.connection().connection.driver_connection, folder / name) for session, name in sources
     ]
-    require_room(folder, sum(_size(source) for source, _ in raw))
+    require_space(folder, sum(_size(source) for source, _ in raw))
     for source, path in raw:
         target = sqlite3.connect(path, isolation_level=None)
         try:

@@ -69,8 +69,8 @@ def _run(program: str, url: URL, arguments: Sequence[str]) -> None:
     if done.returncode != 0:
         raise NotReady(
             f"{program} ended with status {done.returncode}: {_said(done.stderr)}",
-            remedy="Nothing was changed. Its version must be the server's or a newer one, and the user of DATABASE_URL "
-            "must own the tables.",
+            remedy="Its version must be the server's or a newer one, and the user of DATABASE_URL must own the tables. "
+            "Then run the same command again.",
         )
 
 

@@ -14,27 +14,28 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import func, inspect, select, text
+from sqlalchemy.exc import DatabaseError
 
 from screening.accounts.user_store import UserStore
 from screening.backup import postgres_tools
-from screening.backup.archive import DATABASES, INSTANCE, USERS, About
+from screening.backup.archive import DATABASES, INSTANCE, USERS, About, require_space
 from screening.backup.archive_reader import Reader
 from screening.backup.making import SECRET, Progress, Say
 from screening.backup.moment import APP_FILE, DUMP, LEDGER_FILE, PAGES
 from screening.backup.refusals import FOLDERS, read_secret, require_complete, require_fitting, require_unused
 from screening.backup.staging import LOG
+from screening.errors import NotReady
 from screening.infra.atomic_file import locked, replace_file
 from screening.infra.audit.chain import HEAD as LOG_HEAD
 from screening.infra.audit.log import KEY_PURPOSE, AuditLog
 from screening.infra.audit.verification import verify as verify_log
 from screening.infra.database import Base, Database
-from screening.infra.disk_space import require_room
 from screening.infra.instance_secret import InstanceSecret
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import SCHEMA, TailRow
@@ -84,34 +85,77 @@ def restore(
     reader = Reader(file)
     require_fitting(reader.about, database)
     given = read_secret(reader.about, secret)
-    with sole_server(settings.instance), unpacked(reader, settings.instance, say) as folder:
+    with sole_server(settings.instance), ExitStack() as held:
         again = (settings.instance / RESTORING).exists()
         if not again:
             require_unused(settings, database, ledger)
+        if not database.is_sqlite:
+            postgres_tools.require("pg_restore")
+        folder = held.enter_context(unpacked(reader, settings.instance, say))
         require_complete(folder, reader.about)
         if given is not None:
             (folder / INSTANCE / SECRET).touch(mode=0o600)
             (folder / INSTANCE / SECRET).write_bytes(given)
+        if database.is_sqlite:
+            # each is written to its log, and from there into its file
+            there = sum(path.stat().st_size for path in (folder / DATABASES).iterdir())
+            require_space(settings.instance, 2 * there)
         say("Putting databases and files into their place")
         (settings.instance / RESTORING).write_text(json.dumps(asdict(reader.about)), encoding="utf-8")
-        make_way(settings.instance, again=again)
-        if database.is_sqlite:
-            for each, name in ((database, APP_FILE), (ledger.tables, LEDGER_FILE)):
-                fill_sqlite(each, folder / DATABASES / name)
-        else:
-            drop_tables(database)
-            postgres_tools.restore(database.engine.url, folder / DATABASES / DUMP)
-        move_into(folder / INSTANCE / ID_FILE, settings.instance / ID_FILE)
-        move_into(folder / INSTANCE, settings.instance)
-        replace_users(folder / USERS, settings.users_file)
-        for each in (database, ledger.tables):
-            each.engine.dispose()
-            each.create_tables()
-        if hasattr(os, "sync"):
-            os.sync()
+        with half_done(settings.instance):
+            put_in_place(settings, database, ledger, folder, again=again)
         (settings.instance / RESTORING).unlink()
         say("Verifying ledger and audit log")
         return verify_instance(settings, database, ledger, reader.about)
+
+
+@contextmanager
+def half_done(instance: Path) -> Iterator[None]:
+    """Say of what goes wrong that the command must be run again.
+
+    Raises:
+        NotReady: it went wrong.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error, DatabaseError) as problem:
+        raise NotReady(
+            f"The backup couldn't be put into its place: {getattr(problem, 'strerror', None) or problem}.",
+            where=str(instance),
+            remedy="Put that right, and run the same command again; until then no server starts here.",
+        ) from problem
+
+
+def put_in_place(
+    settings: Settings, database: Database, ledger: Ledger, folder: Path, *, again: bool
+) -> None:
+    """Fill the databases and move the files of an unpacked backup, in an order in which it can be run again.
+
+    Args:
+        settings: which instance.
+        database: of it.
+        ledger: of it, too.
+        folder: with the unpacked files.
+        again: whether a command before was killed here.
+
+    Raises:
+        OSError, sqlite3.Error, DatabaseError, NotReady: it can't be done to the end.
+    """
+    make_way(settings.instance, again=again)
+    if database.is_sqlite:
+        for each, name in ((database, APP_FILE), (ledger.tables, LEDGER_FILE)):
+            fill_sqlite(each, folder / DATABASES / name)
+    else:
+        drop_tables(database)
+        postgres_tools.restore(database.engine.url, folder / DATABASES / DUMP)
+    move_into(folder / INSTANCE / ID_FILE, settings.instance / ID_FILE)
+    move_into(folder / INSTANCE, settings.instance)
+    replace_users(folder / USERS, settings.users_file)
+    for each in (database, ledger.tables):
+        each.engine.dispose()
+        each.create_tables()
+    if hasattr(os, "sync"):
+        os.sync()
 
 
 def record(instance: Path, found: Restored, *, by: str) -> None:
@@ -133,8 +177,7 @@ def unpacked(reader: Reader, instance: Path, say: Say) -> Iterator[Path]:
     """Give a folder with all that is in a backup, each file as it was written."""
     for left in instance.glob(f"{PREFIX}*"):
         shutil.rmtree(left)
-    # the databases are written once more where they belong
-    require_room(instance, reader.about.size)
+    require_space(instance, reader.about.size)
     folder = instance / f"{PREFIX}{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
     try:

@@ -26,7 +26,7 @@ PREFIX = "backup-"
 LEFT_OUT = frozenset({"compiled", "metrics", "signals", "reserve", "restoring"})
 """What is made again, or belongs to a command that runs."""
 SCRATCH = ("screen-", "training-", PREFIX, "restore-")
-ENDINGS = (".lock", ".part", ".tmp", "-wal", "-shm", "-journal", "server.log")
+ENDINGS = (".lock", ".turn", ".part", ".tmp", "-wal", "-shm", "-journal", "server.log")
 TOGETHER = ("screenings", "trainings", "documents", "detectors")
 """Folders of folders that belong together, each."""
 BEING_MADE = {"trainings": ("scratch",), "documents": ("scratch", "part")}
