@@ -306,6 +306,24 @@ def test_only_an_instance_that_nobody_has_used_is_replaced(
         assert "Another backup" in refused(app, "backup", tmp_path / "other.tar")
 
 
+def test_a_damaged_file_is_named_and_keeps_nothing_else_from_being_saved(
+    saved: Path, elsewhere: Make, app: Flask, services: Services, tmp_path: Path
+) -> None:
+    assert services.ledger.sealing.seal() == 1
+    (segment,) = services.ledger.segments.all()
+    with services.ledger.segments.path(segment.name).open("r+b") as file:
+        file.seek(100)
+        file.write(b"!")
+    made = tmp_path / "damaged.tar"
+    done = run(app, "backup", made)
+    assert done.exit_code == 1
+    assert f"Damaged on the disk, and so in the backup: instance/ledger/{segment.name}.parquet" in done.stderr
+    done = run(elsewhere(), "restore", made)
+    assert done.exit_code == 1
+    assert f"Damaged: ledger: {segment.name} isn't what was written" in done.stderr
+    assert "  5 accounts\n  0 screenings\n  1 decision, 1 segment verified\n" in done.stdout
+
+
 def test_the_secret_can_be_kept_apart(saved: Path, elsewhere: Make, app: Flask, tmp_path: Path) -> None:
     apart, secret = tmp_path / "apart.tar", tmp_path / "secret"
     told(app, "backup", apart, "--secret-to", secret)
