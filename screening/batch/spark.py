@@ -75,13 +75,11 @@ def session(master: str | None, conf: Mapping[str, str]) -> Iterator[Any]:
         from pyspark.sql import SparkSession
 
         running = SparkSession.getActiveSession()
-        if running is not None:
-            yield running
-            return
-        spark = _started(master, conf)
-        try:
-            yield spark
-        finally:
+        spark = running or _started(master, conf)
+    try:
+        yield spark
+    finally:
+        if running is None:
             spark.stop()
 
 
