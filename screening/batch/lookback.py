@@ -99,7 +99,7 @@ class Plan:
             origin=np.full(count, Origin.REMEMBERED, np.int8),
             deviations=np.full((count, len(carried_deviations(definition))), np.nan, np.float32),
             features=np.empty((0, 0), np.float32),
-            problems=pa.nulls(count, pa.list_(pa.string())),
+            problems=pa.nulls(count, pa.string()),
         )
         batch = grouped_by(definition, carried, steps_of(definition)[0].entity).written()
         return self.spark.createDataFrame(pa.Table.from_batches([batch]), _working(StructType([])))
@@ -161,6 +161,6 @@ def _working(own: Any) -> Any:
         ORIGIN: types.ByteType(),
         DEVIATIONS: types.BinaryType(),
         FEATURES: types.BinaryType(),
-        WRONG: types.ArrayType(types.StringType()),
+        WRONG: types.StringType(),
     }
     return types.StructType([*own.fields, *(types.StructField(name, kind) for name, kind in kinds.items())])

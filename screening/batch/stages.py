@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -81,7 +82,9 @@ class Begin:
 
         count = batch.num_rows
         origin = np.where(read.rejected, Origin.REJECTED, self.origin).astype(np.int8)
-        problems = [read.problems.get(row) for row in range(count)] if read.problems else [None] * count
+        problems: list[str | None] = [None] * count
+        for row, said in read.problems.items():
+            problems[row] = json.dumps(said)
         asked = int((origin == Origin.ASKED).sum())
         carried = Carried(
             own=batch,
@@ -92,7 +95,7 @@ class Begin:
             origin=origin,
             deviations=np.full((count, len(carried_deviations(definition))), np.nan, np.float32),
             features=np.empty((asked, 0), np.float32),
-            problems=pa.array(problems, pa.list_(pa.string())),
+            problems=pa.array(problems, pa.string()),
         )
         return grouped_by(definition, carried, self.entity)
 
@@ -163,7 +166,7 @@ class Tell:
             begin = end
         blocks = [assembled(definition, rows.values[asked], told)] if len(asked) else []
         rejected = np.flatnonzero(rows.origin == Origin.REJECTED)
-        problems: Problems = {row: rows.problems[row].as_py() for row in rejected.tolist()}
+        problems: Problems = {row: json.loads(rows.problems[row].as_py()) for row in rejected.tolist()}
         said = say(self.detector.value, blocks, asked, problems, threshold=self.threshold, count=len(rows))
         return with_added(rows.own, said)
 

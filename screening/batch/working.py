@@ -49,7 +49,8 @@ class Carried:
     features: NDArray[np.float32]
     """(asked rows, features so far)."""
     problems: Any
-    """Arrow lists of texts."""
+    """Arrow texts: lists as JSON. Spark 4.3 looks again, with each row that it sends to Python, at all rows before it
+    whose list is null."""
 
     def __len__(self) -> int:
         return len(self.labels)

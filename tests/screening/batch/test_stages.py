@@ -40,7 +40,7 @@ def begun(definition: Definition, table: Table, origin: Origin, first: int = 0) 
         origin=np.full(count, origin, np.int8),
         deviations=np.full((count, len(carried_deviations(definition))), np.nan, np.float32),
         features=np.empty((asked, 0), np.float32),
-        problems=pa.nulls(count, pa.list_(pa.string())),
+        problems=pa.nulls(count, pa.string()),
     )
     return grouped_by(definition, found, steps_of(definition)[0].entity)
 
