@@ -28,7 +28,7 @@ from model.fitting import Prepared, fit
 from model.progress import silent
 from model.recipes.blend import Blend, quick_blend
 from model.recipes.recipe import Recipe
-from model.testing import cross_calibrated
+from model.testing import in_halves
 from model.trainer import prepare
 from screening.errors import ScreeningError
 from screening.transactions.schema import Role
@@ -146,7 +146,7 @@ def _scored(
 
 def _measured(prepared: Prepared, test: Test, label: Labels, score: Floats, seed: int) -> dict[str, Any]:
     weight = np.ones(len(label))
-    probability = cross_calibrated(_logits(score), label, float(label.mean()), seed)
+    probability = in_halves(_logits(score), label, seed)
     over = flagged(label, probability, weight, DECIDED_AT)
     right = (probability >= DECIDED_AT) == (label == 1)
     precision, recall = over["precision"], over["recall"]

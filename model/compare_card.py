@@ -24,8 +24,7 @@ from sklearn.metrics import average_precision_score
 from model.data.card_file import TrainingFile, read_training_file
 from model.data.card_splits import Split, folds, windows
 from model.evaluation.metrics import Ranking, ranking, resample
-from model.recipes.network import Recipe
-from model.train import fit
+from model.train import RECIPE, fit
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
@@ -38,7 +37,7 @@ RESULTS = Path("benchmarks/results/card_models.json")
 
 def net(file: TrainingFile, seed: int) -> Score:
     """Return the net as :mod:`model.train` trains it; calibration doesn't change the order."""
-    return fit(file, Recipe(), seed).logits
+    return fit(file, RECIPE, seed).logits
 
 
 def old_plain_net(file: TrainingFile, seed: int) -> Score:

@@ -15,7 +15,7 @@ from model.export.model_card import THRESHOLD
 from model.fitting import Floats, Learned, Prepared, fit
 from model.progress import Say, part
 from model.recipes.blend import Blend, Choice
-from model.recipes.calibration import Calibration, fit_calibration
+from model.recipes.calibration import Calibration, cross_calibrated, fit_calibration
 from model.recipes.recipe import Fitted, Recipe, blends
 
 # How rows are kept apart where a blend is chosen on random folds first. Of 23 frauds in two waves each is too few to
@@ -64,7 +64,7 @@ def validate(
     label = prepared.label.astype(np.int64)
     rows = np.sort(choice.rows)
     prior = float(label.mean())
-    probability = cross_calibrated(logit[rows], label[rows], prior, seed)
+    probability = in_halves(logit[rows], label[rows], seed)
     metrics = _metrics(prepared, validation, rows, probability, fitted)
     return Tested(metrics, _calibration(logit, label, rows, prior), fitted.recipe, made)
 
@@ -90,7 +90,7 @@ def _by_splits(
         taught = _calibration(logit, label, earlier, float(label[earlier].mean()))
         probability = taught(logit[rows])
     else:
-        probability = cross_calibrated(logit[rows], label[rows], prior, seed)
+        probability = in_halves(logit[rows], label[rows], seed)
     every = np.flatnonzero(~np.isnan(logit))
     metrics = _metrics(prepared, validation, rows, probability, fitted)
     return Tested(metrics, _calibration(logit, label, every, prior), fitted.recipe)
@@ -145,13 +145,9 @@ def _calibration(
     return fit_calibration(logit[rows], label[rows], np.ones(len(rows)), prior)
 
 
-def cross_calibrated(logit: Floats, label: NDArray[np.int64], prior: float, seed: int) -> Floats:
+def in_halves(logit: Floats, label: NDArray[np.int64], seed: int) -> Floats:
     """Return each half's probabilities (rows,) from a calibration that was fitted on the other half."""
     from sklearn.model_selection import StratifiedKFold
 
-    probability = np.empty(len(logit))
-    for others, half in StratifiedKFold(2, shuffle=True, random_state=seed).split(logit, label):
-        share = float(label[others].mean()) or prior
-        calibration = fit_calibration(logit[others], label[others], np.ones(len(others)), share)
-        probability[half] = calibration(logit[half])
-    return probability
+    halves = StratifiedKFold(2, shuffle=True, random_state=seed).split(logit, label)
+    return cross_calibrated(logit, label, halves)

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,29 @@ from model.data.card_splits import Split, folds, windows
 from model.evaluation.metrics import mean_ranking, report
 from model.export.compiled import write_compiled
 from model.export.model_card import THRESHOLD, make_card, write_card
-from model.recipes.calibration import Calibration, fit_calibration
-from model.recipes.network import Branches, Recipe, apply, build, squash, train_members
-from model.recipes.tree_layers import train_trees
+from model.recipes.calibration import Calibration, cross_calibrated, fit_calibration
+from model.recipes.ensemble import PackedRecipe, train_packed
+from model.recipes.network import REACH, Branches, apply, build, squash
+from model.recipes.recipe import Recipe
+from model.recipes.tree_layers import TreeRecipe, train_trees
 from screening.errors import ScreeningError
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
 VECTORIZER_VERSION = 1
+# The decay is strong: it is what brought a plain net level with boosted trees on the later windows; see
+# docs/how-a-detector-is-made.md.
+RECIPE = Recipe(
+    TreeRecipe(),
+    PackedRecipe(
+        members=2, width=32, epochs=40, batch=512, rate=2e-3, decay=1.0, dropout=0.25, smoothing=0.01, averaged=None,
+        own_order=True, reach=REACH,
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Scaled:
     """A trained net before calibration: the scaler, and the branches that give logits."""
 
     scaler: Any
@@ -44,7 +55,7 @@ class Fitted:
         return self.branches.logits(self.scaler.transform(values))
 
 
-def fit(file: TrainingFile, recipe: Recipe, seed: int) -> Fitted:
+def fit(file: TrainingFile, recipe: Recipe, seed: int) -> Scaled:
     """Scale and train both branches; rows outside the uniform sample are learned from too."""
     from sklearn.preprocessing import RobustScaler
 
@@ -52,8 +63,10 @@ def fit(file: TrainingFile, recipe: Recipe, seed: int) -> Fitted:
     scaler = RobustScaler().fit(file.values[usable])
     scaled = scaler.transform(file.values)
     bend = squash(scaled[usable])
-    members = train_members(apply([bend], scaled), file.label, recipe, seed)
-    return Fitted(scaler, Branches(bend, members, train_trees(scaled, file.label, recipe.trees, seed)))
+    every = np.ones(len(file))
+    nets = train_packed(apply([bend], scaled), file.label, every, recipe.nets, seed)
+    trees = train_trees(scaled, file.label, recipe.trees, seed)
+    return Scaled(scaler, Branches(bend, nets.members, trees, recipe.share))
 
 
 def measure(file: TrainingFile, recipe: Recipe, seed: int, say: Say) -> tuple[dict[str, Any], Calibration]:
@@ -65,7 +78,8 @@ def measure(file: TrainingFile, recipe: Recipe, seed: int, say: Say) -> tuple[di
         held_out[split.test] = _logits(file, split, recipe, seed)
     rows = np.flatnonzero(~np.isnan(held_out))
     label, weight = file.label[rows], file.weight[rows]
-    probability = _cross_calibrated(file, held_out, seed)[rows]
+    splits = [(split.train, split.test) for split in folds(file, seed)]
+    probability = cross_calibrated(held_out, file.label, splits, weight=file.weight, prior=TRUE_PRIOR)[rows]
     each = [(file.label[s.test], held_out[s.test], file.weight[s.test]) for s in folds(file, seed)]
     found["folds"] = {**report(label, probability, weight, THRESHOLD, TRUE_PRIOR), **mean_ranking(each)}
     for split in windows(file):
@@ -84,19 +98,9 @@ def _logits(file: TrainingFile, split: Split, recipe: Recipe, seed: int) -> Floa
     return fit(file.rows(split.train), recipe, seed).logits(file.values[split.test])
 
 
-def _cross_calibrated(file: TrainingFile, logit: Floats, seed: int) -> Floats:
-    """Return each fold's probabilities from a calibration that was fitted on the other folds."""
-    probability = np.full(len(logit), np.nan)
-    for split in folds(file, seed):
-        others = split.train[~np.isnan(logit[split.train])]
-        calibration = fit_calibration(logit[others], file.label[others], file.weight[others], TRUE_PRIOR)
-        probability[split.test] = calibration(logit[split.test])
-    return probability
-
-
 def write_artefacts(
     file: TrainingFile,
-    fitted: Fitted,
+    fitted: Scaled,
     calibration: Calibration,
     *,
     metrics: dict[str, Any],
@@ -133,8 +137,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(), help="folder that gets the files (default: here)")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
-    parser.add_argument("--members", type=int, default=Recipe.members)
+    parser.add_argument("--epochs", type=int, default=RECIPE.nets.epochs)
+    parser.add_argument("--members", type=int, default=RECIPE.nets.members)
     options = parser.parse_args(arguments)
     started = time.monotonic()
 
@@ -142,7 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"[{time.monotonic() - started:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    recipe = Recipe(epochs=options.epochs, members=options.members)
+    nets = replace(RECIPE.nets, epochs=options.epochs, members=options.members)
+    recipe = replace(RECIPE, nets=nets)
     try:
         file = read_training_file(options.file)
     except (ScreeningError, OSError) as problem:

@@ -7,6 +7,7 @@ one small dense layer, which an isotonic step function would not.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +79,33 @@ def fit_calibration(logit: Floats, label: NDArray[np.int64], weight: Floats, pri
         return float(np.average(expit(shift + line), weights=balanced) - prior)
 
     return Calibration(starts, slopes, float(brentq(excess, -2000.0, 2000.0)))
+
+
+def cross_calibrated(
+    logit: Floats,
+    label: NDArray[np.int64],
+    splits: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    *,
+    weight: Floats | None = None,
+    prior: float | None = None,
+) -> Floats:
+    """Return the probabilities of each split's tested rows by a calibration that others gave, (rows,); NaN elsewhere.
+
+    Args:
+        logit: (rows,); NaN for rows without one, from which nothing is learned.
+        label: 0 or 1, (rows,).
+        splits: rows to learn from, and rows to give probabilities.
+        weight: what a row stands for, (rows,); all the same by default.
+        prior: the mean probability; by default the share of fraud among the rows learned from.
+    """
+    weight = np.ones(len(logit)) if weight is None else weight
+    probability = np.full(len(logit), np.nan)
+    for learned, tested in splits:
+        rows = learned[~np.isnan(logit[learned])]
+        share = prior or float(label[rows].mean()) or float(label.mean())
+        calibration = fit_calibration(logit[rows], label[rows], weight[rows], share)
+        probability[tested] = calibration(logit[tested])
+    return probability
 
 
 def _pieces(logit: Floats, starts: Floats) -> Floats:

@@ -35,8 +35,12 @@ class PackedRecipe:
     dropout: float = 0.2
     smoothing: float = 0.0
     patience: int = 4
-    averaged: float = 0.3
-    """Epochs that the average of the weights looks back."""
+    averaged: float | None = 0.3
+    """Epochs that the average of the weights looks back; ``None`` takes the last weights, at a rate that falls to 0."""
+    own_order: bool = False
+    """Each member sees the rows in an order of its own, which costs as many times the memory of a batch."""
+    reach: float = 1.0
+    """What inputs are multiplied by: members begin with as much larger weights, and the decay leaves them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Trained:
 
 
 def train_packed(
-    values: Values,
+    values: Values | Floats,
     label: Labels,
     weight: Floats,
     recipe: PackedRecipe,
@@ -65,17 +69,12 @@ def train_packed(
     layers = _layers(values.shape[1], recipe, seed)
     net = keras.Model(layers[0].input, layers[-1].output)
     batches = -(-len(values) // recipe.batch)
-    warm = max(min(batches, recipe.epochs * batches // 10), 1)
-    rate = keras.optimizers.schedules.PolynomialDecay(0.1 * recipe.rate, warm, recipe.rate)
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=recipe.decay, epsilon=1e-8, use_ema=True,
-        ema_momentum=float(np.clip(1 - 1 / (recipe.averaged * batches), 0.5, 0.9995)),
-    )  # fmt: skip
+    optimizer = _optimizer(recipe, batches)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     net.compile(
         optimizer,
         keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing),
-        jit_compile=False,
+        jit_compile="auto" if recipe.own_order else False,
     )
     # else they are made while the step is traced: twice the tracing
     optimizer.build(net.trainable_variables)
@@ -87,9 +86,30 @@ def train_packed(
         steps_per_epoch=batches,
         shuffle=False,
         verbose=0,
-        callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True), best.callback(net)],
+        callbacks=[
+            *([] if recipe.averaged is None else [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]),
+            best.callback(net),
+        ],
     )
     return best.result()
+
+
+def _optimizer(recipe: PackedRecipe, batches: int) -> Any:
+    """Return AdamW with the recipe's rate: level after an epoch or less, or falling along a half cosine."""
+    import keras
+
+    steps = recipe.epochs * batches
+    schedules = keras.optimizers.schedules
+    if recipe.averaged is None:
+        warm = max(steps // 20, 1)
+        rate = schedules.CosineDecay(0.0, max(steps - warm, 1), warmup_target=recipe.rate, warmup_steps=warm)
+        return keras.optimizers.AdamW(rate, weight_decay=recipe.decay, epsilon=1e-8)
+    warm = max(min(batches, steps // 10), 1)
+    rate = schedules.PolynomialDecay(0.1 * recipe.rate, warm, recipe.rate)
+    momentum = float(np.clip(1 - 1 / (recipe.averaged * batches), 0.5, 0.9995))
+    return keras.optimizers.AdamW(
+        rate, weight_decay=recipe.decay, epsilon=1e-8, use_ema=True, ema_momentum=momentum
+    )
 
 
 def mean_logits(members: list[Member], values: Values) -> Floats:
@@ -114,12 +134,13 @@ def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
     import keras
 
     k, h = recipe.members, recipe.width
-    shapes = (("bi,kij->bkj", h, "relu"), ("bki,kij->bkj", h, "relu"), ("bki,kij->bkj", 1, "linear"))
+    first, entry = ("bki,kij->bkj", (k, columns)) if recipe.own_order else ("bi,kij->bkj", (columns,))
+    shapes = ((first, h, "relu"), ("bki,kij->bkj", h, "relu"), ("bki,kij->bkj", 1, "linear"))
     layers = [
         keras.layers.EinsumDense(equation, output_shape=(k, units), bias_axes="kj", activation=kind)
         for equation, units, kind in shapes
     ]
-    inner = keras.Input((columns,))
+    inner = keras.Input(entry)
     for layer in layers[:-1]:
         inner = keras.layers.Dropout(recipe.dropout)(layer(inner))
     layers[-1](inner)
@@ -132,12 +153,15 @@ def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
     return layers
 
 
-def _members(layers: list[Any], count: int) -> list[Member]:
+def _members(layers: list[Any], recipe: PackedRecipe) -> list[Member]:
     """Return the members one by one; the first layer takes inputs between -1 and 1."""
-    parts = [[part.astype(float) for part in layer.get_weights()] for layer in layers]
+    parts = [layer.get_weights() for layer in layers]
+    parts[0][0] = parts[0][0] * recipe.reach
+    parts = [[part.astype(float) for part in of_layer] for of_layer in parts]
     kinds = ("relu", "relu", "linear")
     return [
-        [Layer(w[m], b[m], kind) for (w, b), kind in zip(parts, kinds, strict=True)] for m in range(count)
+        [Layer(w[m], b[m], kind) for (w, b), kind in zip(parts, kinds, strict=True)]
+        for m in range(recipe.members)
     ]
 
 
@@ -162,7 +186,7 @@ class _Best:
 
     def look(self, epoch: int) -> bool:
         """Return whether that was enough."""
-        members = _members(self._layers, self._recipe.members)
+        members = _members(self._layers, self._recipe)
         share = (epoch + 1) / self._recipe.epochs
         if self._held is None:
             self._members, self._epoch = members, epoch + 1
@@ -185,7 +209,7 @@ class _Best:
 class _Feed:
     """Batches in a new order each epoch."""
 
-    values: Values
+    values: Values | Floats
     label: Labels
     weight: Floats
     recipe: PackedRecipe
@@ -195,21 +219,31 @@ class _Feed:
         """Return an endless dataset of (inputs, labels, weights)."""
         import tensorflow as tf
 
-        k = self.recipe.members
+        k, columns = self.recipe.members, self.values.shape[1]
+        own = self.recipe.own_order
         signature = (
-            tf.TensorSpec((None, self.values.shape[1]), tf.float32),
+            tf.TensorSpec((None, k, columns) if own else (None, columns), tf.float32),
             tf.TensorSpec((None, k, 1), tf.float32),
-            tf.TensorSpec((None, 1), tf.float32),
+            tf.TensorSpec((None, k if own else 1), tf.float32),
         )
         return tf.data.Dataset.from_generator(self._batches, output_signature=signature).prefetch(4)
 
     def _batches(self) -> Iterator[tuple[Values, Values, Values]]:
         generator = np.random.default_rng(self.seed)
-        k = self.recipe.members
+        k, count = self.recipe.members, len(self.values)
+        values = (self.recipe.reach * self.values).astype(np.float32, copy=False)
+        label = self.label.astype(np.float32)
         weight = (self.weight / self.weight.mean()).astype(np.float32)
         while True:
-            order = generator.permutation(len(self.values))
-            for start in range(0, len(order), self.recipe.batch):
+            orders = [generator.permutation(count) for _ in range(k if self.recipe.own_order else 1)]
+            order = np.stack(orders, axis=1) if self.recipe.own_order else orders[0]
+            for start in range(0, count, self.recipe.batch):
                 rows = order[start : start + self.recipe.batch]
-                label = np.repeat(self.label[rows].astype(np.float32)[:, None, None], k, axis=1)
-                yield self.values[rows], label, weight[rows][:, None]
+                if self.recipe.own_order:
+                    yield values[rows], label[rows][..., None], weight[rows]
+                else:
+                    yield (
+                        values[rows],
+                        np.repeat(label[rows][:, None, None], k, axis=1),
+                        weight[rows][:, None],
+                    )

@@ -5,15 +5,15 @@ Only dense and reshape layers, so that it saves as HDF5 without custom code and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.recipes.calibration import Calibration
-from model.recipes.tree_layers import TreeRecipe, Trees
+from model.recipes.tree_layers import Trees
 from screening.detectors.compilation.tree_layers import leaf_layer
 
 Floats = NDArray[np.float64]
@@ -113,113 +113,6 @@ def _dense(layer: Layer, inner: Any, name: str) -> Any:
     result = made(inner)
     made.set_weights([layer.kernel.astype(np.float32), layer.bias.astype(np.float32)])
     return result
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Training settings of the branches. The decay is strong (Loshchilov and Hutter 2019, decoupled): it is what
-    brought a plain net level with boosted trees on the later windows; see docs/how-a-detector-is-made.md.
-    """
-
-    members: int = 2
-    width: int = 32
-    epochs: int = 40
-    batch: int = 512
-    rate: float = 2e-3
-    decay: float = 1.0
-    dropout: float = 0.25
-    smoothing: float = 0.01
-    trees: TreeRecipe = field(default_factory=TreeRecipe)
-
-
-def train_members(values: Floats, label: NDArray[np.int64], recipe: Recipe, seed: int) -> list[Member]:
-    """Train all members at once on squashed values (rows, columns).
-
-    They differ by their first weights, their dropout and the order of their rows: each has a shuffle of its own.
-    """
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    packed = _packed(values.shape[1], recipe, np.random.default_rng(seed))
-    net = keras.Model(packed[0].input, packed[-1].output)
-    batches = -(-len(values) // recipe.batch)
-    steps = recipe.epochs * batches
-    warm = max(steps // 20, 1)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(steps - warm, 1), warmup_target=recipe.rate, warmup_steps=warm
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.decay, epsilon=1e-8)
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    net.compile(
-        optimizer, keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.smoothing)
-    )
-    # else they are made while the step is traced: twice the tracing
-    optimizer.build(net.trainable_variables)
-    shuffled = _Shuffled((REACH * values).astype(np.float32), label.astype(np.float32), recipe, seed)
-    net.fit(shuffled.dataset(), epochs=recipe.epochs, steps_per_epoch=batches, shuffle=False, verbose=0)
-    parts = [layer.get_weights() for layer in packed]
-    kinds = ("relu", "relu", "linear")
-    parts[0][0] = parts[0][0] * REACH
-    return [
-        [
-            Layer(w[m].astype(float), b[m].astype(float), kind)
-            for (w, b), kind in zip(parts, kinds, strict=True)
-        ]
-        for m in range(recipe.members)
-    ]
-
-
-def _packed(columns: int, recipe: Recipe, generator: np.random.Generator) -> list[Any]:
-    """Make three layers that each hold all members side by side, connected, with dropout between them."""
-    import keras
-
-    k, h = recipe.members, recipe.width
-    shapes = ((h, "relu"), (h, "relu"), (1, "linear"))
-    layers = [
-        keras.layers.EinsumDense("bki,kij->bkj", output_shape=(k, units), bias_axes="kj", activation=kind)
-        for units, kind in shapes
-    ]
-    inner = keras.Input((k, columns))
-    for layer in layers[:-1]:
-        inner = keras.layers.Dropout(recipe.dropout)(layer(inner))
-    layers[-1](inner)
-    for layer, gain in zip(layers, GAINS, strict=True):
-        kernel, bias = layer.get_weights()
-        # Keras would count the members as inputs
-        reach = gain / np.sqrt(kernel.shape[1])
-        layer.set_weights([generator.uniform(-reach, reach, kernel.shape), bias])
-    return layers
-
-
-@dataclass(frozen=True)
-class _Shuffled:
-    """Batches in which each member sees rows of its own: (batch, members, columns), in a new order each epoch."""
-
-    values: NDArray[np.float32]
-    label: NDArray[np.float32]
-    recipe: Recipe
-    seed: int
-
-    def dataset(self) -> Any:
-        """Return an endless dataset."""
-        import tensorflow as tf
-
-        k = self.recipe.members
-        signature = (
-            tf.TensorSpec((None, k, self.values.shape[1]), tf.float32),
-            tf.TensorSpec((None, k, 1), tf.float32),
-        )
-        return tf.data.Dataset.from_generator(self._batches, output_signature=signature).prefetch(2)
-
-    def _batches(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        generator = np.random.default_rng(self.seed)
-        while True:
-            orders = np.stack(
-                [generator.permutation(len(self.values)) for _ in range(self.recipe.members)], axis=1
-            )
-            for start in range(0, len(orders), self.recipe.batch):
-                rows = orders[start : start + self.recipe.batch]
-                yield self.values[rows], self.label[rows][..., None]
 
 
 def apply(layers: Sequence[Layer], values: Floats | NDArray[np.float32]) -> Floats:

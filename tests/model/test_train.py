@@ -15,13 +15,15 @@ import pytest
 
 from model.data.card_file import TRUE_PRIOR, read_training_file
 from model.data.card_splits import WINDOWS, folds, windows
-from model.recipes.network import Recipe, build
+from model.recipes.network import build
 from model.recipes.tree_layers import TreeRecipe
-from model.train import fit, main, measure
+from model.train import RECIPE, fit, main, measure
 from tests.artifact_factory import cache_in
 from tests.model.factory import training_frame, write_csv
 
-TINY = Recipe(members=2, width=8, epochs=2, trees=TreeRecipe(trees=8))
+TINY = dataclasses.replace(
+    RECIPE, trees=TreeRecipe(trees=8), nets=dataclasses.replace(RECIPE.nets, width=8, epochs=2)
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,7 +101,7 @@ def test_the_net_is_the_same_function_as_its_branches(csv: Path) -> None:
 
 def test_the_same_seed_gives_the_same_metrics(csv: Path) -> None:
     file = read_training_file(csv)
-    short = dataclasses.replace(TINY, epochs=1)
+    short = dataclasses.replace(TINY, nets=dataclasses.replace(TINY.nets, epochs=1))
     with patch("model.data.card_splits.WINDOWS", WINDOWS[:1]):
         runs = [measure(file, short, 4, lambda _text: None)[0] for _ in range(2)]
     assert runs[0] == runs[1]
