@@ -21,7 +21,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", RIVALS)
 @pytest.mark.filterwarnings("ignore")
-def test_every_rival_ranks_unseen_rows(name: str, rows) -> None:
+def test_every_rival_ranks_unseen_rows(name: str, rows: tuple[np.ndarray, np.ndarray]) -> None:
     for library in ("xgboost", "lightgbm", "catboost"):
         pytest.importorskip(library, reason="needs requirements/train.txt: run `make .venv/.train`")
     features, label = rows
@@ -30,7 +30,9 @@ def test_every_rival_ranks_unseen_rows(name: str, rows) -> None:
     assert roc_auc_score(label[1000:], score) > 0.85
 
 
-def test_treatments_change_the_share_of_frauds_and_keep_every_fraud(rows) -> None:
+def test_treatments_change_the_share_of_frauds_and_keep_every_fraud(
+    rows: tuple[np.ndarray, np.ndarray],
+) -> None:
     label = np.r_[np.ones(30, int), np.zeros(3000, int)]
     frauds = {how: treat(label, how, 0) for how in TREATMENTS}
     assert all(set(range(30)) <= set(treated.rows.tolist()) for treated in frauds.values())

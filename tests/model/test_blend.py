@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.progress import silent
+from model.progress import Say, silent
 from model.recipes import blend as module
 from model.recipes.blend import (
     ENOUGH,
@@ -21,7 +21,7 @@ from model.recipes.blend import (
     splits_of,
     weights,
 )
-from model.recipes.candidates import Candidate, Kind, Seen
+from model.recipes.candidates import Candidate, Kind, Seen, Trace, trace
 from model.recipes.network import apply
 from model.recipes.recipe import bend_rows, wide_squash
 from model.recipes.tail_bins import Marks
@@ -61,17 +61,16 @@ def test_what_is_chosen_ranks_rows_by_models_that_had_not_seen_them(seen: Seen) 
     assert 0.4 < ranks.mean() < 0.6, "labels without a cause are told by nothing"
 
 
-def test_no_copy_of_a_held_out_row_is_learned_from(seen: Seen, monkeypatch) -> None:
+def test_no_copy_of_a_held_out_row_is_learned_from(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy behind the rows that says the opposite of a held-out row must not be seen while that is held out."""
     origin = np.r_[np.arange(ROWS), np.arange(0, ROWS, 3)]
     both = seen.rows(origin)
     learned_from = []
 
-    def watched(candidate, learned, *given):
+    def watched(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say = silent) -> Trace:
         learned_from.append(len(learned))
-        return real(candidate, learned, *given)
+        return trace(candidate, learned, held, seed, say)
 
-    real = module.trace
     monkeypatch.setattr(module, "trace", watched)
     splits = [(np.arange(600), np.arange(600, ROWS))]
     choose(both, origin, splits, 0, silent)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.recipes.candidates import Candidate, Kind, Seen, losses, make, strongest, trace, widened
+from model.recipes.candidates import Candidate, Grown, Kind, Seen, losses, make, strongest, trace, widened
 from model.recipes.network import apply
 from model.recipes.tail_bins import Marks
 
@@ -29,10 +29,11 @@ def seen() -> Seen:
     return Seen(Marks.of(features).reached(features), np.tanh(features), label, weight)
 
 
-def logits(grown, seen: Seen) -> np.ndarray:
+def logits(grown: Grown, seen: Seen) -> np.ndarray:
     if grown.trees is not None:
         return grown.trees.logits(seen.reached.astype(float))
-    return np.mean([apply(member, seen.bent)[:, 0] for member in grown.members], axis=0)
+    mean: np.ndarray = np.mean([apply(member, seen.bent)[:, 0] for member in grown.members], axis=0)
+    return mean
 
 
 @pytest.mark.parametrize("kind", Kind)

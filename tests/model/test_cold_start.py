@@ -26,7 +26,7 @@ def prepared_of(folder: Path, frame: pd.DataFrame, label: str) -> fitting.Prepar
 
 
 @pytest.fixture(scope="module", params=["payments", "orders"])
-def prepared(request, tmp_path_factory: pytest.TempPathFactory) -> fitting.Prepared:
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> fitting.Prepared:
     folder = tmp_path_factory.mktemp("cold")
     if request.param == "payments":
         return prepared_of(folder, payments(customers=150, terminals=100, days=40, seed=2), "TX_FRAUD")
@@ -36,33 +36,38 @@ def prepared(request, tmp_path_factory: pytest.TempPathFactory) -> fitting.Prepa
 
 
 @pytest.fixture
-def cold(prepared) -> Cold:
+def cold(prepared: fitting.Prepared) -> Cold:
     found = Cold.of(prepared.definition, prepared.table.values)
     assert found is not None
     return found
 
 
-def test_without_a_past_it_is_what_is_computed_for_the_row_by_itself(prepared, cold: Cold) -> None:
+def test_without_a_past_it_is_what_is_computed_for_the_row_by_itself(
+    prepared: fitting.Prepared, cold: Cold
+) -> None:
     rows, values = np.arange(0, len(prepared.label), 37), prepared.table.values  # noqa: PD011 -- no data frame
     by_themselves = [compute(prepared.definition, values[row : row + 1]) for row in rows]
     np.testing.assert_array_equal(cold.alone(prepared.features[rows]), np.vstack(by_themselves))
     assert (cold.alone(prepared.features) != prepared.features).any()
 
 
-def test_without_labels_it_is_what_is_computed_of_rows_without_labels(prepared, cold: Cold) -> None:
+def test_without_labels_it_is_what_is_computed_of_rows_without_labels(
+    prepared: fitting.Prepared, cold: Cold
+) -> None:
     expected = compute(prepared.definition, prepared.table.values)
     np.testing.assert_array_equal(cold.unlabelled(prepared.features), expected)
     known = prepared.table.contract.label == "TX_FRAUD"  # the orders' rings are over before they are known
     assert (expected != prepared.features).any() == known
 
 
-def test_scaled_copies_are_copies_of_scaled_rows(prepared, cold: Cold) -> None:
+def test_scaled_copies_are_copies_of_scaled_rows(prepared: fitting.Prepared, cold: Cold) -> None:
     from sklearn.preprocessing import RobustScaler
 
     scaler = RobustScaler().fit(prepared.features.astype(np.float64))
 
     def scale(features: np.ndarray) -> np.ndarray:
-        return scaler.transform(features).astype(np.float32)
+        scaled: np.ndarray = scaler.transform(features).astype(np.float32)
+        return scaled
 
     given = cold.scaled(scaler.transform).alone(scale(prepared.features))
     np.testing.assert_array_equal(given, scale(cold.alone(prepared.features)))
@@ -76,7 +81,7 @@ def test_rows_that_tell_nothing_of_each_other_have_no_such_copies(tmp_path: Path
     assert Cold.of(prepared.definition, prepared.table.values) is None
 
 
-def test_a_large_amount_of_nobody_known_is_suspect(tmp_path: Path, monkeypatch) -> None:
+def test_a_large_amount_of_nobody_known_is_suspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = prepared_of(tmp_path, payments(customers=250, terminals=400, days=40, seed=5), "TX_FRAUD")
     every = np.arange(len(prepared.label))
     place = prepared.table.contract.columns.index("TX_AMOUNT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,11 +37,11 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     return values, (generator.random(1000) < 0.1).astype(np.int8)
 
 
-def found(cleaned: Cleaned, kind: str) -> list[dict]:
+def found(cleaned: Cleaned, kind: str) -> list[dict[str, Any]]:
     return [finding for finding in cleaned.report["findings"] if finding["kind"] == kind]
 
 
-def test_a_clean_file_is_left_as_it_is(rows) -> None:
+def test_a_clean_file_is_left_as_it_is(rows: tuple[np.ndarray, np.ndarray]) -> None:
     cleaned = examine(CONTRACT, *rows)
     assert cleaned.keep.all()
     assert cleaned.dropped == ()
@@ -48,7 +49,9 @@ def test_a_clean_file_is_left_as_it_is(rows) -> None:
     assert json.loads(json.dumps(cleaned.report)) == cleaned.report
 
 
-def test_rows_without_label_repeated_rows_and_odd_values_are_left_out_and_counted(rows) -> None:
+def test_rows_without_label_repeated_rows_and_odd_values_are_left_out_and_counted(
+    rows: tuple[np.ndarray, np.ndarray],
+) -> None:
     values, label = rows
     label[3] = -1
     values[10] = values[9]
@@ -71,7 +74,7 @@ def test_rows_without_label_repeated_rows_and_odd_values_are_left_out_and_counte
     assert cleaned.report["unreadable"][0]["column"] == "amount"
 
 
-def test_what_is_common_is_how_the_file_is(rows) -> None:
+def test_what_is_common_is_how_the_file_is(rows: tuple[np.ndarray, np.ndarray]) -> None:
     values, label = rows
     values[::10, 2] *= -1
     cleaned = examine(CONTRACT, values, label)
@@ -79,14 +82,16 @@ def test_what_is_common_is_how_the_file_is(rows) -> None:
     assert "kept" in found(cleaned, "negative")[0]["done"]
 
 
-def test_a_column_that_says_the_same_everywhere_is_left_out(rows) -> None:
+def test_a_column_that_says_the_same_everywhere_is_left_out(rows: tuple[np.ndarray, np.ndarray]) -> None:
     values, label = rows
     values[:, 3] = 7
     assert examine(CONTRACT, values, label).dropped == ("shop",)
 
 
 @pytest.mark.parametrize("place", [2, 3, 4])
-def test_a_column_that_tells_the_label_is_left_out_unless_asked(rows, place: int) -> None:
+def test_a_column_that_tells_the_label_is_left_out_unless_asked(
+    rows: tuple[np.ndarray, np.ndarray], place: int
+) -> None:
     values, label = rows
     values[:, place] = (
         100.0 + label * (np.arange(1000) % 3 + 1) if place != 4 else np.where(label, 30.0, np.nan)
@@ -100,7 +105,7 @@ def test_a_column_that_tells_the_label_is_left_out_unless_asked(rows, place: int
     assert "as was asked" in found(kept, "leak")[0]["done"]
 
 
-def test_a_measure_that_parts_the_classes_is_kept_and_told(rows) -> None:
+def test_a_measure_that_parts_the_classes_is_kept_and_told(rows: tuple[np.ndarray, np.ndarray]) -> None:
     values, label = rows
     values[:, 4] = np.where(label == 1, 0.0, 20.0) + np.random.default_rng(2).uniform(0, 15, 1000)
     cleaned = examine(CONTRACT, values, label)
@@ -109,7 +114,9 @@ def test_a_measure_that_parts_the_classes_is_kept_and_told(rows) -> None:
     assert (told["column"], told["done"]) == ("age", "kept")
 
 
-def test_a_strong_honest_column_and_a_text_that_stands_once_are_no_leak(rows) -> None:
+def test_a_strong_honest_column_and_a_text_that_stands_once_are_no_leak(
+    rows: tuple[np.ndarray, np.ndarray],
+) -> None:
     values, label = rows
     values[:, 2] = 50 + label * 30 + np.random.default_rng(1).normal(0, 10, 1000)
     values[:, 3] = np.arange(1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,10 @@ from screening.settings import ROOT
 
 
 @pytest.fixture(scope="module")
-def cells() -> list[dict]:
+def cells() -> list[Any]:
     nbformat = pytest.importorskip("nbformat", reason="needs requirements/train.txt: run `make .venv/.train`")
-    return nbformat.read(NOTEBOOK, as_version=4).cells
+    cells: list[Any] = nbformat.read(NOTEBOOK, as_version=4).cells
+    return cells
 
 
 @pytest.mark.timeout(600)
@@ -32,7 +34,7 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "the most suspect has probability" in said
 
 
-def test_it_can_be_read_without_running_it(cells: list[dict]) -> None:
+def test_it_can_be_read_without_running_it(cells: list[Any]) -> None:
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     shown = [output for cell in code for output in cell.outputs]
@@ -43,7 +45,7 @@ def test_it_can_be_read_without_running_it(cells: list[dict]) -> None:
     assert not re.search(r"/(tmp|home|root|work)/", text)
 
 
-def test_it_calls_the_modules_and_defines_next_to_nothing(cells: list[dict]) -> None:
+def test_it_calls_the_modules_and_defines_next_to_nothing(cells: list[Any]) -> None:
     source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     for module in (
         "simulation",

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.progress import silent
+from model.progress import Say, silent
 from model.recipes import recipe as recipe_module
 from model.recipes.calibration import fit_calibration
 from model.recipes.cold_start import Cold
-from model.recipes.ensemble import PackedRecipe, train_packed
+from model.recipes.ensemble import PackedRecipe, Trained, train_packed
 from model.recipes.recipe import COLD_SHARE, HELD_OUT, Fitted, Recipe, fit_general, with_copies
 from model.recipes.tree_layers import TreeRecipe, count_trees
 
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 ROWS, INPUTS = 3000, 7
 
 
@@ -30,23 +31,25 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def fitted(rows) -> Fitted:
+def fitted(rows: tuple[np.ndarray, np.ndarray]) -> Fitted:
     features, label = rows
     return fit_general(features[:2000], label[:2000], time=np.arange(2000.0), seed=3)
 
 
-def test_it_ranks_unseen_rows(rows, fitted: Fitted) -> None:
+def test_it_ranks_unseen_rows(rows: tuple[np.ndarray, np.ndarray], fitted: Fitted) -> None:
     features, label = rows
     assert roc_auc_score(label[2000:], fitted.logits(features[2000:])) > 0.93
 
 
-def test_the_same_seed_gives_the_same_net(rows, fitted: Fitted) -> None:
+def test_the_same_seed_gives_the_same_net(rows: tuple[np.ndarray, np.ndarray], fitted: Fitted) -> None:
     features, label = rows
     again = fit_general(features[:2000], label[:2000], time=np.arange(2000.0), seed=3)
     np.testing.assert_array_equal(again.logits(features), fitted.logits(features))
 
 
-def test_what_keras_saves_is_what_was_learned(rows, fitted: Fitted, tmp_path: Path) -> None:
+def test_what_keras_saves_is_what_was_learned(
+    rows: tuple[np.ndarray, np.ndarray], fitted: Fitted, tmp_path: Path
+) -> None:
     import keras
 
     features, label = rows
@@ -70,7 +73,7 @@ def cold() -> Cold:
     return Cold(np.full(INPUTS, -9.0, np.float32), back, np.arange(INPUTS) == 6)
 
 
-def test_copies_weigh_little_and_keep_the_prior(rows, cold: Cold) -> None:
+def test_copies_weigh_little_and_keep_the_prior(rows: tuple[np.ndarray, np.ndarray], cold: Cold) -> None:
     features, label = rows
     weight = np.where(label == 1, 1.0, 3.0)
     given = with_copies(features, label, weight, cold, seed=1)
@@ -89,24 +92,37 @@ def test_copies_weigh_little_and_keep_the_prior(rows, cold: Cold) -> None:
     np.testing.assert_array_equal(again.origin, given.origin)
 
 
-def test_the_same_seed_gives_the_same_net_with_copies_too(rows, cold: Cold) -> None:
+def test_the_same_seed_gives_the_same_net_with_copies_too(
+    rows: tuple[np.ndarray, np.ndarray], cold: Cold
+) -> None:
     features, label = (part[:800] for part in rows)
     small = Recipe(TreeRecipe(trees=20), PackedRecipe(members=2, width=16, epochs=2, batch=256))
     one, other = (fit_general(features, label, recipe=small, cold=cold, seed=3) for _ in range(2))
     np.testing.assert_array_equal(one.logits(features), other.logits(features))
 
 
-def test_no_copy_of_a_held_out_row_is_learned_from(rows, cold: Cold, monkeypatch) -> None:
+def test_no_copy_of_a_held_out_row_is_learned_from(
+    rows: tuple[np.ndarray, np.ndarray], cold: Cold, monkeypatch: pytest.MonkeyPatch
+) -> None:
     features, label = rows
     features = features.copy()
     features[:, 0] = np.arange(ROWS)  # says which row it is
-    seen = {}
+    seen: dict[str, tuple[Arrays, Arrays]] = {}
 
-    def counted(learned, held, recipe, seed):
+    def counted(learned: Arrays, held: Arrays, recipe: TreeRecipe, seed: int) -> tuple[int, np.ndarray]:
         seen["trees"] = learned, held
         return count_trees(learned, held, recipe, seed)
 
-    def trained(values, label, weight, recipe, seed, *, held=None, say=silent):
+    def trained(
+        values: np.ndarray,
+        label: np.ndarray,
+        weight: np.ndarray,
+        recipe: PackedRecipe,
+        seed: int,
+        *,
+        held: Arrays | None = None,
+        say: Say = silent,
+    ) -> Trained:
         if held is not None:
             seen["nets"] = (values, label, weight), held
         return train_packed(values, label, weight, replace(recipe, epochs=1), seed, held=held, say=say)

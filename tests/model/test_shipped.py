@@ -17,13 +17,13 @@ from tests.artifact_factory import cache_in
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
-def shipped(request, compiled: Path) -> tuple[str, Detector]:
+def shipped(request: pytest.FixtureRequest, compiled: Path) -> tuple[str, Detector]:
     folder = FOLDER / request.param
-    files = [folder / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-    return request.param, load_detector(request.param, *files, cache_in(compiled), late=True)
+    net, vectorizer, card = (folder / name for name in ("model.h5", "vectorizer.pkl", "card.json"))
+    return request.param, load_detector(request.param, net, vectorizer, card, cache_in(compiled), late=True)
 
 
-def test_it_belongs_to_its_card_and_is_small(shipped) -> None:
+def test_it_belongs_to_its_card_and_is_small(shipped: tuple[str, Detector]) -> None:
     name, detector = shipped
     assert detector.card is not None
     assert detector.card.fingerprint == detector.fingerprint
@@ -35,13 +35,13 @@ def test_it_belongs_to_its_card_and_is_small(shipped) -> None:
     assert detector.card.metrics.validation.kind == "time"
 
 
-def test_its_sample_is_generated_byte_for_byte(shipped) -> None:
+def test_its_sample_is_generated_byte_for_byte(shipped: tuple[str, Detector]) -> None:
     name, _ = shipped
     made = SHIPPED[name].sample().to_csv(index=False)
     assert (FOLDER / name / "sample.csv").read_text(encoding="utf-8") == made
 
 
-def test_it_flags_frauds_of_its_sample_and_little_else(shipped) -> None:
+def test_it_flags_frauds_of_its_sample_and_little_else(shipped: tuple[str, Detector]) -> None:
     name, detector = shipped
     text = (FOLDER / name / "sample.csv").read_text(encoding="utf-8")
     kinds = {column.name: column.kind for column in detector.contract.parts()}

@@ -28,9 +28,11 @@ def test_what_is_asked_of_marks_is_asked_of_the_values(features: np.ndarray) -> 
     marks = Marks.of(features)
     reached = marks.reached(features)
     grown = train_trees(reached, (signal > 1.5).astype(np.int64), TreeRecipe(trees=20, depth=4), 0)
-    np.testing.assert_array_equal(marks.asked(grown).logits(features), grown.logits(reached))
+    asked = marks.asked(grown)
+    np.testing.assert_array_equal(asked.logits(features.astype(float)), grown.logits(reached.astype(float)))
     later = generator.standard_normal((500, 4)).astype(np.float32) * 5  # also beyond all that was seen
-    np.testing.assert_array_equal(marks.asked(grown).logits(later), grown.logits(marks.reached(later)))
+    by_marks = grown.logits(marks.reached(later).astype(float))
+    np.testing.assert_array_equal(asked.logits(later.astype(float)), by_marks)
 
 
 def test_marks_are_values_of_the_column_and_fit_in_a_byte(features: np.ndarray) -> None:
@@ -51,8 +53,8 @@ def test_a_rule_between_two_marks_in_the_middle_is_told_by_fine_ones(kind: Kind)
         seen = Seen(reached, learned, label.astype(np.int64), np.ones(ROWS))
         trees = make(Candidate(kind, depth=3, rate=0.3), 120, seen, 0).trees
         assert trees is not None
-        asked = marks.asked(trees).logits(later)
-        np.testing.assert_allclose(asked, trees.logits(marks.reached(later)), atol=1e-9)
+        asked = marks.asked(trees).logits(later.astype(float))
+        np.testing.assert_allclose(asked, trees.logits(marks.reached(later).astype(float)), atol=1e-9)
         wrong[name] = int(((asked > 0) != truth).sum())
     assert reached.max() > 255
     assert wrong["coarse"] > 2 * wrong["fine"]

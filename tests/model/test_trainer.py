@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +35,7 @@ from tests.redis_server import redis_url  # noqa: F401 -- a fixture
 from tests.screening.ledger.velocity_desk import Desk, as_file
 
 
-def order_for(folder: Path, frame: pd.DataFrame, **more) -> Order:
+def order_for(folder: Path, frame: pd.DataFrame, **more: Any) -> Order:
     file = folder / "given.csv"
     frame.to_csv(file, index=False)
     return Order(file=file, out=folder / "detectors" / "made", name="made", filename="given.csv", **more)
@@ -48,7 +50,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Order, lis
     return load_trained(order.out, folder / "compiled"), order, said
 
 
-def test_the_detector_knows_its_columns_by_role(made) -> None:
+def test_the_detector_knows_its_columns_by_role(
+    made: tuple[Detector, Order, list[tuple[float, str]]],
+) -> None:
     detector, _, _ = made
     contract = detector.contract
     assert (contract.time, contract.amount, contract.label) == ("purchase_time", "purchase_value", "class")
@@ -56,19 +60,22 @@ def test_the_detector_knows_its_columns_by_role(made) -> None:
     assert detector.vectorizer.looks_back
 
 
-def test_it_finds_the_rings_of_a_later_file(made) -> None:
+def test_it_finds_the_rings_of_a_later_file(made: tuple[Detector, Order, list[tuple[float, str]]]) -> None:
     detector, _, _ = made
     later = orders(rows=1500, seed=9)
     given = from_mappings(later.drop(columns="class").astype(object).to_dict("records"), detector.contract)
     probability = detector.probabilities(given, Seen())
-    ring = later.groupby("device_id")["user_id"].transform("size").to_numpy() > 1
+    ring = later["device_id"].duplicated(keep=False).to_numpy()
     assert np.median(probability[ring]) > 10 * np.median(probability[~ring])
     assert ((probability >= 0) & (probability <= 1)).all()
 
 
 @pytest.mark.parametrize("store", ["sql", "redis"])
 def test_the_api_gives_what_its_file_gives(
-    made, store: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    made: tuple[Detector, Order, list[tuple[float, str]]],
+    store: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> None:
     detector, _, _ = made
     state_url = request.getfixturevalue("redis_url") if store == "redis" else None
@@ -89,7 +96,9 @@ def test_the_api_gives_what_its_file_gives(
     lists_of()
 
 
-def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(made) -> None:
+def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(
+    made: tuple[Detector, Order, list[tuple[float, str]]],
+) -> None:
     detector, order, _ = made
     card = detector.card
     assert card is not None
@@ -108,10 +117,12 @@ def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(made) -> None:
     assert (order.out / "model.h5").stat().st_size < 3e6
 
 
-def test_what_it_was_trained_on_is_its_past(made) -> None:
+def test_what_it_was_trained_on_is_its_past(made: tuple[Detector, Order, list[tuple[float, str]]]) -> None:
     detector, order, _ = made
+    assert order.instance is not None
     past = Context(order.instance, detector, counting=None).past()
     assert past is not None
+    assert detector.vectorizer.definition is not None
     rows = past.values  # noqa: PD011 -- no data frame
     time = rows[:, detector.contract.columns.index("purchase_time")]
     assert time.max() - time.min() <= detector.vectorizer.definition.horizon
@@ -121,7 +132,7 @@ def test_what_it_was_trained_on_is_its_past(made) -> None:
     assert set(past.labels.tolist()) <= {0, 1}
 
 
-def test_progress_rises_to_the_end(made) -> None:
+def test_progress_rises_to_the_end(made: tuple[Detector, Order, list[tuple[float, str]]]) -> None:
     _, _, said = made
     shares = [share for share, _ in said]
     assert shares == sorted(shares)
@@ -310,7 +321,9 @@ def test_a_blend_keeps_its_features_where_all_rows_are_too_many_to_choose_one_on
         ),
     ],
 )
-def test_what_cannot_be_learned_from_is_refused_with_the_reason(tmp_path: Path, change, words: str) -> None:
+def test_what_cannot_be_learned_from_is_refused_with_the_reason(
+    tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], words: str
+) -> None:
     frame = change(payments(customers=50, terminals=40, days=20, seed=0))
     label = "TX_FRAUD" if "TX_FRAUD" in frame else None
     with pytest.raises(BadFile, match=words) as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ def written(folder: Path, frame: pd.DataFrame) -> Path:
     return file
 
 
-def table_of(file: Path, **more: object) -> Table:
+def table_of(file: Path, **more: Any) -> Table:
     order = Order(
         file=file, out=file.with_name("out"), name="made", filename=file.name, label="fraud", **more
     )
@@ -43,7 +44,7 @@ def column(table: Table, name: str) -> np.ndarray:
 
 def few() -> pd.DataFrame:
     """Every second payment: as many days, and some rows still lie behind those that are looked at first."""
-    frame = past().iloc[::2].reset_index(drop=True)
+    frame: pd.DataFrame = past().iloc[::2].reset_index(drop=True)
     assert len(frame) > FIRST_ROWS
     return frame
 
@@ -85,7 +86,7 @@ def test_the_amount_is_found_and_is_the_same_however_it_is_written(
 
 def test_what_is_blank_only_far_down_leaves_no_fraud_out(tmp_path: Path) -> None:
     frame = past(7000)
-    frame["x"] = np.where((frame.index > 6000) & (frame["fraud"] == 1), None, 1.5 + frame.index % 7)
+    frame["x"] = np.where((frame.index > 6000) & (frame["fraud"] == 1), np.nan, 1.5 + frame.index % 7)
     file = written(tmp_path, frame)
     read = table_of(file)
     assert read.set_aside == 0

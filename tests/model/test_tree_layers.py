@@ -81,7 +81,7 @@ def test_xgboost_and_the_layers_agree(depth: int) -> None:
     )
     read = read_trees(grown.get_booster(), depth)
     margin = grown.predict(values, output_margin=True)
-    base = float(margin[0] - read.logits(values[:1])[0])
+    base = float(margin[0] - read.logits(values[:1].astype(float))[0])
     trees = Trees(read.column, read.threshold, read.leaf, base)
     assert trees.logits(values.astype(float)) == pytest.approx(margin, abs=1e-5)
     assert by_layers(trees, values.astype(float)) == pytest.approx(margin, abs=1e-5)
@@ -91,8 +91,8 @@ def test_trees_are_counted_on_held_out_rows() -> None:
     generator = np.random.default_rng(3)
     values = generator.normal(size=(800, 5)).astype(np.float32)
     label = (values[:, 0] + generator.normal(size=800) > 1).astype(np.int64)
-    parts = [(values[rows], label[rows], np.ones(400)) for rows in (slice(0, 400), slice(400, 800))]
-    count, logit = count_trees(*parts, TreeRecipe(trees=300, rate=0.3, patience=10), seed=0)
+    learned, held = ((values[rows], label[rows], np.ones(400)) for rows in (slice(0, 400), slice(400, 800)))
+    count, logit = count_trees(learned, held, TreeRecipe(trees=300, rate=0.3, patience=10), seed=0)
     assert 1 <= count < 300
     assert logit.shape == (400,)
     assert logit[label[400:] == 1].mean() > logit[label[400:] == 0].mean()

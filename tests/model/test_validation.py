@@ -12,7 +12,8 @@ DAY = 86_400.0
 
 
 def labels(rows: int, every: int = 10) -> np.ndarray:
-    return (np.arange(rows) % every == 0).astype(np.int8)
+    made: np.ndarray = (np.arange(rows) % every == 0).astype(np.int8)
+    return made
 
 
 def test_the_latest_fifth_is_tested_after_the_delay() -> None:
