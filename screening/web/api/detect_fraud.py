@@ -8,6 +8,8 @@ Here a request comes through Flask: with a session, or with anything that :mod:`
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, g, request
 
 from screening.errors import BadArtefact, BadTransaction, Conflict, NotFound
@@ -28,7 +30,7 @@ PAYMENT = {
     "TERMINAL_ID": "55",
     "TX_AMOUNT": 51.40,
 }
-EXAMPLES = {
+EXAMPLES: dict[str, dict[str, Any]] = {
     "a payment": {"detector": "payments", "transaction": PAYMENT},
     "several": {"detector": "payments", "transactions": [PAYMENT, {**PAYMENT, "TX_AMOUNT": 912.00}]},
 }

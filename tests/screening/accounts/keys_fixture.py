@@ -43,7 +43,7 @@ class Desk:
         (self.folder / "signals").mkdir(exist_ok=True)
         self.users_file = self.folder / "users.txt"
         if not self.users_file.exists():
-            self.hire(**TEAM)
+            self.hire((), **TEAM)
         self.database = Database(self.url or f"sqlite:///{self.folder / 'a.sqlite3'}")
         self.database.create_tables()
         self.users = UserStore(self.users_file)

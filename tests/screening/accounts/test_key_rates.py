@@ -130,8 +130,8 @@ print(passed)
 def test_processes_share_the_limit(tmp_path: Path) -> None:
     """1,000 a second and 500 at once: 2,500 in two seconds over three processes, and a few more at most."""
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "limits")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    started = [subprocess.Popen(command, cwd=ROOT, text=True, **pipes) for _ in range(3)]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) for _ in range(3)]
     for one in started:
         assert one.stdout is not None
         assert one.stdout.readline() == "ready\n"

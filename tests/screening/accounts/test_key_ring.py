@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -46,7 +48,7 @@ def ask(desk: Desk, text: str, scope: str = "score", address: str = "192.0.2.1")
     return outcome(desk.ring.check(f"Bearer {text}", scope, address))
 
 
-def seconds_until(expected: str, act) -> float:
+def seconds_until(expected: str, act: Callable[[], str | None]) -> float:
     """How long it takes until ``act`` says so, and keeps saying it."""
     begun = time.monotonic()
     while act() != expected:
@@ -185,8 +187,8 @@ def test_a_revoked_key_is_refused_by_another_process_within_a_second(desk: Desk)
         time.sleep(2 * key_ring.NEW_SECONDS)
         assert other.ask(text) == ask(desk, text) == "in"
         desk.keys.revoke(text, by="ada")
-        taken.append(seconds_until("revoked", lambda text=text: other.ask(text)))
-        assert seconds_until("revoked", lambda text=text: ask(desk, text)) < SOON
+        taken.append(seconds_until("revoked", partial(other.ask, text)))
+        assert seconds_until("revoked", partial(ask, desk, text)) < SOON
     assert max(taken) < SOON, taken
     other.close()
 
@@ -229,8 +231,13 @@ def test_a_new_key_is_known_at_once_and_strangers_cannot_make_the_ring_look_all_
         text = desk.make(name=f"key {number}")
         time.sleep(2 * key_ring.NEW_SECONDS)
         assert ask(desk, text) == "in"
-    looks = []
-    monkeypatch.setattr(desk.ring, "_reload", lambda whole=desk.ring._reload: looks.append(1) or whole())
+    looks, whole = [], desk.ring._reload
+
+    def reload() -> bool:
+        looks.append(1)
+        return whole()
+
+    monkeypatch.setattr(desk.ring, "_reload", reload)
     begun, strangers = time.monotonic(), [key_text.make().text for _ in range(2_000)]
     for stranger in strangers:
         assert ask(desk, stranger) == "unknown"
@@ -302,7 +309,7 @@ def test_a_check_costs_some_microseconds(desk: Desk) -> None:
             desk.ring.check(header, "score", "192.0.2.1")
         middle = time.thread_time()
         for _ in range(2_000):
-            key_text.hashlib.sha256(data).digest()
+            hashlib.sha256(data).digest()
         ratios.append((middle - begun) / (time.thread_time() - middle))
     assert statistics.median(ratios) < 20, ratios
 
@@ -371,9 +378,13 @@ def test_processes_and_threads_that_use_one_key_at_once_write_a_later_time_and_o
     text = desk.make(per_minute=1_000_000, burst=10_000)
     others = [Other(desk.folder) for _ in range(2)]
     begun = time.time()
+
+    def many(asked: Callable[[str], str | None], times: int) -> list[str | None]:
+        return [asked(text) for _ in range(times)]
+
     with ThreadPoolExecutor(6) as pool:
-        pending = [pool.submit(lambda: [ask(desk, text) for _ in range(200)]) for _ in range(4)]
-        pending += [pool.submit(lambda one=one: [one.ask(text) for _ in range(50)]) for one in others]
+        pending = [pool.submit(many, partial(ask, desk), 200) for _ in range(4)]
+        pending += [pool.submit(many, one.ask, 50) for one in others]
         assert {word for done in pending for word in done.result()} == {"in"}
     for one in others:
         one.close()

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -198,7 +198,11 @@ def test_the_last_admin_stays(store: UserStore) -> None:
     add(store, "ada")
     add(store, "bo", "admin")
     store.set_state("bo", active=False)
-    for act in (lambda: store.set_role("ada", "analyst"), lambda: store.set_state("ada", active=False)):
+    acts: list[Callable[[], object]] = [
+        lambda: store.set_role("ada", "analyst"),
+        lambda: store.set_state("ada", active=False),
+    ]
+    for act in acts:
         with pytest.raises(Conflict, match="last administrator"):
             act()
     store.set_state("bo", active=True)
@@ -225,11 +229,12 @@ def test_of_two_admins_that_depose_each_other_at_once_one_stays(store: UserStore
 
 def test_nothing_is_changed_for_somebody_who_is_not_there(store: UserStore) -> None:
     add(store, "ada")
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: store.set_role("bo", "admin"),
         lambda: store.set_state("bo", active=True),
         lambda: store.set_password("bo", PASSWORD),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(NotFound):
             act()
     with pytest.raises(BadAccount):

@@ -60,7 +60,8 @@ def shuffled(batches: list[Any], parts: int, cut: int, rng: np.random.Generator)
 def staged(definition: Definition, given_rows: list[Carried], parts: int, cut: int, seed: int) -> np.ndarray:
     """The features of the asked rows, in the order of their numbers."""
     rng = np.random.default_rng(seed)
-    batches, told = [each.written() for each in given_rows], ()
+    batches = [each.written() for each in given_rows]
+    told: tuple[str, ...] = ()
     for number, step in enumerate(steps_of(definition)):
         # the last one would score
         carried_on = replace(step, following=step.following or step.entity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,9 @@ def test_long_whole_numbers_that_come_back_are_somebody_whatever_the_name() -> N
         ("merchant", lambda at: f"'M{100_000_000 + at % 50}'"),
     ],
 )
-def test_tokens_that_come_back_are_somebody_before_they_are_a_category(name: str, write) -> None:
+def test_tokens_that_come_back_are_somebody_before_they_are_a_category(
+    name: str, write: Callable[[int], str]
+) -> None:
     assert role_of([write(at) for at in draw().integers(0, 180, ROWS).tolist()], name) is Role.ENTITY
 
 

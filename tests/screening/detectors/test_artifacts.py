@@ -7,7 +7,9 @@ import io
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import h5py
@@ -17,7 +19,7 @@ import pytest
 
 from screening.detectors.artifacts import fingerprint, read_artefact
 from screening.detectors.compilation.cache import compiled
-from screening.detectors.detector import load_detector
+from screening.detectors.detector import Detector, load_detector
 from screening.detectors.keras_file import check_net
 from screening.detectors.safe_pickle import open_dump
 from screening.errors import BadArtefact
@@ -31,7 +33,7 @@ class Touch:
     def __init__(self, marker: Path) -> None:
         self.marker = marker
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, (f"touch {self.marker}",)
 
 
@@ -51,7 +53,7 @@ def pair(tmp_path: Path, nets: Path) -> Path:
     return tmp_path
 
 
-def load(folder: Path, nets: Path, card: str | None = "card.json"):
+def load(folder: Path, nets: Path, card: str | None = "card.json") -> Detector:
     card_file = folder / card if card else None
     return load_detector(
         "x", folder / "model.h5", folder / "vectorizer.pkl", card_file, cache_in(nets / "cache")
@@ -114,7 +116,9 @@ def test_what_is_hashed_is_what_is_used_even_if_the_file_changes_meanwhile(
 
 @pytest.mark.security(29)
 @pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3)])
-def test_a_pickle_that_runs_a_command_is_refused_and_runs_nothing(compress, tmp_path: Path) -> None:
+def test_a_pickle_that_runs_a_command_is_refused_and_runs_nothing(
+    compress: int | tuple[str, int], tmp_path: Path
+) -> None:
     marker = tmp_path / "marker"
     joblib.dump({"robust_scaler": Touch(marker)}, tmp_path / "v.pkl", compress=compress)
     with pytest.raises(BadArtefact, match=r"system|compressed"):
@@ -167,7 +171,7 @@ def test_a_net_with_code_in_it_is_refused_before_keras_sees_it(
         check_net((nets / f"{name}.h5").read_bytes(), f"{name}.h5")
 
 
-def with_config(source: Path, change) -> bytes:
+def with_config(source: Path, change: Callable[[list[dict[str, Any]]], None]) -> bytes:
     """The net's file with a changed configuration."""
     file = io.BytesIO(source.read_bytes())
     with h5py.File(file, "r+") as opened:
@@ -190,7 +194,9 @@ def with_config(source: Path, change) -> bytes:
         ),
     ],
 )
-def test_foreign_modules_names_and_functions_in_a_net_are_refused(change, nets: Path) -> None:
+def test_foreign_modules_names_and_functions_in_a_net_are_refused(
+    change: Callable[[list[dict[str, Any]]], None], nets: Path
+) -> None:
     with pytest.raises(BadArtefact, match="unsafe"):
         check_net(with_config(nets / "good.h5", change), "model.h5")
 
@@ -239,7 +245,7 @@ def test_what_is_no_hdf5_or_no_net_is_refused(tmp_path: Path) -> None:
 def test_old_joblib_and_numpy_dumps_with_names_of_columns_are_read(tmp_path: Path) -> None:
     scaler = fitted_scaler(names=CARD.columns)
 
-    def older(thing, file, protocol=None):
+    def older(thing: object, file: io.BytesIO, protocol: int | None = None) -> None:
         file.write(pickle.dumps(thing, protocol=2).replace(b"numpy._core.", b"numpy.core."))
 
     with patch("joblib.numpy_pickle.pickle.dump", older):

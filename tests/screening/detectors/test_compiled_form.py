@@ -86,7 +86,7 @@ def wrong(files: Files) -> Files:
     return rehashed({**files, GOLDEN: golden.packed()})
 
 
-def compiler_that_leaves(*made: Files) -> Callable[[Path, Artefact], None]:
+def compiler_that_leaves(*made: Files) -> Callable[[Path, Artefact], str]:
     """Stand for the compiler's process: each call leaves the next one of these forms."""
     forms = iter(made)
 
@@ -174,7 +174,7 @@ def test_an_archive_of_the_same_files_is_the_same_bytes(files: Files) -> None:
     ],
 )
 def test_a_form_that_is_not_whole_or_not_this_nets_is_refused(
-    change, told: str, files: Files, nets: Path
+    change: Callable[[Files], Files], told: str, files: Files, nets: Path
 ) -> None:
     sha256 = read_artefact(nets / "good.h5").sha256
     assert open_form(files, sha256).net.inputs == 30
@@ -184,7 +184,11 @@ def test_a_form_that_is_not_whole_or_not_this_nets_is_refused(
 
 @pytest.mark.security(28)
 def test_one_flipped_bit_anywhere_in_a_shipped_form_has_the_net_compiled(
-    net: Artefact, cache: CompiledCache, files: Files, replaced, caplog: pytest.LogCaptureFixture
+    net: Artefact,
+    cache: CompiledCache,
+    files: Files,
+    replaced: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     whole = shipped_file(net.path).read_bytes()
     for place in np.linspace(0, len(whole) - 1, 40).astype(int):
@@ -207,7 +211,11 @@ def test_a_cut_archive_is_refused(share: float, files: Files) -> None:
 
 
 def test_the_form_of_a_net_that_was_trained_again_is_not_used(
-    net: Artefact, cache: CompiledCache, files: Files, replaced, caplog: pytest.LogCaptureFixture
+    net: Artefact,
+    cache: CompiledCache,
+    files: Files,
+    replaced: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     net.path.write_bytes(net.path.read_bytes() + b"another")
     other = read_artefact(net.path)
@@ -217,7 +225,7 @@ def test_the_form_of_a_net_that_was_trained_again_is_not_used(
 
 
 def test_a_form_of_version_0_2_in_the_cache_is_made_anew(
-    net: Artefact, cache: CompiledCache, files: Files, replaced
+    net: Artefact, cache: CompiledCache, files: Files, replaced: Callable[..., None]
 ) -> None:
     shipped_file(net.path).unlink()
     folder = cache.folder / key_of(net.sha256)
@@ -254,7 +262,11 @@ def test_golden_rows_tell_a_net_with_one_changed_weight(files: Files, nets: Path
 
 
 def test_a_shipped_form_with_other_probabilities_is_compiled_anew(
-    net: Artefact, cache: CompiledCache, files: Files, replaced, caplog: pytest.LogCaptureFixture
+    net: Artefact,
+    cache: CompiledCache,
+    files: Files,
+    replaced: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     shipped_file(net.path).write_bytes(pack(wrong(files)))
     replaced(files)
@@ -266,7 +278,7 @@ def test_a_shipped_form_with_other_probabilities_is_compiled_anew(
 
 
 def test_a_form_in_the_cache_with_other_probabilities_is_thrown_away(
-    net: Artefact, cache: CompiledCache, files: Files, replaced
+    net: Artefact, cache: CompiledCache, files: Files, replaced: Callable[..., None]
 ) -> None:
     shipped_file(net.path).unlink()
     replaced(wrong(files), files)
@@ -276,7 +288,7 @@ def test_a_form_in_the_cache_with_other_probabilities_is_thrown_away(
 
 
 def test_a_net_whose_new_form_gives_other_probabilities_too_stops_the_start(
-    net: Artefact, cache: CompiledCache, files: Files, replaced
+    net: Artefact, cache: CompiledCache, files: Files, replaced: Callable[..., None]
 ) -> None:
     shipped_file(net.path).write_bytes(pack(wrong(files)))
     replaced(wrong(files))
@@ -288,7 +300,7 @@ def test_a_net_whose_new_form_gives_other_probabilities_too_stops_the_start(
 
 
 def test_no_detector_scores_before_its_golden_rows_were_run(
-    nets: Path, net: Artefact, cache: CompiledCache, files: Files, replaced
+    nets: Path, net: Artefact, cache: CompiledCache, files: Files, replaced: Callable[..., None]
 ) -> None:
     dump = Path(shutil.copy(nets / "vectorizer.pkl", net.path.with_name("vectorizer.pkl")))
     card = net.path.with_name("card.json")
@@ -352,7 +364,12 @@ def put(folder: Path, files: Files) -> None:
 @pytest.mark.security(53)
 @pytest.mark.parametrize("seal", ["none", "kept", "own", "another's"])
 def test_a_consistent_forgery_in_the_cache_is_compiled_anew(
-    seal: str, net: Artefact, cache: CompiledCache, files: Files, replaced, caplog: pytest.LogCaptureFixture
+    seal: str,
+    net: Artefact,
+    cache: CompiledCache,
+    files: Files,
+    replaced: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """All hashes and golden rows agree; only the secret is missing to whoever made it."""
     shipped_file(net.path).unlink()
@@ -379,7 +396,7 @@ def test_a_consistent_forgery_in_the_cache_is_compiled_anew(
 @pytest.mark.security(53)
 @pytest.mark.parametrize("name", [*FILES, META])
 def test_no_file_of_a_sealed_form_can_be_another_forms(
-    name: str, net: Artefact, cache: CompiledCache, files: Files, replaced
+    name: str, net: Artefact, cache: CompiledCache, files: Files, replaced: Callable[..., None]
 ) -> None:
     shipped_file(net.path).unlink()
     folder = cache.folder / key_of(net.sha256)
@@ -393,7 +410,12 @@ def test_no_file_of_a_sealed_form_can_be_another_forms(
 @pytest.mark.security(53)
 @pytest.mark.parametrize("named", ["another form", "nothing"])
 def test_a_consistent_forgery_beside_a_shipped_net_is_compiled_anew(
-    named: str, net: Artefact, cache: CompiledCache, files: Files, replaced, caplog: pytest.LogCaptureFixture
+    named: str,
+    net: Artefact,
+    cache: CompiledCache,
+    files: Files,
+    replaced: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     card = known(net) if named == "another form" else None
     shipped_file(net.path).write_bytes(pack(flipped(files)))

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from tests.artifact_factory import (
     cache_in,
     fitted_scaler,
     random_rows,
+    scored_by,
     write_keras_2_12,
     write_vectorizer,
 )
@@ -51,7 +53,9 @@ def forward(weights: dict[str, np.ndarray], scaled: np.ndarray) -> np.ndarray:
     mean, variance = (weights[f"batch_normalization/moving_{part}:0"] for part in ("mean", "variance"))
     hidden = (hidden - mean) / np.sqrt(variance + 0.001)
     hidden = hidden * weights["batch_normalization/gamma:0"] + weights["batch_normalization/beta:0"]
-    return 1 / (1 + np.exp(-(hidden @ weights["dense_1/kernel:0"] + weights["dense_1/bias:0"])[:, 0]))
+    logit = (hidden @ weights["dense_1/kernel:0"] + weights["dense_1/bias:0"])[:, 0]
+    probability: np.ndarray = 1 / (1 + np.exp(-logit))
+    return probability
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,9 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.nd
     return folder, weights
 
 
-def test_the_old_projects_pair_scores_as_its_arithmetic_by_hand(old) -> None:
+def test_the_old_projects_pair_scores_as_its_arithmetic_by_hand(
+    old: tuple[Path, dict[str, np.ndarray]],
+) -> None:
     folder, weights = old
     detector = load_detector(
         "old", folder / "model.h5", folder / "vectorizer.pkl", None, cache_in(folder / "cache")
@@ -89,7 +95,9 @@ def of_amount(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     return folder, weights
 
 
-def test_the_pair_that_the_old_project_ships_scores_as_its_notebook_trained(of_amount) -> None:
+def test_the_pair_that_the_old_project_ships_scores_as_its_notebook_trained(
+    of_amount: tuple[Path, dict[str, np.ndarray]],
+) -> None:
     folder, weights = of_amount
     detector = load_detector(
         "old", folder / "net.h5", folder / "scaling.bin", None, cache_in(folder / "cache")
@@ -110,7 +118,7 @@ def test_the_pair_that_the_old_project_ships_scores_as_its_notebook_trained(of_a
 
 
 def test_the_old_pair_is_served_and_warned_of_in_the_log_on_the_status_page_and_with_each_result(
-    of_amount, settings: Settings, caplog: pytest.LogCaptureFixture
+    of_amount: tuple[Path, dict[str, np.ndarray]], settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, _ = of_amount
     (folder / "cache").mkdir(exist_ok=True)
@@ -129,7 +137,7 @@ def test_the_old_pair_is_served_and_warned_of_in_the_log_on_the_status_page_and_
         person = Person(app, "ana").sign_up().log_in()
         result = person.upload((ROOT / "transactions_data.csv").read_bytes()).headers["Location"]
         deadline = time.monotonic() + 30
-        while services.history.get(result.rpartition("/")[2]).state != "done":
+        while (found := services.history.get(result.rpartition("/")[2])) is None or found.state != "done":
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
@@ -155,7 +163,7 @@ def test_the_old_pair_is_served_and_warned_of_in_the_log_on_the_status_page_and_
     ],
 )
 def test_a_scaler_of_amount_alone_that_cannot_be_right_is_refused(
-    of_amount, tmp_path: Path, content, said: str
+    of_amount: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, content: dict[str, object], said: str
 ) -> None:
     folder, _ = of_amount
     given = {"scaler": fitted_scaler(1, np.zeros(1), np.ones(1))} | content
@@ -195,7 +203,7 @@ ROWS = st.integers(1, 40).flatmap(lambda rows: st.tuples(st.just(rows), st.integ
 @LINES
 @given(ROWS, st.permutations(range(WIDTH)), st.integers(0, WIDTH))
 def test_shuffled_and_extra_columns_do_not_move_a_probability(
-    tiny: Detector, rows, order, place: int
+    tiny: Detector, rows: tuple[int, int], order: list[int], place: int
 ) -> None:
     values = random_rows(*rows)
     names = [CARD.columns[column] for column in order]
@@ -207,7 +215,9 @@ def test_shuffled_and_extra_columns_do_not_move_a_probability(
 
 @LINES
 @given(ROWS, st.randoms(use_true_random=False))
-def test_permuted_rows_get_their_own_probabilities(tiny: Detector, rows, random) -> None:
+def test_permuted_rows_get_their_own_probabilities(
+    tiny: Detector, rows: tuple[int, int], random: Random
+) -> None:
     values = random_rows(*rows)
     order = list(range(len(values)))
     random.shuffle(order)
@@ -218,7 +228,7 @@ def test_permuted_rows_get_their_own_probabilities(tiny: Detector, rows, random)
 
 @LINES
 @given(ROWS)
-def test_rows_one_by_one_get_what_they_get_in_a_batch(tiny: Detector, rows) -> None:
+def test_rows_one_by_one_get_what_they_get_in_a_batch(tiny: Detector, rows: tuple[int, int]) -> None:
     values = random_rows(*rows)
     whole = tiny.probabilities(Transactions(CARD.columns, values))
     alone = [tiny.probabilities(Transactions(CARD.columns, row[None]))[0] for row in values]
@@ -233,7 +243,7 @@ def test_what_the_net_gives_is_a_probability_or_an_error(tiny: Detector, output:
         def probabilities(self, rows: np.ndarray) -> np.ndarray:
             return np.where(np.arange(len(rows)) == 2, np.float32(output), np.float32(0.5))
 
-    broken = replace(tiny, scorer=Broken())
+    broken = scored_by(tiny, Broken())
     with pytest.raises(BadTransaction, match="Row 3 is too extreme"):
         broken.probabilities(Transactions(CARD.columns, random_rows(5)))
 

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from screening.detectors.artifacts import read_artefact
-from screening.detectors.compilation import pruning
+from screening.detectors.compilation import cache, pruning
 from screening.detectors.compilation.cache import compiled, held, key_of, lock_of
 from screening.detectors.compilation.pruning import UNUSED_SECONDS, prune
 from screening.detectors.registry import Detectors
@@ -154,9 +155,9 @@ def test_a_net_used_between_the_look_and_the_lock_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = kept(tmp_path, OTHER, used=LONG_AGO)
-    real = pruning.held
+    real = cache.held
 
-    def used_meanwhile(path: Path, *, wait: bool = True):
+    def used_meanwhile(path: Path, *, wait: bool = True) -> AbstractContextManager[bool]:
         os.utime(folder)
         return real(path, wait=wait)
 

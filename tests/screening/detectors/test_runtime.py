@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import patch
@@ -65,7 +66,7 @@ def test_a_net_that_gives_no_probability_is_refused(name: str, told: str, said: 
 
 
 @pytest.fixture
-def damaged(nets: Path, tmp_path: Path):
+def damaged(nets: Path, tmp_path: Path) -> Callable[[str], Path]:
     """A copy of the cache with one changed byte in the file of this name."""
 
     def spoil(name: str) -> Path:
@@ -80,11 +81,13 @@ def damaged(nets: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", [*FILES, META])
-def test_a_damaged_cache_is_not_used(name: str, damaged, nets: Path) -> None:
+def test_a_damaged_cache_is_not_used(name: str, damaged: Callable[[str], Path], nets: Path) -> None:
     assert read_cached(cache_in(damaged(name).parent), read_artefact(nets / "good.h5").sha256) is None
 
 
-def test_a_damaged_cache_is_made_anew_by_whoever_is_first(damaged, nets: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_made_anew_by_whoever_is_first(
+    damaged: Callable[[str], Path], nets: Path, tmp_path: Path
+) -> None:
     place = damaged("net-1.tflite")
     artefact = read_artefact(nets / "good.h5")
     with ThreadPoolExecutor(2) as pool, patch.object(subprocess, "run", wraps=subprocess.run) as run:

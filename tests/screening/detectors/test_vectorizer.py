@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -15,8 +17,8 @@ from tests.artifact_factory import CENTRE, SCALE, WIDTH, fitted_scaler, random_r
 
 
 @pytest.fixture
-def opened(tmp_path: Path):
-    def write_and_open(**content) -> Vectorizer:
+def opened(tmp_path: Path) -> Callable[..., Vectorizer]:
+    def write_and_open(**content: Any) -> Vectorizer:
         return open_vectorizer(write_vectorizer(tmp_path / "v.pkl", **content).read_bytes(), "v.pkl")
 
     return write_and_open
@@ -35,7 +37,7 @@ def test_it_scales_exactly_as_scikit_learn_does(tmp_path: Path) -> None:
     assert vectorizer.contract == CARD
 
 
-def test_the_old_dict_means_time_first_and_amount_last_and_says_so(opened) -> None:
+def test_the_old_dict_means_time_first_and_amount_last_and_says_so(opened: Callable[..., Vectorizer]) -> None:
     vectorizer = opened(written_by="1.2.2")
     assert vectorizer.contract == CARD
     assumed, version = vectorizer.warnings
@@ -44,14 +46,14 @@ def test_the_old_dict_means_time_first_and_amount_last_and_says_so(opened) -> No
     assert "InconsistentVersionWarning" in version
 
 
-def test_a_scaler_that_was_fitted_on_a_frame_knows_its_columns(opened) -> None:
+def test_a_scaler_that_was_fitted_on_a_frame_knows_its_columns(opened: Callable[..., Vectorizer]) -> None:
     served = (*CARD.columns[1:], "Time")
     vectorizer = opened(scaler=fitted_scaler(names=served))
     assert vectorizer.contract.columns == served
     assert (vectorizer.contract.time, vectorizer.contract.amount) == ("Time", "Amount")
 
 
-def test_a_file_may_name_its_own_columns_and_parts(opened) -> None:
+def test_a_file_may_name_its_own_columns_and_parts(opened: Callable[..., Vectorizer]) -> None:
     vectorizer = opened(scaler=fitted_scaler(2), columns=["a", "b"], label="fraud", amount="b")
     assert vectorizer.contract.as_dict() == {
         "columns": ["a", "b"],
@@ -61,7 +63,9 @@ def test_a_file_may_name_its_own_columns_and_parts(opened) -> None:
     }
 
 
-def test_a_scaler_without_centring_or_scaling_counts_as_zero_and_one(opened) -> None:
+def test_a_scaler_without_centring_or_scaling_counts_as_zero_and_one(
+    opened: Callable[..., Vectorizer],
+) -> None:
     scaler = fitted_scaler()
     scaler.center_ = None
     vectorizer = opened(scaler=scaler, columns=list(CARD.columns))
@@ -69,7 +73,7 @@ def test_a_scaler_without_centring_or_scaling_counts_as_zero_and_one(opened) -> 
     assert vectorizer.warnings == ()
 
 
-def test_an_identity_scaler_is_told_of_loudly(opened) -> None:
+def test_an_identity_scaler_is_told_of_loudly(opened: Callable[..., Vectorizer]) -> None:
     vectorizer = opened(scaler=fitted_scaler(centre=np.zeros(WIDTH), scale=np.ones(WIDTH)))
     assert any("can't be trusted" in warning for warning in vectorizer.warnings)
 
@@ -90,7 +94,9 @@ def test_an_identity_scaler_is_told_of_loudly(opened) -> None:
         ({"scaler": {"center_": [0] * 30}}, "no RobustScaler"),
     ],
 )
-def test_a_vectorizer_that_cannot_be_right_is_refused(content, said: str, opened) -> None:
+def test_a_vectorizer_that_cannot_be_right_is_refused(
+    content: dict[str, object], said: str, opened: Callable[..., Vectorizer]
+) -> None:
     with pytest.raises(BadArtefact, match=said):
         opened(**content)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from screening.features import Definition
 
@@ -22,7 +25,7 @@ class Row:
         return round(self.cells[name] * 1e6)
 
 
-def rows_of(definition: Definition, values, labels) -> list[Row]:
+def rows_of(definition: Definition, values: np.ndarray, labels: np.ndarray) -> list[Row]:
     names = definition.contract.columns
     return [
         Row(dict(zip(names, map(float, cells), strict=True)), int(label))
@@ -40,14 +43,15 @@ class Reference:
     def __init__(self, definition: Definition, rows: list[Row]) -> None:
         self.definition = definition
         self.rows = rows
-        self.time = definition.contract.time
-        self.amount = definition.contract.amount
+        # a contract without a time or an amount has no features that ask for it
+        self.time = definition.contract.time or ""
+        self.amount = definition.contract.amount or ""
 
     def features(self, row: Row) -> list[float]:
         return [self.one(row, *feature.key) for feature in self.definition.features]
 
     def one(self, row: Row, statistic: str, *names: str) -> float:
-        plain = getattr(self, f"of_{statistic.replace(' ', '_')}", None)
+        plain = getattr(self, f"of_{statistic.replace(' ', '_')}")
         return float(plain(row, *names))
 
     # the row by itself
@@ -142,7 +146,7 @@ class Reference:
     def past_units(self, row: Row, name: str, span: str) -> list[float]:
         return [self.units(other) for other in self.before(row, [name], float(span))]
 
-    def _of(self, summary, row: Row, name: str, span: str) -> float:
+    def _of(self, summary: Callable[[list[float]], float], row: Row, name: str, span: str) -> float:
         past = self.past_units(row, name, span)
         return slog(summary(past)) if past else 0.0
 
@@ -158,7 +162,7 @@ class Reference:
     def of_max(self, row: Row, name: str, span: str) -> float:
         return self._of(max, row, name, span)
 
-    def _against(self, summary, row: Row, name: str, span: str) -> float:
+    def _against(self, summary: Callable[[list[float]], float], row: Row, name: str, span: str) -> float:
         past = self.past_units(row, name, span)
         return slog(self.units(row)) - slog(summary(past)) if past else 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,14 +39,16 @@ class Table:
     def definition(self, options: Options = OPTIONS) -> Definition:
         return define(self.contract, self.values, options)
 
-    def take(self, rows) -> Table:
+    def take(self, rows: np.ndarray | slice | list[int]) -> Table:
         return Table(self.contract, self.values[rows], self.labels[rows])
 
     def column(self, name: str) -> np.ndarray:
         return self.values[:, self.contract.columns.index(name)]
 
 
-def payments(rows: int, seed: int = 0, columns=COLUMNS, days: float = 12.0, blanks: float = 0.1) -> Table:
+def payments(
+    rows: int, seed: int = 0, columns: Sequence[Column] = COLUMNS, days: float = 12.0, blanks: float = 0.1
+) -> Table:
     """Random payments; every third time is one that is there already, and each optional cell may be blank."""
     rng = np.random.default_rng(seed)
     contract = ColumnContract.of(columns)

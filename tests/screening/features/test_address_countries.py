@@ -88,7 +88,8 @@ def test_what_is_reserved_is_what_the_standard_library_says(
 ) -> None:
     if address in ipaddress.ip_network("192.0.0.0/24"):
         return  # two of its addresses are of the internet, and nobody has them
-    nothing = AddressCountries(*[np.empty(0, np.int64)] * 3, ())
+    empty = np.empty(0, np.int64)
+    nothing = AddressCountries(empty, empty, empty, ())
     outside = not address.is_global or address.is_multicast
     assert (nothing.of([str(address)]) == ["private"]) == outside
 

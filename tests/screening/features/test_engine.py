@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,7 +39,7 @@ def assert_close(found: np.ndarray, wanted: np.ndarray, names: tuple[str, ...]) 
     assert not len(far), said
 
 
-def features(definition: Definition, table: Table, past: Table | None = None, **more) -> np.ndarray:
+def features(definition: Definition, table: Table, past: Table | None = None, **more: Any) -> np.ndarray:
     before = None if past is None else Past(past.values, past.labels)
     return both_ways(
         definition.names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from screening.detectors.registry import Detectors
 from screening.features import Definition, Options, Past, PastIndex, compute, iterate
 from screening.features.computation import few_rows, per_definition, row_layout
+from screening.features.computation.matrix import Sheet
 from screening.features.computation.per_definition import PerDefinition
 from screening.features.computation.row_layout import RowLayout
+from screening.features.computation.timeline import Timeline
 from screening.features.definitions.feature import Feature, Shape
+from screening.features.definitions.lookback import looking_back
 from screening.settings import Settings
 from screening.transactions.schema import CellKind, Column, Matrix, Role
 from tests.screening.features.tables import COLUMNS, DAY, DEVICE, EPOCH, HOUR, payments
@@ -72,7 +76,7 @@ def rows_for(definition: Definition, rng: np.random.Generator, count: int, days:
         time[again] = time[rng.integers(0, count, again.sum())]
         snapped = rng.random(count) < 0.3  # so that windows end on rows
         time[snapped] = np.round(time[snapped] / HOUR) * HOUR
-    made = {
+    made: dict[Role, Callable[[], np.ndarray]] = {
         Role.TIME: lambda: time,
         Role.MOMENT: lambda: time - np.round(rng.exponential(DAY, count)),
         Role.ENTITY: lambda: rng.integers(0, rng.integers(1, 5), count).astype(float),
@@ -173,7 +177,7 @@ def test_few_rows_are_told_of_one_by_one_and_many_are_not(monkeypatch: pytest.Mo
     asked: list[int] = []
     fill = few_rows.fill_few
 
-    def noting(definition, timeline, start, stop, sheet) -> None:
+    def noting(definition: Definition, timeline: Timeline, start: int, stop: int, sheet: Sheet) -> None:
         asked.append(stop - start)
         fill(definition, timeline, start, stop, sheet)
 
@@ -197,7 +201,6 @@ def test_a_statistic_that_nothing_is_said_of_is_refused(monkeypatch: pytest.Monk
     """A new feature can't be zero for one row, and something else in a file."""
     new = Feature("novelty(card)", ("card",), "novelty", Shape.PLAIN, ("novelty", "card"))
     definition = payments(50).definition()
-    looking_back = row_layout.looking_back
     monkeypatch.setattr(row_layout, "looking_back", lambda given: [*looking_back(given), new])
     monkeypatch.setitem(definition.places, new.key, 0)
     with pytest.raises(KeyError, match="novelty"):

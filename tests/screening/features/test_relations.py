@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_what_adds_up_in_some_rows_is_found_and_nothing_else() -> None:
         lambda found: found["left"].__setitem__(slice(None), found["noise"]),
     ],
 )
-def test_what_always_or_never_adds_up_is_no_relation(change) -> None:
+def test_what_always_or_never_adds_up_is_no_relation(change: Callable[[dict[str, np.ndarray]], None]) -> None:
     found = cells()
     change(found)
     assert all(

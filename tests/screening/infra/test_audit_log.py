@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def test_a_month_that_is_over_may_be_taken_away_and_the_log_of_older_versions_co
 ) -> None:
     moment = datetime(2026, 12, 31, tzinfo=UTC)
     for days in (0, 1, 40):
-        AuditLog(tmp_path, lambda days=days: moment + timedelta(days=days)).record("login", user="ada")
+        AuditLog(tmp_path, partial(moment.__add__, timedelta(days=days))).record("login", user="ada")
     (tmp_path / "log" / "audit.jsonl").write_text("{}\n")
     names = [path.name for path in AuditLog(tmp_path).files()]
     assert names == ["audit.jsonl", *(f"audit-{month}.jsonl" for month in ("2026-12", "2027-01", "2027-02"))]

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def signals(tmp_path: Path, database_url: str) -> Signals:
 @pytest.fixture
 def tales(database_url: str, signals: Signals) -> Iterator[Tales]:
     database = Database(database_url)
-    Tale.__table__.create(database.engine)
+    Own.metadata.create_all(database.engine)
     yield Tales(database, signals)
     database.engine.dispose()
 
@@ -225,7 +226,7 @@ def test_a_lease_renews_itself_while_one_step_takes_long(
 ) -> None:
     monkeypatch.setattr(job_runner, "RENEW_SECONDS", 0.02)
     job = tales.begin()
-    ends = []
+    ends: list[datetime | None] = []
 
     def act(_one: Tale, _lease: Lease) -> dict[str, Any]:
         deadline = time.monotonic() + 20
@@ -264,7 +265,12 @@ def test_progress_is_written_a_few_times_a_second_however_often_it_is_told(
 ) -> None:
     written = []
     renew = tales.renew
-    monkeypatch.setattr(tales, "renew", lambda *one, **more: written.append(more) or renew(*one, **more))
+
+    def noting(*given: Any, **more: Any) -> bool:
+        written.append(more)
+        return renew(*given, **more)
+
+    monkeypatch.setattr(tales, "renew", noting)
     tales.begin()
 
     def act(_one: Tale, lease: Lease) -> dict[str, Any]:
@@ -405,7 +411,7 @@ def test_two_runners_share_the_jobs_and_a_long_one_keeps_none_waiting(
 
 def test_the_handlers_come_in_their_order(tales: Tales, signals: Signals, stop: threading.Event) -> None:
     first, second = Telling(tales), Telling(tales)
-    first.claim = lambda _holder: None  # type: ignore[method-assign]
+    first.claim = lambda _holder: None  # type: ignore[method-assign,assignment]  # it never has a job
     tales.begin()
     assert Runner([first, second], "slot-0", signals.waiting, stop).run_next()
     assert (first.seen, len(second.seen)) == ([], 1)

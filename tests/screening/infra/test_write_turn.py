@@ -54,7 +54,9 @@ def test_threads_and_processes_take_turns(path: Path, tmp_path: Path) -> None:
     threads = [threading.Thread(target=mine) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for each in (*threads, *others):
+    for thread in threads:
+        thread.join(WAIT)
+    for each in others:
         each.join(WAIT)
     assert counter.read_text() == "400"
 

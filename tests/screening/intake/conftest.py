@@ -48,6 +48,10 @@ class Outcome:
         return b"".join(append_columns(self.canonical, columns)).decode()
 
 
+Read = Callable[..., Outcome]
+Refused = Callable[..., BadFile]
+
+
 @pytest.fixture
 def table() -> np.ndarray:
     return numbers(12)
@@ -59,7 +63,7 @@ def cells(table: np.ndarray) -> list[list[str]]:
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Callable[..., Outcome]:
+def read(tmp_path: Path) -> Read:
     """Reads bytes as a file of a name, all the way; a refusal leaves no copy behind."""
 
     def run(
@@ -75,7 +79,7 @@ def read(tmp_path: Path) -> Callable[..., Outcome]:
         upload, copy = tmp_path / "upload", tmp_path / "copy"
         upload.write_bytes(raw)
         kind = identify(name, raw[:512])
-        given = {"limits": limits or Limits(), "answers": answers}
+        limits = limits or Limits()
 
         def at_it(forms: Forms | None) -> list[Batch]:
             with upload.open("rb") as stream:
@@ -87,14 +91,15 @@ def read(tmp_path: Path) -> Callable[..., Outcome]:
                     set_aside=set_aside,
                     canonical=copy,
                     forms=forms,
-                    **given,
+                    limits=limits,
+                    answers=answers,
                 )
                 return list(opened)
 
         try:
             batches = settled(
                 at_it,
-                lambda: look_over(upload, kind, lambda header: contract, **given),
+                lambda: look_over(upload, kind, lambda header: contract, limits=limits, answers=answers),
                 at_once=answers == NOTHING_SAID or not kind.streams,
             )
         except BadFile:
@@ -106,7 +111,7 @@ def read(tmp_path: Path) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def refused(read: Callable[..., Outcome]) -> Callable[..., BadFile]:
+def refused(read: Read) -> Refused:
     """Reads like ``read`` and hands back the error that it must end in."""
 
     def run(data: bytes | str, *args: object, **named: object) -> BadFile:
@@ -120,10 +125,10 @@ def refused(read: Callable[..., Outcome]) -> Callable[..., BadFile]:
 
 
 def _outcome(batches: list[Batch], canonical: Path) -> Outcome:
-    labels = [batch.labels for batch in batches]
+    labels = [batch.labels for batch in batches if batch.labels is not None]
     return Outcome(
         values=np.concatenate([batch.transactions.values for batch in batches]),
-        labels=None if any(part is None for part in labels) else np.concatenate(labels),
+        labels=np.concatenate(labels) if len(labels) == len(batches) else None,
         bad=np.concatenate([batch.bad for batch in batches]),
         offsets=np.concatenate([batch.offsets for batch in batches]),
         canonical=canonical,

@@ -22,7 +22,7 @@ from screening.intake.formulas import csv_text
     )
 )
 @settings(max_examples=500, deadline=None)
-def test_rows_are_read_back_as_they_were_written_by_csv_and_pandas(rows):
+def test_rows_are_read_back_as_they_were_written_by_csv_and_pandas(rows: list[list[str]]) -> None:
     written = csv_text([["x", "y"], *rows])
     assert list(csv.reader(io.StringIO(written, newline=""))) == [["x", "y"], *rows]
     frame = pd.read_csv(

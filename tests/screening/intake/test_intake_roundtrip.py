@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ TEXTS = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_s
 
 
 @st.composite
-def tables(draw):
+def tables(draw: st.DrawFn) -> dict[str, Any]:
     rows = draw(
         st.lists(
             st.tuples(NUMBERS, NUMBERS, NUMBERS, st.sampled_from([0, 1]), TEXTS), min_size=1, max_size=12
@@ -67,11 +68,11 @@ def is_utf8(raw: bytes) -> bool:
     return True
 
 
-def written(table) -> tuple[bytes, list[list[str]]]:
+def written(table: dict[str, Any]) -> tuple[bytes, list[list[str]]]:
     """The table as a file, and its cells."""
     comma = table["decimal"] and table["delimiter"] != ","
 
-    def cell(value):
+    def cell(value: float) -> str:
         shown = repr(value).replace(".", ",") if comma else repr(value)
         return f"{table['pad']}{shown}"
 
@@ -103,7 +104,9 @@ def all_of(upload: Path, kind: Kind, copy: Path, limits: Limits) -> list[Batch]:
 
 @given(tables())
 @SLOW
-def test_a_table_written_in_any_accepted_way_comes_back_the_same(tmp_path: Path, table):
+def test_a_table_written_in_any_accepted_way_comes_back_the_same(
+    tmp_path: Path, table: dict[str, Any]
+) -> None:
     data, cells = written(table)
     upload, copy = tmp_path / "upload", tmp_path / "copy"
     upload.write_bytes(data)
@@ -131,7 +134,7 @@ def test_a_table_written_in_any_accepted_way_comes_back_the_same(tmp_path: Path,
 
 @given(st.text(st.sampled_from("0123456789.,eE+-_ nainfx\t٣−"), max_size=8))
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_read_as_a_number_is_one_by_the_grammar(tmp_path: Path, cell):
+def test_what_is_read_as_a_number_is_one_by_the_grammar(tmp_path: Path, cell: str) -> None:
     upload = tmp_path / "upload"
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(
@@ -169,19 +172,19 @@ UNSEEN = (
 )
 
 
-def _is_number(cell):
+def _is_number(cell: str) -> bool:
     return bool(NUMBER.fullmatch(cell) or NUMBER_WITH_COMMA.fullmatch(cell))
 
 
-def _begins_as_a_formula(cell):
+def _begins_as_a_formula(cell: str) -> bool:
     return cell[:1] in ("\t", "\r") or cell.lstrip(UNSEEN)[:1] in tuple(SIGNS)
 
 
-def _exported(cells):
+def _exported(cells: list[str]) -> str:
     return without_formulas(csv_text([["1", *cells], ["-2.5e-3", *cells]]).encode()).decode()
 
 
-def _check(cells):
+def _check(cells: list[str]) -> None:
     for row in csv.reader(io.StringIO(_exported(cells), newline="")):
         assert len(row) == len(cells) + 1
         for before, after in zip(cells, row[1:], strict=True):
@@ -196,7 +199,7 @@ def _check(cells):
 @example(["x", " \n+1,=2"])
 @given(st.lists(st.text(st.sampled_from("=+-@\t0129.,eE A*'\"\n"), max_size=7), min_size=1, max_size=4))
 @settings(max_examples=1500, deadline=None)
-def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells):
+def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells: list[str]) -> None:
     _check(cells)
 
 
@@ -205,12 +208,12 @@ def test_no_cell_of_an_export_begins_as_a_formula_unless_it_is_a_number(cells):
 @example(["a,", "\r\n=1"])
 @given(st.lists(st.text(st.sampled_from(f"{UNSEEN}{SIGNS}1aé“,\"'"), max_size=5), min_size=1, max_size=4))
 @settings(max_examples=1500, deadline=None)
-def test_nothing_that_is_unseen_hides_the_beginning_of_a_formula(cells):
+def test_nothing_that_is_unseen_hides_the_beginning_of_a_formula(cells: list[str]) -> None:
     _check(cells)
 
 
 @pytest.mark.security(49)
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("unseen", ["", *UNSEEN])
-def test_each_unseen_mark_before_each_sign_is_found(unseen, sign):
+def test_each_unseen_mark_before_each_sign_is_found(unseen: str, sign: str) -> None:
     _check([f"{unseen}{sign}A1", f"a{unseen}{sign}"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -24,10 +25,11 @@ from screening.intake.conversion import parquet as conversion_parquet
 from screening.intake.conversion.zip_contents import check_workbook
 from screening.settings import ROOT
 from screening.transactions.schema import CARD, CellKind, ColumnContract, Role
+from tests.screening.intake.conftest import Read, Refused
 from tests.screening.intake.intake_tables import NAMES, numbers
 
 
-def workbook(*sheets, names=None):
+def workbook(*sheets: Sequence[Sequence[object]], names: Sequence[str] | None = None) -> bytes:
     """An .xlsx with these sheets, each a list of rows."""
     out = io.BytesIO()
     with Workbook(out, {"in_memory": True}) as book:
@@ -38,11 +40,11 @@ def workbook(*sheets, names=None):
     return out.getvalue()
 
 
-def rows_of(table):
+def rows_of(table: np.ndarray) -> list[list[str | float]]:
     return [NAMES, *table.tolist()]
 
 
-def with_entry(data, name, change):
+def with_entry(data: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
     """The archive with one entry changed (or added)."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
@@ -58,12 +60,12 @@ SHEET = "xl/worksheets/sheet1.xml"
 
 
 @pytest.fixture
-def exact():
+def exact() -> np.ndarray:
     """Numbers that Excel's 16 digits hold exactly."""
     return np.round(numbers(12), 6)
 
 
-def test_a_workbook_gives_the_same_values(read, exact):
+def test_a_workbook_gives_the_same_values(read: Read, exact: np.ndarray) -> None:
     outcome = read(workbook(rows_of(exact), []), "t.xlsx")
     np.testing.assert_array_equal(outcome.values, exact[:, :-1])
     np.testing.assert_array_equal(outcome.labels, exact[:, -1])
@@ -72,22 +74,24 @@ def test_a_workbook_gives_the_same_values(read, exact):
     assert header_of(outcome.canonical) == NAMES
 
 
-def test_old_workbooks_are_read(read, exact):
+def test_old_workbooks_are_read(read: Read, exact: np.ndarray) -> None:
     outcome = read(old_workbook(rows_of(exact)), "t.xls")
     np.testing.assert_array_equal(outcome.values, exact[:, :-1])
 
 
 @pytest.mark.parametrize(("since_1904", "day"), [(False, "2021-01-03"), (True, "2025-01-04")])
-def test_numbers_of_days_in_an_old_workbook_are_counted_as_it_counts(read, since_1904, day):
+def test_numbers_of_days_in_an_old_workbook_are_counted_as_it_counts(
+    read: Read, since_1904: bool, day: str
+) -> None:
     contract = ColumnContract(
         ("when", "x"), kinds=(CellKind.TIME, CellKind.NUMBER), roles=(Role.TIME, Role.NUMBER)
     )
-    rows = [["when", "x"], [44199.0, 1.0], [44200.5, 2.0]]
+    rows: list[list[str | float]] = [["when", "x"], [44199.0, 1.0], [44200.5, 2.0]]
     outcome = read(old_workbook(rows, since_1904=since_1904), "t.xls", contract=contract)
     assert np.datetime64("1970-01-01") + int(outcome.values[0, 0] // 86400) == np.datetime64(day)
 
 
-def test_a_parquet_file_gives_the_same_values_to_the_last_bit(read, table):
+def test_a_parquet_file_gives_the_same_values_to_the_last_bit(read: Read, table: np.ndarray) -> None:
     columns = {name: table[:, at] for at, name in enumerate(NAMES)}
     columns["V3"] = table[:, 3].astype(np.float32)
     columns["shop"] = pa.array(["a, b", None, '"c"', *["d"] * 9]).dictionary_encode()
@@ -101,7 +105,7 @@ def test_a_parquet_file_gives_the_same_values_to_the_last_bit(read, table):
     assert [row[31] for row in outcome.records()[:3]] == ["a, b", "", '"c"']
 
 
-def test_a_null_in_a_parquet_number_is_named_by_row_and_column(refused, table):
+def test_a_null_in_a_parquet_number_is_named_by_row_and_column(refused: Refused, table: np.ndarray) -> None:
     columns = {name: pa.array(table[:, at]) for at, name in enumerate(NAMES)}
     columns["V7"] = pa.array([None if at == 4 else 1.0 for at in range(12)])
     columns["V8"] = pa.array([float("nan") if at == 6 else 1.0 for at in range(12)])
@@ -114,7 +118,7 @@ def test_a_null_in_a_parquet_number_is_named_by_row_and_column(refused, table):
     ]
 
 
-def test_lists_and_damage_in_a_parquet_file_are_refused(refused, table):
+def test_lists_and_damage_in_a_parquet_file_are_refused(refused: Refused, table: np.ndarray) -> None:
     columns = {name: table[:, at] for at, name in enumerate(NAMES)}
     out = io.BytesIO()
     parquet.write_table(pa.table({**columns, "parts": pa.array([[1, 2]] * 12)}), out)
@@ -123,7 +127,9 @@ def test_lists_and_damage_in_a_parquet_file_are_refused(refused, table):
     assert "damaged" in refused(b"PAR1" + b"\xff" * 500, "t.parquet").what
 
 
-def test_a_workbook_whose_list_points_before_its_beginning_is_damaged(refused, exact):
+def test_a_workbook_whose_list_points_before_its_beginning_is_damaged(
+    refused: Refused, exact: np.ndarray
+) -> None:
     data = bytearray(workbook(rows_of(exact)))
     end = data.rindex(b"PK\5\6")
     (place,) = struct.unpack_from("<I", data, end + 16)
@@ -132,7 +138,9 @@ def test_a_workbook_whose_list_points_before_its_beginning_is_damaged(refused, e
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(16), pa.binary_view(), pa.uuid()])
-def test_bytes_in_a_parquet_file_are_refused_as_what_they_are(refused, table, kind):
+def test_bytes_in_a_parquet_file_are_refused_as_what_they_are(
+    refused: Refused, table: np.ndarray, kind: pa.DataType
+) -> None:
     storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     parts = pa.array([b"\0" * 16] * 12, storage)
     if storage is not kind:
@@ -144,8 +152,10 @@ def test_bytes_in_a_parquet_file_are_refused_as_what_they_are(refused, table, ki
     assert refused(out.getvalue(), "t.parquet").what == "Column parts holds lists, structures or bytes."
 
 
-def test_what_is_no_number_in_a_workbook_is_named_by_row_and_column(refused, read, exact):
-    rows = rows_of(exact)
+def test_what_is_no_number_in_a_workbook_is_named_by_row_and_column(
+    refused: Refused, read: Read, exact: np.ndarray
+) -> None:
+    rows: list[list[object]] = [[*row] for row in rows_of(exact)]
     rows[3][7], rows[4][7], rows[5][7], rows[6][7] = "x", True, None, "2024-01-31"
     data = workbook(rows)
     error = refused(data, "t.xlsx")
@@ -158,7 +168,7 @@ def test_what_is_no_number_in_a_workbook_is_named_by_row_and_column(refused, rea
     assert read(data, "t.xlsx", set_aside=True).bad.sum() == 4
 
 
-def test_a_date_in_a_number_column_is_refused(refused, exact):
+def test_a_date_in_a_number_column_is_refused(refused: Refused, exact: np.ndarray) -> None:
     out = io.BytesIO()
     with Workbook(out, {"in_memory": True}) as book:
         sheet = book.add_worksheet()
@@ -170,14 +180,14 @@ def test_a_date_in_a_number_column_is_refused(refused, exact):
 
 
 @pytest.mark.security(23)
-def test_two_sheets_with_data_are_refused_by_name(refused, exact):
+def test_two_sheets_with_data_are_refused_by_name(refused: Refused, exact: np.ndarray) -> None:
     error = refused(workbook(rows_of(exact), rows_of(exact), names=["January", "February"]), "t.xlsx")
     assert "January, February" in error.what
     assert "no sheet with data" in refused(workbook([]), "t.xlsx").what
 
 
 @pytest.mark.security(23)
-def test_truncated_and_foreign_archives_are_refused(refused, exact):
+def test_truncated_and_foreign_archives_are_refused(refused: Refused, exact: np.ndarray) -> None:
     data = workbook(rows_of(exact))
     assert "damaged" in refused(data[:-100], "t.xlsx").what
     assert "damaged" in refused(data[:900], "t.xlsx").what
@@ -188,7 +198,7 @@ def test_truncated_and_foreign_archives_are_refused(refused, exact):
 
 
 @pytest.mark.security(23)
-def test_an_encrypted_workbook_is_refused_as_such(refused):
+def test_an_encrypted_workbook_is_refused_as_such(refused: Refused) -> None:
     container = (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
         + b"\0" * 1016
@@ -199,11 +209,13 @@ def test_an_encrypted_workbook_is_refused_as_such(refused):
 
 
 @pytest.mark.security(23)
-def test_formulas_without_values_are_refused_by_their_cell(refused, read, exact):
+def test_formulas_without_values_are_refused_by_their_cell(
+    refused: Refused, read: Read, exact: np.ndarray
+) -> None:
     data = workbook(rows_of(exact))
 
-    def formula(value):
-        def change(xml):
+    def formula(value: bytes) -> bytes:
+        def change(xml: bytes) -> bytes:
             at = xml.index(b'<c r="C5"')
             return xml[:at] + b'<c r="C5"><f>1+1</f>' + value + b"</c>" + xml[xml.index(b"</c>", at) + 4 :]
 
@@ -232,8 +244,10 @@ def test_formulas_without_values_are_refused_by_their_cell(refused, read, exact)
     ],
     ids=range(9),
 )
-def test_a_sheet_costs_no_more_than_its_length_whatever_stands_in_it(tmp_path, exact, cell):
-    def change(xml):
+def test_a_sheet_costs_no_more_than_its_length_whatever_stands_in_it(
+    tmp_path: Path, exact: np.ndarray, cell: bytes
+) -> None:
+    def change(xml: bytes) -> bytes:
         return xml.replace(b"</sheetData>", cell + b"</sheetData>")
 
     file = tmp_path / "t.xlsx"
@@ -257,8 +271,10 @@ def test_a_sheet_costs_no_more_than_its_length_whatever_stands_in_it(tmp_path, e
         (b'<c r="C5"><v>2</v></c>', False),
     ],
 )
-def test_what_counts_as_a_formula_without_a_value(tmp_path, exact, cell, bare):
-    def change(xml):
+def test_what_counts_as_a_formula_without_a_value(
+    tmp_path: Path, exact: np.ndarray, cell: bytes, bare: bool
+) -> None:
+    def change(xml: bytes) -> bytes:
         at = xml.index(b'<c r="C5"')
         return xml[:at] + cell + xml[xml.index(b"</c>", at) + 4 :]
 
@@ -285,7 +301,9 @@ SLOW = "import sys, time; from screening.intake.conversion import child; child._
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc; run `make test` on Linux")
 @pytest.mark.security(46)
-def test_a_file_that_nobody_wants_any_more_ends_its_converter_at_once(tmp_path, exact, monkeypatch):
+def test_a_file_that_nobody_wants_any_more_ends_its_converter_at_once(
+    tmp_path: Path, exact: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "screening.intake.conversion.convert.COMMAND", [sys.executable, "-c", f"{SLOW}sys.exit(child.main())"]
     )
@@ -309,7 +327,7 @@ def test_a_file_that_nobody_wants_any_more_ends_its_converter_at_once(tmp_path, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc; run `make test` on Linux")
 @pytest.mark.security(57)
-def test_a_converter_goes_with_its_parent_however_that_ended(tmp_path, exact):
+def test_a_converter_goes_with_its_parent_however_that_ended(tmp_path: Path, exact: np.ndarray) -> None:
     program = f"""
 import sys
 from pathlib import Path
@@ -340,8 +358,8 @@ convert.convert(Path(sys.argv[1]), Kind.XLSX, Path(sys.argv[2]), Limits(), lambd
 
 
 @pytest.mark.security(23)
-def test_a_bogus_dimension_is_no_matter(read, exact):
-    def change(xml):
+def test_a_bogus_dimension_is_no_matter(read: Read, exact: np.ndarray) -> None:
+    def change(xml: bytes) -> bytes:
         start = xml.index(b"<dimension")
         return xml[:start] + b'<dimension ref="A1:XFD1048576"/>' + xml[xml.index(b"/>", start) + 2 :]
 
@@ -350,8 +368,10 @@ def test_a_bogus_dimension_is_no_matter(read, exact):
 
 
 @pytest.mark.security(23, 24)
-def test_a_cell_in_the_far_corner_costs_the_child_its_memory_and_nobody_else(refused, exact):
-    def change(xml):
+def test_a_cell_in_the_far_corner_costs_the_child_its_memory_and_nobody_else(
+    refused: Refused, exact: np.ndarray
+) -> None:
+    def change(xml: bytes) -> bytes:
         return xml.replace(
             b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
         )
@@ -361,8 +381,9 @@ def test_a_cell_in_the_far_corner_costs_the_child_its_memory_and_nobody_else(ref
     assert error.status == 400
 
 
-@pytest.mark.security(24)
-def far_below(rows, *cells, first=(0, 0)):
+def far_below(
+    rows: Sequence[Sequence[object]], *cells: tuple[int, int, object], first: tuple[int, int] = (0, 0)
+) -> bytes:
     """A sheet with some cells more, far below its table."""
     out = io.BytesIO()
     with Workbook(out, {"in_memory": True}) as book:
@@ -374,7 +395,10 @@ def far_below(rows, *cells, first=(0, 0)):
     return out.getvalue()
 
 
-def test_a_stray_cell_in_the_last_row_is_named_and_not_a_million_empty_rows(refused, exact):
+@pytest.mark.security(24)
+def test_a_stray_cell_in_the_last_row_is_named_and_not_a_million_empty_rows(
+    refused: Refused, exact: np.ndarray
+) -> None:
     problem = refused(far_below(rows_of(exact), (1_048_575, 0, "x")), "t.xlsx")
     assert "rows 14 to 1,048,575 are, and below them stands A1048576." in problem.what
     assert problem.where == "cell A1048576"
@@ -382,27 +406,31 @@ def test_a_stray_cell_in_the_last_row_is_named_and_not_a_million_empty_rows(refu
 
 
 @pytest.mark.parametrize("set_aside", [False, True])
-def test_several_stray_cells_are_named_wherever_the_table_begins(refused, exact, set_aside):
+def test_several_stray_cells_are_named_wherever_the_table_begins(
+    refused: Refused, exact: np.ndarray, set_aside: bool
+) -> None:
     cells = [(4000, 27, 1), (4000, 30, 0.0), *((5000 + n, 2, "x") for n in range(9))]
     problem = refused(far_below(rows_of(exact), *cells, first=(1, 1)), "t.xlsx", set_aside=set_aside)
     assert "rows 15 to 4,000 are, and below them stand AB4001, AE4001, C5001" in problem.what
     assert problem.what.endswith("C5003 and others.")
 
 
-def test_empty_rows_within_a_table_are_rows_like_others(refused, read, exact):
+def test_empty_rows_within_a_table_are_rows_like_others(
+    refused: Refused, read: Read, exact: np.ndarray
+) -> None:
     rows = rows_of(exact)
-    gap = [[]] * 900
+    gap: list[list[str | float]] = [[]] * 900
     problem = refused(workbook([*rows[:5], *gap, *rows[5:]]), "t.xlsx")
     assert problem.problem_count == 900
     outcome = read(workbook([*rows, *gap, *gap]), "t.xlsx")
     assert len(outcome.values) == len(exact)
 
 
-def test_one_giant_string_in_a_small_workbook_is_refused(refused, exact):
+def test_one_giant_string_in_a_small_workbook_is_refused(refused: Refused, exact: np.ndarray) -> None:
     rows = rows_of(exact)
     rows[1] = [*rows[1], "text"]
 
-    def change(xml):
+    def change(xml: bytes) -> bytes:
         return xml.replace(b"<t>text</t>", b"<t>" + b"x" * 150_000_000 + b"</t>")
 
     bomb = with_entry(workbook(rows), "xl/sharedStrings.xml", change)
@@ -411,7 +439,7 @@ def test_one_giant_string_in_a_small_workbook_is_refused(refused, exact):
 
 
 @pytest.mark.security(24)
-def test_sizes_that_the_archive_lies_about_are_found_out(refused, exact):
+def test_sizes_that_the_archive_lies_about_are_found_out(refused: Refused, exact: np.ndarray) -> None:
     data = workbook(rows_of(exact))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         size = archive.getinfo(SHEET).file_size
@@ -419,7 +447,7 @@ def test_sizes_that_the_archive_lies_about_are_found_out(refused, exact):
 
 
 @pytest.mark.security(24)
-def test_more_than_may_be_unpacked_is_too_large(refused, exact):
+def test_more_than_may_be_unpacked_is_too_large(refused: Refused, exact: np.ndarray) -> None:
     error = refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(unpacked=5000))
     assert isinstance(error, TooLarge)
 
@@ -432,22 +460,22 @@ def test_more_than_may_be_unpacked_is_too_large(refused, exact):
         '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>',
     ],
 )
-def test_xml_entities_are_refused(refused, exact, head):
-    def change(xml):
+def test_xml_entities_are_refused(refused: Refused, exact: np.ndarray, head: str) -> None:
+    def change(xml: bytes) -> bytes:
         start = xml.index(b"?>") + 2
         return xml[:start] + b" " * 3_000_000 + head.encode() + xml[start:]
 
     assert "XML entities" in refused(with_entry(workbook(rows_of(exact)), SHEET, change), "t.xlsx").what
 
 
-def test_what_takes_too_long_is_ended(refused, exact):
+def test_what_takes_too_long_is_ended(refused: Refused, exact: np.ndarray) -> None:
     assert (
         "more than 0 seconds"
         in refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(child_seconds=0.01)).what
     )
 
 
-def old_workbook(rows, *, since_1904=False):
+def old_workbook(rows: Sequence[Sequence[str | float]], *, since_1904: bool = False) -> bytes:
     """An .xls of one sheet: a BIFF 5 stream in a compound file."""
     begin = record(0x0809, struct.pack("<HHHH", 0x0500, 0x0005, 0, 0))
     begin += record(0x0022, struct.pack("<H", since_1904)) + record(0x000E, b"\1\0")
@@ -463,11 +491,11 @@ def old_workbook(rows, *, since_1904=False):
     return compound(b"".join([begin, name, record(0x000A), *sheet, record(0x000A)]))
 
 
-def record(kind, body=b""):
+def record(kind: int, body: bytes = b"") -> bytes:
     return struct.pack("<HH", kind, len(body)) + body
 
 
-def compound(stream):
+def compound(stream: bytes) -> bytes:
     """A compound file (MS-CFB, version 3): a table of sectors, a directory, and the stream ``Book``."""
     stream += b"\0" * (max(4096, -(-len(stream) // 512) * 512) - len(stream))
     count = len(stream) // 512
@@ -481,7 +509,7 @@ def compound(stream):
         + struct.pack("<109I", 0, *[free] * 108)
     )
 
-    def entry(name, kind, child, start, size):
+    def entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
         letters = name.encode("utf-16-le") + b"\0\0" if name else b""
         body = letters.ljust(64, b"\0") + struct.pack("<HBBIII", len(letters), kind, 1, free, free, child)
         return body + b"\0" * 36 + struct.pack("<IQ", start, size)
@@ -492,7 +520,7 @@ def compound(stream):
 
 
 @pytest.mark.security(56)
-def test_a_parquet_file_that_unpacks_to_hundreds_of_times_its_size_is_refused(refused):
+def test_a_parquet_file_that_unpacks_to_hundreds_of_times_its_size_is_refused(refused: Refused) -> None:
     rows = 1_500_000
     out = io.BytesIO()
     parquet.write_table(pa.table({name: np.zeros(rows) for name in CARD.columns}), out)
@@ -502,8 +530,8 @@ def test_a_parquet_file_that_unpacks_to_hundreds_of_times_its_size_is_refused(re
 
 @pytest.mark.security(56)
 def test_a_parquet_file_that_says_too_little_of_its_size_is_found_out_while_it_is_written(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it says of itself is only the first of two looks."""
     source, target = tmp_path / "a.parquet", tmp_path / "a.csv"
     parquet.write_table(pa.table({name: np.full(200_000, 0.123456789) for name in CARD.columns}), source)

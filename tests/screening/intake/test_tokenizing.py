@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,9 @@ def packed(path: Path) -> Path:
         (parquet, Kind.PARQUET),
     ],
 )
-def test_every_kind_of_file_becomes_a_table_with_tokens(tmp_path: Path, make, kind: Kind) -> None:
+def test_every_kind_of_file_becomes_a_table_with_tokens(
+    tmp_path: Path, make: Callable[[Path], Path], kind: Kind
+) -> None:
     source, target = make(tmp_path / "source.bin"), tmp_path / "target"
     found = replace_card_numbers(source, kind, target, TOKENS)
     assert found is not None

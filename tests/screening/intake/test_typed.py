@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from screening.transactions.encoding import address_code, text_code
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 from screening.transactions.times import time_of
+from tests.screening.intake.conftest import Read
 
 ORDERS = ColumnContract.of(
     [
@@ -31,7 +33,7 @@ HEADER = "when,value,device,address,age,fraud\n"
 GOOD = HEADER + "2026-01-01 10:00:00,12.5,D1,1.2.3.4,30,no\n2026-01-01T11:00:00Z,3,d2,,,yes\n"
 
 
-def test_cells_become_the_numbers_that_stand_for_them(read) -> None:
+def test_cells_become_the_numbers_that_stand_for_them(read: Read) -> None:
     found = read(GOOD, contract=ORDERS)
     np.testing.assert_array_equal(
         found.values,
@@ -40,11 +42,12 @@ def test_cells_become_the_numbers_that_stand_for_them(read) -> None:
             [time_of("2026-01-01 11:00"), 3, text_code("D2"), np.nan, np.nan],
         ],
     )
+    assert found.labels is not None
     assert found.labels.tolist() == [0, 1]
     assert not found.bad.any()
 
 
-def test_the_exact_way_gives_the_same_as_the_fast_one(read, monkeypatch) -> None:
+def test_the_exact_way_gives_the_same_as_the_fast_one(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     fast = read(GOOD, contract=ORDERS)
     monkeypatch.setattr(parse, "fast", lambda *_: None)
     np.testing.assert_array_equal(read(GOOD, contract=ORDERS).values, fast.values)
@@ -63,7 +66,7 @@ def test_the_exact_way_gives_the_same_as_the_fast_one(read, monkeypatch) -> None
         ("2026-01-01,1,d,1.2.3.4,old,0", "age", "not a number"),
     ],
 )
-def test_a_cell_that_cannot_be_used_is_named(read, row: str, column: str, words: str) -> None:
+def test_a_cell_that_cannot_be_used_is_named(read: Read, row: str, column: str, words: str) -> None:
     with pytest.raises(BadFile) as caught:
         read(GOOD + row + "\n", contract=ORDERS)
     (problem,) = caught.value.problems
@@ -74,12 +77,12 @@ def test_a_cell_that_cannot_be_used_is_named(read, row: str, column: str, words:
 
 
 @pytest.mark.parametrize("word", ["", "NA", "n/a", "null", "-", "NaN", " "])
-def test_words_for_nothing_are_blanks_where_blanks_may_be(read, word: str) -> None:
+def test_words_for_nothing_are_blanks_where_blanks_may_be(read: Read, word: str) -> None:
     found = read(HEADER + f"2026-01-01,1,d,{word},{word},0\n", contract=ORDERS)
     assert np.isnan(found.values[0, 3:]).all()
 
 
-def test_days_and_months_are_told_apart_by_the_whole_file_or_asked_about(read) -> None:
+def test_days_and_months_are_told_apart_by_the_whole_file_or_asked_about(read: Read) -> None:
     told = read(HEADER + "02/01/2026,1,d,,,0\n13/01/2026,1,d,,,0\n", contract=ORDERS)
     assert told.values[:, 0].tolist() == [time_of("2026-01-02"), time_of("2026-01-13")]
     assert "day before month" in told.notes[0]
@@ -99,7 +102,7 @@ def test_days_and_months_are_told_apart_by_the_whole_file_or_asked_about(read) -
         assert "as was said" in said.notes[0]
 
 
-def test_semicolons_and_decimal_commas(read) -> None:
+def test_semicolons_and_decimal_commas(read: Read) -> None:
     found = read(GOOD.replace(",", ";").replace("12.5", "12,5"), contract=ORDERS)
     np.testing.assert_array_equal(found.values, read(GOOD, contract=ORDERS).values)
 
@@ -119,7 +122,7 @@ ROWS = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(ROWS)
-def test_a_file_and_json_give_the_same_numbers(read, rows) -> None:
+def test_a_file_and_json_give_the_same_numbers(read: Read, rows: list[tuple[Any, ...]]) -> None:
     names = ("when", "value", "device", "address", "age")
     lines = [",".join("" if cell is None else str(cell) for cell in row) + ",0" for row in rows]
     from_file = read(HEADER + "\n".join(lines), contract=ORDERS).values
@@ -128,7 +131,7 @@ def test_a_file_and_json_give_the_same_numbers(read, rows) -> None:
 
 
 @pytest.mark.security(25)
-def test_an_entity_of_card_numbers_is_refused_too(read) -> None:
+def test_an_entity_of_card_numbers_is_refused_too(read: Read) -> None:
     numbers = ("4111111111111111", "5500005555555559", "4012888888881881")
     rows = [f"2026-01-01 10:00:00,12.5,{number},1.2.3.4,30,no\n" for number in numbers]
     with pytest.raises(BadFile, match="Column device holds payment card numbers") as error:

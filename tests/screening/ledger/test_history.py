@@ -65,7 +65,7 @@ def test_a_file_sent_again_does_not_find_its_own_rows(detector: Detector, tmp_pa
 
 
 def test_a_row_in_several_files_counts_once_and_keeps_the_label_that_any_knows(
-    detector, tmp_path: Path
+    detector: Detector, tmp_path: Path
 ) -> None:
     context, before = Context(tmp_path, detector, counting=None), rows(range(1000, 1002))
     twice = np.vstack([before, before[:1]])  # once more in the same file: that is another payment
@@ -86,12 +86,15 @@ def test_only_what_is_near_enough_and_earlier_is_read(detector: Detector, tmp_pa
     now = rows(range(1000, 1002), seed=5)
     past = context.past(now)
     assert past is not None
+    assert detector.vectorizer.definition is not None
     horizon = detector.vectorizer.definition.horizon
     assert past.values[:, 0].min() >= now[:, 0].min() - horizon
     assert past.values[:, 0].max() < now[:, 0].max()
 
 
-def test_a_file_that_is_too_old_to_count_is_not_read(detector: Detector, tmp_path: Path, caplog) -> None:
+def test_a_file_that_is_too_old_to_count_is_not_read(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     context, now = Context(tmp_path, detector, counting=None), rows(range(1000, 1002), seed=5)
     for name, days in (("old", range(500, 510)), ("near", range(990, 992)), ("later", range(1010, 1012))):
         context.remember(name, rows(days), None)
@@ -114,10 +117,14 @@ def test_a_file_without_its_span_is_read(detector: Detector, tmp_path: Path) -> 
     context.remember("one", before, None)
     (file,) = tmp_path.glob("context/*/one.npz")
     np.savez(file, values=before, labels=np.full(len(before), -1, np.int8))
-    assert len(context.past(rows(range(1002, 1003), seed=2)).values) == len(before)
+    past = context.past(rows(range(1002, 1003), seed=2))
+    assert past is not None
+    assert len(past.values) == len(before)
 
 
-def test_a_damaged_file_is_left_out_and_said(detector: Detector, tmp_path: Path, caplog) -> None:
+def test_a_damaged_file_is_left_out_and_said(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     context = Context(tmp_path, detector, counting=None)
     context.remember("good", rows(range(1000, 1001)), None)
     (file,) = tmp_path.glob("context/*/good.npz")
@@ -132,10 +139,13 @@ def test_single_transactions_see_what_was_remembered_since(detector: Detector, t
     assert recollections.of(detector, context) is None
     context.remember("one", rows(range(1000, 1002)), None)
     first = recollections.of(detector, context)
+    assert first is not None
     assert len(first) == 40
     assert recollections.of(detector, context) is first
     context.remember("two", rows(range(1002, 1003)), None)
-    assert len(recollections.of(detector, context)) == 60
+    later = recollections.of(detector, context)
+    assert later is not None
+    assert len(later) == 60
     drop(tmp_path, detector.name)
     assert recollections.of(detector, context) is None
 

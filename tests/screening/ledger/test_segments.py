@@ -16,7 +16,7 @@ from screening.ledger import segments as module
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import SCHEMA
 from screening.ledger.segments import Segments
-from screening.ledger.tables import Draft
+from screening.ledger.tables import Draft, Segment
 from tests.screening.ledger.ledger_rows import DECIDED, table
 
 pytestmark = pytest.mark.both_databases
@@ -41,6 +41,7 @@ def files(ledger: Ledger) -> set[str]:
 def test_a_segment_says_what_is_in_it(ledger: Ledger) -> None:
     times = np.array([0.0, 86400.25, np.nan])
     made = ledger.segments.add("a" * 32, "file", table(3, seconds=times))
+    assert made is not None
     (kept,) = ledger.segments.all()
     assert (kept.name, kept.rows, kept.flagged, kept.owner, kept.detector) == (
         made.name,
@@ -81,6 +82,7 @@ def test_a_writer_that_dies_leaves_nothing_that_counts_and_a_note_of_what_to_swe
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     before = ledger.segments.add("a" * 32, "file", table(3))
+    assert before is not None
     real = getattr(module, moment)
 
     def killed(*given: object) -> object:
@@ -122,12 +124,13 @@ def _flip(path: Path) -> None:
 
 
 def test_verify_finds_a_changed_byte_a_missing_file_and_wrong_counts(ledger: Ledger) -> None:
-    names = [ledger.segments.add(letter * 32, "file", table(screening=letter * 32)).name for letter in "abcd"]
+    added = [ledger.segments.add(letter * 32, "file", table(screening=letter * 32)) for letter in "abcd"]
+    names = [segment.name for segment in added if segment is not None]
     assert ledger.segments.verify() == []
     _flip(ledger.segments.path(names[0]))
     ledger.segments.path(names[1]).unlink()
     with ledger.tables.write() as session:
-        wrong = session.get(module.Segment, names[2])
+        wrong = session.get(Segment, names[2])
         assert wrong is not None
         wrong.flagged += 1
     found = {fault.name: fault.problem for fault in ledger.segments.verify()}

@@ -147,6 +147,7 @@ def test_too_few_rows_have_no_figure_and_say_how_many_it_takes(
     assert all(each.needed is not None and each.needed >= 200 for each in window.columns)
     assert window.score is None  # nothing to compare it with
     assert list(conditions.drift([found()], 0.2)) == []
+    assert detector.card is not None
     few = ModelCard.from_json({**dict(detector.card.raw), "training_data": {"rows": 60}})
     decide(5_000, days=0.1, seed=3)
     told = compare(replace(detector, card=few), ledger.observed, settings, NOW).windows[0]
@@ -208,6 +209,7 @@ def test_scores_of_the_card_are_the_reference_where_it_has_them(
     place = np.searchsorted(SCORE_EDGES, chance.astype(np.float32).astype(float), side="left")
     shares = (np.bincount(place, minlength=len(SCORE_EDGES) + 1) / 50_000).tolist()
     scores = {"edges": list(SCORE_EDGES), "shares": shares, "rows": 50_000}
+    assert detector.card is not None
     card = ModelCard.from_json({**dict(detector.card.raw), "metrics": {"validation": {"scores": scores}}})
     decide(3_000, days=0.5)
     told = compare(replace(detector, card=card), ledger.observed, settings, NOW)

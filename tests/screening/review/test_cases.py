@@ -112,8 +112,8 @@ def test_ten_who_are_killed_in_the_middle_lose_no_case_and_have_none_twice(kept:
         assert taken[number] == (assignee is not None)
     has = {str(number): assignee for number, _, assignee, _ in rows}
     for place, numbers in enumerate(told):
-        for number in set(numbers) - {"none"}:
-            assert has[number] == f"p{place}", "whoever was told of a case has it"
+        for said in set(numbers) - {"none"}:
+            assert has[said] == f"p{place}", "whoever was told of a case has it"
     assert sum(assignee is not None for _, _, assignee, _ in rows) >= 10
 
 

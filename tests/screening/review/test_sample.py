@@ -103,6 +103,7 @@ def test_those_that_are_drawn_stand_among_the_others_and_count_as_no_flags(desk:
     )
     assert after.estimate == pytest.approx(0.04 * after.unflagged)
     assert after.interval is not None
+    assert after.estimate is not None
     assert after.interval[0] < after.estimate < after.interval[1]
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     chance = np.random.default_rng(3)
     probability = chance.beta(0.3, 2, COUNT).astype(np.float32)
-    probability[:4] = np.float32([0.7, 0.8, 1.0, 0.0])  # just at a threshold, and at the ends
+    probability[:4] = np.array([0.7, 0.8, 1.0, 0.0], np.float32)  # just at a threshold, and at the ends
     amount = np.round(chance.gamma(2, 60, COUNT), 2)
     seconds = datetime(2026, 3, 1, tzinfo=UTC).timestamp() + np.linspace(0, DAYS * 86_400, COUNT)
     return probability, amount, seconds
@@ -136,7 +137,7 @@ def test_the_capacity_is_kept_to_whatever_it_costs(bins: list[tuple[int, int]], 
 
 
 def test_from_where_on_stopping_is_cheaper_than_looking() -> None:
-    row = {"bin": 5, "rows": 1, "frauds": 0.1, "loss": 1.0, "spread": 0.0}
+    row: dict[str, Any] = {"bin": 5, "rows": 1, "frauds": 0.1, "loss": 1.0, "spread": 0.0}
     row |= {"first": MOMENT, "last": MOMENT, "decided_first": MOMENT, "decided_last": MOMENT}
     row["dated_in_files"] = 0
     assert advice_of([row], None, Prices(review=5, stopped=50)).block == pytest.approx(0.9)

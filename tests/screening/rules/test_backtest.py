@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -127,11 +128,12 @@ def test_a_backtest_counts_what_each_rule_says_of_each_row(ledger: Ledger, detec
         assert outcome.precision.interval == wilson(len(caught), len(caught) + len(alarms))
         recent = [row for row in mine if row["decided_at"].replace(tzinfo=UTC) >= NOW - timedelta(days=30)]
         assert outcome.recent == len(recent)
-        changed = {
+        changes: dict[Effect, Callable[[dict[str, Any]], bool]] = {
             Effect.FLAG: lambda row: not row["flagged"],
             Effect.SILENCE: lambda row: row["flagged"] and "held" not in (row["rules"] or ()),
             Effect.RAISE: lambda _row: False,
-        }[rule.effect]
+        }
+        changed = changes[rule.effect]
         assert outcome.changed.rows == sum(bool(answer(row)) and changed(row) for row in recent)
         by_day: dict[Any, list[dict[str, Any]]] = {}
         for row in fired:

@@ -36,6 +36,7 @@ def test_who_was_seen_is_known(payments: Detector, indexed: bool) -> None:
         payments.contract,
     )
     past = Past(given.values[:1], np.array([-1], np.int8))
+    assert payments.vectorizer.definition is not None
     seen = Seen(past=PastIndex(payments.vectorizer.definition, past) if indexed else past)
     assert list(map(list, remarks(payments, given, seen))) == [[], [], [NO_PAST]]
 

@@ -89,6 +89,7 @@ def test_a_column_that_is_blank_throughout_has_changed_most_of_all(detector: Det
 
 
 def test_a_column_that_was_blank_throughout_and_is_filled_now_has_changed(detector: Detector) -> None:
+    assert detector.card is not None
     columns = {
         **detector.card.raw["columns"],
         "size": {"missing": 1.0},

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from screening.scoring.metrics import average_precision, measure
 
 
-def arrays(labels, probabilities):
+def arrays(labels: Sequence[int], probabilities: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(labels, np.int8), np.array(probabilities, np.float32)
 
 

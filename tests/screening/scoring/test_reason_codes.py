@@ -11,7 +11,7 @@ import pytest
 from screening.detectors.detector import Detector
 from screening.scoring.reason_codes import explain
 from screening.transactions.schema import CARD, Transactions
-from tests.artifact_factory import CENTRE, random_rows
+from tests.artifact_factory import CENTRE, random_rows, scored_by
 
 
 class Sum:
@@ -25,7 +25,8 @@ class Sum:
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         parts = rows[:, self.places].astype(np.float64) * self.weights
         logit = (parts.max(axis=1) if self.either else parts.sum(axis=1)) - 3
-        return (1 / (1 + np.exp(-logit))).astype(np.float32)
+        probability: np.ndarray = (1 / (1 + np.exp(-logit))).astype(np.float32)
+        return probability
 
 
 def one(detector: Detector, **scaled: float) -> Transactions:
@@ -38,20 +39,20 @@ def one(detector: Detector, **scaled: float) -> Transactions:
 
 
 def test_the_effects_of_a_sum_are_its_terms_strongest_first(tiny: Detector) -> None:
-    by_hand = replace(tiny, scorer=Sum(V4=1.0, V14=-1.0, V3=1.0))
+    by_hand = scored_by(tiny, Sum(V4=1.0, V14=-1.0, V3=1.0))
     (found,) = explain(by_hand, one(tiny, V4=2.0, V14=-3.0, V3=-1.0))
     assert [reason.column for reason in found] == ["V14", "V4"]
     assert [reason.effect for reason in found] == pytest.approx([3, 2], abs=1e-4)
 
 
 def test_two_columns_that_say_the_same_do_not_hide_each_other(tiny: Detector) -> None:
-    by_hand = replace(tiny, scorer=Sum(either=True, V4=1.0, V11=1.0))
+    by_hand = scored_by(tiny, Sum(either=True, V4=1.0, V11=1.0))
     (found,) = explain(by_hand, one(tiny, V4=4.0, V11=4.0))
     assert {reason.column for reason in found} == {"V4", "V11"}
 
 
 def test_a_probability_of_one_still_has_reasons(tiny: Detector) -> None:
-    by_hand = replace(tiny, scorer=Sum(V4=10.0, V14=-10.0))
+    by_hand = scored_by(tiny, Sum(V4=10.0, V14=-10.0))
     (found,) = explain(by_hand, one(tiny, V4=20.0, V14=-10.0))
     assert {reason.column for reason in found} == {"V4", "V14"}
     assert all(np.isfinite(reason.effect) for reason in found)
@@ -64,7 +65,7 @@ def test_a_typical_payment_has_no_reasons(tiny: Detector) -> None:
 
 def test_texts_tell_the_value_how_far_it_is_and_what_is_usual(tiny: Detector) -> None:
     typical = tiny.typical | {"V14": (-0.43, 0.49), "Amount": (5.65, 77.165), "Time": (54230.0, 139320.0)}
-    by_hand = replace(tiny, scorer=Sum(V14=-1.0, Amount=1.0, Time=1.0, V1=1.0), typical=typical)
+    by_hand = replace(scored_by(tiny, Sum(V14=-1.0, Amount=1.0, Time=1.0, V1=1.0)), typical=typical)
     values = CENTRE.copy()
     for name, value in {"V14": -9.531, "Amount": 1234.5, "Time": 148502.0, "V1": CENTRE[1] + 0.1}.items():
         values[CARD.columns.index(name)] = value
@@ -78,12 +79,13 @@ def test_texts_tell_the_value_how_far_it_is_and_what_is_usual(tiny: Detector) ->
 
 def test_where_every_value_is_usual_it_is_their_combination(tiny: Detector) -> None:
     wide = dict.fromkeys(tiny.typical, (-1e9, 1e9))
-    (found,) = explain(replace(tiny, scorer=Sum(V14=-1.0, V4=1.0), typical=wide), one(tiny, V14=-9, V4=5))
+    (found,) = explain(replace(scored_by(tiny, Sum(V14=-1.0, V4=1.0)), typical=wide), one(tiny, V14=-9, V4=5))
     assert [reason.text for reason in found] == ["No single value stands out; the combination does"]
 
 
 def test_a_range_whose_ends_read_alike_is_one_value(tiny: Detector) -> None:
-    same = replace(tiny, scorer=Sum(Amount=1.0), typical=tiny.typical | {"Amount": (20.001, 20.004)})
+    typical = tiny.typical | {"Amount": (20.001, 20.004)}
+    same = replace(scored_by(tiny, Sum(Amount=1.0)), typical=typical)
     (found,) = explain(same, one(tiny, Amount=30))
     assert found[0].text.endswith("far above the usual 20.00")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,12 +34,12 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> dict[st
     return {name: found.get(name) for name in ("payments", "ecommerce")}
 
 
-def said_of(detector: Detector, key: tuple[str, ...], value: float, **more: float) -> str:
+def said_of(detector: Detector, key: tuple[str, ...], value: float, **more: Any) -> str:
     definition = detector.vectorizer.definition
     assert definition is not None
     place = next(at for at, one in enumerate(definition.features) if one.key == key)
     low, high = detector.typical[detector.vectorizer.inputs[place]]
-    given = {"low": low, "high": high, "amount": None, **more}
+    given: dict[str, Any] = {"low": low, "high": high, "amount": None, **more}
     return Sentences(definition).of(Said(definition.features[place], value, **given))
 
 

@@ -106,7 +106,7 @@ def csv_of(rows: list[dict[str, Any]]) -> str:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Path]:
-    return iter(tmp_path / str(number) for number in range(10_000))  # type: ignore[return-value]
+    return iter(tmp_path / str(number) for number in range(10_000))
 
 
 @FEW
@@ -156,8 +156,8 @@ def test_one_by_one_together_and_as_a_file_rows_that_look_back_get_the_same(
     for place in range(len(rows)):  # the others lie before it: as earlier rows they count as in one batch
         others = np.concatenate([before, np.delete(given_.values, place, axis=0)])
         seen = Seen(past=Past(others, np.full(len(others), -1, np.int8)))
-        row = Transactions(given_.columns, given_.values[place : place + 1])
-        alone = score(row, payments, seen, threshold=0.5)
+        itself = Transactions(given_.columns, given_.values[place : place + 1])
+        alone = score(itself, payments, seen, threshold=0.5)
         np.testing.assert_allclose(alone.probabilities[0], together.probabilities[place], atol=1e-6)
 
 
@@ -183,14 +183,23 @@ def test_a_flagged_row_that_looks_back_has_its_features_made_once_and_its_past_s
     seen = Seen(past=PastIndex(definition, past) if indexed else past)
     made: list[int] = []
     sheets, begin = engine.sheets, PastIndex.__init__
-    monkeypatch.setattr(engine, "sheets", lambda *args, **more: (made.append(1), sheets(*args, **more))[1])
     ordered: list[int] = []
-    monkeypatch.setattr(PastIndex, "__init__", lambda *args: (ordered.append(1), begin(*args))[1])
+
+    def making(*args: Any, **more: Any) -> Any:
+        made.append(1)
+        return sheets(*args, **more)
+
+    def ordering(*args: Any) -> None:
+        ordered.append(1)
+        begin(*args)
+
+    monkeypatch.setattr(engine, "sheets", making)
+    monkeypatch.setattr(PastIndex, "__init__", ordering)
     found = score(rows, payments, seen, threshold=0.5)
     assert found.flagged.tolist() == [True]
     assert found.reasons[0]
     assert made == [1]
-    assert ordered == [] if indexed else [1]
+    assert ordered == ([] if indexed else [1])
 
 
 def test_a_file_is_told_no_reasons_and_no_caveats(payments: Detector) -> None:

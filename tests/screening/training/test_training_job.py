@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -161,7 +162,10 @@ def test_what_is_called_off_leaves_no_process_and_no_file(
         until(lambda: row(trainings, made).stage == "Learning")
         assert row(trainings, made).progress == pytest.approx(0.4)
         assert alive(child)
-        assert trainings.cancel(made) if how == "cancelled" else trainings.remove(made) is None
+        if how == "cancelled":
+            assert trainings.cancel(made)
+        else:
+            trainings.remove(made)
         until(lambda: not alive(child))
         until(lambda: not (settings.instance / "trainings" / made).exists())
     assert not trainings.cancel(made)
@@ -233,10 +237,11 @@ def test_a_crash_between_the_last_two_steps_doesnt_train_again(
     settings: Settings, trainings: Trainings, trainer: TrainingRunner, order: Callable[..., str]
 ) -> None:
     made = order("make")
-    finish, trainings.finish = trainings.finish, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign,assignment]
-    with pytest.raises(KeyboardInterrupt):
+    with (
+        patch.object(trainings, "finish", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         trainer.work_once()
-    trainings.finish = finish  # type: ignore[method-assign]
     TrainingFolder(settings.instance, made).input.write_text("crash")
     trainings.release("trainer-0")
     assert trainer.work_once()

@@ -30,7 +30,8 @@ PARTS = {"Date": "2025-01-04", "time ": "07:30:44", "Out": None, "In": 12.5, "x"
 
 
 def values(found: Transactions) -> list[list[float]]:
-    return np.asarray(found.values).tolist()
+    cells: list[list[float]] = np.asarray(found.values).tolist()
+    return cells
 
 
 @pytest.mark.parametrize("given", [PARTS, {**PARTS, "Out": ""}, {**PARTS, "Out": 0}])

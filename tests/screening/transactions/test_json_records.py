@@ -162,6 +162,6 @@ def test_the_careful_way_reads_what_the_fast_way_reads(rows: list[tuple[Any, Any
     careful = [{name: np.float64(value) for name, value in row.items()} for row in fast]
     found = from_mappings(fast, PLAIN)
     np.testing.assert_array_equal(found.values, from_mappings(careful, PLAIN).values)
-    for place, row in enumerate(fast):
-        one: Transactions = from_mapping(row, PLAIN)
+    for place, record in enumerate(fast):
+        one: Transactions = from_mapping(record, PLAIN)
         np.testing.assert_array_equal(one.values[0], found.values[place])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,13 +61,17 @@ def screening(detectors: Detectors, base: Path, threshold: float = THRESHOLD) ->
         folder.create()
         folder.input.write_bytes(data)
         folder.complete()
-        common = {"wanted": None, "on_batch": lambda _: None, "answers": answers, "recall": lambda _: said}
+        kind = identify(name, data[:4096])
+        common: dict[str, Any] = {
+            "wanted": None,
+            "on_batch": lambda _: None,
+            "answers": answers,
+            "recall": lambda _: said,
+        }
         if check:
-            found = preflight.check(folder, identify(name, data[:4096]), detectors, **common)
-            return Result(np.zeros(0), " ".join(found.notes))
-        found = screen(
-            folder, identify(name, data[:4096]), detectors, set_aside=set_aside, threshold=threshold, **common
-        )
+            checked = preflight.check(folder, kind, detectors, **common)
+            return Result(np.zeros(0), " ".join(checked.notes))
+        found = screen(folder, kind, detectors, set_aside=set_aside, threshold=threshold, **common)
         return Result(Outcome(folder, threshold).probability.copy(), " ".join(found.notes))
 
     return run

@@ -26,7 +26,7 @@ def payments(step: timedelta = timedelta(hours=11, minutes=7, seconds=13), count
 
 
 WHOLE = [(day, who, where, float(round(amount))) for day, who, where, amount in payments()]
-DAYS = [(day.replace(hour=0, minute=0, second=0), *rest) for day, *rest in payments()]
+DAYS = [(day.replace(hour=0, minute=0, second=0), who, where, value) for day, who, where, value in payments()]
 
 
 @dataclass(frozen=True)

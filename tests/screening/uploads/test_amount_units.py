@@ -147,14 +147,14 @@ def test_one_payment_of_a_thousand_is_no_file_of_cents(screened: Screen) -> None
 
 def test_large_amounts_with_decimals_are_noted_and_not_asked_about(screened: Screen) -> None:
     """One cell with parts says that they aren't whole cents."""
-    rows = [(*row[:3], round(row[3] * 100)) for row in payments()]
+    rows = [(*row[:3], float(round(row[3] * 100))) for row in payments()]
     rows[-1] = (*rows[-1][:3], 1250.5)
     found = screened(table(rows))
     assert "TX_AMOUNT is about 60 times as large as in the training data" in found.notes
 
 
 def test_the_whole_column_counts_and_not_its_first_block(screened: Screen) -> None:
-    rows = [(*row[:3], round(row[3] * 100)) for row in payments(timedelta(minutes=1), 60_000)]
+    rows = [(*row[:3], float(round(row[3] * 100))) for row in payments(timedelta(minutes=1), 60_000)]
     rows[-1] = (*rows[-1][:3], 1250.5)
     assert "as large as" in screened(table(rows)).notes
 
@@ -329,8 +329,16 @@ def test_a_detector_that_learned_from_cents_asks_for_amounts_with_decimals(
         folder.create()
         folder.input.write_text(content)
         folder.complete()
-        more = {"set_aside": False, "threshold": 0.8, "on_batch": lambda _: None, "answers": answers}
-        screen(folder, Kind.CSV, of_cents, wanted="cents", **more)
+        screen(
+            folder,
+            Kind.CSV,
+            of_cents,
+            wanted="cents",
+            set_aside=False,
+            threshold=0.8,
+            on_batch=lambda _: None,
+            answers=answers,
+        )
         return Outcome(folder, 0.8).probability.copy()
 
     with pytest.raises(Undecided) as caught:

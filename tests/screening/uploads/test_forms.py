@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -346,7 +346,7 @@ def test_lines_above_the_header_are_passed_over_and_counted(screened: Screen, pl
     assert "3 lines above the header" in found.notes
 
 
-def workbook(rows: list[list[object]], name: str = "xlsx") -> bytes:
+def workbook(rows: Sequence[Sequence[object]], name: str = "xlsx") -> bytes:
     import xlsxwriter
 
     out = io.BytesIO()
@@ -475,7 +475,7 @@ def test_times_that_lost_their_am_and_pm_are_refused(screened: Screen, form: str
     for check in (False, True):
         with pytest.raises(BadFile, match="are from 1:00 to 12:59: a clock of twelve hours"):
             screened(content, check=check)
-    mornings = [(day.replace(hour=8 + day.hour % 4), *rest) for day, *rest in payments()]
+    mornings = [(day.replace(hour=8 + day.hour % 4), who, to, value) for day, who, to, value in payments()]
     screened(table(mornings))
     screened(table(payments()[:20], when=lambda day: day.strftime(form)))
 

@@ -36,6 +36,7 @@ SAMPLE = ROOT / "model" / "detectors" / "payments" / "sample.csv"
 PARTS = 6
 WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
 File = tuple[str, int]
+Payments = tuple[Detector, list[tuple[Transactions, NDArray[np.int8]]]]
 """Who sends a file, and which part of the payments it holds."""
 
 
@@ -78,7 +79,7 @@ class Bank:
 
 
 @pytest.fixture(scope="module")
-def payments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, list[tuple[Any, Any]]]:
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Payments:
     """The shipped detector that looks back, and its sample in parts."""
     from screening.detectors.registry import Detectors
 
@@ -101,7 +102,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, list[t
 
 
 @pytest.fixture
-def bank(tmp_path: Path, payments: Any) -> Iterator[Bank]:
+def bank(tmp_path: Path, payments: Payments) -> Iterator[Bank]:
     made = Bank(tmp_path, payments[0])
     yield made
     made.close()
@@ -120,7 +121,9 @@ FILES = st.lists(
     derandomize=True,
 )
 @given(files=FILES)
-def test_whatever_one_analyst_sends_another_ones_probabilities_stay(payments: Any, files: list[File]) -> None:
+def test_whatever_one_analyst_sends_another_ones_probabilities_stay(
+    payments: Payments, files: list[File]
+) -> None:
     detector, parts = payments
 
     def screened(those: list[File]) -> list[Any]:
@@ -143,7 +146,7 @@ def with_frauds(part: tuple[Transactions, Any], who: str) -> tuple[Transactions,
 
 @pytest.mark.security(55)
 def test_a_managers_file_moves_everybodys_and_a_released_one_too_until_it_is_withdrawn(
-    payments: Any, tmp_path: Path
+    payments: Payments, tmp_path: Path
 ) -> None:
     detector, parts = payments
     first, second = with_frauds(parts[0], "ana"), parts[1]
@@ -175,7 +178,7 @@ def test_a_managers_file_moves_everybodys_and_a_released_one_too_until_it_is_wit
     ],
 )
 def test_the_policy_decides_when_a_past_is_read(
-    policy: str, moved: dict[str, bool], payments: Any, tmp_path: Path
+    policy: str, moved: dict[str, bool], payments: Payments, tmp_path: Path
 ) -> None:
     detector, parts = payments
     for who, expected in moved.items():
@@ -194,7 +197,7 @@ def test_the_policy_decides_when_a_past_is_read(
 
 @pytest.mark.security(55)
 def test_single_transactions_follow_the_same_policy_and_share_what_they_can(
-    bank: Bank, payments: Any
+    bank: Bank, payments: Payments
 ) -> None:
     parts = payments[1]
     kept = Recollections()
@@ -215,7 +218,7 @@ def test_single_transactions_follow_the_same_policy_and_share_what_they_can(
 
 
 @pytest.mark.security(55)
-def test_a_name_that_was_anothers_inherits_nothing(bank: Bank, payments: Any) -> None:
+def test_a_name_that_was_anothers_inherits_nothing(bank: Bank, payments: Payments) -> None:
     detector, parts = payments
     bank.screen(*parts[0], "Ana")
     mappings = Mappings(bank.database)
@@ -228,7 +231,7 @@ def test_a_name_that_was_anothers_inherits_nothing(bank: Bank, payments: Any) ->
 
 
 @pytest.mark.security(55)
-def test_rows_of_which_no_screening_tells_count_for_nobody(bank: Bank, payments: Any) -> None:
+def test_rows_of_which_no_screening_tells_count_for_nobody(bank: Bank, payments: Payments) -> None:
     detector, parts = payments
     rows, labels = parts[0]
     bank.policy.context(detector, "ana").remember("f" * 32, rows.values, labels)
@@ -237,7 +240,7 @@ def test_rows_of_which_no_screening_tells_count_for_nobody(bank: Bank, payments:
 
 @pytest.mark.security(55)
 def test_what_was_screened_before_there_was_a_policy_counts_for_all(
-    bank: Bank, payments: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bank: Bank, payments: Payments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector, parts = payments
     rows, labels = parts[0]
@@ -312,7 +315,7 @@ def test_no_user_is_everybody(services: Services) -> None:
         services.users.add(EVERYBODY, "nobody@bank.example", "a long enough password")
 
 
-def test_the_list_of_what_counts_is_short_to_ask_for(bank: Bank, payments: Any) -> None:
+def test_the_list_of_what_counts_is_short_to_ask_for(bank: Bank, payments: Payments) -> None:
     """By an index: an instance may have screened ten thousand files."""
     query = select(Screening.id).where(Screening.fingerprint == "x")
     compiled = query.compile(bank.database.engine, compile_kwargs={"literal_binds": True})

@@ -25,7 +25,7 @@ ROWS: list[Row] = [
     for amount in [full if number < 40 or number >= FIRST_BACK - 1 else min(full, 12.5)]
 ]
 """Few of them are large between the first rows and the last: each flagged one costs its reasons."""
-ALONE = dict(zip(HEADER, HEADER, strict=True))
+ALONE: dict[str, str | Composition] = dict(zip(HEADER, HEADER, strict=True))
 
 
 def written(word: Callable[[int, float], str], name: str = "Type", amount: str = "TX_AMOUNT") -> str:

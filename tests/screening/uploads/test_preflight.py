@@ -55,7 +55,8 @@ def run(folder: Folder, tiny: Detector) -> Check:
     def checked(text: str, **more: Any) -> Checked:
         folder.input.write_bytes(text.encode())
         folder.complete()
-        return check(folder, Kind.CSV, One(), wanted=None, **{"on_batch": lambda _size: None, **more})
+        one: Any = One()  # stands for the detectors of an instance
+        return check(folder, Kind.CSV, one, wanted=None, **{"on_batch": lambda _size: None, **more})
 
     return checked
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import delete
 
-from screening.infra.job_queue import now
+from screening.infra.job_queue import Jobs, now
 from screening.ledger.ledger import Ledger
 from screening.monitoring import activity
 from screening.monitoring.comparison import Comparison
@@ -23,7 +24,7 @@ from tests.web.test_data_api import sent
 
 
 def watch(settings: Settings, services: Services, ledger: Ledger | None = None) -> Watch:
-    queues = {"screenings": services.history, "trainings": services.trainings}
+    queues: dict[str, Jobs[Any]] = {"screenings": services.history, "trainings": services.trainings}
     known = ledger or services.ledger
     comparison = Comparison(settings, services.database, known, services.detectors)
     return Watch(settings, services.database, known, queues, comparison)
