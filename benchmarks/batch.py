@@ -165,7 +165,8 @@ class Job:
             raise SystemExit("the job failed")
         self._watch.join()
         peaks = {f"{name} MB": round(size / 2**20) for name, size in self.peaks.items()}
-        return json.loads(last) | peaks | {"cpu seconds": round(sum(self.seconds.values()), 1)}
+        figures: dict[str, Any] = json.loads(last)
+        return figures | peaks | {"cpu seconds": round(sum(self.seconds.values()), 1)}
 
     def executors(self) -> list[int]:
         """Return the ids of the executors' processes."""

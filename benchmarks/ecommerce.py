@@ -64,7 +64,7 @@ def run(file: Path) -> dict[str, Any]:
             name: [scores(prepared, learned, tested, name, seed) for seed in range(SEEDS)]
             for name in ("this net", *NAMES)
         }
-        models = {
+        models: dict[str, dict[str, Any]] = {
             name: {
                 "auc": float(np.mean([roc_auc_score(label, score) for score in given])),
                 "auc_by_seed": [float(roc_auc_score(label, score)) for score in given],
@@ -97,7 +97,8 @@ def _gain(label: Rows, ours: list[Floats], theirs: list[Floats]) -> list[float]:
                 [roc_auc_score(label[rows], a[rows]) - roc_auc_score(label[rows], b[rows]) for a, b in pairs]
             )
         )
-    return np.quantile(draws, (0.025, 0.5, 0.975)).tolist()
+    marks: list[float] = np.quantile(draws, (0.025, 0.5, 0.975)).tolist()
+    return marks
 
 
 def main() -> int:

@@ -57,7 +57,7 @@ TOKENS = (
     b"Class", b"Time", b"V1",
     b"9" * 400, b"#", b"sep=;", b'""', b"a" * 9000, b"4111111111111111",
 )  # fmt: skip
-JSON_VALUES = (
+JSON_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1e308, -1e308, 1e39, 1e-320, "", "1", "nan", "x" * 1000, [], {}, [[]], {"a": 1}, 10**39,
     "2025-01-02", "\ud800", "\0",
 )  # fmt: skip
@@ -80,7 +80,7 @@ class Damage:
     def __init__(self, seed: int) -> None:
         self.pick = random.Random(seed)
 
-    def bytes(self, data: bytes) -> bytes:
+    def any_bytes(self, data: bytes) -> bytes:
         """Some changes: flips, tokens put in or over, parts cut, doubled, moved; seldom many, mostly one."""
         out = bytearray(data)
         for _ in range(1 if self.pick.random() < 0.6 else self.pick.randint(2, 8)):
@@ -207,10 +207,10 @@ class Intake:
             elif self._kind is Kind.PARQUET and pick.random() < 0.3:
                 yield self._odd_parquet()
             else:
-                yield self._text() if self._kind is Kind.CSV else self._damage.bytes(self._whole)
+                yield self._text() if self._kind is Kind.CSV else self._damage.any_bytes(self._whole)
 
     def _text(self) -> bytes:
-        way = self._damage.cells if self._damage.pick.random() < 0.5 else self._damage.bytes
+        way = self._damage.cells if self._damage.pick.random() < 0.5 else self._damage.any_bytes
         text = way(self._reference.text)
         if self._damage.pick.random() < 0.1:
             coding = self._damage.pick.choice(("utf-16", "utf-16-le", "cp1252", "utf-8-sig"))
@@ -233,7 +233,7 @@ class Intake:
             for name in names:
                 text = old.read(name)
                 if name == chosen and way < 4:
-                    text = self._xml(text) if way else self._damage.bytes(text)
+                    text = self._xml(text) if way else self._damage.any_bytes(text)
                 if name == chosen and way == 4:
                     continue
                 new.writestr(name if name != chosen or way != 5 else name.swapcase(), text)
@@ -281,7 +281,7 @@ class Intake:
             frame = frame.iloc[:0]
         with suppress(Exception):
             return _parquet(frame)
-        return self._damage.bytes(self._whole)
+        return self._damage.any_bytes(self._whole)
 
     def take(self, data: bytes) -> str:
         """Read one file as an upload is read. Gives what came of it.
@@ -332,7 +332,9 @@ class Users:
 
     def inputs(self) -> Iterator[bytes]:
         while True:
-            yield (self._damage.cells if self._damage.pick.random() < 0.4 else self._damage.bytes)(self._text)
+            yield (self._damage.cells if self._damage.pick.random() < 0.4 else self._damage.any_bytes)(
+                self._text
+            )
 
     def take(self, data: bytes) -> str:
         text = UsersText.parse(data)
@@ -376,7 +378,7 @@ class Api:
             if pick.random() < 0.5:
                 yield json.dumps(self._damage.json(whole)).encode()
             else:
-                yield self._damage.bytes(json.dumps(whole).encode())
+                yield self._damage.any_bytes(json.dumps(whole).encode())
 
     def take(self, data: bytes) -> str:
         answer = self._person.client.post("/detect_fraud", data=data, content_type="application/json",
@@ -420,7 +422,7 @@ class Store:
         while True:
             value = json.dumps(self._damage.json(self._error)).encode()
             if pick.random() < 0.3:
-                value = self._damage.bytes(value)
+                value = self._damage.any_bytes(value)
             yield f"{pick.choice('abc')} {pick.choice(self.COLUMNS)} ".encode() + value
 
     def take(self, data: bytes) -> str:
@@ -480,7 +482,7 @@ class Queue:
             "error": {"title": "t", "status": 400, "what": "w", "where": None, "remedy": "r", "problem_count": 0,
                       "problems": []},
         }  # fmt: skip
-        self._row = {
+        self._row: dict[str, Any] = {
             "id": "d" * 32, "name": "made", "owner": "ada", "filename": "a.csv", "kind": "csv", "state": "choosing",
             "created": "2026-01-01 00:00:00.000000", "progress": 0.0, "attempts": 0, "stage": "", "size": 10,
             "sha256": "0" * 64, "options": json.dumps(self._wholes["options"]),
@@ -502,7 +504,7 @@ class Queue:
                     name = pick.choice(self.JSON)
                     value = json.dumps(self._damage.json(self._wholes[name])).encode()
                     if pick.random() < 0.2:
-                        value = self._damage.bytes(value)
+                        value = self._damage.any_bytes(value)
                     changes[name] = value.decode("utf-8", "replace")
             yield json.dumps(changes).encode()
 
@@ -558,7 +560,7 @@ class Http:
 
     def inputs(self) -> Iterator[bytes]:
         while True:
-            yield self._damage.bytes(self._damage.pick.choice(self._wholes))
+            yield self._damage.any_bytes(self._damage.pick.choice(self._wholes))
 
     def take(self, data: bytes) -> str:
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=15) as line:

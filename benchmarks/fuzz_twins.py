@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -105,16 +106,13 @@ class Parquets:
         """Return a file."""
         pick, rows = self._pick, Rows.drawn(self._pick)
         columns, cells, told = [], [], []
-        for name, draw in zip(
-            HEADER,
-            (
-                lambda: self._time(rows.times),
-                lambda: self._ids(rows.customers),
-                lambda: self._ids(rows.terminals),
-                lambda: self._amounts(rows.amounts),
-            ),
-            strict=True,
-        ):
+        draws: list[Callable[[], Column]] = [
+            lambda: self._time(rows.times),
+            lambda: self._ids(rows.customers),
+            lambda: self._ids(rows.terminals),
+            lambda: self._amounts(rows.amounts),
+        ]
+        for name, draw in zip(HEADER, draws, strict=True):
             made, texts = draw()
             made, texts = self._maybe_blank(made, texts)
             columns.append(made)
@@ -143,7 +141,7 @@ class Parquets:
         pq.write_table(pa.Table.from_arrays(columns, names=names), out, **options)
         data, twin = out.getvalue(), _text(names, cells)
         if pick.random() < DAMAGED:
-            return Made(self._damage.bytes(data), Kind.PARQUET, None, "damaged")
+            return Made(self._damage.any_bytes(data), Kind.PARQUET, None, "damaged")
         return Made(data, Kind.PARQUET, twin, f"{'; '.join(told)}; {options}")
 
     def _maybe_blank(self, column: pa.Array, texts: list[str]) -> Column:
@@ -191,13 +189,13 @@ class Parquets:
             moved = [each + dt.timedelta(microseconds=250_000) for each in times]
             unit = pick.choice(("ms", "us", "ns"))
             return pa.array(moved, pa.timestamp(unit)), [f"{each:%Y-%m-%d %H:%M:%S.%f}" for each in moved]
-        zone = ZoneInfo("Europe/Berlin")
-        texts = [each.replace(tzinfo=dt.UTC).astimezone(zone).isoformat() for each in times]
+        berlin = ZoneInfo("Europe/Berlin")
+        texts = [each.replace(tzinfo=dt.UTC).astimezone(berlin).isoformat() for each in times]
         return pa.array(texts, pa.string()), [f"{each}Z" for each in iso]
 
     def _ids(self, ids: list[int]) -> Column:
         pick, texts = self._pick, list(map(str, ids))
-        kind = pick.choice(
+        kind: Any = pick.choice(
             (
                 *(pa.int16(), pa.int32(), pa.int64(), pa.uint16(), pa.uint32(), pa.uint64(), pa.float64()),
                 *(pa.float32(), pa.string(), pa.large_string(), pa.string_view()),
@@ -322,7 +320,7 @@ class Workbooks:
             twin = self._sheets(book, rows, told, inline=inline)
         data = out.getvalue()
         if pick.random() < DAMAGED:
-            return Made(self._damage.bytes(data), Kind.XLSX, None, "damaged")
+            return Made(self._damage.any_bytes(data), Kind.XLSX, None, "damaged")
         return Made(data, Kind.XLSX, twin, "; ".join(told))
 
     def _sheets(self, book: Workbook, rows: Rows, told: list[str], *, inline: bool) -> str:
@@ -482,7 +480,7 @@ class OldWorkbooks:
                 sheet.append(self._cell(y + 1, x, column[y], form))
         data = self._compound(b"".join([begin, name, record(0x000A), *sheet, record(0x000A)]))
         if pick.random() < 0.5:
-            return Made(self._damage.bytes(data), Kind.XLS, None, "damaged")
+            return Made(self._damage.any_bytes(data), Kind.XLS, None, "damaged")
         twin = _text(
             HEADER,
             [
@@ -537,17 +535,18 @@ class Screens:
         folder.input.write_bytes(data)
         folder.complete()
         confined = self._pick.random() < CONFINED or damaged
-        opening.convert = convert if confined else _convert_here  # type: ignore[attr-defined]
+        way = convert if confined else _convert_here
         try:
-            screen(
-                folder,
-                kind,
-                self._detectors,
-                wanted=None,
-                set_aside=True,
-                threshold=0.8,
-                on_batch=lambda _: None,
-            )
+            with patch.object(opening, "convert", way):
+                screen(
+                    folder,
+                    kind,
+                    self._detectors,
+                    wanted=None,
+                    set_aside=True,
+                    threshold=0.8,
+                    on_batch=lambda _: None,
+                )
             return np.array(Outcome(folder, 0.8).probability)
         except ScreeningError as problem:
             if not problem.what:
@@ -562,13 +561,10 @@ class Screens:
 def _convert_here(
     source: Path, kind: Kind, target: Path, limits: Any, _waiting: Callable[[], None] = lambda: None
 ) -> bool:
-    try:
-        if kind is Kind.PARQUET:
-            parquet.to_csv(source, target, limits)
-            return False
-        return workbook.to_csv(source, target, kind, limits)
-    finally:
-        opening.convert = convert  # type: ignore[attr-defined]
+    if kind is Kind.PARQUET:
+        parquet.to_csv(source, target, limits)
+        return False
+    return workbook.to_csv(source, target, kind, limits)
 
 
 def run(minutes: float, seed: int, only: str) -> int:

@@ -50,7 +50,8 @@ def _label(draw: Draw, score: Floats, share: float, steep: float = 4.0) -> NDArr
     for _ in range(80):
         middle = (low + high) / 2
         low, high = (middle, high) if expit(steep * score + middle).mean() < share else (low, middle)
-    return (draw.random(len(score)) < expit(steep * score + low)).astype(np.int64)
+    label: NDArray[np.int64] = (draw.random(len(score)) < expit(steep * score + low)).astype(np.int64)
+    return label
 
 
 def _days(draw: Draw, rows: int, days: float) -> pd.Series:

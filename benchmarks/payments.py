@@ -109,7 +109,8 @@ def run(file: Path, seed: int, names: list[str]) -> dict[str, Any]:
     prepared = prepare(order, lambda _share, text: print(text, file=sys.stderr, flush=True))
     card = prepared.table.values[:, prepared.table.contract.columns.index("CUSTOMER_ID")]
     day = (np.asarray(prepared.time) // DAY).astype(np.int64)
-    weeks, kept = [], []
+    weeks: list[dict[str, Any]] = []
+    kept = []
     for week in WEEKS:
         first = day_number(week)
         learned = np.flatnonzero((day >= day_number(FIRST)) & (day < first - DELAY))

@@ -46,7 +46,9 @@ FEWEST_HELD = 5
 
 def numbers(cells: pd.Series) -> pd.Series:
     """Cells of text as numbers, NaN for what is none."""
-    return pd.to_numeric(cells.str.replace(r"^\$", "", regex=True).replace("", np.nan), errors="coerce")
+    plain = cells.str.replace(r"^\$", "", regex=True).replace("", np.nan)
+    found: pd.Series = pd.to_numeric(plain, errors="coerce")
+    return found
 
 
 def seconds(made: Made, rows: pd.DataFrame) -> Floats | None:
@@ -55,13 +57,12 @@ def seconds(made: Made, rows: pd.DataFrame) -> Floats | None:
         return None
     as_numbers = numbers(rows[made.time])
     if as_numbers.notna().all():
-        return as_numbers.to_numpy() * (3600 if made.time == "step" else 1)
+        hours: Floats = as_numbers.to_numpy() * (3600 if made.time == "step" else 1)
+        return hours
     format_ = {"booked": "%d.%m.%Y %H:%M", "incident_date": "%m/%d/%Y"}.get(made.time)
-    return (
-        (pd.to_datetime(rows[made.time], format=format_) - pd.Timestamp("1970-01-01"))
-        .dt.total_seconds()
-        .to_numpy()
-    )
+    since = pd.to_datetime(rows[made.time], format=format_) - pd.Timestamp("1970-01-01")
+    found: Floats = since.dt.total_seconds().to_numpy()
+    return found
 
 
 def table_of(made: Made, rows: pd.DataFrame, known: int, *, more: bool) -> tuple[pd.DataFrame, list[str]]:
@@ -355,9 +356,8 @@ def sets(
 def best(found: Mapping[str, Any], *, more: bool) -> str:
     """The rival with the highest average precision on the tested rows."""
     figures = found["average_precision"]
-    return max(
-        (name for name in figures if name != OURS and name.endswith("+") == more), key=figures.__getitem__
-    )
+    rivals: list[str] = [name for name in figures if name != OURS and name.endswith("+") == more]
+    return max(rivals, key=figures.__getitem__)
 
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
