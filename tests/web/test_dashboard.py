@@ -32,6 +32,7 @@ from screening.settings import ROOT
 from screening.uploads.screenings import Request, new_id
 from screening.web.pages.explore.dashboard import FRAUD_TYPES, PLOTLY, POLICY, make_ready
 from screening.web.services import Services
+from screening.web.views.dashboard.app import dash_app
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.web.test_data_api import PAYMENTS, SHOP, asked, scored, sent
@@ -402,6 +403,14 @@ def test_dashs_own_addresses_are_behind_the_same_log_in(app: Flask, login: Calla
         "/dashboard/anything",
     ):
         assert ana.client.get(path).status_code == 404, path
+
+
+def test_a_process_that_never_made_the_page_gives_its_scripts(login: Callable[[str], Person]) -> None:
+    """Dash gives what it has named, and named it when it made the page: another process answered 404 once."""
+    page = login("ana").client.get("/dashboard/").get_data(as_text=True)
+    another = dash_app.__wrapped__().server.test_client()
+    for path in re.findall(r'src="(/dashboard/_dash-component-suites/[^"]+)"', page):
+        assert another.get(path).status_code == 200, path
 
 
 @pytest.mark.security(35)

@@ -80,7 +80,7 @@ class BadQuestion(ScreeningError):
 def index() -> Response:
     """Show the page; its figures come after it, by the filters in its address."""
     mine = services()
-    mounted_app()
+    app = mounted_app()
     # the start of a web process does without pyarrow, too
     from screening.explore.board import (
         Choices,
@@ -93,7 +93,7 @@ def index() -> Response:
     for name in ("python_version", "dash_version_url"):  # of use to nobody here
         config.pop(name, None)
     plotly = url_for("static", filename=PLOTLY)
-    scripts = [*(path for path in SCRIPT.findall(parts[1]) if UNUSED not in path), lazy_script()]
+    scripts = [*(path for path in SCRIPT.findall(parts[1]) if UNUSED not in path), lazy_script(app)]
     config |= {"serve_locally": False, "plotlyjs_url": plotly}  # not Dash's own, of 4.8 MB
     given = {name: value for name, value in request.args.items() if value}
     trouble: Unanswered | None = None
@@ -152,9 +152,7 @@ def make_ready(static_folder: str) -> None:
 
     import screening.explore.board  # noqa: F401
 
-    app = mounted_app()
-    with app.server.test_request_context(app.config.requests_pathname_prefix):
-        app.index()
+    mounted_app()
     for name in (PLOTLY, f"{MAP}world_110m.json"):
         static_files.compress(static_folder, name)
 

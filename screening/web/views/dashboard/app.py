@@ -124,13 +124,18 @@ def dash_app() -> Mounted:
             Input(f"{name}-graph", "clickData"),
             prevent_initial_call=True,
         )
+    # Dash gives only scripts that it has named. Of two processes one may make the page, and the other be asked for its
+    # scripts first.
+    with app.server.test_request_context(PREFIX):
+        app.index()
+    lazy_script(app)
     return app
 
 
-def lazy_script() -> str:
+def lazy_script(app: Mounted) -> str:
     """Return the address of the script that Dash fetches when it meets a chart."""
     wanted = [{"relative_package_path": "dcc/async-graph.js", "namespace": "dash"}]
-    found = dash_app()._collect_and_register_resources(wanted)  # noqa: SLF001 -- only Dash knows its addresses
+    found = app._collect_and_register_resources(wanted)  # noqa: SLF001 -- only Dash knows its addresses
     return str(next(iter(found)))
 
 
