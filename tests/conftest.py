@@ -14,6 +14,7 @@ import pytest
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from hypothesis import settings as drawing
+from werkzeug.test import TestResponse
 
 from screening.accounts import passwords
 from screening.settings import ROOT, Settings
@@ -191,7 +192,7 @@ class Person:
         text = self.client.get(page).get_data(as_text=True)
         return text.split('name="csrf_token"', 1)[1].split('value="', 1)[1].split('"', 1)[0]
 
-    def post(self, url: str, page: str = "/login", **fields: Any) -> Any:
+    def post(self, url: str, page: str = "/login", **fields: Any) -> TestResponse:
         return self.client.post(
             url, data={"csrf_token": self.token(page), **fields}, content_type="multipart/form-data"
         )
@@ -208,7 +209,7 @@ class Person:
         assert answer.status_code == 303, answer.get_data(as_text=True)
         return self
 
-    def upload(self, content: bytes, filename: str = "payments.csv", **fields: Any) -> Any:
+    def upload(self, content: bytes, filename: str = "payments.csv", **fields: Any) -> TestResponse:
         """Send a file through the form, its token first, as the page has it."""
         from io import BytesIO
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
@@ -29,6 +30,8 @@ from screening.infra.database import Database
 
 STATEMENTS = 2000
 """SQL statements that are kept; SQLAlchemy keeps 500 for each database."""
+FOR_THE_RUN = pytest.MonkeyPatch()
+"""What is put in place of a library's parts, as long as the process lives: it is never undone."""
 
 
 class Templates(BytecodeCache):
@@ -73,10 +76,12 @@ def keep_routes() -> None:
         rule._parts, rule._trace = first._parts, first._trace
         rule._converters = first._converters
         rule.arguments |= first.arguments
-        rule._build = first._build.__func__.__get__(rule, None)
-        rule._build_unknown = first._build_unknown.__func__.__get__(rule, None)
+        build: Any = first._build  # a method, and typed as a function
+        build_unknown: Any = first._build_unknown
+        rule._build = build.__func__.__get__(rule, None)
+        rule._build_unknown = build_unknown.__func__.__get__(rule, None)
 
-    Rule.compile = compile_once  # type: ignore[method-assign]
+    FOR_THE_RUN.setattr(Rule, "compile", compile_once)
 
 
 def keep_statements() -> None:
@@ -89,10 +94,10 @@ def keep_statements() -> None:
         if type(engine.dialect) is SQLiteDialect_pysqlite and engine._compiled_cache is not None:
             engine._compiled_cache = statements
 
-    Engine.__init__ = make_with_statements  # type: ignore[method-assign]
+    FOR_THE_RUN.setattr(Engine, "__init__", make_with_statements)
     # the dialect is a part of the key by which a statement is kept
-    SQLiteDialect_pysqlite.__hash__ = lambda own: hash(type(own))  # type: ignore[method-assign, assignment]
-    SQLiteDialect_pysqlite.__eq__ = lambda own, other: type(own) is type(other)  # type: ignore[method-assign, assignment]
+    FOR_THE_RUN.setattr(SQLiteDialect_pysqlite, "__hash__", lambda own: hash(type(own)))
+    FOR_THE_RUN.setattr(SQLiteDialect_pysqlite, "__eq__", lambda own, other: type(own) is type(other))
 
 
 def keep_migrations() -> None:
@@ -130,7 +135,7 @@ def keep_migrations() -> None:
                 raw.backup(kept)
             made[key] = kept
 
-    Database._migrate = copy_or_migrate  # type: ignore[method-assign]
+    FOR_THE_RUN.setattr(Database, "_migrate", copy_or_migrate)
 
 
 def keep_detectors() -> None:
@@ -146,7 +151,7 @@ def keep_detectors() -> None:
             cards[key] = read_card(path)
         return cards[key]
 
-    detector.read_card = card_of
-    detector.open_vectorizer = functools.cache(vectorizer.open_vectorizer)
+    FOR_THE_RUN.setattr(detector, "read_card", card_of)
+    FOR_THE_RUN.setattr(detector, "open_vectorizer", functools.cache(vectorizer.open_vectorizer))
     unpacked = functools.cache(form.unpack)
-    cache.unpack = lambda data: dict(unpacked(data))
+    FOR_THE_RUN.setattr(cache, "unpack", lambda data: dict(unpacked(data)))

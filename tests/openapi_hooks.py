@@ -37,7 +37,8 @@ schemathesis.openapi.media_type("text/csv", FILES)
 @schemathesis.deserializer(XLSX)
 def workbook(_context: Any, response: Any) -> list[str]:
     """Open a workbook as a spreadsheet does."""
-    return openpyxl.load_workbook(io.BytesIO(response.content)).sheetnames
+    names: list[str] = openpyxl.load_workbook(io.BytesIO(response.content)).sheetnames
+    return names
 
 
 @schemathesis.deserializer("application/pdf")

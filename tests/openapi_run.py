@@ -85,4 +85,4 @@ def run(
 def _files(server: Server, count: int, **fields: str) -> list[str]:
     """Have some files screened or checked; return the ids."""
     sample = (ROOT / "model" / "detectors" / "payments" / "sample.csv").read_bytes()
-    return [server.upload(sample, **fields)[1]["Location"].split("/")[2] for _ in range(count)]
+    return [server.upload(sample, 60, **fields)[1]["Location"].split("/")[2] for _ in range(count)]

@@ -98,7 +98,7 @@ def postgres() -> Iterator[Postgres]:
             **as_user,
         }
         data = folder / "data"
-        make = [
+        make: list[str | Path] = [
             programs / "initdb",
             "-D",
             data,
@@ -115,8 +115,8 @@ def postgres() -> Iterator[Postgres]:
         options = " ".join(
             f"-c {each}" for each in (*OPTIONS, "listen_addresses=", f"unix_socket_directories={folder}")
         )
-        control = [programs / "pg_ctl", "-D", data, "-w", "-t", str(SECONDS)]
-        log = ["-l", folder / "log", "-o", options]
+        control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-t", str(SECONDS)]
+        log: list[str | Path] = ["-l", folder / "log", "-o", options]
         # it keeps what it is given as its own: a pipe of ours would never end
         subprocess.run(
             [*control, *log, "start"],

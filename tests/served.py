@@ -138,7 +138,7 @@ class Server:
     def wait_for(self, screening: str, seconds: float = 120) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            state = json.loads(self.get(f"/results/{screening}.json")[2])
+            state: dict[str, Any] = json.loads(self.get(f"/results/{screening}.json")[2])
             if state["state"] != "running":
                 return state
             time.sleep(0.1)

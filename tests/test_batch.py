@@ -5,7 +5,7 @@ All tests share one Spark session, which takes seconds to start.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from screening.batch import spark as sparks
@@ -54,7 +55,7 @@ def settings(settings: Settings) -> Settings:
     return replace(settings, history_policy="all")
 
 
-def run(app: Flask, *words: object):
+def run(app: Flask, *words: object) -> Result:
     return app.test_cli_runner().invoke(args=list(map(str, words)))
 
 
@@ -70,7 +71,7 @@ def cards(rows: int) -> pd.DataFrame:
     """Rows as those of the sample, each value a little moved, with a number of its own."""
     sample = pd.read_csv(ROOT / "transactions_data.csv").drop(columns="Class")
     draw = np.random.default_rng(3)
-    found = sample.iloc[draw.integers(0, len(sample), rows)].reset_index(drop=True)
+    found: pd.DataFrame = sample.iloc[draw.integers(0, len(sample), rows)].reset_index(drop=True)
     found = found * draw.normal(1, 0.01, found.shape)
     found.insert(0, "number", np.arange(rows))
     return found
@@ -79,7 +80,8 @@ def cards(rows: int) -> pd.DataFrame:
 def written(path: Path) -> pd.DataFrame:
     """What a job wrote, in the order of the rows' numbers."""
     found = pd.read_parquet(path)
-    return found.iloc[found["number"].astype(int).argsort()].reset_index(drop=True)
+    ordered: pd.DataFrame = found.iloc[found["number"].astype(int).argsort()].reset_index(drop=True)
+    return ordered
 
 
 def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
@@ -111,7 +113,9 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
     """Half of the rows are in the folder, half of the rest in another one that is its past, half in the ledger's."""
     services: Services = app.extensions["screening"]
     found = services.detectors.get(detector)
-    texts = {column.name: str for column in found.contract.parts() if column.kind is not CellKind.NUMBER}
+    texts: dict[Hashable, str] = {
+        column.name: "str" for column in found.contract.parts() if column.kind is not CellKind.NUMBER
+    }
     rows = pd.read_csv(ROOT / "model" / "detectors" / detector / "sample.csv", dtype=texts).sort_values(time)
     rows.insert(0, "number", np.arange(len(rows)))
     cuts = len(rows) // 4, len(rows) // 2

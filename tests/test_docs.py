@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from screening.accounts.roles import PERMISSIONS
 from screening.settings import ROOT
@@ -42,7 +43,7 @@ def test_every_module_that_is_named_as_a_command_exists() -> None:
                 )
 
 
-def test_every_flask_command_that_is_named_exists(app) -> None:
+def test_every_flask_command_that_is_named_exists(app: Flask) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in re.findall(r"flask --app app ([a-z]+)", text):
         assert name in app.cli.commands

@@ -10,6 +10,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
 
 import utils
 from screening.web.services import Services
@@ -17,7 +19,7 @@ from screening.worker.loop import Worker
 from tests.conftest import Person
 
 
-def screening_of(answer) -> str:
+def screening_of(answer: TestResponse) -> str:
     assert answer.status_code == 303, answer.get_data(as_text=True)
     return answer.headers["Location"].rsplit("/", 1)[1]
 
@@ -168,7 +170,7 @@ def test_rows_with_bad_cells_can_be_set_aside_and_are_listed(
 
 
 @pytest.mark.security(13)
-def test_another_users_screening_does_not_exist(app, analyst: Person, done: str) -> None:
+def test_another_users_screening_does_not_exist(app: Flask, analyst: Person, done: str) -> None:
     eve = Person(app, "eve").sign_up().log_in()
     for path in (
         "",

@@ -109,7 +109,7 @@ def test_hundreds_of_slow_senders_keep_nobody_waiting(server: Server) -> None:
         assert statistics.median(taken["/healthz"]) < 1.0
         assert statistics.median(taken["/results"]) < 2.0
         assert max(*taken["/healthz"], *taken["/results"]) < MOST_SECONDS
-        answers = Counter()
+        answers = Counter[bytes]()
         for line in (*idle, *slow):
             line.settimeout(20)
             with suppress(ConnectionError):

@@ -187,8 +187,10 @@ def compile_nets(old: Old) -> None:
     with ThreadPoolExecutor(3) as pool:
         made = [pool.submit(load_default, old.settings())]
         for folder in (own / "shops", shipped / "payments"):
-            files = [folder / name for name in ("model.h5", "vectorizer.pkl", "card.json")]
-            made.append(pool.submit(load_detector, folder.name, *files, cache_of(old.instance)))
+            net, vectorizer, card = (folder / name for name in ("model.h5", "vectorizer.pkl", "card.json"))
+            made.append(
+                pool.submit(load_detector, folder.name, net, vectorizer, card, cache_of(old.instance))
+            )
         for one in made:
             one.result()
 
@@ -232,10 +234,10 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 def assert_same_probabilities(found: bytes, expected: bytes) -> None:
     """Of two files of scores. A row that was set aside has none."""
-    pair = [
+    one, other = (
         [float(row["fraud_probability"] or "nan") for row in table(content)] for content in (found, expected)
-    ]
-    np.testing.assert_allclose(*pair, rtol=0, atol=1e-6, equal_nan=True)
+    )
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-6, equal_nan=True)
 
 
 def cells(workbook: bytes) -> dict[str, list[tuple[Any, ...]]]:

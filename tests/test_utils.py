@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,18 +32,22 @@ def expected(row: dict[str, float], tiny: Detector) -> float:
     return float(get_probabilities(Transactions(CARD.columns, np.array([list(row.values())])), tiny)[0])
 
 
-def test_one_mapping_is_one_transaction(row, tiny: Detector, expected: float) -> None:
+def test_one_mapping_is_one_transaction(row: dict[str, float], tiny: Detector, expected: float) -> None:
     found = get_probabilities(row, tiny)
     assert found.dtype == np.float32
     assert found.tolist() == [expected]
 
 
-def test_names_may_have_any_case_order_and_spaces_and_company(row, tiny: Detector, expected: float) -> None:
+def test_names_may_have_any_case_order_and_spaces_and_company(
+    row: dict[str, float], tiny: Detector, expected: float
+) -> None:
     given = {"Class": 1, "note": "a note", **{f" {name.lower()} ": row[name] for name in reversed(row)}}
     assert get_probabilities(given, tiny).tolist() == [expected]
 
 
-def test_mappings_may_each_have_their_own_order(row, tiny: Detector, expected: float) -> None:
+def test_mappings_may_each_have_their_own_order(
+    row: dict[str, float], tiny: Detector, expected: float
+) -> None:
     other = {name: row[name] for name in reversed(row)}
     assert get_probabilities([row, other, {**row, "x": None}], tiny) == pytest.approx(
         [expected] * 3, abs=1e-7
@@ -50,7 +56,9 @@ def test_mappings_may_each_have_their_own_order(row, tiny: Detector, expected: f
 
 
 @pytest.mark.parametrize("kind", [int, np.float64, np.float32, np.int32, Decimal])
-def test_numbers_of_every_kind_are_numbers(kind, row, tiny: Detector) -> None:
+def test_numbers_of_every_kind_are_numbers(
+    kind: Callable[[int], float], row: dict[str, float], tiny: Detector
+) -> None:
     whole = {name: float(round(value)) for name, value in row.items()}
     given = {name: kind(int(value)) for name, value in whole.items()}
     assert get_probabilities(given, tiny).tolist() == get_probabilities(whole, tiny).tolist()
@@ -80,7 +88,9 @@ def test_numbers_of_every_kind_are_numbers(kind, row, tiny: Detector) -> None:
         (Decimal("sNaN"), "too large"),
     ],
 )
-def test_what_is_no_finite_number_is_refused_by_name_and_row(value, told: str, row, tiny: Detector) -> None:
+def test_what_is_no_finite_number_is_refused_by_name_and_row(
+    value: object, told: str, row: dict[str, float], tiny: Detector
+) -> None:
     with pytest.raises(BadTransaction, match=told) as one:
         get_probabilities({**row, "V3": value}, tiny)
     assert [(problem.row, problem.column) for problem in one.value.problems] == [(1, "V3")]
@@ -90,14 +100,14 @@ def test_what_is_no_finite_number_is_refused_by_name_and_row(value, told: str, r
     assert [(problem.row, problem.column) for problem in second.value.problems] == [(2, "V3")]
 
 
-def test_every_bad_cell_of_a_transaction_is_named(row, tiny: Detector) -> None:
+def test_every_bad_cell_of_a_transaction_is_named(row: dict[str, float], tiny: Detector) -> None:
     with pytest.raises(BadTransaction) as caught:
         get_probabilities({**row, "V3": "x", "Amount": None}, tiny)
     assert [problem.column for problem in caught.value.problems] == ["V3", "Amount"]
 
 
 @pytest.mark.parametrize("missing", [("V3",), ("Time", "Amount")])
-def test_missing_columns_are_named(missing, row, tiny: Detector) -> None:
+def test_missing_columns_are_named(missing: tuple[str, ...], row: dict[str, float], tiny: Detector) -> None:
     for name in missing:
         del row[name]
     with pytest.raises(BadTransaction, match=", ".join(missing)) as caught:
@@ -106,18 +116,18 @@ def test_missing_columns_are_named(missing, row, tiny: Detector) -> None:
     assert [problem.column for problem in caught.value.problems] == list(missing)
 
 
-def test_a_column_that_stands_twice_is_not_guessed(row, tiny: Detector) -> None:
+def test_a_column_that_stands_twice_is_not_guessed(row: dict[str, float], tiny: Detector) -> None:
     with pytest.raises(BadTransaction, match="Amount in row 1 appears more than once"):
         get_probabilities({**row, "amount": 1.0}, tiny)
 
 
 @pytest.mark.parametrize("given", [None, 3, "text", [1, 2], [None], {}, [{}], b"x"])
-def test_what_holds_no_transactions_is_refused(given, tiny: Detector) -> None:
+def test_what_holds_no_transactions_is_refused(given: Any, tiny: Detector) -> None:
     with pytest.raises(BadTransaction):
         get_probabilities(given, tiny)
 
 
-def test_a_frame_is_read_by_name(row, tiny: Detector, expected: float) -> None:
+def test_a_frame_is_read_by_name(row: dict[str, float], tiny: Detector, expected: float) -> None:
     pd = pytest.importorskip("pandas", reason="needs requirements.txt: run `make .venv/.run`")
     frame = pd.DataFrame([row, row], index=[7, 7])[list(reversed(row))].assign(Class=0, note="x")
     assert get_probabilities(frame, tiny).tolist() == [expected] * 2
@@ -126,7 +136,9 @@ def test_a_frame_is_read_by_name(row, tiny: Detector, expected: float) -> None:
 
 
 @pytest.mark.parametrize("value", ["abc", True, None, float("nan"), 1e39])
-def test_a_frames_bad_cell_is_refused_by_name_and_row(value, row, tiny: Detector) -> None:
+def test_a_frames_bad_cell_is_refused_by_name_and_row(
+    value: object, row: dict[str, float], tiny: Detector
+) -> None:
     pd = pytest.importorskip("pandas", reason="needs requirements.txt: run `make .venv/.run`")
     frame = pd.DataFrame([row, row]).astype({"V3": object})
     frame.iloc[1, 3] = value
@@ -135,7 +147,7 @@ def test_a_frames_bad_cell_is_refused_by_name_and_row(value, row, tiny: Detector
     assert [(problem.row, problem.column) for problem in caught.value.problems] == [(2, "V3")]
 
 
-def test_a_frames_column_of_truths_is_refused(row, tiny: Detector) -> None:
+def test_a_frames_column_of_truths_is_refused(row: dict[str, float], tiny: Detector) -> None:
     pd = pytest.importorskip("pandas", reason="needs requirements.txt: run `make .venv/.run`")
     with pytest.raises(BadTransaction, match="V3 in row 1"):
         get_probabilities(pd.DataFrame([row]).assign(V3=True), tiny)

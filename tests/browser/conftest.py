@@ -163,12 +163,11 @@ class Watched:
         page, home = self.page, self.site.url + "/"
         page.on("pageerror", lambda error: self.faults.append(f"script error: {error}\n{error.stack}"))
         page.on("console", self._hear)
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith((home, "data:", "blob:")) or self.faults.append(request.url)
-            ),
-        )
+        page.on("request", lambda request: self._ask(request.url, home))
+
+    def _ask(self, url: str, home: str) -> None:
+        if not url.startswith((home, "data:", "blob:")):
+            self.faults.append(url)
 
     def _hear(self, message: Any) -> None:
         refusal = message.text.startswith("Failed to load resource")  # a 400 that the test asked for

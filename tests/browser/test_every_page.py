@@ -218,7 +218,12 @@ def ask(watched: Watched, file: Path) -> str:
 @pytest.fixture(scope="module")
 def seen(chromium: Any, site: Site, state: Any, made: dict[str, str]) -> Callable[[str], Look]:
     """What was seen of a page; each is visited for the first test that asks."""
-    return cache(lambda path: look(chromium, site, state, made.get(path, path), path))
+
+    @cache
+    def visit(path: str) -> Look:
+        return look(chromium, site, state, made.get(path, path), path)
+
+    return visit
 
 
 @pytest.mark.security(35)

@@ -13,7 +13,8 @@ from screening.accounts.passwords import Hasher
 from screening.accounts.users_text import Account, write
 from screening.settings import Settings
 from screening.web.app_factory import create_app
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 TEAM = {"ada": "admin", "ana": "analyst", "mia": "manager", "otto": "auditor", "dora": "analyst"}
 """Username and role; dora is disabled."""

@@ -65,7 +65,8 @@ def fonts(page: Any) -> list[Any]:
 def marked(page: Any) -> Iterator[str]:
     """What each text of a page is marked as: a piece of the structure, by its number, or an artifact."""
     within: list[str] = []
-    for operands, operator in pikepdf.parse_content_stream(page):
+    for instruction in pikepdf.parse_content_stream(page):
+        operands, operator = instruction.operands, instruction.operator
         if str(operator) in ("BDC", "BMC"):
             numbered = (
                 len(operands) > 1 and isinstance(operands[1], pikepdf.Dictionary) and "/MCID" in operands[1]

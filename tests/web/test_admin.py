@@ -12,7 +12,8 @@ from screening.accounts.users_text import Account
 from screening.infra.audit.log import AuditLog
 from screening.settings import Settings
 from screening.web.services import Services
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 PAGE = "/admin/users"
 

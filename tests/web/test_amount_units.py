@@ -10,8 +10,8 @@ from flask import Flask
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.screening.uploads.payment_forms import payments, table
 from tests.screening.uploads.test_amount_units import cents
-from tests.screening.uploads.test_forms import payments, table
 from tests.web.test_column_mapping import done
 
 CENTS = table(payments(), amount=cents).encode()
@@ -117,7 +117,7 @@ def test_a_program_is_told_and_the_command_line_takes_the_option(
     analyst.client.environ_base["HTTP_ACCEPT"] = "application/json"
     answer = analyst.upload(CENTS)
     assert answer.status_code == 400
-    (question,) = answer.json["questions"]
+    (question,) = answer.get_json()["questions"]
     assert question["option"] == "unit"
     assert [reading["answer"] for reading in question["readings"]] == ["cents", "mils", "whole"]
     file = tmp_path / "a.csv"

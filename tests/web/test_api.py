@@ -6,6 +6,7 @@ import json
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from screening.transactions.schema import CARD
 from tests.conftest import Person
@@ -17,7 +18,7 @@ def transaction(sample: bytes) -> dict[str, float]:
     return {name: float(row[name]) for name in CARD.columns}
 
 
-def ask(person: Person, body, raw: bool = False):
+def ask(person: Person, body: object, raw: bool = False) -> TestResponse:
     headers = {"X-CSRFToken": person.token("/upload"), "Content-Type": "application/json"}
     return person.client.post("/detect_fraud", data=body if raw else json.dumps(body), headers=headers)
 

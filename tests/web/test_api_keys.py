@@ -123,7 +123,7 @@ def test_pages_for_people_take_no_key_even_of_an_administrator_who_is_logged_in(
     key, ada = made(services, *SCOPES, owner="ada"), login("ada")
     seen = 0
     for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
+        view: Any = app.view_functions[rule.endpoint]  # it may carry what is asked of who calls it
         if not hasattr(view, "permission") or view.scope is not None:
             continue
         for method in (rule.methods or set()) - {"OPTIONS"}:
@@ -282,7 +282,7 @@ def test_without_a_key_and_a_session_the_answer_says_what_is_wanted(app: Flask) 
         assert answer.status_code == 401, request
         assert answer.mimetype == "application/problem+json"
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="fraud-screening"'
-        assert "Authorization: Bearer" in answer.json["remedy"]
+        assert "Authorization: Bearer" in answer.get_json()["remedy"]
 
 
 @pytest.mark.security(14)
@@ -292,7 +292,7 @@ def test_over_the_limit_a_key_waits_and_others_dont(app: Flask, services: Servic
     answer = detect(app, slow)
     assert answer.mimetype == "application/problem+json"
     assert 1 <= int(answer.headers["Retry-After"]) <= 30
-    assert answer.headers["Retry-After"] in answer.json["remedy"]
+    assert answer.headers["Retry-After"] in answer.get_json()["remedy"]
     assert ask(app, other, "/summary").json["total_transactions"] == 2
 
 

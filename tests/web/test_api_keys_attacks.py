@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from flask import Flask
 from sqlalchemy.exc import IntegrityError
+from werkzeug.test import TestResponse
 
 from screening.accounts import key_text
 from screening.infra.audit.log import AuditLog
@@ -21,7 +22,7 @@ from tests.web.test_guard import MEBIBYTE, Tap, send
 pytestmark = [pytest.mark.usefixtures("team"), pytest.mark.security(14)]
 
 
-def asked(app: Flask, header: str, method: str = "GET", url: str = "/summary"):
+def asked(app: Flask, header: str, method: str = "GET", url: str = "/summary") -> TestResponse:
     """Send a header as it is."""
     return app.test_client(use_cookies=False).open(url, method=method, headers={"Authorization": header})
 
@@ -93,8 +94,8 @@ def test_a_good_key_counts_alone_and_leaves_the_session_as_it_is(
     answer = mia.client.post("/detect_fraud", json={"transaction": payment()}, headers=headers)
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers
-    found = mia.client.get(f"/transactions/{answer.json['id']}", headers=headers)
-    assert found.json["owner"] == "ana"
+    found = mia.client.get(f"/transactions/{answer.get_json()['id']}", headers=headers)
+    assert found.get_json()["owner"] == "ana"
     assert mia.client.get("/account").status_code == 200
 
 

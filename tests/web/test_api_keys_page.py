@@ -44,6 +44,7 @@ def make(person: Person, **fields: Any) -> Any:
 
 
 def text_in(page: str) -> str:
+    found: str
     (found,) = set(re.findall(r"fsk_[0-9a-z]{10}_[0-9A-Za-z]+", page))
     return found
 

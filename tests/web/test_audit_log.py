@@ -15,7 +15,8 @@ from screening.infra.audit.log import AuditLog
 from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker.loop import Worker
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 
 def written(settings: Settings) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from screening.accounts.login_throttle import SIGN_UPS, Lockout, Throttle
 from screening.accounts.passwords import Hasher
@@ -17,18 +18,21 @@ from screening.accounts.users_text import Account, write
 from screening.settings import Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 NEW_PASSWORD = "the other side of the river 8"
 
 
-def sign_up(person: Person, name: str, email: str | None = None, password: str = PASSWORD, **more: str):
+def sign_up(
+    person: Person, name: str, email: str | None = None, password: str = PASSWORD, **more: str
+) -> TestResponse:
     return person.post(
         "/signup", "/signup", username=name, email=email or f"{name}@bank.example", password=password, **more
     )
 
 
-def try_login(person: Person, name: str, password: str = PASSWORD, **more: str):
+def try_login(person: Person, name: str, password: str = PASSWORD, **more: str) -> TestResponse:
     return person.post("/login", username=name, password=password, **more)
 
 
@@ -163,7 +167,7 @@ def test_a_closed_door_says_so(app_with: Callable[..., Flask], settings: Setting
     assert settings.users_file.read_text("utf-8") == "# accounts\n"
 
 
-def sign_up_with_login_token(visitor: Person):
+def sign_up_with_login_token(visitor: Person) -> TestResponse:
     return visitor.post("/signup", "/login", username="eve", email="eve@bank.example", password=PASSWORD)
 
 

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from flask import Flask
 from screening.cards.tokens import TOKEN, Tokens
 from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT, Settings
+from screening.training.trainer_process import Workshop
 from screening.uploads.questions.card_tokens import tokens_of
 from screening.uploads.screenings import CHECKED, DONE, FAILED
 from screening.web.cli import train
@@ -84,6 +85,7 @@ def traces(*folders: Path) -> list[str]:
 
 def cards_page(answer: Any) -> str:
     assert answer.status_code == 400, answer.get_data(as_text=True)
+    link: str
     (link,) = set(re.findall(r'href="(/results/\w+/card-numbers)"', answer.get_data(as_text=True)))
     return link
 
@@ -190,8 +192,9 @@ def test_a_program_is_refused_or_says_at_once_that_tokens_shall_stand_there(
     analyst.client.environ_base["HTTP_ACCEPT"] = "application/json"
     refused = analyst.upload(with_cards(sample))
     assert refused.status_code == 400
-    assert refused.json["card_columns"] == ["paid_with"]
-    assert "tokenize=1" in refused.json["remedy"]
+    said = refused.get_json()
+    assert said["card_columns"] == ["paid_with"]
+    assert "tokenize=1" in said["remedy"]
     assert services.history.ids() == set()
     assert not list((settings.instance / "screenings").iterdir())
     taken = analyst.upload(with_cards(sample), tokenize="1")
@@ -249,7 +252,7 @@ def test_one_number_that_may_be_chance_is_kept_and_told(
 
 
 @pytest.fixture
-def mine(services: Services, settings: Settings, tokens: Tokens) -> Iterator[str]:
+def mine(services: Services, settings: Settings, tokens: Tokens) -> str:
     """A detector whose customers are tokens."""
     target = settings.instance / "detectors" / "mine"
     shutil.copytree(ROOT / "model" / "detectors" / "payments", target)
@@ -441,12 +444,11 @@ def test_the_command_line_trains_with_tokens(
     file.write_bytes(labelled())
     orders: list[dict[str, Any]] = []
     contents: list[str] = []
-    real = train.Workshop
 
     def workshop(folder: Any, order: dict[str, Any], _module: str) -> Any:
         orders.append(order)
         contents.append(Path(order["file"]).read_text())
-        return real(folder, order, "tests.fake_trainer")
+        return Workshop(folder, order, "tests.fake_trainer")
 
     monkeypatch.setattr(train, "Workshop", workshop)
     runner = app.test_cli_runner()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from screening.ledger.tables import API
@@ -13,7 +14,7 @@ from screening.web.services import Services
 from tests.screening.ledger.ledger_rows import table
 
 
-def run(app: Flask, *words: str):
+def run(app: Flask, *words: str) -> Result:
     return app.test_cli_runner().invoke(args=list(words))
 
 

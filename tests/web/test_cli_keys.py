@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from screening.accounts import key_text
@@ -18,7 +19,7 @@ from tests.web.keys_kit import ask, made
 pytestmark = pytest.mark.usefixtures("team")
 
 
-def run(app: Flask, *words: str):
+def run(app: Flask, *words: str) -> Result:
     return app.test_cli_runner().invoke(args=["keys", *words])
 
 

@@ -8,13 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from screening.infra.audit.log import AuditLog
 from screening.settings import ROOT, Settings
+from screening.training.trainer_process import Workshop
+from screening.training.trainings import TrainingFolder
 from screening.web.cli import train
 from tests.web.test_trainings import HEADER, table
 
@@ -28,8 +33,20 @@ def past(tmp_path: Path) -> Path:
     return file
 
 
+def orders_given(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return a list that fills with the orders that trainings are begun with."""
+    orders: list[dict[str, Any]] = []
+
+    def noting(folder: TrainingFolder, order: dict[str, Any], module: str) -> Workshop:
+        orders.append(order)
+        return Workshop(folder, order, module)
+
+    monkeypatch.setattr(train, "Workshop", noting)
+    return orders
+
+
 @pytest.fixture
-def run(app: Flask, monkeypatch: pytest.MonkeyPatch):
+def run(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.setattr(train, "WORKSHOP", FAKE)
     return lambda *words: app.test_cli_runner().invoke(args=["train", *map(str, words)])
 
@@ -40,7 +57,7 @@ def left(settings: Settings) -> list[str]:
 
 
 def test_one_command_makes_a_detector_and_shows_why_each_column_is_what_it_is(
-    run, past: Path, settings: Settings
+    run: Callable[..., Result], past: Path, settings: Settings
 ) -> None:
     result = run(past, "--label", "IS_FRAUD")
     assert result.exit_code == 0, result.output
@@ -57,15 +74,9 @@ def test_one_command_makes_a_detector_and_shows_why_each_column_is_what_it_is(
 
 
 def test_roles_are_overruled_and_the_order_says_so(
-    run, past: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Result], past: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orders: list[dict[str, object]] = []
-    real = train.Workshop
-    monkeypatch.setattr(
-        train,
-        "Workshop",
-        lambda folder, order, module: orders.append(order) or real(folder, order, module),
-    )
+    orders = orders_given(monkeypatch)
     words = [
         "--label",
         "is_fraud",
@@ -95,7 +106,7 @@ def test_roles_are_overruled_and_the_order_says_so(
     assert {name: order[name] for name in ("name", "label", "label_delay", "keep_leaks", "seed")} == {
         "name": "mine", "label": "is_fraud", "label_delay": 36 * 3600.0, "keep_leaks": True, "seed": 7,
     }  # fmt: skip
-    roles = {column["name"]: column["role"] for column in order["columns"]}  # type: ignore[attr-defined]
+    roles = {column["name"]: column["role"] for column in order["columns"]}
     assert roles == {
         "paid_at": "time",
         "card_id": "entity",
@@ -119,7 +130,13 @@ def test_roles_are_overruled_and_the_order_says_so(
     ],
 )
 def test_what_is_wrong_is_said_plainly_and_nothing_is_left(
-    *, run, past: Path, settings: Settings, words: tuple[str, ...], status: int, said: str
+    *,
+    run: Callable[..., Result],
+    past: Path,
+    settings: Settings,
+    words: tuple[str, ...],
+    status: int,
+    said: str,
 ) -> None:
     result = run(past, *words)
     assert result.exit_code == status, result.output
@@ -133,7 +150,7 @@ def test_what_is_wrong_is_said_plainly_and_nothing_is_left(
     ("word", "said"), [("refuse", "There are 3 frauds."), ("crash", "went wrong"), ("die", "memory")]
 )
 def test_a_training_that_fails_says_why_with_status_one(
-    run, tmp_path: Path, settings: Settings, word: str, said: str
+    run: Callable[..., Result], tmp_path: Path, settings: Settings, word: str, said: str
 ) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes(table(HEADER.replace("shop", word)))
@@ -144,7 +161,9 @@ def test_a_training_that_fails_says_why_with_status_one(
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"1,2\n3,4\n"])
-def test_a_file_that_is_no_table_is_refused(run, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_table_is_refused(
+    run: Callable[..., Result], tmp_path: Path, content: bytes
+) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes(content)
     result = run(file, "--label", "b")
@@ -185,7 +204,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, settings: Settings) -> None:
     assert not (settings.instance / "detectors").exists()
 
 
-def test_the_audit_log_knows_who_made_it(run, past: Path, settings: Settings) -> None:
+def test_the_audit_log_knows_who_made_it(run: Callable[..., Result], past: Path, settings: Settings) -> None:
     run(past, "--label", "is_fraud", "--name", "mine")
     lines = AuditLog(settings.instance).path.read_text().splitlines()
     last = json.loads(lines[-1])
@@ -204,15 +223,9 @@ KINDS = ("stolen", "0", "0", "0", "phished", "0", "0", "0", "0")
 
 
 def test_what_the_time_counts_is_asked_and_then_reaches_the_order(
-    run, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Result], tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orders: list[dict[str, object]] = []
-    real = train.Workshop
-    monkeypatch.setattr(
-        train,
-        "Workshop",
-        lambda folder, order, module: orders.append(order) or real(folder, order, module),
-    )
+    orders = orders_given(monkeypatch)
     file = counted(tmp_path)
     asked = run(file, "--label", "is_fraud")
     assert asked.exit_code == 1
@@ -223,10 +236,10 @@ def test_what_the_time_counts_is_asked_and_then_reaches_the_order(
     assert "hours since a start" in result.output
     assert "2 types of fraud: stolen (27), phished (27)" in result.output
     [order] = orders
-    (time,) = [one for one in order["columns"] if one["role"] == "time"]  # type: ignore[attr-defined]
+    (time,) = [one for one in order["columns"] if one["role"] == "time"]
     assert (time["name"], time["kind"], time["since"]) == ("step", "number", "hours")
     assert order["fraud_values"] == ("stolen", "phished")
-    assert order["answers"]["time_unit"] is None  # type: ignore[index]
+    assert order["answers"]["time_unit"] is None
     assert run(file, "--label", "is_fraud", "--time-unit", "weeks", "--name", "b").exit_code == 2
     refused = run(file, "--label", "is_fraud", "--time-unit", "ms", "--name", "b")
     assert "don't count ms since 1970" in refused.output
@@ -262,21 +275,15 @@ def test_what_was_found_in_the_rows_is_told_with_the_frauds_that_were_left_out(
 
 
 def test_a_column_that_was_chosen_is_kept_though_it_gives_the_label_away(
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "leak.csv"
     lines = table(HEADER + ",chargebacks").decode().splitlines()
     file.write_text("\n".join([lines[0], *(f"{line},{line[-1]}" for line in lines[1:]), ""]))
-    orders: list[dict[str, object]] = []
-    real = train.Workshop
-    monkeypatch.setattr(
-        train,
-        "Workshop",
-        lambda folder, order, module: orders.append(order) or real(folder, order, module),
-    )
+    orders = orders_given(monkeypatch)
     first = run(file, "--label", "is_fraud", "--name", "a")
     assert "Not learned from: chargebacks (alone tells fraud from the rest" in first.output
     second = run(file, "--label", "is_fraud", "--name", "b", "--role", "chargebacks=number")
     assert "Not learned from" not in second.output
-    chosen = [[one["name"] for one in order["columns"] if one["chosen"]] for order in orders]  # type: ignore[attr-defined]
+    chosen = [[one["name"] for one in order["columns"] if one["chosen"]] for order in orders]
     assert chosen == [[], ["chargebacks"]]

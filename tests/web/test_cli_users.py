@@ -7,16 +7,18 @@ import re
 from collections.abc import Callable
 
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from screening.accounts.users_text import Account
 from screening.infra.audit.log import AuditLog
 from screening.settings import Settings
 from screening.web.services import Services
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 
-def run(app: Flask, *words: str, typed: str | None = None):
+def run(app: Flask, *words: str, typed: str | None = None) -> Result:
     return app.test_cli_runner().invoke(args=["users", *words], input=typed)
 
 

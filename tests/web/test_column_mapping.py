@@ -7,6 +7,7 @@ import re
 import time
 
 import pytest
+from werkzeug.test import TestResponse
 
 from screening.uploads.questions.column_mappings import Mapping, mark
 from screening.uploads.screenings import DONE, OPEN_STATES
@@ -29,6 +30,13 @@ def fields_of(page: str) -> dict[str, str]:
         chosen = re.search(r'<option value="([^"]*)" selected', options)
         found[name] = chosen[1] if chosen else ""
     return found
+
+
+def mapping_link(page: str) -> str:
+    """The address of the page where columns are said, of a page that leads there."""
+    found = re.search(r'href="(/results/\w+/mapping)"', page)
+    assert found is not None
+    return found[1]
 
 
 def done(services: Services, screening_id: str, seconds: float = 30.0) -> bool:
@@ -82,7 +90,7 @@ def test_a_wrong_choice_is_said_beside_it_and_nothing_is_remembered(
     analyst: Person, worker: Worker, renamed: bytes, services: Services
 ) -> None:
     page = analyst.upload(renamed, may_map="1").get_data(as_text=True)
-    link = re.search(r'href="(/results/\w+/mapping)"', page)[1]
+    link = mapping_link(page)
     fields = fields_of(analyst.client.get(link).get_data(as_text=True))
     sent = {
         "csrf_token": analyst.token(link),
@@ -122,7 +130,7 @@ def test_the_order_and_the_case_of_a_header_do_not_matter() -> None:
 
 def test_a_form_without_a_detector_is_refused(analyst: Person, worker: Worker, renamed: bytes) -> None:
     page = analyst.upload(renamed, may_map="1").get_data(as_text=True)
-    link = re.search(r'href="(/results/\w+/mapping)"', page)[1]
+    link = mapping_link(page)
     fields = fields_of(analyst.client.get(link).get_data(as_text=True))
     sent = {"csrf_token": analyst.token(link), **fields, "column-0": "Seconds"}
     assert analyst.client.post(link, data=sent).status_code == 400
@@ -158,7 +166,7 @@ def waiting(analyst: Person, content: bytes) -> tuple[str, str]:
     return link, html.unescape(analyst.client.get(link).get_data(as_text=True))
 
 
-def map_amount(analyst: Person, link: str, value: str, **parts: str) -> str:
+def map_amount(analyst: Person, link: str, value: str, **parts: str) -> TestResponse:
     names = ("TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID")
     sent = {f"column-{place}": name for place, name in enumerate(names)}
     chosen = {"csrf_token": analyst.token(link), "detector": "payments", **sent, "column-3": value, **parts}

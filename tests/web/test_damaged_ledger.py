@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -74,7 +75,7 @@ def test_a_question_about_it_is_told_which_and_what_to_do_and_others_are_answere
     for address in ("/summary", f"/fraud_trends{AFTER}", "/transactions?detector=ecommerce"):
         answer = mia.client.get(address)
         assert (answer.status_code, answer.mimetype) == (503, PROBLEM), address
-        told = answer.json
+        told: dict[str, Any] = answer.get_json()
         assert told["title"] == "A part of the ledger is damaged"
         assert path.stem in told["detail"]
         assert "flask --app app ledger verify" in told["remedy"]

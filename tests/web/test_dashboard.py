@@ -85,7 +85,8 @@ def shown(person: Person, search: str = "") -> dict[str, Any]:
     """What Dash is told for an address, by the id of what it fills; each panel's figure as ``-data``, and its table."""
     answer = person.client.post(UPDATE, json=body(search), headers={"X-CSRFToken": token(person)})
     assert answer.status_code == 200, answer.get_data(as_text=True)
-    found = {name: next(iter(parts.values())) for name, parts in answer.json["response"].items()}
+    response: dict[str, dict[str, Any]] = answer.get_json()["response"]
+    found = {name: next(iter(parts.values())) for name, parts in response.items()}
     return {**found, **panels_of(found["board"])}
 
 
@@ -386,6 +387,7 @@ def test_dashs_own_addresses_are_behind_the_same_log_in(app: Flask, login: Calla
     refused = ana.client.post(UPDATE, json=body(""))
     assert refused.status_code == 400, "without the form's token"
     headers = {"X-CSRFToken": token(ana)}
+    wrong: Any
     for wrong in (
         [],
         {},
@@ -452,7 +454,10 @@ def test_scripts_are_compressed_and_kept_and_the_map_lies_here(
         next(path for path in re.findall(r'src="([^"]+)"', page) if "plotly-" in path)
     ).get_data(as_text=True)[:200])  # fmt: skip
     assert version is not None
-    package = Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
+    spec = importlib.util.find_spec("plotly")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent / "package_data" / "plotly.min.js"
     with package.open(encoding="utf-8") as script:
         assert f"plotly.js v{version[1]}\n" in script.read(200), "Dash's charts are made for this version"
     assert f"plotly.js-{version[1]}/" in folder, "the map is of the version that draws it"

@@ -234,8 +234,8 @@ def test_a_guarded_identity_is_the_same_one_in_files_json_and_the_ledger(
         subject = velocity.subject(services.detectors.get("ecommerce"))
         assert subject is not None
         velocity.is_built(subject)
-        rows = [{**row, "device_id": name} for row, name in zip(shop(len(names)), told, strict=True)]
-        probabilities.append([each["fraud_probability"] for each in detect(mia, rows)])
+        orders = [{**row, "device_id": name} for row, name in zip(shop(len(names)), told, strict=True)]
+        probabilities.append([each["fraud_probability"] for each in detect(mia, orders)])
     assert probabilities[0] == probabilities[1]
 
 

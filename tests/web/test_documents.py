@@ -20,13 +20,13 @@ from flask import Flask
 from sqlalchemy import update
 
 from screening.infra.audit.log import AuditLog
-from screening.infra.job_queue import now
+from screening.infra.job_queue import DONE, now
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
 from screening.ledger.filters import Filter
 from screening.reports import period_workbook
 from screening.reports.document_job import DocumentJob
-from screening.reports.documents import CANCELLED, DONE, MOST_OPEN, WAITING, Document, DocumentFolder, What
+from screening.reports.documents import CANCELLED, MOST_OPEN, WAITING, Document, DocumentFolder, What
 from screening.reports.schedules import Schedules
 from screening.settings import Settings
 from screening.web.services import Services

@@ -227,8 +227,9 @@ def test_little_past_is_said_with_what_it_costs_by_the_files_own_labels(
     caught = sum(row["flagged"] == "true" for row in frauds)
     assert f"{caught} of {len(frauds)} were caught of those without a past" in said
     begins = datetime.fromisoformat(min(row["TX_DATETIME"] for row in rows))
-    horizon = services.detectors.get("payments").vectorizer.definition.horizon
-    since = begins - timedelta(seconds=horizon)
+    definition = services.detectors.get("payments").vectorizer.definition
+    assert definition is not None
+    since = begins - timedelta(seconds=definition.horizon)
     assert f"Upload the transactions from {since:%-d %b %Y} to before {begins:%-d %b %Y} first" in said
 
 

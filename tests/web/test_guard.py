@@ -13,7 +13,8 @@ from flask import Flask, abort, request
 from screening.accounts.users_text import Account
 from screening.settings import Settings
 from screening.web.http.guard import SAFE_METHODS
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 MEBIBYTE = 2**20
 
@@ -289,7 +290,10 @@ def test_every_answer_carries_the_headers(
 
 @pytest.mark.security(35)
 def test_413_and_500_carry_them_too(app: Flask) -> None:
-    app.add_url_rule("/fail", view_func=lambda: 1 / 0)
+    def fail() -> str:
+        raise ZeroDivisionError
+
+    app.add_url_rule("/fail", view_func=fail)
     client = app.test_client()
     too_large = client.post("/login", data=b"x" * 2 * MEBIBYTE)
     assert too_large.status_code == 413

@@ -14,7 +14,7 @@ from screening.web.api import json_body
 
 LEAVES = st.none() | st.booleans() | st.integers(-(10**45), 10**45) | st.floats(allow_nan=False) | st.text()
 # no longer than five inside of another: depth is what a reader may stumble over, and long ones cost four times as much
-VALUES = st.deferred(
+VALUES: st.SearchStrategy[Any] = st.deferred(
     lambda: LEAVES | st.lists(VALUES, max_size=5) | st.dictionaries(st.text(), VALUES, max_size=5)
 )
 TOKENS = st.sampled_from(

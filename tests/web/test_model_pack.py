@@ -14,7 +14,7 @@ from flask import Flask
 
 from screening.reports.model_pack import MISSING, blocks_of, model_pack
 from screening.reports.model_record import ModelRecord, record_of
-from screening.reports.typeset import Chart, Heading, Table, Text, accessible_pdf
+from screening.reports.typeset import Block, Chart, Heading, Table, Text, accessible_pdf
 from screening.scoring.thresholds import Limits
 from screening.settings import Settings
 from screening.web.services import Services
@@ -115,7 +115,7 @@ def fields(thing: Any) -> dict[str, Any]:
 @needs_poppler
 def test_no_text_is_read_as_markup(tmp_path: Path) -> None:
     odd = ['#panic("no")', "*strong* $x$ <label> @ref", "= no head", "a\\b `raw` ~ -- Łódź 日本"]
-    blocks = [Heading("#let x = 1"), Text(odd[0]), Table(odd[1], odd, [odd, odd])]
+    blocks: list[Block] = [Heading("#let x = 1"), Text(odd[0]), Table(odd[1], odd, [odd, odd])]
     text = text_of(accessible_pdf("*Title* #x", "ada", blocks, NOW), tmp_path)
     flat = " ".join(text.split())
     for said in ("*Title* #x", "#let x = 1", odd[0], odd[1], "Łódź ��"):

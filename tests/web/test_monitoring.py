@@ -133,9 +133,9 @@ def test_a_file_is_counted_when_it_is_screened_and_compared_by_the_worker(
     assert "nothing to compare with" in text  # no scores on the card, and no earlier decisions
     assert "of 24,542 rows by the quantiles that its card has" in text
     exposed = app.test_client().get("/metrics").text
-    line = re.search(r'fraud_drift_psi\{column="V4",detector="card",window="7d"\} (\S+)', exposed)
-    assert line is not None
-    assert float(line[1]) > 0.25
+    drift = re.search(r'fraud_drift_psi\{column="V4",detector="card",window="7d"\} (\S+)', exposed)
+    assert drift is not None
+    assert float(drift[1]) > 0.25
     assert 'fraud_drift_ks{column="V4",detector="card",window="1d"}' in exposed
     assert 'column="Time"' not in exposed
     assert re.search(r'fraud_drift_timestamp_seconds\{detector="card"\} \d', exposed)

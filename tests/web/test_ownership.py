@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -71,7 +72,7 @@ def test_who_signs_up_with_a_name_that_was_anothers_gets_nothing_of_theirs(
         somebody = Person(app, name).sign_up().log_in()
         location = somebody.upload(sample).headers["Location"]
         decided = _decide(somebody)
-        assert [row["id"] for row in somebody.client.get("/transactions").json["transactions"]] == [decided]
+        assert [row["id"] for row in _decisions(somebody)] == [decided]
         file = services.users.path
         kept = [line for line in file.read_text().splitlines(keepends=True) if not line.startswith(name)]
         file.write_text("".join(kept))
@@ -79,11 +80,17 @@ def test_who_signs_up_with_a_name_that_was_anothers_gets_nothing_of_theirs(
         assert somebody.client.get(location).status_code == 404
         assert services.history.count(name.lower()) == services.history.count(name) == 0
         assert location.rsplit("/", 1)[1] in services.history.ids()
-        assert somebody.client.get("/transactions").json["transactions"] == []
+        assert _decisions(somebody) == []
         assert somebody.client.get(f"/transactions/{decided}").status_code == 404
         own = _decide(somebody)
         assert own != decided, "a request of somebody else isn't repeated"
-        assert somebody.client.get("/summary").json["total_transactions"] == 1
+        assert somebody.client.get("/summary").get_json()["total_transactions"] == 1
+
+
+def _decisions(person: Person) -> list[dict[str, Any]]:
+    """The first page of those that somebody may see."""
+    found: list[dict[str, Any]] = person.client.get("/transactions").get_json()["transactions"]
+    return found
 
 
 def _decide(person: Person) -> str:
@@ -92,4 +99,4 @@ def _decide(person: Person) -> str:
     row = {"Time": 0, **{f"V{number}": 0.1 for number in range(1, 29)}, "Amount": 12.5}
     answer = person.client.post("/detect_fraud", json={"transaction": row}, headers=headers)
     assert answer.status_code == 200, answer.get_data(as_text=True)
-    return str(answer.json["id"])
+    return str(answer.get_json()["id"])

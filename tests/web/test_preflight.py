@@ -22,7 +22,7 @@ from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.web.test_audit_log import events
-from tests.web.test_column_mapping import done, fields_of, renamed  # noqa: F401 -- the fixture
+from tests.web.test_column_mapping import done, fields_of, mapping_link, renamed  # noqa: F401 -- the fixture
 
 JSON = {"Accept": "application/json"}
 
@@ -54,7 +54,8 @@ def settled(services: Services, screening_id: str, seconds: float = 30.0) -> str
 
 def scores(person: Person, screening_id: str) -> pd.Series:
     text = person.client.get(f"/results/{screening_id}/scores.csv").data
-    return pd.read_csv(io.BytesIO(text))["fraud_probability"]
+    found: pd.Series = pd.read_csv(io.BytesIO(text))["fraud_probability"]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -401,7 +402,7 @@ def test_columns_are_mapped_checked_and_mapped_again(
     services: Services,
 ) -> None:
     page = analyst.upload(renamed, may_map="1", check="1").get_data(as_text=True)
-    link = re.search(r'href="(/results/\w+/mapping)"', page)[1]
+    link = mapping_link(page)
     form = analyst.client.get(link).get_data(as_text=True)
     assert 'name="check" value="1"' in form
     fields = {**fields_of(form), "column-0": "V1", "column-1": "Seconds"}

@@ -12,7 +12,7 @@ from screening.ledger.history import Context
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
-from tests.screening.uploads.test_forms import DAYS, payments, table
+from tests.screening.uploads.payment_forms import DAYS, payments, table
 from tests.web.test_column_mapping import done
 
 FEW = [row for row in DAYS if row[0].day <= 12]
@@ -95,8 +95,9 @@ def test_a_program_is_told_what_it_can_answer(analyst: Person, worker: Worker) -
     analyst.client.environ_base["HTTP_ACCEPT"] = "application/json"
     answer = analyst.upload(OPEN)
     assert answer.status_code == 400
-    assert [reading["answer"] for reading in answer.json["questions"][0]["readings"]] == ["dmy", "mdy"]
-    assert "--dates dmy" in answer.json["remedy"]
+    said = answer.get_json()
+    assert [reading["answer"] for reading in said["questions"][0]["readings"]] == ["dmy", "mdy"]
+    assert "--dates dmy" in said["remedy"]
 
 
 def test_the_command_line_asks_and_is_answered_by_an_option(app: Flask, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import openpyxl
 import pytest
 from flask import Flask
 
-from screening.reports.typeset import Heading, Table, accessible_pdf
+from screening.reports.typeset import Block, Heading, Table, accessible_pdf
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -39,7 +39,8 @@ def got(person: Person, url: str, kind: str) -> bytes:
     answer = person.client.get(url)
     assert (answer.status_code, answer.content_type) == (200, kind), answer.get_data(as_text=True)[:500]
     assert "attachment" in answer.headers["Content-Disposition"]
-    return answer.data
+    content: bytes = answer.data
+    return content
 
 
 PDF = "application/pdf"
@@ -57,6 +58,8 @@ def test_the_report_of_a_screening_says_what_was_flagged_by_what(
     text = text_of(got(ana, f"/results/{screening}/report.pdf", PDF), tmp_path)
     kept = services.history.get(screening)
     assert kept is not None
+    assert kept.sha256 is not None
+    assert kept.fingerprint is not None
     for said in (f"Screening of {NAME}", kept.sha256, kept.fingerprint, screening, f"{len(rows):,}"):
         assert said in text
     total = sum(Decimal(row["TX_AMOUNT"]) for _, row in flagged)
@@ -146,7 +149,10 @@ def test_a_long_word_goes_on_in_the_next_line_of_its_cell_without_signs_that_it_
     tmp_path: Path,
 ) -> None:
     long = "0123456789abcdef" * 8
-    blocks = [Heading("Rows"), Table("Ids", ["Id", "Other"], [[long, "other"], ["é" * 30, long]])]
+    blocks: list[Block] = [
+        Heading("Rows"),
+        Table("Ids", ["Id", "Other"], [[long, "other"], ["é" * 30, long]]),
+    ]
     text = text_of(accessible_pdf("Ids", "ada", blocks, datetime(2026, 3, 4, tzinfo=UTC)), tmp_path)
     letters = "".join(text.split())
     assert "\u200b" not in text

@@ -108,15 +108,15 @@ def test_both_ways_of_a_program_answer_with_the_number_and_keep_it_in_the_ledger
     app: Flask, services: Services, key: str
 ) -> None:
     front = create_front(app)
-    lean = call(front, told(key, **{"X-Request-ID": "lean-1"}))
+    lean = call(front, told(key, None, **{"X-Request-ID": "lean-1"}))
     assert (lean.status, header(lean)) == (200, "lean-1")
-    asked = told(key, **{"X-Request-ID": "flask-1"})
+    asked = told(key, None, **{"X-Request-ID": "flask-1"})
     slow = call(front, Told(asked.body, asked.headers, query="a=1"))  # a query is for Flask
     assert (slow.status, header(slow)) == (200, "flask-1")
     with services.ledger.tables.read() as session:
         kept = [json.loads(row.payload)["same"]["request"] for row in session.query(TailRow)]
     assert kept == ["lean-1", "flask-1"]
-    made = call(front, told(key, **{"X-Request-ID": "4111111111111111"}))
+    made = call(front, told(key, None, **{"X-Request-ID": "4111111111111111"}))
     assert len(header(made)) == 16
 
 
@@ -128,7 +128,7 @@ def test_the_lean_path_logs_the_number_the_key_and_its_owner(
 
     monkeypatch.setattr(deciding, "decide", fails)
     front = create_front(app)
-    answer = call(front, told(key, **{"X-Request-ID": "lean-2"}))
+    answer = call(front, told(key, None, **{"X-Request-ID": "lean-2"}))
     assert (answer.status, header(answer)) == (500, "lean-2")
     assert json.loads(answer.body)["request_id"] == "lean-2"
     (line,) = [each for each in lines if "exception" in each]
@@ -141,8 +141,8 @@ def test_requests_that_are_decided_together_are_told_apart(
     app: Flask, key: str, lines: list[dict[str, Any]]
 ) -> None:
     front = create_front(app)
-    every = [told(key, **{"X-Request-ID": f"many-{number}"}) for number in range(8)]
-    every.append(told("fsk_0000000000_no", **{"X-Request-ID": "many-no"}))
+    every = [told(key, None, **{"X-Request-ID": f"many-{number}"}) for number in range(8)]
+    every.append(told("fsk_0000000000_no", None, **{"X-Request-ID": "many-no"}))
     answers = call_together(front, every)
     assert [header(each) for each in answers] == [*(f"many-{number}" for number in range(8)), "many-no"]
     refused = [each for each in lines if each.get("request_id") == "many-no"]

@@ -68,10 +68,11 @@ def filled(person: Person, services: Services, *, also: Any = None) -> list[Case
 def test_flagged_rows_become_cases_of_their_customers_ordered_by_what_they_may_cost(
     login: Callable[[str], Person], worker: Worker, services: Services
 ) -> None:
-    ana, rows = login("ana"), []
+    ana = login("ana")
+    rows: list[list[dict[str, str]]] = []
     cases = filled(ana, services, also=rows)
     columns = {"payments": ("CUSTOMER_ID", "TX_AMOUNT"), "ecommerce": ("user_id", "purchase_value")}
-    expected = {
+    expected: dict[tuple[str, str], list[tuple[float, float]]] = {
         (detector, row[columns[detector][0]]): []
         for detector, found in zip(columns, rows, strict=True)
         for row in found
@@ -83,6 +84,7 @@ def test_flagged_rows_become_cases_of_their_customers_ordered_by_what_they_may_c
     assert {(case.detector, case.value) for case in cases} == set(expected)
     assert len(cases) == len(expected)
     for case in cases:
+        assert case.value is not None
         mine = expected[case.detector, case.value]
         assert case.kind == "customer"
         assert case.items == len(mine)

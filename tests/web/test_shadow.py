@@ -16,6 +16,7 @@ from flask import Flask
 
 from screening.ledger import sealing
 from screening.ledger.tables import ShadowScores, ShadowWaiting
+from screening.scoring.score import own_probabilities
 from screening.settings import Settings
 from screening.shadow.comparison import Interval, compare
 from screening.shadow.desk import ShadowDesk
@@ -79,7 +80,8 @@ def wait_for(desk: ShadowDesk, run: Any, seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while True:
         standing = desk.standing(run)
-        if standing.waiting_rows == standing.waiting_files == 0 and standing.count.seeded:
+        counted = standing.count
+        if standing.waiting_rows == standing.waiting_files == 0 and counted is not None and counted.seeded:
             return standing
         assert time.monotonic() < deadline, standing
         time.sleep(0.05)
@@ -286,11 +288,12 @@ def test_its_faults_harm_no_answer_and_are_counted(
         answers += ask(mia, payments()[5:10])
     if fault == "is removed":
         shutil.rmtree(settings.instance / "detectors" / second)
-    given = {"probabilities": broken} if fault == "raises" else {}
-    step = ShadowStep(settings, services.detectors, services.history, services.ledger, **given)
+    ask_for = broken if fault == "raises" else own_probabilities
+    step = ShadowStep(settings, services.detectors, services.history, services.ledger, probabilities=ask_for)
     while step.step():
         pass
     standing = desk.standing(services.detectors.shadows.get(run.id))
+    assert standing.count is not None
     counted = (standing.count.scored, standing.count.unreadable, standing.count.failed)
     if fault == "raises":
         assert counted == (0, 0, 5)
@@ -350,7 +353,7 @@ def test_the_comparison_counts_what_the_rows_say(
     for row in listed:
         raw = bytes.fromhex(row["id"].replace("-", ""))
         key = raw[:12] if row["screening"] is None else bytes.fromhex(row["screening"])[:12]
-        flags = row["fraud"], other[key, int.from_bytes(raw[12:], "big")] >= np.float32(threshold)
+        flags = row["fraud"], bool(other[key, int.from_bytes(raw[12:], "big")] >= np.float32(threshold))
         counted[flags] += 1
         money[flags] += round(row["amount"] * 100)
         fraud[flags] += row["label"] == "fraud"

@@ -16,7 +16,8 @@ from screening.accounts.users_text import Account, write
 from screening.settings import Settings
 from screening.web.http.sessions import BEFORE_CHANGE
 from screening.web.services import Services
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 NEW_PASSWORD = "the other side of the river 8"
 OWN_PASSWORD = "a lamp above the green door 3"

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from screening.review.tables import Item
 from screening.settings import Settings
+from screening.training.trainer_process import Workshop
 from screening.web.cli import train
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -29,13 +30,12 @@ def run(
 ) -> Callable[..., tuple[Any, dict[str, Any], list[dict[str, str]]]]:
     """Runs the command with a child that only speaks as a training does; gives its order and the file's rows, too."""
     monkeypatch.setattr(train, "WORKSHOP", "tests.fake_trainer")
-    real = train.Workshop
     seen: list[tuple[dict[str, Any], list[dict[str, str]]]] = []
 
     def workshop(folder: Any, order: dict[str, Any], module: str) -> Any:
         with Path(order["file"]).open(newline="") as file:
             seen.append((order, list(csv.DictReader(file))))
-        return real(folder, order, module)
+        return Workshop(folder, order, module)
 
     monkeypatch.setattr(train, "Workshop", workshop)
 

@@ -5,11 +5,11 @@ import io
 from pathlib import Path
 
 import pytest
+from flask import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.test import EnvironBuilder
-from werkzeug.wrappers import Request
 
 from screening.uploads.upload_folder import Folder
 from screening.web.http import upload_stream

@@ -18,7 +18,8 @@ from screening.infra.database import Database
 from screening.settings import Settings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
-from tests.conftest import PASSWORD, Person
+from tests.conftest import Person
+from tests.served import PASSWORD
 
 
 def cookie_of(person: Person, name: str = "session") -> str:
