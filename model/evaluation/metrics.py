@@ -163,9 +163,9 @@ def bootstrap_ranking(
 
 
 def later_intervals(
-    label: Labels, score: Floats, weight: Floats, *, draws: int = 500, seed: int = 0
+    label: Labels, score: Floats, weight: Floats, *, rows: int, draws: int = 500, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Return 95 % intervals for what later rows will show, as many as were tested, with as many frauds on average.
+    """Return 95 % intervals for what so many later rows will show, with the share of frauds that the tested ones have.
 
     They are wider than those of :func:`bootstrap_ranking` by what chance does to the later rows: both are drawn, and
     their distances from the middle are added.
@@ -173,14 +173,14 @@ def later_intervals(
     generator = np.random.default_rng(seed)
     sampled = Resampled.of(label, score, weight)
     tested = np.array([sampled.ranking(resample(label, generator)) for _ in range(draws)])
-    later = np.array([sampled.ranking(_any_rows(label, generator)) for _ in range(draws)])
+    later = np.array([sampled.ranking(_any_rows(label, rows, generator)) for _ in range(draws)])
     return _intervals(np.clip(tested + later - np.median(later, axis=0), 0.0, 1.0))
 
 
-def _any_rows(label: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Draw row numbers with replacement, whatever class they are of, until both are there."""
+def _any_rows(label: Labels, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draw so many row numbers with replacement, whatever class they are of, until both are there."""
     while True:
-        rows = generator.integers(0, len(label), len(label))
+        rows = generator.integers(0, len(label), count)
         if 0 < label[rows].sum() < len(rows):
             return np.asarray(rows, np.int64)
 
@@ -261,14 +261,18 @@ def report(
     prior: float,
     *,
     draws: int = 500,
-    later: bool = False,
+    later: int | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
     """Return everything the card says about one set of test rows.
 
-    ``draws`` are those of the intervals' bootstrap; ``later`` has them tell what later rows will show.
+    ``draws`` are those of the intervals' bootstrap; ``later`` has them tell what so many later rows will show.
     """
-    intervals = later_intervals if later else bootstrap_ranking
+    intervals = (
+        bootstrap_ranking(label, probability, weight, draws=draws)
+        if later is None
+        else later_intervals(label, probability, weight, rows=later, draws=draws)
+    )
     at_once = flagged(label, probability, weight, threshold)
     # then somebody must be told which threshold would flag
     if not at_once["rows_flagged"]:
@@ -278,9 +282,7 @@ def report(
         "rows": len(label),
         "frauds": int(label.sum()),
         **asdict(ranking(label, probability, weight)),
-        "interval_95": {
-            name: list(pair) for name, pair in intervals(label, probability, weight, draws=draws).items()
-        },
+        "interval_95": {name: list(pair) for name, pair in intervals.items()},
         "flagged": at_once,
         "scores": scores(probability, at_prior(label, weight, prior)),
         "reliability": reliability(label, probability, at_prior(label, weight, prior)),
