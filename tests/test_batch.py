@@ -85,8 +85,9 @@ def written(path: Path) -> pd.DataFrame:
 
 
 def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
-    app: Flask, spark: Any, tmp_path: Path
+    app: Flask, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("screening.batch.job.SAMPLE_ROWS", 2000)
     rows = cards(3000)
     folder, file = tmp_path / "in", tmp_path / "all.csv"
     folder.mkdir()
@@ -102,6 +103,7 @@ def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
     assert found["flagged"].tolist() == expected["flagged"].tolist()
     assert 0 < found["flagged"].sum() < len(rows)
     assert f"3,000 rows, {found['flagged'].sum():,} flagged, 0 rejected" in done.output
+    assert "settled by the first 2,000 rows" in done.output, "what later rows write otherwise isn't seen"
     assert found["reasons"][found["flagged"]].map(len).min() >= 1
     assert found["reasons"][~found["flagged"].astype(bool)].isna().all()
 

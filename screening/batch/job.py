@@ -98,6 +98,12 @@ def run(spark: Any, order: Order) -> Summary:
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
         counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
         counts = {row[0]: row[1] for row in counted}
+        if sum(counts.values()) > SAMPLE_ROWS:
+            # what one of many files writes in another unit, or with day and month the other way round, can't be seen
+            notes.append(
+                f"Units, dates and decimal marks were settled by the first {SAMPLE_ROWS:,} rows. Make sure that all "
+                "files were written alike: amounts in cents, or days before months, further on would be misread."
+            )
         return Summary(
             flagged=counts.get(FLAGGED, 0),
             not_flagged=counts.get(NOT_FLAGGED, 0),
