@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from screening.errors import ScreeningError
@@ -24,6 +25,10 @@ PATIENCE_SECONDS = 20.0
 # Bytes a second, averaged over the time spent waiting for the sender, once ``PATIENCE_SECONDS`` of it are
 # over.
 SLOWEST = 4096
+# Closing a line with bytes unread resets it, and the answer is lost on its way: a sender who was refused may go on for
+# as long as nginx lets one (lingering_time, lingering_timeout). Two seconds in all cut off senders on busy machines.
+LINGER_SECONDS = 30.0
+LINGER_SILENT_SECONDS = 5.0
 
 
 class TooSlow(ScreeningError):
@@ -78,14 +83,15 @@ class Arriving:
             held += await self.piece()
         return bytes(held)
 
-    async def discard(self, seconds: float) -> None:
-        """Read over what still comes, so that the sender gets to read its answer before the line is cut."""
-        try:
-            async with asyncio.timeout(seconds):
+    async def discard(self) -> None:
+        """Read over what still comes, so that the sender gets to read its answer before the line is cut: until nothing
+        came for ``LINGER_SILENT_SECONDS``, at most ``LINGER_SECONDS`` in all.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
                 while not self.whole and not self.gone:
-                    await self.piece()
-        except TimeoutError:
-            pass
+                    async with asyncio.timeout(LINGER_SILENT_SECONDS):
+                        await self.piece()
 
 
 async def nothing_more() -> Message:

@@ -67,8 +67,6 @@ SMALL_SECONDS = 20.0
 MOST_WAITING = 2048
 MOST_WAITING_OF_ADDRESS = 512
 """Small bodies that are waited for."""
-# A refused sender may go on for so long: closing at once would reset the connection and lose the answer.
-LINGER_SECONDS = 2.0
 # Longer header names aren't cached: clients choose them, and must not fill the memory.
 LONG_NAME = 64
 # Without a bound, a reader that takes nothing of its answer would keep it open for ever.
@@ -214,6 +212,9 @@ class Front:
         if pool is None or pool.full:
             self._observe(UNKNOWN, 503, perf_counter() - began)
             await _send_busy(send, environ)
+            # too many small bodies that don't come are a flood, whose lines are cut as they are
+            if pool is not None and not arriving.whole:
+                await arriving.discard()
             return
         run = self._run_body if pool is self._bodies else pool.run
         with pool.counted():
@@ -227,7 +228,7 @@ class Front:
             await self._send(answer, send, closing=not arriving.whole)
             if not arriving.whole:
                 # closed with bytes unread, the line would be reset and the answer lost
-                await arriving.discard(LINGER_SECONDS)
+                await arriving.discard()
         finally:
             if not answer.is_whole:
                 # the app's code runs in threads, never in the event loop
