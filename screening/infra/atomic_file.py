@@ -15,24 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from screening.errors import NotReady, StorageFull
 
 WAIT_SECONDS = 20.0
-POLL_SECONDS = 0.003
+# Between two tries to get a lock: the first pause, which doubles up to the longest.
+POLL_SECONDS, LONGEST_POLL = 0.0001, 0.003
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MODE = 0o600
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class FileFull(StorageFull):
@@ -58,18 +49,34 @@ def locked(path: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
     with explaining_errors(path):
         handle = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)
     try:
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                _try_lock(handle)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise Locked(f"{path.name} is locked by another process.", remedy="Try again.") from None
-                time.sleep(POLL_SECONDS)
+        with explaining_errors(path):
+            mine = lock_within(handle, wait, LONGEST_POLL)
+        if not mine:
+            raise Locked(f"{path.name} is locked by another process.", remedy="Try again.")
         yield
     finally:
         os.close(handle)
+
+
+def lock_within(handle: int, seconds: float, longest: float) -> bool:
+    """Lock an open file; returns whether that was possible within some seconds.
+
+    Args:
+        handle: closing it frees the lock. After a fork the child's handle has the lock, too, until both are closed.
+        seconds: 0 tries once.
+        longest: seconds between two tries, at most.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    deadline = time.monotonic() + seconds
+    pause = POLL_SECONDS
+    while not lock_descriptor(handle, blocking=False):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, longest)
+    return True
 
 
 def replace_file(path: Path, data: bytes) -> None:
