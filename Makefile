@@ -32,11 +32,11 @@ batch: $(VENV)/.batch
 
 lock: $(VENV)/.test
 	$(BIN)/python -m pip -q install uv
-	for part in run test train batch; do \
-	  out=requirements/$$part.txt; test $$part = run && out=requirements.txt; \
-	  $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-	    --no-emit-find-links --custom-compile-command "make lock" requirements/$$part.in -o $$out -q; \
-	done
+	lock() { $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command "make lock" -q "$$@"; }; \
+	lock requirements/serve.in requirements/learn.in -o requirements.txt && \
+	lock requirements/serve.in -c requirements.txt -o requirements/serve.txt && \
+	for part in test train batch; do lock requirements/$$part.in -o requirements/$$part.txt || exit; done
 
 # The part of plotly.js that the dashboard draws with, into static/vendor. Needs Node.js 20 or newer, and npm.
 plotly:

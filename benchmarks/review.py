@@ -28,25 +28,11 @@ from screening.ledger.ledger import Ledger
 from screening.ledger.rows import Decisions, table_of
 from screening.ledger.tables import FILE
 from screening.review.opening import Opener
+from tests.browser.next_case import TOOK, WATCH
 from tests.served import PASSWORD, Server
 
 ROWS, FLAGS, FILES = 142_000, 50_000, 2
 DECISIONS, IN_BROWSER = 100, 40
-WATCH = """() => {
-  const began = performance.now(), old = document.querySelector('main h1');
-  window.took = null;
-  const look = () => {
-    const now = document.querySelector('main h1');
-    if (now && now !== old) window.took = performance.now() - began;
-    else requestAnimationFrame(look);
-  };
-  requestAnimationFrame(look);
-}"""
-
-TOOK = """() => new Promise((tell) => {
-  const look = () => window.took === null ? requestAnimationFrame(look) : tell(window.took);
-  look();
-})"""
 
 
 def decisions(number: int) -> Decisions:

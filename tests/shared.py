@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from screening.detectors.compilation.cache import held
 from screening.infra.database import HEAD, Database
 from screening.ledger.tables import SCHEMA, open_tables
 
@@ -46,7 +46,7 @@ def run_folder(factory: pytest.TempPathFactory) -> Path:
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Fill a folder, or wait until another worker has. What a failed ``make`` left goes before the next one begins."""
     done = folder.with_name(f"{folder.name}.done")
-    with held(folder.with_name(f"{folder.name}.lock")):
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

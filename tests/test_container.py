@@ -72,6 +72,30 @@ def test_the_image_has_the_python_that_the_requirements_are_for() -> None:
     assert "/readyz" in image
 
 
+def test_what_serves_is_locked_as_everything_is_and_has_no_part_for_training() -> None:
+    everything, serving = (pinned(ROOT / name) for name in ("requirements.txt", "requirements/serve.txt"))
+    assert serving
+    assert {name: everything.get(name) for name in serving} == serving
+    asked, learning = (named(ROOT / "requirements" / name) for name in ("serve.in", "learn.in"))
+    assert asked <= {name for name, _ in serving}
+    assert not learning & {name for name, _ in serving}
+    assert asked | learning <= {name for name, _ in everything}
+
+
+def pinned(lock: Path) -> dict[tuple[str, str], list[str]]:
+    """Return the hashes of each pinned package, by name and version."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for block in re.split(r"\n(?=[a-z])", lock.read_text("utf-8")):
+        if head := re.match(r"([a-z0-9-]+)==([\w.]+)", block):
+            found[head[1], head[2]] = re.findall(r"--hash=(\S+)", block)
+    return found
+
+
+def named(asked: Path) -> set[str]:
+    """Return the packages that a list asks for, without their extras."""
+    return set(re.findall(r"^([a-z0-9-]+)", asked.read_text("utf-8"), re.MULTILINE))
+
+
 def test_the_commands_of_the_readme_are_those_of_the_image() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     assert "docker build -t fraud_detection ." in readme

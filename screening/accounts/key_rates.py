@@ -7,8 +7,7 @@ intervals ahead, and moves it by one interval.
 How exact: reading and writing the number is done under a lock of the file. So over all processes exactly ``burst``
 requests pass at once and ``per_minute`` in the long run, but for one case. A process that doesn't get the lock within
 some microseconds, since the holder was interrupted, goes on without it: nobody waits for anybody, and a few requests
-more may pass for each such moment. Where the file can't be used, each process counts for itself and says so in its log;
-on Windows, which lacks the lock, two requests at the same moment may count once.
+more may pass for each such moment. Where the file can't be used, each process counts for itself and says so in its log.
 """
 
 from __future__ import annotations
@@ -16,11 +15,13 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-import sys
 import threading
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import lock_descriptor, unlock_descriptor
 
 log = logging.getLogger("screening.accounts")
 CELL_BYTES = 8
@@ -118,8 +119,8 @@ class SharedBuckets:
                     cells[bucket.cell] = full_at
                 return waits
             finally:
-                if locked:
-                    _unlock(self._handle)
+                if locked and self._handle is not None:
+                    unlock_descriptor(self._handle)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -144,27 +145,8 @@ def reserve_blocks(handle: int, size: int) -> None:
         os.write(handle, b"\0")
 
 
-if sys.platform == "win32":
-
-    def _lock(_handle: int) -> bool:
-        return False
-
-    def _unlock(_handle: int | None) -> None:
-        """Do nothing: nothing was locked."""
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> bool:
-        """Try to get the file's lock. Its holder may have been interrupted: it isn't waited for long."""
-        for _ in range(LOCK_TRIES):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            return True
-        return False
-
-    def _unlock(handle: int | None) -> None:
-        if handle is not None:
-            fcntl.flock(handle, fcntl.LOCK_UN)
+def _lock(handle: int) -> bool:
+    """Try to get the file's lock. Its holder may have been interrupted: it isn't waited for long."""
+    with suppress(OSError):  # where there are no locks, requests are let in all the same
+        return any(lock_descriptor(handle, blocking=False) for _ in range(LOCK_TRIES))
+    return False

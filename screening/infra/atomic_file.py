@@ -12,28 +12,18 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from screening.errors import NotReady, StorageFull
-from screening.infra.host_locks import between_hosts
 
 WAIT_SECONDS = 20.0
-POLL_SECONDS = 0.003
+# Between two tries to get a lock: the first pause, which doubles up to the longest.
+POLL_SECONDS, LONGEST_POLL = 0.0001, 0.003
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MODE = 0o600
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class FileFull(StorageFull):
@@ -50,8 +40,6 @@ class Locked(NotReady):
 def locked(path: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock of ``path`` against all threads and processes; the kernel frees it when a process dies.
 
-    Where several hosts write the file, it is held in the database, too.
-
     Raises:
         Locked: another process holds it for longer than ``wait`` seconds.
         NotReady: the folder can't be written.
@@ -61,30 +49,34 @@ def locked(path: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
     with explaining_errors(path):
         handle = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)
     try:
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                _try_lock(handle)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise is_locked(path) from None
-                time.sleep(POLL_SECONDS)
-        with ExitStack() as held:
-            try:
-                mine = held.enter_context(between_hosts(path, wait=wait > 0))
-            except OSError as problem:
-                raise NotReady(f"{path.name} can't be locked: {problem}.", remedy="Try again.") from problem
-            if not mine:
-                raise is_locked(path)
-            yield
+        with explaining_errors(path):
+            mine = lock_within(handle, wait, LONGEST_POLL)
+        if not mine:
+            raise Locked(f"{path.name} is locked by another process.", remedy="Try again.")
+        yield
     finally:
         os.close(handle)
 
 
-def is_locked(path: Path) -> Locked:
-    """Return the error of a file that somebody else has locked."""
-    return Locked(f"{path.name} is locked by another process.", remedy="Try again.")
+def lock_within(handle: int, seconds: float, longest: float) -> bool:
+    """Lock an open file; returns whether that was possible within some seconds.
+
+    Args:
+        handle: closing it frees the lock. After a fork the child's handle has the lock, too, until both are closed.
+        seconds: 0 tries once.
+        longest: seconds between two tries, at most.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    deadline = time.monotonic() + seconds
+    pause = POLL_SECONDS
+    while not lock_descriptor(handle, blocking=False):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, longest)
+    return True
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-
 from screening.errors import ScreeningError
 from screening.infra import log_context
 from screening.infra.job_queue import FAILED, Job, Jobs
@@ -186,8 +184,7 @@ class Runner:
                         handler.tidy()
             except Exception:  # the database may be locked or gone for a while: the runner must live
                 log.exception("%s could not look for work", self._slot)
-                # a job whose end couldn't be written is still held, and nobody is at it
-                worked = more = freed = False
+                worked = more = False
             if not (worked or more):
                 listener.wait(IDLE_SECONDS)
 
@@ -225,13 +222,7 @@ class Runner:
                 return
             except ScreeningError as problem:
                 outcome = {"state": FAILED, "error": problem.as_dict()}
-            except Exception as problem:
-                away = isinstance(problem, (OperationalError, InterfaceError))
-                if away and not handler.queue.database.is_sqlite:
-                    # it is elsewhere, and the job isn't to blame
-                    log.warning("job %s goes back, for the database was away: %s", job.id, problem)
-                    handler.queue.release(self._slot)
-                    return
+            except Exception:
                 log.exception("job %s of %s failed", job.id, handler.queue.table.__tablename__)
                 unexpected = ScreeningError(
                     f"Something went wrong here while {handler.doing}; the file isn't to blame as far as is known.",

@@ -9,42 +9,20 @@ The database's own lock stays what keeps it whole: whoever gets no turn begins w
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from screening.infra.atomic_file import MODE
+from filelock import unlock_descriptor
 
-FIRST_SECONDS, LONGEST_SECONDS = 0.0001, 0.0005
-"""Between two looks whether another process has ended its turn."""
+from screening.infra.atomic_file import MODE, lock_within
+
+# Between two looks whether another process has ended its turn.
+LONGEST_SECONDS = 0.0005
 # A turn that was waited for in vain before is waited for only so long: its holder may have been stopped.
 STUCK_SECONDS = 0.02
-
-if sys.platform == "win32":
-
-    def _take(_handle: int) -> bool:
-        # one process after the other is SQLite's business there
-        return True
-
-    def _give_back(_handle: int) -> None:
-        pass
-
-else:
-    import fcntl
-
-    def _take(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _give_back(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 class WriteTurn:
@@ -71,13 +49,13 @@ class WriteTurn:
             return
         try:
             handle = self._opened(self._path)
-            held = handle is not None and _wait_for(handle, time.monotonic() + self._patience)
+            held = handle is not None and lock_within(handle, self._patience, LONGEST_SECONDS)
             self._patience = self._longest if held else STUCK_SECONDS
             try:
                 yield
             finally:
                 if held and handle is not None:
-                    _give_back(handle)
+                    unlock_descriptor(handle)
         finally:
             self._threads.release()
 
@@ -93,13 +71,3 @@ class WriteTurn:
             weakref.finalize(self, os.close, handle)
             self._handle, self._process = handle, os.getpid()
         return self._handle
-
-
-def _wait_for(handle: int, deadline: float) -> bool:
-    pause = FIRST_SECONDS
-    while not _take(handle):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_SECONDS)
-    return True

@@ -27,7 +27,7 @@ from screening.ledger.ledger import Ledger
 from screening.ledger.queries.observed import Observed
 from screening.ledger.tables import API
 from screening.monitoring import findings
-from screening.monitoring.findings import Compared, Day, Found, Window
+from screening.monitoring.findings import Compared, Found, Window
 from screening.scoring import bins, drift
 from screening.scoring.bins import SCORE_EDGES, Bins
 from screening.scoring.stability import ks, psi, rows_needed
@@ -143,19 +143,6 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
         windows.append(window)
     delay, delay_from, labels = label_delay(name, observed, settings, now)
     oldest = (now - timedelta(days=QUALITY_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [
-        Day(
-            day=int(each.day.timestamp() // 86_400),
-            source=each.source,
-            rows=each.rows,
-            flagged=each.flagged,
-            caught=each.caught,
-            false_alarms=each.false_alarms,
-            missed=each.missed,
-            passed=each.passed,
-        )
-        for each in observed.days(name, oldest)
-    ]
     exact = all(each.exact or each.texts for each in known.values())
     return Found(
         detector=name,
@@ -167,7 +154,7 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
         scores_from=scores.origin,
         score_rows=scores.rows,
         windows=windows,
-        days=days,
+        days=observed.days(name, oldest),
         delay=delay.total_seconds(),
         delay_from=delay_from,
         delay_labels=labels,

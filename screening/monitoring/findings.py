@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from screening.infra.database import Database
+from screening.ledger.queries.day_counts import DayCounts
 from screening.monitoring.tables import Findings
 
 SCORE = "fraud_probability"
@@ -60,20 +61,6 @@ class Window(msgspec.Struct, kw_only=True):
         return [*([] if self.score is None else [self.score]), *self.columns]
 
 
-class Day(msgspec.Struct, kw_only=True):
-    """One day (UTC) and source: :class:`screening.ledger.queries.observed.DayCounts`."""
-
-    day: int
-    """Days since 1970."""
-    source: str
-    rows: int
-    flagged: int
-    caught: int
-    false_alarms: int
-    missed: int
-    passed: int
-
-
 class Found(msgspec.Struct, kw_only=True):
     """All that was found out of one detector."""
 
@@ -92,7 +79,7 @@ class Found(msgspec.Struct, kw_only=True):
     """Number of rows behind it."""
     windows: list[Window]
     """The shortest first."""
-    days: list[Day]
+    days: list[DayCounts]
     """The earliest first."""
     delay: float
     """Seconds after which labels have come."""

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from screening.monitoring.findings import Day
+from screening.ledger.queries.day_counts import DayCounts
 from screening.scoring.metrics import wilson
 
 # With fewer labelled rows a share would be mostly chance.
@@ -59,7 +59,7 @@ class Period:
 
 
 def periods(
-    days: Sequence[Day], *, by: str, now: float, delay: float, coverage: Collection[str] = ()
+    days: Sequence[DayCounts], *, by: str, now: float, delay: float, coverage: Collection[str] = ()
 ) -> list[Period]:
     """Return the periods that have decisions, the earliest first.
 
@@ -70,7 +70,7 @@ def periods(
         delay: seconds after which labels have come.
         coverage: sources that report every fraud.
     """
-    parts: dict[date, list[Day]] = defaultdict(list)
+    parts: dict[date, list[DayCounts]] = defaultdict(list)
     for each in days:
         start = datetime.fromtimestamp(each.day * DAY_SECONDS, UTC).date()
         parts[start - timedelta(days=start.weekday()) if by == "week" else start].append(each)
@@ -78,7 +78,7 @@ def periods(
 
 
 def together(
-    days: Sequence[Day], *, now: float, delay: float, coverage: Collection[str] = ()
+    days: Sequence[DayCounts], *, now: float, delay: float, coverage: Collection[str] = ()
 ) -> Period | None:
     """Return all days of which labels have come as one period; ``None`` where there is none."""
     closed = [each for each in days if not is_open(each, now - delay)]
@@ -88,17 +88,17 @@ def together(
     return period_of(start, closed, now - delay, coverage)
 
 
-def is_open(each: Day, until: float) -> bool:
+def is_open(each: DayCounts, until: float) -> bool:
     """Return whether labels of a day may still come."""
     return unlabelled(each) > 0 and (each.day + 1) * DAY_SECONDS > until
 
 
-def unlabelled(each: Day) -> int:
+def unlabelled(each: DayCounts) -> int:
     """Return how many rows of a day have no label."""
     return each.rows - each.caught - each.false_alarms - each.missed - each.passed
 
 
-def period_of(start: date, parts: Sequence[Day], until: float, coverage: Collection[str]) -> Period:
+def period_of(start: date, parts: Sequence[DayCounts], until: float, coverage: Collection[str]) -> Period:
     """Return the quality of some days together."""
     caught = false_alarms = missed = passed = 0
     for each in parts:

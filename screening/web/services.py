@@ -28,16 +28,18 @@ from screening.scoring.applied_thresholds import AppliedThresholds
 from screening.scoring.places import Places
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
-from screening.training.trainings import Trainings
+from screening.training.trainings import TrainingFolder, Trainings
 from screening.uploads.history_policy import HistoryPolicy
+from screening.uploads.instance_check import claim, is_new
 from screening.uploads.questions.column_mappings import Mappings
 from screening.uploads.screenings import History
-from screening.uploads.storage_quota import StorageQuota
+from screening.uploads.storage_quota import StorageQuota, Store
+from screening.uploads.upload_folder import Folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """One of each, made by :func:`screening.web.create_app`."""
+    """One of each, opened by :func:`screening.web.app_factory.create_app`."""
 
     settings: Settings
     database: Database
@@ -73,6 +75,61 @@ class Services:
     """Counters of this process's answers."""
     probabilities: Probabilities
     """Function that gives the probabilities of some rows."""
+
+    @classmethod
+    def open(cls, settings: Settings, probabilities: Probabilities) -> Services:
+        """Open the databases and the folder of one instance.
+
+        Args:
+            settings: of the instance, whose folder is there.
+            probabilities: who is asked for the probabilities of some rows.
+
+        Raises:
+            BadSetting, NotReady: the start stops; the message is one line that says what to do.
+        """
+        database = Database(settings.database_url)
+        database.create_tables()
+        accounts = UserStore(settings.users_file, minimum_length=settings.password_min_length)
+        if is_new(settings.instance, database):
+            accounts.begin()
+        claim(settings.instance, database)
+        signals = Signals.of(settings.instance, database)
+        history, states = History(database, signals), DetectorStates(database)
+        trainings, documents = Trainings(database, signals), Documents(database, signals)
+        stores = [
+            Store(history, lambda one: Folder(settings.instance, one).path),
+            Store(trainings, lambda one: TrainingFolder(settings.instance, one).path),
+            Store(documents, lambda one: DocumentFolder(settings.instance, one).path),
+        ]
+        ledger = Ledger.open(
+            settings.instance, settings.database_url, settings.ledger_durability, settings.state_url
+        )
+        return cls(
+            settings=settings,
+            database=database,
+            users=accounts,
+            detectors=Detectors(settings, states),
+            states=states,
+            history=history,
+            trainings=trainings,
+            documents=documents,
+            quota=StorageQuota(stores, settings.stored_per_account),
+            signals=signals,
+            recollections=Recollections(),
+            policy=HistoryPolicy(settings, history, ledger.velocity),
+            mappings=Mappings(database),
+            ledger=ledger,
+            places=Places(settings.ip_countries),
+            rules=RuleBook(database),
+            thresholds=AppliedThresholds(database, settings.threshold),
+            notifications=Notifications(database),
+            proposals=Proposals(database, settings.proposal_days),
+            handed=HandedPasswords(database),
+            keys=ApiKeys(database, accounts),
+            key_ring=KeyRing(database, accounts, settings.instance),
+            requests=RequestMetrics(),
+            probabilities=probabilities,
+        )
 
     def part_from_namesake(self, username: str, *, by: str) -> Sequence[ApiKey]:
         """Give a new account nothing of an earlier one that had its name; returns the keys that end with this.

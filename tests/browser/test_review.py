@@ -11,6 +11,7 @@ import pytest
 
 from screening.settings import ROOT
 from tests.browser.conftest import PASSWORD, WHY_NOT, Site, Watched, keep, log_in, new_page, send, sign_up
+from tests.browser.next_case import TOOK, WATCH
 
 expect = pytest.importorskip("playwright.sync_api", reason=WHY_NOT).expect
 
@@ -47,21 +48,6 @@ def number(page: Any) -> int:
     return int(found[1])
 
 
-WATCH = """() => {
-  const began = performance.now(), old = document.querySelector('main h1');
-  window.took = null;
-  const look = () => {
-    const now = document.querySelector('main h1');
-    if (now && now !== old) window.took = performance.now() - began;
-    else requestAnimationFrame(look);
-  };
-  requestAnimationFrame(look);
-}"""
-"""Measures how long it takes until another case is there."""
-TOOK = """() => new Promise((tell) => {
-  const look = () => window.took === null ? requestAnimationFrame(look) : tell(window.took);
-  look();
-})"""
 FOCUS = "document.activeElement"
 
 

@@ -6,17 +6,19 @@ import html
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from flask import Flask
 
+from screening.ledger.queries.day_counts import DayCounts
 from screening.ledger.tables import FileCounts
 from screening.monitoring import findings
 from screening.monitoring.alerts import Alerts, Breach
 from screening.monitoring.comparison import Comparison
-from screening.monitoring.findings import Compared, Day, Found, Window
+from screening.monitoring.findings import Compared, Found, Window
 from screening.scoring.bins import SCORE_EDGES
 from screening.settings import Settings
 from screening.web.services import Services
@@ -61,10 +63,10 @@ def made(detector: str = "card", **changes: Any) -> Found:
         columns=[moved, few],
     )
     day = Window(days=1, rows={}, covered=0, looked_at=0)
-    old = Day(
+    old = DayCounts(
         day=TODAY - 40, source="api", rows=900, flagged=50, caught=30, false_alarms=10, missed=15, passed=100
     )
-    young = replace_day(old, day=TODAY - 1)
+    young = replace(old, day=TODAY - 1)
     given = {
         "detector": detector,
         "fingerprint": "f" * 64,
@@ -81,10 +83,6 @@ def made(detector: str = "card", **changes: Any) -> Found:
         "delay_labels": 3,
     }
     return Found(**{**given, **changes})
-
-
-def replace_day(given: Day, **changes: Any) -> Day:
-    return Day(**{**{name: getattr(given, name) for name in given.__struct_fields__}, **changes})
 
 
 @pytest.fixture
@@ -181,7 +179,7 @@ def test_a_window_without_rows_has_no_figures(manager: Person, services: Service
 
 
 def test_only_flagged_rows_with_labels_leave_the_recall_unknown(manager: Person, services: Services) -> None:
-    day = replace_day(made().days[0], missed=0, passed=0)
+    day = replace(made().days[0], missed=0, passed=0)
     findings.keep(services.database, made(days=[day]))
     text = seen(manager)
     assert "– only flagged rows have labels" in text
@@ -238,7 +236,7 @@ def test_charts_hold_each_share_once_within_their_frame() -> None:
 def test_dates_stand_where_they_belong_and_open_ones_apart() -> None:
     from screening.monitoring.quality import periods
 
-    found = made(days=[replace_day(made().days[0], day=TODAY - back) for back in (50, 49, 40, 1)])
+    found = made(days=[replace(made().days[0], day=TODAY - back) for back in (50, 49, 40, 1)])
     told = periods(found.days, by="day", now=time.time(), delay=30 * 86_400)
     dots = monitoring_charts.over_time(told, "precision")
     assert (len(dots.closed), len(dots.open)) == (3, 1)

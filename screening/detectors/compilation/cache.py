@@ -11,7 +11,6 @@ rows through it (:func:`checked`).
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import hmac
@@ -23,11 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from filelock import FileLock
 
 from screening.detectors.artifacts import Artefact
 from screening.detectors.compilation.form import (
@@ -143,7 +143,7 @@ def compile_locked(model: Artefact, cache: Path, make: Callable[[], CompiledForm
     """Have a form made in the cache while no other process does."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with held(lock_of(cache, key_of(model.sha256))):
+        with FileLock(lock_of(cache, key_of(model.sha256))):
             found = make()
     except OSError as problem:
         raise BadArtefact(
@@ -250,12 +250,7 @@ def compile_net(model: Artefact, cache: CompiledCache) -> None:
         meta_sha256 = compile_into(folder, model)
         (folder / SEAL).write_text(cache.seal(model.sha256, meta_sha256), encoding="ascii")
         shutil.rmtree(cache.folder / key, ignore_errors=True)  # what was there is damaged
-        try:
-            folder.rename(cache.folder / key)
-        except OSError as problem:
-            # another host was first, whose lock isn't seen here: what it has made is as good
-            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
+        folder.rename(cache.folder / key)
 
 
 def compile_into(folder: Path, model: Artefact) -> str:
@@ -305,36 +300,9 @@ def run_compiler(folder: Path, model: Artefact) -> str:
 
 
 def lock_of(cache: Path, key: str) -> Path:
-    """Return the file beside a compiled net that is locked while the net is made or removed."""
-    return cache / f"{key}.lock"
+    """Return the file beside a compiled net that is locked (:class:`filelock.FileLock`) while the net is made or
+    removed.
 
-
-@contextmanager
-def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file against all other processes; gives whether it is held, always true with ``wait``.
-
-    Where the system has no such lock, everybody holds it: two processes may then compile the same net.
+    Its holder may remove it: those that wait go on with the file that takes its place.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield True
-        return
-    while True:
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            if is_still(path, file.fileno()):
-                yield True
-                return
-
-
-def is_still(path: Path, handle: int) -> bool:
-    """Return whether the open file is still the one of that name: else it was removed while its lock was waited for."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+    return cache / f"{key}.lock"

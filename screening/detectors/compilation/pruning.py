@@ -12,9 +12,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from screening.detectors.compilation.cache import DAY, DRAFT, SECONDS, held, key_of, lock_of, note_use
+from filelock import FileLock, Timeout
+
+from screening.detectors.compilation.cache import DAY, DRAFT, SECONDS, key_of, lock_of, note_use
 
 UNUSED_SECONDS = 30 * DAY
 PRUNED = "pruned-"
@@ -57,8 +60,9 @@ def remove_unused(cache: Path, key: str) -> bool:
     folder, lock = cache / key, lock_of(cache, key)
     if not _unused(folder, lock):
         return False
-    with held(lock, wait=False) as mine:
-        if not mine or not _unused(folder, lock):  # somebody came first
+    # not waited for: whoever has it makes the net, and so wants it
+    with suppress(Timeout), FileLock(lock, blocking=False):
+        if not _unused(folder, lock):  # somebody came first
             return False
         was_there = folder.is_dir()
         if was_there:
@@ -66,8 +70,11 @@ def remove_unused(cache: Path, key: str) -> bool:
             # as a whole: no reader finds a part
             folder.rename(gone)
             shutil.rmtree(gone)
-        lock.unlink(missing_ok=True)
-    return was_there
+        # Windows removes no open file: there it goes when its lock is let go of
+        with suppress(PermissionError):
+            lock.unlink(missing_ok=True)
+        return was_there
+    return False
 
 
 def _unused(folder: Path, lock: Path) -> bool:

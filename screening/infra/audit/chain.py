@@ -13,14 +13,13 @@ import hashlib
 import hmac
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from screening.infra.host_locks import between_hosts
+from filelock import lock_descriptor
 
 CHAIN = "chain"
 """The field of an entry that has ``number`` (from 1), ``previous`` and ``hash``; the first entry of a file also
@@ -35,6 +34,8 @@ encode = json.JSONEncoder().encode
 _sort = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 # The last entry of a file is looked for so far from its end: no entry is longer.
 LAST_BYTES = 1 << 16
+# Between two looks whether another writer's turn is over, which takes a fraction of a millisecond.
+POLL_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,19 +167,12 @@ class Chain:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep writers out meanwhile. A writer's own turn takes a fraction of a millisecond.
-
-        Raises:
-            OSError: the lock can't be had.
-        """
+        """Keep writers out meanwhile. A writer's own turn takes a fraction of a millisecond."""
         if not os.path.isdir(self._folder):  # noqa: PTH112 -- each line comes by here: a third of the time
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _opened(self._folder / LOCK) as handle:
-            _lock(handle)
-            with between_hosts(self._folder / LOCK, wait=True) as held:
-                if not held:
-                    raise OSError(errno.EAGAIN, "another host has its lock for too long")
-                yield
+            lock_descriptor(handle, poll_interval=POLL_SECONDS)
+            yield
 
     def _begun(self) -> tuple[Head, dict[str, Any]]:
         """Return where to go on without a head, and what the next entry says of that."""
@@ -269,18 +263,3 @@ def write_at_start(handle: int, text: bytes) -> None:
     os.lseek(handle, 0, os.SEEK_SET)
     if os.write(handle, text) != len(text):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int) -> None:
-        """Keep others out until the handle is closed; gives up after ten seconds, with an ``OSError``."""
-        msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        """Keep others out until the handle is closed."""
-        fcntl.flock(handle, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +17,12 @@ from sqlalchemy import select
 from screening.infra.database import Database
 from screening.ledger.filters import Filter
 from screening.ledger.moments import with_zone, without_zone
+from screening.ledger.queries.day_counts import DayCounts
 from screening.ledger.queries.questions import Questions
 from screening.ledger.tables import API, FileCounts
 
 DELAY_SHARE = 0.9
 """Of the labels that came later, so many had come after the delay."""
-
-
-@dataclass(frozen=True, slots=True)
-class DayCounts:
-    """The decisions of one day and source; rows without a label are in no figure of those that have one."""
-
-    day: datetime
-    source: str
-    rows: int
-    flagged: int
-    caught: int
-    """Flagged, and fraud."""
-    false_alarms: int
-    """Flagged, and legitimate."""
-    missed: int
-    """Not flagged, and fraud."""
-    passed: int
-    """Not flagged, and legitimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +109,10 @@ class Observed:
         counts = ", ".join(
             f"count(*) FILTER (WHERE {condition}) AS {name}" for name, condition in counted.items()
         )
-        query = f"SELECT date_trunc('day', decided_at) AS day, source, {counts} FROM chosen GROUP BY ALL ORDER BY ALL"
+        day = "date_diff('day', DATE '1970-01-01', decided_at)"
+        query = f"SELECT {day} AS day, source, {counts} FROM chosen GROUP BY ALL ORDER BY ALL"
         rows = self._questions.ask(query, Filter(detector=detector, decided_from=since)).rows
-        return [DayCounts(_midnight(row.pop("day")), **row) for row in rows]
+        return [DayCounts(**row) for row in rows]
 
     def delays(self, detector: str, since: datetime, until: datetime) -> Delays | None:
         """Return how long labels took that came after the decision; ``None`` where there are none.
@@ -148,9 +132,3 @@ class Observed:
         if not rows or not rows[0]["labels"]:
             return None
         return Delays(rows[0]["labels"], float(rows[0]["seconds"]), with_zone(rows[0]["oldest"]))
-
-
-def _midnight(day: object) -> datetime:
-    if isinstance(day, datetime):
-        return day.replace(tzinfo=UTC)
-    return datetime.fromisoformat(str(day)).replace(tzinfo=UTC)

@@ -7,14 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from screening.detectors.artifacts import read_artefact
-from screening.detectors.compilation import cache, pruning
-from screening.detectors.compilation.cache import compiled, held, key_of, lock_of
+from screening.detectors.compilation import pruning
+from screening.detectors.compilation.cache import compiled, key_of, lock_of
 from screening.detectors.compilation.pruning import UNUSED_SECONDS, prune
 from screening.detectors.registry import Detectors
 from screening.settings import ROOT, Settings
@@ -64,8 +65,7 @@ def test_each_server_says_anew_which_nets_it_wants(tmp_path: Path) -> None:
 
 def test_a_net_that_is_being_made_stays(tmp_path: Path) -> None:
     folder = kept(tmp_path, OTHER, used=LONG_AGO)
-    with held(lock_of(tmp_path, folder.name)) as mine:
-        assert mine
+    with FileLock(lock_of(tmp_path, folder.name)):
         assert prune(tmp_path, []) == []
         assert folder.is_dir()
     assert prune(tmp_path, []) == [folder.name]
@@ -113,10 +113,10 @@ def test_a_net_that_is_read_counts_as_used(nets: Path, tmp_path: Path) -> None:
 LOCKER = """
 import sys, time
 from pathlib import Path
-from screening.detectors.compilation.cache import held
+from filelock import FileLock
 lock, log = map(Path, sys.argv[1:])
 for _ in range(150):
-    with held(lock):
+    with FileLock(lock, poll_interval=0.001):
         mark = log / "inside"
         mark.touch(exist_ok=False)  # fails when two are inside at once
         mark.unlink()
@@ -130,9 +130,8 @@ def test_nobody_else_holds_a_lock_whose_file_is_removed_meanwhile(tmp_path: Path
         subprocess.Popen([sys.executable, "-c", LOCKER, str(lock), str(tmp_path)], cwd=ROOT) for _ in range(3)
     ]
     while any(each.poll() is None for each in started):
-        with held(lock, wait=False) as mine:
-            if mine:
-                lock.unlink()
+        with suppress(Timeout), FileLock(lock, blocking=False):
+            lock.unlink()
         time.sleep(0.001)
     assert [each.returncode for each in started] == [0, 0, 0]
 
@@ -155,12 +154,11 @@ def test_a_net_used_between_the_look_and_the_lock_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = kept(tmp_path, OTHER, used=LONG_AGO)
-    real = cache.held
 
-    def used_meanwhile(path: Path, *, wait: bool = True) -> AbstractContextManager[bool]:
+    def used_meanwhile(path: Path, *, blocking: bool) -> FileLock:
         os.utime(folder)
-        return real(path, wait=wait)
+        return FileLock(path, blocking=blocking)
 
-    monkeypatch.setattr(pruning, "held", used_meanwhile)
+    monkeypatch.setattr(pruning, "FileLock", used_meanwhile)
     assert prune(tmp_path, []) == []
     assert folder.is_dir()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from screening.monitoring.findings import Day
+from screening.ledger.queries.day_counts import DayCounts
 from screening.monitoring.quality import periods, together
 from screening.scoring.metrics import wilson
 
@@ -16,12 +16,12 @@ DAY = 86_400
 MONDAY = 20_514  # 2 March 2026
 
 
-def day(number: int, source: str = "api", **counts: Any) -> Day:
+def day(number: int, source: str = "api", **counts: Any) -> DayCounts:
     given = {"rows": 100, "flagged": 20, "caught": 0, "false_alarms": 0, "missed": 0, "passed": 0, **counts}
-    return Day(day=MONDAY + number, source=source, **given)
+    return DayCounts(day=MONDAY + number, source=source, **given)
 
 
-def told(*days: Day, at: int = 60, by: str = "day", delay: int = 10, **more: Any) -> list[Any]:
+def told(*days: DayCounts, at: int = 60, by: str = "day", delay: int = 10, **more: Any) -> list[Any]:
     return periods(days, by=by, now=(MONDAY + at) * DAY, delay=delay * DAY, **more)
 
 
