@@ -243,7 +243,9 @@ def _by_file(source: Path, detector: str) -> tuple[Any, Any, Any, Any]:
 
     from app import create_app
     from screening.intake import Kind
-    from screening.uploads.pipeline import screen
+    from screening.scoring.thresholds import always
+    from screening.uploads.line.order import ScreeningOrder
+    from screening.uploads.line.screen import screen
     from screening.uploads.results import Outcome
     from screening.uploads.upload_folder import Folder
     from screening.web.services import services
@@ -257,15 +259,7 @@ def _by_file(source: Path, detector: str) -> tuple[Any, Any, Any, Any]:
         with folder.input.open("wb") as out:
             csv.write_csv(pq.read_table(source), out)
         folder.complete()
-        done = screen(
-            folder,
-            Kind.CSV,
-            detectors,
-            wanted=detector,
-            set_aside=False,
-            threshold=0.8,
-            on_batch=lambda _done: None,
-        )
+        done = screen(folder, Kind.CSV, detectors, ScreeningOrder(limits=always(0.8), wanted=detector))
         probability = np.array(Outcome(folder, done.threshold).probability, np.float64)
         values, labels = _numbers(folder.input, mine)
     return probability, values, labels, mine

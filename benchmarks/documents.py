@@ -17,8 +17,10 @@ from screening.intake import Kind
 from screening.ledger.ledger import Ledger
 from screening.reports.documents import What
 from screening.reports.making import Desk, Order, make
+from screening.scoring.thresholds import always
 from screening.settings import ROOT, Settings, make_instance
-from screening.uploads.pipeline import screen
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.screenings import DONE, Screening, new_id
 from screening.uploads.upload_folder import Folder
 
@@ -63,15 +65,8 @@ def _screened(settings: Settings, database: Database) -> str:
     folder.create()
     folder.arriving.write_bytes(path.read_bytes())
     folder.complete()
-    found = screen(
-        folder,
-        Kind.CSV,
-        Detectors(settings),
-        wanted="card",
-        set_aside=True,
-        threshold=0.8,
-        on_batch=lambda _done: None,
-    )
+    order = ScreeningOrder(limits=always(0.8), wanted="card", set_aside=True)
+    found = screen(folder, Kind.CSV, Detectors(settings), order)
     now = datetime.now(UTC)
     with database.write() as session:
         session.add(

@@ -44,8 +44,10 @@ from screening.errors import ScreeningError
 from screening.intake import Kind, opening
 from screening.intake.conversion import parquet, workbook
 from screening.intake.conversion.convert import convert
+from screening.scoring.thresholds import always
 from screening.settings import ROOT, Settings
-from screening.uploads.pipeline import screen
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 
@@ -538,15 +540,7 @@ class Screens:
         way = convert if confined else _convert_here
         try:
             with patch.object(opening, "convert", way):
-                screen(
-                    folder,
-                    kind,
-                    self._detectors,
-                    wanted=None,
-                    set_aside=True,
-                    threshold=0.8,
-                    on_batch=lambda _: None,
-                )
+                screen(folder, kind, self._detectors, ScreeningOrder(limits=always(0.8), set_aside=True))
             return np.array(Outcome(folder, 0.8).probability)
         except ScreeningError as problem:
             if not problem.what:

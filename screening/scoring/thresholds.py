@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,11 @@ class Limits:
     """From which probability on a row is flagged."""
     block: float | None = None
     """From which on a flagged row is to be stopped without a look; ``None`` where none is."""
+
+
+def always(threshold: float) -> Callable[[str], Limits]:
+    """Return what gives every detector the same threshold."""
+    return lambda _detector: Limits(threshold)
 
 
 def flag(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:

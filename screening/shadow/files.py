@@ -16,9 +16,11 @@ from screening.detectors.registry import Detectors
 from screening.detectors.shadow_runs import ShadowRun
 from screening.intake import Answers
 from screening.scoring.score import Probabilities
+from screening.scoring.thresholds import always
 from screening.transactions.composition import Composition
 from screening.uploads.history_policy import HistoryPolicy, Shadowing
-from screening.uploads.pipeline import screen
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import Screening
@@ -67,22 +69,20 @@ def score_file(
     shutil.rmtree(scratch.path, ignore_errors=True)
     try:
         scratch.take(theirs)
-        screen(
-            scratch,
-            theirs.kind(screening.kind),
-            detectors,
+        order = ScreeningOrder(
+            limits=always(screening.threshold),
             wanted=detector.name,
             set_aside=screening.set_aside_bad,
-            threshold=screening.threshold,
-            on_batch=_Looking(others_wait),
+            answers=Answers.of(screening.answers or {}),
+            recall=lambda _header: mapping_for(detector, first),
             context=lambda one: policy.context(
                 one, screening.owner, Shadowing(run.id, run.first_fingerprint)
             ),
             remember=True,
-            recall=lambda _header: mapping_for(detector, first),
             probabilities=probabilities,
-            answers=Answers.of(screening.answers or {}),
+            on_batch=_Looking(others_wait),
         )
+        screen(scratch, theirs.kind(screening.kind), detectors, order)
         return np.array(Outcome(scratch, screening.threshold).probability)
     except FileNotFoundError:
         if theirs.path.exists():

@@ -21,7 +21,7 @@ from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.scoring import drift
 from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
-from screening.uploads.pipeline import MOST_LISTED
+from screening.uploads.line.collected import MOST_LISTED
 from screening.uploads.questions.amounts import check_sign, check_unit
 from screening.uploads.questions.detector_choice import Choice
 from screening.uploads.sampling import Rows, Spread
@@ -108,7 +108,8 @@ def check(
 ) -> Checked:
     """Read the file in ``folder`` as a screening does, score nothing, and leave a report beside it.
 
-    The arguments are those of :func:`screening.uploads.pipeline.screen`. Rows with bad cells are listed, however many.
+    The arguments are those of :class:`screening.uploads.line.order.ScreeningOrder`. All rows with bad cells are listed,
+    however many.
 
     Raises:
         BadFile: the file can't be read; nothing is left but the file.

@@ -26,8 +26,10 @@ from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import deletion, preflight
 from screening.uploads.history_policy import HistoryPolicy
-from screening.uploads.pace import Pace
-from screening.uploads.pipeline import Found, screen
+from screening.uploads.line.conclusion import Found
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.pace import Pace
+from screening.uploads.line.screen import screen
 from screening.uploads.questions import card_tokens
 from screening.uploads.questions.column_mappings import Answered, Mapping, Mappings, columns_of
 from screening.uploads.questions.detector_choice import Choice
@@ -305,25 +307,22 @@ class _Run:
 
     def _screen(self) -> dict[str, Any]:
         preflight.discard(self._folder)
-        found = screen(
-            self._folder,
-            self._readable(),
-            self._handler.detectors,
+        order = ScreeningOrder(
+            limits=self._handler.limits,
             wanted=self._job.wanted_detector,
             set_aside=self._job.set_aside_bad,
-            threshold=self._job.threshold,
-            limits=self._handler.limits,
-            on_batch=self._on_batch,
-            on_stage=self._on_stage,
-            context=lambda detector: self._handler.history_of(self._job, detector, self._lease),
-            remember=True,
+            answers=self._answers,
             recall=self._handler.recall_for(self._job),
             recall_unit=self._handler.recall_unit_for(self._job),
-            on_choice=self._on_choice,
-            probabilities=self._handler.probabilities,
-            answers=self._answers,
+            context=lambda detector: self._handler.history_of(self._job, detector, self._lease),
+            remember=True,
             rules=self._handler.rules,
+            probabilities=self._handler.probabilities,
+            on_batch=self._on_batch,
+            on_stage=self._on_stage,
+            on_choice=self._on_choice,
         )
+        found = screen(self._folder, self._readable(), self._handler.detectors, order)
         return {"state": DONE, **self._values(found)}
 
     def _readable(self) -> Kind:

@@ -107,7 +107,7 @@ class Screening(Job, Base):
     """The manager who has said so since; ``None`` as long as nobody has."""
     counts_said: Mapped[datetime | None] = mapped_column(UtcDateTime)
     pace: Mapped[dict[str, Any] | None] = mapped_column(Payload(dict))
-    """Progress of the work: see :meth:`screening.uploads.pace.Pace.told`."""
+    """Progress of the work: see :meth:`screening.uploads.line.pace.Pace.told`."""
     history_key: Mapped[str | None] = mapped_column(String(64))
     """Of which detector the history is read and added to, its fingerprint; empty for a detector that has none, ``None``
     as long as the detector isn't known."""

@@ -26,7 +26,9 @@ from screening.rules.files import FileRules
 from screening.transactions.composition import BadParts, Composition
 from screening.transactions.schema import Role, normalise
 from screening.uploads import exports
-from screening.uploads.pipeline import Found, screen
+from screening.uploads.line.conclusion import Found
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.questions import card_tokens
 from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.questions.detector_choice import ROLES, Choice, Said, mapping_of
@@ -226,25 +228,21 @@ def screen_with_tokens(
     def recall(header: list[str]) -> Mapping | None:
         return mapping_of(said, header, services().detectors, detector) if said else None
 
+    mine = services()
+    order = ScreeningOrder(
+        limits=mine.thresholds.of,
+        wanted=detector,
+        set_aside=set_aside,
+        answers=answers,
+        recall=recall,
+        context=lambda found: mine.policy.context(found, None),
+        rules=FileRules(mine.rules, mine.places, mine.settings.instance),
+        probabilities=mine.probabilities,
+        on_choice=lambda found: card_tokens.check_key(found, tokens()) if folder.tokens.exists() else None,
+    )
+
     def run() -> Found:
-        return screen(
-            folder,
-            folder.kind(kind),
-            services().detectors,
-            wanted=detector,
-            set_aside=set_aside,
-            threshold=services().settings.threshold,
-            limits=services().thresholds.of,
-            on_batch=_silent,
-            context=lambda found: services().policy.context(found, None),
-            on_choice=lambda found: (
-                card_tokens.check_key(found, tokens()) if folder.tokens.exists() else None
-            ),
-            probabilities=services().probabilities,
-            recall=recall,
-            answers=answers,
-            rules=FileRules(services().rules, services().places, services().settings.instance),
-        )
+        return screen(folder, folder.kind(kind), mine.detectors, order)
 
     try:
         return run()
@@ -271,10 +269,6 @@ def only_these(found: Replaced | None, wanted: Collection[str]) -> None:
     others = [name for name in ([] if found is None else found.columns) if normalise(name) not in known]
     if others:
         raise CardNumbersFound.of(others)
-
-
-def _silent(_done: int) -> None:
-    """Show no progress on the command line: a file takes a second."""
 
 
 def _say(found: Found, outcome: Outcome) -> None:

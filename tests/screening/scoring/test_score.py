@@ -25,10 +25,12 @@ from screening.intake import Answers, Kind
 from screening.scoring.caveats import NO_PAST, remarks
 from screening.scoring.reason_codes import explain
 from screening.scoring.score import own_probabilities, score
+from screening.scoring.thresholds import always
 from screening.settings import Settings
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import CARD, Transactions
-from screening.uploads import pipeline
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
 from tests.artifact_factory import random_rows
@@ -86,16 +88,7 @@ def screened(folder: Path, detector: Detector, text: str, **more: Any) -> Outcom
     made.create()
     made.input.write_text(text, encoding="utf-8")
     made.complete()
-    pipeline.screen(
-        made,
-        Kind.CSV,
-        Only(detector),  # type: ignore[arg-type]
-        wanted=None,
-        set_aside=False,
-        threshold=0.5,
-        on_batch=lambda _done: None,
-        **more,
-    )
+    screen(made, Kind.CSV, Only(detector), ScreeningOrder(limits=always(0.5), **more))  # type: ignore[arg-type]
     return Outcome(made, 0.5)
 
 

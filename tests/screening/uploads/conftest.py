@@ -5,16 +5,17 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import numpy as np
 import pytest
 
 from screening.detectors.registry import Detectors
 from screening.intake import NOTHING_SAID, Answers, identify
+from screening.scoring.thresholds import always
 from screening.settings import Settings
 from screening.uploads import preflight
-from screening.uploads.pipeline import screen
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
@@ -62,16 +63,21 @@ def screening(detectors: Detectors, base: Path, threshold: float = THRESHOLD) ->
         folder.input.write_bytes(data)
         folder.complete()
         kind = identify(name, data[:4096])
-        common: dict[str, Any] = {
-            "wanted": None,
-            "on_batch": lambda _: None,
-            "answers": answers,
-            "recall": lambda _: said,
-        }
         if check:
-            checked = preflight.check(folder, kind, detectors, **common)
+            checked = preflight.check(
+                folder,
+                kind,
+                detectors,
+                wanted=None,
+                on_batch=lambda _: None,
+                answers=answers,
+                recall=lambda _: said,
+            )
             return Result(np.zeros(0), " ".join(checked.notes))
-        found = screen(folder, kind, detectors, set_aside=set_aside, threshold=threshold, **common)
+        order = ScreeningOrder(
+            limits=always(threshold), set_aside=set_aside, answers=answers, recall=lambda _: said
+        )
+        found = screen(folder, kind, detectors, order)
         return Result(Outcome(folder, threshold).probability.copy(), " ".join(found.notes))
 
     return run

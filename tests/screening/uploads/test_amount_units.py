@@ -17,10 +17,12 @@ from model.data.summary import summary
 from screening.detectors.registry import Detectors
 from screening.errors import BadFile, Undecided
 from screening.intake import NOTHING_SAID, Answers, Kind
+from screening.scoring.thresholds import always
 from screening.settings import ROOT, Settings
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.schema import ColumnContract
-from screening.uploads.pipeline import screen
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.results import Outcome
 from screening.uploads.upload_folder import Folder
@@ -330,14 +332,7 @@ def test_a_detector_that_learned_from_cents_asks_for_amounts_with_decimals(
         folder.input.write_text(content)
         folder.complete()
         screen(
-            folder,
-            Kind.CSV,
-            of_cents,
-            wanted="cents",
-            set_aside=False,
-            threshold=0.8,
-            on_batch=lambda _: None,
-            answers=answers,
+            folder, Kind.CSV, of_cents, ScreeningOrder(limits=always(0.8), wanted="cents", answers=answers)
         )
         return Outcome(folder, 0.8).probability.copy()
 

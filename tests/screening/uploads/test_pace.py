@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screening.uploads.pace import AT_ONCE, COMPARING, EXPLAINING, LOOKING_BACK, SCORING, Pace
+from screening.uploads.line.pace import AT_ONCE, COMPARING, EXPLAINING, LOOKING_BACK, SCORING, Pace
 
 
 class Clock:

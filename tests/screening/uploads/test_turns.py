@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
+from screening.detectors.registry import Detectors
 from screening.infra.database import Database
 from screening.infra.job_queue import MOST_ATTEMPTS, now
+from screening.intake import Kind
 from screening.ledger.history import Context
 from screening.settings import ROOT, Settings
 from screening.uploads import screening_job
-from screening.uploads.pipeline import screen
+from screening.uploads.line.order import ScreeningOrder
+from screening.uploads.line.screen import screen
 from screening.uploads.results import Outcome
 from screening.uploads.screenings import CHECKED, DONE, FAILED, QUEUED, History, Request, Screening, new_id
 from screening.uploads.upload_folder import Folder
@@ -252,14 +256,12 @@ def test_files_of_three_days_get_the_same_numbers_from_three_workers_as_from_one
     assert f"2,999 {TAKEN}" in (notes[2] or [])
     forget(services, alone)
 
-    def slowly(folder: Folder, *given: Any, **more: Any) -> Any:
-        told = more["on_choice"]
-
+    def slowly(folder: Folder, kind: Kind, detectors: Detectors, order: ScreeningOrder) -> Any:
         def chosen(detector: Any) -> None:
             time.sleep(1.0 if folder.path.name == together[0] else 0.0)
-            told(detector)
+            order.on_choice(detector)
 
-        return screen(folder, *given, **{**more, "on_choice": chosen})
+        return screen(folder, kind, detectors, replace(order, on_choice=chosen))
 
     monkeypatch.setattr(screening_job, "screen", slowly)
     together = [upload(services, day) for day in DAYS]
@@ -278,15 +280,14 @@ def test_a_file_that_can_only_wait_lets_others_pass(
     """Two workers, two files of one history, the first of which takes long: a third file needn't wait for either."""
     goes_on = threading.Event()
 
-    def slowly(folder: Folder, *given: Any, **more: Any) -> Any:
-        history_of = more["context"]
-
+    def slowly(folder: Folder, kind: Kind, detectors: Detectors, order: ScreeningOrder) -> Any:
         def context(detector: Any) -> Context:
-            found: Context = history_of(detector)
+            assert order.context is not None
+            found = order.context(detector)
             assert folder.path.name != first or goes_on.wait(60)
             return found
 
-        return screen(folder, *given, **{**more, "context": context})
+        return screen(folder, kind, detectors, replace(order, context=context))
 
     monkeypatch.setattr(screening_job, "screen", slowly)
     first, second = upload(services, DAYS[0]), upload(services, DAYS[1])

@@ -23,7 +23,7 @@ from screening.ledger.history import Context
 from screening.ledger.tables import API, FILE
 from screening.settings import Settings
 from screening.uploads import deletion, screening_job
-from screening.uploads.pipeline import Found
+from screening.uploads.line.conclusion import Found
 from screening.uploads.recording import Recording
 from screening.uploads.screenings import (
     CHECKED,

@@ -36,7 +36,7 @@ class MissingPastView:
         """Return the view of what the screening kept; ``None`` where little is missing, and of earlier versions.
 
         Args:
-            told: see :meth:`screening.uploads.missing_past.MissingPast.told`.
+            told: see :meth:`screening.uploads.line.missing_past.MissingPast.told`.
             called: for columns of the detector their names in the file, where these are others.
         """
         if told is None:
