@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
 from screening.settings import ROOT
+from screening.uploads.screenings import QUEUED
 from screening.uploads.upload_folder import Folder
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -68,10 +70,15 @@ def test_a_screening_that_is_deleted_while_somebody_waits_for_it_is_not_found(
     """No worker runs here, so that it waits until it is deleted."""
 
     def delete() -> None:
-        for screening in services.history.ids():
-            services.history.remove(screening)
+        deadline = time.monotonic() + 60
+        while not (
+            waiting := [one for one in services.history.ids() if services.history.state(one) == QUEUED]
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        services.history.remove(waiting[0])
 
-    deleting = threading.Timer(1.0, delete)
+    deleting = threading.Thread(target=delete)
     deleting.start()
     answer = analyst.upload(sample)
     deleting.join()
