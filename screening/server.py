@@ -6,6 +6,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from screening.errors import BadSetting
 from screening.infra import watchdog
 from screening.infra.database import Database
 from screening.infra.disk_space import free_bytes, keep_reserve, release_reserve
+from screening.infra.host_locks import share
 from screening.infra.instance_secret import secret_key
 from screening.infra.log_setup import SERVER_LOGS, begin_logging
 from screening.ledger.ledger import Ledger
@@ -62,18 +64,32 @@ def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], o
         ScreeningError: something the start needs is wrong; nothing was started.
     """
     begin_logging(settings.log_format)
-    check_port(settings)
+    answers = settings.role != "worker"
+    if answers:
+        check_port(settings)
     make_instance(settings)
-    with sole_server(settings.instance, LEAVING_SECONDS):
-        return _serve(settings, worker, load)
+    with sole_server(settings, LEAVING_SECONDS, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        prepare(settings)
+        # inherited by web processes and workers, which end once this process has gone
+        os.environ[watchdog.SERVER] = str(os.getpid())
+        workers = _Workers(worker, settings.job_workers if settings.role != "web" else 0)
+        if not answers:
+            return _wait(workers)
+        begin_counting(settings.of_host)
+        return _serve(settings, workers, load)
 
 
-def _serve(settings: Settings, worker: Sequence[str], load: Callable[[], object]) -> int:
-    prepare(settings)
-    begin_counting(settings.instance)
-    # inherited by web processes and workers, which end once this process has gone
-    os.environ[watchdog.SERVER] = str(os.getpid())
-    workers = _Workers(worker, settings.job_workers)
+def _wait(workers: _Workers) -> int:
+    """Let the job workers work until SIGTERM or SIGINT."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: told.set())
+    told.wait()
+    workers.stop()
+    return 0
+
+
+def _serve(settings: Settings, workers: _Workers, load: Callable[[], object]) -> int:
     try:
         server = Granian(
             "app:create_front",
@@ -117,6 +133,7 @@ def prepare(settings: Settings) -> None:
         # else not even the databases can be opened
         release_reserve(settings.instance)
     database = Database(settings.database_url)
+    share(settings, database.engine)
     database.create_tables()
     ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
     for each in (database, ledger.tables):
@@ -131,7 +148,10 @@ def prepare(settings: Settings) -> None:
     keep_reserve(settings.instance)
     for each in (database, ledger.tables):
         each.engine.dispose()  # web processes are forked: none of them may have, or end, a connection of ours
-    print(f"Serving on http://{settings.host}:{settings.port} (stop with Ctrl-C)", flush=True)  # noqa: T201
+    doing = f"Serving on http://{settings.host}:{settings.port}"
+    if settings.role == "worker":
+        doing = f"Working on jobs as {settings.host_name}"
+    print(f"{doing} (stop with Ctrl-C)", flush=True)  # noqa: T201
 
 
 def check_port(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
 
 
+MOST_HOST_NAME = 63
+HOST_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_HOST_NAME - 1}}}", re.ASCII)
 CONFIDENTIAL = {"SECRET_KEY", "STATE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
 """Variables whose values are never shown: they are secrets, or may hold one."""
 ALERTS: Mapping[str, float] = MappingProxyType(
@@ -72,6 +75,12 @@ class Settings:
     sessions_per_account: int = 20
     workers: int = 2
     job_workers: int = 2
+    hosts: str = "one"
+    """``one`` has the instance to itself; ``several`` share database and folder."""
+    role: str = "all"
+    """Processes of this host: ``all``, those that answer (``web``), or those that do jobs (``worker``)."""
+    host_name: str = ""
+    """Name of this host among several; the same after a restart."""
     history_policy: str = "managers"
     """Policy of whose earlier rows count for a user's files: ``managers``, ``own`` or ``all``."""
     keep_screenings_days: int | None = None
@@ -133,7 +142,14 @@ class Settings:
                 "WEBHOOK_URL and WEBHOOK_SECRET belong together, and one of them isn't set.",
                 remedy="Set both, or neither.",
             )
+        database_url = read("DATABASE_URL", _text, f"sqlite:///{instance / 'screening.sqlite3'}")
+        hosts = read("HOSTS", _one_of("one", "several"), "one")
+        role = read("ROLE", _one_of("all", "web", "worker"), "all")
+        require_shareable(hosts, role, database_url)
         return cls(
+            hosts=hosts,
+            role=role,
+            host_name=read("HOST_NAME", host_name_of, socket.gethostname()[:MOST_HOST_NAME]),
             alerts=read("ALERTS", alert_limits, dict(ALERTS)),
             drift_windows=read("DRIFT_WINDOWS", days_of, (1, 7)),
             label_delay_days=read("LABEL_DELAY_DAYS", _whole(1, 365), None),
@@ -146,7 +162,7 @@ class Settings:
             secret_key=read("SECRET_KEY", secret_of, ""),
             users_file=read("USERS_FILE", path_of, ROOT / "users.txt"),
             instance=instance,
-            database_url=read("DATABASE_URL", _text, f"sqlite:///{instance / 'screening.sqlite3'}"),
+            database_url=database_url,
             threshold=read("FRAUD_THRESHOLD", probability, 0.8),
             signup=read("SIGNUP", _one_of("open", "approval", "closed"), "open"),
             password_min_length=read("PASSWORD_MIN_LENGTH", _whole(8, 128), 12),
@@ -180,9 +196,37 @@ class Settings:
         )
 
     @property
+    def several(self) -> bool:
+        """Return whether other hosts work on the same database and folder."""
+        return self.hosts == "several"
+
+    @property
+    def of_host(self) -> Path:
+        """Return the folder of what processes of this host share in memory: no other host writes there."""
+        return self.instance / "hosts" / self.host_name if self.several else self.instance
+
+    @property
     def is_default_pair(self) -> bool:
         """Return whether the model and vectorizer are the two at the root, which must match their card."""
         return (self.model_file, self.vectorizer_file) == (ROOT / "model.h5", ROOT / "vectorizer.pkl")
+
+
+def require_shareable(hosts: str, role: str, database_url: str) -> None:
+    """See that what several hosts share can be shared.
+
+    Raises:
+        BadSetting: it can't.
+    """
+    if hosts == "several" and not database_url.startswith("postgres"):
+        raise BadSetting(
+            "HOSTS is several, and DATABASE_URL names no PostgreSQL: hosts meet in the database.",
+            remedy="Set DATABASE_URL to postgresql://user:password@host/database, or unset HOSTS.",
+        )
+    if hosts == "one" and role != "all":
+        raise BadSetting(
+            f"ROLE is {role}, and HOSTS isn't several: nobody would do the rest.",
+            remedy="Set HOSTS=several on all hosts, or unset ROLE.",
+        )
 
 
 def make_instance(settings: Settings) -> None:
@@ -196,6 +240,8 @@ def make_instance(settings: Settings) -> None:
         if not os.access(settings.instance, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         make_private(settings.instance)
+        if settings.several:
+            (settings.of_host / "signals").mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
         raise BadSetting(
             f"INSTANCE_PATH is {str(settings.instance)!r}, which can't be a folder: {problem.strerror}.",
@@ -235,6 +281,15 @@ class _Reader:
 
 
 def _text(raw: str) -> str:
+    return raw
+
+
+def host_name_of(raw: str) -> str:
+    """Read the name of a host, which is that of a folder, too. Raises ``ValueError`` for any other text."""
+    if not HOST_NAME.fullmatch(raw):
+        raise ValueError(
+            f"must be 1 to {MOST_HOST_NAME} letters, digits, “.”, “_” and “-”, beginning with a letter or digit"
+        )
     return raw
 
 

@@ -145,6 +145,16 @@ def test_nginx_takes_what_the_app_takes() -> None:
     assert "server app:5000;" in text
 
 
+def test_nginx_before_several_hosts_repeats_only_what_may_be_repeated() -> None:
+    text = (DEPLOY / "nginx" / "hosts.conf").read_text("utf-8")
+    assert f"client_max_body_size {Settings().max_upload >> 20}m;" in text
+    twice = [part for part in text.split("location ")[1:] if "non_idempotent" in part]
+    assert [part.split(" ", 1)[0] for part in twice] == ["@repeatable"]
+    # the one way there is a key
+    assert 'map "$http_idempotency_key|$content_length" $repeatable' in text
+    assert text.count("error_page 418 = @repeatable;") == 1
+
+
 @pytest.mark.parametrize(
     "unit", [path for path in UNITS if path.suffix == ".service"], ids=lambda path: path.name
 )

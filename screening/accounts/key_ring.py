@@ -99,8 +99,9 @@ class KeyRing:
     Args:
         database: where keys are kept.
         users: the accounts that own them.
-        instance: the instance folder, for the audit log and the shared limits.
+        instance: the instance folder, for the audit log.
         clock: seconds since 1970, for expiry and the last use.
+        of_host: the folder for limits, which processes of this machine share; by default the instance.
     """
 
     def __init__(
@@ -109,12 +110,13 @@ class KeyRing:
         users: UserStore,
         instance: Path,
         clock: Callable[[], float] = time.time,
+        of_host: Path | None = None,
     ) -> None:
         self._database = database
         self._users = users
         self._clock = clock
         self._usage = KeyUsage(database, AuditLog(instance), clock)
-        self._buckets = SharedBuckets(instance / "signals" / "key_limits")
+        self._buckets = SharedBuckets((of_host or instance) / "signals" / "key_limits")
         self._entries: dict[str, _Entry] = {}
         self._accounts: Mapping[str, Account] | None = None
         self._revision = -1

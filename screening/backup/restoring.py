@@ -85,7 +85,7 @@ def restore(
     reader = Reader(file)
     require_fitting(reader.about, database)
     given = read_secret(reader.about, secret)
-    with sole_server(settings.instance), ExitStack() as held:
+    with sole_server(settings), ExitStack() as held:
         again = (settings.instance / RESTORING).exists()
         if not again:
             require_unused(settings, database, ledger)

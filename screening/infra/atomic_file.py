@@ -12,12 +12,13 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import lock_descriptor
 
 from screening.errors import NotReady, StorageFull
+from screening.infra.host_locks import between_hosts
 
 WAIT_SECONDS = 20.0
 # Between two tries to get a lock: the first pause, which doubles up to the longest.
@@ -40,6 +41,8 @@ class Locked(NotReady):
 def locked(path: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock of ``path`` against all threads and processes; the kernel frees it when a process dies.
 
+    Where several hosts write the file, it is held in the database, too.
+
     Raises:
         Locked: another process holds it for longer than ``wait`` seconds.
         NotReady: the folder can't be written.
@@ -52,8 +55,15 @@ def locked(path: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
         with explaining_errors(path):
             mine = lock_within(handle, wait, LONGEST_POLL)
         if not mine:
-            raise Locked(f"{path.name} is locked by another process.", remedy="Try again.")
-        yield
+            raise is_locked(path)
+        with ExitStack() as held:
+            try:
+                mine = held.enter_context(between_hosts(path, wait=wait > 0))
+            except OSError as problem:
+                raise NotReady(f"{path.name} can't be locked: {problem}.", remedy="Try again.") from problem
+            if not mine:
+                raise is_locked(path)
+            yield
     finally:
         os.close(handle)
 
@@ -77,6 +87,11 @@ def lock_within(handle: int, seconds: float, longest: float) -> bool:
         time.sleep(pause)
         pause = min(2 * pause, longest)
     return True
+
+
+def is_locked(path: Path) -> Locked:
+    """Return the error of a file that somebody else has locked."""
+    return Locked(f"{path.name} is locked by another process.", remedy="Try again.")
 
 
 def replace_file(path: Path, data: bytes) -> None:

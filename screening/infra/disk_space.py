@@ -6,7 +6,7 @@ SQLite needs room to delete a row. Without a reserve a disk that somebody has fi
 from __future__ import annotations
 
 import logging
-import os
+import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +51,7 @@ def keep_reserve(instance: Path) -> bool:
             return True
     if free_bytes(instance) < RESERVE_BYTES + KEPT_BYTES:
         return False
-    draft = path.with_name(f"{RESERVE}.{os.getpid()}.part")
+    draft = path.with_name(f"{RESERVE}.{secrets.token_hex(4)}.part")
     try:
         with draft.open("wb") as out:
             out.write(bytes(RESERVE_BYTES))

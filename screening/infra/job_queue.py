@@ -212,22 +212,27 @@ class Jobs(Generic[Row]):
             session.execute(
                 update(self.table)
                 .where(self.table.id == job_id, self.table.holder.is_(None))
-                .values(lease_until=arrival_end())
+                .values(lease_until=self.moment(ARRIVAL))
             )
 
     # ---- the worker's side ------------------------------------------------------------------------------------
 
     def claim(
-        self, holder: str, *, slow: Collection[str] = (), passed_over: Collection[str] = ()
+        self,
+        holder: str,
+        *,
+        slow: Collection[str] = (),
+        passed_over: Collection[str] = (),
+        whole: bool = False,
     ) -> Row | None:
         """Take the oldest row that waits for work and hold it; ``None`` when there is none.
 
-        Whole files go before those that are still arriving; of these, the ones in ``slow`` are left alone. Those that
-        are ``passed_over`` are left alone whatever their state.
+        Whole files go before those that are still arriving; of these, the ones in ``slow`` are left alone, and with
+        ``whole`` all. Those that are ``passed_over`` are left alone whatever their state.
         """
         query = (
             select(self.table)
-            .where(*self._waits(slow), self.table.id.not_in(passed_over))
+            .where(*self._waits(slow, whole=whole), self.table.id.not_in(passed_over))
             # false sorts first: whole files before those that are still arriving
             .order_by(self.table.state == RECEIVING, self.table.created)
             .limit(1)
@@ -240,24 +245,29 @@ class Jobs(Generic[Row]):
             # asked once more under the lock: another worker may have taken it meanwhile
             row: Row | None = session.scalar(query)
             if row is not None:
-                row.holder, row.lease_until = holder, lease_end()
+                row.holder, row.lease_until = holder, self.moment(LEASE)
                 row.attempts += 1
                 row.state = RUNNING if row.state == self.waiting else row.state
                 self._claimed(row)
             return row
 
     def others_wait(
-        self, job_id: str, *, slow: Collection[str] = (), passed_over: Collection[str] = ()
+        self,
+        job_id: str,
+        *,
+        slow: Collection[str] = (),
+        passed_over: Collection[str] = (),
+        whole: bool = False,
     ) -> bool:
         """Return whether there is work that :meth:`claim` would give, besides this row."""
         others = self.table.id.not_in({job_id, *passed_over})
-        query = select(self.table.id).where(*self._waits(slow), others).limit(1)
+        query = select(self.table.id).where(*self._waits(slow, whole=whole), others).limit(1)
         with self._database.read() as session:
             return session.scalar(query) is not None
 
     def renew(self, job_id: str, holder: str, **progress: Any) -> bool:
         """Hold on, and note how far it is; ``False`` when the row is gone or somebody else's by now."""
-        return self._change_held(job_id, holder, {"lease_until": lease_end(), **progress})
+        return self._change_held(job_id, holder, {"lease_until": self.moment(LEASE), **progress})
 
     def finish(self, job_id: str, holder: str, **outcome: Any) -> bool:
         """Write the outcome (``state`` and what goes with it), if the row is still held by ``holder``."""
@@ -274,7 +284,7 @@ class Jobs(Generic[Row]):
             for row in rows:
                 row.holder = None
                 # a file that is still arriving has a lease without a holder: when it runs out, the sender has left
-                row.lease_until = arrival_end() if row.state == RECEIVING else None
+                row.lease_until = self.moment(ARRIVAL) if row.state == RECEIVING else None
                 row.state = self.waiting if row.state == RUNNING else row.state
                 row.attempts -= in_order
         if rows:
@@ -283,7 +293,7 @@ class Jobs(Generic[Row]):
     def give_up(self) -> list[str]:
         """Fail what was tried too often; remove what stopped arriving. Returns the ids that were removed."""
         table = self.table
-        stale = [table.state == RECEIVING, table.size.is_(None), table.lease_until < now()]
+        stale = [table.state == RECEIVING, table.size.is_(None), table.lease_until < self.moment()]
         hopeless = [table.state.in_(self.claimable), table.attempts >= MOST_ATTEMPTS, self._free()]
         with self._database.read() as session:
             removed = list(session.scalars(select(table.id).where(*stale)))
@@ -314,16 +324,26 @@ class Jobs(Generic[Row]):
         """Return the error of a row that was tried too often."""
         raise NotImplementedError
 
-    def _waits(self, slow: Collection[str]) -> tuple[Any, ...]:
+    def _waits(self, slow: Collection[str], *, whole: bool) -> tuple[Any, ...]:
         table = self.table
-        there = or_(table.state != RECEIVING, table.id.not_in(slow))
+        there = table.state != RECEIVING
+        if not whole:
+            there = or_(there, table.id.not_in(slow))
         return table.state.in_(self.claimable), self._free(), table.attempts < MOST_ATTEMPTS, there
 
     def _free(self) -> Any:
         """Return the condition for rows held by nobody, or by somebody who is gone; an upload's own lease has no
         holder.
         """
-        return or_(self.table.holder.is_(None), self.table.lease_until < now())
+        return or_(self.table.holder.is_(None), self.table.lease_until < self.moment())
+
+    def moment(self, later: timedelta = timedelta(0)) -> Any:
+        """Return the present time, or one so much later, for a statement: the database's, which all hosts share. Their
+        own clocks may differ by more than a lease lasts. With SQLite there is one machine, and one clock.
+        """
+        if self._database.is_sqlite:
+            return now() + later
+        return func.clock_timestamp(type_=DateTime(timezone=True)) + later
 
     def _change_held(self, job_id: str, holder: str, values: dict[str, Any]) -> bool:
         with self._database.write() as session:
@@ -348,13 +368,3 @@ def new_id() -> str:
 def now() -> datetime:
     """Return the present time, aware."""
     return datetime.now(UTC)
-
-
-def lease_end() -> datetime:
-    """Return the time until which a lease that is taken or renewed now holds."""
-    return now() + LEASE
-
-
-def arrival_end() -> datetime:
-    """Return the time by which more of an upload must have come."""
-    return now() + ARRIVAL

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from screening.errors import ScreeningError
 from screening.infra import log_context
 from screening.infra.job_queue import FAILED, Job, Jobs
@@ -184,7 +186,8 @@ class Runner:
                         handler.tidy()
             except Exception:  # the database may be locked or gone for a while: the runner must live
                 log.exception("%s could not look for work", self._slot)
-                worked = more = False
+                # a job whose end couldn't be written is still held, and nobody is at it
+                worked = more = freed = False
             if not (worked or more):
                 listener.wait(IDLE_SECONDS)
 
@@ -222,7 +225,13 @@ class Runner:
                 return
             except ScreeningError as problem:
                 outcome = {"state": FAILED, "error": problem.as_dict()}
-            except Exception:
+            except Exception as problem:
+                away = isinstance(problem, (OperationalError, InterfaceError))
+                if away and not handler.queue.database.is_sqlite:
+                    # it is elsewhere, and the job isn't to blame
+                    log.warning("job %s goes back, for the database was away: %s", job.id, problem)
+                    handler.queue.release(self._slot)
+                    return
                 log.exception("job %s of %s failed", job.id, handler.queue.table.__tablename__)
                 unexpected = ScreeningError(
                     f"Something went wrong here while {handler.doing}; the file isn't to blame as far as is known.",

@@ -24,6 +24,23 @@ LOCK_SECONDS = 20
 # After so long without a word from a writer in the middle of its transaction the server ends it: a machine that was
 # cut off mustn't keep all others waiting.
 IDLE_SECONDS = 60
+# How soon the server notices that a machine is gone or cut off, so that what it held is free again: it asks after a
+# second of silence, and gives up what isn't answered, or not acknowledged, after two. A process that is merely slow
+# doesn't matter: its kernel answers.
+GONE = {
+    "tcp_keepalives_idle": "1s",
+    "tcp_keepalives_interval": "1s",
+    "tcp_user_timeout": "2s",
+    "client_connection_check_interval": "1s",
+}
+# The same on our side, where the address doesn't say otherwise: seconds, and milliseconds for the last.
+LINE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+}
 SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
 # The app's own tables are watched. Those of the ledger change with each decision.
 WATCHED = "alembic_version"
@@ -47,7 +64,10 @@ def engine_of(url: URL, turn: str) -> Engine:
     """
     if url.drivername in NAMES:
         url = url.set(drivername=DRIVER)
-    engine = create_engine(url, pool_pre_ping=True, pool_size=KEPT, max_overflow=MOST - KEPT)
+    line = {name: value for name, value in LINE.items() if name not in url.query}
+    engine = create_engine(
+        url, pool_pre_ping=True, pool_size=KEPT, max_overflow=MOST - KEPT, connect_args=line
+    )
     event.listen(engine, "connect", _prepare)
 
     def begin(connection: Connection) -> None:
@@ -117,7 +137,10 @@ def alone(engine: Engine) -> Any:
 
 
 def _prepare(connection: Any, _record: Any) -> None:
-    """Tell a new connection in which zone times are that say nothing of it, and how long it may wait for a lock."""
+    """Tell a new connection in which zone times are that say nothing of it, how long it may wait for a lock, and when
+    it is given up.
+    """
     before, connection.autocommit = connection.autocommit, True
-    connection.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{LOCK_SECONDS}s'")
+    set_all = (f"SET {name} = '{value}'" for name, value in GONE.items())
+    connection.execute("; ".join(("SET TIME ZONE 'UTC'", f"SET lock_timeout = '{LOCK_SECONDS}s'", *set_all)))
     connection.autocommit = before

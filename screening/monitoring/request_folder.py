@@ -13,9 +13,9 @@ from pathlib import Path
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def folder_of(instance: Path) -> Path:
-    """Return where the web processes of an instance count."""
-    return instance / "metrics"
+def folder_of(of_host: Path) -> Path:
+    """Return where the web processes of a host count."""
+    return of_host / "metrics"
 
 
 # Bytes by kind, twice what all routes need. Beyond it a file would have holes, and writing into one on a full
@@ -51,10 +51,10 @@ def allocate(file: int, size: int) -> None:
         os.write(file, bytes(size))
 
 
-def begin(instance: Path) -> None:
+def begin(of_host: Path) -> None:
     """Empty the folder, and have the processes that are started from now on count there."""
-    folder = folder_of(instance)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = folder_of(of_host)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob("*.db"):
         left.unlink()
     os.environ[FOLDER_VARIABLE] = str(folder)

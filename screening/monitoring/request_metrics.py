@@ -72,9 +72,9 @@ class RequestMetrics:
         return self._registry.collect() if folder is None else _merged(Path(folder))
 
 
-def counted_below(instance: Path) -> Iterable[Metric]:
-    """Return what the web processes of an instance have counted since its server started."""
-    folder = folder_of(instance)
+def counted_below(of_host: Path) -> Iterable[Metric]:
+    """Return what the web processes of a host have counted since its server started."""
+    folder = folder_of(of_host)
     return _merged(folder) if folder.is_dir() else ()
 
 

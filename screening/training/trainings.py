@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.database import Base
 from screening.infra.job_queue import (
+    ARRIVAL,
     DONE,
     FAILED,
     MOST_ATTEMPTS,
@@ -21,7 +22,6 @@ from screening.infra.job_queue import (
     Jobs,
     Payload,
     Staged,
-    arrival_end,
     now,
 )
 from screening.training.kept_options import are_sound
@@ -120,7 +120,7 @@ class Trainings(Jobs[Training]):
             name=name,
             options={},
             created=now(),
-            lease_until=arrival_end(),
+            lease_until=self.moment(ARRIVAL),
         )
         with self._database.write() as session:
             _require_free(session, name, training_id)

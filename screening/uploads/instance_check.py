@@ -5,22 +5,30 @@ Else the files of all screenings would be taken for left-overs of a database tha
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Float, String, select, update
+from sqlalchemy import Engine, Float, String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.errors import BadSetting, NotReady
 from screening.infra.atomic_file import Locked, locked, replace_file
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Base, Database
+from screening.infra.host_locks import INSTANCE, Hold, Lock, host_lock
+from screening.settings import Settings
 from screening.uploads.screenings import Screening
 
+log = logging.getLogger("screening.server")
 FILE = "instance_id"
+HOLD_LOOK_SECONDS, HOLD_KEEP_SECONDS = 0.2, 2.0
+"""Between two looks whether an instance is free, and whether it still is ours."""
 RESTORING = "restoring"
 """A file that is there while a backup is restored."""
 ID = re.compile(r"[0-9a-f]{32}")
@@ -68,25 +76,88 @@ def claim(instance: Path, database: Database) -> None:
 
 
 @contextmanager
-def sole_server(instance: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold the instance: a second server would take jobs that are in the first one's hands.
+def sole_server(
+    settings: Settings, wait: float = 0.0, lost: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Hold the instance: a second server would take jobs that are in the first one's hands. Of several hosts each holds
+    its own name, and all of them keep out whoever wants the instance alone.
 
     Args:
-        instance: the folder.
+        settings: which instance, and whether other hosts work there.
         wait: seconds. A server that was told to stop, or was killed, lets go within a second or two.
+        lost: called when somebody else has it, which is possible once the database was away.
 
     Raises:
         BadSetting: a server has it, or a backup is being restored into it.
+        NotReady: the database can't be asked.
     """
     with ExitStack() as held:
-        try:
-            held.enter_context(locked(instance / "server", wait))
-        except Locked:
-            raise BadSetting(
-                f"Another server works on the instance folder {instance}.",
-                remedy="Stop it, or set INSTANCE_PATH to another folder.",
-            ) from None
+        if not settings.several:
+            try:
+                held.enter_context(locked(settings.instance / "server", wait))
+            except Locked:
+                raise taken(settings) from None
+        engine = Database(settings.database_url).engine
+        if engine.dialect.name != "sqlite":
+            held.enter_context(_held_in_database(settings, engine, wait, lost))
         yield
+
+
+@contextmanager
+def _held_in_database(
+    settings: Settings, engine: Engine, wait: float, lost: Callable[[], object]
+) -> Iterator[None]:
+    locks = [Lock(INSTANCE, shared=settings.several)]
+    if settings.several:
+        locks.append(host_lock(settings.host_name))
+    hold = Hold(engine, locks)
+    deadline = time.monotonic() + wait
+    try:
+        while not hold.held():
+            if time.monotonic() >= deadline:
+                raise taken(settings)
+            time.sleep(HOLD_LOOK_SECONDS)
+    except OSError as problem:
+        raise NotReady(
+            f"The database can't be used: {problem}.",
+            where=engine.url.render_as_string(hide_password=True),
+            remedy="See that it runs, and that DATABASE_URL names it.",
+        ) from problem
+    left = threading.Event()
+
+    def keep() -> None:
+        while not left.wait(HOLD_KEEP_SECONDS):
+            try:
+                if not hold.held():
+                    log.error("%s", taken(settings))
+                    lost()
+                    return
+            except OSError:
+                # it is told by all who want something of it; nobody else gets in meanwhile either
+                continue
+
+    thread = threading.Thread(target=keep, name="hold", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+        hold.close()
+        engine.dispose()
+
+
+def taken(settings: Settings) -> BadSetting:
+    """Return the error of an instance, or of a host's name, that somebody else has."""
+    if settings.several:
+        return BadSetting(
+            f"Another server has the name {settings.host_name}, or the whole instance to itself.",
+            remedy="Give each host a HOST_NAME of its own and HOSTS=several, or stop the other one.",
+        )
+    return BadSetting(
+        f"Another server works on the instance folder {settings.instance}.",
+        remedy="Stop it, or set INSTANCE_PATH to another folder.",
+    )
 
 
 def require_restored(instance: Path) -> None:

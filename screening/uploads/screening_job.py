@@ -76,11 +76,16 @@ class ScreeningJob:
         """Screenings that can only wait for another one to end."""
 
     def claim(self, holder: str) -> Screening | None:
-        """Claim the oldest whole file, or one that is still arriving and isn't slow."""
+        """Claim the oldest whole file, or one that is still arriving and isn't slow.
+
+        Of several hosts none reads what another one is still writing: a network file system shows it late or in part.
+        """
         # a screening has ended, so those that waited for their turn may have it now
         if self._ends.wait(0):
             self._passed_over.clear()
-        return self.queue.claim(holder, slow=self._slow, passed_over=self._passed_over)
+        return self.queue.claim(
+            holder, slow=self._slow, passed_over=self._passed_over, whole=self._settings.several
+        )
 
     def run(self, job: Screening, lease: Lease) -> dict[str, Any]:
         """Screen or check the file.
@@ -211,7 +216,7 @@ class ScreeningJob:
         # before the first look, so that no end in between is missed
         ends = self._signals.ended.listen()
         while not self.queue.take_turn(job.id):
-            if self.queue.others_wait(job.id, slow=self._slow, passed_over=self._passed_over):
+            if self._others_wait(job):
                 self._passed_over.add(job.id)
                 raise Preempted
             if ends.wait(TURN_SECONDS):
@@ -250,9 +255,14 @@ class ScreeningJob:
     def _let_others_pass(self, job: Screening, lease: Lease) -> None:
         """Leave a file whose sender is slow when other work waits; it is screened once it is whole."""
         lease.check()
-        if self.queue.others_wait(job.id, slow=self._slow, passed_over=self._passed_over):
+        if self._others_wait(job):
             self._slow.add(job.id)
             raise Preempted
+
+    def _others_wait(self, job: Screening) -> bool:
+        return self.queue.others_wait(
+            job.id, slow=self._slow, passed_over=self._passed_over, whole=self._settings.several
+        )
 
     def _left(self, job: Screening, folder: Folder) -> Exception:
         """Handle a file whose sender left. Not accepted: forget it. Not on the disk: say so. Whole: go on."""

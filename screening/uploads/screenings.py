@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from screening.errors import NotFound, ScreeningError
 from screening.infra.database import Base, Database, UntilChanged
 from screening.infra.job_queue import (
+    ARRIVAL,
     DONE,
     FAILED,
     MOST_ATTEMPTS,
@@ -37,7 +38,6 @@ from screening.infra.job_queue import (
     Jobs,
     Payload,
     UtcDateTime,
-    arrival_end,
     new_id,
     now,
 )
@@ -171,8 +171,8 @@ class History(Jobs[Screening]):
             counts_for_all=request.counts_for_all,
             mapping=request.mapping,
             answers=request.answers,
-            created=now(),
-            lease_until=arrival_end(),
+            created=self.moment(),
+            lease_until=self.moment(ARRIVAL),
         )
         with self._database.write() as session:
             session.add(screening)
@@ -239,7 +239,7 @@ class History(Jobs[Screening]):
             same = Screening.history_key == mine.history_key
             # locks all rows of this history where the database has no single writer, in one order
             session.execute(select(Screening.id).where(same).order_by(Screening.id).with_for_update())
-            held = and_(Screening.state == RUNNING, Screening.lease_until >= now())
+            held = and_(Screening.state == RUNNING, Screening.lease_until >= self.moment())
             before = or_(
                 Screening.created < mine.created,
                 and_(Screening.created == mine.created, Screening.id < mine.id),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from screening.errors import Conflict
+from screening.infra.atomic_file import sync_folder
 from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, look_over, settled
 from screening.transactions.schema import ColumnContract
 
@@ -86,6 +87,13 @@ class Folder:
     def complete(self) -> None:
         """Mark the upload as whole."""
         self.whole.touch()
+
+    def keep(self) -> None:
+        """Have the upload on the disk, with its names, so that other hosts find it when this one has gone."""
+        with self.input.open("rb", buffering=0) as file:
+            os.fsync(file.fileno())
+        for folder in (self.path, self.path.parent):
+            sync_folder(folder)
 
     def remove(self) -> None:
         """Delete all of it. Gone already is as good.

@@ -17,6 +17,7 @@ from screening.accounts.user_store import UserStore
 from screening.detectors.registry import Detectors
 from screening.detectors.states import DetectorStates
 from screening.infra.database import Database
+from screening.infra.host_locks import share
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import Recollections
 from screening.ledger.ledger import Ledger
@@ -88,6 +89,7 @@ class Services:
             BadSetting, NotReady: the start stops; the message is one line that says what to do.
         """
         database = Database(settings.database_url)
+        share(settings, database.engine)
         database.create_tables()
         accounts = UserStore(settings.users_file, minimum_length=settings.password_min_length)
         if is_new(settings.instance, database):
@@ -126,7 +128,7 @@ class Services:
             proposals=Proposals(database, settings.proposal_days),
             handed=HandedPasswords(database),
             keys=ApiKeys(database, accounts),
-            key_ring=KeyRing(database, accounts, settings.instance),
+            key_ring=KeyRing(database, accounts, settings.instance, of_host=settings.of_host),
             requests=RequestMetrics(),
             probabilities=probabilities,
         )

@@ -15,6 +15,7 @@ from screening.errors import BadSetting, ScreeningError
 from screening.infra import watchdog
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
+from screening.infra.host_locks import share
 from screening.infra.log_setup import begin_logging
 from screening.infra.wake_signal import Signals
 from screening.scoring.score import Probabilities, own_probabilities
@@ -47,6 +48,7 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         begin_logging(settings.log_format)
         make_instance(settings)
         database = Database(settings.database_url)
+        share(settings, database.engine)
         database.create_tables()
         claim(settings.instance, database)
         detectors = Detectors(settings, DetectorStates(database))

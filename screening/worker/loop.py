@@ -17,6 +17,7 @@ from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact
 from screening.infra.audit.log import AuditLog
+from screening.infra.host_locks import DUTIES, Hold
 from screening.infra.job_queue import Jobs
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
@@ -56,7 +57,7 @@ class Worker:
 
     The first one (number 0) also trains, in a thread beside its screenings: training is the work of a child process, of
     which one at a time is enough for the machine, and nobody's file waits for it. So it makes documents; it tidies and
-    watches, too.
+    watches, too, on one of several hosts (:data:`screening.infra.host_locks.DUTIES`).
     """
 
     def __init__(
@@ -80,6 +81,9 @@ class Worker:
         self._settings = settings
         self._detectors = detectors
         self._number = number
+        # a host that is back frees what it held, and nothing of the others
+        self._suffix = f"{number}@{settings.host_name}" if settings.several else f"{number}"
+        self._duties = Hold(history.database.engine, [DUTIES]) if settings.several else None
         self._stop = threading.Event()
         self._signals = Signals.of(settings.instance, history.database)
         ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
@@ -101,7 +105,7 @@ class Worker:
         self._watch: Watch | None = None
         if number == 0:
             comparison = Comparison(settings, history.database, ledger, detectors)
-            self._watch = Watch(settings, history.database, ledger, queues, comparison)
+            self._watch = Watch(settings, history.database, ledger, queues, comparison, on_duty=self.on_duty)
         self._documents = self._document_runner(history) if number == 0 else None
         self._files = Runner(
             [
@@ -115,7 +119,7 @@ class Worker:
                 ),
                 RecordingJob(settings, recordings, history, detectors, ledger),  # when no file waits
             ],
-            f"worker-{number}",
+            f"worker-{self._suffix}",
             self._signals.waiting,
             self._stop,
             self._tidy,
@@ -159,7 +163,7 @@ class Worker:
         """Return the thread that trains until :meth:`stop` is called. ``module`` is what its child process runs."""
         job = TrainingJob(self._settings, trainings, module)
         told = self._notices.ended
-        runner = Runner([job], f"trainer-{self._number}", self._signals.waiting, self._stop, ended=told)
+        runner = Runner([job], f"trainer-{self._suffix}", self._signals.waiting, self._stop, ended=told)
         return threading.Thread(target=runner.loop, name="trainer", daemon=True)
 
     def _document_runner(self, history: History) -> Runner:
@@ -170,10 +174,10 @@ class Worker:
         job = DocumentJob(settings, documents)
         return Runner(
             [job],
-            f"documents-{self._number}",
+            f"documents-{self._suffix}",
             self._signals.waiting,
             self._stop,
-            schedules.step,
+            lambda: schedules.step() if self.on_duty() else None,
             ended=self._notices.ended,
         )
 
@@ -188,14 +192,25 @@ class Worker:
                 # whoever asks it is told, too; the others' nets are no worse for it
                 log.error("Detector %s can't be used: %s", detector.name, problem)  # noqa: TRY400
 
+    def on_duty(self) -> bool:
+        """Return whether this worker is the one of all hosts that tidies, watches and opens cases."""
+        if self._duties is None:
+            return True
+        try:
+            return self._duties.held()
+        except OSError as problem:
+            log.warning("it isn't known which host tidies: %s", problem)
+            return False
+
     def _tidy(self) -> bool:
         """Do what nobody waits for; whether there is more of it."""
         more = False
+        if self._upkeep is None or not self.on_duty():
+            return more
         # before the upkeep seals what it has to score
         if self._shadow is not None:
             more = self._shadow.step()
-        if self._upkeep is not None:
-            self._upkeep.step()
+        self._upkeep.step()
         if self._review is not None:  # after it has sealed
             more = self._review.step() or more
         return more

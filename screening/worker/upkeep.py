@@ -19,6 +19,7 @@ from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact, NotFound
 from screening.infra.audit.log import AuditLog
 from screening.infra.disk_space import keep_reserve
+from screening.infra.host_locks import Hold, host_lock
 from screening.infra.job_queue import now
 from screening.infra.wake_signal import Signals
 from screening.ledger.ledger import Ledger
@@ -148,6 +149,18 @@ class Upkeep:
             if time.time() - left.stat().st_mtime > SCRATCH_SECONDS:  # of a command that was killed
                 shutil.rmtree(left)
                 log.warning("%s, which a command had left, was removed", left.name)
+        if self._settings.several:
+            self._clear_hosts()
+
+    def _clear_hosts(self) -> None:
+        """Remove what hosts counted that are gone for days, as pods are whose names don't come back."""
+        for folder in self._settings.of_host.parent.iterdir():
+            if time.time() - folder.stat().st_mtime <= SCRATCH_SECONDS:
+                continue
+            name = Hold(self._history.database.engine, [host_lock(folder.name)])
+            if name.held():
+                shutil.rmtree(folder)
+                name.close()
 
     def _build(self) -> None:
         """Make the velocity state of detectors that have none yet, of what the ledger has: of one at a time."""

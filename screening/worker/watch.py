@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import func, select
@@ -43,6 +44,7 @@ class Watch:
         queues: jobs by their kind.
         comparison: finds out how detectors do.
         clock: seconds since 1970.
+        on_duty: whether it is this process that watches, of those of several hosts.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Watch:
         comparison: Comparison,
         *,
         clock: Callable[[], float] = time.time,
+        on_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._on_duty = on_duty
         self._settings, self._database, self._ledger, self._queues = settings, database, ledger, queues
         self._comparison, self._clock = comparison, clock
         audit = AuditLog(settings.instance)
@@ -64,7 +68,7 @@ class Watch:
             self._webhook = Webhook(
                 settings.webhook_url, settings.webhook_secret, database, audit, clock=clock
             )
-        self._requests = conditions.Requests(socket.gethostname()[:MOST_SUBJECT])
+        self._requests: dict[str, conditions.Requests] = {}
         self._forget_at = 0.0
         self._watched = False
 
@@ -72,6 +76,8 @@ class Watch:
         """Watch until told to stop."""
         due = 0.0
         while not stop.wait(SEND_SECONDS):
+            if not self._on_duty():
+                continue
             if time.monotonic() >= due:
                 due = time.monotonic() + EVERY_SECONDS
                 self.step()
@@ -82,7 +88,7 @@ class Watch:
         """Evaluate all rules, and begin and end alerts."""
         now = self._clock()
         self._try("activity", lambda: self._note(now))
-        self._try("requests", lambda: self._requests.note(counted_below(self._settings.instance), now))
+        self._try("requests", lambda: self._count(now))
         self._try("drift", self._comparison.step)
         found: list[Breach] = []
         unknown = []
@@ -99,6 +105,17 @@ class Watch:
             if self._webhook is not None:
                 self._try("webhook", self._webhook.forget_old)
 
+    def _count(self, now: float) -> None:
+        """Take what the web processes of each host have counted by now."""
+        here = self._settings
+        folders = {here.host_name or socket.gethostname()[:MOST_SUBJECT]: here.of_host}
+        if here.several:
+            folders = {folder.name: folder for folder in here.of_host.parent.iterdir()}
+        for name, folder in folders.items():
+            if name not in self._requests:
+                self._requests[name] = conditions.Requests(name)
+            self._requests[name].note(counted_below(folder), now)
+
     def _note(self, now: float) -> None:
         activity.note(self._database, totals.read(self._ledger.tables), now, watched=self._watched)
         self._watched = True
@@ -108,12 +125,12 @@ class Watch:
             "flag_rate": lambda: conditions.flag_rate(activity.feeds(self._database), now, limit),
             "silence": lambda: conditions.silence(activity.feeds(self._database), now, limit),
             "disk": lambda: conditions.disk(
-                free_bytes(self._settings.instance), self._requests.machine, limit
+                free_bytes(self._settings.instance), socket.gethostname()[:MOST_SUBJECT], limit
             ),
             "backlog": lambda: conditions.backlog(self._waiting(), now, limit),
             "drift": lambda: conditions.drift(findings.read(self._database), limit),
-            "latency": lambda: self._requests.latency(limit),
-            "errors": lambda: self._requests.errors(limit),
+            "latency": lambda: chain.from_iterable(each.latency(limit) for each in self._requests.values()),
+            "errors": lambda: chain.from_iterable(each.errors(limit) for each in self._requests.values()),
             "ledger": lambda: self._damaged(limit),
         }
         return rules[rule]()

@@ -46,6 +46,27 @@ def test_a_bad_value_stops_the_start_with_one_line_that_names_the_variable(name:
     assert "\n" not in str(caught.value)
 
 
+POSTGRESQL = "postgresql://fraud@db.bank.example/fraud"
+
+
+def test_several_hosts_need_a_database_that_they_share_and_a_name_each() -> None:
+    alone = Settings.from_environ({})
+    assert (alone.several, alone.role, alone.of_host) == (False, "all", alone.instance)
+    shared = {"HOSTS": "several", "DATABASE_URL": POSTGRESQL}
+    settings = Settings.from_environ({**shared, "ROLE": "web", "HOST_NAME": "web-1"})
+    assert (settings.several, settings.role) == (True, "web")
+    assert settings.of_host == settings.instance / "hosts" / "web-1"
+    assert Settings.from_environ(shared).host_name
+    for environ, named in (
+        ({"HOSTS": "several"}, "DATABASE_URL"),
+        ({**shared, "ROLE": "half"}, "ROLE"),
+        ({"DATABASE_URL": POSTGRESQL, "ROLE": "worker"}, "HOSTS"),
+        ({**shared, "HOST_NAME": "../web"}, "HOST_NAME"),
+    ):
+        with pytest.raises(BadSetting, match=named):
+            Settings.from_environ(environ)
+
+
 HOOK, SIGNING = "https://hooks.bank.example/a?b=c", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 

@@ -11,6 +11,7 @@ rows through it (:func:`checked`).
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import hmac
@@ -250,7 +251,12 @@ def compile_net(model: Artefact, cache: CompiledCache) -> None:
         meta_sha256 = compile_into(folder, model)
         (folder / SEAL).write_text(cache.seal(model.sha256, meta_sha256), encoding="ascii")
         shutil.rmtree(cache.folder / key, ignore_errors=True)  # what was there is damaged
-        folder.rename(cache.folder / key)
+        try:
+            folder.rename(cache.folder / key)
+        except OSError as problem:
+            # another host was first, whose lock isn't seen here: what it has made is as good
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def compile_into(folder: Path, model: Artefact) -> str:

@@ -21,6 +21,8 @@ from typing import Any
 
 from filelock import lock_descriptor
 
+from screening.infra.host_locks import between_hosts
+
 CHAIN = "chain"
 """The field of an entry that has ``number`` (from 1), ``previous`` and ``hash``; the first entry of a file also
 ``opens``, the first of all ``earlier``. ``fragment`` is there after a torn line, ``head_lost`` after a lost head."""
@@ -167,12 +169,19 @@ class Chain:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep writers out meanwhile. A writer's own turn takes a fraction of a millisecond."""
+        """Keep writers out meanwhile. A writer's own turn takes a fraction of a millisecond.
+
+        Raises:
+            OSError: the lock can't be had.
+        """
         if not os.path.isdir(self._folder):  # noqa: PTH112 -- each line comes by here: a third of the time
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _opened(self._folder / LOCK) as handle:
             lock_descriptor(handle, poll_interval=POLL_SECONDS)
-            yield
+            with between_hosts(self._folder / LOCK, wait=True) as held:
+                if not held:
+                    raise OSError(errno.EAGAIN, "another host has its lock for too long")
+                yield
 
     def _begun(self) -> tuple[Head, dict[str, Any]]:
         """Return where to go on without a head, and what the next entry says of that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,7 +80,7 @@ def _name(order: Order, desk: Desk) -> str:
 
 def write_beside(order: Order, desk: Desk, target: Path) -> None:
     """Write beside the target first: what was there stays until the document is whole."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with (
             draft.open("wb") as file,

@@ -106,6 +106,8 @@ def keep_file(
     alive = Watch(lambda: kept.touch(training_id), lambda: services().quota.require(owner))
     size, sha256 = store(head, content, folder, alive)
     body.finish()
+    if services().settings.several:
+        folder.keep()
     fraud_values = [value.strip() for value in given["fraud_value"].split(";") if value.strip()]
     kept.received(training_id, size, sha256, {"label": given["label"], "fraud_values": fraud_values})
     return size, sha256

@@ -188,9 +188,15 @@ def chosen_sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
 
 
 def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
+    elsewhere = services().settings.several
+    if elsewhere:
+        # a worker on another host reads it as soon as the row says so, and this host may be gone by then
+        folder.complete()
+        folder.keep()
     if not services().history.received(screening_id, size, sha256):
         raise deleted()
-    folder.complete()
+    if not elsewhere:
+        folder.complete()
 
 
 def deleted() -> NotFound:

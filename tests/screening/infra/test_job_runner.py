@@ -6,16 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase
 
 from screening.errors import BadFile, ScreeningError
-from screening.infra import job_runner, log_context
+from screening.infra import job_queue, job_runner, log_context
 from screening.infra.database import Database
 from screening.infra.job_queue import DONE, FAILED, RUNNING, Job, Jobs, new_id, now
 from screening.infra.job_runner import (
@@ -442,3 +443,33 @@ def test_lines_that_a_job_writes_have_its_id(tales: Tales, telling: Telling, run
     runner.run_next()
     assert seen == [{"job": made}]
     assert dict(log_context.current()) == {}
+
+
+def test_a_job_goes_back_when_the_database_was_away(
+    runner: Runner, tales: Tales, telling: Telling, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = tales.begin()
+
+    def act(_one: Tale, _lease: Lease) -> dict[str, Any]:
+        raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
+
+    telling.act = act
+    runner.run_next()
+    found = row(tales, job)
+    if tales.database.is_sqlite:
+        assert found.state == FAILED
+        return
+    assert (found.state, found.holder, found.attempts) == (WAITING, None, 1)
+    assert "the database was away" in caplog.text
+
+
+def test_leases_go_by_the_clock_that_all_hosts_share(tales: Tales, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose clock is an hour ahead takes nothing out of the hands of another one."""
+    job = tales.begin()
+    assert tales.claim("one") is not None
+    monkeypatch.setattr(job_queue, "now", lambda: datetime.now(UTC) + timedelta(hours=1))
+    taken = tales.claim("another")
+    assert (taken is not None) is tales.database.is_sqlite, "one machine has one clock"
+    if taken is None:
+        assert tales.renew(job, "one")
+        assert tales.give_up() == []

@@ -1,0 +1,156 @@
+"""Locks that hold between hosts: each host has connections of its own, and may have mounted the folder elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from screening.errors import BadSetting, NotReady
+from screening.infra.atomic_file import Locked, locked
+from screening.infra.audit.log import AuditLog
+from screening.infra.database import Database
+from screening.infra.host_locks import DUTIES, Hold, Lock, share
+from screening.settings import Settings
+from screening.uploads.instance_check import sole_server
+from tests.postgres_server import Postgres
+
+LONG = 60.0
+
+
+@pytest.fixture
+def url(postgres: Postgres) -> Iterator[str]:
+    name = postgres.empty()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def databases(url: str) -> Iterator[tuple[Database, Database]]:
+    """Of two hosts."""
+    made = Database(url), Database(url)
+    yield made
+    for each in made:
+        each.engine.dispose()
+
+
+def host(folder: Path, name: str, url: str, hosts: str = "several") -> Settings:
+    """The settings of a host that has mounted the instance at a place of its own."""
+    instance = folder / name / "instance"
+    instance.mkdir(parents=True, exist_ok=True)
+    return Settings(
+        instance=instance,
+        users_file=folder / name / "users.txt",
+        database_url=url,
+        hosts=hosts,
+        host_name=name,
+    )
+
+
+def test_one_holds_a_lock_until_its_connection_ends(
+    databases: tuple[Database, Database], postgres: Postgres
+) -> None:
+    one, other = (Hold(each.engine, [DUTIES]) for each in databases)
+    assert one.held()
+    assert one.held()
+    assert not other.held()
+    postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT 1'")
+    with pytest.raises(OSError, match="can't be asked"):
+        one.held()
+    assert other.held()
+    assert not one.held(), "somebody else has it by now"
+    other.close()
+    assert one.held()
+    one.close()
+
+
+def test_all_locks_are_held_or_none_and_some_are_shared(databases: tuple[Database, Database]) -> None:
+    one = Hold(databases[0].engine, [Lock("house", shared=True), Lock("attic")])
+    other = Hold(databases[1].engine, [Lock("house", shared=True), Lock("attic")])
+    alone = Hold(databases[1].engine, [Lock("house")])
+    assert one.held()
+    assert not other.held()
+    assert not alone.held()
+    one.close()
+    assert alone.held(), "of what it couldn't have whole the other has kept nothing"
+    alone.close()
+
+
+def test_a_file_that_one_host_has_locked_is_locked_for_the_other(
+    databases: tuple[Database, Database], url: str, tmp_path: Path
+) -> None:
+    one, other = (host(tmp_path, name, url) for name in ("one", "other"))
+    for settings, database in zip((one, other), databases, strict=True):
+        share(settings, database.engine)
+    for mine, theirs in (
+        (one.users_file, other.users_file),
+        (one.instance / "backup", other.instance / "backup"),
+    ):
+        with locked(mine):
+            with pytest.raises(Locked), locked(theirs, wait=0):
+                pytest.fail("both have it")
+            with locked(theirs.with_name("another"), wait=0):
+                pass
+        with locked(theirs, wait=0):
+            pass
+
+    log, same = AuditLog(one.instance), AuditLog(other.instance)
+    wrote = threading.Event()
+
+    def write() -> None:
+        same.record("something")
+        wrote.set()
+
+    with log.chain.locked():
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert not wrote.wait(0.3)
+    assert wrote.wait(LONG)
+    writer.join()
+
+    share(host(tmp_path, "one", url, hosts="one"), databases[0].engine)
+    share(host(tmp_path, "other", url, hosts="one"), databases[1].engine)
+    with locked(one.users_file), locked(other.users_file, wait=0):
+        pass  # nobody but these two knows of the files now
+
+
+def test_without_the_database_nothing_is_locked_and_the_error_says_so(tmp_path: Path) -> None:
+    away = host(tmp_path, "one", f"postgresql://fraud@/bank?host={tmp_path}")
+    share(away, Database(away.database_url).engine)
+    with pytest.raises(NotReady, match="database can't be asked for a lock"), locked(away.users_file):
+        pytest.fail("it has it")
+    share(host(tmp_path, "one", away.database_url, hosts="one"), Database(away.database_url).engine)
+
+
+def test_hosts_share_an_instance_and_keep_out_a_namesake_and_whoever_wants_it_alone(
+    url: str, tmp_path: Path
+) -> None:
+    one, other = host(tmp_path, "one", url), host(tmp_path, "other", url)
+    with sole_server(one), sole_server(other):
+        with pytest.raises(BadSetting, match="the name one"), sole_server(one):
+            pytest.fail("two of one name")
+        # as a restore asks, from a machine that can't see the lock of a file
+        alone = host(tmp_path, "third", url, hosts="one")
+        with pytest.raises(BadSetting, match="Another server works"), sole_server(alone):
+            pytest.fail("it has it alone")
+    with sole_server(alone), pytest.raises(BadSetting, match="has the name"), sole_server(one):
+        pytest.fail("it isn't alone")
+
+
+def test_a_host_whose_place_was_taken_while_the_database_was_away_is_told(
+    url: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.uploads.instance_check.HOLD_KEEP_SECONDS", 0.05)
+    one, told = host(tmp_path, "one", url), threading.Event()
+    thief = Hold(Database(url).engine, [Lock("host one")])
+    with sole_server(one, lost=told.set):
+        assert not thief.held()
+        while not thief.held():
+            postgres.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE query LIKE 'SELECT%' AND pid <> pg_backend_pid()"
+            )
+        assert told.wait(LONG)
+    thief.close()
