@@ -5,6 +5,7 @@ All tests share one Spark session, which takes seconds to start.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +88,7 @@ def written(path: Path) -> pd.DataFrame:
 def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
     app: Flask, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screening.batch.job.SAMPLE_ROWS", 2000)
+    monkeypatch.setattr("screening.batch.settling.SAMPLE_ROWS", 2000)
     rows = cards(3000)
     folder, file = tmp_path / "in", tmp_path / "all.csv"
     folder.mkdir()
@@ -103,9 +104,43 @@ def test_a_detector_that_does_not_look_back_gives_what_a_file_gets(
     assert found["flagged"].tolist() == expected["flagged"].tolist()
     assert 0 < found["flagged"].sum() < len(rows)
     assert f"3,000 rows, {found['flagged'].sum():,} flagged, 0 rejected" in done.output
-    assert "settled by the first 2,000 rows" in done.output, "what later rows write otherwise isn't seen"
     assert found["reasons"][found["flagged"]].map(len).min() >= 1
     assert found["reasons"][~found["flagged"].astype(bool)].isna().all()
+
+
+def test_a_folder_is_asked_what_one_file_with_all_its_rows_is_asked(
+    app: Flask, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first rows are plain; the later ones have cents, or commas, and the job is refused in a file's very words."""
+    monkeypatch.setattr("screening.batch.settling.SAMPLE_ROWS", 100)
+    rows = cards(600).map(lambda number: f"{number:.2f}")
+    cents, commas = rows.copy(), rows.copy()
+    cents.loc[300:, "Amount"] = rows["Amount"][300:].map(lambda text: str(round(float(text) * 100)))
+    commas.loc[300:, "Amount"] = rows["Amount"][300:].str.replace(".", ",")
+    plain = rows.copy()
+    plain.loc[:150, "Amount"] = "12.250"
+    plain.loc[:150, "V1"] = "1"
+    for name, given, words in (
+        ("cents", cents, "as if one system wrote 12.50 and another 1250"),
+        ("commas", commas, "Amount writes its decimals in two ways"),
+        ("plain", plain, None),
+    ):
+        folder, file = tmp_path / name, tmp_path / f"{name}.csv"
+        folder.mkdir()
+        given.to_csv(file, index=False)
+        for number, part in enumerate(np.array_split(np.arange(len(given)), 3)):
+            given.iloc[part].to_csv(folder / f"{number}.csv", index=False)
+        done = run(app, "batch", folder, tmp_path / f"{name}-out", "--detector", "card")
+        if words is None:
+            assert done.exit_code == 0, done.output
+            continue
+        asked = run(app, "screen", file, "-o", tmp_path / "scores.csv", "--detector", "card")
+        assert done.exit_code == asked.exit_code == 1
+        assert words in done.output
+        # a file says in which row they begin, and has other rows first
+        said = [re.sub(r", from about row [\d,]+ on|“[^”]*”", "", each.output) for each in (done, asked)]
+        assert said[0] == said[1]
+        assert not (tmp_path / f"{name}-out").exists()
 
 
 @pytest.mark.parametrize(("detector", "time"), [("payments", "TX_DATETIME"), ("ecommerce", "purchase_time")])

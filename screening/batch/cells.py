@@ -44,15 +44,11 @@ def read_cells(batch: Any, layout: Layout) -> Read:
         batch: the rows, with the columns of the layout among others.
         layout: the columns that are needed, and how they are written.
     """
-    needed = batch.select(list(layout.header))
-    ragged = np.zeros(batch.num_rows, bool)
-    if RAW in batch.schema.names:
-        ragged = batch.column(RAW).is_valid().to_numpy(zero_copy_only=False)
+    needed, ragged = whole_rows(batch, layout)
     if not ragged.any():
         return _read(needed, layout)
-    # their cells may stand in other columns: nothing of them counts, labels included
     whole = np.flatnonzero(~ragged)
-    read = _read(needed.filter(pa.array(~ragged)), layout)
+    read = _read(needed, layout)
     values = np.full((batch.num_rows, read.values.shape[1]), np.nan)
     labels = np.full(batch.num_rows, -1, np.int8)
     rejected = ragged.copy()
@@ -62,6 +58,17 @@ def read_cells(batch: Any, layout: Layout) -> Read:
     problems = {int(whole[row]): said for row, said in read.problems.items()}
     problems.update({row: [RAGGED] for row in np.flatnonzero(ragged).tolist()})
     return Read(values, None if read.labels is None else labels, rejected, problems)
+
+
+def whole_rows(batch: Any, layout: Layout) -> tuple[Any, NDArray[np.bool_]]:
+    """Return the columns of a layout without ragged rows, whose cells may stand in other columns: nothing of them
+    counts, labels included. And which rows are ragged, (rows,).
+    """
+    needed = batch.select(list(layout.header))
+    if RAW not in batch.schema.names:
+        return needed, np.zeros(batch.num_rows, bool)
+    ragged = batch.column(RAW).is_valid().to_numpy(zero_copy_only=False)
+    return (needed.filter(pa.array(~ragged)) if ragged.any() else needed), ragged
 
 
 def _read(needed: Any, layout: Layout) -> Read:

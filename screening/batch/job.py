@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from screening.batch.folders import Folder, open_folder
-from screening.batch.lookback import Plan, look
+from screening.batch.lookback import Plan
+from screening.batch.observing import Observe, observe
 from screening.batch.scoring import (
     FLAG,
     FLAGGED,
@@ -21,11 +22,12 @@ from screening.batch.scoring import (
     RESULT,
     ScoreAlone,
 )
-from screening.batch.settling import SAMPLE_ROWS, Settled, settle
+from screening.batch.settling import Settled, settle
 from screening.batch.spark import quiet, send_code
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, ScreeningError
-from screening.intake import NOTHING_SAID, Answers, Batch, Head
+from screening.intake import NOTHING_SAID, Answers, Head
+from screening.intake.text.csv_file import check_doubtful
 from screening.intake.text.rows import without_label
 from screening.ledger.history import Context
 from screening.transactions.schema import ColumnContract
@@ -49,7 +51,7 @@ class Order:
         detector: what scores.
         choose: gives what picks the contract by a header.
         threshold: from which probability on a row is flagged.
-        check: looks at the sample as it was read, and gives notes; may raise to refuse the folder.
+        check: looks at what all rows tell, and gives notes; may raise to refuse the folder.
         answers: what was said of columns that can be read in two ways.
         context: of a detector that looks back, what the ledger remembers; ``None`` for nothing.
         past: a folder of earlier rows, which are looked back on.
@@ -60,7 +62,7 @@ class Order:
     detector: Detector
     choose: Callable[[], Callable[[Head], ColumnContract]]
     threshold: float
-    check: Callable[[Sequence[Batch]], Sequence[str]] = lambda _batches: ()
+    check: Callable[[Settled], Sequence[str]] = lambda _settled: ()
     answers: Answers = NOTHING_SAID
     context: Context | None = None
     past: str | None = None
@@ -91,19 +93,13 @@ def run(spark: Any, order: Order) -> Summary:
     with quiet(), _plainly(order):
         send_code(spark)
         folder = open_folder(spark, order.source)
-        settled = settle(folder.sample(SAMPLE_ROWS), order.choose, order.answers)
-        checked = order.check(settled.batches)
+        settled = settle(folder, order.choose, order.answers)
+        checked = order.check(settled)
         scored, notes = _scored(spark, folder, settled, order)
         # one write, and one commit at its end: each row once, whichever executor is lost
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
         counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
         counts = {row[0]: row[1] for row in counted}
-        if sum(counts.values()) > SAMPLE_ROWS:
-            # what one of many files writes in another unit, or with day and month the other way round, can't be seen
-            notes.append(
-                f"Units, dates and decimal marks were settled by the first {SAMPLE_ROWS:,} rows. Make sure that all "
-                "files were written alike: amounts in cents, or days before months, further on would be misread."
-            )
         return Summary(
             flagged=counts.get(FLAGGED, 0),
             not_flagged=counts.get(NOT_FLAGGED, 0),
@@ -120,13 +116,18 @@ def _scored(spark: Any, folder: Folder, settled: Settled, order: Order) -> tuple
         return folder.table.mapInArrow(alone.__call__, output_schema(folder.table.schema)), []
     notes = []
     earlier = None if order.past is None else open_folder(spark, order.past)
-    bounds = look(folder, sent, layout)
-    labelled = bounds.labelled and (earlier is None or look(earlier, sent, layout).labelled)
+    told = settled.told
+    labelled = told.labelled
+    if earlier is not None:
+        before = observe(earlier, Observe(layout, surveys=False, reads=True)).told
+        assert before is not None
+        check_doubtful(before.doubtful, before.rows, list(before.problems), order.past)
+        labelled = labelled and before.labelled
     if not labelled and layout.label is not None:
         name = layout.header[layout.label]
         notes.append(f"Column {name} holds something else than 0, 1 and blanks: no label counts.")
         layout = without_label(layout)
-    past = None if order.context is None else order.context.between(bounds.first, bounds.last)
+    past = None if order.context is None else order.context.between(told.first, told.last)
     if order.context is not None and past is not None:
         notes.append(f"{len(past):,} earlier rows were taken into account, {order.context.told}.")
     plan = Plan(spark, sent, layout, order.threshold)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from screening.batch.cells import read_cells
 from screening.batch.folders import Folder
 from screening.batch.scoring import Sent
 from screening.batch.stages import Begin, Tell, definition_of, grouped_by, steps_of, times_of
@@ -103,46 +102,6 @@ class Plan:
         )
         batch = grouped_by(definition, carried, steps_of(definition)[0].entity).written()
         return self.spark.createDataFrame(pa.Table.from_batches([batch]), _working(StructType([])))
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Times of a folder's rows, and whether its labels can be used: what must be known before the first stage."""
-
-    first: float
-    last: float
-    labelled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Looks at times and labels of batches."""
-
-    detector: Sent
-    layout: Layout
-
-    def __call__(self, batches: Any) -> Any:
-        """Yield one row for each batch."""
-        definition = definition_of(self.detector)
-        for batch in batches:
-            read = read_cells(batch, self.layout)
-            time = times_of(definition, read.values)
-            time = time[~np.isnan(time)]
-            found = [[time.min(initial=np.inf)], [time.max(initial=-np.inf)], [read.labels is not None]]
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(each) for each in found], names=["first", "last", "labelled"]
-            )
-
-
-def look(folder: Folder, detector: Sent, layout: Layout) -> Bounds:
-    """Return the bounds of a folder, in one pass over the columns that are needed."""
-    from pyspark.sql import functions
-
-    needed = [name for name in folder.table.columns if name in layout.header or name not in folder.names]
-    table = folder.table.select(*(f"`{name}`" for name in needed))
-    found = table.mapInArrow(Look(detector, layout).__call__, "first double, last double, labelled boolean")
-    row = found.agg(functions.min("first"), functions.max("last"), functions.min("labelled")).collect()[0]
-    return Bounds(*row) if row[0] is not None else Bounds(np.inf, -np.inf, False)
 
 
 def _names(fields: Sequence[Any]) -> list[str]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from screening.columns.vocabulary import words_of
 from screening.errors import BadFile, Undecided
 from screening.intake import numbers
-from screening.intake.forms import NOTHING_SAID, NumberEvidence, TimeEvidence, number_form, time_form
+from screening.intake.evidence import NumberEvidence, TimeEvidence
+from screening.intake.forms import NOTHING_SAID, number_form, time_form
 from screening.intake.numbers import NumberForm
 from screening.transactions import encoding, times
 from screening.transactions.missing import missing

@@ -62,6 +62,13 @@ class Words:
     first: dict[str, tuple[int, str]] = field(default_factory=dict)
     """The row of the first of each, from 1, and how it is written there."""
 
+    def merged(self, other: Words, rows: int) -> Words:
+        """Return the words of a column of which these cells, ``rows``, come first and those of ``other`` then."""
+        counts = self.counts.copy()
+        counts.update(other.counts)
+        later = {word: (row + rows, text) for word, (row, text) in other.first.items()}
+        return Words(counts, {**self.first, **later, **self.first})
+
     @property
     def last(self) -> int:
         """The first row of the word that appears last."""

@@ -7,30 +7,19 @@ they leave two, the user is asked; where they contradict each other, the file is
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import numbers
+from screening.intake.evidence import EXAMPLES, FEW, NumberEvidence, TimeEvidence
 from screening.intake.numbers import NumberForm, Writing
 from screening.transactions import times
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import listed
-from screening.transactions.missing import missing
 from screening.transactions.times import Family, Order, TimeForm, Unit
 
-EXAMPLES = 5
-MOST_DAYS = 50_000
-"""Different days that are counted: more than a century."""
-# Up to this share of a column, cells of another form are mistakes; more of them are another form.
-FEW = 0.01
-SCIENTIFIC = re.compile(r"[+-]?\d[.,]\d{1,3}E[+-]\d{2}", re.ASCII)
-"""Form in which the scientific format of a spreadsheet leaves a number."""
-# So many cells may be written so by chance.
-FEW_SHORT = 4
 # So many cells like 1,070 beside whole numbers below 1000, and no other decimals, can only be thousands.
 GROUPS = 2
 ORDER_WORDS = {
@@ -78,74 +67,6 @@ class Answers:
 NOTHING_SAID = Answers()
 
 
-@dataclass(slots=True)
-class NumberEvidence:
-    """Evidence from the cells of a column of numbers."""
-
-    writings: Counter[Writing] = field(default_factory=Counter)
-    shown: dict[Writing, list[str]] = field(default_factory=dict)
-    small: int = 0
-    """Whole numbers below 1000 without a mark."""
-    large: int = 0
-    """Whole numbers from 1000 on without a mark."""
-    books: set[str] = field(default_factory=set)
-    """``DR`` and ``CR`` and the like."""
-    short: Counter[str] = field(default_factory=Counter)
-    """Cells as ``1.07E+03``, which spreadsheets show in a scientific format: some of them, and how many all are."""
-    others: int = 0
-    """Numbers that are written otherwise, without zeros."""
-    currencies: set[str] = field(default_factory=set)
-    """Signs and codes of currencies that stand beside numbers."""
-
-    def add(self, text: str, count: int = 1) -> None:
-        """Look at a cell that stands so many times."""
-        if missing(text):
-            return
-        written = numbers.take_apart(text)
-        if written is None:
-            return
-        self.writings[written.writing] += count
-        if SCIENTIFIC.fullmatch(text.strip()):
-            self.short[text.strip() if len(self.short) < EXAMPLES else next(iter(self.short))] += count
-        elif written.digits.strip("0.,"):
-            self.others += count
-        kept = self.shown.setdefault(written.writing, [])
-        if len(kept) < EXAMPLES and text.strip() not in kept:
-            kept.append(text.strip())
-        if written.around in numbers.BOOKED:
-            self.books.add(written.around)
-        elif written.around:
-            self.currencies.add(written.around)
-        if written.writing is Writing.INTEGER:
-            if len(written.digits.lstrip("0")) > 3:
-                self.large += count
-            else:
-                self.small += count
-
-    @property
-    def shortened(self) -> bool:
-        """Return whether the column is one of numbers whose digits a spreadsheet cut off: most of it is."""
-        return self.short.total() > max(self.others, FEW_SHORT)
-
-    def beside(self, other: NumberEvidence) -> NumberEvidence:
-        """Return the same with the whole numbers of another column of the same value, which it is written like."""
-        return replace(self, small=self.small + other.small, large=self.large + other.large)
-
-    @property
-    def commas(self) -> int:
-        """Cells whose comma can only be a decimal mark, or whose points can only part thousands."""
-        return self.writings[Writing.COMMA] + self.writings[Writing.GROUPED_BY_POINTS]
-
-    @property
-    def points(self) -> int:
-        """The other way round."""
-        return self.writings[Writing.POINT] + self.writings[Writing.GROUPED_BY_COMMAS]
-
-    def one(self, *writings: Writing) -> str:
-        """Return a cell that is written so, as it stands."""
-        return next(text for writing in writings for text in self.shown.get(writing, ()))
-
-
 def number_form(
     name: str,
     seen: NumberEvidence,
@@ -169,7 +90,7 @@ def number_form(
     """
     if seen.shortened:
         raise BadFile(
-            f"The numbers in {name} were shortened by a spreadsheet (“{next(iter(seen.short))}”): their further digits "
+            f"The numbers in {name} were shortened by a spreadsheet (“{seen.short_cell}”): their further digits "
             "are lost.",
             where=f"column {name}",
             remedy="Export the file again from where it came from, or give the column a plain format of numbers before "
@@ -294,121 +215,6 @@ def undecided(question: Question, *, anew: bool = False) -> Undecided:
         questions=(question,),
         anew=anew,
     )
-
-
-@dataclass(slots=True)
-class TimeEvidence:
-    """Evidence from the cells of a column of times."""
-
-    families: Counter[Family] = field(default_factory=Counter)
-    shown: dict[Family, list[str]] = field(default_factory=dict)
-    orders: Counter[Order] = field(default_factory=Counter)
-    """Of the cells whose parts may stand in several orders, how many each order fits."""
-    ordered: int = 0
-    differ: bool = False
-    """Whether any of them means different times by different orders."""
-    open_cells: list[str] = field(default_factory=list)
-    shown_days: dict[str, str] = field(default_factory=dict)
-    """One cell of each."""
-    units: Counter[Unit | None] = field(default_factory=Counter)
-    shortened: str | None = None
-    iso_past_twelve: bool = False
-    """Whether any ISO date has a day beyond 12: then no spreadsheet turned days and months."""
-    others_to_twelve: bool = False
-    """Whether any cell with slashes, points or dashes has both numbers up to 12."""
-    zoned: str | None = None
-    """A cell whose time of day has a zone."""
-    zoneless: str | None = None
-    """One whose time of day has none."""
-    halved: str | None = None
-    """A cell whose time of day says AM or PM."""
-    unhalved: str | None = None
-    """One whose time of day says neither."""
-    unhalved_hours: Counter[int] = field(default_factory=Counter)
-    """The hours of such cells."""
-
-    days: Counter[str] = field(default_factory=Counter)
-    """Cells that begin with three numbers, without their time of day: looked at once a day, by :meth:`settle`."""
-
-    def add(self, text: str, count: int = 1) -> None:
-        """Look at a cell that stands so many times."""
-        if missing(text):
-            return
-        plain = times.bare(text)
-        self._note_zone(plain, times.has_zone)
-        self._note_half(plain, count)
-        day = times.date_part(plain)
-        if day is not plain and len(self.days) < MOST_DAYS:
-            self.days[day] += count
-            self.shown_days.setdefault(day, plain)
-            return
-        self._look(plain, count)
-
-    def add_clock(self, text: str) -> None:
-        """Look at a time of day that has a column of its own."""
-        if not missing(text):
-            plain = times.bare(text)
-            self._note_zone(plain, times.clock_has_zone)
-            self._note_half(plain)
-
-    def _note_zone(self, plain: str, has_zone: Callable[[str], bool | None]) -> None:
-        if self.zoned is not None and self.zoneless is not None:
-            return
-        zone = has_zone(plain)
-        if zone is True:
-            self.zoned = self.zoned or plain
-        elif zone is False:
-            self.zoneless = self.zoneless or plain
-
-    def _note_half(self, plain: str, count: int = 1) -> None:
-        half = times.half_of_day(plain)
-        if half is True:
-            self.halved = self.halved or plain
-        elif half is not None:
-            self.unhalved = self.unhalved or plain
-            self.unhalved_hours[half] += count
-
-    def settle(self) -> None:
-        """Look at the days that were only counted so far."""
-        for day, count in self.days.items():
-            self._look(self.shown_days[day], count)
-        self.days.clear()
-
-    def _look(self, plain: str, count: int) -> None:
-        if times.SHORTENED.fullmatch(plain):
-            self.shortened = plain
-            return
-        family = times.family_of(plain)
-        if family is None:
-            return
-        self.families[family] += count
-        kept = self.shown.setdefault(family, [])
-        if len(kept) < EXAMPLES and plain not in kept:
-            kept.append(plain)
-        readings = times.readings_of(plain)
-        if readings and family is not Family.NUMBER:
-            self.ordered += count
-            self.orders.update(dict.fromkeys(readings, count))
-            if len(set(readings.values())) > 1:
-                self.differ = True
-                if len(self.open_cells) < EXAMPLES and plain not in self.open_cells:
-                    self.open_cells.append(plain)
-        if family in {Family.NUMBER, Family.SHEET}:
-            self.units[times.unit_of(float(plain))] += count
-        self._half(plain, family)
-
-    def _half(self, plain: str, family: Family) -> None:
-        """Note what tells whether a spreadsheet took a part of the cells for dates."""
-        if family is Family.ISO:
-            self.iso_past_twelve = self.iso_past_twelve or int(plain.split("-")[2][:2].strip(" T")) > 12
-        elif family in {Family.POINTS, Family.SLASHES, Family.DASHES}:
-            first, second = (int(part) for part in plain.replace(".", "/").replace("-", "/").split("/")[:2])
-            self.others_to_twelve = self.others_to_twelve or max(first, second) <= 12
-
-    def main(self) -> list[Family]:
-        """Return the families of more than a few cells, the most frequent first."""
-        total = sum(self.families.values())
-        return [family for family, count in self.families.most_common() if count > FEW * total]
 
 
 def time_form(

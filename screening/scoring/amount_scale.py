@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from screening.transactions.amount_units import AmountUnit, whole
+from screening.transactions.amount_evidence import AmountEvidence, Sizes
+from screening.transactions.amount_units import AmountUnit
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
     from screening.detectors.model_card import Profile
 
-Floats = NDArray[np.float64]
 QUARTILES = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
 MUCH = 1.0
 """From here on, in powers of ten, amounts are so far from the training data that the result says so."""
@@ -73,24 +72,27 @@ def profile_of(detector: Detector) -> Profile | None:
     return None if detector.card is None or name is None else detector.card.columns.get(name)
 
 
-def compare(known: Profile | None, amounts: Floats) -> Scale | None:
+def compare(
+    known: Profile | None, amounts: AmountEvidence, unit: AmountUnit = AmountUnit.WHOLE
+) -> Scale | None:
     """Compare the amounts of a file, all of them, with those of a training.
 
     Args:
         known: of the training.
-        amounts: (rows,), NaN where there is none.
+        amounts: as the file writes them.
+        unit: in which they are counted.
 
     Returns:
         ``None`` where one of them isn't known or is nothing but zeros.
     """
     if known is None:
         return None
-    found = amounts[~np.isnan(amounts)]
+    found = amounts.sizes.in_unit(unit)
     signed = known.minimum is None or known.minimum < 0
-    sizes = found if signed else np.abs(found)
+    sizes = found if signed else found.without_signs()
     pairs = [
         (now, known.quantiles[name])
-        for name, now in zip(QUARTILES, quantiles_of(sizes, tuple(QUARTILES.values())), strict=True)
+        for name, now in zip(QUARTILES, sizes.quantiles(tuple(QUARTILES.values())).tolist(), strict=True)
         if name in known.quantiles and now * known.quantiles[name] > 0
     ]
     if not pairs:
@@ -98,7 +100,7 @@ def compare(known: Profile | None, amounts: Floats) -> Scale | None:
     power = float(np.median([np.log10(now / then) for now, then in pairs]))
     return Scale(
         power=power,
-        whole=bool(whole(found).all()),
+        whole=not amounts.parts.total,
         beyond=abs(power) >= MUCH and surely_scaled(known, sizes, power),
         trained_whole=trained_whole(known),
     )
@@ -112,16 +114,11 @@ def trained_whole(known: Profile) -> bool:
     return bool(marks) and all(float(mark).is_integer() for mark in marks)
 
 
-def quantiles_of(sizes: Floats, shares: tuple[float, ...]) -> list[float]:
-    """Return quantiles of amounts; of none, zeros."""
-    return np.quantile(sizes, shares).tolist() if len(sizes) else [0.0] * len(shares)
-
-
-def surely_scaled(known: Profile, sizes: Floats, power: float) -> bool:
+def surely_scaled(known: Profile, sizes: Sizes, power: float) -> bool:
     """Tell whether so few amounts would hardly be drawn from those of the training."""
-    if len(sizes) >= FEW:
+    if sizes.total >= FEW:
         return True
-    names = ("q99", "q01") if len(sizes) < FEWEST else ("q95", "q05")
+    names = ("q99", "q01") if sizes.total < FEWEST else ("q95", "q05")
     bound = known.quantiles.get(names[power < 0])
-    middle = float(np.median(sizes))
+    middle = float(sizes.quantiles([0.5])[0])
     return bound is None or (middle > bound if power > 0 else middle < bound)

@@ -6,12 +6,13 @@ quartiles of 200 payments (public card, mobile-money and point-of-sale data, fiv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from screening.transactions.amount_evidence import AmountEvidence
 from screening.transactions.amount_units import whole
 
 Floats = NDArray[np.float64]
@@ -79,7 +80,11 @@ def unlike(name: str, amounts: Floats) -> list[str]:
         name: of their column.
         amounts: as of :func:`mixture`.
     """
-    found = mixture(amounts) or turn(amounts)
+    return note_unlike(name, mixture(amounts) or turn(amounts))
+
+
+def note_unlike(name: str, found: Mixture | Turn | None) -> list[str]:
+    """Return the note on amounts of which some are so much larger than the others, if there are such."""
     if found is None:
         return []
     return [
@@ -88,22 +93,30 @@ def unlike(name: str, amounts: Floats) -> list[str]:
 
 
 def mixture(amounts: Floats) -> Mixture | None:
-    """Find whole amounts that are many times as large as those with decimals.
+    """Find whole amounts that are many times as large as those with decimals, and the row at which they begin.
 
     Args:
         amounts: all of a file's, (rows,), as it writes them; NaN where a row is set aside.
     """
-    rows, powers = sizes_of(amounts)
+    found = mixture_of(AmountEvidence.of(amounts))
+    if found is None:
+        return None
+    rows = np.flatnonzero(np.isfinite(amounts) & (amounts != 0))
     kinds = whole(amounts[rows])
-    if not (are_enough(powers[kinds]) and are_enough(powers[~kinds])):
-        return None
-    power = distance(powers[kinds], powers[~kinds])
-    if power < APART:
-        return None
     split = turn_of(kinds.astype(np.float64))
     shares = kinds[:split].mean(), kinds[split:].mean()
     parted = min(shares) <= HALF and max(shares) >= ALL
-    return Mixture(int(kinds.sum()), int((~kinds).sum()), power, int(rows[split]) + 1 if parted else None)
+    return replace(found, row=int(rows[split]) + 1 if parted else None)
+
+
+def mixture_of(amounts: AmountEvidence) -> Mixture | None:
+    """Find whole amounts that are many times as large as those with decimals, wherever they stand."""
+    kinds, others = (each.other_than_zero().without_signs() for each in (amounts.whole, amounts.parts))
+    if min(kinds.total, others.total) < FEWEST or min(len(kinds.values), len(others.values)) < FEWEST_VALUES:
+        return None
+    powers = (np.log10(each.quantiles(QUARTILES)) for each in (kinds, others))
+    power = float(np.median(np.subtract(*powers)))
+    return Mixture(kinds.total, others.total, power, None) if power >= APART else None
 
 
 def turn(amounts: Floats) -> Turn | None:

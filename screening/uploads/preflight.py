@@ -22,7 +22,7 @@ from screening.ledger.history import row_hashes
 from screening.scoring import drift
 from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
 from screening.uploads.line.collected import MOST_LISTED
-from screening.uploads.questions.amounts import check_sign, check_unit
+from screening.uploads.questions.amounts import check_sign, check_unit, seen_of
 from screening.uploads.questions.detector_choice import Choice
 from screening.uploads.sampling import Rows, Spread
 from screening.uploads.upload_folder import Folder, Reader
@@ -139,9 +139,9 @@ def check(
                 on_batch(stream.taken)
             read.notes += choice.check_words(read.words)
             if read.amount:
-                amounts = np.concatenate(read.amount)
+                amounts, other = seen_of(choice, np.concatenate(read.amount))
                 read.notes += check_sign(choice.detector, amounts, answers, told=read.sign_told)
-                read.notes += check_unit(choice, amounts, answers, read.words)
+                read.notes += check_unit(choice, amounts, answers, read.words, other)
             return choice, read, report_of(folder, choice, read, lambda: on_batch(stream.taken))
 
     choice, read, report = reader.settled(read_with)

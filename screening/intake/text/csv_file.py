@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.cards.masking import masked
-from screening.errors import BadFile, ScreeningError
+from screening.errors import BadFile, CellProblem, ScreeningError
 from screening.intake import streams
 from screening.intake.batch import FIRST_ROWS, Batch, Head, Limits
-from screening.intake.forms import FEW, NumberEvidence
+from screening.intake.evidence import FEW, NumberEvidence
 from screening.intake.numbers import Writing
 from screening.intake.text import dialect
 from screening.intake.text.card_watch import CardWatch
@@ -202,7 +202,8 @@ class _Reader:
             yield batch
         self._tally.finish(self._row - 1)
         self._cards.columns.check()
-        self._check_doubtful()
+        problems, first = self._tally.problems, self._tally.first
+        check_doubtful(self._doubtful, self._row - 1, problems, first)
         self._hours.check()
 
     def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
@@ -281,23 +282,6 @@ class _Reader:
         if any(len(found) > 1 for found in self._clocks.values()):
             raise Unsettled
 
-    def _check_doubtful(self) -> None:
-        """Refuse a file of whose cells many are written in another way than the rest: the rest is doubtful, too.
-
-        Raises:
-            BadFile: so it is.
-        """
-        rows = self._row - 1
-        if self._doubtful > max(FEW * rows, 1):
-            raise BadFile(
-                f"{self._doubtful:,} cells of this file are written in a way that isn't read here: what the others "
-                "mean is then not certain either.",
-                where=self._tally.first,
-                remedy="Mend the columns named below and send the file again.",
-                problems=self._tally.problems,
-                problem_count=self._doubtful,
-            )
-
     def _batch(
         self, block: Block, marks: Marks, parsed: Parsed | None, copy: BinaryIO | None, *, final: bool
     ) -> Batch | None:
@@ -367,6 +351,29 @@ class _Reader:
         self._label_used = False
         name = self._layout.header[self._layout.label or 0].strip()
         return [f"Column {name} holds something else than 0, 1 and blanks: it isn't used to judge the flags."]
+
+
+def check_doubtful(cells: int, rows: int, problems: list[CellProblem], first: str | None) -> None:
+    """Refuse a table of whose cells many are written in another way than the rest: the rest is doubtful, too.
+
+    Args:
+        cells: number of such cells.
+        rows: number of all rows.
+        problems: some of what is wrong.
+        first: where the first of it stands.
+
+    Raises:
+        BadFile: so it is.
+    """
+    if cells > max(FEW * rows, 1):
+        raise BadFile(
+            f"{cells:,} cells of this file are written in a way that isn't read here: what the others "
+            "mean is then not certain either.",
+            where=first,
+            remedy="Mend the columns named below and send the file again.",
+            problems=problems,
+            problem_count=cells,
+        )
 
 
 def _canonical_header(opened: Opened) -> bytes:

@@ -41,19 +41,30 @@ class _Stretch:
         self.hours += by_hour(within)
 
 
-class _Hours:
-    """The hours of one column."""
+@dataclass(slots=True)
+class HourCounts:
+    """Times of one column in each hour of the day; the counts of two parts of a table can be put together."""
 
-    def __init__(self, name: str, *, is_time: bool) -> None:
-        self.name, self.is_time = name, is_time
-        self.counts = np.zeros(24, np.int64)
-        self.midnights = 0
-        self._row = 1
-        self._open = _Stretch(1)
-        self._longest = self._open
+    name: str
+    is_time: bool
+    """Whether it is the time of the transactions."""
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(24, np.int64))
+    midnights: int = 0
+
+    def add(self, within: Floats) -> None:
+        """Count times, seconds since midnight each."""
+        self.counts += by_hour(within)
+        self.midnights += int(np.count_nonzero(within == 0))
+
+    def merged(self, other: HourCounts) -> HourCounts:
+        """Return the counts of both."""
+        return HourCounts(
+            self.name, self.is_time, self.counts + other.counts, self.midnights + other.midnights
+        )
 
     @property
     def rows(self) -> int:
+        """Number of all times."""
         return int(self.counts.sum())
 
     @property
@@ -61,13 +72,58 @@ class _Hours:
         """Number of rows from 13:00 to 0:59."""
         return int(self.counts[0] + self.counts[13:].sum())
 
+    def check(self) -> None:
+        """Refuse times that lost their AM and PM.
+
+        Raises:
+            BadFile: no time is from 13:00 to 0:59, and nearly every other hour has some.
+        """
+        if not self.late and self.rows >= ROWS and np.count_nonzero(self.counts) >= HOURS:
+            raise BadFile(
+                f"All {self.rows:,} times in {self.name} are from 1:00 to 12:59: a clock of twelve hours whose "
+                "AM and PM were lost. Half of them would be read twelve hours too early.",
+                where=f"column {self.name}",
+                remedy="Export the times with AM and PM, or by a clock of 24 hours.",
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes on times that are days only."""
+        if self.is_time and self.midnights > 1 and self.midnights == self.rows:
+            return [f"{self.name} has no time of day: every row was read as midnight."]
+        if self.is_time and self.midnights > max(1, MIDNIGHTS * self.rows):
+            shown = f"{self.name} is midnight in {self.midnights:,} of {self.rows:,} rows"
+            uncertain = (
+                "a day without a time of day is read so, and the probabilities of such rows are uncertain."
+            )
+            return [f"{shown}: {uncertain}"]
+        return []
+
+
+def hours_of(layout: Layout) -> dict[int, HourCounts]:
+    """Return what counts the hours of a table's columns of times, by their places among the contract's columns."""
+    return {
+        place: HourCounts(column.name, is_time=column.role is Role.TIME)
+        for place, column in enumerate(layout.contract.parts())
+        if column.kind is CellKind.TIME
+    }
+
+
+class _Stretches:
+    """The longest stretch of one column."""
+
+    def __init__(self, hours: HourCounts) -> None:
+        self.hours = hours
+        self._row = 1
+        self._open = _Stretch(1)
+        self._longest = self._open
+
     def look(self, seconds: Floats) -> None:
         """Count the hours of a block's column, (rows,) in seconds since 1970, NaN where there is none."""
         known = np.flatnonzero(~np.isnan(seconds))
         moments = seconds[known]
         within = np.mod(moments, DAY)
-        self.counts += by_hour(within)
-        self.midnights += int(np.count_nonzero(within == 0))
+        self.hours.add(within)
         ends = np.flatnonzero((within < HOUR) | (within >= 13 * HOUR))
         starts = np.concatenate([[0], ends + 1])
         # of the stretches of a block the first and last, which may go on, and the longest
@@ -85,58 +141,42 @@ class _Hours:
     @property
     def stretch(self) -> _Stretch | None:
         """The rows of a part of the table that seem to have lost their AM and PM."""
-        found, others = self._longest, self.rows - self._longest.rows
+        found, others = self._longest, self.hours.rows - self._longest.rows
         lost = found.rows >= ROWS and len(found.days) >= DAYS and np.count_nonzero(found.hours) >= HOURS
-        return found if lost and others >= ROWS and self.late >= LATE * others else None
+        return found if lost and others >= ROWS and self.hours.late >= LATE * others else None
 
 
 class HourWatch:
     """Watches the times of one table."""
 
     def __init__(self, layout: Layout) -> None:
-        self._columns = {
-            place: _Hours(column.name, is_time=column.role is Role.TIME)
-            for place, column in enumerate(layout.contract.parts())
-            if column.kind is CellKind.TIME
-        }
+        self._columns = {place: _Stretches(hours) for place, hours in hours_of(layout).items()}
 
     def look(self, parsed: Parsed) -> None:
         """Count the hours of a block."""
-        for place, hours in self._columns.items():
-            hours.look(parsed.values[:, place])
+        for place, column in self._columns.items():
+            column.look(parsed.values[:, place])
 
     def check(self) -> None:
         """Refuse a table whose times lost their AM and PM.
 
         Raises:
-            BadFile: no time is from 13:00 to 0:59, and nearly every other hour has some.
+            BadFile: as :meth:`HourCounts.check`.
         """
-        for hours in self._columns.values():
-            if not hours.late and hours.rows >= ROWS and np.count_nonzero(hours.counts) >= HOURS:
-                raise BadFile(
-                    f"All {hours.rows:,} times in {hours.name} are from 1:00 to 12:59: a clock of twelve hours whose "
-                    "AM and PM were lost. Half of them would be read twelve hours too early.",
-                    where=f"column {hours.name}",
-                    remedy="Export the times with AM and PM, or by a clock of 24 hours.",
-                )
+        for column in self._columns.values():
+            column.hours.check()
 
     @property
     def notes(self) -> list[str]:
         """Notes on times that are days only, and on a part that may have lost its AM and PM."""
         found = []
-        for hours in self._columns.values():
-            if hours.is_time and hours.midnights > 1 and hours.midnights == hours.rows:
-                found.append(f"{hours.name} has no time of day: every row was read as midnight.")
-            elif hours.is_time and hours.midnights > max(1, MIDNIGHTS * hours.rows):
+        for column in self._columns.values():
+            found += column.hours.notes
+            if (part := column.stretch) is not None:
                 found.append(
-                    f"{hours.name} is midnight in {hours.midnights:,} of {hours.rows:,} rows: a day without a time of "
-                    "day is read so, and the probabilities of such rows are uncertain."
-                )
-            if (part := hours.stretch) is not None:
-                found.append(
-                    f"{hours.name} is from 1:00 to 12:59 in all of {part.rows:,} rows from row {part.first:,} on, and "
-                    "in other rows it is not: if another system wrote them without AM and PM, some were read twelve "
-                    "hours too early."
+                    f"{column.hours.name} is from 1:00 to 12:59 in all of {part.rows:,} rows from row {part.first:,} "
+                    "on, and in other rows it is not: if another system wrote them without AM and PM, some were read "
+                    "twelve hours too early."
                 )
         return found
 

@@ -11,22 +11,27 @@ from screening.intake.text.parse import Layout, Parsed, exact, prepared
 from screening.intake.text.records import Block
 from screening.intake.text.survey import Forms
 from screening.intake.text.typed_cells import readers_of
-from screening.transactions.schema import ColumnContract
+from screening.transactions.schema import ColumnContract, normalise
 from screening.transactions.sources import sources_of
 
 
-def layout_of(contract: ColumnContract, header: Sequence[str], forms: Forms | None) -> Layout:
+def layout_of(
+    contract: ColumnContract, header: Sequence[str], forms: Forms | None, *, watched: bool = False
+) -> Layout:
     """Return the layout of the columns that a contract needs, and of its label, as a table of these alone.
 
     Args:
         contract: what is needed, as it was chosen for ``header``.
         header: the names of a table's columns.
         forms: how its columns were found to be written; ``None`` where each cell has one meaning.
+        watched: whether the columns that the contract watches are among them, too.
 
     Raises:
         BadFile: a column is missing or stands twice.
     """
-    names = tuple(header[place] for place in sorted(contract.needed(header)))
+    wanted = {normalise(name) for name in contract.watched} if watched else set()
+    places = contract.needed(header) | {at for at, name in enumerate(header) if normalise(name) in wanted}
+    names = tuple(header[place] for place in sorted(places))
     sources = sources_of(contract, names)
     label = contract.match(names).get(contract.label) if contract.label else None
     readers = readers_of(sources) if forms is None else forms.readers

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from screening.errors import BadFile
 from screening.intake.batch import Limits
 from screening.intake.forms import (
     Answers,
-    NumberEvidence,
-    TimeEvidence,
     clock_notes,
     currency_note,
     decimal_comma_note,
     number_form,
     time_form,
 )
-from screening.intake.numbers import NumberForm, take_apart
+from screening.intake.numbers import NumberForm
 from screening.intake.text.arrow_table import texts
+from screening.intake.text.column_evidence import ColumnEvidence
 from screening.intake.text.dialect import cells
 from screening.intake.text.parse import Layout
 from screening.intake.text.records import Block, blocks
 from screening.intake.text.typed_cells import CellReader, Sign
-from screening.transactions import times
-from screening.transactions.composition import (
-    DIRECTIONS,
-    OF_AMOUNTS,
-    Composition,
-    Part,
-    PartKind,
-    direction_of,
-    listed,
-)
-from screening.transactions.missing import missing
+from screening.transactions.composition import DIRECTIONS, Composition, Part, direction_of, listed
 from screening.transactions.schema import CellKind, Role
-from screening.transactions.sources import DIRECTION_KINDS, Source
 
 
 class Unsettled(Exception):
@@ -55,65 +44,52 @@ class Forms:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """Evidence from the cells of one column."""
+class Survey:
+    """Evidence of how the columns of a table are written.
 
-    source: Source
-    name: str
-    numbers: NumberEvidence = field(default_factory=NumberEvidence)
-    times: TimeEvidence = field(default_factory=TimeEvidence)
-    signs: Counter[tuple[float, bool]] = field(default_factory=Counter)
-    """Of a part of an amount: which way the money goes, and whether the number is negative; without zeros."""
-    digits: dict[int, str] = field(default_factory=dict)
-    """Of times of day that are digits alone: one of each length."""
-    shortened: str | None = None
-    ways: set[float] = field(default_factory=set)
-    """Of words for debit or credit: which ways they say."""
-    blanks: bool = False
-    """Whether there are cells without a word."""
+    It grows block by block, and that of two parts of a table can be put together: wherever a table is cut, its parts
+    one after the other tell what the whole tells.
+    """
 
-    def add(self, text: str, count: int) -> None:
-        kind = self.source.kind
-        if kind is CellKind.NUMBER:
-            self.numbers.add(text, count)
-            if self.source.part in (Part.DEBIT, Part.CREDIT):
-                self.sign(text, 1.0 if self.source.part is Part.DEBIT else -1.0, count)
-        elif kind is CellKind.TIME:
-            self.times.add(text, count)
-        elif kind is PartKind.CLOCK:
-            self.times.add_clock(text)
-            if text.strip().isdecimal():
-                self.digits.setdefault(len(text.strip()), text.strip())
-        elif kind in DIRECTION_KINDS:
-            way = direction_of(text)
-            self.blanks |= way is None
-            self.ways |= set() if way is None else {way}
-        elif self.shortened is None and kind is CellKind.TEXT and times.SHORTENED.fullmatch(text.strip()):
-            self.shortened = text.strip()
+    columns: list[ColumnEvidence]
 
-    def sign(self, text: str, direction: float | None, count: int) -> None:
-        """Note the sign of a number whose direction another column says."""
-        written = None if direction is None or missing(text) else take_apart(text)
-        if direction is not None and written is not None and written.digits.strip("0.,"):
-            self.signs[direction, written.negative] += count
+    @classmethod
+    def of(cls, layout: Layout) -> Self:
+        """Return that of a table of which nothing has been seen."""
+        return cls(
+            [
+                ColumnEvidence(source, layout.header[source.place].strip())
+                for source in layout.sources
+                if source.kind is not CellKind.ADDRESS
+            ]
+        )
 
-    @property
-    def settled(self) -> bool:
-        """Return whether no more cells are needed: what contradicts a decimal mark that is certain is found while
-        reading.
+    def look(self, block: Block, layout: Layout) -> None:
+        """Note what the cells of a block tell about how they are written."""
+        found = read_by_arrow(block, self.columns, layout)
+        if found is None:
+            found = read_by_hand(block, self.columns, layout)
+        for place, column in enumerate(self.columns):
+            column.add_all(found[place])
+            part = column.source.part
+            if part is not None and part in DIRECTIONS:  # it comes after its amount
+                pairs = zip(listed_cells(found[place - 1]), listed_cells(found[place]), strict=True)
+                for (text, word), count in Counter(pairs).items():
+                    self.columns[place - 1].sign(text, direction_of(word, part), count)
+
+    def merged(self, other: Self) -> Self:
+        """Return that of a table of which the rows of this one come first and those of ``other`` behind them."""
+        pairs = zip(self.columns, other.columns, strict=True)
+        return type(self)([one.merged(another) for one, another in pairs])
+
+    def forms(self, layout: Layout, answers: Answers, *, since_1904: bool = False) -> Forms:
+        """Return the forms that the cells, or answers, have decided.
+
+        Raises:
+            Undecided: a column can be read in two ways.
+            BadFile: a column contradicts itself, or a spreadsheet spoiled it.
         """
-        certain = self.numbers.commas or self.numbers.points
-        return self.source.kind is CellKind.NUMBER and self.source.part is None and bool(certain)
-
-    @property
-    def meaning(self) -> Sign:
-        """Meaning of a minus in the column."""
-        if self.source.part not in OF_AMOUNTS:
-            return Sign.KEPT
-        ways = {direction for direction, _ in self.signs}
-        one_sign = all((way, True) not in self.signs or (way, False) not in self.signs for way in ways)
-        negative = any(minus for _, minus in self.signs)
-        return Sign.DROPPED if negative and one_sign else Sign.REFUSED
+        return decided_forms(self.columns, layout, answers, since_1904=since_1904)
 
 
 def survey(
@@ -139,46 +115,29 @@ def survey(
         Undecided: a column can be read in two ways.
         BadFile: a column contradicts itself, or a spreadsheet spoiled it.
     """
-    seen = [
-        _Seen(source, layout.header[source.place].strip())
-        for source in layout.sources
-        if source.kind is not CellKind.ADDRESS
-    ]
+    seen = Survey.of(layout)
     for block in blocks(pieces, limits, layout.delimiter):
         waiting()
-        open_columns = [one for one in seen if not one.settled]
-        if not open_columns:
-            break
         if block.overlong or block.unclosed:
             # it is refused while it is read, with the row
             break
-        look_at(block, open_columns, layout)
-    return decided_forms(seen, layout, answers, since_1904=since_1904)
+        seen.look(block, layout)
+    return seen.forms(layout, answers, since_1904=since_1904)
 
 
-def look_at(block: Block, columns: list[_Seen], layout: Layout) -> None:
-    """Note what the cells of a block tell about how they are written."""
-    found = read_by_arrow(block, columns, layout)
-    if found is None:
-        found = read_by_hand(block, columns, layout)
-    for column, cells_of in zip(columns, found, strict=True):
-        for text, count in Counter(cells_of).items():
-            column.add(text, count)
-    for place, column in enumerate(columns):
-        part = column.source.part
-        if part is not None and part in DIRECTIONS:  # it comes after its amount
-            for (text, word), count in Counter(zip(found[place - 1], found[place], strict=True)).items():
-                columns[place - 1].sign(text, direction_of(word, part), count)
-
-
-def read_by_arrow(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]] | None:
-    """Return the texts of some columns as Arrow reads them; ``None`` where it can't."""
+def read_by_arrow(block: Block, columns: Sequence[ColumnEvidence], layout: Layout) -> list[Any] | None:
+    """Return the cells of some columns as Arrow reads them, an array each; ``None`` where it can't."""
     places = [one.source.place for one in columns]
     found = texts(block, layout.delimiter, len(layout.header), places)
-    return None if found is None else [found[place].to_pylist() for place in places]
+    return None if found is None else [found[place].combine_chunks() for place in places]
 
 
-def read_by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[list[str]]:
+def listed_cells(column: Any) -> list[str]:
+    """Return the cells of a column that was read either way as texts."""
+    return column if isinstance(column, list) else column.to_pylist()
+
+
+def read_by_hand(block: Block, columns: Sequence[ColumnEvidence], layout: Layout) -> list[Any]:
     """Record by record, where some are damaged: those are told of while the file is read."""
     found: list[list[str]] = [[] for _ in columns]
     start = 0
@@ -191,10 +150,10 @@ def read_by_hand(block: Block, columns: list[_Seen], layout: Layout) -> list[lis
         if len(row) == len(layout.header):
             for kept, one in zip(found, columns, strict=True):
                 kept.append(row[one.source.place])
-    return found
+    return list(found)
 
 
-def decided_forms(seen: list[_Seen], layout: Layout, answers: Answers, *, since_1904: bool) -> Forms:
+def decided_forms(seen: list[ColumnEvidence], layout: Layout, answers: Answers, *, since_1904: bool) -> Forms:
     """Return the forms that the cells, or answers, have decided. Raises :class:`Undecided` for what is open."""
     readers, notes, forms = [], [], {}
     by_source = {one.source: one for one in seen}
@@ -224,7 +183,9 @@ def decided_forms(seen: list[_Seen], layout: Layout, answers: Answers, *, since_
     return Forms(tuple(readers), (*made, *notes, *decimal_comma_note(evidence, forms)), sign_told)
 
 
-def _number(one: _Seen, seen: list[_Seen], answers: Answers) -> tuple[NumberForm, list[str]]:
+def _number(
+    one: ColumnEvidence, seen: list[ColumnEvidence], answers: Answers
+) -> tuple[NumberForm, list[str]]:
     others = [each.numbers for each in seen if each.source.kind is CellKind.NUMBER and each is not one]
     # its sign is told by another column
     if one.source.part is not None:
@@ -237,7 +198,7 @@ def _number(one: _Seen, seen: list[_Seen], answers: Answers) -> tuple[NumberForm
     return number_form(one.name, evidence, others, answers, amount=one.source.role is Role.AMOUNT)
 
 
-def check_digits(one: _Seen) -> None:
+def check_digits(one: ColumnEvidence) -> None:
     """Refuse digits that have lost some of their like.
 
     Raises:
@@ -260,7 +221,7 @@ def check_digits(one: _Seen) -> None:
         )
 
 
-def note_composed(name: str, made: Composition, seen: list[_Seen], answers: Answers) -> str:
+def note_composed(name: str, made: Composition, seen: list[ColumnEvidence], answers: Answers) -> str:
     """Return the note on a value that was made of several columns.
 
     Raises:

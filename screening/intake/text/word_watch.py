@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -56,6 +57,17 @@ class WordWatch:
             words.counts[word] += count
             if word not in words.first:
                 words.first[word] = (first_row + int(compute.index(cells, text).as_py()), text.strip())
-            if sum(not missing(each) for each in words.counts) > MOST_WORDS:
+            if too_many(words):
                 del self.words[self._places.pop(place)]
                 return
+
+
+def too_many(words: Words) -> bool:
+    """Return whether a column has more different words than are counted."""
+    return sum(not missing(each) for each in words.counts) > MOST_WORDS
+
+
+def merged_words(one: Mapping[str, Words], other: Mapping[str, Words], rows: int) -> dict[str, Words]:
+    """Return the words of the columns of a table of which one part has ``rows`` rows and the other one is behind it."""
+    both = {name: each.merged(other[name], rows) for name, each in one.items() if name in other}
+    return {name: words for name, words in both.items() if not too_many(words)}

@@ -7,13 +7,13 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from screening.detectors.vectorizer import Seen
 from screening.intake import Kind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.rules import files
 from screening.scoring.score import Scored, score
+from screening.transactions.amount_evidence import AmountEvidence
 from screening.transactions.schema import Matrix
 from screening.uploads.line.collected import Collected
 from screening.uploads.line.conclusion import Found, conclude
@@ -21,7 +21,7 @@ from screening.uploads.line.missing_past import missing_past
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.pace import COMPARING, EXPLAINING, SCORING
 from screening.uploads.line.rows import Rows
-from screening.uploads.questions.amounts import check_sign, check_unit
+from screening.uploads.questions.amounts import check_sign, check_unit, seen_of
 from screening.uploads.questions.detector_choice import Choice
 from screening.uploads.upload_folder import Folder, Reader
 
@@ -93,9 +93,10 @@ class Way:
                 self._take(batch)
                 order.on_batch(stream.taken)
             collected.notes += choice.check_words(collected.words)
-            if (amounts := collected.amounts) is not None:
+            if (read := collected.amounts) is not None:
+                amounts, other = seen_of(choice, read)
                 collected.notes += self._signs(amounts)
-                collected.notes += check_unit(choice, amounts, order.answers, collected.words)
+                collected.notes += check_unit(choice, amounts, order.answers, collected.words, other)
             if self._waiting:
                 self._score_whole(lambda: order.on_batch(stream.taken))
             taken = stream.taken
@@ -116,7 +117,7 @@ class Way:
         collected.keep(batch, choice.contract)
         if len(collected.amount) == 1:
             # it is asked before anything is scored
-            self._signs(collected.amount[0])
+            self._signs(AmountEvidence.of(collected.amount[0]))
         if order.rules is not None and collected.facts is None:
             collected.facts = files.Collected(order.rules.book.of(choice.detector))
         if choice.detector.vectorizer.looks_back:
@@ -124,7 +125,7 @@ class Way:
         else:
             collected.score(Rows.of([batch]), self._scoring())
 
-    def _signs(self, amounts: NDArray[np.float64]) -> list[str]:
+    def _signs(self, amounts: AmountEvidence) -> list[str]:
         return check_sign(self._choice.detector, amounts, self._order.answers, told=self._collected.sign_told)
 
     def _scoring(self) -> Callable[..., Scored]:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from screening.columns.amount_names import places_of, unit_said
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import Answers, Words
-from screening.intake.forms import FEW, undecided
+from screening.intake.evidence import FEW
+from screening.intake.forms import undecided
 from screening.scoring.amount_scale import Scale, compare, profile_of
-from screening.transactions.amount_mixture import mixture, unlike
-from screening.transactions.amount_units import AmountUnit, whole
+from screening.transactions.amount_evidence import AmountEvidence
+from screening.transactions.amount_mixture import Mixture, Turn, mixture, note_unlike, turn
+from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import listed
 from screening.transactions.missing import missing
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from screening.detectors.detector import Detector
     from screening.uploads.questions.detector_choice import Choice
 
+Floats = NDArray[np.float64]
 EXAMPLES = 5
 # Up to this share negative amounts are taken for refunds; with more of them it may be the other way round.
 FEW_REFUNDS = 0.2
@@ -36,9 +39,18 @@ SMALLEST = {AmountUnit.CENTS, AmountUnit.MILS}
 PLACES = {0: "no smaller unit", 2: "hundredths", 3: "thousandths"}
 
 
-def check_sign(
-    detector: Detector, amounts: NDArray[np.float64], answers: Answers, *, told: bool
-) -> list[str]:
+def seen_of(choice: Choice, amounts: Floats) -> tuple[AmountEvidence, Mixture | Turn | None]:
+    """Return what the amounts of a file tell as a whole, and what was found of some that are much larger than others.
+
+    Args:
+        choice: in which unit they were read.
+        amounts: all of the file's, (rows,), as they were read; NaN where a row is set aside.
+    """
+    written = choice.contract.unit.written(amounts)
+    return AmountEvidence.of(written), mixture(written) or turn(written)
+
+
+def check_sign(detector: Detector, amounts: AmountEvidence, answers: Answers, *, told: bool) -> list[str]:
     """Ask which sign is an expense where many amounts are negative and those of the training never were; note a few.
 
     Banks write what leaves an account as negative, detectors learn what is paid as positive. Where the file says itself
@@ -46,7 +58,7 @@ def check_sign(
 
     Args:
         detector: whose training data they are held against.
-        amounts: (rows,), NaN where a row is set aside.
+        amounts: the file's, as far as it was read.
         answers: what was said of the file.
         told: whether the file says it, by DR and CR or by another column.
 
@@ -57,17 +69,17 @@ def check_sign(
     known = None if detector.card is None or name is None else detector.card.columns.get(name)
     if name is None or known is None or known.minimum is None or known.minimum < 0:
         return []
-    negative = int((amounts < 0).sum())
+    negative = amounts.negative
     if not negative or answers.sign is not None:
         return []
-    if told or negative <= FEW_REFUNDS * int((amounts != 0).sum()):
+    if told or negative <= FEW_REFUNDS * (amounts.rows - amounts.zeros):
         return [
             (
                 f"{negative:,} amounts are negative; the detector's training data had none: their probabilities are "
                 "uncertain."
             )
         ]
-    cells = amounts[~np.isnan(amounts)][:EXAMPLES]
+    cells = amounts.first
     question = Question(
         "sign",
         name,
@@ -94,7 +106,11 @@ def check_sign(
 
 
 def check_unit(
-    choice: Choice, amounts: NDArray[np.float64], answers: Answers, words: Mapping[str, Words]
+    choice: Choice,
+    amounts: AmountEvidence,
+    answers: Answers,
+    words: Mapping[str, Words],
+    other: Mixture | Turn | None,
 ) -> list[str]:
     """Ask what the amounts are counted in where they are another order of magnitude than those of the training.
 
@@ -103,9 +119,10 @@ def check_unit(
 
     Args:
         choice: the detector, and which columns are its.
-        amounts: all of the file's, (rows,), as they were read; NaN where a row is set aside.
+        amounts: all of the file's, as it writes them.
         answers: what was said of the file.
         words: of the columns that were counted, the currencies among them.
+        other: what was found of amounts that are many times as large as the others.
 
     Raises:
         Undecided: they can be counted in several units, and nothing tells which.
@@ -115,18 +132,18 @@ def check_unit(
     if name is None:
         return []
     many = not words.keys() >= set(choice.currencies)
-    looked = _Amounts(choice, name, unit.written(amounts[~np.isnan(amounts)]), _codes(choice, words), many)
+    looked = _Amounts(choice, name, amounts, _codes(choice, words), many)
     if answers.unit is not None:
         looked.check_said()
-        return [*looked.currency_notes, *looked.told("as was said"), *unlike(name, amounts)]
+        return [*looked.currency_notes, *looked.told("as was said"), *note_unlike(name, other)]
     if unit is not AmountUnit.WHOLE:
         looked.check_named()
         said = f"as {quoted(choice.amount_columns)} says"
-        return [*looked.currency_notes, *looked.told(said), *unlike(name, amounts)]
+        return [*looked.currency_notes, *looked.told(said), *note_unlike(name, other)]
     looked.check_plain()
     if choice.earlier_unit is not AmountUnit.WHOLE:
-        looked.check_alike(amounts)
-    return [*looked.currency_notes, *looked.told(""), *unlike(name, amounts)]
+        looked.check_alike(other)
+    return [*looked.currency_notes, *looked.told(""), *note_unlike(name, other)]
 
 
 def _codes(choice: Choice, words: Mapping[str, Words]) -> dict[str, int]:
@@ -149,8 +166,7 @@ class _Amounts:
 
     choice: Choice
     name: str
-    written: NDArray[np.float64]
-    """(rows,), without those that are set aside."""
+    written: AmountEvidence
     codes: Mapping[str, int]
     """Number of times that each currency stands in the file."""
     many: bool
@@ -172,10 +188,10 @@ class _Amounts:
             BadFile: it has parts of the smallest unit, or currencies with different ones.
         """
         parts = self._parts()
-        if len(parts) > FEW * len(self.written):
+        if parts > FEW * self.written.rows:
             raise BadFile(
-                f"{self.name} is said to be {self.unit.words}, and {len(parts):,} amounts are no whole numbers, as "
-                f"{parts[0]:.15g}.",
+                f"{self.name} is said to be {self.unit.words}, and {parts:,} amounts are no whole numbers, as "
+                f"{self.written.some_parts[0]:.15g}.",
                 where=f"column {self.name}",
                 remedy="Say anew what the amounts are counted in, or mend the column.",
             )
@@ -195,11 +211,11 @@ class _Amounts:
             raise self._ask(
                 f"{says}, and in what the detector's training data were isn't known.", (self.unit,)
             )
-        read = compare(profile_of(self.choice.detector), self.unit.of_all(self.written))
+        read = compare(profile_of(self.choice.detector), self.written, self.unit)
         farther = (
             scale is not None and read is not None and abs(read.power) > abs(scale.power) and read.beyond
         )
-        if farther or len(self._parts()) > FEW * len(self.written):
+        if farther or self._parts() > FEW * self.written.rows:
             raise self._ask(f"{says}, and they don't look so.", (self.unit,))
 
     def check_plain(self) -> None:
@@ -210,8 +226,8 @@ class _Amounts:
         """
         self._check_currencies()
         scale, earlier = self.scale, self.choice.earlier_unit
-        if earlier is not None and earlier is not AmountUnit.WHOLE and not self._parts(earlier).size:
-            alike = scale is not None and len(self.written) >= MANY and abs(scale.power) < ALIKE
+        if earlier is not None and earlier is not AmountUnit.WHOLE and not self._parts(earlier):
+            alike = scale is not None and self.written.rows >= MANY and abs(scale.power) < ALIKE
             alike |= earlier.digits < 0 and not places_of(self.codes) <= {-earlier.digits}
             words = f"{self.name} was {earlier.words} in files with these columns, and "
             words += "looks otherwise here." if alike else "may be so here."
@@ -224,27 +240,22 @@ class _Amounts:
         kind = "holds whole numbers only, and they are" if scale.power > 0 else "is"
         raise self._ask(f"{self.name} {kind} {scale.words}.", scale.units)
 
-    def check_alike(self, amounts: NDArray[np.float64]) -> None:
+    def check_alike(self, mixed: Mixture | Turn | None) -> None:
         """Ask where whole amounts are so much larger than those with decimals that another system wrote them.
 
         Args:
-            amounts: (rows,), NaN where a row is set aside.
+            mixed: what was found of that.
 
         Raises:
             Undecided: so it is.
         """
-        mixed = mixture(amounts)
-        if mixed is None:
+        if not isinstance(mixed, Mixture):
             return
         words = (
             f"{mixed.words(self.name)}, as if one system wrote 12.50 and another 1250. If so, send what each wrote as "
             "a file of its own; if not, they can be read as they stand."
         )
-        kinds = whole(self.written) & (self.written != 0)
-        cells = [
-            *self.written[~whole(self.written)][:2].tolist(),
-            *self.written[kinds][: EXAMPLES - 2].tolist(),
-        ]
+        cells = [*self.written.some_parts[:2], *self.written.some_whole[: EXAMPLES - 2]]
         reading = Reading(
             AmountUnit.WHOLE.value,
             "as they stand, all in one unit",
@@ -258,12 +269,12 @@ class _Amounts:
         """
         notes = []
         if self.unit is not AmountUnit.WHOLE:
-            cell = next(iter(self._examples()), 0.0)
+            cell = next(iter(self.written.different), 0.0)
             words = (
                 f"{self.name} was read {self.unit.words}, {why}: “{cell:.15g}” is {self.unit.of(cell):.15g}."
             )
             notes.append(words)
-        scale = compare(profile_of(self.choice.detector), self.unit.of_all(self.written))
+        scale = compare(profile_of(self.choice.detector), self.written, self.unit)
         if scale is not None and scale.beyond:
             stands = f" was read as it stands, {why}, and" if why and self.unit is AmountUnit.WHOLE else ""
             notes.append(f"{self.name}{stands} is {scale.words}: the probabilities are uncertain.")
@@ -278,10 +289,9 @@ class _Amounts:
         names = listed(self.choice.currencies)
         return [f"{names} names {shown}; nothing was converted: the detector compares the bare numbers."]
 
-    def _parts(self, unit: AmountUnit | None = None) -> NDArray[np.float64]:
-        """Return the amounts that can't be counted in a smallest unit, since they aren't whole."""
-        smallest = (unit or self.unit) in SMALLEST
-        return self.written[~whole(self.written)] if smallest else self.written[:0]
+    def _parts(self, unit: AmountUnit | None = None) -> int:
+        """Return the number of amounts that can't be counted in a smallest unit, since they aren't whole."""
+        return self.written.parts.total if (unit or self.unit) in SMALLEST else 0
 
     def _check_currencies(self) -> None:
         """Refuse smallest units of currencies that have different ones.
@@ -309,10 +319,6 @@ class _Amounts:
             remedy="Write the amounts in whole units with decimals (12.50), or send a file for each currency.",
         )
 
-    def _examples(self) -> list[float]:
-        """Return some amounts, as they are written: different ones, and no zeros."""
-        return list(dict.fromkeys(self.written[self.written != 0].tolist()))[:EXAMPLES]
-
     def _ask(self, words: str, units: Sequence[AmountUnit], *, anew: bool = False) -> Undecided:
         """Return the question, with the readings that are likely first and all that go in the same direction."""
         small = units[0].digits < 0
@@ -321,7 +327,7 @@ class _Amounts:
             Reading(
                 unit.value,
                 unit.words,
-                tuple((f"{cell:.15g}", shown_in(unit, cell)) for cell in self._examples()),
+                tuple((f"{cell:.15g}", shown_in(unit, cell)) for cell in self.written.different),
             )
             for unit in dict.fromkeys((*units, *others, AmountUnit.WHOLE))
         )

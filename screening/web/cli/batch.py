@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 from flask.cli import with_appcontext
 
-from screening.intake import Answers, Batch
+from screening.intake import Answers
 from screening.intake.forms import ANSWERS
+from screening.transactions.amount_mixture import mixture_of
 from screening.uploads.questions.amounts import check_sign, check_unit
 from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.questions.detector_choice import Choice, mapping_of
 from screening.web.cli.commands import columns_of, options_of, plainly
 from screening.web.services import services
+
+if TYPE_CHECKING:
+    from screening.batch.settling import Settled
 
 
 def _settings(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -89,15 +91,14 @@ def batch(
         choices.append(Choice(mine.detectors, detector, recall, unit=said.unit))
         return choices[-1]
 
-    def check(batches: Sequence[Batch]) -> list[str]:
+    def check(settled: Settled) -> list[str]:
         """Ask what a file would be asked of its amounts."""
-        choice, last, name = choices[-1], batches[-1], found.contract.amount
-        notes = choice.check_words(last.words)
-        if name is None:
+        choice, told = choices[-1], settled.told
+        notes = choice.check_words(told.words)
+        if told.amounts is None:
             return notes
-        amounts = np.concatenate([each.transactions.column(name) for each in batches])
-        notes += check_sign(found, amounts, said, told=last.sign_told)
-        return notes + check_unit(choice, amounts, said, last.words)
+        notes += check_sign(found, told.amounts, said, told=settled.forms.sign_told)
+        return notes + check_unit(choice, told.amounts, said, told.words, mixture_of(told.amounts))
 
     order = Order(
         source=source,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from screening.errors import Undecided
-from screening.intake.forms import Answers, TimeEvidence, time_form
+from screening.intake.evidence import TimeEvidence
+from screening.intake.forms import Answers, time_form
 from screening.transactions.times import Order, Unit
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from screening.intake.forms import Answers, NumberEvidence, number_form
+from screening.intake.evidence import NumberEvidence
+from screening.intake.forms import Answers, number_form
 
 
 @pytest.mark.parametrize("said", [",", "."])

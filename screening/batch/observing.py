@@ -1,0 +1,197 @@
+"""Look at all rows of a folder in one pass, before any of them is scored.
+
+What a file tells as a whole, a folder tells as a whole: how its columns are written, in which unit its amounts may be,
+whether its times lost their AM and PM. Each partition leaves evidence of some kilobytes, by the classes that look at a
+file, and the driver puts that together.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from screening.batch.cells import whole_rows
+from screening.batch.folders import Folder, quoted
+from screening.errors import CellProblem
+from screening.intake import Words
+from screening.intake.conversion.arrow_csv import csv_of, written_schema
+from screening.intake.text.hour_watch import HourCounts, hours_of
+from screening.intake.text.parse import Layout, Parsed
+from screening.intake.text.records import Block
+from screening.intake.text.rows import read_rows
+from screening.intake.text.survey import Survey
+from screening.intake.text.word_watch import WordWatch, merged_words
+from screening.transactions.amount_evidence import AmountEvidence
+
+MOST_PARTS = 256
+"""Pieces of evidence that the driver gets; where a folder has more partitions, several make one."""
+MOST_PROBLEMS = 20
+"""Problems that are kept as examples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Findings about rows as a whole, once they are read; of unreadable ones only ``doubtful`` and ``problems``."""
+
+    rows: int = 0
+    amounts: AmountEvidence | None = None
+    hours: Mapping[int, HourCounts] = field(default_factory=dict)
+    words: Mapping[str, Words] = field(default_factory=dict)
+    doubtful: int = 0
+    """Cells that can't be read in the form of their column and mean something in another."""
+    problems: tuple[CellProblem, ...] = ()
+    first: float = np.inf
+    last: float = -np.inf
+    """Bounds of the times, in seconds."""
+    labelled: bool = True
+    """Whether all labels can be used."""
+
+    @classmethod
+    def of(cls, parsed: Parsed, words: Mapping[str, Words], layout: Layout) -> Told:
+        """Return what some rows tell."""
+        contract, values = layout.contract, parsed.values
+        amounts = None
+        if contract.amount is not None:
+            read = values[:, contract.columns.index(contract.amount)]
+            amounts = AmountEvidence.of(contract.unit.written(read))
+        hours = hours_of(layout)
+        for place, each in hours.items():
+            seconds = values[:, place]
+            each.add(np.mod(seconds[~np.isnan(seconds)], DAY))
+        times = np.empty(0) if contract.time is None else values[:, contract.columns.index(contract.time)]
+        times = times[~np.isnan(times)]
+        return cls(
+            rows=len(values),
+            amounts=amounts,
+            hours=hours,
+            words=words,
+            doubtful=parsed.doubtful,
+            # of which row of which file isn't known here
+            problems=tuple(replace(each, row=None, line=None) for each in parsed.problems[:MOST_PROBLEMS]),
+            first=float(times.min(initial=np.inf)),
+            last=float(times.max(initial=-np.inf)),
+            labelled=layout.label is None or parsed.labels is not None,
+        )
+
+    def merged(self, other: Told) -> Told:
+        """Return what the rows of both tell."""
+        if not (self.rows and other.rows):
+            return self if self.rows else other
+        both = self.amounts is not None and other.amounts is not None
+        return Told(
+            rows=self.rows + other.rows,
+            amounts=self.amounts.merged(other.amounts) if both else None,  # type: ignore[union-attr, arg-type]
+            hours={place: each.merged(other.hours[place]) for place, each in self.hours.items()},
+            words=merged_words(self.words, other.words, self.rows),
+            doubtful=self.doubtful + other.doubtful,
+            problems=(*self.problems, *other.problems)[:MOST_PROBLEMS],
+            first=min(self.first, other.first),
+            last=max(self.last, other.last),
+            labelled=self.labelled and other.labelled,
+        )
+
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence from the rows of one part of a folder: of how they are written, and of what they say in the form that
+    was tried; ``None`` where it wasn't asked.
+    """
+
+    survey: Survey | None
+    told: Told | None
+
+    def merged(self, other: Evidence) -> Evidence:
+        """Return what both parts tell, this one's rows first."""
+        one, another = self.survey, other.survey
+        survey = None if one is None or another is None else one.merged(another)
+        told = None if self.told is None or other.told is None else self.told.merged(other.told)
+        return Evidence(survey, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Looks at batches of rows.
+
+    Args:
+        layout: where the columns are, and in which form they are read.
+        surveys: whether it is asked how they are written.
+        reads: whether they are read.
+    """
+
+    layout: Layout
+    surveys: bool
+    reads: bool
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yield one row with the evidence of all batches of a partition."""
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        yield written(0 if context is None else context.partitionId(), self.look(batches))
+
+    def look(self, batches: Iterable[Any]) -> Evidence:
+        """Return the evidence of some batches."""
+        layout = self.layout
+        survey, told = Survey.of(layout), Told()
+        for batch in batches:
+            rows, _ = whole_rows(batch, layout)
+            if not rows.num_rows:
+                continue
+            data = csv_of(rows, written_schema(rows.schema))
+            block = Block(data, data.count(b'"'), last=True)
+            if self.surveys:
+                survey.look(block, layout)
+            if self.reads:
+                words = WordWatch(layout)
+                if layout.contract.watched:
+                    words.look(block, block.ends(), 1)
+                parsed = read_rows(data, layout, rows.num_rows)
+                told = told.merged(Told.of(parsed, words.words, layout))
+        return Evidence(survey if self.surveys else None, told if self.reads else None)
+
+
+def written(part: int, evidence: Evidence) -> Any:
+    """Return evidence as an Arrow batch of one row."""
+    columns = [pa.array([part], pa.int32()), pa.array([pickle.dumps(evidence)], pa.binary())]
+    return pa.RecordBatch.from_arrays(columns, names=["part", "evidence"])
+
+
+def put_together(batches: Iterable[Any]) -> Iterator[Any]:
+    """Yield one row with the evidence of several partitions."""
+    found = [row for batch in batches for row in batch.to_pylist()]
+    if found:
+        yield written(found[0]["part"], merged_all(found))
+
+
+def merged_all(rows: list[dict[str, Any]]) -> Evidence:
+    """Return the evidence of all rows, in the order of the partitions."""
+    rows.sort(key=lambda row: row["part"])
+    found: Evidence | None = None
+    for row in rows:
+        # it comes from this job's own executors
+        one: Evidence = pickle.loads(row["evidence"])  # noqa: S301
+        found = one if found is None else found.merged(one)
+    if found is None:
+        raise ValueError("no partition left any evidence")
+    return found
+
+
+def observe(folder: Folder, look: Observe) -> Evidence:
+    """Return the evidence of all rows of a folder, in one pass over the columns that are needed."""
+    header = look.layout.header
+    needed = [name for name in folder.table.columns if name in header or name not in folder.names]
+    found = folder.table.select(*map(quoted, needed)).mapInArrow(look.__call__, KEPT)
+    if folder.table.rdd.getNumPartitions() > MOST_PARTS:
+        found = found.coalesce(MOST_PARTS).mapInArrow(put_together, KEPT)
+    return merged_all([row.asDict() for row in found.collect()])
+
+
+KEPT = "part int, evidence binary"

@@ -1,0 +1,152 @@
+"""However the rows of a folder lie in its parts, they tell what one file with all of them tells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pickle
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from screening.batch.observing import Evidence, Observe, merged_all, put_together
+from screening.errors import BadFile
+from screening.intake import NOTHING_SAID, Forms, Kind, look_over
+from screening.intake.text.parse import Layout
+from screening.intake.text.rows import layout_of
+from screening.transactions.schema import CellKind, Column, ColumnContract, Role
+
+NAMES = ("when", "who", "amount", "other", "currency")
+CONTRACT = replace(
+    ColumnContract.of(
+        (
+            Column("when", Role.TIME, CellKind.TIME),
+            Column("who", Role.ENTITY, CellKind.TEXT),
+            Column("amount", Role.AMOUNT),
+            Column("other", Role.NUMBER),
+        )
+    ),
+    watched=("currency",),
+)
+Rows = Sequence[tuple[str, ...]]
+TIMES = ("2026-11-27 12:30:00", "27/11/2026 10:00", "03/04/2026 11:00", "11/27/2026 09:00", "1764244800")
+AMOUNTS = (
+    "12.50",
+    "12,50",
+    "1250",
+    "1.070",
+    "1,070",
+    "7",
+    "12.50 DR",
+    "-3.25",
+    "EUR 5.00",
+    "oops",
+    "1.07E+03",
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Rows:
+    """Rows of one way to write times and two to write amounts, or of any."""
+    times = draw(st.lists(st.sampled_from(TIMES), min_size=1, max_size=2))
+    amounts = draw(st.lists(st.sampled_from(AMOUNTS), min_size=1, max_size=3))
+    row = st.tuples(
+        st.sampled_from(times),
+        st.sampled_from(["C1", "C2", ""]),
+        st.sampled_from(amounts),
+        st.sampled_from(["1.5", "2,5", "3"]),
+        st.sampled_from(["EUR", "usd", ""]),
+    )
+    return draw(st.lists(row, min_size=1, max_size=30))
+
+
+def batch_of(rows: Rows) -> Any:
+    columns = [pa.array([row[place] for row in rows], pa.string()) for place in range(len(NAMES))]
+    return pa.RecordBatch.from_arrays(columns, names=list(NAMES))
+
+
+def layout(forms: Forms | None) -> Layout:
+    return layout_of(CONTRACT, NAMES, forms, watched=True)
+
+
+def of_parts(parts: Sequence[Rows], forms: Forms | None, *, reads: bool) -> Evidence:
+    """Each part as a partition leaves it, and half of them put together before the driver gets them."""
+    look = Observe(layout(forms), surveys=True, reads=reads)
+    rows = [
+        {"part": number, "evidence": pickle.dumps(look.look([batch_of(part)] if part else []))}
+        for number, part in enumerate(parts)
+    ]
+    half = len(rows) // 2
+    some = pa.Table.from_pylist(rows[:half]).to_batches() if half else []
+    return merged_all([row for batch in put_together(some) for row in batch.to_pylist()] + rows[half:])
+
+
+def told_of(evidence: Evidence) -> str:
+    assert evidence.told is not None
+    with np.printoptions(threshold=sys.maxsize):
+        return repr(evidence.told)
+
+
+def forms_or_words(ask: Any) -> Forms | tuple[str, ...]:
+    """The forms, or the refusal: what is asked, and between which answers."""
+    try:
+        found: Forms = ask()
+    except BadFile as problem:
+        return (type(problem).__name__, str(problem))
+    return found
+
+
+@given(tables(), st.lists(st.integers(0, 30), max_size=4))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_parts_of_a_folder_tell_what_a_file_tells(tmp_path: Path, rows: Rows, cuts: list[int]) -> None:
+    file = tmp_path / "all.csv"
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([NAMES, *rows])
+    file.write_text(out.getvalue(), newline="")
+    edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    parts = [rows[begin:end] for begin, end in pairwise(edges)]
+
+    by_file = forms_or_words(lambda: look_over(file, Kind.CSV, lambda _head: CONTRACT))
+    seen = of_parts(parts, None, reads=False)
+    assert seen.survey is not None
+    survey = seen.survey
+    by_folder = forms_or_words(lambda: survey.forms(layout(None), NOTHING_SAID))
+    assert by_folder == by_file
+    if isinstance(by_file, Forms):
+        assert told_of(of_parts(parts, by_file, reads=True)) == told_of(of_parts([rows], by_file, reads=True))
+
+
+def test_what_is_read_of_parts_is_what_is_read_of_the_whole() -> None:
+    rows = [
+        (
+            f"2026-11-{1 + row % 28:02} {row % 24:02}:00:00",
+            "C1",
+            f"{row + 0.25}",
+            "1.5",
+            ["EUR", "USD"][row % 2],
+        )
+        for row in range(3000)
+    ]
+    forms = Observe(layout(None), surveys=True, reads=False).look([batch_of(rows)]).survey
+    assert forms is not None
+    settled = forms.forms(layout(None), NOTHING_SAID)
+    whole = of_parts([rows], settled, reads=True)
+    assert told_of(of_parts([rows[:1], rows[1:1700], [], rows[1700:]], settled, reads=True)) == told_of(whole)
+    told = whole.told
+    assert told is not None
+    assert told.amounts is not None
+    assert told.rows == told.amounts.rows == 3000
+    assert told.amounts.parts.total == 3000
+    middle = told.amounts.sizes.quantiles([0.5])[0]
+    assert middle == pytest.approx(np.median(np.arange(3000) + 0.25), rel=0.001)
+    assert told.words["currency"].counts == {"eur": 1500, "usd": 1500}
+    assert told.words["currency"].first == {"eur": (1, "EUR"), "usd": (2, "USD")}
