@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
         return serve()
     if arguments[0] == "worker":
         return work(arguments[1:])
-    print("usage: python app.py [worker [NUMBER]]", file=sys.stderr)  # noqa: T201
+    print("usage: python app.py [worker [NUMBER | trainer]]", file=sys.stderr)  # noqa: T201
     return 2
 
 

@@ -103,6 +103,6 @@ def test_the_command_line_asks_it(app: Flask, replaced: list[int], sample: bytes
 
 def test_an_unknown_order_to_the_root_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert composed.main(["serve"]) == 2
-    assert "usage: python app.py [worker [NUMBER]]" in capsys.readouterr().err
+    assert "usage: python app.py [worker [NUMBER | trainer]]" in capsys.readouterr().err
     assert composed.main(["worker", "first"]) == 1
     assert "A worker takes its number" in capsys.readouterr().err

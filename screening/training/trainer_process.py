@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from screening.detectors.training_parts import ELSEWHERE, lacking
 from screening.errors import NotReady, ScreeningError
 from screening.infra.child_work import STOP_SECONDS, ChildWork, Killed
 from screening.training.trainings import TrainingFolder
@@ -18,6 +19,19 @@ WORKSHOP = "model.trainer"
 # Kept from the process that reads other people's files: it needs no secrets.
 SECRETS = ("SECRET_KEY", "DATABASE_URL")
 LACKING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
+
+
+def require_training_parts() -> None:
+    """See that a training can run here.
+
+    Raises:
+        NotReady: packages that it needs aren't installed.
+    """
+    if missing := lacking():
+        raise NotReady(
+            f"Training needs {', '.join(missing)}, which this installation doesn't have: it serves only.",
+            remedy=f"Run the command {ELSEWHERE}.",
+        )
 
 
 class Refused(ScreeningError):
@@ -84,10 +98,10 @@ class Workshop(ChildWork):
         log.error("the workshop ended with status %s: %s", status, words)
         if status < 0:
             raise Killed
-        if lacking := LACKING.search(words):
+        if missing := LACKING.search(words):
             raise NotReady(
-                f"Training needs {lacking[1]}, which isn't installed here.",
-                remedy="Let the operator install requirements/train.txt (make .venv/.train) and try again.",
+                f"Training needs {missing[1]}, which isn't installed here.",
+                remedy="Let the operator install requirements.txt as it is now, and try again.",
             )
         raise ScreeningError(
             "Something went wrong here while the detector was made; the file isn't to blame as far as is known.",

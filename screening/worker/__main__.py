@@ -1,16 +1,18 @@
-"""The entry of a worker process: ``python app.py worker [NUMBER]``.
+"""The entry of a worker process: ``python app.py worker [NUMBER | trainer]``.
 
-The server starts ``JOB_WORKERS`` of them, numbered from 0; one may also run alone.
+The server starts ``JOB_WORKERS`` of them, numbered from 0; one may also run alone. The operator starts a trainer.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 
 from screening.detectors.registry import Detectors, adopt_detectors
 from screening.detectors.states import DetectorStates
+from screening.detectors.training_parts import lacking
 from screening.errors import BadSetting, ScreeningError
 from screening.infra import watchdog
 from screening.infra.audit.log import AuditLog
@@ -24,7 +26,10 @@ from screening.training.trainings import Trainings
 from screening.uploads.instance_check import claim
 from screening.uploads.screenings import History
 from screening.worker.loop import Worker
+from screening.worker.trainer import Trainer
 
+log = logging.getLogger("screening.worker")
+TRAINER = "trainer"
 LAST_SECONDS = 10.0
 # Seconds by which the second and further workers start later, so that the first page and the first worker
 # have the cores to themselves.
@@ -35,12 +40,13 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
     """Work until told to stop, and return the exit status.
 
     Args:
-        arguments: the worker's number, or nothing for 0.
+        arguments: the worker's number, or nothing for 0; ``trainer`` for one that only trains and compiles.
         probabilities: who is asked for the probabilities of some rows. ``python app.py worker`` binds the function at
             the root, ``python -m screening.worker`` takes the detectors' own.
     """
     try:
-        number = _number(arguments)
+        only_trains = arguments == [TRAINER]
+        number = 0 if only_trains else _number(arguments)
         # the first page and the first worker have the cores for themselves
         if number:
             time.sleep(LATER_SECONDS)
@@ -53,6 +59,9 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         claim(settings.instance, database)
         detectors = Detectors(settings, DetectorStates(database))
         adopt_detectors(detectors, AuditLog(settings.instance))
+        if only_trains:
+            Trainer(settings, database, detectors).run()
+            return 0
         signals = Signals.of(settings.instance, database)
         worker = Worker(
             settings,
@@ -63,7 +72,13 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         )
         # two workers of one slot must not run at once
         watchdog.when_server_gone(lambda: _end(worker))
-        trainer = worker.trainer(Trainings(database, signals)) if number == 0 else None
+        trainer = None
+        if number == 0 and (missing := lacking()):
+            log.info(
+                "trainings wait for a worker that has %s: python app.py worker trainer", ", ".join(missing)
+            )
+        elif number == 0:
+            trainer = worker.trainer(Trainings(database, signals))
         if trainer is not None:
             trainer.start()
         try:
@@ -90,7 +105,7 @@ def _number(arguments: list[str]) -> int:
         return 0
     if len(arguments) == 1 and arguments[0].isdecimal():
         return int(arguments[0])
-    raise BadSetting("A worker takes its number, counted from 0, and nothing else.")
+    raise BadSetting(f"A worker takes its number, counted from 0, or the word {TRAINER}, and nothing else.")
 
 
 if __name__ == "__main__":

@@ -183,14 +183,7 @@ class Worker:
 
     def prepare_others(self) -> None:
         """Compile the nets that aren't yet, beside the work: else whoever asks such a detector first waits for it."""
-        for detector in self._detectors.all():
-            if self._stop.is_set():
-                return
-            try:
-                detector.prepare()
-            except BadArtefact as problem:
-                # whoever asks it is told, too; the others' nets are no worse for it
-                log.error("Detector %s can't be used: %s", detector.name, problem)  # noqa: TRY400
+        prepare_all(self._detectors, self._stop)
 
     def on_duty(self) -> bool:
         """Return whether this worker is the one of all hosts that tidies, watches and opens cases."""
@@ -224,6 +217,18 @@ class Worker:
         # else it wakes by itself within a second
         with suppress(OSError):
             self._signals.waiting.ring()
+
+
+def prepare_all(detectors: Detectors, stop: threading.Event) -> None:
+    """Run the golden rows of all detectors, and compile the nets that aren't yet; until the stop is set."""
+    for detector in detectors.all():
+        if stop.is_set():
+            return
+        try:
+            detector.prepare()
+        except BadArtefact as problem:
+            # whoever asks it is told, too; the others' nets are no worse for it
+            log.error("Detector %s can't be used: %s", detector.name, problem)  # noqa: TRY400
 
 
 def warm_up(detector: Detector) -> None:

@@ -42,6 +42,7 @@ from screening.detectors.compilation.form import (
     unpack,
 )
 from screening.detectors.runtime import CompiledNet
+from screening.detectors.training_parts import COMPILING, ELSEWHERE, lacking
 from screening.errors import BadArtefact
 from screening.settings import ROOT
 
@@ -158,17 +159,12 @@ def compile_locked(model: Artefact, cache: Path, make: Callable[[], CompiledForm
 
 
 def key_of(sha256: str) -> str:
-    """Return the name under which the compiled form of a net is kept: another compiler or library makes another form.
+    """Return the name under which the compiled form of a net is kept: another compiler makes another form.
 
-    A shipped form isn't bound to versions of libraries: whoever installs a newer Keras would not use it, although its
-    golden rows show at each load that the installed runtime gives the right probabilities.
+    Versions of libraries aren't in it, as they aren't in a shipped form: golden rows show at each load that the
+    installed runtime gives Keras' probabilities. So who serves without Keras finds what was compiled with it.
     """
-    parts = [
-        sha256,
-        str(COMPILER_VERSION),
-        *(package_version(name) for name in ("keras", "ai-edge-litert")),
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256(f"{sha256}\n{COMPILER_VERSION}".encode()).hexdigest()
 
 
 @functools.cache
@@ -267,9 +263,15 @@ def compile_into(folder: Path, model: Artefact) -> str:
         other files.
 
     Raises:
-        BadArtefact: it can't be compiled; with the compiler's own words.
+        BadArtefact: it can't be compiled, with the compiler's own words; or not here, without the training parts.
         OSError: the folder can't be made or written.
     """
+    if missing := lacking(COMPILING):
+        raise BadArtefact(
+            f"{model.path.name} isn't compiled yet, and compiling needs {' and '.join(missing)}, not installed here.",
+            where=str(model.path),
+            remedy=f"Run flask --app app detectors compile {ELSEWHERE}; what it makes is found here at once.",
+        )
     folder.mkdir()
     # the bytes that were hashed, not the file again
     (folder / "model.h5").write_bytes(model.data)

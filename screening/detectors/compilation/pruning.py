@@ -1,4 +1,4 @@
-"""Removes compiled nets that nobody wants any more: each change of a net, of Keras or of the compiler leaves one.
+"""Removes compiled nets that nobody wants any more: each change of a net or of the compiler leaves one.
 
 One that belongs to a detector that is here stays. Another one may be wanted by a server of another version that shares
 the cache, or by the version that an operator goes back to, so it stays too until nobody has used it for long: every

@@ -58,6 +58,23 @@ def show_detector(name: str) -> None:
     click.echo(json.dumps(shown, indent=2))
 
 
+@detectors.command("compile")
+@plainly
+def compile_nets() -> None:
+    """Compile the nets that aren't yet; a server without the training parts then scores with them."""
+    broken = []
+    for name in services().detectors.names():
+        try:
+            services().detectors.get(name).prepare()
+        except BadArtefact as problem:
+            broken.append(name)
+            click.echo(f"{name}\tcan't be used: {problem}", err=True)
+        else:
+            click.echo(f"{name}\tcompiled")
+    if broken:
+        raise BadArtefact(f"Not compiled: {', '.join(broken)}.")
+
+
 @detectors.command("approve")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Approve it although its test doesn't show that it beats guessing.")

@@ -33,7 +33,7 @@ from screening.training.column_choices import (
     with_counts,
 )
 from screening.training.composed_choices import put_together
-from screening.training.trainer_process import WORKSHOP, Workshop
+from screening.training.trainer_process import WORKSHOP, Workshop, require_training_parts
 from screening.training.training_job import begin_trial, check, detectors_of, put_into_place
 from screening.training.trainings import LONGEST_DELAY, TrainingFolder
 from screening.transactions.composition import Composition
@@ -156,6 +156,7 @@ def train(
 ) -> None:
     """Make a detector of FILE, a table of any columns one of which says what was fraud; or of what is known here."""
     require_one_is_enough("Detectors: New")
+    require_training_parts()
     wanted = {**roles, **dict.fromkeys(entity, Role.ENTITY)}
     wanted |= {
         column: role for column, role in ((time, Role.TIME), (amount, Role.AMOUNT)) if column is not None

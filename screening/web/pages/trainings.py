@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
 
+from screening.detectors.training_parts import lacking
 from screening.errors import BadArtefact, BadFile, ScreeningError
 from screening.infra.disk_space import require_room
 from screening.infra.job_queue import new_id
@@ -122,7 +123,14 @@ def show(training_id: str) -> Any:
         return redirect(url_for("choosing.columns", training_id=training_id), HTTPStatus.SEE_OTHER)
     there = training.name in services().detectors.names()
     doubt, silence = _said_of(training.name) if there else ("", "")
-    return render_template("training.html", training=training, there=there, doubt=doubt, silence=silence)
+    return render_template(
+        "training.html",
+        training=training,
+        there=there,
+        doubt=doubt,
+        silence=silence,
+        trains_here=not lacking(),
+    )
 
 
 def _said_of(name: str) -> tuple[str, str]:
@@ -138,7 +146,9 @@ def _said_of(name: str) -> tuple[str, str]:
 def progress(training_id: str) -> Response:
     """Send the progress, as a fragment; asks the page to load again once it has ended."""
     training = services().trainings.found(training_id)
-    return progress_fragment("_training_progress.html", ended=not training.open, training=training)
+    return progress_fragment(
+        "_training_progress.html", ended=not training.open, training=training, trains_here=not lacking()
+    )
 
 
 @blueprint.post("/trainings/<training_id>/cancel")
@@ -172,4 +182,6 @@ def clear_files(training_id: str, state: str) -> None:
 
 def _new_page(given: dict[str, str], error: dict[str, Any] | None = None) -> str:
     limit = services().settings.max_upload // 2**20
-    return render_template("training_new.html", given=given, error=error, max_upload_mb=limit)
+    return render_template(
+        "training_new.html", given=given, error=error, max_upload_mb=limit, trains_here=not lacking()
+    )

@@ -141,12 +141,19 @@ def test_a_shipped_form_is_used_and_nothing_is_written(net: Artefact, cache: Com
     assert {path.name: path.read_bytes() for path in net.path.parent.iterdir()} == before
 
 
-def test_other_versions_of_keras_and_litert_use_the_shipped_form_too(
-    net: Artefact, cache: CompiledCache, monkeypatch: pytest.MonkeyPatch
+def test_a_net_that_was_compiled_elsewhere_scores_without_the_training_parts(
+    net: Artefact, cache: CompiledCache, replaced: Callable[..., None], files: Files
 ) -> None:
-    monkeypatch.setattr("screening.detectors.compilation.cache.package_version", lambda _name: "99")
-    with patch.object(subprocess, "run", side_effect=AssertionError("compiled")):
-        assert compiled(net, cache, known(net)).net.inputs == 30
+    shipped_file(net.path).unlink()
+    with patch("screening.detectors.compilation.cache.lacking", return_value=["tensorflow", "keras"]):
+        with pytest.raises(BadArtefact, match="tensorflow and keras, not installed here") as refused:
+            compiled(net, cache)
+        assert "detectors compile" in str(refused.value.remedy)
+        assert not [path for path in cache.folder.iterdir() if path.is_dir()]
+    replaced(files)  # on another machine, with the parts and the same instance
+    compiled(net, cache)
+    with patch("screening.detectors.compilation.cache.lacking", return_value=["tensorflow", "keras"]):
+        assert checked(compiled(net, cache), net, cache).inputs == 30
 
 
 def test_an_archive_of_the_same_files_is_the_same_bytes(files: Files) -> None:

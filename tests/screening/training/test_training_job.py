@@ -14,14 +14,17 @@ from unittest.mock import patch
 
 import pytest
 
-from screening.errors import Conflict
+from screening.detectors.registry import Detectors
+from screening.detectors.states import DetectorStates
+from screening.errors import Conflict, NotReady
 from screening.infra.database import Database
 from screening.infra.job_queue import DONE, FAILED, MOST_ATTEMPTS, RUNNING, new_id
 from screening.settings import ROOT, Settings
 from screening.training import training_job as module
 from screening.training.trainings import CANCELLED, WAITING, Training, TrainingFolder, Trainings
 from screening.uploads.instance_check import claim
-from tests.training_runner import TrainingRunner
+from screening.worker.trainer import Trainer
+from tests.training_runner import FAKE, TrainingRunner
 
 OPTIONS = {"label": "fraud", "columns": [], "label_delay": 0, "remember": True}
 
@@ -135,7 +138,30 @@ def test_a_library_that_isnt_installed_is_named_with_what_to_do(
     error = row(trainings, made).error
     assert error is not None
     assert "boosting" in error["what"]
-    assert "requirements/train.txt" in error["remedy"]
+    assert "requirements.txt" in error["remedy"]
+
+
+def test_a_trainer_trains_and_compiles_and_a_server_without_the_parts_leaves_it_to_that(
+    settings: Settings, trainings: Trainings, order: Callable[..., str]
+) -> None:
+    made = order("make")
+    detectors = Detectors(settings, DetectorStates(trainings.database))
+    with (
+        patch("screening.training.trainer_process.lacking", return_value=["catboost"]),
+        pytest.raises(NotReady, match="catboost") as refused,
+    ):
+        Trainer(settings, trainings.database, detectors, FAKE)
+    assert "requirements.txt" in str(refused.value.remedy)
+    assert row(trainings, made).state == WAITING
+    trainer = Trainer(settings, trainings.database, detectors, FAKE)
+    thread = threading.Thread(target=trainer.loop)
+    with patch("screening.worker.trainer.prepare_all") as prepared:
+        thread.start()
+        try:
+            until(lambda: row(trainings, made).state == DONE and prepared.called)
+        finally:
+            trainer.stop()
+            thread.join()
 
 
 def test_what_kills_its_process_again_and_again_is_given_up_with_a_reason(
@@ -205,7 +231,8 @@ from screening.infra.database import Database
 from screening.settings import Settings
 from screening.training.trainings import Trainings
 from screening.uploads.instance_check import claim
-from tests.training_runner import TrainingRunner
+from screening.worker.trainer import Trainer
+from tests.training_runner import FAKE, TrainingRunner
 settings = Settings(instance=Path(sys.argv[1]), database_url=sys.argv[2])
 with TrainingRunner(settings, Trainings(Database(settings.database_url))) as runner:
     runner._thread.join()
