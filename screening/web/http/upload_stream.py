@@ -16,9 +16,9 @@ from itertools import chain
 from pathlib import PurePosixPath, PureWindowsPath
 
 from flask import Request
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from screening.cards.masking import without_card_numbers
 from screening.errors import StorageFull
@@ -34,10 +34,13 @@ QUOTA_BYTES = 16 << 20
 # Uploads wait so long for others to give up where the disk has no room for all of them.
 YIELD_SECONDS, YIELD_POLL = 10.0, 0.05
 MOST_FIELD_BYTES = 16_384
-# Bound on what the decoder holds: a piece, and before it an unfinished header or preamble, which a sender
-# could make endless.
-MOST_HELD_BYTES = READ_BYTES + 65_536
+# RFC 2046 allows 70.
+MOST_BOUNDARY_BYTES = 256
+MOST_HEADER_BYTES = 16_384
+# Before the first part and behind the last one.
+MOST_QUIET_BYTES = 65_536
 MOST_PARTS = 20
+DAMAGED = "The form's body is damaged."
 ALIVE_SECONDS = 10.0
 WISHES = ("detector", "set_aside", "may_map", "check", "tokenize", "sample", "name", "label")
 """Fields that say what shall be done with the file."""
@@ -94,7 +97,12 @@ class Body:
         self._limit = limit
         self._count = 0
         kind, options = parse_options_header(request.headers.get("Content-Type"))
-        if kind != "multipart/form-data" or not options.get("boundary"):
+        boundary = options.get("boundary", "").encode()
+        if (
+            kind != "multipart/form-data"
+            or not 1 <= len(boundary) <= MOST_BOUNDARY_BYTES
+            or b"\n" in boundary
+        ):
             raise BadRequest("The form must be sent as multipart/form-data.")
         # refused before anything is read of it
         if self._announced is not None and self._announced > limit:
@@ -102,60 +110,38 @@ class Body:
         ticket: Ticket | None = request.environ.get(TICKET)
         if ticket is not None:
             ticket.admit(account)
-        self._boundary = options["boundary"].encode()
-        self._decoder = self._new_decoder()
-        self._at_end = False
+        self._events = self._parse(boundary)
 
     def fields(self) -> Form:
         """Read up to the part named ``file``, which begins; without one to the end, and ``filename`` stays ``None``."""
         form = Form()
         name: str | None = None
         value = bytearray()
-        for event in self._events():
-            if isinstance(event, File):
-                name = None
-                if event.name == "file":
-                    form.filename = with_ending(event.filename or "", event.headers.get("content-type"))
+        for event in self._events:
+            if isinstance(event, MultipartSegment):
+                name, filename = names_of(event)
+                value = bytearray()
+                if filename is None:
+                    continue
+                if name == "file":
+                    form.filename = with_ending(filename, event.header("Content-Type"))
                     break
-            elif isinstance(event, Field):
-                name, value = event.name, bytearray()
-            elif isinstance(event, Data) and name is not None:
-                value += event.data
+                name = None
+            elif event is None:
+                if name is not None:
+                    form.fields[name] = value.decode("utf-8", "replace")
+            elif name is not None:
+                value += event
                 if len(value) > MOST_FIELD_BYTES:
                     raise RequestEntityTooLarge
-                if not event.more_data:
-                    form.fields[name] = value.decode("utf-8", "replace")
-        else:
-            self._at_end = True
         return form
 
     def content(self) -> Iterator[bytes]:
-        """Yield the content of the part that has just begun, as it comes.
-
-        Not by the decoder, for two reasons. It gives a carriage return that belongs to the boundary to the content
-        where a piece happens to end in it (werkzeug 3.1.9; the property test finds it at once). And it searches all
-        for the whole boundary, which begins with a carriage return: most files have none, and looking for one byte
-        is ten times as fast.
-        """
-        mark = b"\r\n--" + self._boundary
-        # what it has and hasn't given: the end of the header, and more
-        piece = bytes(self._decoder.buffer)
-        while len(piece) < len(mark):
-            piece += self._more()
-        if not piece.startswith(b"\r\n"):
-            raise BadRequest("The form's body is damaged.")
-        # an empty file may share its one line break with the boundary
-        if not piece.startswith(mark):
-            piece = piece[2:]
-        while (found := _find(piece, mark)) < 0:
-            # a boundary may begin at the end of this piece and go on in the next
-            keep = piece.find(b"\r", max(len(piece) - len(mark) + 1, 0))
-            held = piece[keep:] if keep >= 0 else b""
-            yield piece[:keep] if held else piece
-            piece = held + self._more()
-        yield piece[:found]
-        self._decoder = self._new_decoder()
-        self._decoder.receive_data(piece[found:])
+        """Yield the content of the part that has just begun, as it comes."""
+        for event in self._events:
+            if not isinstance(event, bytes):
+                return
+            yield event
 
     def finish(self) -> None:
         """Read what follows: the closing boundary must be seen, since a body without it was cut off.
@@ -165,39 +151,52 @@ class Body:
         Raises:
             BadRequest: there is one.
         """
-        if self._at_end:
-            return
-        for event in self._events():
-            if isinstance(event, File) and event.filename:
+        for event in self._events:
+            if not isinstance(event, MultipartSegment):
+                continue
+            name, filename = names_of(event)
+            if filename:
                 raise BadRequest("There is more than one file in the form: send them one after the other.")
-            if isinstance(event, Field) and event.name in WISHES:
+            if filename is None and name in WISHES:
                 # by now the file has been read without it
-                raise BadRequest(f"The field {event.name} stands after the file: send it before.")
+                raise BadRequest(f"The field {name} stands after the file: send it before.")
 
-    def _new_decoder(self) -> MultipartDecoder:
-        return MultipartDecoder(self._boundary, MOST_HELD_BYTES, max_parts=MOST_PARTS)
-
-    def _events(self) -> Iterator[Event]:
-        while True:
-            try:
-                event = self._decoder.next_event()
-            except ValueError:
-                # a body that ended too early, or one that is no form
-                if self._decoder.complete:
-                    raise ClientDisconnected from None
-                raise BadRequest("The form's body is damaged.") from None
-            if isinstance(event, Epilogue):
-                return
-            if isinstance(event, NeedData):
-                self._decoder.receive_data(self._read() or None)
-            else:
-                yield event
-
-    def _more(self) -> bytes:
-        chunk = self._read()
-        if not chunk:
-            raise ClientDisconnected
-        return chunk
+    def _parse(self, boundary: bytes) -> Iterator[MultipartSegment | bytes | None]:
+        """Yield each part: its head, its content in pieces, and ``None``."""
+        parser = PushMultipartParser(
+            boundary,
+            max_header_size=MOST_HEADER_BYTES,
+            max_segment_count=MOST_PARTS,
+            # any byte is a character of it: names_of() reads the text
+            header_charset="latin-1",
+        )
+        # bytes of a preamble or an epilogue, which a sender could make endless
+        quiet = 0
+        begins, mark = b"", b"--" + boundary
+        chunk = b"the first piece is still to come"
+        try:
+            while chunk:
+                chunk = self._read()
+                quiet += len(chunk)
+                for event in parser.parse(chunk):
+                    quiet = 0
+                    if isinstance(event, MultipartSegment):
+                        begins = b""
+                    elif event and len(begins) < len(mark):
+                        begins += event[: len(mark) - len(begins)]
+                        if begins == mark:
+                            # the next part would be taken for its value
+                            raise BadRequest(
+                                "A part of the form is empty and has no line break of its own: send it with one."
+                            )
+                    yield event
+                if quiet > MOST_QUIET_BYTES:
+                    raise BadRequest(DAMAGED)
+        except ParserLimitReached:
+            raise RequestEntityTooLarge from None
+        except MultipartError:
+            # at the end: the closing boundary didn't come
+            raise (BadRequest(DAMAGED) if chunk else ClientDisconnected()) from None
 
     def _read(self) -> bytes:
         """Return the next bytes; none at the end, which must be where it was announced."""
@@ -214,9 +213,14 @@ class Body:
         return chunk
 
 
-def _find(piece: bytes, mark: bytes) -> int:
-    first = piece.find(b"\r")
-    return first if first < 0 else piece.find(mark, first)
+def names_of(part: MultipartSegment) -> tuple[str | None, str | None]:
+    """Return the name of a part and, of a file, the file's, as ``filename`` or ``filename*`` says it.
+
+    Text is UTF-8; what isn't has replacement characters.
+    """
+    header = part.header("Content-Disposition", "").encode("latin-1").decode("utf-8", "replace")
+    _, options = parse_options_header(header)
+    return options.get("name"), options.get("filename")
 
 
 def first_bytes(content: Iterable[bytes], count: int) -> bytes:
