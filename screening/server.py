@@ -20,6 +20,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from screening.accounts.user_store import UserStore
+from screening.bucket import claiming
+from screening.bucket.storage import Storage
 from screening.detectors.registry import Detectors
 from screening.errors import BadSetting
 from screening.infra import watchdog
@@ -31,7 +33,7 @@ from screening.infra.log_setup import SERVER_LOGS, begin_logging
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_folder import begin as begin_counting
 from screening.settings import ROOT, Settings, make_instance
-from screening.uploads.instance_check import claim, is_new, require_restored, sole_server
+from screening.uploads.instance_check import claim, is_new, known_id, require_restored, sole_server
 
 log = logging.getLogger("screening.server")
 
@@ -135,7 +137,12 @@ def prepare(settings: Settings) -> None:
     database = Database(settings.database_url)
     share(settings, database.engine)
     database.create_tables()
-    ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
+    ledger = Ledger.open(
+        settings.instance,
+        settings.database_url,
+        state_url=settings.state_url,
+        storage=Storage.of(settings),
+    )
     for each in (database, ledger.tables):
         if not each.check():
             log.warning("the database is large: not all of it could be looked at for damage")
@@ -144,6 +151,7 @@ def prepare(settings: Settings) -> None:
         accounts.begin()
     accounts.prepare()
     claim(settings.instance, database)
+    claiming.claim(settings.instance, settings.storage_url, str(known_id(database)))
     ledger.require_manifest()
     keep_reserve(settings.instance)
     for each in (database, ledger.tables):

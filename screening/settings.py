@@ -29,7 +29,7 @@ SECRET_BYTES = 32
 
 MOST_HOST_NAME = 63
 HOST_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_HOST_NAME - 1}}}", re.ASCII)
-CONFIDENTIAL = {"SECRET_KEY", "STATE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
+CONFIDENTIAL = {"SECRET_KEY", "STATE_URL", "STORAGE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
 """Variables whose values are never shown: they are secrets, or may hold one."""
 ALERTS: Mapping[str, float] = MappingProxyType(
     {
@@ -109,6 +109,10 @@ class Settings:
     """``full`` survives a loss of power, ``normal`` the end of any process."""
     state_url: str | None = field(default=None, repr=False)
     """Of the Redis in which the velocity state is; ``None``: it is in the ledger's database. May hold a password."""
+    storage_url: str | None = None
+    """Of the bucket in which finished files are kept; ``None``: in the instance's folder."""
+    storage_cache: int = 20_480 * 2**20
+    """Bytes of these files that may be on the disk, too, where there is a bucket."""
     ip_countries: Path | None = None
     """A table of address ranges, for transactions that bring no country."""
     alerts: Mapping[str, float] = field(default_factory=lambda: dict(ALERTS))
@@ -180,6 +184,8 @@ class Settings:
             job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
             ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
             state_url=read("STATE_URL", redis_url, None),
+            storage_url=read("STORAGE_URL", bucket_url, None),
+            storage_cache=read("STORAGE_CACHE_MB", _whole(64, 1_000_000_000), 20_480) * 2**20,
             ip_countries=read("IP_COUNTRIES", path_of, None),
             history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
             review_days=read("REVIEW_DAYS", _whole(1, 3_650), 30),
@@ -361,6 +367,15 @@ def redis_url(raw: str) -> str:
     if not raw.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
     return raw
+
+
+def bucket_url(raw: str) -> str:
+    """Read the address of a bucket, with a prefix or without. Raises ``ValueError`` for any other text."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)*/?", raw, re.ASCII):
+        raise ValueError(
+            "must be s3://bucket or s3://bucket/prefix; credentials belong into the AWS_* variables"
+        )
+    return raw.rstrip("/")
 
 
 def alert_limits(raw: str) -> Mapping[str, float]:

@@ -25,6 +25,7 @@ from screening.web.views.api_description import routes
 from screening.worker.loop import Worker
 from tests.kept import keep_detectors, keep_migrations, keep_routes, keep_statements, keep_templates
 from tests.postgres_server import POSTGRESQL, SQLITE, database_url, postgres
+from tests.s3_server import BUCKET, FOLDER, bucket_home, s3_port, storage
 from tests.scheduling import place
 from tests.served import PASSWORD
 from tests.shared import new_databases, run_folder, share_compiled
@@ -38,7 +39,7 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
 # The processes that tests start keep what they compile of the app: without, each of them took half a second more.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-__all__ = ["database_url", "postgres"]  # fixtures
+__all__ = ["bucket_home", "database_url", "postgres", "s3_port", "storage"]  # fixtures
 
 # An app in the process of the tests doesn't get its dashboard ready by itself: the thread would parse routes beside
 # the next app, and Python 3.11 counts the depth of all threads' parsing together ("recursion depth mismatch").
@@ -74,6 +75,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     has = metafunc.definition.get_closest_marker
     if has("both_databases") and not has("sqlite_only") and "database_url" in metafunc.fixturenames:
         metafunc.parametrize("database_url", [SQLITE, POSTGRESQL], indirect=True)
+    if has("both_homes") and "storage" in metafunc.fixturenames:
+        metafunc.parametrize("storage", [FOLDER, BUCKET], indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

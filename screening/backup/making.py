@@ -122,6 +122,7 @@ def hold_whole(
         with attempt:
             state = attempt.enter_context(moment(database, ledger))
             staging.take()
+            staging.fetch_segments(ledger.storage, state.segments)
             lacking = [f"{LEDGER}/{name}.parquet" for name in state.segments if not staging.has_segment(name)]
             lacking += [f"screenings/{one}" for one in state.screenings if not staging.has_screening(one)]
             lacking.sort()

@@ -11,20 +11,22 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 from screening.backup.archive import DATABASES, INSTANCE, USERS
+from screening.bucket.claiming import NOTE
+from screening.bucket.storage import Storage
 from screening.errors import NotReady
 from screening.infra.audit.chain import HEAD
 from screening.infra.audit.log import AuditLog
 
 PREFIX = "backup-"
 """Beginning of the folder below the instance; what a killed command left there is removed by the next one."""
-LEFT_OUT = frozenset({"compiled", "metrics", "signals", "reserve", "restoring"})
-"""What is made again, or belongs to a command that runs."""
+LEFT_OUT = frozenset({"compiled", "metrics", "signals", "reserve", "restoring", NOTE})
+"""What is made again, or belongs to a command that runs; a restored instance may have another bucket."""
 SCRATCH = ("screen-", "training-", PREFIX, "restore-")
 ENDINGS = (".lock", ".turn", ".part", ".tmp", "-wal", "-shm", "-journal", "server.log")
 TOGETHER = ("screenings", "trainings", "documents", "detectors")
@@ -85,6 +87,26 @@ class Staging:
         for kind in TOGETHER[:2]:
             for one in arriving:
                 shutil.rmtree(self.files / kind / one, ignore_errors=True)
+
+    def fetch_segments(self, storage: Storage, segments: Mapping[str, str]) -> None:
+        """Get those files of the ledger out of the bucket that the disk doesn't have.
+
+        Args:
+            storage: of the instance.
+            segments: SHA-256 by name.
+
+        Raises:
+            BucketUnavailable, StorageFull, OSError: they can't be got.
+        """
+        missing = {
+            self._instance / LEDGER / f"{name}.parquet": digest
+            for name, digest in segments.items()
+            if not self.has_segment(name)
+        }
+        stored = storage.sizes(LEDGER) if missing else {}
+        for path, digest in missing.items():
+            if path in stored:
+                storage.bucket.get(storage.key(path), self.files / LEDGER / path.name, stored[path], digest)
 
     def has_segment(self, name: str) -> bool:
         """Return whether a file of the ledger was kept."""

@@ -20,8 +20,11 @@ def read_decisions(spark: Any, segments: Segments) -> Any:
 
     Raises:
         NotFound: there is none.
+        TooMuch, BucketUnavailable: they can't be brought out of the bucket.
     """
-    files = [str(segments.path(each.name)) for each in segments.all()]
+    kept = segments.all()
+    segments.bring(kept)
+    files = [str(segments.path(each.name)) for each in kept]
     if not files:
         raise NotFound(
             "The ledger has no segments yet.", remedy="Decisions are sealed after 30 seconds at most."

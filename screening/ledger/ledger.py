@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import delete, select
 
+from screening.bucket.storage import Storage
 from screening.errors import NotReady
 from screening.infra.database import Database
 from screening.infra.job_queue import now
@@ -44,10 +45,16 @@ class Ledger:
     tail: Tail
     labels: Labels
     velocity: Velocity
+    storage: Storage
 
     @classmethod
     def open(
-        cls, instance: Path, database_url: str, durability: str = "full", state_url: str | None = None
+        cls,
+        instance: Path,
+        database_url: str,
+        durability: str = "full",
+        state_url: str | None = None,
+        storage: Storage | None = None,
     ) -> Self:
         """Open the ledger, which is made where there is none.
 
@@ -56,13 +63,15 @@ class Ledger:
             database_url: of the app's database.
             durability: as :func:`screening.ledger.tables.open_tables` takes it.
             state_url: of the Redis in which the velocity state is; by default it is among the tables.
+            storage: home of the segments; by default the folder of the instance.
 
         Raises:
             NotReady, BadSetting: its tables can't be used.
         """
         tables = open_tables(instance, database_url, durability)
         velocity: Velocity = SqlVelocity(tables) if state_url is None else _in_redis(tables, state_url)
-        return cls(instance, tables, Tail(tables, velocity), Labels(tables, velocity), velocity)
+        tail, labels = Tail(tables, velocity), Labels(tables, velocity)
+        return cls(instance, tables, tail, labels, velocity, storage or Storage(instance))
 
     def require_manifest(self) -> None:
         """See that the segments of the folder have a manifest.
@@ -102,7 +111,7 @@ class Ledger:
         """The files and their manifest."""
         from screening.ledger.segments import Segments
 
-        return Segments(self.instance, self.tables)
+        return Segments(self.instance, self.tables, self.storage)
 
     @cached_property
     def sealing(self) -> Sealing:

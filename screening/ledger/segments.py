@@ -7,14 +7,16 @@ removed because a table happens to be empty.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -23,17 +25,20 @@ import pyarrow.parquet as pq
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.storage import LEDGER, Storage
 from screening.infra.atomic_file import sync_folder
 from screening.infra.database import Database
 from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import now
 from screening.ledger import totals
-from screening.ledger.filters import DamagedLedger
+from screening.ledger.filters import DamagedLedger, TooMuch
 from screening.ledger.identity import first_id, id_prefix
 from screening.ledger.moments import with_zone
 from screening.ledger.rows import aligned, schema_with
 from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment, ShadowFile, ShadowScores
 
+log = logging.getLogger("screening.ledger")
 SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flagged")
 """Columns by which a reader can leave out whole row groups."""
 ENDING, PART = ".parquet", ".part"
@@ -57,9 +62,10 @@ class Fault:
 class Segments:
     """The segments of one instance."""
 
-    def __init__(self, instance: Path, tables: Database) -> None:
-        self.folder = instance / "ledger"
+    def __init__(self, instance: Path, tables: Database, storage: Storage | None = None) -> None:
+        self.folder = instance / LEDGER
         self._tables = tables
+        self.storage = storage or Storage(instance)
 
     def add(
         self, name: str, kind: str, table: pa.Table, instead_of: Entering = lambda _session: True
@@ -112,6 +118,9 @@ class Segments:
             describe: what the manifest says of it, by its name, its size in bytes and its SHA-256.
             which: the segments whose place it takes.
             entering: called in the transaction, before they are taken out.
+
+        Raises:
+            BucketUnavailable: it couldn't be put into the bucket; nothing was entered.
         """
         self.folder.mkdir(mode=0o700, exist_ok=True)
         path = self.path(f"{name}-{secrets.token_hex(4)}")
@@ -119,6 +128,12 @@ class Segments:
             # noted before the file is begun, so that a sweep finds what a killed writer leaves
             session.add(Draft(name=path.stem, since=now()))
         size, digest = write_whole(path, tables)
+        try:
+            # before the manifest names it: another machine may read it at once, and this disk may be lost
+            self.storage.keep(path)
+        except BucketUnavailable:
+            path.unlink(missing_ok=True)  # the note stays, for what the bucket may have got of it
+            raise
         found = describe(path.stem, size, digest)
         with self._tables.write() as session:
             entered = entering(session)
@@ -260,15 +275,37 @@ class Segments:
             "“flask --app app ledger verify”, and restores the files from a backup.",
         )
 
+    def bring(self, among: Sequence[Segment]) -> None:
+        """See that the files of some segments are on the disk.
+
+        Raises:
+            TooMuch: they don't fit into the cache together.
+            BucketUnavailable: they are in the bucket, which can't be reached.
+            FileNotFoundError: one is nowhere, for it is damaged or has left the manifest.
+        """
+        if not self.storage.remote:
+            return
+        size = sum(each.size for each in among)
+        if size > self.storage.most:
+            raise TooMuch(
+                f"The answer needs {size >> 20:,} MB of the ledger's files on the disk at a time, and the cache has "
+                f"{self.storage.most >> 20:,} MB (STORAGE_CACHE_MB).",
+                remedy="Ask for a shorter period.",
+            )
+        for each in among:
+            self.storage.bring(self.path(each.name), each.size, each.sha256)
+
     @contextmanager
     def reading(self, among: Sequence[Segment]) -> Iterator[None]:
-        """Read segments, and say which are damaged where that fails.
+        """Read segments, which are brought if they must be, and say which are damaged where that fails.
 
         Raises:
             DamagedLedger: one is.
             FileNotFoundError: one has left the manifest, and its file is gone.
+            TooMuch, BucketUnavailable: as :meth:`bring`.
         """
         try:
+            self.bring(among)
             yield
         except (pa.ArrowException, OSError) as problem:
             damage = self.damage(among)
@@ -276,12 +313,20 @@ class Segments:
                 raise
             raise damage from problem
 
-    def missing(self, segment: Segment) -> Fault | None:
-        """Compare a file's size with the manifest, which takes no time; ``None`` where it is as long as it was."""
+    def missing(self, segment: Segment, kept: Mapping[Path, int] = MappingProxyType({})) -> Fault | None:
+        """Compare a file's size with the manifest, which takes no time; ``None`` where it is as long as it was.
+
+        Args:
+            segment: of the manifest.
+            kept: sizes of the files that the bucket has, for those that aren't on the disk.
+        """
+        path = self.path(segment.name)
         try:
-            size = self.path(segment.name).stat().st_size
+            size = path.stat().st_size
         except OSError as problem:
-            return Fault(segment.name, f"can't be read: {problem.strerror}")
+            if path not in kept:
+                return Fault(segment.name, f"can't be read: {problem.strerror}")
+            size = kept[path]
         if size != segment.size:
             return Fault(segment.name, f"has {size:,} bytes, the manifest {segment.size:,}")
         return None
@@ -290,27 +335,56 @@ class Segments:
         """Remove what a writer left that was killed, and return the names; a young draft may still be written."""
         with self._tables.read() as session:
             old = session.scalars(select(Draft.name).where(Draft.since < now() - YOUNG)).all()
-        self.remove(old)
-        return sorted(old)
+        return sorted(old) if self.remove(old) else []
 
-    def remove(self, names: Sequence[str]) -> None:
-        """Remove files that have left the manifest, and the notes about them."""
+    def store_missing(self) -> int:
+        """Put segments into the bucket that it hasn't yet, as those of before there was one; return how many.
+
+        Raises:
+            BucketUnavailable: it can't be reached.
+        """
+        if not self.storage.remote:
+            return 0
+        stored, count = self.storage.sizes(LEDGER), 0
+        for each in self.all():
+            path = self.path(each.name)
+            # one that is damaged must not become what others get
+            if path not in stored and path.exists() and self.fault(each) is None:
+                self.storage.keep(path)
+                count += 1
+        return count
+
+    def remove(self, names: Sequence[str]) -> bool:
+        """Remove files that have left the manifest, and their notes; ``False`` where the bucket still has some."""
         if not names:
-            return
+            return True
         for name in names:
-            self.path(name).unlink(missing_ok=True)
             self.path(name).with_suffix(PART).unlink(missing_ok=True)
+        try:
+            self.storage.drop([self.path(name) for name in names])
+        except BucketUnavailable as problem:
+            # the notes stay, and the next sweep finds them
+            log.warning("%d files that left the ledger are still in the bucket: %s", len(names), problem.what)
+            return False
         with self._tables.write() as session:
             session.execute(delete(Draft).where(Draft.name.in_(names)))
+        return True
 
     def fault(self, segment: Segment) -> Fault | None:
-        """Compare a file with the manifest: its bytes with the hash, its rows and flags with the numbers."""
+        """Compare a file with the manifest: its bytes with the hash, its rows and flags with the numbers.
+
+        One that is damaged on the disk and whole in the bucket is got from there.
+
+        Raises:
+            BucketUnavailable: it is in the bucket, which can't be reached.
+        """
         path = self.path(segment.name)
         try:
+            self.storage.bring(path, segment.size, segment.sha256)
             digest = sha256_of(path)
         except OSError as problem:
-            return Fault(segment.name, f"can't be read: {problem.strerror}")
-        if digest != segment.sha256:
+            return Fault(segment.name, f"can't be read: {problem.strerror or problem}")
+        if digest != segment.sha256 and not self.storage.renew(path, segment.size, segment.sha256):
             return Fault(segment.name, "isn't what was written: its hash differs from the manifest's")
         flags = pq.read_table(path, columns=["flagged"], partitioning=None).column("flagged")
         counted = (len(flags), pc.sum(flags).as_py() or 0)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
+from screening.bucket.storage import Storage
 from screening.detectors.registry import Detectors
 from screening.detectors.states import DetectorStates
 from screening.errors import Conflict, NotFound, ScreeningError
@@ -47,7 +48,12 @@ class Desk:
     def of(cls, settings: Settings) -> Self:
         """Open what an instance has."""
         database = Database(settings.database_url)
-        ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
+        ledger = Ledger.open(
+            settings.instance,
+            settings.database_url,
+            state_url=settings.state_url,
+            storage=Storage.of(settings),
+        )
         return cls(
             settings,
             database,

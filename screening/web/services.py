@@ -14,6 +14,7 @@ from screening.accounts.notifications import Notifications
 from screening.accounts.proposals import Proposals
 from screening.accounts.temporary_passwords import HandedPasswords
 from screening.accounts.user_store import UserStore
+from screening.bucket.storage import Storage
 from screening.detectors.registry import Detectors
 from screening.detectors.states import DetectorStates
 from screening.infra.database import Database
@@ -104,7 +105,11 @@ class Services:
             Store(documents, lambda one: DocumentFolder(settings.instance, one).path),
         ]
         ledger = Ledger.open(
-            settings.instance, settings.database_url, settings.ledger_durability, settings.state_url
+            settings.instance,
+            settings.database_url,
+            settings.ledger_durability,
+            settings.state_url,
+            Storage.of(settings),
         )
         return cls(
             settings=settings,

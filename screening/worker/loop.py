@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from screening.bucket.storage import Storage
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact
@@ -86,7 +87,12 @@ class Worker:
         self._duties = Hold(history.database.engine, [DUTIES]) if settings.several else None
         self._stop = threading.Event()
         self._signals = Signals.of(settings.instance, history.database)
-        ledger = Ledger.open(settings.instance, settings.database_url, state_url=settings.state_url)
+        ledger = Ledger.open(
+            settings.instance,
+            settings.database_url,
+            state_url=settings.state_url,
+            storage=Storage.of(settings),
+        )
         recordings = Recordings(history.database, self._signals)
         self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None
         self._shadow = (

@@ -14,6 +14,7 @@ from itertools import chain
 from screening.accounts.notifications import Notifications
 from screening.accounts.proposals import Proposals
 from screening.accounts.user_store import UserStore
+from screening.bucket.bucket import BucketUnavailable
 from screening.detectors.compilation.pruning import prune
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact, NotFound
@@ -65,7 +66,7 @@ class Upkeep:
         self._signals = Signals.of(settings.instance, history.database)
         self._audit = AuditLog(settings.instance)
         self._clock = clock
-        self._due = clock()
+        self._due = self._bucket_due = clock()
         self._more = False
         self._scattered = False
         self._told: list[str] = []
@@ -93,6 +94,9 @@ class Upkeep:
             self._try(self._delete_old)
         self._try(self._seal)
         self._try(self._build)
+        if self._ledger.storage.remote and self._clock() >= self._bucket_due:
+            self._bucket_due = self._clock() + AGAIN_SECONDS
+            self._try(self._fill_bucket)
         if self._scattered:
             self._try(self._compact)
         keep_reserve(self._settings.instance)
@@ -107,6 +111,10 @@ class Upkeep:
             task()
         except OSError as problem:
             log.error("not everything could be tidied: %s", problem)  # noqa: TRY400 -- the sentence says it all
+        except BucketUnavailable as problem:
+            # sealing waits, too: what it would seal is in the database, and answers like everything else
+            log.error("%s waits for the bucket: %s", task.__name__.strip("_"), problem)  # noqa: TRY400
+            self._again[task.__name__] = self._clock() + AGAIN_SECONDS
         except Exception:
             log.exception("%s failed, and is tried again in a minute", task.__name__.strip("_"))
             self._again[task.__name__] = self._clock() + AGAIN_SECONDS
@@ -204,6 +212,14 @@ class Upkeep:
             self._audit.record("change_expired", **about, proposed_by=row.proposed_by, kept_days=days)
             words = f"Nobody decided on it within {days} {'day' if days == 1 else 'days'}: {row.words}"
             Notifications(database).tell("change.expired", words, "/approvals", to=row.proposed_by)
+
+    def _fill_bucket(self) -> None:
+        """Put what the bucket hasn't yet, enter what waited for it, and keep the cache to its bound."""
+        count = self._ledger.segments.store_missing()
+        if count:
+            log.info("%d segments of the ledger were put into the bucket", count)
+        Recordings(self._history.database, self._signals).try_again()
+        self._ledger.storage.trim()
 
     def _tidy_ledger(self) -> None:
         days = self._settings.keep_ledger_days

@@ -99,6 +99,23 @@ def test_a_bad_webhook_stops_the_start_and_is_not_repeated(url: str, secret: str
     assert not secret or secret not in str(caught.value)
 
 
+def test_a_bucket_is_named_without_credentials() -> None:
+    for url in ("s3://bank", "s3://bank.fraud-1/a/b_c.d"):
+        assert Settings.from_environ({"STORAGE_URL": f"{url}/"}).storage_url == url
+    assert Settings.from_environ({}).storage_url is None
+    for bad in (
+        "s3://key:hunter2@bank/a",
+        "https://bank",
+        "s3://",
+        "s3://Bank",
+        "s3://bank/a b",
+        "s3://bank//a",
+    ):
+        with pytest.raises(BadSetting, match="STORAGE_URL") as caught:
+            Settings.from_environ({"STORAGE_URL": bad})
+        assert "hunter2" not in str(caught.value)
+
+
 def test_limits_of_alerts_are_changed_and_rules_turned_off_by_name() -> None:
     found = Settings.from_environ({"ALERTS": "latency=0.5, silence=off"}).alerts
     usual = {"flag_rate": 3, "errors": 0.05, "disk": 1, "backlog": 15, "drift": 0.2, "ledger": 24}

@@ -186,6 +186,7 @@ class Questions:
 
         def answer(snapshot: Snapshot) -> Segment | None:
             by_path = {str(self._segments.path(each.name).resolve()): each for each in snapshot.segments}
+            self._segments.bring(snapshot.segments)
             found = self._engine.ask(query, {**given, "paths": list(by_path)}) if by_path else []
             return by_path[found[0]["filename"]] if found else None
 
@@ -294,9 +295,12 @@ class Questions:
             try:
                 return ask(snapshot)
             except (FileNotFoundError, Unreadable) as problem:
-                if isinstance(problem, Unreadable) or attempt + 1 == TRIES:
+                last = attempt + 1 == TRIES
+                if last or isinstance(problem, Unreadable):
                     self._explain(snapshot, problem)
-                    raise
+                    # what was damaged on the disk has come from the bucket anew
+                    if last or not self._segments.storage.remote:
+                        raise
         raise AssertionError
 
     def _explain(self, snapshot: Snapshot, problem: Exception) -> None:
@@ -324,7 +328,8 @@ class Questions:
     def _stated(
         self, query: str, chosen: Filter, snapshot: Snapshot, facts: Collection[str] = ()
     ) -> tuple[str, dict[str, Any], dict[str, pa.Table]]:
-        """Return the whole SQL of a question, the values that it names, and the tables."""
+        """Return the whole SQL of a question, the values that it names, and the tables; its files are on the disk."""
+        self._segments.bring(snapshot.segments)
         paths = [self._segments.path(each.name) for each in snapshot.segments]
         rows, given = chosen_rows(
             chosen, source_of(snapshot, facts), labelled=len(snapshot.labels) > 0, parted=snapshot.parted

@@ -13,12 +13,15 @@ import pytest
 
 from screening.backup.making import hold_whole
 from screening.backup.staging import Staging
+from screening.bucket.storage import Storage
 from screening.errors import NotReady
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
+from screening.infra.file_hash import sha256_of
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
 from screening.uploads.instance_check import claim
+from tests.s3_server import Home
 from tests.screening.ledger.ledger_rows import table
 
 
@@ -172,5 +175,29 @@ def test_a_file_of_the_ledger_that_came_and_went_has_it_done_once_more(
     (staging.files / "ledger" / f"{kept.name}.parquet").unlink()
     with ExitStack() as held:
         assert hold_whole(held, staging, database, ledger)[1] == [f"ledger/{kept.name}.parquet"]
+    for each in (database, ledger.tables):
+        each.engine.dispose()
+
+
+def test_segments_that_only_the_bucket_has_are_in_the_backup(
+    instance: Path, tmp_path: Path, bucket_home: Home
+) -> None:
+    database = Database(f"sqlite:///{instance / 'screening.sqlite3'}")
+    database.create_tables()
+    claim(instance, database)
+    ledger = Ledger.open(instance, str(database.engine.url), storage=Storage(instance, bucket_home.url))
+    made = ledger.segments.add("api-old", API, table(3, screening=None, source=API))
+    assert made is not None
+    ledger.segments.path(made.name).unlink()
+    (tmp_path / "staging").mkdir()
+    staging = Staging(instance, tmp_path / "staging", [])
+    with ExitStack() as held:
+        state, lacking = hold_whole(held, staging, database, ledger)
+        assert lacking == []
+    staging.finish(state.segments, [])
+    kept = staging.files / "ledger" / f"{made.name}.parquet"
+    assert sha256_of(kept) == made.sha256
+    # and the instance's own disk isn't filled by it
+    assert not ledger.segments.path(made.name).exists()
     for each in (database, ledger.tables):
         each.engine.dispose()

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from screening.bucket.storage import Storage
 from screening.infra.job_queue import now
 from screening.ledger import compaction as module
 from screening.ledger import segments
@@ -25,8 +26,8 @@ NAMES = ["a" * 32, "b" * 32, "c" * 32, "d" * 32]
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.open(tmp_path, "sqlite:///unused")
+def ledger(tmp_path: Path, storage: Storage) -> Ledger:
+    return Ledger.open(tmp_path, "sqlite:///unused", storage=storage)
 
 
 def add(ledger: Ledger, name: str, rows: int, decided: datetime, **more: Any) -> bytes:
@@ -68,6 +69,7 @@ def files(ledger: Ledger) -> set[str]:
     return {path.stem for path in ledger.segments.folder.iterdir()}
 
 
+@pytest.mark.both_homes
 def test_days_that_are_over_become_one_segment_and_answer_as_before(ledger: Ledger) -> None:
     noon = days_ago(3).replace(hour=12)
     first = add(ledger, NAMES[0], 3, noon, fields={"device": ["D1", "D2", "D1"]})
@@ -119,6 +121,7 @@ def test_files_and_the_api_stay_apart_and_large_ones_stay_as_they_are(
     assert sorted(each.rows for each in ledger.segments.all()) == [2, 4, 5, 8]
 
 
+@pytest.mark.both_homes
 def test_a_screening_is_deleted_out_of_a_segment_of_several_with_its_labels(ledger: Ledger) -> None:
     noon = days_ago(3).replace(hour=12)
     origins = [add(ledger, name, 3, noon) for name in NAMES[:3]]

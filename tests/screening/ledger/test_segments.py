@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
+from screening.bucket.storage import Storage
 from screening.infra.job_queue import now
 from screening.ledger import segments as module
 from screening.ledger.ledger import Ledger
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, database_url: str) -> Iterator[Ledger]:
-    made = Ledger.open(tmp_path, database_url)
+def ledger(tmp_path: Path, database_url: str, storage: Storage) -> Iterator[Ledger]:
+    made = Ledger.open(tmp_path, database_url, storage=storage)
     yield made
     made.tables.engine.dispose()
 
@@ -61,6 +62,7 @@ def test_a_segment_says_what_is_in_it(ledger: Ledger) -> None:
     assert drafts(ledger) == []
 
 
+@pytest.mark.both_homes
 def test_a_segment_that_is_written_again_takes_the_place_of_the_first(ledger: Ledger) -> None:
     ledger.segments.add("a" * 32, "file", table(3))
     ledger.segments.add("b" * 32, "file", table(2, screening="b" * 32))
@@ -70,6 +72,7 @@ def test_a_segment_that_is_written_again_takes_the_place_of_the_first(ledger: Le
     assert ledger.segments.screenings() == {"a" * 32, "b" * 32}
 
 
+@pytest.mark.both_homes
 def test_what_is_forgotten_leaves_neither_row_nor_file(ledger: Ledger) -> None:
     ledger.segments.add("a" * 32, "file", table())
     assert ledger.segments.forget("a" * 32)
