@@ -360,7 +360,6 @@ def split_undecided(session: Session, case: Case, who: Reviewer, only: Sequence[
     for item in left:
         item.case_id = rest.id
     session.flush()
-    recount(session, case)
-    recount(session, rest)
+    recount(session, [case, rest])
     tell(session, case, who, Act.SPLIT, target=str(rest.id))
     tell(session, rest, who, Act.SPLIT, target=str(case.id))
