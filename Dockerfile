@@ -1,7 +1,8 @@
-# Three images, of which the last one in this file is the usual one (docs/containers.md):
+# Four images, of which the last one in this file is the usual one (docs/containers.md):
 #   docker build -t fraud_detection .                              serves: pages, API, job workers
 #   docker build --target training -t fraud_detection:training .   trains detectors and compiles nets, too
 #   docker build --target batch -t fraud_detection:batch .         screens folders with Spark
+#   docker build --target stream -t fraud_detection:stream .       screens a topic of Kafka
 # Python, Java and PostgreSQL's client are Debian's, so that its updates bring all of them. A mirror's Debian 12 serves as
 # well: --build-arg BASE=registry.bank.example/debian:bookworm-slim
 ARG BASE=debian:bookworm-slim
@@ -49,6 +50,10 @@ COPY requirements/batch.txt requirements/
 RUN pip --python /venv/bin/python install --no-cache-dir --require-hashes -r requirements/batch.txt \
  && find /venv/lib -depth -type d \( -name tests -o -path '*/pyarrow/include' \) -exec rm -rf {} +
 
+FROM serving-parts AS stream-parts
+COPY requirements/stream.txt requirements/
+RUN pip --python /venv/bin/python install --no-cache-dir --require-hashes -r requirements/stream.txt
+
 FROM base AS code
 COPY . .
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash app.py utils.py screening model
@@ -62,6 +67,13 @@ COPY --from=code /app /app
 USER app
 VOLUME /data
 CMD ["flask", "--app", "app", "batch", "--help"]
+
+FROM base AS stream
+COPY --from=stream-parts /venv /venv
+COPY --from=code /app /app
+USER app
+VOLUME /data
+CMD ["flask", "--app", "app", "stream"]
 
 FROM base AS training
 COPY --from=training-parts /venv /venv

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
 DATA ?= creditcard.csv
 
-.PHONY: run test lint bench train batch lock plotly clean
+.PHONY: run test lint bench train batch stream lock plotly clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python app.py
@@ -30,13 +30,16 @@ train: $(VENV)/.train
 # Spark, for `flask --app app batch`: 456 MB to download. Java, 17 or newer, comes from the system: openjdk-17-jre-headless
 batch: $(VENV)/.batch
 
+# Kafka's client, for `flask --app app stream`: 5 MB
+stream: $(VENV)/.stream
+
 lock: $(VENV)/.test
 	$(BIN)/python -m pip -q install uv
 	lock() { $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" -q "$$@"; }; \
 	lock requirements/serve.in requirements/learn.in -o requirements.txt && \
 	lock requirements/serve.in -c requirements.txt -o requirements/serve.txt && \
-	for part in test train batch; do lock requirements/$$part.in -o requirements/$$part.txt || exit; done
+	for part in test train batch stream; do lock requirements/$$part.in -o requirements/$$part.txt || exit; done
 
 # The part of plotly.js that the dashboard draws with, into static/vendor. Needs Node.js 20 or newer, and npm.
 plotly:
@@ -64,4 +67,8 @@ $(VENV)/.train: requirements/train.txt $(VENV)/.test
 
 $(VENV)/.batch: requirements/batch.txt $(VENV)/.run
 	$(PIP) -r requirements/batch.txt
+	@touch $@
+
+$(VENV)/.stream: requirements/stream.txt $(VENV)/.run
+	$(PIP) -r requirements/stream.txt
 	@touch $@

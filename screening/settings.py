@@ -29,7 +29,16 @@ SECRET_BYTES = 32
 
 MOST_HOST_NAME = 63
 HOST_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_HOST_NAME - 1}}}", re.ASCII)
-CONFIDENTIAL = {"SECRET_KEY", "STATE_URL", "STORAGE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
+CONFIDENTIAL = {
+    "SECRET_KEY",
+    "STATE_URL",
+    "STORAGE_URL",
+    "STREAM_CERTIFICATE_PASSWORD",
+    "STREAM_OPTIONS",
+    "STREAM_PASSWORD",
+    "WEBHOOK_URL",
+    "WEBHOOK_SECRET",
+}
 """Variables whose values are never shown: they are secrets, or may hold one."""
 ALERTS: Mapping[str, float] = MappingProxyType(
     {
@@ -137,7 +146,7 @@ class Settings:
         Raises:
             BadSetting: a variable holds something else than its kind; the message names it.
         """
-        read = _Reader(os.environ if environ is None else environ)
+        read = Reader(os.environ if environ is None else environ)
         instance = read("INSTANCE_PATH", path_of, ROOT / "instance")
         webhook_url = read("WEBHOOK_URL", endpoint, None)
         webhook_secret = read("WEBHOOK_SECRET", signing_secret, None)
@@ -146,9 +155,9 @@ class Settings:
                 "WEBHOOK_URL and WEBHOOK_SECRET belong together, and one of them isn't set.",
                 remedy="Set both, or neither.",
             )
-        database_url = read("DATABASE_URL", _text, f"sqlite:///{instance / 'screening.sqlite3'}")
-        hosts = read("HOSTS", _one_of("one", "several"), "one")
-        role = read("ROLE", _one_of("all", "web", "worker"), "all")
+        database_url = read("DATABASE_URL", plain_text, f"sqlite:///{instance / 'screening.sqlite3'}")
+        hosts = read("HOSTS", one_of("one", "several"), "one")
+        role = read("ROLE", one_of("all", "web", "worker"), "all")
         require_shareable(hosts, role, database_url)
         return cls(
             hosts=hosts,
@@ -156,49 +165,49 @@ class Settings:
             host_name=read("HOST_NAME", host_name_of, socket.gethostname()[:MOST_HOST_NAME]),
             alerts=read("ALERTS", alert_limits, dict(ALERTS)),
             drift_windows=read("DRIFT_WINDOWS", days_of, (1, 7)),
-            label_delay_days=read("LABEL_DELAY_DAYS", _whole(1, 365), None),
+            label_delay_days=read("LABEL_DELAY_DAYS", whole(1, 365), None),
             label_coverage=read("LABEL_COVERAGE", sources_of, frozenset()),
-            log_format=read("LOG_FORMAT", _one_of("text", "json"), "text"),
+            log_format=read("LOG_FORMAT", one_of("text", "json"), "text"),
             webhook_url=webhook_url,
             webhook_secret=webhook_secret,
-            host=read("HOST", _text, "127.0.0.1"),
-            port=read("PORT", _whole(1, 65535), 5000),
+            host=read("HOST", plain_text, "127.0.0.1"),
+            port=read("PORT", whole(1, 65535), 5000),
             secret_key=read("SECRET_KEY", secret_of, ""),
             users_file=read("USERS_FILE", path_of, ROOT / "users.txt"),
             instance=instance,
             database_url=database_url,
             threshold=read("FRAUD_THRESHOLD", probability, 0.8),
-            signup=read("SIGNUP", _one_of("open", "approval", "closed"), "open"),
-            password_min_length=read("PASSWORD_MIN_LENGTH", _whole(8, 128), 12),
-            max_upload=read("MAX_UPLOAD_MB", _whole(1, 1_000_000), 1024) * 2**20,
+            signup=read("SIGNUP", one_of("open", "approval", "closed"), "open"),
+            password_min_length=read("PASSWORD_MIN_LENGTH", whole(8, 128), 12),
+            max_upload=read("MAX_UPLOAD_MB", whole(1, 1_000_000), 1024) * 2**20,
             cookie_secure=read("COOKIE_SECURE", switch, None),
             trusted_proxies=read("TRUSTED_PROXIES", networks, ()),
             trusted_hosts=read("TRUSTED_HOSTS", names_of, ()),
             model_file=read("MODEL_FILE", path_of, ROOT / "model.h5"),
             vectorizer_file=read("VECTORIZER_FILE", path_of, ROOT / "vectorizer.pkl"),
-            idle_minutes=read("IDLE_MINUTES", _whole(1, 720), 15),
-            uploads_per_account=read("UPLOADS_PER_ACCOUNT", _whole(1, 20), 6),
-            stored_per_account=read("STORED_MB_PER_ACCOUNT", _whole(1, 100_000_000), 20_480) * 2**20,
-            sessions_per_account=read("SESSIONS_PER_ACCOUNT", _whole(1, 500), 20),
-            workers=read("WORKERS", _whole(1, 64), 2),
-            job_workers=read("JOB_WORKERS", _whole(1, 64), 2),
-            ledger_durability=read("LEDGER_DURABILITY", _one_of("full", "normal"), "full"),
+            idle_minutes=read("IDLE_MINUTES", whole(1, 720), 15),
+            uploads_per_account=read("UPLOADS_PER_ACCOUNT", whole(1, 20), 6),
+            stored_per_account=read("STORED_MB_PER_ACCOUNT", whole(1, 100_000_000), 20_480) * 2**20,
+            sessions_per_account=read("SESSIONS_PER_ACCOUNT", whole(1, 500), 20),
+            workers=read("WORKERS", whole(1, 64), 2),
+            job_workers=read("JOB_WORKERS", whole(1, 64), 2),
+            ledger_durability=read("LEDGER_DURABILITY", one_of("full", "normal"), "full"),
             state_url=read("STATE_URL", redis_url, None),
             storage_url=read("STORAGE_URL", bucket_url, None),
-            storage_cache=read("STORAGE_CACHE_MB", _whole(64, 1_000_000_000), 20_480) * 2**20,
+            storage_cache=read("STORAGE_CACHE_MB", whole(64, 1_000_000_000), 20_480) * 2**20,
             ip_countries=read("IP_COUNTRIES", path_of, None),
-            history_policy=read("HISTORY_POLICY", _one_of("managers", "own", "all"), "managers"),
-            review_days=read("REVIEW_DAYS", _whole(1, 3_650), 30),
+            history_policy=read("HISTORY_POLICY", one_of("managers", "own", "all"), "managers"),
+            review_days=read("REVIEW_DAYS", whole(1, 3_650), 30),
             review_sample=read("REVIEW_SAMPLE", share_sampled, 0.005),
-            review_sla_hours=read("REVIEW_SLA_HOURS", _whole(1, 8_760), 24),
-            review_release_minutes=read("REVIEW_RELEASE_MINUTES", _whole(1, 10_080), 30),
-            review_queue=read("REVIEW_QUEUE", _one_of("own", "team"), "own"),
+            review_sla_hours=read("REVIEW_SLA_HOURS", whole(1, 8_760), 24),
+            review_release_minutes=read("REVIEW_RELEASE_MINUTES", whole(1, 10_080), 30),
+            review_queue=read("REVIEW_QUEUE", one_of("own", "team"), "own"),
             four_eyes=bool(read("FOUR_EYES", switch, None)),
-            proposal_days=read("PROPOSAL_DAYS", _whole(1, 365), 14),
-            keep_ledger_days=read("KEEP_LEDGER_DAYS", _whole(1, 36_500), None),
-            keep_reports_days=read("KEEP_REPORTS_DAYS", _whole(1, 36_500), 90),
-            reports_hour=read("REPORTS_HOUR", _whole(0, 23), 6),
-            keep_screenings_days=read("KEEP_SCREENINGS_DAYS", _whole(1, 36_500), None),
+            proposal_days=read("PROPOSAL_DAYS", whole(1, 365), 14),
+            keep_ledger_days=read("KEEP_LEDGER_DAYS", whole(1, 36_500), None),
+            keep_reports_days=read("KEEP_REPORTS_DAYS", whole(1, 36_500), 90),
+            reports_hour=read("REPORTS_HOUR", whole(0, 23), 6),
+            keep_screenings_days=read("KEEP_SCREENINGS_DAYS", whole(1, 36_500), None),
         )
 
     @property
@@ -269,11 +278,22 @@ def make_private(folder: Path) -> None:
     log.debug("%s could be read by others on this machine; it is its owner's alone now (mode 0700)", folder)
 
 
-class _Reader:
+class Reader:
+    """Reads variables of an environment; a blank one counts as not set.
+
+    Args:
+        environ: the variables.
+    """
+
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
     def __call__(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """Return what ``parse`` makes of a variable.
+
+        Raises:
+            BadSetting: it makes nothing of it.
+        """
         raw = self._environ.get(name, "").strip()
         if not raw:
             return default
@@ -286,7 +306,8 @@ class _Reader:
             ) from None
 
 
-def _text(raw: str) -> str:
+def plain_text(raw: str) -> str:
+    """Read any text."""
     return raw
 
 
@@ -311,7 +332,9 @@ def secret_of(raw: str) -> str:
     return raw
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a whole number from ``low`` to ``high``."""
+
     def parse(raw: str) -> int:
         if not raw.isascii() or not raw.isdigit() or not low <= int(raw) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
@@ -353,7 +376,9 @@ def _choice(**options: T) -> Callable[[str], T]:
     return parse
 
 
-def _one_of(*options: str) -> Callable[[str], str]:
+def one_of(*options: str) -> Callable[[str], str]:
+    """Return what reads one of some words, in small letters."""
+
     def parse(raw: str) -> str:
         if raw.lower() not in options:
             raise ValueError(f"must be one of {', '.join(options)}")

@@ -173,13 +173,18 @@ def test_the_image_has_the_python_that_the_requirements_are_for() -> None:
 def test_each_target_of_the_image_is_closed_and_the_last_one_serves() -> None:
     text = (ROOT / "Dockerfile").read_text("utf-8")
     stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", text, re.MULTILINE | re.DOTALL))
-    for name in ("training", "batch", "serving"):
+    for name in ("training", "batch", "stream", "serving"):
         assert "\nUSER app\n" in stages[name], name
         assert f"COPY --from={name}-parts /venv /venv" in stages[name]
         assert "pip" not in stages[name]
     assert list(stages)[-1] == "serving"
     assert "/readyz" in stages["serving"]
-    for name in ("requirements.txt", "requirements/serve.txt", "requirements/batch.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements/serve.txt",
+        "requirements/batch.txt",
+        "requirements/stream.txt",
+    ):
         assert f"--require-hashes -r {name}" in text
 
 

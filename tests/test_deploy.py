@@ -19,7 +19,8 @@ from screening.settings import ROOT, Settings
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
-SETTINGS = set(re.findall(r'read\("([A-Z_]+)"', (ROOT / "screening" / "settings.py").read_text("utf-8")))
+READERS = (ROOT / "screening" / "settings.py", ROOT / "screening" / "streams" / "options.py")
+SETTINGS = {name for path in READERS for name in re.findall(r'read\(\s*"([A-Z_]+)"', path.read_text("utf-8"))}
 USER = int(re.findall(r"useradd --uid (\d+)", (ROOT / "Dockerfile").read_text("utf-8"))[0])
 
 
@@ -30,6 +31,12 @@ def manifests() -> Iterator[dict[str, Any]]:
 
 def of_kind(*kinds: str) -> list[dict[str, Any]]:
     return [each for each in manifests() if each["kind"] in kinds]
+
+
+def server_of() -> dict[str, Any]:
+    """The Deployment of the server."""
+    (found,) = (each for each in of_kind("Deployment") if each["metadata"]["name"] == "fraud-screening")
+    return found
 
 
 def pods() -> list[dict[str, Any]]:
@@ -58,14 +65,16 @@ def test_settings_are_those_of_the_app() -> None:
 
 
 def test_one_pod_has_the_instance() -> None:
-    (server,) = of_kind("Deployment")
+    server = server_of()
     assert (server["spec"]["replicas"], server["spec"]["strategy"]) == (1, {"type": "Recreate"})
     # the volume of a pod on another node can't be mounted
-    (backup,) = of_kind("CronJob")
-    spec = backup["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    (beside,) = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     labels = server["spec"]["template"]["metadata"]["labels"]
-    assert beside["labelSelector"]["matchLabels"] == labels == server["spec"]["selector"]["matchLabels"]
+    assert server["spec"]["selector"]["matchLabels"] == labels
+    others = [pod["spec"] for pod in pods() if pod["metadata"]["labels"] != labels]
+    assert len(others) == 2
+    for spec in others:
+        (beside,) = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert beside["labelSelector"]["matchLabels"] == labels
     (service,) = of_kind("Service")
     assert service["spec"]["selector"] == labels
     (policy,) = of_kind("NetworkPolicy")
@@ -99,7 +108,7 @@ def test_every_pod_keeps_to_podsecurity_restricted() -> None:
 
 
 def test_probes_ask_for_routes_under_a_name_that_is_answered(app: Flask) -> None:
-    (config,), (server,) = of_kind("ConfigMap"), of_kind("Deployment")
+    (config,), server = of_kind("ConfigMap"), server_of()
     (container,) = server["spec"]["template"]["spec"]["containers"]
     names = config["data"]["TRUSTED_HOSTS"].split(",")
     image = (ROOT / "Dockerfile").read_text("utf-8")
@@ -113,7 +122,9 @@ def test_probes_ask_for_routes_under_a_name_that_is_answered(app: Flask) -> None
     # the commands of jobs and units are the app's
     said = [*(path.read_text("utf-8") for path in UNITS), (KUBERNETES / "backup.yaml").read_text("utf-8")]
     commands = {name for text in said for name in re.findall(r"flask --app app ([a-z]+)", text)}
-    assert commands == {"backup"} <= set(app.cli.commands)
+    (stream,) = (pod for pod in pods() if pod["spec"]["containers"][0]["name"] == "stream")
+    commands.add(stream["spec"]["containers"][0]["command"][-1])
+    assert commands == {"backup", "stream"} <= set(app.cli.commands)
 
 
 def test_every_service_of_compose_is_closed() -> None:

@@ -50,9 +50,10 @@ def test_every_flask_command_that_is_named_exists(app: Flask) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    source = (ROOT / "screening" / "settings.py").read_text(encoding="utf-8")
+    readers = (ROOT / "screening" / "settings.py", ROOT / "screening" / "streams" / "options.py")
+    source = "".join(path.read_text(encoding="utf-8") for path in readers)
     documented = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    for name in re.findall(r'read\("([A-Z_]+)"', source):
+    for name in re.findall(r'read\(\s*"([A-Z_]+)"', source):
         assert f"`{name}`" in documented, name
 
 

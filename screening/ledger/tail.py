@@ -8,6 +8,7 @@ manifest the rows leave the tail.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -224,10 +225,15 @@ class Tail:
             rows, oldest = session.execute(select(func.sum(TailRow.rows), func.min(TailRow.written))).one()
         return bool(rows) and (rows >= SEAL_ROWS or time.time() - oldest >= SEAL_SECONDS)
 
-    def forget_answers(self) -> None:
-        """Forget the answers to requests that nobody sends again."""
+    def forget_answers(self, since: float | None = None) -> None:
+        """Forget the answers to requests that nobody sends again.
+
+        Args:
+            since: what was answered from then on, seconds since 1970, may be asked again and stays.
+        """
+        oldest = min(time.time(), since or math.inf) - KEEP_ANSWERS_SECONDS
         with self._tables.write() as session:
-            session.execute(delete(Answered).where(Answered.written < time.time() - KEEP_ANSWERS_SECONDS))
+            session.execute(delete(Answered).where(Answered.written < oldest))
 
 
 def first_answer(

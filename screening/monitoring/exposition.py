@@ -30,7 +30,11 @@ class _Collected(Collector):
 
 
 def exposition(
-    requests: RequestMetrics, ledger: Database, detectors: Sequence[str], known: Sequence[Found]
+    requests: RequestMetrics,
+    ledger: Database,
+    detectors: Sequence[str],
+    known: Sequence[Found],
+    streams: Sequence[Metric],
 ) -> bytes:
     """Return the metrics in Prometheus' text format.
 
@@ -39,13 +43,19 @@ def exposition(
         ledger: the ledger's tables.
         detectors: names of those that score: they are listed before their first row, so that it is seen as growth.
         known: what was found out of them last.
+        streams: the progress of streams, :func:`screening.monitoring.stream_lag.metrics`.
 
     Raises:
         DatabaseError: the ledger can't be read.
     """
     registry = CollectorRegistry()
     found = totals.read(ledger)
-    for collect in (requests.collect, lambda: decision_metrics(found, detectors), lambda: drift_lines(known)):
+    for collect in (
+        requests.collect,
+        lambda: decision_metrics(found, detectors),
+        lambda: drift_lines(known),
+        lambda: streams,
+    ):
         registry.register(_Collected(collect))
     return generate_latest(registry)
 

@@ -80,3 +80,24 @@ class Findings(Base):
     computed: Mapped[float] = mapped_column(Double)
     found: Mapped[str] = mapped_column(Text)
     """As JSON."""
+
+
+class StreamPartition(Base):
+    """A partition of a topic that a stream reads, as its process wrote it last."""
+
+    __tablename__ = "stream_partitions"
+
+    group: Mapped[str] = mapped_column("consumer_group", String(249), primary_key=True)
+    topic: Mapped[str] = mapped_column(String(249), primary_key=True)
+    partition: Mapped[int] = mapped_column("number", Integer, primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    """Offset of the next message that is to be decided."""
+    lag: Mapped[int | None] = mapped_column(WHOLE_NUMBER)
+    """Messages that waited; ``None`` where nobody knew."""
+    consumed: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    """Messages that were answered since the stream began, rejected ones among them."""
+    rejected: Mapped[int] = mapped_column(WHOLE_NUMBER)
+    last_message: Mapped[float | None] = mapped_column(Double)
+    """Time at which the last message was answered."""
+    seen: Mapped[float] = mapped_column(Double)
+    """Time at which this was written."""

@@ -14,10 +14,11 @@ from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import ROOT, Settings
 from screening.web.api import detect_fraud, health, metrics, openapi, statistics, transactions
 from screening.web.api.lean_path import LeanPath
+from screening.web.api.streaming import StreamDesk
 from screening.web.cli import audit as audit_commands
 from screening.web.cli import backup as backup_commands
 from screening.web.cli import batch as batch_commands
-from screening.web.cli import commands, keys, report, train, users
+from screening.web.cli import commands, keys, report, stream, train, users
 from screening.web.cli import detectors as detector_commands
 from screening.web.cli import ledger as ledger_commands
 from screening.web.cli import rules as rule_commands
@@ -112,6 +113,7 @@ COMMANDS = (
     ledger_commands.ledger,
     audit_commands.audit,
     batch_commands.batch,
+    stream.command(StreamDesk),
     rule_commands.rules,
     backup_commands.backup,
     backup_commands.restore,

@@ -24,6 +24,7 @@ from screening.infra.host_locks import Hold, host_lock
 from screening.infra.job_queue import now
 from screening.infra.wake_signal import Signals
 from screening.ledger.ledger import Ledger
+from screening.monitoring import stream_lag
 from screening.review.leaving import forget_decided_before
 from screening.settings import Settings
 from screening.uploads import deletion
@@ -231,7 +232,8 @@ class Upkeep:
             self._audit.record("ledger_expired", rows=rows, kept_days=self._settings.keep_ledger_days)
         for name in self._ledger.segments.sweep():
             log.warning("%s, which was left of the ledger by a process that was killed, was removed", name)
-        self._ledger.tail.forget_answers()
+        # a stream that doesn't run is delivered what it hadn't committed when it comes back
+        self._ledger.tail.forget_answers(stream_lag.oldest(self._history.database))
         recordings = Recordings(self._history.database, self._signals)
         again = recordings.try_again()
         missing = recordings.add_missing(self._ledger.segments.screenings(), oldest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from screening.accounts.key_refusals import NoKey, no_key
-from screening.monitoring import findings
+from screening.monitoring import findings, stream_lag
 from screening.monitoring.exposition import CONTENT_TYPE, exposition
 from screening.web.http import api_keys
 from screening.web.http.operations import Answer, Operation, describes
@@ -37,7 +37,11 @@ def metrics() -> Response:
         raise no_key()
     mine = services()
     text = exposition(
-        mine.requests, mine.ledger.tables, list(mine.detectors.names()), findings.read(mine.database)
+        mine.requests,
+        mine.ledger.tables,
+        list(mine.detectors.names()),
+        findings.read(mine.database),
+        stream_lag.metrics(mine.database),
     )
     return Response(text, content_type=CONTENT_TYPE)
 

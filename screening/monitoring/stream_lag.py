@@ -1,0 +1,118 @@
+"""Progress of streams by partition: a process that runs one writes it every few seconds, ``/metrics`` reads it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from screening.infra.database import Database
+from screening.monitoring.tables import StreamPartition
+
+LABELS = ("group", "topic", "partition")
+KEEP_SECONDS = 30 * 86400.0
+"""So long a partition is listed that no process of the stream has any more."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Progress of one partition since it was written last."""
+
+    topic: str
+    partition: int
+    position: int
+    """Offset of the next message that is to be decided."""
+    end: int | None
+    """Offset that the next message will get which is sent; ``None`` where it isn't known."""
+    consumed: int = 0
+    """Messages that were answered, rejected ones among them, since it was written last."""
+    rejected: int = 0
+    last_message: float | None = None
+    """Time at which the last message was answered, in seconds since 1970."""
+
+    @property
+    def lag(self) -> int | None:
+        """Messages that wait; ``None`` where nobody knows."""
+        return None if self.end is None else max(self.end - self.position, 0)
+
+
+def write(database: Database, group: str, found: Sequence[Progress]) -> None:
+    """Add what was done, and note how far each partition is.
+
+    Raises:
+        DatabaseError: nothing was written.
+    """
+    now = time.time()
+    with database.write() as session:
+        for each in found:
+            row = session.get(StreamPartition, (group, each.topic, each.partition))
+            if row is None:
+                row = StreamPartition(
+                    group=group, topic=each.topic, partition=each.partition, consumed=0, rejected=0
+                )
+                session.add(row)
+            row.position, row.lag, row.seen = each.position, each.lag, now
+            row.consumed += each.consumed
+            row.rejected += each.rejected
+            row.last_message = each.last_message or row.last_message
+
+
+def positions(database: Database, group: str) -> dict[tuple[str, int], int]:
+    """Return the offset that each partition of a group had reached when it was written last."""
+    with database.read() as session:
+        return {(row.topic, row.partition): row.position for row in rows_of(session) if row.group == group}
+
+
+def oldest(database: Database) -> float | None:
+    """Return when the stream that has been silent for longest was seen last; ``None`` where there is none.
+
+    What it was answering then may be delivered to it again.
+    """
+    with database.read() as session:
+        return min((row.seen for row in rows_of(session)), default=None)
+
+
+def rows_of(session: Session) -> Sequence[StreamPartition]:
+    """Return all partitions that were seen of late, in order."""
+    there = StreamPartition.seen > time.time() - KEEP_SECONDS
+    order = (StreamPartition.group, StreamPartition.topic, StreamPartition.partition)
+    return session.scalars(select(StreamPartition).where(there).order_by(*order)).all()
+
+
+def metrics(database: Database) -> Sequence[Metric]:
+    """Return the progress of all streams for Prometheus.
+
+    Raises:
+        DatabaseError: it can't be read.
+    """
+    labels = list(LABELS)
+    consumed = CounterMetricFamily(
+        "fraud_stream_consumed", "Messages that were answered, rejected ones among them.", labels=labels
+    )
+    rejected = CounterMetricFamily(
+        "fraud_stream_rejected", "Messages that couldn't be decided on.", labels=labels
+    )
+    lag = GaugeMetricFamily("fraud_stream_lag", "Messages that wait.", labels=labels)
+    silent = GaugeMetricFamily(
+        "fraud_stream_idle_seconds", "Seconds since a message was last answered.", labels=labels
+    )
+    seen = GaugeMetricFamily(
+        "fraud_stream_timestamp_seconds", "When a process of the stream wrote this last.", labels=labels
+    )
+    now = time.time()
+    with database.read() as session:
+        for row in rows_of(session):
+            place = [row.group, row.topic, str(row.partition)]
+            consumed.add_metric(place, row.consumed)
+            rejected.add_metric(place, row.rejected)
+            seen.add_metric(place, row.seen)
+            if row.lag is not None:
+                lag.add_metric(place, row.lag)
+            if row.last_message is not None:
+                silent.add_metric(place, max(now - row.last_message, 0.0))
+    return consumed, rejected, lag, silent, seen

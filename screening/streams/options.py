@@ -1,0 +1,261 @@
+"""Settings of a stream, from the environment, and what Kafka's client is told of them.
+
+They are read by the process that runs the stream only: a server without Kafka knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from screening.errors import BadSetting, NotReady
+from screening.settings import Reader, one_of, path_of, plain_text, whole
+
+NO_KAFKA = NotReady(
+    "confluent-kafka isn't installed.",
+    remedy="Install it: .venv/bin/python -m pip install -r requirements/stream.txt",
+)
+TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
+KEY, OFFSET, FIELD = "key", "offset", "field:"
+"""Sources of the key under which a message counts once."""
+# What the order of work rests on: nothing is committed by itself, and an answer is there once all replicas have it.
+FIXED: Mapping[str, Any] = MappingProxyType(
+    {
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "acks": "all",
+        "partition.assignment.strategy": "cooperative-sticky",
+    }
+)
+OURS = frozenset({*FIXED, "bootstrap.servers", "group.id", "auto.offset.reset", "request.required.acks"})
+"""Options that have a setting of their own, or that nobody may change."""
+USUAL: Mapping[str, Any] = MappingProxyType(
+    {
+        # a stop mustn't hang on a broker that is gone for longer than a service manager waits
+        "socket.timeout.ms": 10_000,
+        "socket.keepalive.enable": True,
+        "client.id": "fraud-screening",
+        "log_level": 4,
+    }
+)
+CONSUMING: Mapping[str, Any] = MappingProxyType(
+    {
+        # what is fetched ahead of the decisions, in all partitions together
+        "queued.max.messages.kbytes": 16 * 1024,
+        "fetch.wait.max.ms": 100,
+        "fetch.error.backoff.ms": 200,
+    }
+)
+PRODUCING: Mapping[str, Any] = MappingProxyType({"linger.ms": 2, "compression.type": "lz4"})
+# Options that only one of the two clients knows: the other would warn of them.
+OF_CONSUMER = re.compile(r"^(session|heartbeat|max\.poll|fetch|queued|group|check|isolation|partition)\b")
+OF_PRODUCER = re.compile(
+    r"^(linger|batch|compression|queue\.buffering|message\.(timeout|send)|delivery|retries)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """All that the operator can set of a stream."""
+
+    brokers: str
+    topic: str
+    """Topic of the transactions."""
+    decisions: str
+    """Topic of the answers."""
+    rejected: str
+    """Topic of what can't be decided."""
+    account: str
+    """Account in whose name transactions are decided."""
+    group: str = "fraud-screening"
+    detector: str | None = None
+    """Detector of transactions that name none; ``None``: the server's default."""
+    counts_by: str = KEY
+    """Source of the key under which a message counts once: :data:`KEY`, :data:`OFFSET`, or :data:`FIELD` and a name."""
+    start: str = "earliest"
+    """Where a group begins that has no position yet."""
+    most: int = 500
+    """Messages that are decided together."""
+    security: str = "plaintext"
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    certificate_password: str | None = field(default=None, repr=False)
+    mechanism: str | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    more: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further options of librdkafka. May hold secrets."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> StreamOptions:
+        """Read the environment.
+
+        Raises:
+            BadSetting: a variable is missing, or holds something else than its kind; the message names it.
+        """
+        read = Reader(os.environ if environ is None else environ)
+        topic = read("STREAM_TOPIC", topic_of, "")
+        found = cls(
+            brokers=read("STREAM_BROKERS", brokers_of, ""),
+            topic=topic,
+            decisions=read("STREAM_DECISIONS", topic_of, f"{topic}.decisions"),
+            rejected=read("STREAM_REJECTED", topic_of, f"{topic}.rejected"),
+            account=read("STREAM_ACCOUNT", plain_text, ""),
+            group=read("STREAM_GROUP", group_of, "fraud-screening"),
+            detector=read("STREAM_DETECTOR", plain_text, None),
+            counts_by=read("STREAM_ID", counted_by, KEY),
+            start=read("STREAM_START", one_of("earliest", "latest"), "earliest"),
+            most=read("STREAM_BATCH", whole(1, 10_000), 500),
+            security=read(
+                "STREAM_SECURITY", one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "plaintext"
+            ),
+            ca_file=read("STREAM_CA_FILE", file_of, None),
+            certificate=read("STREAM_CERTIFICATE", file_of, None),
+            certificate_key=read("STREAM_CERTIFICATE_KEY", file_of, None),
+            certificate_password=read("STREAM_CERTIFICATE_PASSWORD", plain_text, None),
+            mechanism=read("STREAM_MECHANISM", one_of("plain", "scram-sha-256", "scram-sha-512"), None),
+            user=read("STREAM_USER", plain_text, None),
+            password=read("STREAM_PASSWORD", plain_text, None),
+            more=read("STREAM_OPTIONS", more_of, {}),
+        )
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Let pass settings that fit together.
+
+        Raises:
+            BadSetting: one is missing, or contradicts another.
+        """
+        needed = {
+            "STREAM_BROKERS": (self.brokers, "the brokers, as broker1:9092,broker2:9092"),
+            "STREAM_TOPIC": (self.topic, "the topic of the transactions"),
+            "STREAM_ACCOUNT": (self.account, "the account in whose name transactions are decided"),
+        }
+        for name, (value, words) in needed.items():
+            if not value:
+                raise BadSetting(f"{name} isn't set.", remedy=f"Set it to {words}.")
+        if len({self.topic, self.decisions, self.rejected}) < 3:
+            raise BadSetting(
+                "STREAM_TOPIC, STREAM_DECISIONS and STREAM_REJECTED must be three topics: answers would be read as "
+                "transactions otherwise.",
+                remedy="Give each another name.",
+            )
+        sasl = self.security.startswith("sasl")
+        if sasl and "sasl.mechanism" not in self.more and (self.user is None or self.password is None):
+            raise BadSetting(
+                f"STREAM_SECURITY is {self.security}, and STREAM_USER or STREAM_PASSWORD isn't set.",
+                remedy="Set both, and STREAM_MECHANISM.",
+            )
+        if not sasl and (self.user or self.password or self.mechanism):
+            raise BadSetting(
+                f"STREAM_USER, STREAM_PASSWORD or STREAM_MECHANISM is set, and STREAM_SECURITY is {self.security}: "
+                "they wouldn't be used.",
+                remedy="Set STREAM_SECURITY to sasl_ssl, or unset them.",
+            )
+
+    def consumer(self) -> dict[str, Any]:
+        """Return what the consumer is told."""
+        more = {name: value for name, value in self.more.items() if not OF_PRODUCER.match(name)}
+        fixed = {name: value for name, value in FIXED.items() if name != "acks"}
+        start = {"group.id": self.group, "auto.offset.reset": self.start}
+        return {**USUAL, **CONSUMING, **self._connection(), **more, **fixed, **start}
+
+    def producer(self) -> dict[str, Any]:
+        """Return what the producer is told."""
+        more = {name: value for name, value in self.more.items() if not OF_CONSUMER.match(name)}
+        return {**USUAL, **PRODUCING, **self._connection(), **more, "acks": FIXED["acks"]}
+
+    def _connection(self) -> dict[str, Any]:
+        given = {
+            "bootstrap.servers": self.brokers,
+            "security.protocol": self.security,
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.certificate,
+            "ssl.key.location": self.certificate_key,
+            "ssl.key.password": self.certificate_password,
+            "sasl.mechanism": self.mechanism and self.mechanism.upper(),
+            "sasl.username": self.user,
+            "sasl.password": self.password,
+        }
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in given.items()
+            if value is not None
+        }
+
+
+def require_kafka() -> None:
+    """Check that Kafka's client is installed.
+
+    Raises:
+        NotReady: it isn't.
+    """
+    try:
+        import confluent_kafka  # noqa: F401
+    except ModuleNotFoundError:
+        raise NO_KAFKA from None
+
+
+def topic_of(raw: str) -> str:
+    """Read the name of a topic. Raises ``ValueError`` for any other text."""
+    if not TOPIC.fullmatch(raw) or raw in {".", ".."}:
+        raise ValueError("must be the name of a topic: letters, digits, “.”, “_” and “-”, up to 249")
+    return raw
+
+
+def group_of(raw: str) -> str:
+    """Read the name of a consumer group. Raises ``ValueError`` for one that is too long."""
+    if len(raw) > 249:
+        raise ValueError("must be the name of a consumer group, up to 249 characters")
+    return raw
+
+
+def brokers_of(raw: str) -> str:
+    """Read addresses of brokers, separated by commas. Raises ``ValueError`` for any other text."""
+    found = [part.strip() for part in raw.split(",")]
+    for part in found:
+        host, colon, port = part.rpartition(":")
+        if not host or not colon or not port.isascii() or not port.isdigit() or "/" in host or "@" in host:
+            raise ValueError(
+                "must be hosts with their ports, separated by commas, as broker1:9092,broker2:9092"
+            )
+    return ",".join(found)
+
+
+def counted_by(raw: str) -> str:
+    """Read the source of a message's key. Raises ``ValueError`` for any other text."""
+    if raw.lower() in (KEY, OFFSET):
+        return raw.lower()
+    if not raw.startswith(FIELD) or not raw.removeprefix(FIELD).strip():
+        raise ValueError("must be key, offset, or field: and the name of a field of the transaction")
+    return FIELD + raw.removeprefix(FIELD).strip()
+
+
+def file_of(raw: str) -> Path:
+    """Read the path of a file that is there. Raises ``ValueError`` where it isn't, or can't be read."""
+    path = path_of(raw)
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ValueError("must be a file that can be read")
+    return path
+
+
+def more_of(raw: str) -> Mapping[str, str]:
+    """Read further options of librdkafka, as ``session.timeout.ms=10000, fetch.min.bytes=1000``."""
+    found = {}
+    for part in raw.split(","):
+        name, equals, value = (each.strip() for each in part.partition("="))
+        if not equals or not re.fullmatch(r"[a-z0-9_.]+", name):
+            raise ValueError("must be options of librdkafka as NAME=VALUE, separated by commas")
+        if name in OURS:
+            raise ValueError(
+                f"must not have {name}, which is the stream's own business or has its own setting"
+            )
+        found[name] = value
+    return found

@@ -1,0 +1,203 @@
+"""The work of a stream: messages are taken, decided on together, answered, and only then counted as done.
+
+A process may die at any moment. What it had taken and not committed is delivered again, to it or to another one of its
+group, and is answered as before: the ledger keeps the answer under the key of the message, in the transaction that
+keeps the decision.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+
+from screening.errors import NotReady, ScreeningError, StorageFull
+from screening.infra.database import Database
+from screening.monitoring import stream_lag
+from screening.streams.inlet import Inlet
+from screening.streams.messages import HEADER, Asked, MessageReader, Place
+from screening.streams.options import StreamOptions
+from screening.streams.outlet import Answered, Outlet
+
+log = logging.getLogger("screening.stream")
+Decide = Callable[[Sequence[Asked]], Sequence[bytes | Exception]]
+"""Decides on requests, and keeps the decisions: of each its answer, or why there is none."""
+Word = Callable[[Exception, Asked], bytes]
+"""Words an error as the API does."""
+TAKE_SECONDS = 0.5
+WRITE_SECONDS = 5.0
+# An error of ours is tried again before its message is rejected: what is wrong may pass.
+MOST_ATTEMPTS = 5
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+# So long a stop waits for answers that the brokers haven't acknowledged.
+LAST_SECONDS = 10.0
+# A partition must be asked for now and then, or the group takes it away; not for each short wait.
+KEEP_ALIVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The app as a stream needs it."""
+
+    decide: Decide
+    word: Word
+    database: Database
+    """Database in which progress is written."""
+    secret: bytes
+    """Secret that keys of messages are hashed with."""
+
+
+class Stream:
+    """Reads a topic until it is told to stop.
+
+    Args:
+        options: of the stream.
+        work: what decides.
+
+    Raises:
+        NotReady: Kafka's client can't be made.
+    """
+
+    def __init__(self, options: StreamOptions, work: Work) -> None:
+        self._options, self._work = options, work
+        self._stop = threading.Event()
+        self._reader = MessageReader(options, work.secret)
+        self._inlet = Inlet(options, stream_lag.positions(work.database, options.group))
+        self._outlet = Outlet(options, self._inlet.tell)
+        self._written = 0.0
+        self.consumed = self.rejected = 0
+        """Messages that were answered, and those of them that were rejected."""
+
+    def stop(self) -> None:
+        """Stop after the messages in hand. May be called by a signal."""
+        self._stop.set()
+
+    def run(self, *, until_end: bool = False) -> None:
+        """Work until told to stop, or until everything that was sent is answered.
+
+        Raises:
+            NotReady: Kafka's client can't be used any more.
+        """
+        try:
+            while not self._stop.is_set():
+                found = [self._reader.read(message) for message in self._inlet.take(TAKE_SECONDS)]
+                if found:
+                    self._answer(found)
+                elif until_end and self._inlet.is_at_end():
+                    break
+                if time.monotonic() - self._written >= WRITE_SECONDS:
+                    self._write()
+        finally:
+            self._write()
+            self._inlet.close()
+
+    def _answer(self, asked: Sequence[Asked]) -> None:
+        decided = self._decided(asked)
+        rejected: list[Place] = []
+        answers: list[Answered] = []
+        for one, answer in decided:
+            headers = {"request-id": one.place.number.encode(), HEADER: one.idempotency_key.encode()}
+            if isinstance(answer, Exception):
+                rejected.append(one.place)
+                value = self._work.word(answer, one)
+                answers.append(Answered(self._options.rejected, one.key, value, headers))
+            else:
+                answers.append(Answered(self._options.decisions, one.key, answer, headers))
+        # else it was told to stop, and they are delivered again
+        if self._outlet.send(answers, Patience(self._inlet.keep_alive, self._stop, LAST_SECONDS)):
+            self._inlet.done([one.place for one, _ in decided], rejected)
+            self.consumed += len(decided)
+            self.rejected += len(rejected)
+
+    def _decided(self, asked: Sequence[Asked]) -> list[tuple[Asked, bytes | Exception]]:
+        """Return messages with their answers, or the errors that they are rejected for.
+
+        Those are left out that went to another process meanwhile, and all of them if it is time to stop.
+        """
+        answers: dict[int, bytes | Exception] = {}
+        left = dict(enumerate(asked))
+        pause, attempts = FIRST_PAUSE, 0
+        while left:
+            attempts += 1
+            error: Exception | None = None
+            for place, answer in zip(list(left), self._work.decide(list(left.values())), strict=True):
+                if isinstance(answer, Exception) and not is_final(answer, attempts):
+                    error = answer
+                else:
+                    answers[place] = answer
+                    del left[place]
+            if error is None:
+                break
+            log.warning(
+                "%d messages wait, to be tried again: %s", len(left), str(error) or type(error).__name__
+            )
+            patience = Patience(self._inlet.keep_alive, self._stop, 0.0)
+            until = time.monotonic() + pause
+            while time.monotonic() < until:
+                if not patience():
+                    return []
+                self._stop.wait(FIRST_PAUSE)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            left = {
+                place: one
+                for place, one in left.items()
+                if self._inlet.holds(one.place.topic, one.place.partition)
+            }
+        return [(one, answers[place]) for place, one in enumerate(asked) if place in answers]
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        found = self._inlet.progress()
+        if not found:
+            return
+        try:
+            stream_lag.write(self._work.database, self._options.group, found)
+        except DatabaseError as problem:
+            log.warning("How far the stream is can't be written: %s", problem.orig)
+        else:
+            self._inlet.written()
+
+
+class Patience:
+    """Says whether to wait longer, and keeps a process that waits in its group.
+
+    Args:
+        keep_alive: keeps it there.
+        stop: set when it is time to stop.
+        last: so many seconds of waiting are left from then on.
+    """
+
+    def __init__(self, keep_alive: Callable[[], None], stop: threading.Event, last: float) -> None:
+        self._keep_alive, self._stop, self._last = keep_alive, stop, last
+        self._began = time.monotonic()
+        self._told: float | None = None
+
+    def __call__(self) -> bool:
+        """Return whether to wait longer."""
+        now = time.monotonic()
+        if now - self._began >= KEEP_ALIVE_SECONDS:
+            self._keep_alive()
+        if not self._stop.is_set():
+            return True
+        self._told = self._told or now
+        return now - self._told < self._last
+
+
+def is_final(error: Exception, attempts: int) -> bool:
+    """Return whether a message is rejected for an error, or tried again.
+
+    Args:
+        error: why it has no answer.
+        attempts: so often it was tried.
+    """
+    ours = isinstance(error, DatabaseError) and not isinstance(
+        error, (DataError, IntegrityError, ProgrammingError)
+    )
+    # it would be the same with every message: what was sent is worth waiting for
+    if ours or isinstance(error, (NotReady, StorageFull, OSError)):
+        return False
+    return attempts >= MOST_ATTEMPTS or (isinstance(error, ScreeningError) and error.status < 500)

@@ -1,0 +1,73 @@
+"""Messages of a stream, decided by the function that decides requests of the API, and refused in its words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from screening.accounts.roles import allows
+from screening.accounts.users_text import Account
+from screening.errors import NotReady
+from screening.infra import log_context
+from screening.streams.messages import Asked
+from screening.web.api.deciding import Decider, Sent
+from screening.web.http import failures, problems
+from screening.web.services import Services
+
+log = logging.getLogger("screening.stream")
+
+
+class StreamDesk:
+    """Decides on messages as on requests of the API.
+
+    Args:
+        mine: the app.
+        account: name of the account in whose name it decides.
+    """
+
+    def __init__(self, mine: Services, account: str) -> None:
+        self._mine, self._account = mine, account
+        self._decider = Decider(mine)
+
+    def account(self) -> Account:
+        """Return the account in whose name it decides, as it is now.
+
+        Raises:
+            NotReady: it isn't there, isn't active, or may not have transactions scored.
+        """
+        found = self._mine.users.get(self._account)
+        if found is None or not found.active or not allows(found.role, "screen"):
+            raise NotReady(
+                f"The account “{self._account}” of STREAM_ACCOUNT is missing, isn't active, or may not have "
+                "transactions scored.",
+                remedy="Add or enable it (flask --app app users), or name another.",
+            )
+        return found
+
+    def decide(self, asked: Sequence[Asked]) -> Sequence[bytes | Exception]:
+        """Return the answer to each message, or why it has none; decisions are kept when this returns."""
+        try:
+            # looked at each time: somebody may have disabled it
+            account = self.account()
+        except NotReady as problem:
+            return [problem] * len(asked)
+        sent = [
+            Sent(
+                body=each.body,
+                account=account,
+                key=None,
+                request=each.place.number,
+                idempotency_key=each.idempotency_key,
+            )
+            for each in asked
+        ]
+        with log_context.bound(user=account.username):
+            return self._decider.answer(sent)
+
+    def word(self, error: Exception, asked: Asked) -> bytes:
+        """Return an error as the API words it."""
+        number = asked.place.number
+        failure = failures.told(
+            error, request_id=number, instance=self._mine.settings.instance, on_damage=log.error
+        )
+        return problems.encoded(failure.problem, path=asked.place.path, request_id=number)

@@ -1,0 +1,93 @@
+"""``flask --app app stream``: transactions of a Kafka topic, decided as ``POST /detect_fraud`` decides them."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import click
+from flask.cli import with_appcontext
+
+from screening.accounts.users_text import Account
+from screening.errors import BadSetting, NotReady
+from screening.infra.instance_secret import InstanceSecret
+from screening.infra.log_setup import begin_logging
+from screening.streams.messages import PURPOSE, Asked
+from screening.streams.options import StreamOptions, require_kafka
+from screening.web.cli.commands import plainly
+from screening.web.services import Services, services
+from screening.web.views.formatting import plural
+
+log = logging.getLogger("screening.stream")
+
+
+class Desk(Protocol):
+    """Part of the API that decides: :class:`screening.web.api.streaming.StreamDesk`."""
+
+    def account(self) -> Account:
+        """Return the account in whose name it decides."""
+
+    def decide(self, asked: Sequence[Asked]) -> Sequence[bytes | Exception]:
+        """Return the answer to each message, or why it has none."""
+
+    def word(self, error: Exception, asked: Asked) -> bytes:
+        """Return an error as the API words it."""
+
+
+def command(desk_of: Callable[[Services, str], Desk]) -> click.Command:
+    """Return the command.
+
+    Args:
+        desk_of: returns what decides, of the app and the name of an account.
+    """
+
+    @click.command("stream")
+    @click.option("--until-end", is_flag=True, help="Stop once everything that was sent is answered.")
+    @with_appcontext
+    @plainly
+    def stream(*, until_end: bool) -> None:
+        """Decide on transactions of a Kafka topic, and answer in another, until told to stop (docs/streams.md)."""
+        run(desk_of, until_end=until_end)
+
+    return stream
+
+
+def run(desk_of: Callable[[Services, str], Desk], *, until_end: bool) -> None:
+    """Run the stream of the environment's settings.
+
+    Raises:
+        BadSetting: a setting can't be used.
+        NotReady: Kafka's client is missing, or can't be used.
+    """
+    require_kafka()
+    from screening.streams.stream import Stream, Work
+
+    mine = services()
+    options = StreamOptions.from_environ()
+    desk = desk_of(mine, options.account)
+    try:
+        desk.account()
+    except NotReady as problem:
+        raise BadSetting(problem.what, remedy=problem.remedy) from None
+    if options.detector is not None:
+        mine.detectors.require_in_use(options.detector)
+    begin_logging(mine.settings.log_format)
+    mine.detectors.default.prepare()
+    work = Work(
+        decide=desk.decide,
+        word=desk.word,
+        database=mine.database,
+        secret=InstanceSecret(mine.settings.instance).derive(PURPOSE),
+    )
+    running = Stream(options, work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: running.stop())
+    log.info(
+        "reading %s as %s of %s; answers go to %s, what can't be decided to %s",
+        options.topic, options.group, options.brokers, options.decisions, options.rejected,
+    )  # fmt: skip
+    running.run(until_end=until_end)
+    words = plural(running.consumed, "message")
+    click.echo(f"{running.consumed:,} {words} answered, {running.rejected:,} of them rejected")
