@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import yaml
 from flask import Flask
 
 from screening.settings import ROOT, Settings
+from screening.streams.options import StreamOptions
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
-READERS = (ROOT / "screening" / "settings.py", ROOT / "screening" / "streams" / "options.py")
-SETTINGS = {name for path in READERS for name in re.findall(r'read\(\s*"([A-Z_]+)"', path.read_text("utf-8"))}
+SETTINGS = {each.metadata["variable"].name for each in (*fields(Settings), *fields(StreamOptions))}
 USER = int(re.findall(r"useradd --uid (\d+)", (ROOT / "Dockerfile").read_text("utf-8"))[0])
 
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from screening.settings import ALERTS, ROOT
+from screening.setting_values import ALERTS
+from screening.settings import ROOT
 
 TEXT = (ROOT / "docs" / "runbook.md").read_text("utf-8")
 TOLD = ("The start stops", "Answers of 500 and more", "What the log says")

@@ -15,7 +15,8 @@ import secrets
 from pathlib import Path
 
 from screening.errors import BadSetting
-from screening.settings import SECRET_BYTES, Settings
+from screening.setting_values import SECRET_BYTES
+from screening.settings import Settings
 
 SALT = b"fraud-screening instance secret"
 

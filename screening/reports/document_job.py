@@ -19,7 +19,8 @@ from screening.infra.job_queue import DONE, FAILED, now
 from screening.infra.job_runner import AttemptFailed, Lease
 from screening.reports.documents import CANCELLED, PARTS, Document, DocumentFolder, Documents
 from screening.reports.making import Order
-from screening.settings import ALERTS, Settings
+from screening.setting_values import ALERTS
+from screening.settings import Settings
 from screening.uploads.instance_check import belong_together
 
 log = logging.getLogger(__name__)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from screening.errors import BadSetting, NotReady
-from screening.settings import Reader, one_of, path_of, plain_text, whole
+from screening.setting_values import one_of, path_of, read_settings, refuse_all, setting, whole
 
 NO_KAFKA = NotReady(
     "confluent-kafka isn't installed.",
@@ -57,150 +57,6 @@ OF_CONSUMER = re.compile(r"^(session|heartbeat|max\.poll|fetch|queued|group|chec
 OF_PRODUCER = re.compile(
     r"^(linger|batch|compression|queue\.buffering|message\.(timeout|send)|delivery|retries)"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamOptions:
-    """All that the operator can set of a stream."""
-
-    brokers: str
-    topic: str
-    """Topic of the transactions."""
-    decisions: str
-    """Topic of the answers."""
-    rejected: str
-    """Topic of what can't be decided."""
-    account: str
-    """Account in whose name transactions are decided."""
-    group: str = "fraud-screening"
-    detector: str | None = None
-    """Detector of transactions that name none; ``None``: the server's default."""
-    counts_by: str = KEY
-    """Source of the key under which a message counts once: :data:`KEY`, :data:`OFFSET`, or :data:`FIELD` and a name."""
-    start: str = "earliest"
-    """Where a group begins that has no position yet."""
-    most: int = 500
-    """Messages that are decided together."""
-    security: str = "plaintext"
-    ca_file: Path | None = None
-    certificate: Path | None = None
-    certificate_key: Path | None = None
-    certificate_password: str | None = field(default=None, repr=False)
-    mechanism: str | None = None
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    more: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Further options of librdkafka. May hold secrets."""
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str] | None = None) -> StreamOptions:
-        """Read the environment.
-
-        Raises:
-            BadSetting: a variable is missing, or holds something else than its kind; the message names it.
-        """
-        read = Reader(os.environ if environ is None else environ)
-        topic = read("STREAM_TOPIC", topic_of, "")
-        found = cls(
-            brokers=read("STREAM_BROKERS", brokers_of, ""),
-            topic=topic,
-            decisions=read("STREAM_DECISIONS", topic_of, f"{topic}.decisions"),
-            rejected=read("STREAM_REJECTED", topic_of, f"{topic}.rejected"),
-            account=read("STREAM_ACCOUNT", plain_text, ""),
-            group=read("STREAM_GROUP", group_of, "fraud-screening"),
-            detector=read("STREAM_DETECTOR", plain_text, None),
-            counts_by=read("STREAM_ID", counted_by, KEY),
-            start=read("STREAM_START", one_of("earliest", "latest"), "earliest"),
-            most=read("STREAM_BATCH", whole(1, 10_000), 500),
-            security=read(
-                "STREAM_SECURITY", one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "plaintext"
-            ),
-            ca_file=read("STREAM_CA_FILE", file_of, None),
-            certificate=read("STREAM_CERTIFICATE", file_of, None),
-            certificate_key=read("STREAM_CERTIFICATE_KEY", file_of, None),
-            certificate_password=read("STREAM_CERTIFICATE_PASSWORD", plain_text, None),
-            mechanism=read("STREAM_MECHANISM", one_of("plain", "scram-sha-256", "scram-sha-512"), None),
-            user=read("STREAM_USER", plain_text, None),
-            password=read("STREAM_PASSWORD", plain_text, None),
-            more=read("STREAM_OPTIONS", more_of, {}),
-        )
-        found.check()
-        return found
-
-    def check(self) -> None:
-        """Let pass settings that fit together.
-
-        Raises:
-            BadSetting: one is missing, or contradicts another.
-        """
-        needed = {
-            "STREAM_BROKERS": (self.brokers, "the brokers, as broker1:9092,broker2:9092"),
-            "STREAM_TOPIC": (self.topic, "the topic of the transactions"),
-            "STREAM_ACCOUNT": (self.account, "the account in whose name transactions are decided"),
-        }
-        for name, (value, words) in needed.items():
-            if not value:
-                raise BadSetting(f"{name} isn't set.", remedy=f"Set it to {words}.")
-        if len({self.topic, self.decisions, self.rejected}) < 3:
-            raise BadSetting(
-                "STREAM_TOPIC, STREAM_DECISIONS and STREAM_REJECTED must be three topics: answers would be read as "
-                "transactions otherwise.",
-                remedy="Give each another name.",
-            )
-        sasl = self.security.startswith("sasl")
-        if sasl and "sasl.mechanism" not in self.more and (self.user is None or self.password is None):
-            raise BadSetting(
-                f"STREAM_SECURITY is {self.security}, and STREAM_USER or STREAM_PASSWORD isn't set.",
-                remedy="Set both, and STREAM_MECHANISM.",
-            )
-        if not sasl and (self.user or self.password or self.mechanism):
-            raise BadSetting(
-                f"STREAM_USER, STREAM_PASSWORD or STREAM_MECHANISM is set, and STREAM_SECURITY is {self.security}: "
-                "they wouldn't be used.",
-                remedy="Set STREAM_SECURITY to sasl_ssl, or unset them.",
-            )
-
-    def consumer(self) -> dict[str, Any]:
-        """Return what the consumer is told."""
-        more = {name: value for name, value in self.more.items() if not OF_PRODUCER.match(name)}
-        fixed = {name: value for name, value in FIXED.items() if name != "acks"}
-        start = {"group.id": self.group, "auto.offset.reset": self.start}
-        return {**USUAL, **CONSUMING, **self._connection(), **more, **fixed, **start}
-
-    def producer(self) -> dict[str, Any]:
-        """Return what the producer is told."""
-        more = {name: value for name, value in self.more.items() if not OF_CONSUMER.match(name)}
-        return {**USUAL, **PRODUCING, **self._connection(), **more, "acks": FIXED["acks"]}
-
-    def _connection(self) -> dict[str, Any]:
-        given = {
-            "bootstrap.servers": self.brokers,
-            "security.protocol": self.security,
-            "ssl.ca.location": self.ca_file,
-            "ssl.certificate.location": self.certificate,
-            "ssl.key.location": self.certificate_key,
-            "ssl.key.password": self.certificate_password,
-            "sasl.mechanism": self.mechanism and self.mechanism.upper(),
-            "sasl.username": self.user,
-            "sasl.password": self.password,
-        }
-        return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in given.items()
-            if value is not None
-        }
-
-
-def require_kafka() -> None:
-    """Check that Kafka's client is installed.
-
-    Raises:
-        NotReady: it isn't.
-    """
-    try:
-        import confluent_kafka  # noqa: F401
-    except ModuleNotFoundError:
-        raise NO_KAFKA from None
 
 
 def topic_of(raw: str) -> str:
@@ -259,3 +115,126 @@ def more_of(raw: str) -> Mapping[str, str]:
             )
         found[name] = value
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """All that the operator can set of a stream."""
+
+    brokers: str = setting("STREAM_BROKERS", brokers_of, "")
+    topic: str = setting("STREAM_TOPIC", topic_of, "")
+    """Topic of the transactions."""
+    decisions: str = setting("STREAM_DECISIONS", topic_of, "")
+    """Topic of the answers."""
+    rejected: str = setting("STREAM_REJECTED", topic_of, "")
+    """Topic of what can't be decided."""
+    account: str = setting("STREAM_ACCOUNT", str, "")
+    """Account in whose name transactions are decided."""
+    group: str = setting("STREAM_GROUP", group_of, "fraud-screening")
+    detector: str | None = setting("STREAM_DETECTOR", str, None)
+    """Detector of transactions that name none; ``None``: the server's default."""
+    counts_by: str = setting("STREAM_ID", counted_by, KEY)
+    """Source of the key under which a message counts once: :data:`KEY`, :data:`OFFSET`, or :data:`FIELD` and a name."""
+    start: Literal["earliest", "latest"] = setting("STREAM_START", one_of("earliest", "latest"), "earliest")
+    """Where a group begins that has no position yet."""
+    most: int = setting("STREAM_BATCH", whole(1, 10_000), 500)
+    """Messages that are decided together."""
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = setting(
+        "STREAM_SECURITY", one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "plaintext"
+    )
+    ca_file: Path | None = setting("STREAM_CA_FILE", file_of, None)
+    certificate: Path | None = setting("STREAM_CERTIFICATE", file_of, None)
+    certificate_key: Path | None = setting("STREAM_CERTIFICATE_KEY", file_of, None)
+    certificate_password: str | None = setting("STREAM_CERTIFICATE_PASSWORD", str, None, secret=True)
+    mechanism: Literal["plain", "scram-sha-256", "scram-sha-512"] | None = setting(
+        "STREAM_MECHANISM", one_of("plain", "scram-sha-256", "scram-sha-512"), None
+    )
+    user: str | None = setting("STREAM_USER", str, None)
+    password: str | None = setting("STREAM_PASSWORD", str, None, secret=True)
+    more: Mapping[str, str] = setting("STREAM_OPTIONS", more_of, {}, secret=True)
+    """Further options of librdkafka. May hold secrets."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> StreamOptions:
+        """Read the environment.
+
+        Raises:
+            BadSetting: variables are missing, hold something else than their kinds, or don't go together; the message
+                names all.
+        """
+        found = read_settings(cls, environ)
+        topic = found.get("topic", "")
+        options = cls(**{"decisions": f"{topic}.decisions", "rejected": f"{topic}.rejected"} | found)
+        refuse_all(options.contradictions())
+        return options
+
+    def contradictions(self) -> Iterator[BadSetting]:
+        """Yield what is missing, and what is wrong with settings that are each right."""
+        needed = {
+            "STREAM_BROKERS": (self.brokers, "the brokers, as broker1:9092,broker2:9092"),
+            "STREAM_TOPIC": (self.topic, "the topic of the transactions"),
+            "STREAM_ACCOUNT": (self.account, "the account in whose name transactions are decided"),
+        }
+        for name, (value, words) in needed.items():
+            if not value:
+                yield BadSetting(f"{name} isn't set.", remedy=f"Set {name} to {words}.")
+        if len({self.topic, self.decisions, self.rejected}) < 3:
+            yield BadSetting(
+                "STREAM_TOPIC, STREAM_DECISIONS and STREAM_REJECTED must be three topics: answers would be read as "
+                "transactions otherwise.",
+                remedy="Give each another name.",
+            )
+        sasl = self.security.startswith("sasl")
+        if sasl and "sasl.mechanism" not in self.more and (self.user is None or self.password is None):
+            yield BadSetting(
+                f"STREAM_SECURITY is {self.security}, and STREAM_USER or STREAM_PASSWORD isn't set.",
+                remedy="Set both, and STREAM_MECHANISM.",
+            )
+        if not sasl and (self.user or self.password or self.mechanism):
+            yield BadSetting(
+                f"STREAM_USER, STREAM_PASSWORD or STREAM_MECHANISM is set, and STREAM_SECURITY is {self.security}: "
+                "they wouldn't be used.",
+                remedy="Set STREAM_SECURITY to sasl_ssl, or unset them.",
+            )
+
+    def consumer(self) -> dict[str, Any]:
+        """Return what the consumer is told."""
+        more = {name: value for name, value in self.more.items() if not OF_PRODUCER.match(name)}
+        fixed = {name: value for name, value in FIXED.items() if name != "acks"}
+        start = {"group.id": self.group, "auto.offset.reset": self.start}
+        return {**USUAL, **CONSUMING, **self._connection(), **more, **fixed, **start}
+
+    def producer(self) -> dict[str, Any]:
+        """Return what the producer is told."""
+        more = {name: value for name, value in self.more.items() if not OF_CONSUMER.match(name)}
+        return {**USUAL, **PRODUCING, **self._connection(), **more, "acks": FIXED["acks"]}
+
+    def _connection(self) -> dict[str, Any]:
+        given = {
+            "bootstrap.servers": self.brokers,
+            "security.protocol": self.security,
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.certificate,
+            "ssl.key.location": self.certificate_key,
+            "ssl.key.password": self.certificate_password,
+            "sasl.mechanism": self.mechanism and self.mechanism.upper(),
+            "sasl.username": self.user,
+            "sasl.password": self.password,
+        }
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in given.items()
+            if value is not None
+        }
+
+
+def require_kafka() -> None:
+    """Check that Kafka's client is installed.
+
+    Raises:
+        NotReady: it isn't.
+    """
+    try:
+        import confluent_kafka  # noqa: F401
+    except ModuleNotFoundError:
+        raise NO_KAFKA from None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import stat
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,49 @@ def test_several_hosts_need_a_database_that_they_share_and_a_name_each() -> None
     ):
         with pytest.raises(BadSetting, match=named):
             Settings.from_environ(environ)
+
+
+def test_all_values_that_are_wrong_are_named_at_once_and_no_secret_is_repeated() -> None:
+    with pytest.raises(BadSetting) as caught:
+        Settings.from_environ(
+            {"PORT": "80a", "SIGNUP": "maybe", "SECRET_KEY": "hunter2", "WORKERS": " 4 ", "IDLE_MINUTES": ""}
+        )
+    assert str(caught.value) == (
+        "PORT is '80a', which must be a whole number from 1 to 65535. "
+        "SECRET_KEY must be at least 32 bytes long. "
+        "SIGNUP is 'maybe', which must be one of open, approval, closed. "
+        "Set PORT to such a value or unset it. Set SECRET_KEY to such a value or unset it. "
+        "Set SIGNUP to such a value or unset it."
+    )
+
+
+def test_all_settings_that_contradict_each_other_are_named_at_once() -> None:
+    with pytest.raises(BadSetting, match=r"WEBHOOK_URL and .* HOSTS is several, and DATABASE_URL"):
+        Settings.from_environ({"WEBHOOK_URL": HOOK, "HOSTS": "several"})
+
+
+def test_no_secret_is_shown() -> None:
+    environ = {
+        "SECRET_KEY": "k" * 32,
+        "DATABASE_URL": "postgresql://app:hunter2@db.example/bank",
+        "STATE_URL": "redis://:hunter3@redis.example",
+        "STORAGE_URL": "s3://bank/screening",
+        "WEBHOOK_URL": HOOK,
+        "WEBHOOK_SECRET": SIGNING,
+    }
+    shown = repr(Settings.from_environ(environ))
+    assert not [each for each in (*environ.values(), "hunter") if each in shown]
+    hidden = {each.metadata["variable"].name for each in fields(Settings) if not each.repr}
+    assert hidden == set(environ)
+
+
+def test_what_is_set_to_its_default_is_what_is_not_set() -> None:
+    """As docs/operations.md writes the defaults."""
+    given = {
+        "MAX_UPLOAD_MB": "1024", "STORED_MB_PER_ACCOUNT": "20480", "FOUR_EYES": "off", "DRIFT_WINDOWS": "7, 1",
+        "REVIEW_SAMPLE": "0.005", "SIGNUP": "OPEN", "FRAUD_THRESHOLD": "0.8", "PORT": "5000", "HOSTS": "one",
+    }  # fmt: skip
+    assert Settings.from_environ(given) == Settings.from_environ({})
 
 
 HOOK, SIGNING = "https://hooks.bank.example/a?b=c", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -19,7 +19,8 @@ from wtforms.validators import ValidationError
 
 from screening.errors import ScreeningError
 from screening.infra import log_context
-from screening.settings import SECRET_BYTES, Settings
+from screening.setting_values import SECRET_BYTES
+from screening.settings import Settings
 from screening.web.http import api_keys
 from screening.web.http.admission import Admission
 from screening.web.http.front import REFUSED, ROUTE, SMALL_BYTES

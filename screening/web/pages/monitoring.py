@@ -8,7 +8,7 @@ from flask import Blueprint, render_template, request
 
 from screening.monitoring import activity, findings
 from screening.monitoring.alerts import going_on
-from screening.settings import ALERTS
+from screening.setting_values import ALERTS
 from screening.web.http.sessions import require
 from screening.web.services import services
 from screening.web.views import monitoring

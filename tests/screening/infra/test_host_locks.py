@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -36,7 +37,7 @@ def databases(url: str) -> Iterator[tuple[Database, Database]]:
         each.engine.dispose()
 
 
-def host(folder: Path, name: str, url: str, hosts: str = "several") -> Settings:
+def host(folder: Path, name: str, url: str, hosts: Literal["one", "several"] = "several") -> Settings:
     """The settings of a host that has mounted the instance at a place of its own."""
     instance = folder / name / "instance"
     instance.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -43,7 +43,9 @@ Payments = tuple[Detector, list[tuple[Transactions, NDArray[np.int8]]]]
 class Bank:
     """One instance's history, with files screened as the worker does it: against the past, which they then join."""
 
-    def __init__(self, instance: Path, detector: Detector, policy: str = "managers") -> None:
+    def __init__(
+        self, instance: Path, detector: Detector, policy: Literal["managers", "own", "all"] = "managers"
+    ) -> None:
         self.database = Database(f"sqlite:///{instance / 'kept.sqlite3'}")
         self.database.create_tables()
         self.history = History(self.database)
@@ -178,7 +180,7 @@ def test_a_managers_file_moves_everybodys_and_a_released_one_too_until_it_is_wit
     ],
 )
 def test_the_policy_decides_when_a_past_is_read(
-    policy: str, moved: dict[str, bool], payments: Payments, tmp_path: Path
+    policy: Literal["managers", "own", "all"], moved: dict[str, bool], payments: Payments, tmp_path: Path
 ) -> None:
     detector, parts = payments
     for who, expected in moved.items():

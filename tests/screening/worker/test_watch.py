@@ -14,7 +14,8 @@ from screening.ledger.ledger import Ledger
 from screening.monitoring import activity
 from screening.monitoring.comparison import Comparison
 from screening.monitoring.tables import Hour
-from screening.settings import ALERTS, Settings
+from screening.setting_values import ALERTS
+from screening.settings import Settings
 from screening.uploads.screenings import History
 from screening.web.services import Services
 from screening.web.views.monitoring import feeds
