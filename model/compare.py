@@ -80,7 +80,7 @@ def compare(
     ``recipe`` is the net's; by default it is counted, as a training has it.
     """
     found = [
-        _tested(prepared, test, how, seed, names=names, say=say, recipe=recipe)
+        compare_on(prepared, test, how, seed, names=names, say=say, recipe=recipe)
         for test in tests(prepared, delay, seed)
     ]
     return {
@@ -91,7 +91,7 @@ def compare(
     }
 
 
-def _tested(
+def compare_on(
     prepared: Prepared,
     test: Test,
     how: str,
@@ -101,13 +101,14 @@ def _tested(
     say: Say,
     recipe: Recipe | Blend | None,
 ) -> dict[str, Any]:
+    """Return the figures of the net and of other models on one test, and what it gains over them."""
     label = prepared.label[test.tested].astype(np.int64)
     scores, models = {}, {}
     for name in (NET, *names):
         say(f"{test.kind}: {name}")
-        scores[name], seconds = _scored(name, prepared, test, how, seed, recipe=recipe)
-        models[name] = {**_measured(prepared, test, label, scores[name], seed), **seconds}
-    gains = {name: _gain(label, scores[NET], scores[name]) for name in names if name in BOOSTED}
+        scores[name], seconds = score_by(name, prepared, test, how, seed, recipe=recipe)
+        models[name] = {**measure_scores(prepared, test, label, scores[name], seed), **seconds}
+    gains = {name: gain_interval(label, scores[NET], scores[name]) for name in names if name in BOOSTED}
     return {
         "kind": test.kind,
         "words": test.words,
@@ -119,7 +120,7 @@ def _tested(
     }
 
 
-def _scored(
+def score_by(
     name: str, prepared: Prepared, test: Test, how: str, seed: int, *, recipe: Recipe | Blend | None
 ) -> tuple[Floats, dict[str, float]]:
     """Return the scores of the tested rows, and how long learning and scoring took."""
@@ -144,9 +145,10 @@ def _scored(
     }
 
 
-def _measured(prepared: Prepared, test: Test, label: Labels, score: Floats, seed: int) -> dict[str, Any]:
+def measure_scores(prepared: Prepared, test: Test, label: Labels, score: Floats, seed: int) -> dict[str, Any]:
+    """Return the figures of one model on the tested rows."""
     weight = np.ones(len(label))
-    probability = in_halves(_logits(score), label, seed)
+    probability = in_halves(log_odds(score), label, seed)
     over = flagged(label, probability, weight, DECIDED_AT)
     right = (probability >= DECIDED_AT) == (label == 1)
     precision, recall = over["precision"], over["recall"]
@@ -159,7 +161,7 @@ def _measured(prepared: Prepared, test: Test, label: Labels, score: Floats, seed
         "reliability": reliability(label, probability, weight),
         "curves": curves(label, score, weight),
     }
-    card = _cards(prepared)
+    card = card_numbers_of(prepared)
     if card is not None and prepared.time is not None and test.kind == "time":
         rows = test.tested
         found["card_precision_100"] = card_precision(
@@ -168,7 +170,7 @@ def _measured(prepared: Prepared, test: Test, label: Labels, score: Floats, seed
     return found
 
 
-def _logits(score: Floats) -> Floats:
+def log_odds(score: Floats) -> Floats:
     """Return scores on a scale that calibration can bend: shares of trees are opened to log odds."""
     if score.min() >= 0 and score.max() <= 1:
         inside = np.clip(score, 1e-4, 1 - 1e-4)
@@ -176,7 +178,7 @@ def _logits(score: Floats) -> Floats:
     return np.clip(score, -60, 60)
 
 
-def _cards(prepared: Prepared) -> Floats | None:
+def card_numbers_of(prepared: Prepared) -> Floats | None:
     """Return the column that says whose card it is, if there is one."""
     contract = prepared.definition.contract
     for place, column in enumerate(contract.parts()):
@@ -185,7 +187,7 @@ def _cards(prepared: Prepared) -> Floats | None:
     return None
 
 
-def _gain(label: Labels, ours: Floats, theirs: Floats) -> dict[str, list[float]]:
+def gain_interval(label: Labels, ours: Floats, theirs: Floats) -> dict[str, list[float]]:
     """Return the 95 % interval and median of the net's measure minus the other's, over draws of the tested rows
     (paired).
     """

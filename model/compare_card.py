@@ -125,23 +125,24 @@ def compare(file: TrainingFile, seed: int = 0) -> dict[str, Any]:
     """Score every model on every split, and measure the scores: {"splits": [...], "mean_of_windows": {...}}."""
     found: list[dict[str, Any]] = []
     for split in windows(file):
-        scores = {name: _timed(name, file, split, seed) for name in MODELS}
-        found.append(_measured(file, split.name, split.test, scores))
-    found.append(_folds(file, seed))
-    return {"splits": found, "mean_of_windows": _means(found[:-1])}
+        scores = {name: score_test(name, file, split, seed) for name in MODELS}
+        found.append(measure_scores(file, split.name, split.test, scores))
+    found.append(compare_by_folds(file, seed))
+    return {"splits": found, "mean_of_windows": means_of(found[:-1])}
 
 
-def _timed(name: str, file: TrainingFile, split: Split, seed: int) -> Floats:
+def score_test(name: str, file: TrainingFile, split: Split, seed: int) -> Floats:
+    """Return what a model says of the tested rows, and print how long it took."""
     began = time.monotonic()
     score = MODELS[name](file.rows(split.train), seed)(file.values[split.test])
     print(f"{split.name}: {name} {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return score
 
 
-def _folds(file: TrainingFile, seed: int) -> dict[str, Any]:
+def compare_by_folds(file: TrainingFile, seed: int) -> dict[str, Any]:
     """Return the mean over the folds of each measure; scores of different folds aren't compared with one another."""
     each = [
-        _measured(file, split.name, split.test, {n: _timed(n, file, split, seed) for n in MODELS})
+        measure_scores(file, split.name, split.test, {n: score_test(n, file, split, seed) for n in MODELS})
         for split in folds(file, seed)
     ]
     models = {
@@ -154,12 +155,13 @@ def _folds(file: TrainingFile, seed: int) -> dict[str, Any]:
     return {"name": "five folds", "models": models, "net_minus": gains}
 
 
-def _measured(
+def measure_scores(
     file: TrainingFile, name: str, test: NDArray[np.int64], scores: dict[str, Floats]
 ) -> dict[str, Any]:
+    """Return the figures of one model on the tested rows."""
     rows = file.rows(test)
     models = {model: vars_of(ranking(rows.label, score, rows.weight)) for model, score in scores.items()}
-    draws = {tree: _gains(rows, scores[NET], scores[tree]) for tree in BOOSTED}
+    draws = {tree: draw_gains(rows, scores[NET], scores[tree]) for tree in BOOSTED}
     gains = {
         tree: [float(mark) for mark in np.quantile(draw, (0.025, 0.5, 0.975))] for tree, draw in draws.items()
     }
@@ -179,7 +181,8 @@ def vars_of(measured: Ranking) -> dict[str, float]:
     return asdict(measured)
 
 
-def _gains(rows: TrainingFile, ours: Floats, theirs: Floats) -> Floats:
+def draw_gains(rows: TrainingFile, ours: Floats, theirs: Floats) -> Floats:
+    """Draw how far the average precision of one model lies above the other's, (draws,)."""
     generator = np.random.default_rng(0)
     found = np.empty(DRAWS)
     for draw in range(DRAWS):
@@ -196,7 +199,8 @@ def _mean_gain(parts: list[dict[str, Any]], tree: str) -> list[float]:
     return [float(mark) for mark in np.quantile(mean, (0.025, 0.5, 0.975))]
 
 
-def _means(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def means_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the means of the figures over the parts, and of what the net gains."""
     models = {
         name: {
             key: float(np.mean([part["models"][name][key] for part in parts]))

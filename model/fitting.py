@@ -80,7 +80,7 @@ def fit(
     # a blend is learned again with the features that it was chosen with, of however many rows
     told = blends(recipe, len(rows))
     definition, features = (
-        _with_rates(prepared, rows, time, seed) if told else (prepared.definition, prepared.features[rows])
+        learn_rates(prepared, rows, time, seed) if told else (prepared.definition, prepared.features[rows])
     )
     scaler = RobustScaler(copy=True).fit(features[sample_of(len(rows), seed)].astype(np.float64))
     scaled = scaler.transform(features)
@@ -99,7 +99,7 @@ def fit(
     return Learned(fitted, scaler, definition)
 
 
-def _with_rates(
+def learn_rates(
     prepared: Prepared, rows: Rows, time: Floats | None, seed: int
 ) -> tuple[Definition, Features]:
     """Return the definition with the rates of these rows, and their features to learn from, (rows, f)."""

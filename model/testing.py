@@ -48,13 +48,13 @@ def validate(
     only the splits' rows are tested.
     """
     if validation.kind == "time" or recipe is not None or not blends(recipe, len(prepared.label)):
-        return _by_splits(prepared, validation, seed, say, recipe)
+        return test_by_splits(prepared, validation, seed, say, recipe)
     say(0.2, "Testing in folds")
     every = np.arange(len(prepared.label))
     if validation.kind in APART:
         made = fit(prepared, every, seed, part(say, 0.2, 0.45))
         # The splits' own shares are from 0.2 to 0.6, which this brings to 0.45 and on.
-        tested = _by_splits(prepared, validation, seed, part(say, 0.375, 0.75), made.net.recipe)
+        tested = test_by_splits(prepared, validation, seed, part(say, 0.375, 0.75), made.net.recipe)
         return replace(tested, of_all=made)
     made = fit(prepared, every, seed, part(say, 0.2, 0.6), splits=validation.splits)
     fitted = made.net
@@ -65,13 +65,14 @@ def validate(
     rows = np.sort(choice.rows)
     prior = float(label.mean())
     probability = in_halves(logit[rows], label[rows], seed)
-    metrics = _metrics(prepared, validation, rows, probability, fitted)
-    return Tested(metrics, _calibration(logit, label, rows, prior), fitted.recipe, made)
+    metrics = card_metrics(prepared, validation, rows, probability, fitted)
+    return Tested(metrics, calibration_of(logit, label, rows, prior), fitted.recipe, made)
 
 
-def _by_splits(
+def test_by_splits(
     prepared: Prepared, validation: Validation, seed: int, say: Say, recipe: Recipe | Blend | None
 ) -> Tested:
+    """Return what nets that were learned on the rest say of the tested rows."""
     logit = np.full(len(prepared.label), np.nan)
     count = len(validation.splits)
     for number, (learned, tested) in enumerate(validation):
@@ -87,13 +88,13 @@ def _by_splits(
     if fitted.choice is not None:
         earlier = validation.splits[0][0][fitted.choice.rows]
         logit[earlier] = fitted.choice.logit
-        taught = _calibration(logit, label, earlier, float(label[earlier].mean()))
+        taught = calibration_of(logit, label, earlier, float(label[earlier].mean()))
         probability = taught(logit[rows])
     else:
         probability = in_halves(logit[rows], label[rows], seed)
     every = np.flatnonzero(~np.isnan(logit))
-    metrics = _metrics(prepared, validation, rows, probability, fitted)
-    return Tested(metrics, _calibration(logit, label, every, prior), fitted.recipe)
+    metrics = card_metrics(prepared, validation, rows, probability, fitted)
+    return Tested(metrics, calibration_of(logit, label, every, prior), fitted.recipe)
 
 
 def _chosen(fitted: Fitted) -> Choice:
@@ -102,7 +103,7 @@ def _chosen(fitted: Fitted) -> Choice:
     return fitted.choice
 
 
-def _metrics(
+def card_metrics(
     prepared: Prepared, validation: Validation, rows: NDArray[np.int64], probability: Floats, fitted: Fitted
 ) -> dict[str, Any]:
     """Return the figures of the card; ``probability`` goes along the tested ``rows``."""
@@ -122,13 +123,13 @@ def _metrics(
     )
     if validation.caution is not None:
         found["caution"] = validation.caution
-    if types := _recall_of_types(prepared.table.rows(rows), probability):
+    if types := recall_by_type(prepared.table.rows(rows), probability):
         found["fraud_types"] = types
     told = {"blend": fitted.recipe.as_list()} if isinstance(fitted.recipe, Blend) else {}
     return {"validation": found, **told}
 
 
-def _recall_of_types(tested: Table, probability: Floats) -> list[dict[str, Any]]:
+def recall_by_type(tested: Table, probability: Floats) -> list[dict[str, Any]]:
     """Count the test rows of each type of fraud, and the share of them that is flagged; (rows,) of the test."""
     if len(tested.types) < 2:
         return []
@@ -140,9 +141,10 @@ def _recall_of_types(tested: Table, probability: Floats) -> list[dict[str, Any]]
     return found
 
 
-def _calibration(
+def calibration_of(
     logit: Floats, label: NDArray[np.int64], rows: NDArray[np.int64], prior: float
 ) -> Calibration:
+    """Return the calibration of some rows' logits."""
     return fit_calibration(logit[rows], label[rows], np.ones(len(rows)), prior)
 
 

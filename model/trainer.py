@@ -110,25 +110,25 @@ def prepare(order: Order, say: Say) -> Prepared:
     say(0.1, "Making features")
     ranges = None if order.ranges is None else read_ranges(order.ranges)
     definition = define(table.contract, table.values, Options(label_delay=order.label_delay), ranges)
-    features = _features(definition, table, part(say, 0.1, 0.2))
-    recent = _recent(table)
+    features = make_features(definition, table, part(say, 0.1, 0.2))
+    recent = recent_rows(table)
     table, features = table.rows(recent), features[recent]
     time = (
         None
         if table.contract.time is None
         else table.values[:, table.contract.columns.index(table.contract.time)]
     )
-    found = _with_notes(_with_ranges(cleaned.report, ranges), table)
+    found = with_notes(with_ranges(cleaned.report, ranges), table)
     return Prepared(table, definition, features, table.label, time, found)
 
 
-def _with_notes(found: dict[str, Any], table: Table) -> dict[str, Any]:
+def with_notes(found: dict[str, Any], table: Table) -> dict[str, Any]:
     """Return the report of the cleaning with how columns were read that could have been read otherwise."""
     notes = [asdict(Finding("reading", None, found["rows"], "read so", note)) for note in table.notes]
     return {**found, "findings": [*notes, *found["findings"]]}
 
 
-def _with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]:
+def with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]:
     """Return the report of the cleaning with what was wrong in the table of addresses."""
     if ranges is None:
         return found
@@ -136,7 +136,8 @@ def _with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]
     return {**found, "ranges": {"used": len(ranges), "skipped": ranges.skipped, "problems": damage}}
 
 
-def _features(definition: Definition, table: Table, say: Say) -> Features:
+def make_features(definition: Definition, table: Table, say: Say) -> Features:
+    """Return the features of all rows, and say so."""
     found = np.empty((len(table.values), len(definition.names)), np.float32)
     done = 0
     for block in iterate(definition, table.values, labels=table.label, past=None, block=BLOCK):
@@ -146,7 +147,7 @@ def _features(definition: Definition, table: Table, say: Say) -> Features:
     return found
 
 
-def _recent(table: Table) -> NDArray[np.int64]:
+def recent_rows(table: Table) -> NDArray[np.int64]:
     """Return the rows to learn from, in the file's order."""
     if len(table.values) <= MOST_LEARNED:
         return np.arange(len(table.values))

@@ -79,12 +79,12 @@ def read_training_file(path: Path) -> TrainingFile:
         )
     values = frame.iloc[:, [found[name] for name in CARD.columns]].to_numpy(np.float64)
     label = frame.iloc[:, found[str(CARD.label)]].to_numpy()
-    _check(values, label)
+    check_values(values, label)
     uniform = frame["uniform"].to_numpy(bool) if "uniform" in frame else np.ones(len(frame), bool)
     copies = frame["copies"].to_numpy(np.int64) if "copies" in frame else np.ones(len(frame), np.int64)
     weight = row_weights(label, uniform, copies)
     file = TrainingFile(values, label.astype(np.int64), uniform, copies, weight, file_sha256(path))
-    return _frauds_once(file.rows(np.argsort(values[:, 0], kind="stable")))
+    return merge_equal_frauds(file.rows(np.argsort(values[:, 0], kind="stable")))
 
 
 def row_weights(
@@ -103,7 +103,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _check(values: NDArray[np.float64], label: NDArray[np.int64]) -> None:
+def check_values(values: NDArray[np.float64], label: NDArray[np.int64]) -> None:
+    """Refuse a file whose cells or labels can't be used."""
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise BadFile(
@@ -118,7 +119,7 @@ def _check(values: NDArray[np.float64], label: NDArray[np.int64]) -> None:
         )
 
 
-def _frauds_once(file: TrainingFile) -> TrainingFile:
+def merge_equal_frauds(file: TrainingFile) -> TrainingFile:
     """Keep the first of identical frauds, which are one event written several times, and count the others in
     ``copies``.
     """

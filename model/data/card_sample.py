@@ -48,7 +48,7 @@ def generate(statistics: dict[str, Any], seed: int = SEED) -> list[list[str]]:
     generator = np.random.default_rng(seed)
     parts = []
     for name, value, rows in (("legitimate", 0, LEGITIMATE_ROWS), ("fraud", 1, FRAUD_ROWS)):
-        drawn = _draw(statistics[name], tuple(statistics["levels"]), rows, generator)
+        drawn = draw_rows(statistics[name], tuple(statistics["levels"]), rows, generator)
         parts.append(np.column_stack([drawn, np.full(rows, value)]))
     table = np.concatenate(parts)
     table = table[np.argsort(np.floor(table[:, 0]), kind="stable")]
@@ -61,7 +61,7 @@ def write_sample(path: Path, rows: list[list[str]]) -> None:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
 
-def _draw(
+def draw_rows(
     part: dict[str, Any], levels: tuple[float, ...], rows: int, generator: np.random.Generator
 ) -> Floats:
     """Draw (rows, columns) from a Gaussian copula with the given quantiles and correlations."""

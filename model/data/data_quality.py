@@ -83,19 +83,19 @@ def examine(
                 None,
                 set_aside,
                 "left out",
-                f"{set_aside:,} rows, {set_aside_frauds:,} of them fraud, can't be read{_why(problems)}.",
+                f"{set_aside:,} rows, {set_aside_frauds:,} of them fraud, can't be read{excerpt_faults(problems)}.",
                 set_aside_frauds,
             )
         )
-    findings += _unlabelled(contract, label, keep)
+    findings += leave_out_unlabelled(contract, label, keep)
     frauds = label == 1
-    findings += _duplicates(values, label, keep)
+    findings += find_duplicates(values, label, keep)
     for place, column in enumerate(contract.parts()):
-        findings += _of_column(column, values[:, place], frauds, keep)
-    findings += _before_their_time(contract, values, frauds, keep)
-    constant = _constant(contract, values, keep)
+        findings += examine_column(column, values[:, place], frauds, keep)
+    findings += find_late_moments(contract, values, frauds, keep)
+    constant = find_constant(contract, values, keep)
     kept = contract.columns if keep_leaks else chosen
-    leaks = _leaks(contract, values, label, keep, kept)
+    leaks = find_leaks(contract, values, label, keep, kept)
     findings += constant + leaks
     left_out = [leak.column for leak in leaks if leak.kind == Suspicion.LEAK and leak.column not in kept]
     out = [finding.column for finding in constant] + left_out
@@ -111,7 +111,8 @@ def examine(
     return Cleaned(keep, tuple(name for name in out if name is not None), report)
 
 
-def _unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+def leave_out_unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+    """Leave out rows without a label, in ``keep``, and report them."""
     blank = label < 0
     keep &= ~blank
     count = int(blank.sum())
@@ -119,7 +120,7 @@ def _unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]
     return [Finding("no label", contract.label, count, "left out", words)] if count else []
 
 
-def _duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+def find_duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
     """Return rows that repeat another one in every column that is used; the first is kept."""
     whole = np.column_stack([np.where(np.isnan(values), np.inf, values), label])
     _, first = np.unique(whole, axis=0, return_index=True)
@@ -145,16 +146,17 @@ def _with_frauds(words: str, frauds: int) -> str:
     return f"{words[:-1]}; {frauds:,} of them {'is' if frauds == 1 else 'are'} fraud."
 
 
-def _why(problems: Sequence[CellProblem]) -> str:
+def excerpt_faults(problems: Sequence[CellProblem]) -> str:
     """Return some of what was wrong with rows that couldn't be read, each fault once."""
     faults = dict.fromkeys(f"{one.column or 'a row'} {one.problem}" for one in problems)
     shown = ", ".join(list(faults)[:MOST_FAULTS])
     return f" ({shown}{', …' if len(faults) > MOST_FAULTS else ''})" if faults else ""
 
 
-def _of_column(
+def examine_column(
     column: Column, values: NDArray[np.float64], frauds: NDArray[np.bool_], keep: NDArray[np.bool_]
 ) -> list[Finding]:
+    """Report what is blank or odd in one column, and leave rows out, in ``keep``."""
     found = []
     blank = int(np.isnan(values).sum())
     if blank:
@@ -167,24 +169,24 @@ def _of_column(
             Finding("missing", column.name, blank, done, f"{column.name} is blank in {blank:,} rows.")
         )
     if column.role is Role.AMOUNT:
-        found += _odd("negative", column.name, values < 0, keep, "is negative", frauds)
-    if column.kind is CellKind.TIME and not (column.role is Role.MOMENT and _of_births(values)):
+        found += report_odd("negative", column.name, values < 0, keep, "is negative", frauds)
+    if column.kind is CellKind.TIME and not (column.role is Role.MOMENT and are_births(values)):
         with np.errstate(invalid="ignore"):
             early = values < EARLIEST
             usual = np.nanmedian(values) if len(values) else 0.0
             late = values > usual + 10 * 366 * DAY
         says = "lies before 1990 or ten years ahead of most"
-        found += _odd("impossible time", column.name, early | late, keep, says, frauds)
+        found += report_odd("impossible time", column.name, early | late, keep, says, frauds)
     return found
 
 
-def _of_births(values: NDArray[np.float64]) -> bool:
+def are_births(values: NDArray[np.float64]) -> bool:
     """Return whether dates are of so long ago that those before 1990 are no mistakes: dates of birth."""
     with np.errstate(invalid="ignore"):
         return bool((values < EARLIEST).mean() > RARE) if len(values) else False
 
 
-def _odd(  # noqa: PLR0917 -- what is odd, and what to say of it
+def report_odd(  # noqa: PLR0917 -- what is odd, and what to say of it
     kind: str,
     name: str,
     odd: NDArray[np.bool_],
@@ -192,6 +194,7 @@ def _odd(  # noqa: PLR0917 -- what is odd, and what to say of it
     says: str,
     frauds: NDArray[np.bool_],
 ) -> list[Finding]:
+    """Report odd cells of a column; where they are rare, leave their rows out, in ``keep``."""
     count = int((odd & keep).sum())
     if not count:
         return []
@@ -207,7 +210,7 @@ def _odd(  # noqa: PLR0917 -- what is odd, and what to say of it
     return [Finding(kind, name, count, "left out", words, lost)]
 
 
-def _before_their_time(
+def find_late_moments(
     contract: ColumnContract, values: Matrix, frauds: NDArray[np.bool_], keep: NDArray[np.bool_]
 ) -> list[Finding]:
     """Return moments, such as a sign-up, that come after the transaction."""
@@ -219,13 +222,14 @@ def _before_their_time(
         if column.role is Role.MOMENT:
             with np.errstate(invalid="ignore"):
                 after = values[:, place] > time
-            found += _odd(
+            found += report_odd(
                 "impossible order", column.name, after, keep, f"comes after {contract.time}", frauds
             )
     return found
 
 
-def _constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_]) -> list[Finding]:
+def find_constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_]) -> list[Finding]:
+    """Report columns that have one value in all rows that are kept."""
     found = []
     for place, name in enumerate(contract.columns):
         kept = values[keep, place]
@@ -242,14 +246,15 @@ def _constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_])
     return found
 
 
-def _leaks(
+def find_leaks(
     contract: ColumnContract,
     values: Matrix,
     label: Labels,
     keep: NDArray[np.bool_],
     kept: Collection[str],
 ) -> list[Finding]:
-    rows = _some(np.flatnonzero(keep), label)
+    """Report columns that tell the label too well."""
+    rows = sample_rows(np.flatnonzero(keep), label)
     found = []
     for place, column in enumerate(contract.parts()):
         if column.role is Role.TIME:
@@ -265,7 +270,7 @@ def _leaks(
     return found
 
 
-def _some(rows: NDArray[np.int64], label: Labels) -> NDArray[np.int64]:
+def sample_rows(rows: NDArray[np.int64], label: Labels) -> NDArray[np.int64]:
     """Return all frauds and enough others."""
     if len(rows) <= SAMPLE:
         return rows

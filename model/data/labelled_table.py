@@ -64,7 +64,7 @@ def read_table(order: Order) -> Table:
     """
     guesses: tuple[Guess, ...] = ()
     if not order.columns:
-        order, guesses = _guessed(order)
+        order, guesses = guess_order(order)
     columns = order.columns or tuple(guess.column for guess in guesses)
     reasons = {guess.column.name: guess.reason for guess in guesses}
     unused = tuple(
@@ -82,10 +82,10 @@ def read_table(order: Order) -> Table:
         raise BadFile(
             "No column can be learned from.", remedy="Give at least one column another role than ignore."
         )
-    return replace(_read(order, columns, contract), unused=unused)
+    return replace(read_rows(order, columns, contract), unused=unused)
 
 
-def _guessed(order: Order) -> tuple[Order, tuple[Guess, ...]]:
+def guess_order(order: Order) -> tuple[Order, tuple[Guess, ...]]:
     """Return the order with the values that mean fraud, and a guess for each column."""
     kind = _kind(order.file, order.filename)
     found = sample(order.file, kind, SAMPLE_ROWS, counted=order.label, limits=LIMITS)
@@ -106,18 +106,20 @@ def _kind(path: Path, filename: str) -> Kind:
         return identify(filename, stream.read(HEAD_BYTES))
 
 
-def _read(order: Order, columns: tuple[Column, ...], contract: ColumnContract) -> Table:
+def read_rows(order: Order, columns: tuple[Column, ...], contract: ColumnContract) -> Table:
+    """Read the file, once more where the first try finds that it must be looked at as a whole."""
     kind = _kind(order.file, order.filename)
     return settled(
-        lambda forms: _read_with(order, kind, columns, contract, forms),
+        lambda forms: read_with_forms(order, kind, columns, contract, forms),
         lambda: look_over(order.file, kind, lambda _: contract, limits=LIMITS, answers=order.answers),
         at_once=order.answers == NOTHING_SAID or not kind.streams,
     )
 
 
-def _read_with(
+def read_with_forms(
     order: Order, kind: Kind, columns: tuple[Column, ...], contract: ColumnContract, forms: Forms | None
 ) -> Table:
+    """Read the file with the forms of its cells; ``None`` while each of them has one meaning."""
     values: list[Matrix] = []
     labels: list[NDArray[np.int8]] = []
     amounts: list[Matrix] = []

@@ -79,7 +79,7 @@ class Order:
             out=Path(given["out"]),
             name=given["name"],
             filename=str(given.get("filename") or Path(given["file"]).name),
-            columns=None if columns is None else tuple(map(_column, columns)),
+            columns=None if columns is None else tuple(map(column_from, columns)),
             label_delay=float(given.get("label_delay", DELAY)),
             keep_leaks=bool(given.get("keep_leaks", False)),
             fraud_values=tuple(map(str, given.get("fraud_values") or ())),
@@ -94,7 +94,8 @@ class Order:
         )
 
 
-def _column(given: dict[str, Any]) -> Column:
+def column_from(given: dict[str, Any]) -> Column:
+    """Return a column as the JSON of an order gives it."""
     return Column(
         str(given["name"]),
         Role(given["role"]),

@@ -42,15 +42,15 @@ def payments(*, customers: int = 600, terminals: int = 1200, days: int = 75, see
     generator = np.random.default_rng(seed)
     usual = generator.uniform(5, 100, customers)
     daily = generator.uniform(0, 4, customers)
-    near = _nearby(customers, terminals, generator)
+    near = nearby_terminals(customers, terminals, generator)
     customer = np.repeat(np.arange(customers), generator.poisson(daily * days))
-    second = _seconds(len(customer), days, generator)
+    second = draw_moments(len(customer), days, generator)
     amount = generator.normal(usual[customer], usual[customer] / 2)
     amount = np.where(amount < 0, generator.uniform(0, 2 * usual[customer]), amount)
     terminal = near[customer, generator.integers(0, near.shape[1], len(customer))]
     order = np.argsort(second, kind="stable")
     customer, terminal, amount, second = customer[order], terminal[order], amount[order], second[order]
-    fraud = _frauds(customer, terminal, amount, second // DAY, generator=generator)
+    fraud = choose_frauds(customer, terminal, amount, second // DAY, generator=generator)
     return pd.DataFrame(
         {
             "TRANSACTION_ID": np.arange(len(customer)),
@@ -63,20 +63,20 @@ def payments(*, customers: int = 600, terminals: int = 1200, days: int = 75, see
     )
 
 
-def _nearby(customers: int, terminals: int, generator: Generator) -> NDArray[np.int64]:
+def nearby_terminals(customers: int, terminals: int, generator: Generator) -> NDArray[np.int64]:
     """Return the twenty terminals that are nearest to each customer on a square, (customers, 20)."""
     home, place = generator.uniform(0, 100, (customers, 2)), generator.uniform(0, 100, (terminals, 2))
     distance = ((home[:, None] - place) ** 2).sum(axis=2)
     return np.argsort(distance, axis=1)[:, : min(20, terminals)]
 
 
-def _seconds(count: int, days: int, generator: Generator) -> NDArray[np.int64]:
+def draw_moments(count: int, days: int, generator: Generator) -> NDArray[np.int64]:
     """Draw moments spread over the days, most of them around noon."""
     of_day = (generator.normal(DAY / 2, 20_000, count) % DAY).astype(np.int64)
     return generator.integers(0, days, count) * DAY + of_day
 
 
-def _frauds(
+def choose_frauds(
     customer: NDArray[np.int64],
     terminal: NDArray[np.int64],
     amount: Floats,

@@ -46,12 +46,13 @@ def summary(
         rows = np.linspace(0, len(values) - 1, ROWS).astype(np.int64)
         values, weight = values[rows], weight[rows]
     return {
-        column.name: _levels(cells, weight) if column.kind in CODED else _quantiles(cells, weight)
+        column.name: level_summary(cells, weight) if column.kind in CODED else number_summary(cells, weight)
         for column, cells in zip(contract.parts(), values.T, strict=True)
     }
 
 
-def _quantiles(cells: Column, weight: Column) -> dict[str, Any]:
+def number_summary(cells: Column, weight: Column) -> dict[str, Any]:
+    """Return quantiles and bins of the cells, and the shares of whole numbers and of blanks."""
     known = ~np.isnan(cells)
     missing = round(float(weight[~known].sum() / weight.sum()), 6)
     if not known.any():
@@ -89,7 +90,8 @@ def weighted_quantiles(cells: Column, weight: Column, shares: Column) -> Column:
     return np.asarray(cells[order][np.minimum(place, len(cells) - 1)])
 
 
-def _levels(cells: Column, weight: Column) -> dict[str, Any]:
+def level_summary(cells: Column, weight: Column) -> dict[str, Any]:
+    """Return the most frequent codes with their shares, and what is left."""
     known = ~np.isnan(cells)
     total = weight.sum()
     codes, place = np.unique(cells[known], return_inverse=True)

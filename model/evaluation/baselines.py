@@ -81,7 +81,7 @@ def linear_svc(features: Features, label: Labels, weight: Floats, seed: int) -> 
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import LinearSVC
 
-    rows, weight = _fewer(label, weight, seed)
+    rows, weight = thin_out(label, weight, seed)
     model = make_pipeline(StandardScaler(), LinearSVC(C=0.01, random_state=seed, max_iter=5000))
     model.fit(features[rows], label[rows], linearsvc__sample_weight=weight)
     return lambda given: np.asarray(model.decision_function(given))
@@ -91,7 +91,7 @@ def random_forest(features: Features, label: Labels, weight: Floats, seed: int) 
     """Make a forest of 300 trees, with leaves of at least 3 rows."""
     from sklearn.ensemble import RandomForestClassifier
 
-    rows, weight = _fewer(label, weight, seed)
+    rows, weight = thin_out(label, weight, seed)
     model = RandomForestClassifier(300, min_samples_leaf=3, n_jobs=2, random_state=seed)
     model.fit(features[rows], label[rows], weight)
     return lambda given: np.asarray(model.predict_proba(given)[:, 1])
@@ -151,7 +151,7 @@ RIVALS: dict[str, Fit] = {
 BOOSTED = ("gradient boosting", "XGBoost", "LightGBM", "CatBoost")
 
 
-def _fewer(label: Labels, weight: Floats, seed: int) -> tuple[NDArray[np.int64], Floats]:
+def thin_out(label: Labels, weight: Floats, seed: int) -> tuple[NDArray[np.int64], Floats]:
     """Return all rows, or all frauds and a sample of the others that stands for all of them."""
     if len(label) <= FEW:
         return np.arange(len(label)), weight

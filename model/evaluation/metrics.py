@@ -94,8 +94,8 @@ def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict
             continue
         w, y, p = weight[inside], label[inside], probability[inside]
         observed, mean = float((w * y).sum() / w.sum()), float((w * p).sum() / w.sum())
-        ratio = _mean_weight(weight, label == 0, inside) / _mean_weight(weight, label == 1, inside)
-        low, high = (q / (q + ratio * (1 - q)) for q in _interval(int(y.sum()), len(y)))
+        ratio = mean_weight(weight, label == 0, inside) / mean_weight(weight, label == 1, inside)
+        low, high = (q / (q + ratio * (1 - q)) for q in clopper_pearson(int(y.sum()), len(y)))
         found.append(
             {
                 "from": BIN_EDGES[number], "to": BIN_EDGES[number + 1], "rows": int(inside.sum()),
@@ -106,12 +106,12 @@ def reliability(label: Labels, probability: Floats, weight: Floats) -> list[dict
     return found
 
 
-def _mean_weight(weight: Floats, of_class: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+def mean_weight(weight: Floats, of_class: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
     """Return the mean weight of the bin's rows of a class; of all its rows where the bin has none."""
     return float(weight[of_class & inside].mean() if (of_class & inside).any() else weight[of_class].mean())
 
 
-def _interval(hits: int, size: int) -> tuple[float, float]:
+def clopper_pearson(hits: int, size: int) -> tuple[float, float]:
     """Return the 95 % interval of Clopper and Pearson."""
     low = float(beta.ppf(0.025, hits, size - hits + 1)) if hits else 0.0
     high = float(beta.ppf(0.975, hits + 1, size - hits)) if hits < size else 1.0
@@ -159,7 +159,7 @@ def bootstrap_ranking(
     """Return 95 % intervals of the ranking measures over the test rows, resampled within each class."""
     generator = np.random.default_rng(seed)
     sampled = Resampled.of(label, score, weight)
-    return _intervals([sampled.ranking(resample(label, generator)) for _ in range(draws)])
+    return intervals_of([sampled.ranking(resample(label, generator)) for _ in range(draws)])
 
 
 def later_intervals(
@@ -173,11 +173,11 @@ def later_intervals(
     generator = np.random.default_rng(seed)
     sampled = Resampled.of(label, score, weight)
     tested = np.array([sampled.ranking(resample(label, generator)) for _ in range(draws)])
-    later = np.array([sampled.ranking(_any_rows(label, rows, generator)) for _ in range(draws)])
-    return _intervals(np.clip(tested + later - np.median(later, axis=0), 0.0, 1.0))
+    later = np.array([sampled.ranking(draw_rows(label, rows, generator)) for _ in range(draws)])
+    return intervals_of(np.clip(tested + later - np.median(later, axis=0), 0.0, 1.0))
 
 
-def _any_rows(label: Labels, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+def draw_rows(label: Labels, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw so many row numbers with replacement, whatever class they are of, until both are there."""
     while True:
         rows = generator.integers(0, len(label), count)
@@ -185,7 +185,8 @@ def _any_rows(label: Labels, count: int, generator: np.random.Generator) -> NDAr
             return np.asarray(rows, np.int64)
 
 
-def _intervals(found: Any) -> dict[str, tuple[float, float]]:
+def intervals_of(found: Any) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval of each figure over the draws."""
     low, high = np.quantile(found, (0.025, 0.975), axis=0)
     names = Ranking.__dataclass_fields__
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}

@@ -91,12 +91,12 @@ def plan(label: NDArray[np.int8], time: NDArray[np.float64] | None, delay: float
     """
     if time is not None:
         for share in (LATER, *OTHER_SHARES):
-            found = _later(label, time, delay, share)
+            found = later_rows(label, time, delay, share)
             if found is not None:
                 return found
         parts = stretches(label, time, delay or DAY, FOLDS, FEWEST_IN_TEST)
         if len(parts) > 1:
-            return _parted(parts)
+            return stretches_of(parts)
     from sklearn.model_selection import StratifiedKFold
 
     count = _folds(len(label))
@@ -106,7 +106,7 @@ def plan(label: NDArray[np.int8], time: NDArray[np.float64] | None, delay: float
         if time is None
         else "the latest rows, or those before them, have too few frauds"
     )
-    caution = None if time is None else _caution(label, time)
+    caution = None if time is None else caution_of_folds(label, time)
     return Validation("random", f"{count} random folds, since {why}", tuple(folds), caution)
 
 
@@ -139,7 +139,8 @@ def grouped(
     return Validation("grouped", words, splits)
 
 
-def _parted(parts: Sequence[Rows]) -> Validation:
+def stretches_of(parts: Sequence[Rows]) -> Validation:
+    """Return a test of each stretch of time by what is learned from the others."""
     every = np.sort(np.concatenate(parts))
     words = (
         f"{len(parts)} stretches of time, each by what was learned from the others, since the latest rows, or those "
@@ -153,7 +154,7 @@ def _folds(rows: int) -> int:
     return FOLDS if rows < MANY_FOR_FOLDS else FEWER_FOLDS
 
 
-def _caution(label: NDArray[np.int8], time: NDArray[np.float64]) -> str | None:
+def caution_of_folds(label: NDArray[np.int8], time: NDArray[np.float64]) -> str | None:
     """Return what folds can't tell where frauds and other rows lie apart in time."""
     from sklearn.metrics import roc_auc_score
 
@@ -167,9 +168,10 @@ def _caution(label: NDArray[np.int8], time: NDArray[np.float64]) -> str | None:
     )
 
 
-def _later(
+def later_rows(
     label: NDArray[np.int8], time: NDArray[np.float64], delay: float, share: float
 ) -> Validation | None:
+    """Return the rows to test and those to learn from where the test is later; ``None`` if too few frauds are."""
     start = np.quantile(time, 1 - share)
     test = np.flatnonzero(time >= start)
     apart = f", {delay / 86_400:g} days after the last row learned from" if delay else ""

@@ -49,9 +49,9 @@ def write_detector(made: Made, order: Order) -> dict[str, Any]:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        card = _fill(part, made, order)
+        card = fill_folder(part, made, order)
         if order.instance is not None:
-            _save_past(part / TRAINED_ON, made)
+            save_past(part / TRAINED_ON, made)
         if order.out.exists():
             shutil.rmtree(order.out)
         part.rename(order.out)
@@ -60,7 +60,8 @@ def write_detector(made: Made, order: Order) -> dict[str, Any]:
     return card
 
 
-def _fill(folder: Path, made: Made, order: Order) -> dict[str, Any]:
+def fill_folder(folder: Path, made: Made, order: Order) -> dict[str, Any]:
+    """Write all files of a detector into its folder."""
     import joblib
 
     made.net.save(folder / "model.h5")
@@ -74,7 +75,7 @@ def _fill(folder: Path, made: Made, order: Order) -> dict[str, Any]:
         },
         folder / "vectorizer.pkl",
     )
-    card = _card(folder, made, order)
+    card = card_of(folder, made, order)
     write_card(folder / "card.json", card)
     (folder / "cleaning.json").write_text(
         json.dumps(made.cleaning, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -105,7 +106,7 @@ def pack(path: Path) -> None:
     packed.replace(path)
 
 
-def _save_past(path: Path, made: Made) -> None:
+def save_past(path: Path, made: Made) -> None:
     """Save the rows that may count for files to come: those within the horizon of the last one."""
     definition, table = made.definition, made.table
     if not definition.looks_back:
@@ -115,19 +116,20 @@ def _save_past(path: Path, made: Made) -> None:
     np.savez(path, values=table.values[recent], labels=table.label[recent])
 
 
-def _card(folder: Path, made: Made, order: Order) -> dict[str, Any]:
+def card_of(folder: Path, made: Made, order: Order) -> dict[str, Any]:
+    """Return the model card, as it is written."""
     contract = made.definition.contract.as_dict()
     hashes = file_sha256(folder / "model.h5"), file_sha256(folder / "vectorizer.pkl")
     return {
         "name": order.name,
         "schema_version": SCHEMA_VERSION,
         "contract": contract,
-        "training_data": _data(made.table, order),
+        "training_data": data_section(made.table, order),
         "prior": made.prior,
         "threshold": THRESHOLD,
         "metrics": dict(made.metrics),
         "columns": summary(made.definition.contract, made.table.values),
-        "features": _quartiles(made),
+        "features": usual_quartiles(made),
         "definition": made.definition.as_dict(),
         "cleaning": dict(made.cleaning),
         **({"tokens": dict(order.tokens)} if order.tokens else {}),
@@ -139,7 +141,8 @@ def _card(folder: Path, made: Made, order: Order) -> dict[str, Any]:
     }
 
 
-def _data(table: Table, order: Order) -> dict[str, Any]:
+def data_section(table: Table, order: Order) -> dict[str, Any]:
+    """Return what the card says of the data."""
     found: dict[str, Any] = {
         "description": order.description
         or f"{order.filename}, trained by this installation{' as a quick look' if order.quick else ''}",
@@ -159,7 +162,7 @@ def _data(table: Table, order: Order) -> dict[str, Any]:
     return found
 
 
-def _quartiles(made: Made) -> dict[str, dict[str, float]]:
+def usual_quartiles(made: Made) -> dict[str, dict[str, float]]:
     """Return the quartiles of each feature over the legitimate rows: what is usual, for the reasons of a flag."""
     legitimate = made.features[made.feature_label == 0]
     marks = np.quantile(legitimate, list(QUARTILES.values()), axis=0)

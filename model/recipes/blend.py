@@ -160,9 +160,9 @@ def choose(seen: Seen, origin: Rows, splits: Sequence[Split], seed: int, say: Sa
         for place, candidate in enumerate(traces):
             done, step = (number + place / len(traces)) / len(splits), 1 / len(traces) / len(splits)
             say(done, f"Trying {candidate.name}, part {number + 1} of {len(splits)}")
-            columns, share = _columns(candidate, ranked), part(say, done, done + step)
+            columns, share = columns_of(candidate, ranked), part(say, done, done + step)
             traces[candidate].append(trace(candidate, given.of(columns), shown.of(columns), seed, share))
-        found = _held(traces, seen, splits[: number + 1])
+        found = judge_held_out(traces, seen, splits[: number + 1])
         if number + 1 < len(splits):
             traces = {
                 one: traces[one] for one in tried if one in traces and found.counts(one) >= LEAST_WEIGHT
@@ -195,10 +195,11 @@ class _Held:
         return 1.0 if self.weights[place] else float(self.closeness[place])
 
 
-def _held(traces: dict[Candidate, list[Trace]], seen: Seen, splits: Sequence[Split]) -> _Held:
+def judge_held_out(traces: dict[Candidate, list[Trace]], seen: Seen, splits: Sequence[Split]) -> _Held:
+    """Return what each candidate says of rows that it hasn't seen, and how much it is to weigh."""
     rows = np.concatenate([held for _, held in splits])
     weight = np.array([float(seen.weight[held].sum()) for _, held in splits])
-    rounds = tuple(_rounds(candidate, found, weight) for candidate, found in traces.items())
+    rounds = tuple(best_rounds(candidate, found, weight) for candidate, found in traces.items())
     columns = [
         np.concatenate([one.logits(min(count, len(one.loss))) for one in found])
         for found, count in zip(traces.values(), rounds, strict=True)
@@ -209,12 +210,12 @@ def _held(traces: dict[Candidate, list[Trace]], seen: Seen, splits: Sequence[Spl
     return _Held(tuple(traces), rounds, rows, logit, close, weights(close, trees))
 
 
-def _columns(candidate: Candidate, ranked: Columns) -> Columns | None:
+def columns_of(candidate: Candidate, ranked: Columns) -> Columns | None:
     """Return the features that a candidate sees, ascending; ``None`` for all."""
     return None if candidate.columns is None else np.sort(ranked[: candidate.columns])
 
 
-def _rounds(candidate: Candidate, found: Sequence[Trace], weight: Floats) -> int:
+def best_rounds(candidate: Candidate, found: Sequence[Trace], weight: Floats) -> int:
     """Return the number of rounds after which the mean loss of the splits is least; nets stop by themselves, each when
     it is time.
     """
@@ -277,30 +278,31 @@ def learn(blend: Blend, seen: Seen, views: tuple[Marks, Layer], seed: int, say: 
     members: list[tuple[float, Member]] = []
     for number, one in enumerate(blend.parts):
         say(number / len(blend.parts), f"Learning, {one.candidate.name}, {one.rounds} rounds")
-        columns = _columns(one.candidate, ranked)
+        columns = columns_of(one.candidate, ranked)
         bags = BAGS if len(seen) < FEW_FOR_BAGS and one.candidate.kind in FORESTS else 1
         for bag in range(bags):
             begun = (number + bag / bags) / len(blend.parts)
             share = part(say, begun, begun + 1 / bags / len(blend.parts))
             grown = make(one.candidate, one.rounds, seen.of(columns), seed + bag, share)
-            _take(widened(grown, columns, width), one.weight / bags, forests, members)
+            add_grown(widened(grown, columns, width), one.weight / bags, forests, members)
     depth = max(trees.depth for _, trees in forests)
     trees = joined([(weight, deepened(one, depth)) for weight, one in forests])
     say(1.0, "Joining the parts")
     return Branches(
-        bend, [_weighted(member, weight * len(members)) for weight, member in members], marks.asked(trees)
+        bend, [weighted(member, weight * len(members)) for weight, member in members], marks.asked(trees)
     )
 
 
-def _take(
+def add_grown(
     grown: Grown, weight: float, forests: list[tuple[float, Trees]], members: list[tuple[float, Member]]
 ) -> None:
+    """Add what was grown to the forests and members of a blend, with its weight."""
     if grown.trees is not None:
         forests.append((weight, grown.trees))
     members += [(weight / len(grown.members), member) for member in grown.members]
 
 
-def _weighted(member: Member, weight: float) -> Member:
+def weighted(member: Member, weight: float) -> Member:
     """Return a member whose logit is so many times as large."""
     last = member[-1]
     return [*member[:-1], replace(last, kernel=last.kernel * weight, bias=last.bias * weight)]

@@ -47,7 +47,7 @@ class Calibration:
 
     def __call__(self, logit: Floats) -> Floats:
         """Return probabilities, same shape."""
-        return np.asarray(expit(self.shift + _pieces(logit, self.starts) @ self.slopes))
+        return np.asarray(expit(self.shift + piece_lengths(logit, self.starts) @ self.slopes))
 
     def ramps(self) -> Ramps:
         """Return the same function for logits above the first start, as a net computes it in 32 bits.
@@ -72,8 +72,8 @@ def fit_calibration(logit: Floats, label: NDArray[np.int64], weight: Floats, pri
     fraud, other = weight[label == 1].sum(), weight[label == 0].sum()
     balanced = weight * np.where(label == 1, prior / (1 - prior) * other / fraud, 1.0)
     starts = np.r_[LOWEST, np.unique(np.quantile(logit[label == 1], KNOTS))]
-    slopes = _slopes(_pieces(logit, starts), label, balanced / balanced[label == 1].sum())
-    line = _pieces(logit, starts) @ slopes
+    slopes = rising_slopes(piece_lengths(logit, starts), label, balanced / balanced[label == 1].sum())
+    line = piece_lengths(logit, starts) @ slopes
 
     def excess(shift: float) -> float:
         return float(np.average(expit(shift + line), weights=balanced) - prior)
@@ -108,13 +108,13 @@ def cross_calibrated(
     return probability
 
 
-def _pieces(logit: Floats, starts: Floats) -> Floats:
+def piece_lengths(logit: Floats, starts: Floats) -> Floats:
     """Return the part of each piece that lies below each logit, (rows, pieces)."""
     lengths = np.r_[np.diff(starts), np.inf]
     return np.clip(logit[:, None] - starts, 0.0, lengths)
 
 
-def _slopes(pieces: Floats, label: NDArray[np.int64], weight: Floats) -> Floats:
+def rising_slopes(pieces: Floats, label: NDArray[np.int64], weight: Floats) -> Floats:
     """Return the rising slopes of the greatest likelihood, with a slight pull towards 1."""
     sign = np.where(label == 1, 1.0, -1.0)
     # an origin within the data, or the first piece's length rules the shift

@@ -123,10 +123,10 @@ def widened(grown: Grown, columns: Columns | None, width: int) -> Grown:
     if grown.trees is not None:
         column = np.where(grown.trees.column >= 0, columns[grown.trees.column], -1)
         return Grown(replace(grown.trees, column=column))
-    return Grown(members=tuple(_widened(member, columns, width) for member in grown.members))
+    return Grown(members=tuple(widen(member, columns, width) for member in grown.members))
 
 
-def _widened(member: Member, columns: Columns, width: int) -> Member:
+def widen(member: Member, columns: Columns, width: int) -> Member:
     """Return a member of some columns as one of all: the others weigh nothing."""
     kernel = np.zeros((width, member[0].kernel.shape[1]))
     kernel[columns] = member[0].kernel
@@ -151,7 +151,7 @@ def losses(logit: Floats, label: Labels) -> Floats:
     return np.logaddexp(0.0, np.where(label == 1, -logit, logit))
 
 
-def _answers(seen: Seen) -> int:
+def most_answers(seen: Seen) -> int:
     """Return the most answers that a column gives: with fewer bins a question would be lost."""
     return max(int(seen.reached.max(initial=0)) + 1, 2)
 
@@ -175,18 +175,19 @@ def told(say: Say, candidate: Candidate, rounds: int) -> Any:
     return Told()
 
 
-def _boosted(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say, **more: Any) -> Any:
+def boosted_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say, **more: Any) -> Any:
+    """Return boosted trees of so many rounds, which haven't learned yet."""
     from xgboost import XGBClassifier
 
     return XGBClassifier(
         n_estimators=rounds, max_depth=candidate.depth, learning_rate=candidate.rate, subsample=0.8,
-        colsample_bytree=0.8, tree_method="hist", max_bin=_answers(seen), n_jobs=_threads(seen), random_state=seed,
+        colsample_bytree=0.8, tree_method="hist", max_bin=most_answers(seen), n_jobs=_threads(seen), random_state=seed,
         eval_metric="logloss", callbacks=[told(say, candidate, rounds)], **more,
     )  # fmt: skip
 
 
 def _trace_trees(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
-    grown = _boosted(candidate, candidate.most, learned, seed, say, early_stopping_rounds=PATIENCE)
+    grown = boosted_trees(candidate, candidate.most, learned, seed, say, early_stopping_rounds=PATIENCE)
     grown.fit(
         learned.reached, learned.label, sample_weight=learned.weight, verbose=False,
         eval_set=[(held.reached, held.label)], sample_weight_eval_set=[held.weight],
@@ -201,7 +202,7 @@ def _trace_trees(candidate: Candidate, learned: Seen, held: Seen, seed: int, say
 
 
 def _make_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
-    grown = _boosted(candidate, rounds, seen, seed, say)
+    grown = boosted_trees(candidate, rounds, seen, seed, say)
     grown.fit(seen.reached, seen.label, sample_weight=seen.weight)
     read = read_trees(grown.get_booster(), candidate.depth)
     first = seen.reached[:1]
@@ -209,11 +210,12 @@ def _make_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: S
     return Grown(replace(read, base=margin - float(read.logits(first.astype(np.float64))[0])))
 
 
-def _symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Any:
+def symmetric_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Any:
+    """Return symmetric trees of so many rounds, which haven't learned yet."""
     from catboost import CatBoostClassifier
 
     return CatBoostClassifier(
-        iterations=rounds, depth=candidate.depth, learning_rate=candidate.rate, border_count=_answers(seen) - 1,
+        iterations=rounds, depth=candidate.depth, learning_rate=candidate.rate, border_count=most_answers(seen) - 1,
         random_seed=seed, thread_count=_threads(seen), verbose=False, allow_writing_files=False,
     )  # fmt: skip
 
@@ -221,7 +223,7 @@ def _symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Any:
 def _trace_symmetric(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
     from catboost import Pool
 
-    grown = _symmetric(candidate, candidate.most, learned, seed)
+    grown = symmetric_trees(candidate, candidate.most, learned, seed)
     shown = held.reached.astype(np.float32)
     grown.fit(
         learned.reached.astype(np.float32), learned.label, sample_weight=learned.weight, use_best_model=False,
@@ -233,7 +235,7 @@ def _trace_symmetric(candidate: Candidate, learned: Seen, held: Seen, seed: int,
 
 
 def _make_symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
-    grown = _symmetric(candidate, rounds, seen, seed)
+    grown = symmetric_trees(candidate, rounds, seen, seed)
     grown.fit(
         seen.reached.astype(np.float32), seen.label, sample_weight=seen.weight,
         callbacks=[told(say, candidate, rounds)],
@@ -268,7 +270,7 @@ def read_symmetric(told: dict[str, Any], depth: int) -> Trees:
     return Trees(column, threshold, leaf * scale, float(np.sum(bias)))
 
 
-def _sample(seen: Seen, seed: int) -> Seen:
+def sample_rows(seen: Seen, seed: int) -> Seen:
     """Return rows for a line: all frauds, and so many others that the bound holds, weighted back."""
     if len(seen) <= MOST_FOR_A_LINE:
         return seen
@@ -281,7 +283,8 @@ def _sample(seen: Seen, seed: int) -> Seen:
     return replace(found, weight=found.weight * ratio)
 
 
-def _line(strength: float, seen: Seen) -> Layer:
+def fit_line(strength: float, seen: Seen) -> Layer:
+    """Learn a logistic regression, and return it as a layer."""
     from sklearn.linear_model import LogisticRegression
 
     scale = np.maximum(seen.bent.std(axis=0, dtype=np.float64), 1e-6)
@@ -294,18 +297,18 @@ def _line(strength: float, seen: Seen) -> Layer:
 
 
 def _trace_line(candidate: Candidate, learned: Seen, held: Seen, seed: int, _say: Say) -> Trace:
-    some = _sample(learned, seed)
-    tried = [_line(strength, some) for strength in STRENGTHS[: candidate.most]]
+    some = sample_rows(learned, seed)
+    tried = [fit_line(strength, some) for strength in STRENGTHS[: candidate.most]]
     logits = [held.bent.astype(np.float64) @ line.kernel[:, 0] + line.bias[0] for line in tried]
     loss = [float(np.average(losses(logit, held.label), weights=held.weight)) for logit in logits]
     return Trace(np.array(loss), lambda rounds: logits[rounds - 1])
 
 
 def _make_line(_candidate: Candidate, rounds: int, seen: Seen, seed: int, _say: Say) -> Grown:
-    return Grown(members=([_line(STRENGTHS[rounds - 1], _sample(seen, seed))],))
+    return Grown(members=([fit_line(STRENGTHS[rounds - 1], sample_rows(seen, seed))],))
 
 
-def _nets(epochs: int) -> PackedRecipe:
+def narrow_nets(epochs: int) -> PackedRecipe:
     """Make two narrow nets: twice as many and twice as wide gained nothing beside trees, in four times the time."""
     return PackedRecipe(
         members=2, width=48, epochs=epochs, batch=512, rate=3e-3, decay=0.5, dropout=0.2, patience=3
@@ -315,7 +318,7 @@ def _nets(epochs: int) -> PackedRecipe:
 def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
     """Trace nets, which stop by themselves: there is one answer, and the loss before isn't worth keeping."""
     trained = train_packed(
-        learned.bent, learned.label, learned.weight, _nets(candidate.most), seed,
+        learned.bent, learned.label, learned.weight, narrow_nets(candidate.most), seed,
         held=(held.bent, held.label, held.weight), say=say,
     )  # fmt: skip
     logit = mean_logits(trained.members, held.bent) if trained.held_logit is None else trained.held_logit
@@ -325,7 +328,7 @@ def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int, say:
 
 
 def _make_nets(_candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
-    trained = train_packed(seen.bent, seen.label, seen.weight, _nets(rounds), seed, say=say)
+    trained = train_packed(seen.bent, seen.label, seen.weight, narrow_nets(rounds), seed, say=say)
     return Grown(members=tuple(trained.members))
 
 

@@ -66,10 +66,10 @@ def train_packed(
     import keras
 
     keras.utils.set_random_seed(seed)
-    layers = _layers(values.shape[1], recipe, seed)
+    layers = parallel_layers(values.shape[1], recipe, seed)
     net = keras.Model(layers[0].input, layers[-1].output)
     batches = -(-len(values) // recipe.batch)
-    optimizer = _optimizer(recipe, batches)
+    optimizer = optimizer_of(recipe, batches)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     net.compile(
         optimizer,
@@ -94,7 +94,7 @@ def train_packed(
     return best.result()
 
 
-def _optimizer(recipe: PackedRecipe, batches: int) -> Any:
+def optimizer_of(recipe: PackedRecipe, batches: int) -> Any:
     """Return AdamW with the recipe's rate: level after an epoch or less, or falling along a half cosine."""
     import keras
 
@@ -117,11 +117,12 @@ def mean_logits(members: list[Member], values: Values) -> Floats:
     found = np.empty(len(values))
     for start in range(0, len(values), BLOCK):
         part = values[start : start + BLOCK]
-        found[start : start + BLOCK] = np.mean([_apply(member, part) for member in members], axis=0)
+        found[start : start + BLOCK] = np.mean([logit_of(member, part) for member in members], axis=0)
     return found
 
 
-def _apply(member: Member, values: Values) -> Values:
+def logit_of(member: Member, values: Values) -> Values:
+    """Return the logit of one member, (rows,)."""
     for layer in member:
         values = values @ layer.kernel.astype(np.float32) + layer.bias.astype(np.float32)
         if layer.activation == "relu":
@@ -129,7 +130,7 @@ def _apply(member: Member, values: Values) -> Values:
     return values[:, 0]
 
 
-def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
+def parallel_layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
     """Make three layers that each hold all members side by side, connected, with dropout between them."""
     import keras
 
@@ -153,7 +154,7 @@ def _layers(columns: int, recipe: PackedRecipe, seed: int) -> list[Any]:
     return layers
 
 
-def _members(layers: list[Any], recipe: PackedRecipe) -> list[Member]:
+def split_members(layers: list[Any], recipe: PackedRecipe) -> list[Member]:
     """Return the members one by one; the first layer takes inputs between -1 and 1."""
     parts = [layer.get_weights() for layer in layers]
     parts[0][0] = parts[0][0] * recipe.reach
@@ -186,7 +187,7 @@ class _Best:
 
     def look(self, epoch: int) -> bool:
         """Return whether that was enough."""
-        members = _members(self._layers, self._recipe)
+        members = split_members(self._layers, self._recipe)
         share = (epoch + 1) / self._recipe.epochs
         if self._held is None:
             self._members, self._epoch = members, epoch + 1

@@ -72,41 +72,44 @@ def build(branches: Branches, calibration: Calibration) -> Any:
     import keras
 
     entry = keras.Input((len(branches.squash.bias),), name="transaction")
-    bent = _dense(branches.squash, entry, "squash") if branches.members else None
-    parts = [_trees(branches.trees, entry, branches.floor)]
+    bent = dense_layer(branches.squash, entry, "squash") if branches.members else None
+    parts = [tree_sum(branches.trees, entry, branches.floor)]
     base = branches.trees.base if branches.floor is None else branches.floor
     for number, member in enumerate(branches.members):
         inner = bent
         for depth, layer in enumerate(member):
-            inner = _dense(layer, inner, f"member_{number}_{depth}")
+            inner = dense_layer(layer, inner, f"member_{number}_{depth}")
         parts.append(inner)
     joined = keras.layers.Concatenate(name="logits")(parts) if branches.members else parts[0]
     share = np.r_[1.0, np.full(len(branches.members), branches.share / max(len(branches.members), 1))]
     ramps = calibration.ramps()
-    bends = _dense(
+    bends = dense_layer(
         Layer(share[:, None] * ramps.sign, ramps.sign * (base - ramps.start), "relu"), joined, "bends"
     )
     last = Layer(ramps.slope[:, None], np.array([ramps.shift]), "sigmoid")
-    return keras.Model(entry, _dense(last, bends, "fraud_probability"))
+    return keras.Model(entry, dense_layer(last, bends, "fraud_probability"))
 
 
-def _trees(trees: Trees, entry: Any, floor: float | None) -> Any:
+def tree_sum(trees: Trees, entry: Any, floor: float | None) -> Any:
     """Return the sum of the trees' leaves without their base, or how far it is above the floor: the rest is a later
     bias.
     """
     import keras
 
     count = len(trees.leaf)
-    gates = _dense(Layer(*trees.gate_layer(entry.shape[1]), "relu6"), entry, "gates")
+    gates = dense_layer(Layer(*trees.gate_layer(entry.shape[1]), "relu6"), entry, "gates")
     gates = keras.layers.Reshape((count, trees.gates), name="gates_by_tree")(gates)
-    leaves = _dense(Layer(*leaf_layer(trees.depth), "relu"), gates, "leaves")
+    leaves = dense_layer(Layer(*leaf_layer(trees.depth), "relu"), gates, "leaves")
     leaves = keras.layers.Reshape((trees.leaf.size,), name="all_leaves")(leaves)
     if floor is None:
-        return _dense(Layer(trees.leaf.reshape(-1, 1), np.zeros(1)), leaves, "trees")
-    return _dense(Layer(trees.leaf.reshape(-1, 1), np.array([trees.base - floor]), "relu"), leaves, "trees")
+        return dense_layer(Layer(trees.leaf.reshape(-1, 1), np.zeros(1)), leaves, "trees")
+    return dense_layer(
+        Layer(trees.leaf.reshape(-1, 1), np.array([trees.base - floor]), "relu"), leaves, "trees"
+    )
 
 
-def _dense(layer: Layer, inner: Any, name: str) -> Any:
+def dense_layer(layer: Layer, inner: Any, name: str) -> Any:
+    """Return a layer with given weights."""
     import keras
 
     made = keras.layers.Dense(layer.kernel.shape[1], activation=layer.activation, name=name)

@@ -128,19 +128,19 @@ def fit_general(
     weight = np.ones(len(label)) if weight is None else weight
     if isinstance(recipe, Blend) or blends(recipe, len(label)):
         known = recipe if isinstance(recipe, Blend) else None
-        return _blended(features, label, weight, time, known, splits=splits, cold=cold, seed=seed, say=say)
+        return learn_blend(features, label, weight, time, known, splits=splits, cold=cold, seed=seed, say=say)
     rows, more = thinned(label, seed)
     features, label, weight = features[rows], label[rows], weight[rows] * more
     bend, marks = wide_squash(features), Marks.of(features)
     held = None
     if recipe is None:
         recipe = Recipe.of_many()
-        held = _held_out(label, None if time is None else time[rows], seed)
+        held = hold_out(label, None if time is None else time[rows], seed)
     given = with_copies(features, label, weight, cold, seed)
     seen = Seen(marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight)
     begun = 0.0
     if held is not None:
-        recipe = _counted(seen, given.origin, held, recipe, seed, part(say, 0.0, COUNTING))
+        recipe = count_rounds(seen, given.origin, held, recipe, seed, part(say, 0.0, COUNTING))
         begun = COUNTING
     say = part(say, begun, 1.0)
     say(0.0, f"Growing {recipe.trees.trees} trees")
@@ -157,7 +157,7 @@ def blends(recipe: Recipe | Blend | None, rows: int) -> bool:
     return isinstance(recipe, Blend) or (recipe is None and rows < MOST_BLENDED)
 
 
-def _blended(
+def learn_blend(
     features: Features,
     label: Labels,
     weight: Floats,
@@ -191,7 +191,7 @@ def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | 
     if cold is None:
         return Given(features, label, weight, every)
     generator = np.random.default_rng((seed, len(label)))
-    drawn = [_drawn(label, weight, generator) for _ in range(2)]
+    drawn = [draw_copies(label, weight, generator) for _ in range(2)]
     looks = (cold.alone, cold.unlabelled)
     copies = [look(features[rows]) for look, (rows, _) in zip(looks, drawn, strict=True)]
     origin = np.concatenate([every, *(rows for rows, _ in drawn)])
@@ -199,7 +199,9 @@ def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | 
     return Given(np.vstack([features, *copies]), label[origin], np.concatenate(weights), origin)
 
 
-def _drawn(label: Labels, weight: Floats, generator: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+def draw_copies(
+    label: Labels, weight: Floats, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], Floats]:
     """Return rows to copy, ascending, and what each copy weighs; (c,) both."""
     rows, weights = [], []
     for value, part_of in ((0, 4), (1, 1)):
@@ -241,7 +243,7 @@ def bend_rows(bend: Layer, features: Features) -> Features:
     return found
 
 
-def _held_out(label: Labels, time: Floats | None, seed: int) -> NDArray[np.bool_] | None:
+def hold_out(label: Labels, time: Floats | None, seed: int) -> NDArray[np.bool_] | None:
     """Return the mask of rows on which trees and epochs are counted, bool (rows,); ``None`` if they would be too few
     frauds.
     """
@@ -254,7 +256,7 @@ def _held_out(label: Labels, time: Floats | None, seed: int) -> NDArray[np.bool_
     return held if enough else None
 
 
-def _counted(  # noqa: PLR0917 -- all of one kind of thing
+def count_rounds(  # noqa: PLR0917 -- all of one kind of thing
     seen: Seen,
     origin: NDArray[np.int64],
     held: NDArray[np.bool_],

@@ -91,7 +91,7 @@ def train_trees(
     weight: Floats | None = None,
 ) -> Trees:
     """Grow the trees on ``values`` (rows, inputs) as the net will see them; one thread: a seed means one result."""
-    grown = _classifier(recipe, seed).fit(values.astype(np.float32), label, sample_weight=weight)
+    grown = boosted_trees(recipe, seed).fit(values.astype(np.float32), label, sample_weight=weight)
     read = read_trees(grown.get_booster(), recipe.depth)
     margin = float(grown.predict(values[:1].astype(np.float32), output_margin=True)[0])
     return Trees(read.column, read.threshold, read.leaf, margin - float(read.logits(values[:1])[0]))
@@ -111,7 +111,7 @@ def count_trees(
         recipe: ``recipe.trees`` is the most that are grown.
         seed: of the drawing of rows and columns.
     """
-    grown = _classifier(recipe, seed, early_stopping_rounds=recipe.patience)
+    grown = boosted_trees(recipe, seed, early_stopping_rounds=recipe.patience)
     grown.fit(
         *learned[:2],
         sample_weight=learned[2],
@@ -122,7 +122,8 @@ def count_trees(
     return int(grown.best_iteration) + 1, np.asarray(grown.predict(held[0], output_margin=True), np.float64)
 
 
-def _classifier(recipe: TreeRecipe, seed: int, **more: Any) -> Any:
+def boosted_trees(recipe: TreeRecipe, seed: int, **more: Any) -> Any:
+    """Return trees of a recipe, which haven't learned yet."""
     from xgboost import XGBClassifier
 
     return XGBClassifier(
@@ -139,13 +140,14 @@ def read_trees(booster: Any, depth: int) -> Trees:
     column = np.full((len(roots), gates), -1, np.int64)
     threshold, leaf = np.zeros((len(roots), gates)), np.zeros((len(roots), gates + 1))
     for number, root in enumerate(roots):
-        _read(root, 0, column[number], threshold[number], leaf[number])
+        read_node(root, 0, column[number], threshold[number], leaf[number])
     return Trees(column, threshold, leaf, 0.0)
 
 
-def _read(
+def read_node(
     node: dict[str, Any], place: int, column: NDArray[np.int64], threshold: Floats, leaf: Floats
 ) -> None:
+    """Read one node and all below it into the arrays of the layers."""
     gates = len(column)
     if "leaf" in node:
         # an early leaf holds for all leaves below its place
@@ -158,4 +160,4 @@ def _read(
     # the text is decimal, the comparison is not
     threshold[place] = np.float32(node["split_condition"])
     for child in node["children"]:
-        _read(child, 2 * place + (1 if child["nodeid"] == node["yes"] else 2), column, threshold, leaf)
+        read_node(child, 2 * place + (1 if child["nodeid"] == node["yes"] else 2), column, threshold, leaf)
