@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
 DATA ?= creditcard.csv
 
-.PHONY: run test lint bench train batch stream lock plotly clean
+.PHONY: run test coverage lint bench train batch stream lock plotly clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/python app.py
 
 test: $(VENV)/.train
 	$(BIN)/python -m pytest -n auto
+
+# The suite again, a third slower, with the floor of pyproject.toml
+coverage: $(VENV)/.train
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
