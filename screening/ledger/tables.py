@@ -32,7 +32,7 @@ LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end."""
 OWNER_LENGTH = 64
 WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-SCHEMA = Schema("screening.ledger:migrations", "0007", "ledger_version")
+SCHEMA = Schema("screening.ledger:migrations", "0008", "ledger_version", oldest="0008")
 
 
 class Base(DeclarativeBase):
