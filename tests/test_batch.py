@@ -23,11 +23,13 @@ from screening.batch.decisions import read_decisions
 from screening.detectors.vectorizer import Seen
 from screening.errors import NotFound, NotReady
 from screening.features import Past
-from screening.ledger.tables import API, FILE
+from screening.ledger.filters import Filter
+from screening.ledger.tables import API, BATCH, FILE
 from screening.settings import ROOT, Settings
 from screening.transactions.json_records import from_frame
 from screening.transactions.schema import CellKind
 from screening.web.services import Services
+from tests.conftest import Person
 from tests.screening.ledger.ledger_rows import table
 from utils import get_probabilities
 
@@ -165,6 +167,7 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
     with app.app_context():
         context = services.policy.context(found, None)
     context.remember("one", *numbers(remembered))
+    Person(app, "first").sign_up()
     for name, some in (("now", now), ("earlier", earlier)):
         (tmp_path / name).mkdir()
         for number, part in enumerate(np.array_split(np.arange(len(some)), 2)):
@@ -181,11 +184,14 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
         detector,
         "--past",
         tmp_path / "earlier",
+        "--ledger",
+        "first",
     )
     assert done.exit_code == 0, done.output
     assert "1 rejected" in done.output
     scores = written(tmp_path / "out")
     scores = scores[scores["result"] != "rejected"].reset_index(drop=True)
+    check_entered(services, scores, now, detector)
 
     # a file has no past but the ledger's
     context.remember("two", *numbers(earlier))
@@ -202,6 +208,60 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
         asked = now.iloc[row].drop(["number", found.contract.label]).to_dict()
         (alone,) = get_probabilities(asked, found, before.indexed(found.vectorizer.definition))
         assert alone == pytest.approx(scores["fraud_probability"][row], abs=1e-6)
+
+
+def check_entered(services: Services, scores: pd.DataFrame, given: pd.DataFrame, detector: str) -> None:
+    """The ledger has what the output has, as of rows of a file, and remembers the rows for later screenings."""
+    columns = "number, probability, flagged, amount, event_time, label, owner, source, request, reasons"
+    field = {"payments": "terminal", "ecommerce": "device"}[detector]
+    named = {"payments": "TERMINAL_ID", "ecommerce": "device_id"}[detector]
+    query = f"SELECT {columns}, {field} FROM chosen ORDER BY probability, event_time, amount"
+    entered = pd.DataFrame(services.ledger.questions.ask(query, Filter(detector=detector)).rows)
+    contract = services.detectors.get(detector).contract
+    time, amount, label = str(contract.time), str(contract.amount), str(contract.label)
+    expected = scores.assign(
+        probability=scores["fraud_probability"].astype(np.float32),
+        event_time=pd.to_datetime(scores[time]),
+        amount=(scores[amount].astype(float) * 100).round().astype(int),
+    ).sort_values(["probability", "event_time", "amount"])
+    assert len(entered) == len(expected) == len(given)
+    for name in ("probability", "flagged", "event_time", "amount"):
+        assert entered[name].tolist() == expected[name].tolist(), name
+    assert entered["label"].tolist() == expected[label].astype(int).tolist()
+    assert entered[field].tolist() == expected[named].astype(str).tolist()
+    assert (entered["reasons"].map(len, na_action="ignore").fillna(0) > 0).tolist() == expected[
+        "flagged"
+    ].tolist()
+    assert set(entered["owner"]) == {"first"}
+    assert set(entered["source"]) == {BATCH}
+    (job,) = set(entered["request"])
+    kept = services.ledger.jobs.find(job)
+    assert kept is not None
+    assert (kept.rows, kept.flagged) == (len(entered), int(entered["flagged"].sum()))
+    assert services.policy.context(services.detectors.get(detector), "first").has(job)
+
+
+def test_a_job_that_is_run_again_is_entered_once(app: Flask, spark: Any, tmp_path: Path) -> None:
+    services: Services = app.extensions["screening"]
+    cards(200).to_parquet(tmp_path / "in.parquet")
+
+    def entered(target: str, *words: str) -> tuple[Result, int]:
+        done = run(app, "batch", tmp_path / "in.parquet", tmp_path / target, "--detector", "card", *words)
+        found = services.ledger.questions.ask(
+            "SELECT count(*) AS rows FROM chosen", Filter(source=BATCH)
+        ).rows
+        return done, int(found[0]["rows"]) if found else 0
+
+    refused, rows = entered("zero", "--ledger", "nobody")
+    assert (refused.exit_code, rows) == (1, 0)
+    assert "There is no account nobody" in refused.output
+    assert not (tmp_path / "zero").exists()
+    Person(app, "first").sign_up()
+    for target, note in (("one", "200 decisions were entered"), ("two", "were entered in the ledger before")):
+        done, rows = entered(target, "--ledger", "first")
+        assert (done.exit_code, rows) == (0, 200), done.output
+        assert note in done.output
+    assert not services.ledger.segments.verify()
 
 
 def test_rows_that_cannot_be_read_are_kept_with_their_reasons(app: Flask, spark: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from screening.batch.entering import Entering, Entry
 from screening.batch.folders import Folder, open_folder
 from screening.batch.lookback import Plan
 from screening.batch.observing import Observe, observe
@@ -55,6 +56,7 @@ class Order:
         answers: what was said of columns that can be read in two ways.
         context: of a detector that looks back, what the ledger remembers; ``None`` for nothing.
         past: a folder of earlier rows, which are looked back on.
+        entering: whose decisions they are in the ledger; ``None``: they aren't entered there.
     """
 
     source: str
@@ -66,6 +68,7 @@ class Order:
     answers: Answers = NOTHING_SAID
     context: Context | None = None
     past: str | None = None
+    entering: Entering | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +98,35 @@ def run(spark: Any, order: Order) -> Summary:
         folder = open_folder(spark, order.source)
         settled = settle(folder, order.choose, order.answers)
         checked = order.check(settled)
+        entry = entry_of(order, settled)
         scored, notes = _scored(spark, folder, settled, order)
         # one write, and one commit at its end: each row once, whichever executor is lost
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
         counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
         counts = {row[0]: row[1] for row in counted}
+        if entry is not None:
+            flagged = counts.get(FLAGGED, 0)
+            notes += entry.enter(spark, order.target, flagged + counts.get(NOT_FLAGGED, 0), flagged)
+            entry.remember(folder)
         return Summary(
             flagged=counts.get(FLAGGED, 0),
             not_flagged=counts.get(NOT_FLAGGED, 0),
             rejected=counts.get(REJECTED, 0),
             notes=(*settled.notes, *checked, *notes),
         )
+
+
+def entry_of(order: Order, settled: Settled) -> Entry | None:
+    """Return what is entered in the ledger; ``None`` where nothing is."""
+    if order.entering is None:
+        return None
+    return Entry(
+        entering=order.entering,
+        detector=order.detector,
+        threshold=order.threshold,
+        source=order.source,
+        settled=settled,
+    )
 
 
 def _scored(spark: Any, folder: Folder, settled: Settled, order: Order) -> tuple[Any, list[str]]:

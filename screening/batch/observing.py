@@ -26,7 +26,9 @@ from screening.intake.text.records import Block
 from screening.intake.text.rows import read_rows
 from screening.intake.text.survey import Survey
 from screening.intake.text.word_watch import WordWatch, merged_words
+from screening.ledger.history import row_hashes
 from screening.transactions.amount_evidence import AmountEvidence
+from screening.transactions.schema import Matrix
 
 MOST_PARTS = 256
 """Pieces of evidence that the driver gets; where a folder has more partitions, several make one."""
@@ -50,6 +52,8 @@ class Told:
     """Bounds of the times, in seconds."""
     labelled: bool = True
     """Whether all labels can be used."""
+    sums: tuple[int, int] = (0, 0)
+    """Sums of two hashes of each row, which are the same in any order."""
 
     @classmethod
     def of(cls, parsed: Parsed, words: Mapping[str, Words], layout: Layout) -> Told:
@@ -76,7 +80,13 @@ class Told:
             first=float(times.min(initial=np.inf)),
             last=float(times.max(initial=-np.inf)),
             labelled=layout.label is None or parsed.labels is not None,
+            sums=sums_of(values),
         )
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of the rows as the detector reads them, in whatever order."""
+        return "".join(f"{each % 2**64:016x}" for each in self.sums)
 
     def merged(self, other: Told) -> Told:
         """Return what the rows of both tell."""
@@ -93,10 +103,19 @@ class Told:
             first=min(self.first, other.first),
             last=max(self.last, other.last),
             labelled=self.labelled and other.labelled,
+            sums=(self.sums[0] + other.sums[0], self.sums[1] + other.sums[1]),
         )
 
 
 DAY = 86_400
+
+
+def sums_of(values: Matrix) -> tuple[int, int]:
+    """Return the sums of two hashes of each row, (rows, columns): of the row, and of that hash."""
+    hashes = row_hashes(values)
+    again = row_hashes(hashes.view(np.int64).astype(np.float64)[:, np.newaxis])
+    with np.errstate(over="ignore"):
+        return int(hashes.sum()), int(again.sum())
 
 
 @dataclass(frozen=True, slots=True)

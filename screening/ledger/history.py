@@ -115,6 +115,10 @@ class Context:
             return None
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
+    def has(self, name: str) -> bool:
+        """Return whether rows are kept under a name."""
+        return self._file(name).is_file()
+
     def forget(self, name: str) -> None:
         """Drop the rows that were kept under a name."""
         self._file(name).unlink(missing_ok=True)

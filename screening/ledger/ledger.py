@@ -13,6 +13,7 @@ from screening.bucket.storage import Storage
 from screening.errors import NotReady
 from screening.infra.database import Database
 from screening.infra.job_queue import now
+from screening.ledger.jobs import BatchJobs
 from screening.ledger.labels import Labels
 from screening.ledger.tables import (
     Answered,
@@ -112,6 +113,11 @@ class Ledger:
         from screening.ledger.segments import Segments
 
         return Segments(self.instance, self.tables, self.storage)
+
+    @cached_property
+    def jobs(self) -> BatchJobs:
+        """The jobs over folders that were entered."""
+        return BatchJobs(self.tables)
 
     @cached_property
     def sealing(self) -> Sealing:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+LATEST_SECONDS = 253_402_300_799.0
+"""The end of the year 9999, which is where times end, in seconds since 1970."""
+
 
 def without_zone(moment: datetime) -> datetime:
     """Return a moment as it is stored and asked for: in UTC, and without a zone."""

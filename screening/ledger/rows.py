@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from screening.ledger import money
 from screening.ledger.fields import FIELDS
-from screening.ledger.tables import LATEST_SECONDS
+from screening.ledger.moments import LATEST_SECONDS
 
 MICROSECONDS = pa.timestamp("us")
 SCHEMA = pa.schema(
@@ -101,6 +101,8 @@ class Decisions:
     """(rows,), where rules had a say; else those are flagged that reach the threshold."""
     rules: pa.Array | None = None
     """Lists of text (rows,): the rules that fired."""
+    request: str | None = None
+    """Job or request that they came by, where all came by one."""
     facts: Mapping[str, pa.Array] = field(default_factory=dict)
     """Of further columns (rows,), by their names: :data:`FACTS`."""
 
@@ -122,6 +124,7 @@ def table_of(decisions: Decisions) -> pa.Table:
         "number": pa.array(decisions.numbers, pa.uint32()),
         "source": _same(decisions.source, count),
         "screening": _same(decisions.screening, count),
+        "request": _same(decisions.request, count),
         "owner": _same(decisions.owner, count),
         "decided_at": pa.repeat(moment, count),
         "event_time": times(decisions.seconds, count),

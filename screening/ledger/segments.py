@@ -47,6 +47,8 @@ GROUP_ROWS = 122_880
 MOST_NAMED = 3
 # A younger draft may still be written, so it isn't removed.
 YOUNG = timedelta(minutes=10)
+Sums = tuple[int, int]
+"""Numbers of rows, and of flags."""
 Entering = Callable[[Session], bool]
 """Work in the transaction that enters a segment; where it returns ``False``, nothing is entered."""
 
@@ -102,6 +104,60 @@ class Segments:
 
         return self.enter(name, [table], describe, Segment.name.startswith(f"{name}-"), entering)
 
+    def add_together(
+        self, name: str, kind: str, tables: Iterable[pa.Table], entering: Callable[[Session, Sums], bool]
+    ) -> bool:
+        """Write rows as segments, one of each table, and enter all of them in one transaction, or none.
+
+        Args:
+            name: how the files' names begin.
+            kind: as :meth:`add` has it.
+            tables: the rows; they may take their time.
+            entering: called in the transaction with the numbers of rows and of flags; where it returns ``False`` or
+                raises, nothing is entered, and the files go.
+
+        Returns:
+            whether they were entered.
+
+        Raises:
+            BucketUnavailable: one couldn't be put into the bucket; nothing was entered.
+            DamagedLedger: some were swept before they were entered; nothing was.
+        """
+        mine = Draft.name.startswith(f"{name}-")
+        names: list[str] = []
+        found: list[Segment] = []
+        parts: list[totals.Part] = []
+        entered = False
+        try:
+            for table in tables:
+                with self._tables.write() as session:
+                    # those that were written are still wanted, however long the later ones take
+                    session.execute(update(Draft).where(mine, Draft.name.in_(names)).values(since=now()))
+                path, size, digest = self.write(name, [table])
+                names.append(path.stem)
+                found.append(_described(path.stem, kind, table, size, digest))
+                parts += totals.parts_of(table)
+            sums = sum(each.rows for each in found), sum(each.flagged for each in found)
+            with self._tables.write() as session:
+                noted = set(session.scalars(select(Draft.name).where(mine)))
+                if not noted.issuperset(names):
+                    raise DamagedLedger(
+                        "Files that were written for the ledger were swept before they were entered: nothing was "
+                        "entered.",
+                        remedy="Do it again.",
+                    )
+                entered = entering(session, sums)
+                if entered:
+                    totals.grow(
+                        session, sorted(parts, key=lambda each: (each.detector, each.source, each.up_to))
+                    )
+                    session.execute(delete(Draft).where(mine, Draft.name.in_(names)))
+                    session.add_all(found)
+        finally:
+            if not entered:
+                self.remove(names)
+        return entered
+
     def enter(
         self,
         name: str,
@@ -122,6 +178,29 @@ class Segments:
         Raises:
             BucketUnavailable: it couldn't be put into the bucket; nothing was entered.
         """
+        path, size, digest = self.write(name, tables)
+        found = describe(path.stem, size, digest)
+        with self._tables.write() as session:
+            entered = entering(session)
+            before: Sequence[str] = [found.name]
+            if entered:
+                session.execute(delete(Draft).where(Draft.name == found.name))
+                before = dropped(session, which)
+                session.add(found)
+        # after the commit: until then the manifest may name these files
+        self.remove(before)
+        return found if entered else None
+
+    def write(self, name: str, tables: Iterable[pa.Table]) -> tuple[Path, int, str]:
+        """Write a file that the manifest doesn't name yet, and return its path, size and SHA-256.
+
+        Args:
+            name: how its name begins.
+            tables: its rows, some at a time; all have the columns of the first.
+
+        Raises:
+            BucketUnavailable: it couldn't be put into the bucket.
+        """
         self.folder.mkdir(mode=0o700, exist_ok=True)
         path = self.path(f"{name}-{secrets.token_hex(4)}")
         with self._tables.write() as session:
@@ -134,17 +213,7 @@ class Segments:
         except BucketUnavailable:
             path.unlink(missing_ok=True)  # the note stays, for what the bucket may have got of it
             raise
-        found = describe(path.stem, size, digest)
-        with self._tables.write() as session:
-            entered = entering(session)
-            before: Sequence[str] = [found.name]
-            if entered:
-                session.execute(delete(Draft).where(Draft.name == found.name))
-                before = dropped(session, which)
-                session.add(found)
-        # after the commit: until then the manifest may name these files
-        self.remove(before)
-        return found if entered else None
+        return path, size, digest
 
     def forget(self, screening: str) -> bool:
         """Take the rows of a screening out of the ledger, with later labels of theirs; ``False`` when it has none."""

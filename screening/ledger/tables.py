@@ -26,13 +26,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from screening.infra.database import Database, Schema
 from screening.infra.job_queue import UtcDateTime
 
-FILE, API = "file", "api"
+FILE, API, BATCH = "file", "api", "batch"
 """Ways in which a transaction came in."""
-LATEST_SECONDS = 253_402_300_799.0
-"""The end of the year 9999, which is where times end."""
 OWNER_LENGTH = 64
 WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-SCHEMA = Schema("screening.ledger:migrations", "0008", "ledger_version", oldest="0008")
+SCHEMA = Schema("screening.ledger:migrations", "0010", "ledger_version")
 
 
 class Base(DeclarativeBase):
@@ -48,7 +46,7 @@ class Segment(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     """The file's name without its ending."""
     kind: Mapped[str] = mapped_column(String(8))
-    """``file``: the rows of one screening; ``api``: sealed rows of the API."""
+    """``file``: the rows of one screening; ``api``: sealed rows of the API; ``batch``: rows of jobs over folders."""
     screening: Mapped[str | None] = mapped_column(String(32))
     origin: Mapped[str | None] = mapped_column(String(24))
     """The first 96 bits of the ids of its rows, in hexadecimal; ``None`` where they have several."""
@@ -69,6 +67,26 @@ class Segment(Base):
     """In bytes."""
     sha256: Mapped[str] = mapped_column(String(64))
     written: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class BatchJob(Base):
+    """A job over a folder whose decisions were entered: all at once, and once."""
+
+    __tablename__ = "ledger_batch_jobs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Hash of the detector's fingerprint and of the rows as it reads them: the same rows are the same job, whatever
+    folder they lie in. It stands in the rows as their ``request``."""
+    owner: Mapped[str] = mapped_column(String(64))
+    counts_for_all: Mapped[bool]
+    """Whether its rows count for all, as the rows of a manager do."""
+    detector: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    folder: Mapped[str] = mapped_column(Text)
+    """Where the rows lay, as the operator called it."""
+    rows: Mapped[int] = mapped_column(BigInteger)
+    flagged: Mapped[int] = mapped_column(BigInteger)
+    entered: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Content(Base):

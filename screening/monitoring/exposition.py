@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from screening.infra.database import Database
 from screening.ledger import totals
-from screening.ledger.tables import API, FILE
+from screening.ledger.tables import API, BATCH, FILE
 from screening.ledger.totals import EDGES, Totals
 from screening.monitoring.findings import Found
 from screening.monitoring.request_metrics import RequestMetrics
@@ -98,7 +98,7 @@ def decision_metrics(found: Sequence[Totals], detectors: Sequence[str]) -> Itera
     known = {(each.detector, each.source): each for each in found}
     names = sorted({*detectors, *(each.detector for each in found)})
     for name in names:
-        both = [known.get((name, source)) or Totals.none(name, source) for source in (API, FILE)]
+        both = [known.get((name, source)) or Totals.none(name, source) for source in (API, FILE, BATCH)]
         for each in both:
             rows.add_metric([name, each.source], each.count)
             flagged.add_metric([name, each.source], each.flagged)

@@ -16,7 +16,7 @@ from screening.errors import BadTransaction, CellProblem
 from screening.features.countries.addresses import AddressCountries
 from screening.intake import numbers
 from screening.ledger import fields, money
-from screening.ledger.tables import LATEST_SECONDS
+from screening.ledger.moments import LATEST_SECONDS
 from screening.ledger.tail import Kept
 from screening.scoring.score import Scored
 from screening.transactions.encoding import plain_text

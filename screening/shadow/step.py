@@ -63,7 +63,7 @@ class ShadowStep:
         self._probabilities, self._clock = probabilities, clock
         self.desk = ShadowDesk(detectors, ledger, history)
         self._store = self.desk.store
-        self._policy = HistoryPolicy(settings, history, ledger.velocity)
+        self._policy = HistoryPolicy(settings, history, ledger.velocity, ledger.jobs)
         self._scorers: dict[str, RequestScorer] = {}
         self._rest_until = 0.0
 

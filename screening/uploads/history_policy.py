@@ -14,6 +14,7 @@ from screening.accounts.user_store import UserStore
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import NOTHING, Seen
 from screening.ledger.history import Context, Recollections
+from screening.ledger.jobs import BatchJobs
 from screening.ledger.velocity.entries import Subject, Viewer
 from screening.ledger.velocity.live_past import LivePast, LiveRows
 from screening.ledger.velocity.state import Velocity
@@ -51,6 +52,7 @@ class HistoryPolicy:
     settings: Settings
     history: History
     velocity: Velocity
+    jobs: BatchJobs
 
     def context(self, detector: Detector, owner: str | None, shadowing: Shadowing | None = None) -> Context:
         """Return what a detector has seen, as it counts for a user's file.
@@ -65,7 +67,9 @@ class HistoryPolicy:
             (detector.fingerprint, "") if shadowing is None else (shadowing.fingerprint, shadowing.run)
         )
         if policy != ALL:
-            counting = self.history.counting(of, owner, for_all=policy == MANAGERS)
+            for_all = policy == MANAGERS
+            counting = self.history.counting(of, owner, for_all=for_all)
+            counting |= self.jobs.counting(of, owner, for_all=for_all)
         subject = self._subject(detector, shadowing)
         live = None if subject is None else LiveRows(self.velocity, subject, self.viewer(owner))
         return Context(

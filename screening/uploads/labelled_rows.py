@@ -146,6 +146,10 @@ def with_cells(
             cells = (given.get(name) for name in wanted)
             yield row, ["" if cell is None else str(cell) for cell in cells]
             continue
+        if row["screening"] is None:
+            # of a job over a folder, where its cells are
+            yield row, None
+            continue
         screening = str(row["screening"])
         if screening not in files:
             files[screening] = _File.of(Folder(instance, screening), row["threshold"], columns)

@@ -13,6 +13,7 @@ from screening.detectors.detector import Detector
 from screening.errors import Conflict
 from screening.intake import Kind, header_of, open_transactions, read_records
 from screening.intake.formulas import csv_text
+from screening.ledger.tables import BATCH
 from screening.transactions.json_records import from_mapping
 from screening.transactions.schema import Transactions
 from screening.uploads.results import Outcome
@@ -32,6 +33,11 @@ def transaction_of(row: dict[str, Any], detector: Detector, instance: Path) -> T
     """
     if row["values"] is not None:
         return from_mapping(json.loads(row["values"]), detector.contract)
+    if row["source"] == BATCH:
+        raise Conflict(
+            "This transaction came by a job over a folder: its values stand there, and not here.",
+            remedy="Run the job again to compare.",
+        )
     folder = Folder(instance, row["screening"])
     found = Outcome(folder, row["threshold"])
     if not found.there or not found.canonical.exists():

@@ -17,7 +17,7 @@ from screening.intake import Answers, Kind
 from screening.intake.preview import preview
 from screening.intake.tokenizing import Replaced
 from screening.ledger.history import Context
-from screening.ledger.velocity.state import Velocity
+from screening.ledger.ledger import Ledger
 from screening.rules.files import FileRules
 from screening.rules.ruleset import RuleBook
 from screening.scoring.applied_thresholds import AppliedThresholds
@@ -56,11 +56,11 @@ class ScreeningJob:
         detectors: Detectors,
         signals: Signals,
         *,
-        velocity: Velocity,
+        ledger: Ledger,
         probabilities: Probabilities = own_probabilities,
     ) -> None:
-        """``velocity`` knows what the API was asked, ``probabilities`` is asked for the probabilities of some rows."""
-        self._velocity = velocity
+        """``ledger`` knows what the API was asked, ``probabilities`` is asked for the probabilities of some rows."""
+        self._ledger = ledger
         self.queue = history
         self._recordings = Recordings(history.database, signals)
         self.probabilities = probabilities
@@ -222,7 +222,9 @@ class ScreeningJob:
             if ends.wait(TURN_SECONDS):
                 self._passed_over.clear()
             lease.note()
-        return HistoryPolicy(self._settings, self.queue, self._velocity).context(detector, job.owner)
+        return HistoryPolicy(self._settings, self.queue, self._ledger.velocity, self._ledger.jobs).context(
+            detector, job.owner
+        )
 
     def recall_for(self, job: Screening) -> Callable[[list[str]], Mapping | None]:
         """Return what gives the mapping of a header: what the user said of this file, or what was said of its like."""

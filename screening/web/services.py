@@ -123,7 +123,7 @@ class Services:
             quota=StorageQuota(stores, settings.stored_per_account),
             signals=signals,
             recollections=Recollections(),
-            policy=HistoryPolicy(settings, history, ledger.velocity),
+            policy=HistoryPolicy(settings, history, ledger.velocity, ledger.jobs),
             mappings=Mappings(database),
             ledger=ledger,
             places=Places(settings.ip_countries),

@@ -120,7 +120,7 @@ class Worker:
                     history,
                     detectors,
                     self._signals,
-                    velocity=ledger.velocity,
+                    ledger=ledger,
                     probabilities=probabilities,
                 ),
                 RecordingJob(settings, recordings, history, detectors, ledger),  # when no file waits

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from flask.cli import with_appcontext
 
+from screening.accounts.roles import allows
+from screening.errors import NotFound
 from screening.intake import Answers
 from screening.intake.forms import ANSWERS
 from screening.transactions.amount_mixture import mixture_of
@@ -17,7 +19,10 @@ from screening.web.cli.commands import columns_of, options_of, plainly
 from screening.web.services import services
 
 if TYPE_CHECKING:
+    from screening.accounts.users_text import Account
     from screening.batch.settling import Settled
+    from screening.detectors.detector import Detector
+    from screening.ledger.history import Context
 
 
 def _settings(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -29,6 +34,20 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
             raise click.BadParameter("write it as NAME=VALUE, as in spark.executor.memory=4g")
         found[name] = value
     return found
+
+
+def entered_by(account: Account, detector: Detector, memory: Context | None) -> Any:
+    """Return whose decisions a job enters in the ledger."""
+    from screening.batch.entering import Entering
+
+    mine = services()
+    return Entering(
+        ledger=mine.ledger,
+        owner=account.username.casefold(),
+        counts_for_all=allows(account.role, "decide"),
+        countries=mine.places.of(detector),
+        memory=memory,
+    )
 
 
 @click.command("batch")
@@ -60,6 +79,12 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
     metavar="FOLDER",
     help="Earlier transactions, in files like those of INPUT, for a detector that looks back.",
 )
+@click.option(
+    "--ledger",
+    "owner",
+    metavar="ACCOUNT",
+    help="Enter the decisions in the ledger, as this account's: all of them when the output is complete, and once.",
+)
 @options_of(ANSWERS)
 @with_appcontext
 @plainly
@@ -72,6 +97,7 @@ def batch(
     conf: dict[str, str],
     columns: dict[str, str],
     past: str | None,
+    owner: str | None,
     **answers: str | None,
 ) -> None:
     """Screen all Parquet or CSV files in the folder INPUT, and write the folder OUTPUT."""
@@ -82,6 +108,14 @@ def batch(
     mine.detectors.require_in_use(detector)
     found = mine.detectors.get(detector)
     said = Answers.of(answers)
+    account = None if owner is None else mine.users.get(owner)
+    if owner is not None and account is None:
+        raise NotFound(
+            f"There is no account {owner}.", remedy="Name the account whose decisions they are to be."
+        )
+    context = None
+    if found.vectorizer.looks_back:
+        context = mine.policy.context(found, None if account is None else account.username.casefold())
     choices: list[Choice] = []
 
     def recall(header: list[str]) -> Mapping | None:
@@ -108,8 +142,9 @@ def batch(
         threshold=mine.thresholds.of(detector).review,
         check=check,
         answers=said,
-        context=mine.policy.context(found, None) if found.vectorizer.looks_back else None,
+        context=context,
         past=past,
+        entering=None if account is None else entered_by(account, found, context),
     )
     with session(master, conf) as spark:
         summary = run(spark, order)

@@ -22,6 +22,7 @@ from screening.features import PastIndex
 from screening.infra.database import Database
 from screening.intake import Kind, open_transactions
 from screening.ledger.history import MOST_PASTS, Recollections
+from screening.ledger.jobs import BatchJobs
 from screening.ledger.tables import open_tables
 from screening.ledger.velocity.live_past import LivePast
 from screening.ledger.velocity.sql_state import SqlVelocity
@@ -52,7 +53,7 @@ class Bank:
         self.detector = detector
         self.tables = open_tables(instance, f"sqlite:///{instance / 'kept.sqlite3'}")
         settings = Settings(instance=instance, history_policy=policy)
-        self.policy = HistoryPolicy(settings, self.history, SqlVelocity(self.tables))
+        self.policy = HistoryPolicy(settings, self.history, SqlVelocity(self.tables), BatchJobs(self.tables))
 
     def screen(
         self, rows: Transactions, labels: NDArray[np.int8], owner: str, *, manager: bool = False
