@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,13 @@ PATIENCE = 60.0
 class Senders:
     """Sends transactions until it is told to stop; keeps what was answered, and how long nobody was."""
 
-    def __init__(self, port: int, key: str) -> None:
-        self.port, self.key = port, key
+    def __init__(
+        self, port: int, key: str, address: str = "127.0.0.1", again: Collection[int] = (429, 503)
+    ) -> None:
+        """``again``: statuses after which a request is sent once more; any other but 200 ends it."""
+        self.port, self.key, self.address, self.again = port, key, address, again
+        self.refused: list[float] = []
+        """Moments at which a line was lost, or such a status came."""
         self.answered: dict[str, dict[str, Any]] = {}
         self.statuses: dict[int, int] = {}
         self.lost_lines = 0
@@ -83,7 +89,7 @@ class Senders:
         begun = time.monotonic()
         while True:
             try:
-                line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+                line = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE)
                 line.request("POST", "/detect_fraud", body, headers)
                 answer = line.getresponse()
                 content = answer.read()
@@ -91,6 +97,7 @@ class Senders:
             except (OSError, http.client.HTTPException):
                 with self._lock:
                     self.lost_lines += 1
+                    self.refused.append(time.monotonic())
                 time.sleep(0.05)
                 continue
             with self._lock:
@@ -100,7 +107,8 @@ class Senders:
                     self.moments.append(time.monotonic())
                     self.waits.append(self.moments[-1] - begun)
                     return
-            if answer.status not in (429, 503):
+                self.refused.append(time.monotonic())
+            if answer.status not in self.again:
                 raise AssertionError(f"{answer.status}: {content[:300]!r}")
             time.sleep(0.1)
 
@@ -204,7 +212,7 @@ def _compare(server: Server, senders: Senders) -> list[str]:
     summary = json.loads(server.get("/summary?source=api")[2])
     instance = Path(server.environ["INSTANCE_PATH"])
     ledger = Ledger.open(instance, f"sqlite:///{instance / 'screening.sqlite3'}")
-    kept = _ids(ledger)
+    kept = ids_of(ledger)
     with ledger.tables.read() as session:
         seen = session.scalars(select(VelocityRow.id)).all()
         entities = session.execute(select(VelocityEntity.seq)).all()
@@ -225,7 +233,7 @@ def _compare(server: Server, senders: Senders) -> list[str]:
     return wrong
 
 
-def _ids(ledger: Ledger) -> list[str]:
+def ids_of(ledger: Ledger) -> list[str]:
     """Return the ids of all rows of the ledger, of the tail and of the segments."""
     with ledger.tables.read() as session:
         tables = [ledger.sealing.rows(session)]

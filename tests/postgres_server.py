@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -45,9 +45,9 @@ class Postgres:
         self._numbers = count(1)
         self._made = False
 
-    def url(self, database: str) -> str:
-        """Return the address of a database, as ``DATABASE_URL`` takes it."""
-        return f"postgresql://fraud@/{database}?host={self._folder}"
+    def url(self, database: str, host: str | None = None) -> str:
+        """Return the address of a database, as ``DATABASE_URL`` takes it; by the socket where no host is said."""
+        return f"postgresql://fraud@/{database}?host={host or self._folder}"
 
     def empty(self) -> str:
         """Make a database without tables, and return its name."""
@@ -84,9 +84,22 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The server, begun when the first test wants it; skips where there is none to begin."""
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         pytest.skip(MISSING)
+    with running(found) as server:
+        yield server
+
+
+@contextmanager
+def running(folder_of_programs: Path, address: str = "", networks: Sequence[str] = ()) -> Iterator[Postgres]:
+    """A server of its own.
+
+    Args:
+        folder_of_programs: where PostgreSQL's are.
+        address: on which it also listens, for hosts that are elsewhere.
+        networks: of these hosts, which are let in without a password.
+    """
     with _folder() as folder:
         as_user: dict[str, Any] = (
             {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -99,7 +112,7 @@ def postgres() -> Iterator[Postgres]:
         }
         data = folder / "data"
         make: list[str | Path] = [
-            programs / "initdb",
+            folder_of_programs / "initdb",
             "-D",
             data,
             "-U",
@@ -112,10 +125,13 @@ def postgres() -> Iterator[Postgres]:
             "--no-sync",
         ]
         subprocess.run(make, check=True, timeout=2 * SECONDS, **quiet)
+        with (data / "pg_hba.conf").open("a") as trusted:
+            trusted.writelines(f"host all all {network} trust\n" for network in networks)
         options = " ".join(
-            f"-c {each}" for each in (*OPTIONS, "listen_addresses=", f"unix_socket_directories={folder}")
+            f"-c {each}"
+            for each in (*OPTIONS, f"listen_addresses={address}", f"unix_socket_directories={folder}")
         )
-        control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-t", str(SECONDS)]
+        control: list[str | Path] = [folder_of_programs / "pg_ctl", "-D", data, "-w", "-t", str(SECONDS)]
         log: list[str | Path] = ["-l", folder / "log", "-o", options]
         # it keeps what it is given as its own: a pipe of ours would never end
         subprocess.run(
@@ -145,7 +161,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server.drop(name)
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """Return the folder of the newest version that Debian has, or of the one that is found by its name."""
     there = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: int(each.parts[-3]))
     found = there[-1] if there else shutil.which("initdb")

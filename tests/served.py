@@ -63,6 +63,9 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "app.py"], cwd=self.clone, env=self.environ, stdout=self.log, stderr=self.log
         )
+        self.wait_until_answers()
+
+    def wait_until_answers(self) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             assert self.process.poll() is None, (self.folder / "server.log").read_text()

@@ -1,12 +1,17 @@
 """Two hosts, as far as one machine can have them: two servers on one PostgreSQL and one folder, each with its name.
 
+The second has the next version, whose tables have a column and a table more: so it is while hosts are upgraded in turn.
+
 ``python -m benchmarks.hosts`` has them in network namespaces, and kills them and cuts them off.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +20,7 @@ import pytest
 
 from screening.infra.audit.log import KEY_PURPOSE, AuditLog
 from screening.infra.audit.verification import verify as verify_log
+from screening.infra.database import HEAD
 from screening.infra.instance_secret import InstanceSecret
 from screening.settings import ROOT
 from tests.postgres_server import Postgres
@@ -22,6 +28,45 @@ from tests.served import PASSWORD, Server
 from tests.shared import share_compiled
 from tests.test_server_postgresql import ask, decided, told
 from tests.web.keys_kit import payment
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0999"
+down_revision = "{head}"
+
+
+def upgrade() -> None:
+    op.create_table("of_the_next_version", sa.Column("id", sa.Integer, primary_key=True))
+    op.add_column("screenings", sa.Column("of_the_next_version", sa.String(9)))
+"""
+
+
+def next_version(folder: Path) -> Path:
+    """A folder with this code, and one migration more."""
+    clone = folder / "next"
+    clone.mkdir()
+    for each in ROOT.iterdir():
+        if each.name in ("app.py", "utils.py"):
+            shutil.copy2(each, clone)
+        elif each.name == "screening":
+            shutil.copytree(each, clone / each.name)
+        elif each.name in (
+            "model",
+            "model.h5",
+            "model.compiled.tar.xz",
+            "vectorizer.pkl",
+            "static",
+            "templates",
+        ):
+            (clone / each.name).symlink_to(each)
+    database = clone / "screening" / "infra" / "database.py"
+    text = database.read_text("utf-8")
+    assert text.count(f'HEAD, OLDEST = "{HEAD}"') == 1
+    database.write_text(text.replace(f'HEAD, OLDEST = "{HEAD}"', 'HEAD, OLDEST = "0999"'), "utf-8")
+    (database.parent / "migrations" / "versions" / "0999_next.py").write_text(NEXT.format(head=HEAD), "utf-8")
+    return clone
 
 
 @pytest.fixture
@@ -33,12 +78,26 @@ def hosts(postgres: Postgres, tmp_path: Path, compiled: Path) -> Iterator[tuple[
     (tmp_path / "users.txt").write_text("# accounts\n", encoding="utf-8")
     same = {"DATABASE_URL": postgres.url(name), "HOSTS": "several", "WORKERS": "1", "JOB_WORKERS": "1"}
     one = Server(tmp_path, compiled, ROOT, HOST_NAME="one", **same)
-    other = Server(tmp_path, compiled, ROOT, HOST_NAME="other", ROLE="web", **same)
+    other = Server(tmp_path, compiled, next_version(tmp_path), HOST_NAME="other", ROLE="web", **same)
     yield one, other
     for each in (other, one):
         each.close()
         each.wait_until_silent()
     postgres.drop(name)
+
+
+def kill_web_process_of(server: Server) -> None:
+    """Kill the one that answers; the server has another one take its place."""
+    told = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(server.process.pid)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (web,) = [
+        line for line in told.stdout.splitlines() if not re.search("app.py worker|resource_tracker", line)
+    ]
+    os.kill(int(web.split()[0]), signal.SIGKILL)
 
 
 def kill_all_of(host: str, folder: Path) -> None:
@@ -65,6 +124,11 @@ def test_two_hosts_are_one_instance_and_one_of_them_may_die(
     one.cookies = other.cookies
     assert one.get("/upload")[0] == 200
     one.cookies = other.cookies = visitor
+
+    # one that is started again in the version before finds tables of the next one
+    kill_web_process_of(one)
+    one.wait_until_answers()
+    assert "those of version 0999 already, and " in (tmp_path / "server.log").read_text("utf-8")
 
     # sent to the host without job workers, screened by the other's
     status, headers, body = other.upload(sample)

@@ -7,6 +7,7 @@ the same holds there is in :mod:`screening.infra.postgresql`.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -29,6 +30,7 @@ from screening.errors import BadSetting, NotReady
 from screening.infra import postgresql
 from screening.infra.write_turn import WriteTurn
 
+log = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 BUSY_SECONDS = 20
@@ -40,8 +42,9 @@ MOST_PARAMETERS = 500
 COPY_LOG = "PRAGMA wal_checkpoint(PASSIVE)"
 LONG_LOG = 500
 """Pages."""
-HEAD = "0036"
-"""The newest version in :mod:`screening.infra.migrations`; a test holds that the two agree."""
+HEAD, OLDEST = "0036", "0033"
+"""The newest version in :mod:`screening.infra.migrations`; a test holds that the two agree. And the oldest whose code
+works with these tables, too: raise it only with a migration that takes away what older code needs."""
 
 
 class Base(DeclarativeBase):
@@ -50,7 +53,8 @@ class Base(DeclarativeBase):
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Tables that are migrated together: where their migrations are, the newest, and the table that keeps the version.
+    """Tables that are migrated together: where their migrations are, the newest, the table that keeps the version, and
+    the oldest version whose code works with these tables, too.
 
     Two schemas can share one database.
     """
@@ -58,6 +62,7 @@ class Schema:
     migrations: str
     head: str
     version_table: str
+    oldest: str
 
 
 class Database:
@@ -65,7 +70,7 @@ class Database:
 
     def __init__(self, url: str, schema: Schema | None = None) -> None:
         """``schema`` is the app's own tables unless said."""
-        self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version")
+        self._schema = schema or Schema("screening.infra:migrations", HEAD, "alembic_version", OLDEST)
         self.engine = make_engine(url, self._schema)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         path = path_of(self.engine)
@@ -83,12 +88,22 @@ class Database:
     def create_tables(self) -> None:
         """Bring the tables to the present version; two processes may do it at once.
 
+        Those of a newer version stay as they are, and are worked with, where that one says that they can be: hosts are
+        upgraded one after another.
+
         Raises:
             NotReady: the file is not a database, can't be opened, or is a newer version's; it is left as it is.
         """
         try:
-            if self._version() != self._schema.head:
-                self._migrate()
+            found, oldest = self._version()
+            if found == self._schema.head:
+                return
+            if found is not None and oldest is not None and oldest <= self._schema.head < found:
+                log.warning(
+                    "the tables are those of version %s already, and %s goes on", found, self._schema.head
+                )
+                return
+            self._migrate()
         except DatabaseError as problem:
             remedy = "Restore it from a backup, or set DATABASE_URL to another; the file was left untouched."
             if not self.is_sqlite:
@@ -101,13 +116,14 @@ class Database:
                 remedy=remedy,
             ) from problem
 
-    def _version(self) -> str | None:
+    def _version(self) -> tuple[str | None, str | None]:
+        """Return the version of the tables that are there, and the oldest whose code works with them."""
         with self.engine.connect() as connection:
             if not inspect(connection).has_table(self._schema.version_table):
-                return None
-            query = text(f"SELECT version_num FROM {self._schema.version_table}")  # noqa: S608 -- a name of the app's own
-            found: str | None = connection.scalar(query)
-            return found
+                return None, None
+            query = text(f"SELECT * FROM {self._schema.version_table}")  # noqa: S608 -- a name of the app's own
+            row = connection.execute(query).mappings().first()
+            return (None, None) if row is None else (row["version_num"], row.get("oldest"))
 
     def _migrate(self) -> None:
         # only a new or old store needs it
@@ -131,6 +147,11 @@ class Database:
                     remedy="Start the newer version, or restore what was saved before the upgrade; the file was left "
                     "untouched.",
                 ) from problem
+            table = self._schema.version_table
+            # not there yet in the tables that tests make of earlier versions
+            if any(column["name"] == "oldest" for column in inspect(connection).get_columns(table)):
+                noted = text(f"UPDATE {table} SET oldest = :oldest")  # noqa: S608 -- a name of the app's own
+                connection.execute(noted, {"oldest": self._schema.oldest})
 
     def check(self, seconds: float = CHECK_SECONDS) -> bool:
         """Have SQLite look for damage; other databases do so themselves.

@@ -30,7 +30,7 @@ FILE, API, BATCH = "file", "api", "batch"
 """Ways in which a transaction came in."""
 OWNER_LENGTH = 64
 WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-SCHEMA = Schema("screening.ledger:migrations", "0010", "ledger_version")
+SCHEMA = Schema("screening.ledger:migrations", "0010", "ledger_version", oldest="0008")
 
 
 class Base(DeclarativeBase):

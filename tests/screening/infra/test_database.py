@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 import screening.web  # noqa: F401 -- declares every table
 from screening.errors import BadSetting, NotReady
-from screening.infra.database import HEAD, Base, Database
+from screening.infra.database import HEAD, OLDEST, Base, Database
 from screening.ledger import tables
 from screening.uploads.screenings import History
 
@@ -75,7 +75,7 @@ def test_what_was_kept_stays_when_the_app_starts_again(tmp_path: Path) -> None:
 def test_tables_of_a_newer_version_are_refused_in_words_and_left_as_they_are(tmp_path: Path) -> None:
     newer = made(tmp_path / "a.sqlite3")
     with newer.write() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        session.execute(text("UPDATE alembic_version SET version_num = '9999', oldest = '9998'"))
     newer.engine.dispose()
     with pytest.raises(NotReady, match="a newer version's") as refused:
         made(tmp_path / "a.sqlite3")
@@ -83,6 +83,23 @@ def test_tables_of_a_newer_version_are_refused_in_words_and_left_as_they_are(tmp
     with sqlite3.connect(tmp_path / "a.sqlite3") as kept:
         assert kept.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
     kept.close()
+
+
+def test_tables_of_a_newer_version_are_worked_with_where_it_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = made(tmp_path / "a.sqlite3")
+    with newer.write() as session:
+        assert session.scalar(text("SELECT oldest FROM alembic_version")) == OLDEST
+        session.execute(
+            text("UPDATE alembic_version SET version_num = '9999', oldest = :ours"), {"ours": HEAD}
+        )
+    newer.engine.dispose()
+    older = made(tmp_path / "a.sqlite3")
+    assert "those of version 9999 already" in caplog.text
+    with older.read() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
+    older.engine.dispose()
 
 
 def test_screenings_of_an_older_version_are_taken_over_as_not_to_be_checked(
