@@ -51,6 +51,8 @@ QUIET_SECONDS, AWAY_SECONDS = 4.0, 8.0
 """Between two events, and for how long a host is cut off, or off."""
 UPLOADERS, UPLOAD_ROWS = 2, 4_000
 PIECES = 20
+# Between two files of an uploader, so that job workers keep up.
+REST_SECONDS = 1.0
 PAGE_SECONDS = 0.1
 KEY = ("--scope", "score", "--per-minute", "60000")
 AGAIN = (429, 502, 503, 504)
@@ -178,6 +180,7 @@ class Uploads:
                 time.sleep(0.1)
             else:
                 self.acknowledged.append(found)
+                self.ending.wait(REST_SECONDS)
 
     def send(self) -> str | None:
         """Send one; return its id once it is acknowledged."""

@@ -171,6 +171,8 @@ class Runner:
         """
         self._handlers, self._slot, self._waiting, self._stop = handlers, slot, waiting, stop
         self._between, self._ended = between, ended
+        self._was_away = False
+        """Whether what is still held was given up since the database was away."""
 
     def loop(self) -> None:
         """Work until the stop is set and the signal rung."""
@@ -184,8 +186,14 @@ class Runner:
                 if not worked:
                     for handler in self._handlers:
                         handler.tidy()
-            except Exception:  # the database may be locked or gone for a while: the runner must live
-                log.exception("%s could not look for work", self._slot)
+            except (
+                Exception
+            ) as problem:  # the database may be locked or gone for a while: the runner must live
+                self._was_away = self._is_away(problem)
+                if self._was_away:
+                    log.error("%s could not look for work: %s", self._slot, problem)  # noqa: TRY400 -- it says it all
+                else:
+                    log.exception("%s could not look for work", self._slot)
                 # a job whose end couldn't be written is still held, and nobody is at it
                 worked = more = freed = False
             if not (worked or more):
@@ -194,8 +202,14 @@ class Runner:
     def free(self) -> bool:
         """Let go of what a dead predecessor of this slot held; return ``True``."""
         for handler in self._handlers:
-            handler.queue.release(self._slot)
+            handler.queue.release(self._slot, in_order=self._was_away)
+        self._was_away = False
         return True
+
+    def _is_away(self, problem: Exception) -> bool:
+        """Return whether a fault says that the database, which is elsewhere, can't be reached: no job is to blame."""
+        elsewhere = not self._handlers[0].queue.database.is_sqlite
+        return elsewhere and isinstance(problem, (OperationalError, InterfaceError))
 
     def run_next(self) -> bool:
         """Do one job; return ``False`` when none waits."""
@@ -226,11 +240,11 @@ class Runner:
             except ScreeningError as problem:
                 outcome = {"state": FAILED, "error": problem.as_dict()}
             except Exception as problem:
-                away = isinstance(problem, (OperationalError, InterfaceError))
-                if away and not handler.queue.database.is_sqlite:
-                    # it is elsewhere, and the job isn't to blame
+                if self._is_away(problem):
                     log.warning("job %s goes back, for the database was away: %s", job.id, problem)
-                    handler.queue.release(self._slot)
+                    # for the next try, where this one fails as well
+                    self._was_away = True
+                    self.free()
                     return
                 log.exception("job %s of %s failed", job.id, handler.queue.table.__tablename__)
                 unexpected = ScreeningError(
