@@ -33,7 +33,8 @@ class Sizes:
     def of(cls, numbers: Floats) -> Self:
         """Return numbers in bins, (n,) without NaN."""
         bins = (np.ascontiguousarray(numbers).view(np.int64) >> DROPPED) << DROPPED
-        return cls.gathered(bins.view(np.float64) + 0.0, np.ones(len(numbers), np.int64))
+        found, counts = np.unique(bins.view(np.float64) + 0.0, return_counts=True)
+        return cls(found, counts)
 
     @classmethod
     def gathered(cls, values: Floats, counts: NDArray[np.int64]) -> Self:

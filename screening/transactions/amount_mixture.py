@@ -98,7 +98,11 @@ def mixture(amounts: Floats) -> Mixture | None:
     Args:
         amounts: all of a file's, (rows,), as it writes them; NaN where a row is set aside.
     """
-    found = mixture_of(AmountEvidence.of(amounts))
+    return placed(mixture_of(AmountEvidence.of(amounts)), amounts)
+
+
+def placed(found: Mixture | None, amounts: Floats) -> Mixture | None:
+    """Return what was found of amounts with the row at which the second part begins, if one follows the other."""
     if found is None:
         return None
     rows = np.flatnonzero(np.isfinite(amounts) & (amounts != 0))

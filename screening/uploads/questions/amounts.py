@@ -18,7 +18,7 @@ from screening.intake.evidence import FEW
 from screening.intake.forms import undecided
 from screening.scoring.amount_scale import Scale, compare, profile_of
 from screening.transactions.amount_evidence import AmountEvidence
-from screening.transactions.amount_mixture import Mixture, Turn, mixture, note_unlike, turn
+from screening.transactions.amount_mixture import Mixture, Turn, mixture_of, note_unlike, placed, turn
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import listed
 from screening.transactions.missing import missing
@@ -47,7 +47,8 @@ def seen_of(choice: Choice, amounts: Floats) -> tuple[AmountEvidence, Mixture | 
         amounts: all of the file's, (rows,), as they were read; NaN where a row is set aside.
     """
     written = choice.contract.unit.written(amounts)
-    return AmountEvidence.of(written), mixture(written) or turn(written)
+    seen = AmountEvidence.of(written)
+    return seen, placed(mixture_of(seen), written) or turn(written)
 
 
 def check_sign(detector: Detector, amounts: AmountEvidence, answers: Answers, *, told: bool) -> list[str]:
