@@ -19,19 +19,19 @@ from screening.settings import ROOT, Settings
 from screening.streams.options import StreamOptions
 
 DEPLOY = ROOT / "deploy"
-KUBERNETES = DEPLOY / "kubernetes"
+KUBERNETES, SEVERAL = DEPLOY / "kubernetes", DEPLOY / "kubernetes-several"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 SETTINGS = {each.metadata["variable"].name for each in (*fields(Settings), *fields(StreamOptions))}
 USER = int(re.findall(r"useradd --uid (\d+)", (ROOT / "Dockerfile").read_text("utf-8"))[0])
 
 
-def manifests() -> Iterator[dict[str, Any]]:
-    for path in sorted(KUBERNETES.glob("*.yaml")):
+def manifests(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.yaml")):
         yield from yaml.safe_load_all(path.read_text("utf-8"))
 
 
-def of_kind(*kinds: str) -> list[dict[str, Any]]:
-    return [each for each in manifests() if each["kind"] in kinds]
+def of_kind(*kinds: str, folder: Path = KUBERNETES) -> list[dict[str, Any]]:
+    return [each for each in manifests(folder) if each["kind"] in kinds]
 
 
 def server_of() -> dict[str, Any]:
@@ -86,7 +86,8 @@ def test_every_pod_keeps_to_podsecurity_restricted() -> None:
     (space,) = of_kind("Namespace")
     assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     claims = {each["metadata"]["name"] for each in of_kind("PersistentVolumeClaim")}
-    for pod in pods():
+    (worker,) = (each for each in of_kind("Deployment", folder=SEVERAL) if "selector" in each["spec"])
+    for pod in (*pods(), worker["spec"]["template"]):
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False
         user = spec["securityContext"]
@@ -106,6 +107,31 @@ def test_every_pod_keeps_to_podsecurity_restricted() -> None:
             assert {"/data", "/tmp"} <= set(mounts)
         used = [each["persistentVolumeClaim"] for each in volumes.values() if "emptyDir" not in each]
         assert {each["claimName"] for each in used} <= claims
+
+
+def test_several_pods_have_names_and_roles_and_a_volume_that_they_share() -> None:
+    (made,), (config,) = (of_kind(kind, folder=SEVERAL) for kind in ("Kustomization", "ConfigMap"))
+    assert {*made["resources"], *(each["path"] for each in made["patches"] if "path" in each)} == {
+        "../kubernetes",
+        *(path.name for path in SEVERAL.glob("*.yaml") if path.name != "kustomization.yaml"),
+    }
+    assert config["data"] == {"HOSTS": "several"}
+    (volume,) = of_kind("PersistentVolumeClaim", folder=SEVERAL)
+    assert volume["spec"]["accessModes"] == ["ReadWriteMany"]
+    roles = {}
+    for each in of_kind("Deployment", folder=SEVERAL):
+        assert each["spec"]["replicas"] >= 2
+        (container,) = each["spec"]["template"]["spec"]["containers"]
+        given = {one["name"]: one for one in container["env"]}
+        assert set(given) <= SETTINGS
+        assert given["HOST_NAME"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+        roles[each["metadata"]["name"]] = given["ROLE"]["value"]
+    assert roles == {"fraud-screening": "web", "fraud-screening-worker": "worker"}
+    (worker,) = (each for each in of_kind("Deployment", folder=SEVERAL) if "selector" in each["spec"])
+    (server,) = server_of()["spec"]["template"]["spec"]["containers"]
+    assert worker["spec"]["template"]["spec"]["containers"][0]["image"] == server["image"]
+    policy = of_kind("NetworkPolicy")[0]["spec"]["podSelector"]["matchLabels"]
+    assert policy.items() <= worker["spec"]["template"]["metadata"]["labels"].items()
 
 
 def test_probes_ask_for_routes_under_a_name_that_is_answered(app: Flask) -> None:
@@ -141,13 +167,21 @@ def test_every_service_of_compose_is_closed() -> None:
     assert all(set(each["environment"]) <= SETTINGS for each in ours)
     # without a profile: one that needs nothing else
     assert [name for name, each in made["services"].items() if "profiles" not in each] == ["app"]
-    scaled = made["services"]["scaled"]
-    assert scaled["networks"]["inside"]["aliases"] == ["app"]
+    hosts = [each for each in ours if "HOSTS" in each["environment"]]
+    said = [(each["environment"]["HOST_NAME"], each["environment"]["ROLE"]) for each in hosts]
+    assert said == [("web-1", "web"), ("web-2", "web"), ("jobs", "worker")]
     (network,) = made["networks"]["inside"]["ipam"]["config"]
-    assert Settings.from_environ(
-        {"TRUSTED_PROXIES": scaled["environment"]["TRUSTED_PROXIES"]}
-    ).trusted_proxies == (str(ipaddress.ip_network(network["subnet"])),)
-    assert ours[0]["volumes"][0] != ours[1]["volumes"][0], "a second server on one volume doesn't start"
+    for each in hosts:
+        assert each["volumes"] == hosts[0]["volumes"]
+        usual = {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", said) for name, said in each["environment"].items()}
+        found = Settings.from_environ(usual)
+        assert found.several
+        assert found.trusted_proxies == (str(ipaddress.ip_network(network["subnet"])),)
+    assert ours[0]["volumes"][0] != hosts[0]["volumes"][0], "a server of its own doesn't start on it"
+    conf = (DEPLOY / "nginx" / "hosts.conf").read_text("utf-8")
+    assert set(re.findall(r"server ([\w-]+):5000", conf)) == {"web-1", "web-2"}
+    asked = {f"{name}={value}" for name, value in made["services"]["nginx"]["sysctls"].items()}
+    assert asked == set(re.findall(r"net\.ipv4\.\w+=\d+", conf))
 
 
 def test_nginx_takes_what_the_app_takes() -> None:
