@@ -36,9 +36,10 @@ ALERTS: Mapping[str, float] = MappingProxyType(
         "backlog": 15.0,
         "drift": 0.2,
         "ledger": 24.0,
+        "bucket": 5.0,
     }
 )
-"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB, minutes, PSI, and hours."""
+"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB, minutes, PSI, hours, and minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hypothesis import settings as drawing
 from werkzeug.test import TestResponse
 
 from screening.accounts import passwords
+from screening.bucket.storage import Storage
 from screening.settings import ROOT, Settings
 from screening.web.app_factory import create_app
 from screening.web.pages.explore import dashboard
@@ -123,7 +124,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, compiled: Path, database_url: str) -> Settings:
+def settings(tmp_path: Path, compiled: Path, database_url: str, storage: Storage) -> Settings:
     instance = tmp_path / "instance"
     shutil.copytree(new_databases(compiled.parent), instance)
     share_compiled(instance, compiled)
@@ -133,6 +134,7 @@ def settings(tmp_path: Path, compiled: Path, database_url: str) -> Settings:
         instance=instance,
         users_file=users,
         database_url=database_url,
+        storage_url=storage.url,
         secret_key="k" * 32,
         review_sample=0.0,  # tests count the cases of flagged rows
     )

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from screening.backup.archive import DATABASES, INSTANCE, USERS
 from screening.bucket.claiming import NOTE
-from screening.bucket.storage import Storage
+from screening.bucket.folders import WHOLE, list_of
+from screening.bucket.storage import KEPT, SCREENINGS, Storage
 from screening.errors import NotReady
 from screening.infra.audit.chain import HEAD
 from screening.infra.audit.log import AuditLog
@@ -107,6 +108,25 @@ class Staging:
         for path, digest in missing.items():
             if path in stored:
                 storage.bucket.get(storage.key(path), self.files / LEDGER / path.name, stored[path], digest)
+
+    def fetch_screenings(self, storage: Storage, screenings: Collection[str]) -> None:
+        """Get those files of screenings out of the bucket that the disk doesn't have.
+
+        Raises:
+            BucketUnavailable, StorageFull, OSError: they can't be got.
+        """
+        for one in sorted(screenings) if storage.remote else ():
+            unit = Path(SCREENINGS) / one
+            source, kept = self._instance / unit, self.files / unit
+            if source.exists() and not (source / KEPT).exists():
+                continue  # all that there is of it is on the disk
+            listed = list_of(storage, source)
+            for name, each in listed.items():
+                self._gone.get(unit, set()).discard(unit / name)
+                if not (kept / name).exists():
+                    storage.bucket.get(storage.key(source / name), kept / name, each.size, each.sha256)
+            if listed:
+                (kept / WHOLE).touch()
 
     def has_segment(self, name: str) -> bool:
         """Return whether a file of the ledger was kept."""
@@ -211,7 +231,8 @@ def files_below(folder: Path, left_out: Collection[str]) -> Iterator[Path]:
     with os.scandir(folder) as found:
         entries = list(found)
     for entry in entries:
-        if entry.name.endswith(ENDINGS) or entry.name in left_out:
+        # a list of what a bucket has is that bucket's, which a restored instance may not have
+        if entry.name.endswith(ENDINGS) or entry.name in left_out or entry.name == KEPT:
             continue
         if entry.is_dir(follow_symlinks=False):
             with suppress(FileNotFoundError):  # deleted in this moment

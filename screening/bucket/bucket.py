@@ -12,13 +12,13 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from screening.errors import ScreeningError
@@ -39,6 +39,11 @@ PAUSE_SECONDS = 5.0
 FETCHED = ".fetched.part"
 """Ending of a file that is being got."""
 NO_BUCKET = "NoSuchBucket"
+REASONS = {
+    "there is no such bucket": (NO_BUCKET,),
+    "it doesn't accept these credentials": ("status code: 401", "status code: 403"),
+}
+"""Reasons that the library has no error of its own for, or not for each kind of request, and signs in its words."""
 
 _forked = threading.Event()
 _used = threading.Event()
@@ -62,6 +67,10 @@ class BucketUnavailable(ScreeningError):
 
     status = 503
     title = "A file can't be reached at the moment"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error without the bucket's address, which is the operator's business: the log has it."""
+        return {**super().as_dict(), "where": None}
 
 
 class Damaged(OSError):
@@ -123,6 +132,17 @@ class Bucket:
             kept = obstore.head(self._store, key)["size"]
         if kept != size:
             raise self._unavailable(f"put {key}", f"it has {kept:,} bytes of {size:,}")
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put a small object, in the place of one that is there.
+
+        Raises:
+            BucketUnavailable: it may not be there.
+        """
+        import obstore
+
+        with self._telling(f"put {key}"):
+            obstore.put(self._store, key, data)
 
     def create(self, key: str, data: bytes) -> bytes:
         """Put an object unless there is one, and return what is there now.
@@ -192,7 +212,7 @@ class Bucket:
         with self._telling(f"list {prefix}"):
             return {each["path"]: each["size"] for some in obstore.list(self._store, prefix) for each in some}
 
-    def delete(self, keys: Collection[str]) -> None:
+    def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that isn't there is as good.
 
         Raises:
@@ -200,9 +220,10 @@ class Bucket:
         """
         import obstore
 
-        if keys:
-            with self._telling(f"delete {len(keys)} objects"), suppress(FileNotFoundError):
-                obstore.delete(self._store, list(keys))
+        some = list(keys)
+        if some:
+            with self._telling(f"delete {len(some)} objects"), suppress(FileNotFoundError):
+                obstore.delete(self._store, some)
 
     @property
     def pausing(self) -> bool:
@@ -216,7 +237,7 @@ class Bucket:
         Raises:
             BucketUnavailable: the bucket can't be reached, doesn't let us, or isn't there.
         """
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+        from obstore.exceptions import BaseError
 
         if _forked.is_set():
             raise RuntimeError("the bucket was used before this process was forked")
@@ -224,16 +245,16 @@ class Bucket:
             raise self._unavailable(doing, "it couldn't be reached a moment ago")
         try:
             yield
-        except (PermissionDeniedError, UnauthenticatedError) as problem:
-            raise self._unavailable(doing, "it doesn't accept these credentials") from problem
-        except FileNotFoundError as problem:
-            if NO_BUCKET not in str(problem):
+        except (BaseError, FileNotFoundError) as problem:
+            told = str(problem)
+            if isinstance(problem, FileNotFoundError) and NO_BUCKET not in told:
                 raise
-            raise self._unavailable(doing, "there is no such bucket") from problem
-        except BaseError as problem:
-            self._pause_until = time.monotonic() + PAUSE_SECONDS
             # the rest of it repeats the whole answer
-            log.warning("%s can't be used (%s): %s", self.url, doing, str(problem).partition("\n")[0])
+            log.warning("%s can't be used (%s): %s", self.url, doing, told.partition("\n")[0])
+            for why, signs in REASONS.items():
+                if any(sign in told for sign in signs):
+                    raise self._unavailable(doing, why) from problem
+            self._pause_until = time.monotonic() + PAUSE_SECONDS
             raise self._unavailable(doing, "it can't be reached, or has a fault") from problem
         else:
             self._pause_until = 0.0

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from screening.bucket.bucket import FETCHED, Bucket, BucketUnavailable
@@ -57,7 +57,17 @@ class Storage:
     @staticmethod
     def of(settings: Settings) -> Storage:
         """Return the one of an installation: all of a process share it."""
-        return _shared(settings.instance, settings.storage_url, settings.storage_cache)
+        found = _known.get(settings.instance)
+        if found is None or (found.url, found.most) != (settings.storage_url, settings.storage_cache):
+            found = _known[settings.instance] = Storage(
+                settings.instance, settings.storage_url, settings.storage_cache
+            )
+        return found
+
+    @staticmethod
+    def at(instance: Path) -> Storage:
+        """Return the one of the instance in a folder, as this process has opened it; else the folder itself."""
+        return _known.get(instance) or Storage(instance)
 
     @property
     def remote(self) -> bool:
@@ -145,10 +155,13 @@ class Storage:
 
     def cached(self) -> list[Unit]:
         """Return what is on the disk and may be in the bucket, too; what nobody used for longest comes first."""
-        files = [[path] for path in (self.instance / LEDGER).glob("*.parquet")]
-        notes = (self.instance / SCREENINGS).glob(f"*/{KEPT}")
-        files += [[path for path in note.parent.iterdir() if path != note] for note in notes]
-        found = map(_unit, files)
+        found = [_unit([path], path) for path in (self.instance / LEDGER).glob("*.parquet")]
+        for note in (self.instance / SCREENINGS).glob(f"*/{KEPT}"):
+            with suppress(FileNotFoundError):  # deleted in this moment
+                paths = [path for path in note.parent.iterdir() if path != note]
+                # what was written since isn't in the bucket, and what it belongs to stays with it
+                if not is_later(paths, note.stat().st_mtime_ns):
+                    found.append(_unit(paths, note))
         return sorted((each for each in found if each.size), key=lambda each: each.used)
 
     def trim(self) -> int:
@@ -174,10 +187,11 @@ class Storage:
         for each in units:
             if gone >= over or time.time() - each.used < YOUNG_SECONDS:
                 break
-            if all(kept.get(path) == _size(path) for path in each.paths):
-                for path in each.paths:
+            for path in each.paths:
+                size = _size(path)
+                if kept.get(path) == size:
                     path.unlink(missing_ok=True)
-                gone += each.size
+                    gone += size
         return gone
 
     def _left(self) -> Iterator[Path]:
@@ -189,9 +203,7 @@ class Storage:
                         yield path
 
 
-@lru_cache
-def _shared(instance: Path, url: str | None, most: int) -> Storage:
-    return Storage(instance, url, most)
+_known: dict[Path, Storage] = {}
 
 
 def note_use(path: Path) -> None:
@@ -206,14 +218,18 @@ def note_use(path: Path) -> None:
         os.utime(path, ns=(int(now * 1e9), status.st_mtime_ns))
 
 
-def _unit(paths: Sequence[Path]) -> Unit:
-    size, used = 0, 0.0
-    for path in paths:
-        with suppress(FileNotFoundError):
-            status = path.stat()
-            size += status.st_size
-            used = max(used, status.st_atime)
-    return Unit(used, paths, size)
+def _unit(paths: Sequence[Path], used: Path) -> Unit:
+    """Return files as a unit whose last use is that of one of them."""
+    some = [path for path in paths if path.name != "whole"]
+    try:
+        return Unit(used.stat().st_atime, some, sum(max(_size(path), 0) for path in some))
+    except FileNotFoundError:
+        return Unit(0.0, [], 0)
+
+
+def is_later(paths: Iterable[Path], moment: int) -> bool:
+    """Return whether one of some files was written after a moment, in nanoseconds since 1970."""
+    return any(path.stat().st_mtime_ns > moment for path in paths)
 
 
 def _size(path: Path) -> int:

@@ -45,6 +45,8 @@ ENDING, PART = ".parquet", ".part"
 # Rows of a row group: as many as DuckDB gives to a thread at once.
 GROUP_ROWS = 122_880
 MOST_NAMED = 3
+MOST_PUT = 20
+"""Segments that are put into the bucket at a time, where it hasn't them."""
 # A younger draft may still be written, so it isn't removed.
 YOUNG = timedelta(minutes=10)
 Sums = tuple[int, int]
@@ -407,7 +409,7 @@ class Segments:
         return sorted(old) if self.remove(old) else []
 
     def store_missing(self) -> int:
-        """Put segments into the bucket that it hasn't yet, as those of before there was one; return how many.
+        """Put segments into the bucket that it hasn't yet, as those of before there was one: a few; return how many.
 
         Raises:
             BucketUnavailable: it can't be reached.
@@ -421,6 +423,8 @@ class Segments:
             if path not in stored and path.exists() and self.fault(each) is None:
                 self.storage.keep(path)
                 count += 1
+                if count == MOST_PUT:
+                    break
         return count
 
     def remove(self, names: Sequence[str]) -> bool:

@@ -130,6 +130,25 @@ def ledger(damaged: Iterable[tuple[str, str]], rows: int, limit: float) -> Itera
         )
 
 
+def bucket(why: str, minutes: float, limit: float) -> Iterable[Breach]:
+    """Tell of a bucket that can't be used.
+
+    Args:
+        why: the reason.
+        minutes: since when.
+        limit: minutes.
+    """
+    if minutes >= limit:
+        yield Breach(
+            rule="bucket",
+            subject="bucket",
+            value=minutes,
+            limit=limit,
+            text=f"The bucket can't be used: {why}. Uploads are refused, decisions wait in the database until they "
+            "can be sealed, and files that aren't on the disk can't be read. Nothing was lost.",
+        )
+
+
 def drift(known: Iterable[Found], limit: float) -> Iterable[Breach]:
     """Compare how far scores and columns of the longest window are from the training data with the limit (PSI)."""
     for found in known:

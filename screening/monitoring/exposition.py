@@ -10,10 +10,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from sqlalchemy import func, select
 
+from screening.bucket.storage import Storage
 from screening.infra.database import Database
 from screening.ledger import totals
-from screening.ledger.tables import API, BATCH, FILE
+from screening.ledger.tables import API, BATCH, FILE, Draft
 from screening.ledger.totals import EDGES, Totals
 from screening.monitoring.findings import Found
 from screening.monitoring.request_metrics import RequestMetrics
@@ -34,7 +36,9 @@ def exposition(
     ledger: Database,
     detectors: Sequence[str],
     known: Sequence[Found],
+    *,
     streams: Sequence[Metric],
+    storage: Storage,
 ) -> bytes:
     """Return the metrics in Prometheus' text format.
 
@@ -44,6 +48,7 @@ def exposition(
         detectors: names of those that score: they are listed before their first row, so that it is seen as growth.
         known: what was found out of them last.
         streams: the progress of streams, :func:`screening.monitoring.stream_lag.metrics`.
+        storage: the home of finished files.
 
     Raises:
         DatabaseError: the ledger can't be read.
@@ -55,9 +60,28 @@ def exposition(
         lambda: decision_metrics(found, detectors),
         lambda: drift_lines(known),
         lambda: streams,
+        lambda: bucket_lines(storage, ledger) if storage.remote else (),
     ):
         registry.register(_Collected(collect))
     return generate_latest(registry)
+
+
+def bucket_lines(storage: Storage, ledger: Database) -> Iterable[Metric]:
+    """Give the copies on the disk, and the files that have left the ledger and may still be in the bucket."""
+    cached = GaugeMetricFamily(
+        "fraud_bucket_cached_bytes",
+        "Bytes on the disk of files that are in the bucket, too.",
+        value=sum(each.size for each in storage.cached()),
+    )
+    limit = GaugeMetricFamily("fraud_bucket_cache_limit_bytes", "STORAGE_CACHE_MB.", value=storage.most)
+    with ledger.read() as session:
+        notes = session.scalar(select(func.count()).select_from(Draft)) or 0
+    noted = GaugeMetricFamily(
+        "fraud_bucket_noted_files",
+        "Segments that are being written, or have left the ledger and aren't deleted yet.",
+        value=notes,
+    )
+    return cached, limit, noted
 
 
 def drift_lines(known: Sequence[Found]) -> Iterable[Metric]:

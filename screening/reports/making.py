@@ -153,7 +153,7 @@ def _of_model(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> 
 
 def _of_screening(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
     screening = _screening(desk, str(order.subject))
-    found = Outcome(Folder(desk.settings.instance, screening.id), screening.threshold)
+    found = Outcome(Folder.kept(desk.settings.instance, screening.id), screening.threshold)
     try:
         if order.kind == "xlsx":
             from screening.reports.screening_workbook import write_screening

@@ -155,7 +155,7 @@ class Desk:
         what, screening = "File", self._screening(receipt.row)
         if screening is None or screening.sha256 is None:
             return Check(what, "", "", same=None, why="Its screening was deleted.")
-        folder = Folder(self.settings.instance, screening.id)
+        folder = Folder.kept(self.settings.instance, screening.id)
         if folder.tokens.exists():
             why = "Card numbers in it were replaced, and the upload wasn't kept."
             return Check(what, screening.sha256, "", same=None, why=why)

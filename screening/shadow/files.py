@@ -61,7 +61,7 @@ def score_file(
         GivesWay: somebody waits for another file.
     """
     instance = policy.settings.instance
-    theirs = Folder(instance, screening.id)
+    theirs = Folder.kept(instance, screening.id)
     first = Outcome(theirs, screening.threshold)
     if not first.there:
         return None

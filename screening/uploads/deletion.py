@@ -11,11 +11,16 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError
 
+from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.folders import drop_folder, ids_in_bucket, is_kept, keep_folder
+from screening.bucket.storage import Storage
 from screening.infra.disk_space import release_reserve
 from screening.ledger.history import forget
 from screening.review.leaving import forget_screening
@@ -30,6 +35,8 @@ log = logging.getLogger("screening.worker.upkeep")
 ID = re.compile(r"[0-9a-f]{32}")
 # A younger folder may not have its row yet, so it isn't removed.
 YOUNG_SECONDS = 60
+MOST_PUT = 20
+"""Screenings whose files are put into the bucket between two looks at the queue."""
 
 
 def delete(history: History, instance: Path, screening_id: str) -> None:
@@ -61,9 +68,18 @@ def delete_recorded(history: History, segments: Segments, instance: Path, screen
 
 
 def remove_files(instance: Path, screening_id: str) -> None:
-    """Remove what lies on the disk of a screening whose row is gone."""
-    Folder(instance, screening_id).remove()
+    """Remove what lies on the disk, and in the bucket, of a screening whose row is gone."""
+    folder = Folder(instance, screening_id)
+    folder.remove()
     forget(instance, screening_id)
+    try:
+        drop_folder(Storage.at(instance), folder.path)
+    except BucketUnavailable as problem:
+        log.warning(
+            "files of screening %s, which was deleted, may still be in the bucket; they are looked for each hour: %s",
+            screening_id,
+            problem.what,
+        )
 
 
 def clear_leftovers(history: History, instance: Path) -> list[str]:
@@ -75,7 +91,7 @@ def clear_leftovers(history: History, instance: Path) -> list[str]:
         log.error("%s and the database don't belong together: no left-over is cleared", instance)
         return []
     # before the rows are read: a row comes after its folder, never before
-    found = set(ids_on_disk(instance))
+    found = set(ids_on_disk(instance)) | ids_stored(instance)
     known = history.ids() if found else set()
     left = sorted(found - known)
     if left and not known:
@@ -93,8 +109,40 @@ def clear_leftovers(history: History, instance: Path) -> list[str]:
 
 
 def without_files(history: History, instance: Path) -> list[str]:
-    """Return the ids of screenings that have ended and whose files are gone."""
-    return sorted(one for one in history.ended() if not Folder(instance, one).path.is_dir())
+    """Return the ids of screenings that have ended and whose files are gone.
+
+    Raises:
+        BucketUnavailable: some may be in the bucket, which can't be reached.
+    """
+    lost = {one for one in history.ended() if not Folder(instance, one).path.is_dir()}
+    return sorted(lost - ids_in_bucket(Storage.at(instance))) if lost else []
+
+
+def put_missing(history: History, instance: Path) -> int:
+    """Put files of screenings that have ended into the bucket, as far as it hasn't them; of how many, a few at most.
+
+    Raises:
+        BucketUnavailable: it can't be reached.
+    """
+    storage = Storage.at(instance)
+    if not storage.remote:
+        return 0
+    folders = (Folder(instance, one).path for one in sorted(history.ended()))
+    count = 0
+    for folder in islice((each for each in folders if each.exists() and not is_kept(each)), MOST_PUT):
+        with suppress(FileNotFoundError):  # deleted in this moment
+            keep_folder(storage, folder)
+            count += 1
+    return count
+
+
+def ids_stored(instance: Path) -> set[str]:
+    """Return the ids of screenings of which the bucket has files; none where it can't be reached just now."""
+    try:
+        return {each for each in ids_in_bucket(Storage.at(instance)) if ID.fullmatch(each)}
+    except BucketUnavailable as problem:
+        log.warning("left-overs in the bucket aren't looked for: %s", problem.what)
+        return set()
 
 
 def ids_on_disk(instance: Path) -> Iterator[str]:

@@ -152,7 +152,7 @@ def with_cells(
             continue
         screening = str(row["screening"])
         if screening not in files:
-            files[screening] = _File.of(Folder(instance, screening), row["threshold"], columns)
+            files[screening] = _File.of(Folder.kept(instance, screening), row["threshold"], columns)
         file = files[screening]
         yield row, None if file is None else file.cells(row["number"])
 

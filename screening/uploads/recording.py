@@ -171,7 +171,7 @@ class RecordingJob:
         self.queue.give_up()
 
     def _record(self, screening: Screening) -> None:
-        folder = Folder(self._settings.instance, screening.id)
+        folder = Folder.kept(self._settings.instance, screening.id)
         found = Outcome(folder, screening.threshold)
         if not found.there:
             log.error("the files of screening %s are gone; it can't be entered into the ledger", screening.id)

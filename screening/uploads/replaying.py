@@ -38,7 +38,7 @@ def transaction_of(row: dict[str, Any], detector: Detector, instance: Path) -> T
             "This transaction came by a job over a folder: its values stand there, and not here.",
             remedy="Run the job again to compare.",
         )
-    folder = Folder(instance, row["screening"])
+    folder = Folder.kept(instance, row["screening"])
     found = Outcome(folder, row["threshold"])
     if not found.there or not found.canonical.exists():
         raise Conflict(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.folders import begin_writing, keep_folder
+from screening.bucket.storage import Storage
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import CardNumbersFound, ColumnsMissing, ScreeningError, Undecided
@@ -37,6 +41,7 @@ from screening.uploads.recording import Recordings
 from screening.uploads.screenings import CHECKED, DONE, History, Screening
 from screening.uploads.upload_folder import Abandoned, Folder
 
+log = logging.getLogger("screening.worker")
 # From this status on a failure isn't the file's fault, so the file is kept.
 OURS = 500
 # Seconds between looks whether the history may be read, even if no other screening has ended: a worker that
@@ -94,7 +99,8 @@ class ScreeningJob:
             ScreeningError: it can't be screened.
             LeaseLost, ShutdownRequested, Preempted, AttemptFailed, Handled: as they say.
         """
-        folder = Folder(self._settings.instance, job.id)
+        folder = Folder.kept(self._settings.instance, job.id)
+        begin_writing(Storage.at(self._settings.instance), folder.path)
         folder.on_wait = lambda: self._let_others_pass(job, lease)
         try:
             return self._outcome(job, folder, lease)
@@ -184,15 +190,29 @@ class ScreeningJob:
         return {"seconds": seconds}
 
     def ended(self, job: Screening, outcome: dict[str, Any]) -> None:
-        """Have the file of a screening that is done on the disk, and its rows in the ledger, now that it is answered.
+        """Have the file of a screening that is done on the disk, and its rows in the ledger, now that it is answered;
+        and all its files in the bucket, where there is one.
 
         One that was checked is probably read once more.
         """
-        if outcome["state"] == DONE:
+        done = outcome["state"] == DONE
+        if done:
             self._recordings.add(job)
-            settle = Folder(self._settings.instance, job.id).settle
-            # in a thread: a slow disk mustn't hold up the next file
-            threading.Thread(target=settle, name="settle", daemon=True).start()
+        if done or Storage.at(self._settings.instance).remote:
+            # in a thread: a slow disk, or a bucket, mustn't hold up the next file
+            threading.Thread(target=self._put_away, args=(job, done), name="settle", daemon=True).start()
+
+    def _put_away(self, job: Screening, done: bool) -> None:
+        instance = self._settings.instance
+        folder = Folder(instance, job.id)
+        if done:
+            folder.settle()
+        begin_writing(Storage.at(instance), folder.path)  # whoever kept it meanwhile kept a part
+        try:
+            keep_folder(Storage.at(instance), folder.path)
+        except (BucketUnavailable, FileNotFoundError) as problem:
+            # the upload is there; the upkeep puts the rest once it can
+            log.warning("the files of screening %s aren't all in the bucket yet: %s", job.id, problem)
 
     def discard(self, job: Screening) -> None:
         """Remove what was written or remembered after somebody deleted the screening."""

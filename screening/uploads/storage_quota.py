@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from screening.bucket.folders import kept_bytes
 from screening.errors import TooLarge
 from screening.infra.job_queue import Jobs, Owned
 
@@ -88,7 +89,8 @@ class StorageQuota:
         known = self._known.get(folder)
         if ended and known is not None and known[0] == changed:
             return known[1]
-        size = bytes_in(folder)
+        # of what has left the disk, and is in the bucket, too
+        size = max(bytes_in(folder), kept_bytes(folder))
         if ended:
             self._known[folder] = changed, size
         return size

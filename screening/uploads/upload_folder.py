@@ -16,8 +16,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
+from screening.bucket.folders import WHOLE, bring_folder, keep_folder
+from screening.bucket.storage import SCREENINGS, Storage
 from screening.errors import Conflict
 from screening.infra.atomic_file import sync_folder
 from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, look_over, settled
@@ -43,14 +45,28 @@ class Folder:
     """The files of one screening."""
 
     def __init__(self, instance: Path, screening_id: str) -> None:
-        self._lay_out(instance / "screenings" / screening_id)
+        self._lay_out(instance / SCREENINGS / screening_id)
+        self._storage = Storage.at(instance)
         self.on_wait: Callable[[], None] = lambda: None
         """Called again and again while a slow sender is waited for; it may raise to leave."""
+
+    @classmethod
+    def kept(cls, instance: Path, screening_id: str) -> Self:
+        """Return the files of a screening whose upload was whole; they are got out of the bucket if they must be.
+
+        Raises:
+            BucketUnavailable: they are in the bucket, which can't be reached.
+            NotReady: the bucket has something else.
+            StorageFull: there is no room for them on the disk.
+        """
+        folder = cls(instance, screening_id)
+        bring_folder(folder._storage, folder.path)
+        return folder
 
     def _lay_out(self, path: Path) -> None:
         self.path = path
         self.arriving = path / "input"
-        self.whole = path / "whole"
+        self.whole = path / WHOLE
         self.canonical = path / "canonical.csv"
         self.tokens = path / "tokens.csv"
         """The upload with tokens in place of card numbers: it takes the place of ``arriving``, which is gone then."""
@@ -94,6 +110,17 @@ class Folder:
             os.fsync(file.fileno())
         for folder in (self.path, self.path.parent):
             sync_folder(folder)
+
+    def keep_upload(self) -> None:
+        """Have the upload in the bucket, where there is one: only then may its sender be told that it is here.
+
+        A worker may read it already, and write beside it: that is kept once it is finished.
+
+        Raises:
+            BucketUnavailable: it isn't there.
+        """
+        uploaded = {each.name for each in (self.arriving, self.tokens, self.replaced)}
+        keep_folder(self._storage, self.path, uploaded)
 
     def remove(self) -> None:
         """Delete all of it. Gone already is as good.

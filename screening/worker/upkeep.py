@@ -219,6 +219,9 @@ class Upkeep:
         count = self._ledger.segments.store_missing()
         if count:
             log.info("%d segments of the ledger were put into the bucket", count)
+        count = deletion.put_missing(self._history, self._settings.instance)
+        if count:
+            log.info("files of %d screenings were put into the bucket", count)
         Recordings(self._history.database, self._signals).try_again()
         self._ledger.storage.trim()
 

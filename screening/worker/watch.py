@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.claiming import KEY
 from screening.errors import ScreeningError
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
@@ -71,6 +73,8 @@ class Watch:
         self._requests: dict[str, conditions.Requests] = {}
         self._forget_at = 0.0
         self._watched = False
+        self._down_since: float | None = None
+        """Time of the first look of those in a row at which the bucket couldn't be used."""
 
     def loop(self, stop: threading.Event) -> None:
         """Watch until told to stop."""
@@ -132,6 +136,7 @@ class Watch:
             "latency": lambda: chain.from_iterable(each.latency(limit) for each in self._requests.values()),
             "errors": lambda: chain.from_iterable(each.errors(limit) for each in self._requests.values()),
             "ledger": lambda: self._damaged(limit),
+            "bucket": lambda: self._unusable(now, limit),
         }
         return rules[rule]()
 
@@ -139,6 +144,17 @@ class Watch:
         found = self._ledger.inspection.step(hours)
         rows = sum(segment.rows for segment, _ in found)
         return conditions.ledger([(fault.name, fault.problem) for _, fault in found], rows, hours)
+
+    def _unusable(self, now: float, limit: float) -> Iterable[Breach]:
+        storage = self._ledger.storage
+        try:
+            if storage.remote:
+                storage.bucket.sizes(KEY)
+        except BucketUnavailable as problem:
+            self._down_since = now if self._down_since is None else self._down_since
+            return conditions.bucket(problem.why, (now - self._down_since) / 60, limit)
+        self._down_since = None
+        return ()
 
     def _waiting(self) -> dict[str, tuple[int, float]]:
         found = {}

@@ -162,7 +162,15 @@ def test_a_bucket_is_named_without_credentials() -> None:
 
 def test_limits_of_alerts_are_changed_and_rules_turned_off_by_name() -> None:
     found = Settings.from_environ({"ALERTS": "latency=0.5, silence=off"}).alerts
-    usual = {"flag_rate": 3, "errors": 0.05, "disk": 1, "backlog": 15, "drift": 0.2, "ledger": 24}
+    usual = {
+        "flag_rate": 3,
+        "errors": 0.05,
+        "disk": 1,
+        "backlog": 15,
+        "drift": 0.2,
+        "ledger": 24,
+        "bucket": 5,
+    }
     assert found == {**usual, "latency": 0.5}
     for bad in ("latency", "latency=-1", "latency=nan", "flag_rate=0.5", "speed=1", "latency=1;disk=2"):
         with pytest.raises(BadSetting, match="ALERTS"):

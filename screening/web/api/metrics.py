@@ -41,7 +41,8 @@ def metrics() -> Response:
         mine.ledger.tables,
         list(mine.detectors.names()),
         findings.read(mine.database),
-        stream_lag.metrics(mine.database),
+        streams=stream_lag.metrics(mine.database),
+        storage=mine.ledger.storage,
     )
     return Response(text, content_type=CONTENT_TYPE)
 

@@ -24,7 +24,7 @@ blueprint = Blueprint("cards", __name__, url_prefix="/results")
 def show(screening_id: str) -> str:
     """Show the columns that hold card numbers, and what stands in their place now."""
     screening = waiting(screening_id, CARDS)
-    replaced = replaced_in(Folder(services().settings.instance, screening.id))
+    replaced = replaced_in(Folder.kept(services().settings.instance, screening.id))
     return render_template("card_numbers.html", screening=screening, replaced=replaced)
 
 

@@ -148,7 +148,7 @@ def open_screening(screening_id: str) -> Screening:
 
 
 def _given(screening: Screening) -> Given:
-    folder = Folder(services().settings.instance, screening.id)
+    folder = Folder.kept(services().settings.instance, screening.id)
     # which shows what the first rows don't
     telling = min((screening.error or {}).get("row") or 0, MOST_READ)
     kind, most = folder.kind(screening.kind), max(telling, FIRST_ROWS)

@@ -222,7 +222,7 @@ def lead_elsewhere(screening: Screening) -> Any:
 
 def report_of(screening: Screening) -> Report:
     """Return what a check has found in a file."""
-    return Report(Folder(services().settings.instance, screening.id))
+    return Report(Folder.kept(services().settings.instance, screening.id))
 
 
 def _as_json(screening: Screening, report: Report) -> CheckReport:

@@ -37,7 +37,7 @@ def save(screening_id: str) -> Any:
     if wrong:
         problem = BadFile("Choose one of the readings.", where=wrong[0]).as_dict()
         return render_template("questions.html", screening=screening, error=problem), HTTPStatus.BAD_REQUEST
-    folder = Folder(services().settings.instance, screening.id)
+    folder = Folder.kept(services().settings.instance, screening.id)
     header, _ = preview(folder.input, folder.kind(screening.kind), 1, scratch=folder.path)
     detector = screening.detector or screening.wanted_detector or ""
     services().mappings.remember_answers(header, detector, answers, user().username)

@@ -227,7 +227,7 @@ def rejected(screening_id: str) -> Response:
     screening = owned(screening_id)
     checked = screening.state == CHECKED
     found = (
-        Report(Folder(services().settings.instance, screening.id))
+        Report(Folder.kept(services().settings.instance, screening.id))
         if checked
         else outcome_of(_done(screening_id))
     )
@@ -302,13 +302,13 @@ def detector_of(screening: Screening) -> Detector | None:
 
 def outcome_of(screening: Screening) -> Outcome:
     """Return the outcome of a screening, at its threshold."""
-    return Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+    return Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
 
 
 def _is_lost(screening: Screening) -> bool:
     """Return whether the history knows of what the disk no longer has."""
     if screening.state == CHECKED:
-        return not Report(Folder(services().settings.instance, screening.id)).there
+        return not Report(Folder.kept(services().settings.instance, screening.id)).there
     return screening.state == DONE and not outcome_of(screening).there
 
 

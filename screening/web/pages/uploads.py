@@ -188,6 +188,8 @@ def chosen_sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
 
 
 def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
+    """Have the file where no loss of a machine can reach it, as far as the operator has such a place, and say so."""
+    folder.keep_upload()
     elsewhere = services().settings.several
     if elsewhere:
         # a worker on another host reads it as soon as the row says so, and this host may be gone by then

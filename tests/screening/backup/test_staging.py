@@ -13,6 +13,7 @@ import pytest
 
 from screening.backup.making import hold_whole
 from screening.backup.staging import Staging
+from screening.bucket.folders import keep_folder
 from screening.bucket.storage import Storage
 from screening.errors import NotReady
 from screening.infra.audit.log import AuditLog
@@ -21,6 +22,8 @@ from screening.infra.file_hash import sha256_of
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
 from screening.uploads.instance_check import claim
+from screening.uploads.screenings import History, Request
+from screening.uploads.upload_folder import Folder
 from tests.s3_server import Home
 from tests.screening.ledger.ledger_rows import table
 
@@ -179,9 +182,7 @@ def test_a_file_of_the_ledger_that_came_and_went_has_it_done_once_more(
         each.engine.dispose()
 
 
-def test_segments_that_only_the_bucket_has_are_in_the_backup(
-    instance: Path, tmp_path: Path, bucket_home: Home
-) -> None:
+def test_what_only_the_bucket_has_is_in_the_backup(instance: Path, tmp_path: Path, bucket_home: Home) -> None:
     database = Database(f"sqlite:///{instance / 'screening.sqlite3'}")
     database.create_tables()
     claim(instance, database)
@@ -189,6 +190,21 @@ def test_segments_that_only_the_bucket_has_are_in_the_backup(
     made = ledger.segments.add("api-old", API, table(3, screening=None, source=API))
     assert made is not None
     ledger.segments.path(made.name).unlink()
+    lost, trimmed = Folder(instance, "a" * 32), Folder(instance, "b" * 32)
+    for folder in (lost, trimmed):
+        folder.create()
+        folder.arriving.write_bytes(b"Time,Amount\n1,2\n")
+        folder.complete()
+        keep_folder(ledger.storage, folder.path)
+        History(database).begin(
+            folder.path.name,
+            Request(
+                owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+            ),
+        )
+        assert History(database).received(folder.path.name, 16, "0" * 64)
+    shutil.rmtree(lost.path)
+    trimmed.arriving.unlink()
     (tmp_path / "staging").mkdir()
     staging = Staging(instance, tmp_path / "staging", [])
     with ExitStack() as held:
@@ -197,7 +213,11 @@ def test_segments_that_only_the_bucket_has_are_in_the_backup(
     staging.finish(state.segments, [])
     kept = staging.files / "ledger" / f"{made.name}.parquet"
     assert sha256_of(kept) == made.sha256
+    for folder in (lost, trimmed):
+        saved = staging.files / "screenings" / folder.path.name
+        assert {path.name for path in saved.iterdir()} == {"input", "whole"}
+        assert (saved / "input").read_bytes() == b"Time,Amount\n1,2\n"
     # and the instance's own disk isn't filled by it
-    assert not ledger.segments.path(made.name).exists()
+    assert not any(path.exists() for path in (ledger.segments.path(made.name), lost.path, trimmed.arriving))
     for each in (database, ledger.tables):
         each.engine.dispose()

@@ -290,7 +290,7 @@ def result_table(screening: Screening | None) -> tuple[list[tuple[str, str]], li
     """Return the columns that say whom a row is about (what each is, its name), and the most probable flagged rows."""
     if screening is None or screening.state != DONE:
         return [], []
-    found = Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+    found = Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
     # deleted from the disk: the list of screenings says so
     if not found.there:
         return [], []

@@ -65,7 +65,7 @@ def of_file(screening_id: str, number: int) -> Any:
     screening = mine.history.owned(screening_id, user().username)
     if screening.state != DONE:
         raise Conflict("This screening has no result yet.", remedy="Come back when it is done.")
-    found = Outcome(Folder(mine.settings.instance, screening.id), screening.threshold)
+    found = Outcome(Folder.kept(mine.settings.instance, screening.id), screening.threshold)
     if not found.there or not 1 <= number <= len(found.probability):
         raise NotFound(
             "This file has no such row.", remedy="Rows are counted from 1, the header not counted."

@@ -167,7 +167,7 @@ def _scores(sides: Sides, screening: Screening | None) -> tuple[Any, str]:
     mine = services()
     twin = None if screening is None else mine.history.twin(screening, sides.other)
     if screening is not None and twin is not None and twin.state == DONE and twin.detector == sides.other:
-        left = Outcome(Folder(mine.settings.instance, twin.id), twin.threshold)
+        left = Outcome(Folder.kept(mine.settings.instance, twin.id), twin.threshold)
         if left.there:
             return scores_of(screening.id, left.probability), f"{sides.other} has scored the same file, too."
     runs = [

@@ -248,7 +248,7 @@ def cells_of(row: dict[str, Any]) -> dict[str, Any]:
     screening = services().history.get(row["screening"]) if row["screening"] else None
     if screening is None:
         return {}
-    left = Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+    left = Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
     if not left.there:
         return {}
     (record,) = read_records(left.canonical, left.offsets, [row["number"] - 1])

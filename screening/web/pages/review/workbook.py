@@ -90,7 +90,7 @@ def _outcome_of(screening_id: str) -> Outcome | None:
         screening = services().history.owned(screening_id, user().username)
     except NotFound:
         return None
-    return Outcome(Folder(services().settings.instance, screening.id), screening.threshold)
+    return Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
 
 
 def decide_all(screening: str, rows: Sequence[DecidedRow]) -> Taken:

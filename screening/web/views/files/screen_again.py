@@ -28,7 +28,7 @@ def why_not(screening: Screening) -> str:
         return "Your role screens no files."
     if screening.state != DONE:
         return "The file isn't screened yet."
-    folder = Folder(services().settings.instance, screening.id)
+    folder = Folder.kept(services().settings.instance, screening.id)
     if not folder.whole.exists() or not folder.input.exists():
         return "The file isn't kept any more: upload it again."
     return ""
@@ -53,7 +53,7 @@ def screen_again(screening_id: str, detector: str) -> str:
     twin = mine.history.twin(kept, detector)
     if twin is not None and twin.state in OPEN_STATES:
         raise Conflict(f"{detector} scores this file just now.", remedy="Wait until it is done.")
-    source = Folder(mine.settings.instance, kept.id)
+    source = Folder.kept(mine.settings.instance, kept.id)
     size = source.input.stat().st_size
     require_room(mine.settings.instance, size)
     mine.quota.require(kept.owner, size)
@@ -90,6 +90,7 @@ def begin_copy(source: Folder, wish: Request, kept: Screening) -> str:
     try:
         alive = Watch(partial(mine.history.touch, made), partial(mine.quota.require, wish.owner))
         size, digest = store(b"", pieces_of(source), folder, alive)
+        folder.keep_upload()
         if not mine.history.received(made, size, kept.sha256 or digest):
             raise Conflict("The screening was deleted before it began.", remedy="Have it screened again.")
         folder.complete()

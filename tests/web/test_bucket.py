@@ -1,0 +1,236 @@
+"""Screenings in a bucket: an upload is there before it is answered, its pages come back on any disk, and deleted is
+deleted there, too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from screening.bucket import bucket, folders
+from screening.bucket import storage as storage_module
+from screening.bucket.storage import KEPT, Storage
+from screening.monitoring.comparison import Comparison
+from screening.settings import Settings
+from screening.uploads import deletion
+from screening.uploads.screenings import DONE, QUEUED
+from screening.uploads.storage_quota import AccountFull
+from screening.web.services import Services
+from screening.worker.loop import Worker
+from screening.worker.watch import Watch
+from tests.conftest import Person
+from tests.s3_server import Home
+from tests.web.test_card_numbers import CARDS, payments
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A way that is mended works at once."""
+    monkeypatch.setattr(bucket, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(bucket, "RETRIES", 1)
+
+
+@pytest.fixture
+def settings(settings: Settings, bucket_home: Home) -> Settings:
+    return replace(settings, storage_url=bucket_home.url)
+
+
+@pytest.fixture
+def kept(services: Services) -> Callable[[str], Path]:
+    """Waits until a screening's files are all in the bucket; gives its folder."""
+
+    def wait(screening_id: str) -> Path:
+        folder = services.settings.instance / "screenings" / screening_id
+        deadline = time.monotonic() + 60
+        while not (folder / KEPT).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return folder
+
+    return wait
+
+
+def stored(services: Services) -> set[str]:
+    """The files that the bucket has of screenings, by the ids of these."""
+    return {
+        path.relative_to(services.settings.instance / "screenings").as_posix()
+        for path in Storage.of(services.settings).sizes("screenings")
+    }
+
+
+def pages(person: Person, screening_id: str) -> list[bytes]:
+    """What is seen of a screening, and downloaded."""
+    found = []
+    for name in ("", "/rows?sort=probability&page=2", "?view=overview", "/flagged.csv", ".json"):
+        answer = person.client.get(f"/results/{screening_id}{name}")
+        assert answer.status_code == 200, name
+        found.append(answer.data.partition(b'name="csrf_token"')[0])
+    return found
+
+
+def test_a_disk_that_is_lost_comes_back_with_the_same_pages(
+    analyst: Person, services: Services, worker: Worker, sample: bytes, kept: Callable[[str], Path]
+) -> None:
+    assert analyst.upload(sample).status_code == 303
+    (screening_id,) = services.history.ids()
+    folder = kept(screening_id)
+    before = pages(analyst, screening_id)
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    assert deletion.without_files(services.history, services.settings.instance) == []
+    assert pages(analyst, screening_id) == before
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
+    # and what is there already isn't asked for again
+    assert stored(services) == {f"{screening_id}/{name}" for name in content.keys() - {folders.WHOLE}}
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "denied", "broken"])
+def test_an_upload_that_the_bucket_does_not_take_is_refused_and_leaves_nothing(
+    analyst: Person, services: Services, bucket_home: Home, sample: bytes, fault: str
+) -> None:
+    bucket_home.way.fault = fault
+    answer = analyst.upload(sample)
+    assert answer.status_code == 503
+    assert "Nothing was lost" in answer.text
+    assert bucket_home.url not in answer.text
+    assert not services.history.ids()
+    assert not list((services.settings.instance / "screenings").iterdir())
+    bucket_home.way.fault = None
+    assert stored(services) == set()
+
+
+def test_an_upload_waits_in_the_bucket_for_a_worker_of_another_disk(
+    analyst: Person,
+    services: Services,
+    settings: Settings,
+    sample: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: Callable[[str], Path],
+) -> None:
+    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
+    assert analyst.upload(sample).status_code == 303
+    (screening_id,) = services.history.ids()
+    assert services.history.state(screening_id) == QUEUED
+    assert stored(services) == {f"{screening_id}/input", f"{screening_id}/{KEPT}"}
+    shutil.rmtree(services.settings.instance / "screenings" / screening_id)
+    worker = Worker(settings, services.history, services.detectors)
+    assert worker.work_once()
+    assert services.history.state(screening_id) == DONE
+    assert (kept(screening_id) / "input").read_bytes() == sample
+
+
+def test_what_is_deleted_goes_from_the_bucket_and_what_a_fault_left_is_found(
+    analyst: Person,
+    services: Services,
+    worker: Worker,
+    bucket_home: Home,
+    sample: bytes,
+    kept: Callable[[str], Path],
+) -> None:
+    for _ in range(3):
+        assert analyst.upload(sample).status_code == 303
+    first, second, third = services.history.ids()
+    for each in (first, second, third):
+        kept(each)
+    delete = f"/results/{first}/delete"
+    assert analyst.post(delete, f"/results/{first}").status_code == 303
+    assert {name.partition("/")[0] for name in stored(services)} == {second, third}
+    bucket_home.way.fault = "broken"
+    assert analyst.post(f"/results/{second}/delete", f"/results/{second}").status_code == 303
+    bucket_home.way.fault = None
+    assert {name.partition("/")[0] for name in stored(services)} == {second, third}
+    assert deletion.clear_leftovers(services.history, services.settings.instance) == [second]
+    assert {name.partition("/")[0] for name in stored(services)} == {third}
+
+
+def test_card_numbers_leave_the_bucket_with_the_upload_that_had_them(
+    analyst: Person, services: Services, worker: Worker, kept: Callable[[str], Path]
+) -> None:
+    assert analyst.upload(payments(), tokenize="1").status_code == 303
+    (screening_id,) = services.history.ids()
+    kept(screening_id)
+    names = {name.partition("/")[2] for name in stored(services)}
+    assert {"tokens.csv", "tokens.json"} <= names
+    assert "input" not in names
+    storage = Storage.of(services.settings)
+    for name in names:
+        content = storage.bucket.read(f"screenings/{screening_id}/{name}")
+        assert content is not None
+        assert not any(card.encode() in content for card in CARDS), name
+
+
+def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_then(
+    analyst: Person,
+    services: Services,
+    settings: Settings,
+    bucket_home: Home,
+    sample: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
+    assert analyst.upload(sample).status_code == 303
+    (screening_id,) = services.history.ids()
+    bucket_home.way.fault = "broken"
+    worker = Worker(settings, services.history, services.detectors)
+    assert worker.work_once()
+    assert services.history.state(screening_id) == DONE
+    for thread in threading.enumerate():
+        if thread.name == "settle":
+            thread.join(60)
+    before = pages(analyst, screening_id)
+    storage = Storage(settings.instance, bucket_home.url, 1)
+    assert storage.trim() == 0
+    bucket_home.way.fault = None
+    assert deletion.put_missing(services.history, settings.instance) == 1
+    assert deletion.put_missing(services.history, settings.instance) == 0
+    folder = settings.instance / "screenings" / screening_id
+    used = time.time_ns() - int(2e9 * storage_module.YOUNG_SECONDS)
+    os.utime(folder / KEPT, ns=(used, (folder / KEPT).stat().st_mtime_ns))
+    assert storage.trim() > len(sample)
+    assert {path.name for path in folder.iterdir()} == {KEPT, folders.WHOLE}
+    # what has left the disk still counts as its owner's, and isn't taken for something to delete
+    services.quota.require("ana", settings.stored_per_account - len(sample) * 3)
+    with pytest.raises(AccountFull):
+        services.quota.require("ana", settings.stored_per_account - len(sample))
+    assert deletion.put_missing(services.history, settings.instance) == 0
+    bucket_home.way.fault = "unreachable"
+    answer = analyst.client.get(f"/results/{screening_id}")
+    assert answer.status_code == 503
+    assert "be used at the moment" in answer.text
+    bucket_home.way.fault = None
+    assert pages(analyst, screening_id) == before
+
+
+def test_a_bucket_that_cannot_be_used_for_long_is_an_alert_and_metrics_tell_of_the_cache(
+    services: Services, settings: Settings, bucket_home: Home, app: Flask
+) -> None:
+    comparison = Comparison(settings, services.database, services.ledger, services.detectors)
+    times = [time.time()]
+    alone = replace(settings, alerts={"bucket": 5.0})
+    watch = Watch(alone, services.database, services.ledger, {}, comparison, clock=lambda: times[0])
+
+    def going_on(minutes: float) -> list[str]:
+        times[0] += minutes * 60
+        watch.step()
+        return [alert.rule for alert in watch.alerts.going_on()]
+
+    assert going_on(0) == []
+    bucket_home.way.fault = "denied"
+    assert [going_on(minutes) for minutes in (1, 4, 1)] == [[], [], ["bucket"]]
+    (alert,) = watch.alerts.going_on()
+    assert "doesn't accept these credentials" in alert.text
+    # what is ready to score stays ready: decisions need no bucket
+    assert app.test_client().get("/readyz").status_code == 200
+    bucket_home.way.fault = None
+    assert going_on(10) == []
+    text = app.test_client().get("/metrics").text
+    assert "fraud_bucket_cached_bytes 0.0" in text
+    assert "fraud_bucket_cache_limit_bytes 2.147483648e+" in text
