@@ -151,7 +151,7 @@ def test_an_upload_that_stopped_arriving_is_forgotten(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = received(history)
-    monkeypatch.setattr(module, "ARRIVAL", timedelta(seconds=-1))
+    monkeypatch.setattr("screening.uploads.screenings.ARRIVAL", timedelta(seconds=-1))
     made = begun(history)
     assert history.give_up() == [made]
     assert history.ids() == {kept}
