@@ -59,7 +59,9 @@ COPY . .
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash app.py utils.py screening model
 
 FROM base AS batch
-RUN apt-get update \
+# Java's package wants the folder of manual pages, which a slim Debian hasn't
+RUN mkdir -p /usr/share/man/man1 \
+ && apt-get update \
  && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log
 COPY --from=batch-parts /venv /venv

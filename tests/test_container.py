@@ -196,6 +196,9 @@ def test_what_serves_is_locked_as_everything_is_and_has_no_part_for_training() -
     assert asked <= {name for name, _ in serving}
     assert not learning & {name for name, _ in serving}
     assert asked | learning <= {name for name, _ in everything}
+    # PySpark asks for it, and what serves has none
+    batch = pinned(ROOT / "requirements" / "batch.txt")
+    assert {"pyspark", "pandas"} <= {name for name, _ in batch}
 
 
 def pinned(lock: Path) -> dict[tuple[str, str], list[str]]:

@@ -49,8 +49,10 @@ def pods() -> list[dict[str, Any]]:
 
 def test_the_kustomization_has_every_manifest_but_the_example_of_the_secret() -> None:
     (made,) = of_kind("Kustomization")
-    there = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml", "secret.example.yaml"}
-    assert set(made["resources"]) == there
+    there = {path.name for path in KUBERNETES.glob("*.yaml")}
+    assert set(made["resources"]) == there - {"kustomization.yaml", "secret.example.yaml", "trainer.yaml"}
+    # it is named there, for whoever takes it
+    assert "# - trainer.yaml" in (KUBERNETES / "kustomization.yaml").read_text("utf-8")
     assert {each["apiVersion"] for each in of_kind("Deployment")} == {"apps/v1"}
 
 
@@ -72,7 +74,7 @@ def test_one_pod_has_the_instance() -> None:
     labels = server["spec"]["template"]["metadata"]["labels"]
     assert server["spec"]["selector"]["matchLabels"] == labels
     others = [pod["spec"] for pod in pods() if pod["metadata"]["labels"] != labels]
-    assert len(others) == 2
+    assert len(others) == 3
     for spec in others:
         (beside,) = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         assert beside["labelSelector"]["matchLabels"] == labels
@@ -134,6 +136,25 @@ def test_several_pods_have_names_and_roles_and_a_volume_that_they_share() -> Non
     assert policy.items() <= worker["spec"]["template"]["metadata"]["labels"].items()
 
 
+def test_no_pod_requests_less_memory_than_it_takes() -> None:
+    text = (ROOT / "docs" / "containers.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) MB \|$", text, re.MULTILINE)
+    measured = {what: int(figure) * 1_000_000 for what, figure in rows}
+    asked = {each["name"]: each["resources"] for pod in pods() for each in pod["spec"]["containers"]}
+    for name, at_rest, at_work in (
+        ("app", "all of the container at rest", "all of the container after that"),
+        ("trainer", "trainer at rest", "trainer's container while it trains on 20,000 rows, its highest"),
+    ):
+        assert size_of(asked[name]["requests"]["memory"]) >= measured[at_rest]
+        assert size_of(asked[name]["limits"]["memory"]) >= 2 * measured[at_work]
+    assert measured["a web process at rest"] <= 300_000_000
+
+
+def size_of(text: str) -> int:
+    """Return bytes, from a quantity of Kubernetes."""
+    return int(text[:-2]) << {"Mi": 20, "Gi": 30}[text[-2:]]
+
+
 def test_probes_ask_for_routes_under_a_name_that_is_answered(app: Flask) -> None:
     (config,), server = of_kind("ConfigMap"), server_of()
     (container,) = server["spec"]["template"]["spec"]["containers"]
@@ -165,6 +186,12 @@ def test_every_service_of_compose_is_closed() -> None:
         )
     ours = [each for each in made["services"].values() if each.get("image") == "fraud_detection"]
     assert all(set(each["environment"]) <= SETTINGS for each in ours)
+    trainers = [each for each in made["services"].values() if each.get("image") == "fraud_detection:training"]
+    for server, trainer in zip(ours[:2], trainers, strict=True):
+        # the same instance, from an image with more in it
+        assert (server["build"]["target"], trainer["build"]["target"]) == ("serving", "training")
+        assert trainer["volumes"][0] == server["volumes"][0]
+        assert trainer.get("environment", {}).get("DATABASE_URL") == server["environment"].get("DATABASE_URL")
     # without a profile: one that needs nothing else
     assert [name for name, each in made["services"].items() if "profiles" not in each] == ["app"]
     hosts = [each for each in ours if "HOSTS" in each["environment"]]

@@ -5,7 +5,6 @@ not the training parts, or whose memory trainings shall not share.
 from __future__ import annotations
 
 import signal
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -29,7 +28,7 @@ LOOK_SECONDS = 30.0
 class Trainer:
     """The trainings of an instance, one at a time, and the nets of its detectors that aren't compiled yet.
 
-    It holds trainings under the machine's name, so that several machines may have one each.
+    It holds trainings under the host's name (``HOST_NAME``), so that several hosts may have one each.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class Trainer:
         self._next = 0.0
         self._runner = Runner(
             [TrainingJob(settings, Trainings(database, self._signals), module)],
-            f"trainer-{socket.gethostname()}",
+            f"trainer@{settings.host_name}",
             self._signals.waiting,
             self._stop,
             self._compile,
