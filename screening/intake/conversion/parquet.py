@@ -22,7 +22,7 @@ def to_csv(source: Path, target: Path, limits: Limits) -> None:
     before anything is read, and what is written is counted, since it may say anything.
 
     Raises:
-        BadFile: it is damaged, a column holds lists, structures or bytes, or it unpacks to too much for its size.
+        BadFile: it is damaged, or it unpacks to too much for its size.
         TooLarge: it unpacks to more than ``limits.unpacked``.
     """
     pa: Any = import_module("pyarrow")

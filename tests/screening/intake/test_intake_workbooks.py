@@ -118,11 +118,10 @@ def test_a_null_in_a_parquet_number_is_named_by_row_and_column(refused: Refused,
     ]
 
 
-def test_lists_and_damage_in_a_parquet_file_are_refused(refused: Refused, table: np.ndarray) -> None:
+def test_damage_in_a_parquet_file_is_refused(refused: Refused, table: np.ndarray) -> None:
     columns = {name: table[:, at] for at, name in enumerate(NAMES)}
     out = io.BytesIO()
-    parquet.write_table(pa.table({**columns, "parts": pa.array([[1, 2]] * 12)}), out)
-    assert "Column parts" in refused(out.getvalue(), "t.parquet").what
+    parquet.write_table(pa.table(columns), out)
     assert "damaged" in refused(out.getvalue()[:-50], "t.parquet").what
     assert "damaged" in refused(b"PAR1" + b"\xff" * 500, "t.parquet").what
 
@@ -137,19 +136,41 @@ def test_a_workbook_whose_list_points_before_its_beginning_is_damaged(
     assert refused(bytes(data), "t.xlsx").what == "The workbook is damaged or cut off."
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(16), pa.binary_view(), pa.uuid()])
-def test_bytes_in_a_parquet_file_are_refused_as_what_they_are(
-    refused: Refused, table: np.ndarray, kind: pa.DataType
+@pytest.mark.parametrize(
+    ("parts", "first"),
+    [
+        (pa.array([[1, 2], None, *[[]] * 10]), "[1, 2]"),
+        (
+            pa.array([{"shop": "a, é", "at": dt.date(2026, 1, 2)}] * 12),
+            '{"shop": "a, é", "at": "2026-01-02"}',
+        ),
+        (pa.array([[b"\0\xff"]] * 12), '["00ff"]'),
+        (pa.array([b"\0\xff"] * 12), "00ff"),
+        (pa.array([b"\0\xff"] * 12, pa.large_binary()), "00ff"),
+        (pa.array([b"\0\xff"] * 12, pa.binary_view()), "00ff"),
+        (pa.array([b"\0\xff"] * 12, pa.binary(2)), "00ff"),
+        (pa.array([b"\0\xff"] * 12).dictionary_encode(), "00ff"),
+        (
+            pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(range(16))] * 12, pa.binary(16))),
+            "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        ),
+    ],
+)
+def test_lists_and_bytes_in_a_parquet_file_are_carried_along_as_text(
+    read: Read, refused: Refused, table: np.ndarray, parts: pa.Array, first: str
 ) -> None:
-    storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-    parts = pa.array([b"\0" * 16] * 12, storage)
-    if storage is not kind:
-        parts = pa.ExtensionArray.from_storage(kind, parts)
+    columns = {name: table[:, at] for at, name in enumerate(NAMES)}
     out = io.BytesIO()
-    parquet.write_table(
-        pa.table({**{name: table[:, at] for at, name in enumerate(NAMES)}, "parts": parts}), out
-    )
-    assert refused(out.getvalue(), "t.parquet").what == "Column parts holds lists, structures or bytes."
+    parquet.write_table(pa.table({**columns, "parts": parts}), out)
+    outcome = read(out.getvalue(), "t.parquet")
+    np.testing.assert_array_equal(outcome.values, table[:, :-1])
+    carried = [row[-1] for row in outcome.records()]
+    assert carried[0] == first
+    if parts.null_count:
+        assert carried[1:3] == ["", "[]"]
+    out = io.BytesIO()
+    parquet.write_table(pa.table({**columns, "V7": parts}), out)
+    assert {each.column for each in refused(out.getvalue(), "t.parquet").problems} == {"V7"}
 
 
 def test_what_is_no_number_in_a_workbook_is_named_by_row_and_column(
