@@ -78,6 +78,79 @@ class PlainBody:
         """Return: nothing follows."""
 
 
+class Parts:
+    """Splits a multipart body that is fed in chunks.
+
+    An empty part may share its line break with the boundary behind it (RFC 2046; werkzeug's client sends such), which
+    the parser doesn't know: it would take the next part for the value of this one. So it is fed line by line, stops at
+    the end of a head, and is given the line break. A file's content it gets as it comes.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        self._mark = b"--" + boundary
+        # any byte is a character of a header in Latin-1: names_of() reads the text
+        self._parser = PushMultipartParser(
+            boundary,
+            max_header_size=MOST_HEADER_BYTES,
+            max_segment_count=MOST_PARTS,
+            header_charset="latin-1",
+        )
+        self._held = self._begins = b""
+        self._at_start = self._in_file = False
+        # bytes of a preamble or an epilogue, which a sender could make endless
+        self._quiet = 0
+
+    def feed(self, chunk: bytes) -> Iterator[MultipartSegment | bytes | None]:
+        """Yield what a chunk has: heads of parts, their content in pieces, and ``None`` at the end of each.
+
+        Raises:
+            MultipartError: it is no form.
+            BadRequest: there is too much before the first part or behind the last one, or a part behind a file is empty
+                and has no line break of its own.
+        """
+        data, at, self._held = self._held + chunk, 0, b""
+        while at < len(data):
+            if self._at_start and len(data) - at < len(self._mark):
+                # too little to tell what the part begins with
+                self._held = data[at:]
+                return
+            by_line = not self._in_file
+            if self._at_start and data.startswith(self._mark, at):
+                piece = b"\r\n"
+            else:
+                end = data.find(b"\n", at) + 1 if by_line else 0
+                piece, at = data[at : end or len(data)], end or len(data)
+            self._at_start = False
+            self._quiet += len(piece)
+            for event in self._parser.parse(piece):
+                self._note(event, by_line=by_line)
+                yield event
+            if self._quiet > MOST_QUIET_BYTES:
+                raise BadRequest(DAMAGED)
+
+    def end(self) -> None:
+        """Return if the closing boundary was there. What is still held is shorter than it.
+
+        Raises:
+            MultipartError: it wasn't.
+        """
+        list(self._parser.parse(b""))
+
+    def _note(self, event: MultipartSegment | bytes | None, *, by_line: bool) -> None:
+        self._quiet = 0
+        if isinstance(event, MultipartSegment):
+            self._begins, self._at_start = b"", by_line
+            self._in_file = names_of(event)[1] is not None
+        elif event is None:
+            self._in_file = False
+        elif len(self._begins) < len(self._mark):
+            self._begins += event[: len(self._mark) - len(self._begins)]
+            if self._begins == self._mark:
+                raise BadRequest(
+                    "A part of the form is empty and has no line break of its own: send it with one."
+                )
+
+
 class Body:
     """A multipart body in the order in which it comes: :meth:`fields`, then :meth:`content`, then :meth:`finish`.
 
@@ -163,40 +236,19 @@ class Body:
 
     def _parse(self, boundary: bytes) -> Iterator[MultipartSegment | bytes | None]:
         """Yield each part: its head, its content in pieces, and ``None``."""
-        parser = PushMultipartParser(
-            boundary,
-            max_header_size=MOST_HEADER_BYTES,
-            max_segment_count=MOST_PARTS,
-            # any byte is a character of it: names_of() reads the text
-            header_charset="latin-1",
-        )
-        # bytes of a preamble or an epilogue, which a sender could make endless
-        quiet = 0
-        begins, mark = b"", b"--" + boundary
-        chunk = b"the first piece is still to come"
+        parts = Parts(boundary)
         try:
-            while chunk:
-                chunk = self._read()
-                quiet += len(chunk)
-                for event in parser.parse(chunk):
-                    quiet = 0
-                    if isinstance(event, MultipartSegment):
-                        begins = b""
-                    elif event and len(begins) < len(mark):
-                        begins += event[: len(mark) - len(begins)]
-                        if begins == mark:
-                            # the next part would be taken for its value
-                            raise BadRequest(
-                                "A part of the form is empty and has no line break of its own: send it with one."
-                            )
-                    yield event
-                if quiet > MOST_QUIET_BYTES:
-                    raise BadRequest(DAMAGED)
+            while chunk := self._read():
+                yield from parts.feed(chunk)
         except ParserLimitReached:
             raise RequestEntityTooLarge from None
         except MultipartError:
-            # at the end: the closing boundary didn't come
-            raise (BadRequest(DAMAGED) if chunk else ClientDisconnected()) from None
+            raise BadRequest(DAMAGED) from None
+        try:
+            parts.end()
+        except MultipartError:
+            # the closing boundary didn't come
+            raise ClientDisconnected from None
 
     def _read(self) -> bytes:
         """Return the next bytes; none at the end, which must be where it was announced."""
