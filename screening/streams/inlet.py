@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -89,21 +89,21 @@ class Inlet:
         """Return whether a partition is this process's."""
         return (topic, partition) in self._held
 
-    def done(self, places: Sequence[Place], rejected: Sequence[Place]) -> None:
+    def done(self, places: Sequence[Place], rejected: Collection[Place]) -> None:
         """Note that messages were answered, and tell the brokers how far their partitions are.
 
         Args:
             places: of all.
             rejected: of those among them that weren't decided.
         """
-        now, refused = time.time(), set(rejected)
+        now = time.time()
         for place in places:
             key = place.topic, place.partition
             if key not in self._held:  # whoever has it now answers and counts them, too
                 continue
             each = self._progress_of(key)
             each.consumed += 1
-            each.rejected += place in refused
+            each.rejected += place in rejected
             each.last_message = now
             self._done[key] = each.position = max(each.position, place.offset + 1)
         self._commit(self._done, wait=False)

@@ -40,24 +40,27 @@ class Outlet:
 
         self._producer = made(Producer, {**options.producer(), "error_cb": tell})
 
-    def send(self, answers: Sequence[Answered], wait: Callable[[], bool]) -> bool:
+    def send(
+        self, answers: Sequence[Answered], wait: Callable[[], bool], instead: Callable[[int], Answered]
+    ) -> bool:
         """Send answers, and return whether the brokers have acknowledged all of them.
 
         Args:
             answers: in order.
             wait: is called again and again while they haven't, and returns whether to go on waiting.
+            instead: returns what is sent in the place of an answer that is larger than a message may be.
         """
         left = dict(enumerate(answers))
         while left:
-            problems: list[str] = []
-            for place, each in list(left.items()):
-                if not self._queue(each, self._told(place, left, problems), wait):
+            tried = _Attempt(left, instead)
+            for place in list(left):
+                if not self._queue(place, tried, wait):
                     return False
             while self._producer.flush(FLUSH_SECONDS):
                 if not wait():
                     return False
-            if left:
-                why = "; ".join(dict.fromkeys(problems))
+            if tried.problems:
+                why = "; ".join(dict.fromkeys(tried.problems))
                 log.warning("%d answers weren't taken and are sent again: %s", len(left), why)
                 until = time.monotonic() + AGAIN_SECONDS
                 while time.monotonic() < until:
@@ -66,28 +69,51 @@ class Outlet:
                     self._producer.poll(FLUSH_SECONDS)
         return True
 
-    def _queue(self, one: Answered, told: Callable[[Any, Any], None], wait: Callable[[], bool]) -> bool:
+    def _queue(self, place: int, tried: _Attempt, wait: Callable[[], bool]) -> bool:
         """Give an answer to the client; ``False`` if nobody waits any longer until there is room."""
+        from confluent_kafka import KafkaException
+
         while True:
+            one = tried.left[place]
             try:
                 self._producer.produce(
-                    one.topic, value=one.value, key=one.key, headers=one.headers, on_delivery=told
+                    one.topic,
+                    value=one.value,
+                    key=one.key,
+                    headers=one.headers,
+                    on_delivery=lambda error, _message: tried.told(place, error),
                 )
             except BufferError:  # the brokers are slower than we are
                 self._producer.poll(FLUSH_SECONDS)
                 if not wait():
                     return False
+            except KafkaException as problem:
+                tried.told(place, problem.args[0])
+                return True
             else:
                 return True
 
-    @staticmethod
-    def _told(place: int, left: dict[int, Answered], problems: list[str]) -> Callable[[Any, Any], None]:
-        """Return what takes an acknowledged answer from those that are left, or notes why it wasn't."""
 
-        def told(error: Any, _message: Any) -> None:
-            if error is None:
-                left.pop(place, None)
-            else:
-                problems.append(error.str())
+class _Attempt:
+    """An attempt to send what is left.
 
-        return told
+    Args:
+        left: answers that aren't acknowledged, by their places; those that are leave it.
+        instead: as of :meth:`Outlet.send`.
+    """
+
+    def __init__(self, left: dict[int, Answered], instead: Callable[[int], Answered]) -> None:
+        self.left, self._instead = left, instead
+        self.problems: list[str] = []
+        """Reasons for which others than too large ones weren't taken."""
+
+    def told(self, place: int, error: Any) -> None:
+        """Note what became of an answer."""
+        from confluent_kafka import KafkaError
+
+        if error is None:
+            self.left.pop(place, None)
+        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self.left[place] = self._instead(place)
+        else:
+            self.problems.append(error.str())

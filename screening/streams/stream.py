@@ -39,6 +39,21 @@ LAST_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 2.0
 
 
+class AnswerTooLarge(ScreeningError):
+    """An answer is larger than a message of Kafka may be."""
+
+    status = 413
+    title = "This answer is too large"
+
+    @classmethod
+    def now(cls) -> AnswerTooLarge:
+        """Return what is said of a message whose answer is."""
+        return cls(
+            "The transactions were decided on, and the answer is larger than a message may be (message.max.bytes).",
+            remedy="The decisions are in the ledger. Send fewer transactions in one message, or raise the limit.",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """The app as a stream needs it."""
@@ -97,21 +112,31 @@ class Stream:
 
     def _answer(self, asked: Sequence[Asked]) -> None:
         decided = self._decided(asked)
-        rejected: list[Place] = []
-        answers: list[Answered] = []
-        for one, answer in decided:
-            headers = {"request-id": one.place.number.encode(), HEADER: one.idempotency_key.encode()}
-            if isinstance(answer, Exception):
-                rejected.append(one.place)
-                value = self._work.word(answer, one)
-                answers.append(Answered(self._options.rejected, one.key, value, headers))
-            else:
-                answers.append(Answered(self._options.decisions, one.key, answer, headers))
+        rejected: set[Place] = set()
+
+        def reject(one: Asked, error: Exception) -> Answered:
+            rejected.add(one.place)
+            return self._to(self._options.rejected, one, self._work.word(error, one))
+
+        answers = [
+            reject(one, answer)
+            if isinstance(answer, Exception)
+            else self._to(self._options.decisions, one, answer)
+            for one, answer in decided
+        ]
+        patience = Patience(self._inlet.keep_alive, self._stop, LAST_SECONDS)
         # else it was told to stop, and they are delivered again
-        if self._outlet.send(answers, Patience(self._inlet.keep_alive, self._stop, LAST_SECONDS)):
+        if self._outlet.send(
+            answers, patience, lambda place: reject(decided[place][0], AnswerTooLarge.now())
+        ):
             self._inlet.done([one.place for one, _ in decided], rejected)
             self.consumed += len(decided)
             self.rejected += len(rejected)
+
+    @staticmethod
+    def _to(topic: str, one: Asked, value: bytes) -> Answered:
+        headers = {"request-id": one.place.number.encode(), HEADER: one.idempotency_key.encode()}
+        return Answered(topic, one.key, value, headers)
 
     def _decided(self, asked: Sequence[Asked]) -> list[tuple[Asked, bytes | Exception]]:
         """Return messages with their answers, or the errors that they are rejected for.
