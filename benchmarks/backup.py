@@ -46,8 +46,8 @@ def measure(millions: int = 1) -> dict[str, float]:
             ledger.tables.engine.dispose()
             for ending in ("tar", "tar.gz"):
                 file = Path(folder) / f"saved.{ending}"
-                with _asked(server, found, f"{ending}_page"):
-                    _told(found, f"{ending}_backup", server.environ, "backup", str(file))
+                with asked(server, found, f"{ending}_page"):
+                    told(found, f"{ending}_backup", server.environ, "backup", str(file))
                 found[f"{ending}_megabytes"] = file.stat().st_size / 1e6
         finally:
             server.stop()
@@ -57,11 +57,11 @@ def measure(millions: int = 1) -> dict[str, float]:
             (new / "instance").mkdir(parents=True)
             places = {"INSTANCE_PATH": str(new / "instance"), "USERS_FILE": str(new / "users.txt")}
             file = Path(folder) / f"saved.{ending}"
-            _told(found, f"{ending}_restore", {**server.environ, **places}, "restore", str(file))
+            told(found, f"{ending}_restore", {**server.environ, **places}, "restore", str(file))
     return found
 
 
-def _told(found: dict[str, float], name: str, environ: dict[str, str], *words: str) -> None:
+def told(found: dict[str, float], name: str, environ: dict[str, str], *words: str) -> None:
     """Run a command, and note what it took."""
     command = [sys.executable, "-m", "flask", "--app", "app", *words]
     began = time.perf_counter()
@@ -69,7 +69,7 @@ def _told(found: dict[str, float], name: str, environ: dict[str, str], *words: s
     # what wait4 tells of memory begins with that of this process
     memory = 0.0
     while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-        memory = max(memory, _memory(process.pid))
+        memory = max(memory, peak(process.pid))
         time.sleep(0.05)
     _, process.returncode, used = ended
     assert process.returncode == 0
@@ -78,14 +78,14 @@ def _told(found: dict[str, float], name: str, environ: dict[str, str], *words: s
     found[f"{name}_memory_megabytes"] = memory
 
 
-def _memory(pid: int) -> float:
+def peak(pid: int) -> float:
     """Return the most that a process had so far, in megabytes."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 @contextmanager
-def _asked(server: Server, found: dict[str, float], name: str) -> Iterator[None]:
+def asked(server: Server, found: dict[str, float], name: str) -> Iterator[None]:
     """Ask for a page again and again meanwhile, and note how long it took."""
     ended, took = threading.Event(), []
 

@@ -20,6 +20,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from screening.accounts.user_store import UserStore
+from screening.backup.moving import require_not_moved
 from screening.bucket import claiming
 from screening.bucket.storage import Storage
 from screening.detectors.registry import Detectors
@@ -129,6 +130,7 @@ def prepare(settings: Settings) -> None:
     """
     make_instance(settings)
     require_restored(settings.instance)
+    require_not_moved(settings)
     secret_key(settings)
     Detectors(settings).default.prepare()
     if free_bytes(settings.instance) < NEEDED_BYTES:

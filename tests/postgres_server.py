@@ -92,13 +92,19 @@ def postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def running(folder_of_programs: Path, address: str = "", networks: Sequence[str] = ()) -> Iterator[Postgres]:
+def running(
+    folder_of_programs: Path,
+    address: str = "",
+    networks: Sequence[str] = (),
+    settings: Sequence[str] = OPTIONS,
+) -> Iterator[Postgres]:
     """A server of its own.
 
     Args:
         folder_of_programs: where PostgreSQL's are.
         address: on which it also listens, for hosts that are elsewhere.
         networks: of these hosts, which are let in without a password.
+        settings: of PostgreSQL.
     """
     with _folder() as folder:
         as_user: dict[str, Any] = (
@@ -129,7 +135,7 @@ def running(folder_of_programs: Path, address: str = "", networks: Sequence[str]
             trusted.writelines(f"host all all {network} trust\n" for network in networks)
         options = " ".join(
             f"-c {each}"
-            for each in (*OPTIONS, f"listen_addresses={address}", f"unix_socket_directories={folder}")
+            for each in (*settings, f"listen_addresses={address}", f"unix_socket_directories={folder}")
         )
         control: list[str | Path] = [folder_of_programs / "pg_ctl", "-D", data, "-w", "-t", str(SECONDS)]
         log: list[str | Path] = ["-l", folder / "log", "-o", options]

@@ -41,8 +41,8 @@ def require_fitting(about: About, database: Database) -> None:
         raise BadBackup(
             f"This backup is of an instance with {KINDS.get(about.database, about.database)}, and DATABASE_URL names "
             f"{KINDS[here]}.",
-            remedy="Set DATABASE_URL to a new database of the same kind: nothing is carried over from one kind to the "
-            "other. Nothing was changed.",
+            remedy="Set DATABASE_URL to a new database of the same kind; from SQLite to PostgreSQL it is moved once it "
+            "is restored (flask --app app move-database). Nothing was changed.",
         )
 
 

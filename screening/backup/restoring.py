@@ -18,6 +18,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import func, inspect, select, text
 from sqlalchemy.exc import DatabaseError
@@ -35,11 +36,10 @@ from screening.infra.atomic_file import locked, replace_file
 from screening.infra.audit.chain import HEAD as LOG_HEAD
 from screening.infra.audit.log import KEY_PURPOSE, AuditLog
 from screening.infra.audit.verification import verify as verify_log
-from screening.infra.database import Base, Database
+from screening.infra.database import Database
 from screening.infra.instance_secret import InstanceSecret
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import SCHEMA, TailRow
-from screening.ledger.tables import Base as LedgerBase
+from screening.ledger.tables import TailRow, open_tables
 from screening.settings import Settings
 from screening.uploads.instance_check import FILE as ID_FILE
 from screening.uploads.instance_check import RESTORING, sole_server
@@ -216,11 +216,24 @@ def fill_sqlite(database: Database, unpacked: Path) -> None:
 
 def drop_tables(database: Database) -> None:
     """Remove the tables that the start of a new instance has made in PostgreSQL."""
-    known = {*Base.metadata.tables, *LedgerBase.metadata.tables, "alembic_version", SCHEMA.version_table}
+    known = made_by_migrations()
     with database.engine.begin() as connection:
         quoted = connection.dialect.identifier_preparer.quote
         for name in sorted(known.intersection(inspect(connection).get_table_names())):
             connection.execute(text(f"DROP TABLE {quoted(name)} CASCADE"))
+
+
+def made_by_migrations() -> set[str]:
+    """Return the names of all tables, of which the classes that were imported so far may not tell."""
+    with TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/screening.sqlite3"
+        app = Database(url)
+        app.create_tables()
+        found: set[str] = set()
+        for each in (app, open_tables(Path(folder), url)):
+            found |= set(inspect(each.engine).get_table_names())
+            each.engine.dispose()
+    return found
 
 
 def move_into(source: Path, target: Path) -> None:

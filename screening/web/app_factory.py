@@ -117,6 +117,7 @@ COMMANDS = (
     rule_commands.rules,
     backup_commands.backup,
     backup_commands.restore,
+    backup_commands.move_database,
 )
 
 

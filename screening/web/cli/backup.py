@@ -1,4 +1,4 @@
-"""``flask --app app backup FILE`` and ``restore FILE``: all of an instance as one file, and back."""
+"""``flask --app app backup`` and ``restore``: all of an instance as one file, and back; ``move-database``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from screening.backup import making, restoring
+from screening.backup import making, moving, restoring
 from screening.web.cli.commands import operator, plainly
 from screening.web.services import services
 from screening.web.views.formatting import plural
@@ -75,3 +75,20 @@ def restore(file: Path, secret: Path | None) -> None:
         _tell(f"Damaged: {fault}")
     if found.faults:
         sys.exit(1)
+
+
+@click.command("move-database")
+@click.argument("url")
+@with_appcontext
+@plainly
+def move_database(url: str) -> None:
+    """Copy all tables of this instance from SQLite into the empty PostgreSQL of URL, and compare them.
+
+    URL is as in DATABASE_URL; “-” reads it from the standard input, where no list of processes shows its password.
+    """
+    mine = services()
+    address = sys.stdin.readline().strip() if url == "-" else url
+    moved = moving.move(mine.settings, mine.database, mine.ledger, address, say=_tell)
+    moving.record(mine.settings.instance, moved, by=operator())
+    click.echo(f"{moved.tables:,} tables with {moved.rows:,} rows are in {moved.target}, each row compared.")
+    click.echo("Set DATABASE_URL to it, and start the server. The files of SQLite were only read.")
