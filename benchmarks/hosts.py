@@ -376,14 +376,16 @@ def report(events: list[Event], senders: Senders, uploads: Uploads, pages: Pages
     spans: dict[str, list[float]] = {}
     for event, end in zip(events, ends, strict=True):
         for name, moments in refused.items():
-            near = sorted(moment for moment in moments if event.moment <= moment < end)
-            spans.setdefault(f"{event}: {name} refused over", []).append(near[-1] - near[0] if near else 0.0)
+            seconds = {int(moment - event.moment) for moment in moments if event.moment <= moment < end}
+            spans.setdefault(f"{event}: seconds in which {name} were refused,", []).append(
+                float(len(seconds))
+            )
         near = [event.moment, *(moment for moment in sorted(senders.moments) if event.moment <= moment < end)]
         longest = max((later - before for before, later in pairwise(near)), default=0.0)
         spans.setdefault(f"{event}: no transaction answered for", []).append(longest)
     for what, found in sorted(spans.items()):
         middle = sorted(found)[len(found) // 2]
-        print(f"{what} {max(found):.2f} s at most of {len(found)}, {middle:.2f} s in the middle")
+        print(f"{what} {max(found):.2f} at most of {len(found)}, {middle:.2f} in the middle")
     for what, waits, others in (
         (
             "transactions",
