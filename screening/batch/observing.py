@@ -53,7 +53,7 @@ class Told:
     labelled: bool = True
     """Whether all labels can be used."""
     sums: tuple[int, int] = (0, 0)
-    """Sums of two hashes of each row, which are the same in any order."""
+    """Sums of two hashes of each row, modulo 2**64: the same in any order."""
 
     @classmethod
     def of(cls, parsed: Parsed, words: Mapping[str, Words], layout: Layout) -> Told:
@@ -86,7 +86,7 @@ class Told:
     @property
     def digest(self) -> str:
         """Fingerprint of the rows as the detector reads them, in whatever order."""
-        return "".join(f"{each % 2**64:016x}" for each in self.sums)
+        return "".join(f"{each:016x}" for each in self.sums)
 
     def merged(self, other: Told) -> Told:
         """Return what the rows of both tell."""
@@ -103,7 +103,8 @@ class Told:
             first=min(self.first, other.first),
             last=max(self.last, other.last),
             labelled=self.labelled and other.labelled,
-            sums=(self.sums[0] + other.sums[0], self.sums[1] + other.sums[1]),
+            # as the sums of one array run over
+            sums=((self.sums[0] + other.sums[0]) % 2**64, (self.sums[1] + other.sums[1]) % 2**64),
         )
 
 
