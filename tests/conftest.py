@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, request
+from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from hypothesis import settings as drawing
 from werkzeug.test import TestResponse
@@ -212,6 +213,13 @@ class Person:
     def log_in(self, password: str = PASSWORD) -> Person:
         answer = self.post("/login", username=self.name, password=password)
         assert answer.status_code == 303, answer.get_data(as_text=True)
+        return self
+
+    def take_session(self, session_id: str) -> Person:
+        """Have the cookie of a session, as a log-in gives it."""
+        signer = SecureCookieSessionInterface().get_signing_serializer(self.client.application)
+        assert signer is not None
+        self.client.set_cookie("session", str(signer.dumps({"_user_id": session_id})))
         return self
 
     def upload(self, content: bytes, filename: str = "payments.csv", **fields: Any) -> TestResponse:

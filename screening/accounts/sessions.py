@@ -11,9 +11,8 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import CursorResult, Float, String, Text, delete, func, select, update
+from sqlalchemy import CursorResult, Float, String, Text, bindparam, delete, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from screening.accounts.users_text import Account
@@ -42,6 +41,12 @@ class SessionRow(Base):
     data: Mapped[str] = mapped_column(Text, default="{}")
 
 
+# Made once, and for columns: each page asks it, and an object of the ORM takes longer.
+FIND = select(
+    SessionRow.username, SessionRow.proof, SessionRow.created, SessionRow.last_seen, SessionRow.data
+).where(SessionRow.digest == bindparam("digest"))
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A session that is neither idle nor too old."""
@@ -49,7 +54,8 @@ class Found:
     username: str
     proof: str
     last_seen: float
-    data: dict[str, Any]
+    must_change: bool
+    """The password was handed over: the session is good for choosing another only."""
 
 
 def proof_of(account: Account) -> str:
@@ -80,8 +86,8 @@ class SessionStore:
         self._idle = idle_seconds
         self._clock = clock
 
-    def begin(self, account: Account, data: dict[str, Any]) -> str:
-        """Keep a new session; returns the token for its cookie."""
+    def begin(self, account: Account, *, must_change: bool = False) -> str:
+        """Keep a new session; returns its token, for the cookie."""
         token = secrets.token_urlsafe(32)
         now = self._clock()
         with self._database.write() as session:
@@ -94,7 +100,7 @@ class SessionStore:
                     proof=proof_of(account),
                     created=now,
                     last_seen=now,
-                    data=json.dumps(data),
+                    data=json.dumps({"must_change": must_change}),
                 )
             )
             # the new session must be among those that are counted
@@ -109,26 +115,24 @@ class SessionStore:
         """Return the session of a cookie, or ``None`` when it is unknown, ended, idle or too old."""
         now = self._clock()
         with self._database.read() as session:
-            row = session.get(SessionRow, digest_of(token))
+            row = session.execute(FIND, {"digest": digest_of(token)}).one_or_none()
         # one from the future is no session: a clock was set back, or somebody wrote the row
         if row is None or not (
             -SKEW_SECONDS <= now - row.last_seen <= self._idle
             and -SKEW_SECONDS <= now - row.created <= LONGEST_SECONDS
         ):
             return None
-        return Found(row.username, row.proof, row.last_seen, json.loads(row.data))
+        must_change = bool(json.loads(row.data).get("must_change"))
+        return Found(row.username, row.proof, row.last_seen, must_change)
 
-    def keep(self, token: str, found: Found, data: dict[str, Any], *, used: bool = True) -> None:
-        """Write what changed: the data, and (when ``used``) the time of the last use. Never revives an ended one."""
+    def touch(self, token: str, found: Found) -> None:
+        """Note that a session is used now; never revives an ended one."""
         now = self._clock()
-        changed = data != found.data
-        if not changed and (not used or now - found.last_seen < TOUCH_SECONDS):
+        if now - found.last_seen < TOUCH_SECONDS:
             return
-        values: dict[str, Any] = {"data": json.dumps(data)} if changed else {}
-        if used:
-            values["last_seen"] = now
         with self._database.write() as session:
-            session.execute(update(SessionRow).where(SessionRow.digest == digest_of(token)).values(**values))
+            used = update(SessionRow).where(SessionRow.digest == digest_of(token)).values(last_seen=now)
+            session.execute(used)
 
     def end(self, token: str) -> None:
         """End one session."""

@@ -56,7 +56,7 @@ def secret_key(settings: Settings) -> str:
     """
     return settings.secret_key or kept_secret(
         settings.instance / "secret_key",
-        "Remove it: a new one is made, and whoever has a form open must load it again.",
+        "Remove it: a new one is made, and everybody must log in again.",
     )
 
 

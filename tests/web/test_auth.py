@@ -358,9 +358,7 @@ def test_a_refused_new_password_ends_no_session_where_the_present_one_has_a_weak
     weak = replace(team["ana"], password_hash=Hasher("pbkdf2:sha256:1000").hash(PASSWORD))
     lines = settings.users_file.read_text("utf-8").replace(write(team["ana"]), write(weak))
     settings.users_file.write_text(lines, encoding="utf-8")
-    person = Person(app, "ana")
-    token = SessionStore(services.database, 900).begin(weak, {"csrf_token": "of ana"})
-    person.client.set_cookie("session", token)
+    person = Person(app, "ana").take_session(SessionStore(services.database, 900).begin(weak))
     for new in ("short", "password1234"):
         answer = person.post("/account", "/account", current_password=PASSWORD, new_password=new)
         assert answer.status_code == 400

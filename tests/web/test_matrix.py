@@ -228,7 +228,7 @@ def _as(app: Flask, who: str, team: dict[str, Account], services: Services) -> P
     person = Person(app, who)
     if who != "anonymous":
         store = SessionStore(services.database, 900)
-        person.client.set_cookie("session", store.begin(team[NAMES[who]], {"csrf_token": f"of {who}"}))
+        person.take_session(store.begin(team[NAMES[who]]))
     return person
 
 

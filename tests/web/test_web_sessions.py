@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,8 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
-from sqlalchemy import text, update
+from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy import select, text, update
 
 from screening.accounts.sessions import LONGEST_SECONDS, SessionRow
 from screening.accounts.users_text import Account, UsersText
@@ -28,6 +30,12 @@ def cookie_of(person: Person, name: str = "session") -> str:
     return kept.value
 
 
+def signer_of(app: Flask) -> URLSafeTimedSerializer:
+    signer = SecureCookieSessionInterface().get_signing_serializer(app)
+    assert signer is not None
+    return signer
+
+
 def is_in(person: Person) -> bool:
     return person.client.get("/account").status_code == 200
 
@@ -42,7 +50,7 @@ def replay(app: Flask, cookie: str) -> bool:
 def test_the_cookie_of_a_plain_connection(app: Flask, team: dict[str, Account]) -> None:
     answer = Person(app, "ana").post("/login", username="ana", password=PASSWORD)
     (cookie,) = answer.headers.getlist("Set-Cookie")
-    assert re.fullmatch(r"session=[A-Za-z0-9_-]{43}; HttpOnly; Path=/; SameSite=Lax", cookie)
+    assert re.fullmatch(r"session=[A-Za-z0-9_.-]+; HttpOnly; Path=/; SameSite=Lax", cookie)
 
 
 @pytest.mark.security(10)
@@ -50,15 +58,27 @@ def test_the_cookie_of_https_is_secure_and_bound_to_the_host(app: Flask, team: d
     client = app.test_client()
     page = client.get("/login", base_url="https://localhost")
     assert re.match(
-        r"__Host-session=~.*; Secure; HttpOnly; Path=/; SameSite=Lax$", page.headers["Set-Cookie"]
+        r"__Host-session=[A-Za-z0-9_.-]+; Secure; HttpOnly; Path=/; SameSite=Lax$", page.headers["Set-Cookie"]
     )
     token = re.search(r'name="csrf_token" value="([^"]+)"', page.get_data(as_text=True))
     assert token is not None
     fields = {"csrf_token": token[1], "username": "ana", "password": PASSWORD}
     answer = client.post("/login", data=fields, base_url="https://localhost")
     (cookie,) = answer.headers.getlist("Set-Cookie")
-    assert re.fullmatch(r"__Host-session=[A-Za-z0-9_-]{43}; Secure; HttpOnly; Path=/; SameSite=Lax", cookie)
+    assert re.fullmatch(r"__Host-session=[A-Za-z0-9_.-]+; Secure; HttpOnly; Path=/; SameSite=Lax", cookie)
     assert client.get("/account", base_url="https://localhost").status_code == 200
+
+
+@pytest.mark.security(10)
+def test_the_cookie_says_a_sessions_id_and_the_token_of_the_forms(
+    app: Flask, login: Callable[[str], Person], services: Services
+) -> None:
+    said = signer_of(app).loads(cookie_of(login("ana")))
+    assert set(said) == {"_user_id", "csrf_token"}
+    assert len(base64.urlsafe_b64decode(said["_user_id"] + "=")) == 32
+    with services.database.read() as session:
+        (row,) = session.scalars(select(SessionRow)).all()
+    assert said["_user_id"] not in f"{row.digest} {row.data}"
 
 
 @pytest.mark.security(10)
@@ -198,19 +218,47 @@ def test_a_changed_password_ends_the_other_sessions_and_renews_this_one(
 
 @pytest.mark.security(10)
 @pytest.mark.parametrize(
-    "cookie", ["", "~", "~x.y.z", "x", "A" * 43, "~" + "A" * 200, "é", "\x01", "A" * 3900]
+    "cookie", ["", ".", "x.y.z", "x", "A" * 43, ".e" + "A" * 200, "é", "\x01", "A" * 3900]
 )
 def test_an_invented_cookie_is_a_visitors(app: Flask, team: dict[str, Account], cookie: str) -> None:
     assert not replay(app, cookie)
 
 
 @pytest.mark.security(10)
-def test_a_visitors_cookie_cannot_name_an_account_even_when_it_is_signed(
-    app: Flask, team: dict[str, Account]
+@pytest.mark.parametrize("name", ["ada", "", "A" * 43, None])
+def test_a_cookie_cannot_name_an_account_even_when_it_is_signed(
+    app: Flask, team: dict[str, Account], name: str | None
 ) -> None:
-    signer = SecureCookieSessionInterface().get_signing_serializer(app)
-    assert signer is not None
-    assert not replay(app, "~" + str(signer.dumps({"_user_id": "ada", "_fresh": True})))
+    assert not replay(app, str(signer_of(app).dumps({"_user_id": name, "_fresh": True})))
+
+
+@pytest.mark.security(10)
+def test_another_key_signs_no_cookie(
+    app: Flask, app_with: Callable[..., Flask], login: Callable[[str], Person]
+) -> None:
+    said = signer_of(app).loads(cookie_of(login("ana")))
+    other = app_with(secret_key="another key, as long as it must be")
+    assert replay(app, str(signer_of(app).dumps(said)))
+    assert not replay(app, str(signer_of(other).dumps(said)))
+
+
+@pytest.mark.security(10)
+def test_a_page_that_asks_by_itself_does_not_keep_a_session_alive(
+    login: Callable[[str], Person], services: Services
+) -> None:
+    person = login("ana")
+    with services.database.write() as session:
+        session.execute(update(SessionRow).values(last_seen=SessionRow.last_seen - 14 * 60))
+
+    def last_seen() -> float:
+        with services.database.read() as session:
+            return session.scalars(select(SessionRow.last_seen)).one()
+
+    before = last_seen()
+    assert person.client.get("/results/0123abcd/progress").status_code == 404  # asked for by somebody, though
+    assert last_seen() == before
+    assert is_in(person)
+    assert last_seen() > before + 13 * 60
 
 
 @pytest.mark.security(10)

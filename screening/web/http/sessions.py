@@ -1,8 +1,8 @@
 """Sessions of the web: what the cookie says, who that is, and what they may do.
 
-A visitor without an account has a signed cookie (it carries the token of the forms). A login gives a new cookie with
-random bits, whose session lies in the store: logging out, changing a password or role and disabling an account end
-it at once, and a copied cookie is then worth nothing.
+The cookie is Flask's own, signed: it carries the token of the forms, what the next page is to say, and after a log-in
+the id of a session, for which Flask-Login asks. The session itself lies in the store: logging out, changing a password
+or role and disabling an account end it at once, and a copied cookie is then worth nothing.
 """
 
 from __future__ import annotations
@@ -15,30 +15,28 @@ from http import HTTPStatus
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, current_app, redirect, request, session, url_for
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionInterface, SessionMixin
+from flask import Flask, Request, Response, abort, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, current_user, login_user
-from itsdangerous import BadSignature
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy.exc import DatabaseError
 
 from screening.accounts.api_keys import ANY_SCOPE, SCOPES
 from screening.accounts.key_refusals import no_key
 from screening.accounts.roles import allows
-from screening.accounts.sessions import Found, SessionStore, proof_of
+from screening.accounts.sessions import SessionStore, proof_of
 from screening.accounts.user_store import Account
 from screening.errors import NotReady, ScreeningError
 from screening.web.http import api_keys, errors, request_audit
-from screening.web.services import Services, services
+from screening.web.services import services
 
 log = logging.getLogger("screening.accounts")
 View = TypeVar("View", bound=Callable[..., Any])
 PLAIN_NAME, SECURE_NAME = "session", "__Host-session"
-# First character of an anonymous visitor's cookie. No session token begins with it, so the two can't be
-# confused.
-VISITOR = "~"
+ID = "_user_id"
+"""Of the session's id in the cookie; Flask-Login reads it there."""
 # Pages poll these by themselves: such requests must not keep an idle session alive.
 PASSIVE = frozenset({"results.progress", "trainings.progress"})
-MUST_CHANGE = "must_change"
 BEFORE_CHANGE = frozenset(
     {
         "static",
@@ -53,7 +51,6 @@ BEFORE_CHANGE = frozenset(
     }
 )
 """Endpoints that an account may use before it has chosen a password of its own."""
-NOT_KEPT = frozenset({"_user_id", "_fresh", "_id", "_permanent", "_remember"})
 
 
 class PasswordHandedOver(ScreeningError):
@@ -66,40 +63,66 @@ class PasswordHandedOver(ScreeningError):
 class User(UserMixin):  # type: ignore[misc]
     """The account behind a request, as templates see it. ``must_change``: whether it must choose a password first."""
 
-    def __init__(self, account: Account, *, must_change: bool = False) -> None:
+    def __init__(self, account: Account, session_id: str | None = None, *, must_change: bool = False) -> None:
         self.account = account
         self.must_change = must_change
         self.username = account.username
         self.email = account.email
         self.role = account.role
+        self._session_id = session_id
 
     @property
     def is_active(self) -> bool:
         return self.account.active
 
-    def get_id(self) -> str:
-        return self.username
+    def get_id(self) -> str | None:
+        """Return the id of the session, not the account's name: it ends with the session."""
+        return self._session_id
 
 
-class WebSession(SecureCookieSession):
-    """Flask's session; ``token`` and ``found`` are there when it lies in the store."""
+class CookieSessions(SecureCookieSessionInterface):
+    """Flask's sessions, for requests that have one: static files and programs with an API key have none."""
 
-    token: str | None = None
-    found: Found | None = None
-    begun = False
-    unreadable = False
-    """The store didn't answer: nobody knows whose session it is."""
-    sent = False
-    """Whether the request brought a cookie."""
+    def __init__(self, app: Flask) -> None:
+        # made once: each page needs it
+        self._signer = super().get_signing_serializer(app)
 
-    def kept(self) -> dict[str, Any]:
-        """Return the data that is written; who it is stands in the row itself."""
-        return {name: value for name, value in self.items() if name not in NOT_KEPT}
+    def get_signing_serializer(self, _app: Flask) -> URLSafeTimedSerializer | None:
+        """Return what signs cookies."""
+        return self._signer
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return what the cookie says; nothing where it isn't asked."""
+        return super().open_session(app, request) if has_session(app) else self.session_class()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Send the cookie if something of it has changed."""
+        if has_session(app):
+            super().save_session(app, session, response)
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """Return the name: over HTTPS one that only HTTPS can set."""
+        return SECURE_NAME if self.get_cookie_secure(app) else PLAIN_NAME
+
+    def get_cookie_secure(self, _app: Flask) -> bool:
+        """Return whether the browser must keep the cookie for HTTPS: the operator says it, or the request."""
+        forced = services().settings.cookie_secure
+        return request.is_secure if forced is None else forced
+
+
+def has_session(app: Flask) -> bool:
+    """Return whether the request has a session.
+
+    Static files are the same for everybody, and kept by browsers whoever logs in. Whoever sends a key gets no session,
+    let in or refused.
+    """
+    return not (request.path.startswith(f"{app.static_url_path}/") or api_keys.is_sent_with(request))
 
 
 def init_app(app: Flask) -> None:
     """Let the app keep its sessions on the server and know its users."""
-    app.session_interface = _Interface()
+    app.session_interface = CookieSessions(app)
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
     manager = LoginManager(app)
     # the proof in the store binds a session to its account
     manager.session_protection = None
@@ -118,7 +141,10 @@ def user() -> User:
 
 def store() -> SessionStore:
     """Return the sessions of this app."""
-    return _store_of(current_app)
+    mine = services()
+    return SessionStore(
+        mine.database, mine.settings.idle_minutes * 60.0, most=mine.settings.sessions_per_account
+    )
 
 
 def begin(account: Account, *, must_change: bool = False) -> None:
@@ -126,27 +152,21 @@ def begin(account: Account, *, must_change: bool = False) -> None:
 
     ``must_change``: the session is good for changing the password only.
     """
-    mine = cast("WebSession", session)
-    if mine.token is not None:
-        store().end(mine.token)
     # a cookie that somebody planted before the log-in must not be good after it (session fixation)
-    mine.clear()
-    mine["csrf_token"] = secrets.token_hex(20)
-    if must_change:
-        mine[MUST_CHANGE] = True
-    mine.token, mine.begun = store().begin(account, mine.kept()), True
-    # what the view still says (a message for the next page) is kept, too
-    mine.found = store().find(mine.token)
-    login_user(User(account, must_change=must_change))
+    end()
+    session["csrf_token"] = secrets.token_hex(20)
+    session_id = store().begin(account, must_change=must_change)
+    login_user(User(account, session_id, must_change=must_change))
+    # notes of Flask-Login's that nobody here asks for
+    for name in ("_id", "_fresh"):
+        session.pop(name)
 
 
 def end() -> None:
-    """Log out: the session's row goes, and the cookie with it; what is left is a visitor."""
-    mine = cast("WebSession", session)
-    if mine.token is not None:
-        store().end(mine.token)
-    mine.token = mine.found = None
-    mine.clear()
+    """Log out: the session's row goes, and what the cookie says; what is left is a visitor."""
+    if ID in session:
+        store().end(session[ID])
+    session.clear()
 
 
 def may(permission: str) -> bool:
@@ -182,118 +202,43 @@ def require(permission: str, scope: str | None = None) -> Callable[[View], View]
     return guard
 
 
-def is_static(app: Flask, request: Request) -> bool:
-    """Return whether a static file is asked for, which needs no session."""
-    return request.path.startswith(f"{app.static_url_path}/")
-
-
-class _Interface(SessionInterface):
-    _signed = SecureCookieSessionInterface()
-
-    def open_session(self, app: Flask, request: Request) -> WebSession:
-        cookie = request.cookies.get(cookie_name(app, request))
-        if not cookie or api_keys.is_sent_with(request) or is_static(app, request):
-            return WebSession()
-        opened = self._visitor(app, cookie[1:]) if cookie.startswith(VISITOR) else self._of_store(app, cookie)
-        opened.sent = True
-        return opened
-
-    def _visitor(self, app: Flask, value: str) -> WebSession:
-        signer = self._signed.get_signing_serializer(app)
-        try:
-            return WebSession(signer.loads(value) if signer is not None else {})
-        except BadSignature:
-            return WebSession()
-
-    def _of_store(self, app: Flask, token: str) -> WebSession:
-        try:
-            found = _store_of(app).find(token)
-        except DatabaseError as problem:
-            log.error("sessions can't be read: %s", problem.orig)  # noqa: TRY400
-            broken = WebSession()
-            broken.unreadable = True
-            return broken
-        if found is None:
-            return WebSession()
-        opened = WebSession({**found.data, "_user_id": found.username, "_fresh": True})
-        opened.token, opened.found = token, found
-        return opened
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        mine = cast("WebSession", session)
-        if api_keys.is_sent_with(request):
-            # it has no session, and gets none, whether it was let in or refused
-            return
-        if is_static(app, request):
-            # the same for everybody, and kept by browsers whoever logs in
-            return
-        if mine.accessed or mine.sent:
-            response.vary.add("Cookie")
-        name = cookie_name(app, request)
-        if mine.token is not None:
-            self._keep(app, mine)
-            if mine.begun:
-                set_cookie(response, name, mine.token)
-        elif mine.modified and mine.kept():
-            signer = self._signed.get_signing_serializer(app)
-            if signer is not None:
-                set_cookie(response, name, VISITOR + str(signer.dumps(mine.kept())))
-        elif mine.modified and mine.sent:
-            response.delete_cookie(name, path="/", secure=name == SECURE_NAME, httponly=True, samesite="Lax")
-
-    def _keep(self, app: Flask, mine: WebSession) -> None:
-        if mine.token is None or mine.found is None:
-            return
-        try:
-            _store_of(app).keep(mine.token, mine.found, mine.kept(), used=request.endpoint not in PASSIVE)
-        except DatabaseError as problem:  # the answer is made; only the time of the last use is lost
-            log.error("the last use of a session was not kept: %s", problem.orig)  # noqa: TRY400
-
-
-def _store_of(app: Flask) -> SessionStore:
-    mine: Services = app.extensions["screening"]
-    settings = mine.settings
-    return SessionStore(mine.database, settings.idle_minutes * 60.0, most=settings.sessions_per_account)
-
-
-def set_cookie(response: Response, name: str, value: str) -> None:
-    """Send the session's cookie, which scripts can't read and which comes with no request from another site."""
-    response.set_cookie(name, value, path="/", secure=name == SECURE_NAME, httponly=True, samesite="Lax")
-
-
-def cookie_name(app: Flask, request: Request) -> str:
-    """Return the name of the session's cookie: over HTTPS one that only HTTPS can set."""
-    forced: bool | None = app.extensions["screening"].settings.cookie_secure
-    return SECURE_NAME if (request.is_secure if forced is None else forced) else PLAIN_NAME
-
-
 def settle() -> None:
     """Know before the view who it is: a session that is over must not lend its form token to the page.
 
     A session that can't be read isn't a visitor's: 503, and the cookie stays as it is.
     """
-    mine = cast("WebSession", session)
-    if mine.unreadable:
-        raise NotReady("Sessions can't be read at the moment.", remedy="Try again, then tell the operator.")
-    if mine.token is not None:
+    if ID in session:
         current_user._get_current_object()  # noqa: SLF001 -- loads it
+    if g.get("sessions_unreadable"):
+        raise NotReady("Sessions can't be read at the moment.", remedy="Try again, then tell the operator.")
 
 
-def load_user(username: str) -> User | None:
-    """Return the account of the session, looked up at each request: what was changed in users.txt counts at once."""
-    mine = cast("WebSession", session)
+def load_user(session_id: str) -> User | None:
+    """Return the account of a session, looked up at each request: what was changed in users.txt counts at once."""
     try:
-        account = services().users.get(username)
+        found = store().find(session_id)
+    except DatabaseError as problem:
+        log.error("sessions can't be read: %s", problem.orig)  # noqa: TRY400
+        g.sessions_unreadable = True
+        return None
+    if found is None:
+        session.clear()
+        return None
+    try:
+        account = services().users.get(found.username)
     except NotReady as problem:
         log.error("%s", problem)  # noqa: TRY400
         return None
-    if mine.token is None or mine.found is None:
-        return None
-    if account is None or not account.active or mine.found.proof != proof_of(account):
+    if account is None or not account.active or found.proof != proof_of(account):
         # it must not come back when the account does
         end()
         return None
-    return User(account, must_change=MUST_CHANGE in mine)
+    if request.endpoint not in PASSIVE:
+        try:
+            store().touch(session_id, found)
+        except DatabaseError as problem:  # only the time of the last use is lost
+            log.error("the last use of a session was not kept: %s", problem.orig)  # noqa: TRY400
+    return User(account, session_id, must_change=found.must_change)
 
 
 def _load_caller(_request: Request) -> User | None:

@@ -48,14 +48,14 @@ def store(database: Database, clock: Clock) -> SessionStore:
 def use(store: SessionStore, token: str) -> None:
     found = store.find(token)
     assert found is not None
-    store.keep(token, found, found.data)
+    store.touch(token, found)
 
 
 @pytest.mark.security(10)
 def test_a_token_has_256_random_bits_and_only_its_digest_is_kept(
     store: SessionStore, database: Database
 ) -> None:
-    tokens = {store.begin(ADA, {}) for _ in range(20)}
+    tokens = {store.begin(ADA) for _ in range(20)}
     assert len(tokens) == 20
     assert all(len(base64.urlsafe_b64decode(token + "=")) == 32 for token in tokens)
     with database.read() as session:
@@ -67,7 +67,7 @@ def test_a_token_has_256_random_bits_and_only_its_digest_is_kept(
 
 @pytest.mark.security(10)
 def test_an_idle_session_ends_after_fifteen_minutes(store: SessionStore, clock: Clock) -> None:
-    token = store.begin(ADA, {})
+    token = store.begin(ADA)
     clock.now += IDLE - 1
     use(store, token)
     clock.now += IDLE - 1
@@ -78,7 +78,7 @@ def test_an_idle_session_ends_after_fifteen_minutes(store: SessionStore, clock: 
 
 @pytest.mark.security(10)
 def test_a_busy_session_ends_after_twelve_hours(store: SessionStore, clock: Clock) -> None:
-    token = store.begin(ADA, {})
+    token = store.begin(ADA)
     for _ in range(int(LONGEST_SECONDS // 600)):
         clock.now += 600
         use(store, token)
@@ -92,43 +92,35 @@ def test_a_busy_session_ends_after_twelve_hours(store: SessionStore, clock: Cloc
 def test_a_session_from_the_future_is_none(
     store: SessionStore, clock: Clock, database: Database, column: str
 ) -> None:
-    token = store.begin(ADA, {})
+    token = store.begin(ADA)
     for ahead, counts in ((SKEW_SECONDS / 2, True), (365 * 86_400.0, False)):
         with database.write() as session:
             session.execute(update(SessionRow).values({column: clock.now + ahead}))
         assert (store.find(token) is not None) == counts
 
 
-def test_a_page_that_asks_by_itself_does_not_keep_a_session_alive(store: SessionStore, clock: Clock) -> None:
-    token = store.begin(ADA, {})
-    for _ in range(16):
-        clock.now += 60
-        found = store.find(token)
-        if found is not None:
-            store.keep(token, found, found.data, used=False)
-    assert store.find(token) is None
-
-
 @pytest.mark.security(10)
-def test_an_ended_session_is_not_revived_by_a_request_that_was_under_way(store: SessionStore) -> None:
-    token = store.begin(ADA, {})
+def test_an_ended_session_is_not_revived_by_a_request_that_was_under_way(
+    store: SessionStore, clock: Clock
+) -> None:
+    token = store.begin(ADA)
     found = store.find(token)
     assert found is not None
     store.end(token)
-    store.keep(token, found, {"late": True})
+    clock.now += 60
+    store.touch(token, found)
     assert store.find(token) is None
 
 
-def test_data_is_kept_and_all_sessions_of_one_account_end_together(store: SessionStore) -> None:
-    first, second = store.begin(ADA, {"a": 1}), store.begin(ADA, {})
-    other = store.begin(replace(ADA, username="bo"), {})
-    found = store.find(first)
-    assert found is not None
-    assert (found.username, found.data) == ("ada", {"a": 1})
-    store.keep(first, found, {"a": 2})
-    again = store.find(first)
-    assert again is not None
-    assert again.data == {"a": 2}
+def test_all_sessions_of_one_account_end_together(store: SessionStore) -> None:
+    first, second = store.begin(ADA), store.begin(ADA, must_change=True)
+    other = store.begin(replace(ADA, username="bo"))
+    found = [store.find(token) for token in (first, second, other)]
+    assert [one and (one.username, one.must_change) for one in found] == [
+        ("ada", False),
+        ("ada", True),
+        ("bo", False),
+    ]
     assert store.end_all("Ada") == 2  # as the operator writes it by now
     assert (store.find(first), store.find(second)) == (None, None)
     assert store.find(other) is not None
@@ -142,9 +134,9 @@ def test_the_proof_changes_with_password_and_role_only() -> None:
 
 
 def test_rows_that_are_too_old_are_cleared(store: SessionStore, clock: Clock, database: Database) -> None:
-    store.begin(ADA, {})
+    store.begin(ADA)
     clock.now += LONGEST_SECONDS + 1
-    store.begin(ADA, {})
+    store.begin(ADA)
     with database.read() as session:
         assert len(session.scalars(select(SessionRow)).all()) == 1
 
@@ -154,13 +146,13 @@ def test_an_account_has_so_many_sessions_and_another_one_ends_the_longest_idle(
     database: Database, clock: Clock
 ) -> None:
     store = SessionStore(database, IDLE, clock, most=3)
-    other = store.begin(replace(ADA, username="bob"), {})
+    other = store.begin(replace(ADA, username="bob"))
     tokens = []
     for _ in range(3):
         clock.now += 60
-        tokens.append(store.begin(ADA, {}))
+        tokens.append(store.begin(ADA))
     clock.now += 60
     use(store, tokens[0])
-    tokens.append(store.begin(ADA, {}))
+    tokens.append(store.begin(ADA))
     assert [store.find(token) is not None for token in tokens] == [True, False, True, True]
     assert store.find(other) is not None
